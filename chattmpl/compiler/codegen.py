@@ -1,0 +1,250 @@
+"""Jinja's code generator, changed to write pieces instead of strings (see `emit`).
+
+Compared with Jinja's own: output statements yield the value with its statement; operators that make strings go through
+functions that follow origins and respect the budget; loops and macros count steps; a loop over messages says which
+message is being rendered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import nodes
+from jinja2.compiler import CodeGenerator, Frame, optimizeconst
+
+from chattmpl.compiler.lexer import Line
+from chattmpl.provenance.origin import Statement
+
+
+class PieceGenerator(CodeGenerator):
+    """Writes the Python code of one template. Statements and constant pieces are put into the environment's lists."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        environment: Any = self.environment
+        self.statements: list[Statement] = environment.statements
+        self.constants: list[tuple[str, Statement]] = environment.constants
+        self.generating = 0
+
+    def write_commons(self) -> None:
+        """The names that root and block functions use."""
+        super().write_commons()
+        self.writeline("S = environment.statements")
+        self.writeline("K = environment.constants")
+        self.writeline("tilde = environment.tilde")
+        self.writeline("add = environment.add")
+        self.writeline("mark_of = environment.mark_of")
+        self.writeline("tick = context.tick")
+
+    # -- statements
+
+    def _statement(self, node: nodes.Node) -> int:
+        line = node.lineno
+        offset = line.offset if isinstance(line, Line) else 0
+        self.statements.append(Statement(offset, int(line), self.generating > 0))
+        return len(self.statements) - 1
+
+    def start_write(self, frame: Frame, node: nodes.Node | None = None) -> None:
+        """Begin a piece; `end_write` adds its statement."""
+        super().start_write(frame, node)
+        self.write("(")
+        self._written = self._statement(node) if node is not None else None
+
+    def end_write(self, frame: Frame) -> None:
+        """End a piece."""
+        self.write(f", S[{self._written}])" if self._written is not None else ", None)")
+        super().end_write(frame)
+
+    def simple_write(self, s: str, frame: Frame, node: nodes.Node | None = None) -> None:
+        """Pass on a piece that something else wrote."""
+        super().start_write(frame, node)
+        self.write(f"environment.sampled({s})" if self.generating else s)
+        super().end_write(frame)
+
+    def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
+        """One piece for each constant and each expression."""
+        hook = getattr(node, "hook", None)
+        if hook is not None:
+            hook(self, node, frame)
+            return
+        if frame.require_output_check:
+            if self.has_known_extends:
+                return
+            self.writeline("if parent_template is None:")
+            self.indent()
+            self.writeline("pass")
+        finalize = self._make_finalize()
+        for child in node.nodes:
+            try:
+                constant = self._output_child_to_const(child, frame, finalize)
+            except Exception:  # not constant, or an error that is better raised when it is rendered
+                self._write_piece(child, frame)
+            else:
+                self._write_constant(str(constant), child, frame)
+        if frame.require_output_check:
+            self.outdent()
+
+    def _write_piece(self, node: nodes.Expr, frame: Frame) -> None:
+        statement = self._statement(node)
+        self.writeline("yield (" if frame.buffer is None else f"{frame.buffer}.append((", node)
+        self.visit(node, frame)
+        self.write(f", S[{statement}])" + ("" if frame.buffer is None else ")"))
+
+    def _write_constant(self, text: str, node: nodes.Node, frame: Frame) -> None:
+        if not text:
+            return
+        self.constants.append((text, self.statements[self._statement(node)]))
+        piece = f"K[{len(self.constants) - 1}]"
+        self.writeline(f"yield {piece}" if frame.buffer is None else f"{frame.buffer}.append({piece})", node)
+
+    def visit_Scope(self, node: nodes.Scope, frame: Frame) -> None:
+        """A generation tag is a scope, as in transformers, but not a function, so that loops can be left from it."""
+        generation = getattr(node, "generation", False)
+        self.generating += generation
+        super().visit_Scope(node, frame)
+        self.generating -= generation
+
+    def visit_Block(self, node: nodes.Block, frame: Frame) -> None:
+        """The pieces of a block pass through `simple_write` where they must be marked as generated."""
+        if not self.generating or frame.buffer is not None:
+            super().visit_Block(node, frame)
+            return
+        context = self.derive_context(frame) if node.scoped else self.get_context_ref()
+        self.writeline(f"for event in context.blocks[{node.name!r}][0]({context}):", node)
+        self.indent()
+        self.simple_write("event", frame)
+        self.outdent()
+
+    def macro_body(self, node: Any, frame: Frame) -> Any:
+        """Macros count a step for each call, since they can call themselves."""
+        node.body.insert(0, hook_node(write_tick, node.lineno))
+        return super().macro_body(node, frame)
+
+    # -- expressions that make strings
+
+    @optimizeconst
+    def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
+        """``a ~ b``"""
+        self._call("tilde((", node.nodes, ",))", frame)
+
+    @optimizeconst
+    def visit_Add(self, node: nodes.Add, frame: Frame) -> None:
+        """``a + b``"""
+        self._call("add(", [node.left, node.right], ")", frame)
+
+    @optimizeconst
+    def visit_Mul(self, node: nodes.Mul, frame: Frame) -> None:
+        """``a * b``"""
+        self._call("environment.multiply(", [node.left, node.right], ")", frame)
+
+    @optimizeconst
+    def visit_Mod(self, node: nodes.Mod, frame: Frame) -> None:
+        """``a % b``"""
+        self._call("environment.percent(", [node.left, node.right], ")", frame)
+
+    @optimizeconst
+    def visit_Pow(self, node: nodes.Pow, frame: Frame) -> None:
+        """``a ** b``"""
+        self._call("environment.power(", [node.left, node.right], ")", frame)
+
+    def _call(self, opening: str, operands: list[nodes.Expr], closing: str, frame: Frame) -> None:
+        self.write(opening)
+        for index, operand in enumerate(operands):
+            if index:
+                self.write(", ")
+            self.visit(operand, frame)
+        self.write(closing)
+
+
+# -- hooks: code between the template's statements
+
+
+def hook_node(hook: Any, line: int, *children: nodes.Expr) -> nodes.Output:
+    """A node that writes code by calling ``hook(generator, node, frame)``."""
+    node = nodes.Output(list(children), lineno=line)
+    node.hook = hook  # type: ignore[attr-defined]
+    return node
+
+
+def write_tick(generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+    """Count a step."""
+    generator.writeline("tick()")
+
+
+@dataclass
+class TurnHooks:
+    """The code around and in one loop that says which message is being rendered, if the loop's variable is one.
+
+    Attributes:
+        turned: the Python variable that tells after the loop whether it was one over messages.
+    """
+
+    turned: str = ""
+
+    def before(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+        """Nothing was said yet."""
+        self.turned = generator.temporary_identifier()
+        generator.writeline(f"{self.turned} = None")
+
+    def inside(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+        """Count a step, and say the message."""
+        generator.writeline("tick()")
+        generator.writeline(f"{self.turned} = mark_of(")
+        generator.visit(node.nodes[0], frame)
+        generator.write(")")
+        self._say(generator, frame, self.turned)
+
+    def after(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+        """Say which message is being rendered again: that of the loop around it, or none."""
+        generator.writeline(f"if {self.turned} is not None:")
+        generator.indent()
+        generator.writeline(f"{self.turned} = ")
+        if node.nodes:
+            generator.write("mark_of(")
+            generator.visit(node.nodes[0], frame)
+            generator.write(") or ")
+        generator.write("environment.no_turn")
+        self._say(generator, frame, self.turned)
+        generator.outdent()
+
+    @staticmethod
+    def _say(generator: PieceGenerator, frame: Frame, mark: str) -> None:
+        generator.writeline(f"if {mark} is not None: ")
+        generator.write(f"yield {mark}" if frame.buffer is None else f"{frame.buffer}.append({mark})")
+
+
+def add_hooks(template: nodes.Template) -> nodes.Template:
+    """Put the hooks into the loops of a template."""
+    _hook_lists(template, None)
+    return template
+
+
+def _hook_lists(node: nodes.Node, turn: str | None) -> None:
+    for field in ("body", "else_"):
+        statements = getattr(node, field, None)
+        if isinstance(statements, list):
+            setattr(node, field, _hooked(statements, turn))
+    for branch in getattr(node, "elif_", []):
+        _hook_lists(branch, turn)
+
+
+def _hooked(statements: list[nodes.Node], turn: str | None) -> list[nodes.Node]:
+    hooked: list[nodes.Node] = []
+    for node in statements:
+        if not isinstance(node, nodes.For):
+            hooked.append(node)
+            _hook_lists(node, None if isinstance(node, nodes.Macro) else turn)
+            continue
+        target = node.target.name if isinstance(node.target, nodes.Name) else None
+        _hook_lists(node, target or turn)
+        line = node.lineno
+        if target is None:
+            node.body.insert(0, hook_node(write_tick, line))
+            hooked.append(node)
+            continue
+        hooks = TurnHooks()
+        node.body.insert(0, hook_node(hooks.inside, line, nodes.Name(target, "load", lineno=line)))
+        around = [nodes.Name(turn, "load", lineno=line)] if turn else []
+        hooked += [hook_node(hooks.before, line), node, hook_node(hooks.after, line, *around)]
+    return hooked

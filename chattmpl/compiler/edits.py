@@ -1,0 +1,57 @@
+"""Edits of a text that remember which character of the result stood where in the source."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Edit:
+    """Put a text in the place of a character range; an empty range inserts."""
+
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The result of edits.
+
+    Attributes:
+        text: the new text.
+        kept: for each stretch of the source that was kept, and for each replacement, where it starts in the new text
+            and where in the source.
+    """
+
+    text: str
+    kept: tuple[tuple[int, int], ...]
+
+    def source_offset(self, offset: int) -> int:
+        """The offset in the source of a character of the new text; of a replacement, that of what it replaced."""
+        index = bisect.bisect_right(self.kept, (offset, len(self.text) + offset + 1)) - 1
+        new, old = self.kept[index]
+        following = self.kept[index + 1][1] if index + 1 < len(self.kept) else None
+        moved = old + offset - new
+        return moved if following is None else min(moved, max(following, old))
+
+
+def apply_edits(source: str, edits: Iterable[Edit]) -> Edited:
+    """The source with edits applied. They must not overlap; insertions at one place stand in the order given."""
+    pieces: list[str] = []
+    kept: list[tuple[int, int]] = []
+    length = position = 0
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        if edit.start < position:
+            raise AssertionError(f"edits overlap at offset {edit.start}")
+        for old, text in ((position, source[position : edit.start]), (edit.start, edit.text)):
+            if text:
+                kept.append((length, old))
+                pieces.append(text)
+                length += len(text)
+        position = edit.end
+    kept.append((length, position))
+    pieces.append(source[position:])
+    return Edited("".join(pieces), tuple(kept))

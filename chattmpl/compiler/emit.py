@@ -1,0 +1,71 @@
+"""What a compiled template writes: pieces, gathered into one text with runs.
+
+A piece is a value with the statement that wrote it. Gathering gives each run that no statement has claimed yet to the
+statement of the piece, and makes it generated where that statement stands inside a generation tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from chattmpl.budget import check_size
+from chattmpl.provenance.origin import Run, Statement, Turn
+from chattmpl.provenance.serialize import to_text
+from chattmpl.provenance.text import Traced, make, runs_of
+
+Piece: TypeAlias = "tuple[Any, Statement | None]"
+
+NO_TURN: Piece = (Turn(None, None), None)
+"""From here on no message is being rendered."""
+
+
+def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
+    """The text of the pieces, and its runs."""
+    texts: list[str] = []
+    runs: list[Run] = []
+    add_text = texts.append
+    add_run = runs.append
+    size = 0
+    for value, statement in pieces:
+        kind = type(value)
+        if kind is not str and kind is not Traced:
+            if kind is Turn:
+                add_run((0, value, None))
+                continue
+            value = to_text(value)
+            kind = type(value)
+        if not value:
+            continue
+        add_text(value)
+        length = len(value)
+        size += length
+        if kind is str:
+            add_run((length, None, statement))
+            continue
+        origin = value._origin if kind is Traced else runs_of(value)
+        if type(origin) is not tuple:
+            add_run((length, origin, statement))
+            continue
+        for run in origin:
+            add_run((run[0], run[1], _claimed(run[2], statement)))
+    check_size(size)
+    return "".join(texts), runs
+
+
+def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | None:
+    if inner is None:
+        return outer
+    return inner.sampled if outer is not None and outer.generated else inner
+
+
+def concat_pieces(pieces: Iterable[Piece]) -> str:
+    """What a macro, a ``set`` block or a filter block captured, as one string."""
+    text, runs = gather(pieces)
+    return make(text, tuple(runs))
+
+
+def sampled(piece: Piece) -> Piece:
+    """A piece written elsewhere (by a ``block``) that turns out to stand inside a generation tag."""
+    value, statement = piece
+    return value, statement.sampled if statement is not None else None

@@ -1,0 +1,131 @@
+"""From a source in the dialect to plain Jinja: one writer, two targets.
+
+Tags are replaced one by one in the source text, so comments, layout and whitespace control survive.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+
+from jinja2 import Environment
+
+from chattmpl.compiler.dialect import Block, Outline, Tag, outline, tokens
+from chattmpl.compiler.edits import Edit, Edited, apply_edits
+from chattmpl.compiler.retention import Retention, lower_reasoning
+from chattmpl.errors import TemplateError, UsageError
+from chattmpl.source import Place, Source
+
+Target = Literal["train", "inference"]
+TARGETS: tuple[Target, ...] = ("train", "inference")
+
+
+def lower(parsed: Outline, retention: Retention) -> Edited:
+    """The source with reasoning tags turned into conditions; generation tags stay."""
+    return apply_edits(parsed.source.text, lower_reasoning(parsed, retention))
+
+
+def export(parsed: Outline, retention: Retention, target: Target, environment: Environment) -> str:
+    """Plain Jinja that renders the same text as the source.
+
+    Args:
+        target: ``train`` keeps the generation tags, for transformers and trl; ``inference`` has none of them.
+
+    Raises:
+        TemplateError: for a template that has no such form, with the reason.
+        UsageError: for a target that does not exist.
+    """
+    if target not in TARGETS:
+        raise UsageError(f"there is no target {target!r}", hint=f"the targets are {' and '.join(TARGETS)}")
+    text = lower(parsed, retention).text
+    if target == "train":
+        _refuse_jumps(parsed)
+        return text
+    while (blocks := outline(Source(text, parsed.source.name), environment).generation) != ():
+        text = _without(text, blocks[0], environment)
+    return text
+
+
+def _refuse_jumps(parsed: Outline) -> None:
+    """transformers compiles the inside of a generation tag to a function, out of which nothing can jump."""
+    for block in parsed.generation:
+        for tag in _inside(parsed, block):
+            loops = [t for t in _inside(parsed, block) if t.start < tag.start and t.name in ("for", "endfor")]
+            depth = sum(1 if t.name == "for" else -1 for t in loops)
+            if tag.name in ("break", "continue") and depth == 0:
+                raise TemplateError(
+                    f"transformers cannot compile {{% {tag.name} %}} inside a generation tag",
+                    place=Place(parsed.source, tag.start, tag.end),
+                    hint=f"close the tag before the {{% {tag.name} %}}, or export with target='inference'",
+                )
+
+
+def _inside(parsed: Outline, block: Block) -> list[Tag]:
+    return [tag for tag in parsed.tags if block.tag.end <= tag.start and tag.end <= block.end.start]
+
+
+def _without(text: str, block: Block, environment: Environment) -> str:
+    """The text without the tags of one generation block."""
+    if _leaks(text, block, environment):
+        return apply_edits(
+            text,
+            [
+                Edit(block.tag.start, block.tag.end, block.tag.rewritten("with")),
+                Edit(block.end.start, block.end.end, block.end.rewritten("endwith")),
+            ],
+        ).text
+    # The end first, so that the offsets of the opening tag stay true.
+    for tag in (block.end, block.tag):
+        wanted = _stream(text, environment, without=tag)
+        text = next(new for new in _removals(text, tag) if _stream(new, environment) == wanted)
+    return text
+
+
+def _leaks(text: str, block: Block, environment: Environment) -> bool:
+    """Whether an assignment inside the block would be seen outside of it, once the block is gone."""
+    parsed = outline(Source(text), environment)
+    outside = text[: block.tag.start] + text[block.end.end :]
+    for tag in _inside(parsed, block):
+        assigned = re.match(r"[\w\s,()]+", tag.body.partition("=")[0]) if tag.name in ("set", "macro") else None
+        if assigned and any(re.search(rf"\b{name}\b", outside) for name in re.findall(r"\w+", assigned[0])):
+            return True
+    return False
+
+
+def _removals(text: str, tag: Tag) -> Iterator[str]:
+    """Ways to take a tag out of a text, the most readable first; the last one always works."""
+    line_start = text.rfind("\n", 0, tag.start) + 1
+    line_end = text.find("\n", tag.end)
+    alone = not text[line_start : tag.start].strip() and line_end >= 0 and not text[tag.end : line_end].strip()
+    if alone:
+        yield text[:line_start] + text[line_end + 1 :]
+    yield text[: tag.start] + text[tag.end :]
+    before, after = text[: tag.start], text[tag.end :]
+    if tag.left == "-":
+        before = before.rstrip()
+    elif not tag.left and not text[line_start : tag.start].strip():
+        before = text[:line_start]
+    if tag.right == "-":
+        after = after.lstrip()
+    elif not tag.right:
+        after = after.removeprefix("\n")
+    yield before + after
+    yield f"{text[: tag.start]}{{#{tag.left}{tag.right}#}}{text[tag.end :]}"
+
+
+def _stream(text: str, environment: Environment, without: Tag | None = None) -> list[tuple[str, str]]:
+    """What a text means to Jinja: its tokens without the whitespace in tags, with neighbouring data joined."""
+    stream: list[tuple[str, str]] = []
+    for offset, kind, value in tokens(environment, text):
+        if kind == "whitespace" or kind.startswith("comment"):
+            continue
+        if without is not None and without.start <= offset < without.end:
+            continue
+        if kind in ("block_begin", "block_end", "variable_begin", "variable_end", "raw_begin", "raw_end"):
+            value = kind
+        if kind == "data" and stream and stream[-1][0] == "data":
+            stream[-1] = ("data", stream[-1][1] + value)
+        else:
+            stream.append((kind, value))
+    return stream

@@ -1,0 +1,184 @@
+"""A compiled template: from a source in the dialect to something that renders.
+
+This is the only module that the rest of chattmpl uses of the compiler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from jinja2 import Template as JinjaTemplate
+from jinja2 import meta, nodes
+from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+
+from chattmpl.budget import METER, Budget, Meter
+from chattmpl.compiler.codegen import add_hooks
+from chattmpl.compiler.dialect import Outline, outline, syntax_error, with_plain_delimiters
+from chattmpl.compiler.edits import Edited
+from chattmpl.compiler.emit import gather
+from chattmpl.compiler.export import Target, export, lower
+from chattmpl.compiler.lexer import Line, normalize_newlines
+from chattmpl.compiler.retention import Retention, policy_named
+from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
+from chattmpl.errors import BudgetError, ChatTmplError, RenderError, TemplateError
+from chattmpl.provenance.origin import Run
+from chattmpl.source import Place, Source
+
+
+@dataclass(frozen=True)
+class Program:
+    """A template that is ready to render.
+
+    Attributes:
+        source: what the author wrote, with LF newlines and plain delimiters.
+        retention: the policy that it was compiled with.
+    """
+
+    source: Source
+    retention: Retention
+    outline: Outline
+    lowered: Edited
+    environment: TemplateEnvironment
+    template: JinjaTemplate
+
+    @property
+    def has_reasoning(self) -> bool:
+        """Whether the source has a reasoning tag, and so a place for a retention policy."""
+        return bool(self.outline.reasoning)
+
+    @property
+    def has_generation(self) -> bool:
+        """Whether the source has a generation tag."""
+        return bool(self.outline.generation)
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables that the template reads and does not set: what can be passed to it."""
+        tree = self.environment.parse(self.lowered.text)
+        return frozenset(meta.find_undeclared_variables(tree)) - set(self.environment.globals)
+
+    @cached_property
+    def literals(self) -> tuple[str, ...]:
+        """The template's own text: what stands between its tags, and its string constants."""
+        tree = self.environment.parse(self.lowered.text)
+        texts = [node.data for node in tree.find_all(nodes.TemplateData)]
+        texts += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
+        return tuple(text for text in texts if text)
+
+    def export(self, target: Target) -> str:
+        """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
+        return export(self.outline, self.retention, target, self.environment)
+
+    def line(self, offset: int) -> int:
+        """The line of the source, from 1, for an offset in the compiled text."""
+        return self.source.position(self.lowered.source_offset(offset))[0]
+
+    def run(self, variables: dict[str, Any], clock: Clock, budget: Budget) -> tuple[str, list[Run]]:
+        """Render: the text, and its runs.
+
+        Raises:
+            RenderError: if the template raises, with the place where it did.
+        """
+        meter = Meter(budget)
+        context = self.template.new_context(variables)
+        assert isinstance(context, RenderContext)
+        context.clock = clock
+        context.tick = meter.tick  # type: ignore[method-assign]
+        token = METER.set(meter)
+        try:
+            return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
+        except (BudgetError, RenderError) as error:
+            error.place = error.place or self._place(error)
+            raise
+        except Exception as error:
+            raise self._render_error(error) from error
+        finally:
+            METER.reset(token)
+
+    def _place(self, error: BaseException) -> Place | None:
+        """The statement that was running, from the traceback through the generated code."""
+        number = None
+        traceback = error.__traceback__
+        code = self.template.root_render_func.__code__
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename == code.co_filename:
+                number = traceback.tb_lineno
+            traceback = traceback.tb_next
+        if number is None:
+            return None
+        # Jinja's table has lines only, and those of the lowered text.
+        line = self.template.get_corresponding_lineno(number)
+        return Place.of_line(self.source, self.line(Source(self.lowered.text).line_offset(line)))
+
+    def _render_error(self, error: Exception) -> ChatTmplError:
+        place = self._place(error)
+        text = str(error).rstrip(".")
+        if getattr(error, "raised_by_template", False):
+            return RenderError(f"the template refuses this conversation: {error}", place=place)
+        if isinstance(error, RecursionError):
+            return BudgetError("the template calls itself too deeply", place=place)
+        if isinstance(error, SecurityError):
+            hint = "chat templates run in a sandbox; no template needs this"
+            return RenderError(f"the template does what the sandbox forbids: {text}", place=place, hint=hint)
+        if isinstance(error, UndefinedError):
+            hint = "the conversation has no such field, or the template misspells it"
+            return RenderError(f"the template uses something that is not there: {text}", place=place, hint=hint)
+        hint = "the template does not expect a value of this type here (content that is null or a list, perhaps)"
+        return RenderError(f"the template failed: {type(error).__name__}: {text}", place=place, hint=hint)
+
+
+@lru_cache(maxsize=256)
+def compile_program(source: Source, retention: Retention) -> Program:
+    """Compile a source in the dialect.
+
+    Raises:
+        TemplateError: with the place, for anything that is wrong with the source.
+        UsageError: for a retention policy that does not exist.
+    """
+    policy_named(retention.policy)
+    environment = TemplateEnvironment()
+    text = with_plain_delimiters(normalize_newlines(source.text), environment)
+    source = Source(text, source.name)
+    parsed = outline(source, environment)
+    lowered = lower(parsed, retention)
+    template = _compile(lowered, source, environment)
+    _check_generation(parsed, environment.parse(lowered.text), lowered)
+    return Program(source, retention, parsed, lowered, environment, template)
+
+
+def _compile(lowered: Edited, source: Source, environment: TemplateEnvironment) -> JinjaTemplate:
+    # The name tells the frames of the template from all others in a traceback.
+    filename = "<chat template>"
+    try:
+        tree = add_hooks(environment.parse(lowered.text))
+        code = environment.compile(tree, filename=filename)
+    except TemplateSyntaxError as error:
+        if isinstance(error.lineno, Line):
+            error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
+        raise syntax_error(error, source) from None
+    except RecursionError:
+        raise TemplateError("the template is nested too deeply", place=Place(source, 0, 1)) from None
+    for statement in environment.statements:
+        for seen in (statement, statement.sampled):
+            seen.offset = lowered.source_offset(seen.offset) if seen is statement else statement.offset
+            seen.line = source.position(seen.offset)[0]
+    return JinjaTemplate.from_code(environment, code, environment.make_globals(None))
+
+
+def _check_generation(parsed: Outline, tree: nodes.Template, lowered: Edited) -> None:
+    """A generation tag in a macro that nothing calls never marks anything, which is surely not what was meant."""
+    used = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
+    for block in parsed.generation:
+        for outer in block.parents:
+            name = outer.body.partition("(")[0].strip() if outer.name == "macro" else None
+            if name is not None and name not in used:
+                raise TemplateError(
+                    f"{{% generation %}} in the macro {name!r}, which is never called",
+                    place=Place(parsed.source, block.tag.start, block.tag.end),
+                    hint=f"call it where the turn is rendered, {{{{ {name}(…) }}}}, or remove the macro",
+                )
+
+
+__all__ = ["Clock", "Program", "Target", "compile_program"]

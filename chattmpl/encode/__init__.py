@@ -1,0 +1,24 @@
+"""Rendering × tokenizer → Encoding: ids, and a mask that says exactly which tokens are trained."""
+
+from __future__ import annotations
+
+from chattmpl.encode.encoder import ControlTokens, Side, encode
+from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
+from chattmpl.encode.loading import load_tokenizer
+from chattmpl.encode.mask import MaskChoice
+from chattmpl.encode.placing import Straddling
+from chattmpl.encode.tokenizer import TextTokenizer
+
+__all__ = [
+    "ControlTokens",
+    "Encoding",
+    "Escape",
+    "MaskChoice",
+    "Side",
+    "Straddle",
+    "Straddling",
+    "TextTokenizer",
+    "Truncation",
+    "encode",
+    "load_tokenizer",
+]

@@ -1,0 +1,249 @@
+"""Drivers for the other engines that serve chat templates: minijinja, and @huggingface/jinja under node.
+
+Each engine renders as its users see it, with what every host adds to it: ``raise_exception``, ``strftime_now`` and, for
+minijinja, the ``tojson`` of transformers. A source goes in as it is: an inference export, without our tags.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import subprocess
+import threading
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from chattmpl.errors import RenderError, UsageError
+
+Clock = dt.datetime | Callable[[], dt.datetime] | None
+"""What ``strftime_now`` reads: a fixed time, something that tells it, or None for the local time."""
+
+HUGGINGFACE_JINJA = "@huggingface/jinja@0.5.11"
+"""The npm package that is installed, and the version that the families' declared engine bugs were seen with."""
+
+_INSTALL_SECONDS = 300
+
+
+class Engine(ABC):
+    """Something other than Jinja2 that renders chat templates. Usable from several threads.
+
+    Attributes:
+        name: as a family's declared engine bugs name it.
+    """
+
+    name: str
+
+    @abstractmethod
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        """The text that the engine makes of a template and its variables (``messages``, ``tools``, ``bos_token``, …).
+
+        Args:
+            source: the template, in plain Jinja.
+            context: plain JSON-like values.
+
+        Raises:
+            RenderError: if the engine cannot parse or render it, or the template calls ``raise_exception``.
+        """
+
+    def close(self) -> None:  # noqa: B027 - most engines have nothing to end
+        """Ends what the engine has running; it may be used again."""
+
+
+def minijinja_engine(*, clock: Clock = None) -> Engine:
+    """The minijinja engine, in this process.
+
+    Args:
+        clock: what ``strftime_now`` reads.
+
+    Raises:
+        UsageError: if the package ``minijinja`` is not installed.
+    """
+    try:
+        import minijinja
+    except ImportError as error:
+        raise UsageError("the engine minijinja is not installed", hint="pip install 'chattmpl[engines]'") from error
+    return _Minijinja(minijinja, clock)
+
+
+def huggingface_jinja_engine(
+    cache_dir: Path, *, install: bool = False, clock: Clock = None, timeout: float = 30.0
+) -> Engine:
+    """The engine of transformers.js, in a node process that starts with the first render and serves them all.
+
+    Args:
+        cache_dir: a folder in which the npm package is, or is to be, installed.
+        install: let npm install it there, if it is missing.
+        clock: what ``strftime_now`` reads.
+        timeout: the longest that one render may take, in seconds.
+
+    Raises:
+        UsageError: if node is not on PATH, or the package is missing and not to be installed, or cannot be.
+    """
+    node = shutil.which("node")
+    if node is None:
+        raise UsageError(
+            "the engine huggingface-jinja runs on node, which is not on PATH", hint="install node 18 or newer"
+        )
+    package = cache_dir / "node_modules" / "@huggingface" / "jinja"
+    if not package.is_dir():
+        command = f"npm install --prefix {cache_dir} {HUGGINGFACE_JINJA}"
+        if not install:
+            raise UsageError(f"the engine huggingface-jinja is not installed in {cache_dir}", hint=command)
+        _npm_install(cache_dir, command)
+    return _HuggingfaceJinja(node, package, clock, timeout)
+
+
+def _now(clock: Clock) -> dt.datetime:
+    if clock is None:
+        return dt.datetime.now()
+    return clock() if callable(clock) else clock
+
+
+class _Minijinja(Engine):
+    name = "minijinja"
+
+    def __init__(self, minijinja: Any, clock: Clock) -> None:
+        self._environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
+        self._environment.add_filter("tojson", _tojson)
+        self._environment.add_function("raise_exception", _raise_exception)
+        self._environment.add_function("strftime_now", lambda format: _now(clock).strftime(format))
+
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        try:
+            return str(self._environment.render_str(source, **context))
+        except RenderError:
+            raise
+        # A filter or function of Python's raises its own error through the engine, of any kind
+        except Exception as error:
+            raise RenderError(f"minijinja: {_first_line(error)}") from error
+
+
+def _tojson(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    pair = None if separators is None else (separators[0], separators[1])
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
+
+
+def _raise_exception(message: object) -> NoReturn:
+    raise RenderError(f"the template refuses: {message}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+# One request and one answer a line, in JSON. The clock is the wall that the engine itself reads: it takes no other.
+_DRIVER = r"""
+const { Template } = require(process.argv[1]);
+const Wall = Date;
+let now = null;
+globalThis.Date = class extends Wall {
+  constructor(...args) { if (args.length === 0) super(...now); else super(...args); }
+};
+const parsed = new Map();
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  let answer;
+  try {
+    const job = JSON.parse(line);
+    now = job.now;
+    let template = parsed.get(job.source);
+    if (template === undefined) {
+      template = new Template(job.source);
+      if (parsed.size >= 256) parsed.clear();
+      parsed.set(job.source, template);
+    }
+    answer = { text: template.render(job.context) };
+  } catch (error) {
+    answer = { error: String((error && error.message) || error) };
+  }
+  process.stdout.write(JSON.stringify(answer) + "\n");
+});
+"""
+
+
+class _HuggingfaceJinja(Engine):
+    name = "huggingface-jinja"
+
+    def __init__(self, node: str, package: Path, clock: Clock, timeout: float) -> None:
+        self._command = [node, "-e", _DRIVER, str(package.resolve())]
+        self._clock = clock
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._stop: Callable[[], object] | None = None
+
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        now = _now(self._clock)
+        moment = [now.year, now.month - 1, now.day, now.hour, now.minute, now.second]  # months count from 0 in node
+        try:
+            line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RenderError(f"huggingface-jinja: the context is not JSON: {error}") from error
+        answer = self._ask(line)
+        if "error" in answer:
+            raise RenderError(f"huggingface-jinja: {answer['error']}")
+        return str(answer["text"])
+
+    def _ask(self, line: str) -> dict[str, object]:
+        with self._lock:
+            process = self._running()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            timer = threading.Timer(self._timeout, process.kill)
+            timer.start()
+            try:
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+                reply = process.stdout.readline()
+            except OSError:
+                reply = ""
+            finally:
+                timer.cancel()
+            if not reply:
+                self.close()
+                raise RenderError(f"huggingface-jinja: node ended, or took more than {self._timeout:g} seconds")
+        answer: dict[str, object] = json.loads(reply)
+        return answer
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(
+                self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
+            )
+            self._stop = weakref.finalize(self, _end, self._process)
+        return self._process
+
+    def close(self) -> None:
+        if self._stop is not None:
+            self._stop()
+        self._process = self._stop = None
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Kills: the process keeps nothing, and one that hangs would not see its input end."""
+    process.kill()
+    process.communicate()
+
+
+def _npm_install(cache_dir: Path, command: str) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UsageError("npm is not on PATH, so the engine huggingface-jinja cannot be installed", hint=command)
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    arguments = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(cache_dir), HUGGINGFACE_JINJA]
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UsageError(f"npm took more than {_INSTALL_SECONDS} seconds", hint=command) from error
+    if done.returncode != 0:
+        raise UsageError(f"npm cannot install huggingface-jinja: {done.stderr.strip()[-300:]}", hint=command)

@@ -1,0 +1,206 @@
+"""Families: the templates that ship, each one folder with a template and what is known of it.
+
+A family is read from its ``family.toml``; adding one is adding a folder. Besides those that ship, families are found
+in the folders that the environment variable ``CHATTMPL_TEMPLATES`` names.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chattmpl.errors import FamilyError, did_you_mean
+from chattmpl.source import Place, Source
+
+FILE = "family.toml"
+TEMPLATE_FILE = "template.jinja"
+SEARCH_PATH = "CHATTMPL_TEMPLATES"
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Upstream(_Facts):
+    """The template that the family reproduces: its hub id, and what is known of the revision."""
+
+    name: str
+    revision: str = "unknown"
+
+
+class Generation(_Facts):
+    """How a turn that the model samples ends, and the control tokens that the template writes."""
+
+    stop_tokens: tuple[str, ...] = Field(min_length=1)
+    control_tokens: tuple[str, ...] = ()
+
+
+class Supports(_Facts):
+    """What the template does with each part of a conversation."""
+
+    system: bool
+    developer: bool = False
+    tools: bool = False
+    tool_calls: bool = False
+    parallel_tool_calls: bool = False
+    tool_results: bool = False
+    reasoning: bool = False
+    documents: bool = False
+    multimodal: bool = False
+
+
+class RetentionFacts(_Facts):
+    """What upstream does with earlier reasoning; see `chattmpl.compiler.retention.Retention`."""
+
+    default: Literal["all", "since_last_user", "last", "none"]
+    query: str = "message.role == 'user'"
+    without_query: Literal["all", "none"] = "all"
+
+
+class Mode(_Facts):
+    """A template kwarg that switches behaviour, with the values worth trying."""
+
+    values: tuple[Any, ...]
+    default: Any = None
+    description: str
+
+
+class Kwarg(_Facts):
+    """Another template kwarg."""
+
+    description: str
+    example: Any = None
+
+
+class Parsers(_Facts):
+    """Names of the parsers of serving engines that read what the model writes."""
+
+    reasoning: str | None = None
+    tool: str | None = None
+
+
+class Limit(_Facts):
+    """Fields that the family cannot render: a declared loss."""
+
+    fields: tuple[str, ...]
+    why: str
+
+
+class Divergence(_Facts):
+    """Where the template differs from upstream on purpose."""
+
+    upstream: str
+    ours: str
+    why: str = ""
+
+
+class Defect(_Facts):
+    """Something that upstream gets wrong and that is reproduced."""
+
+    what: str
+
+
+class EngineBug(_Facts):
+    """Where another engine renders the inference export differently."""
+
+    engine: str
+    what: str
+
+
+class Family(_Facts):
+    """A shipped template with what is known of it.
+
+    ``tokens`` are kwargs that the template gets without being asked, such as ``eos_token``.
+    """
+
+    name: str
+    title: str
+    description: str
+    upstream: Upstream | None = None
+    tokens: dict[str, str] = {}
+    generation: Generation
+    supports: Supports
+    retention: RetentionFacts | None = None
+    modes: dict[str, Mode] = {}
+    kwargs: dict[str, Kwarg] = {}
+    parsers: dict[str, Parsers] = {}
+    limits: tuple[Limit, ...] = ()
+    divergences: tuple[Divergence, ...] = ()
+    upstream_defects: tuple[Defect, ...] = ()
+    engine_bugs: tuple[EngineBug, ...] = ()
+    folder: Path
+
+    @property
+    def template_source(self) -> Source:
+        """The template, in the dialect."""
+        return Source((self.folder / TEMPLATE_FILE).read_text(encoding="utf-8"), f"{self.name}/{TEMPLATE_FILE}")
+
+
+def shipped_folder(kind: str) -> Path:
+    """The folder of shipped data (``templates``, ``fixtures``): in the wheel, or beside the package in a checkout."""
+    package = Path(__file__).parent
+    installed = package / kind
+    return installed if installed.is_dir() else package.parent / kind
+
+
+def family_names() -> list[str]:
+    """The names of all families that can be loaded, sorted."""
+    found = {folder.name for root in _roots() for folder in root.iterdir() if (folder / FILE).is_file()}
+    return sorted(found)
+
+
+def load_family(name: str) -> Family:
+    """The family of this name.
+
+    Raises:
+        FamilyError: if there is none, or its folder is not in order.
+    """
+    for root in _roots():
+        if (root / name / FILE).is_file():
+            return read_family(root / name)
+    known = family_names()
+    raise FamilyError(
+        f"there is no family {name!r}", hint=did_you_mean(name, known) or f"the families are {', '.join(known)}"
+    )
+
+
+@lru_cache
+def read_family(folder: Path) -> Family:
+    """The family of this folder.
+
+    Raises:
+        FamilyError: if ``family.toml`` or ``template.jinja`` is missing or wrong, with the place.
+    """
+    path = folder / FILE
+    for needed in (path, folder / TEMPLATE_FILE):
+        if not needed.is_file():
+            raise FamilyError(f"a family needs the file {needed}", hint="see docs/families.md for what goes into it")
+    source = Source(path.read_text(encoding="utf-8"), str(path))
+    try:
+        facts = tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        raise FamilyError(f"{path} is not TOML: {error}") from None
+    try:
+        return Family.model_validate({**facts, "folder": folder})
+    except ValidationError as error:
+        first = error.errors()[0]
+        keys = [str(key) for key in first["loc"]]
+        raise FamilyError(f"{'.'.join(keys)}: {first['msg'].lower()}", place=_place(source, keys)) from None
+
+
+def _place(source: Source, keys: list[str]) -> Place | None:
+    for key in reversed(keys):
+        offset = source.text.find(key)
+        if offset >= 0:
+            return Place(source, offset, offset + len(key))
+    return None
+
+
+def _roots() -> list[Path]:
+    named = [Path(root) for root in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if root]
+    return [root for root in (*named, shipped_folder("templates")) if root.is_dir()]

@@ -1,0 +1,1 @@
+"""Strings and data that remember where each character came from."""

@@ -1,0 +1,37 @@
+"""The other engines, ready to render at the time of the references; a test is skipped where one is unavailable."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from chattmpl.engines import HUGGINGFACE_JINJA, Engine, huggingface_jinja_engine, minijinja_engine
+from chattmpl.errors import UsageError
+from support.cache import Unavailable, cached, give_up
+from support.reference import CLOCK
+
+
+def minijinja() -> Engine:
+    """The minijinja engine with a stopped clock."""
+    try:
+        return minijinja_engine(clock=CLOCK)
+    except UsageError as error:
+        give_up(Unavailable(str(error)))
+
+
+def huggingface_jinja() -> Engine:
+    """The @huggingface/jinja engine with a stopped clock, installed into the cache."""
+
+    def fetch(folder: Path) -> None:
+        try:
+            huggingface_jinja_engine(folder, install=True).close()
+        except UsageError as error:
+            raise Unavailable(str(error)) from error
+
+    if shutil.which("node") is None:
+        give_up(Unavailable("node is not on PATH"))
+    version = HUGGINGFACE_JINJA.rpartition("@")[2]
+    try:
+        return huggingface_jinja_engine(cached(f"huggingface-jinja-{version}", fetch), clock=CLOCK)
+    except Unavailable as error:
+        give_up(error)

@@ -1,0 +1,698 @@
+"""Conversations: what is accepted, what is refused and with which words, and what a template gets to see."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import enum
+import json
+import pickle
+from collections import UserDict
+from typing import Any, ClassVar
+
+import hypothesis
+import hypothesis.strategies as st
+import pydantic
+import pytest
+
+from chattmpl.conversation import Conversation, FieldError, Function, Message, ToolCall
+from chattmpl.errors import ConversationError
+
+REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
+
+
+def _call(name: str = "ping", arguments: Any = None, **rest: Any) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}, **rest}
+
+
+def _seen(messages: list[Any], **rest: Any) -> list[dict[str, Any]]:
+    """The messages as a template sees them."""
+    seen: list[dict[str, Any]] = Conversation.coerce({"messages": messages, **rest}).to_template_input()["messages"]
+    return seen
+
+
+def _error(value: Any) -> FieldError:
+    with pytest.raises(FieldError) as caught:
+        Conversation.coerce(value)
+    return caught.value
+
+
+# What is accepted
+
+
+def test_a_list_of_messages_is_a_conversation() -> None:
+    conversation = Conversation.coerce([{"role": "user", "content": "Hi"}])
+    assert conversation.messages == [Message(role="user", content="Hi")]
+    assert conversation.tools is None
+    assert conversation.documents is None
+
+
+def test_a_conversation_is_coerced_to_itself() -> None:
+    conversation = Conversation(messages=[])
+    assert Conversation.coerce(conversation) is conversation
+
+
+def test_a_conversation_may_have_no_messages_so_that_the_prompt_before_the_first_can_be_rendered() -> None:
+    assert Conversation.coerce([]).to_template_input()["messages"] == []
+
+
+@dataclasses.dataclass
+class Said:
+    role: str
+    content: str
+
+
+class Typed(pydantic.BaseModel):
+    role: str
+    content: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(role="user", content="Hi"),
+        Said("user", "Hi"),
+        Typed(role="user", content="Hi"),
+        UserDict({"role": "user", "content": "Hi"}),
+    ],
+    ids=["Message", "dataclass", "pydantic", "mapping"],
+)
+def test_a_message_may_be_any_object_that_has_keys(message: Any) -> None:
+    assert _seen([message]) == [{"role": "user", "content": "Hi"}]
+
+
+def test_a_conversation_may_be_any_object_that_holds_messages() -> None:
+    class Chat:
+        messages: ClassVar = [{"role": "user", "content": "Hi"}]
+
+    assert Conversation.coerce(Chat()).messages == [Message(role="user", content="Hi")]
+    assert Conversation.coerce(UserDict(messages=Chat.messages)).messages == [Message(role="user", content="Hi")]
+
+
+def test_messages_may_be_an_array_as_rows_read_through_pandas_have_them() -> None:
+    class Array:
+        def tolist(self) -> list[Any]:
+            return [{"role": "user", "content": "Hi"}]
+
+    assert _seen(Array()) == [{"role": "user", "content": "Hi"}]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool"])
+def test_the_five_roles_are_accepted(role: str) -> None:
+    assert _seen([{"role": role, "content": "x"}])[0]["role"] == role
+
+
+def test_a_tool_call_without_a_function_around_it_is_read_and_shown_as_it_was_given() -> None:
+    call = {"name": "ping", "arguments": {"n": 1}, "id": "c"}
+    conversation = Conversation.coerce([{"role": "assistant", "tool_calls": [call]}])
+    assert conversation.messages[0].tool_calls is not None
+    assert conversation.messages[0].tool_calls[0].function == Function(name="ping", arguments={"n": 1})
+    shown = conversation.to_template_input()["messages"][0]["tool_calls"][0]
+    assert list(shown.items()) == list(call.items())
+
+
+def test_tools_may_be_a_string_of_json() -> None:
+    tools = [{"type": "function", "function": {"name": "ping"}}]
+    assert Conversation.coerce({"messages": [], "tools": json.dumps(tools)}).tools == tools
+
+
+def test_the_callers_data_is_never_changed() -> None:
+    given = {
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "a", "image": None}], "tool_calls": None},
+            {"role": "assistant", "thinking": "t", "tool_calls": [_call(arguments={"a": None, "b": [{}]})]},
+        ],
+        "tools": [{"type": "function", "function": {"name": "ping", "parameters": {"properties": {"x": None}}}}],
+        "documents": [{"title": None, "text": "d"}],
+    }
+    before = copy.deepcopy(given)
+    seen = Conversation.coerce(given, clean_nulls="always").to_template_input()
+    seen["messages"][1]["tool_calls"][0]["function"]["arguments"]["b"].append(1)
+    seen["tools"][0]["function"]["name"] = "pong"
+    assert given == before
+
+
+def test_what_a_template_sees_is_new_each_time() -> None:
+    conversation = Conversation.coerce({"messages": [], "tools": [{"name": "ping", "parameters": {"a": [1]}}]})
+    conversation.to_template_input()["tools"][0]["parameters"]["a"].append(2)
+    assert conversation.to_template_input()["tools"] == [{"name": "ping", "parameters": {"a": [1]}}]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("message", "path", "meant"),
+    [
+        ({"role": "user", "contents": "x"}, "contents", "content"),
+        ({"role": "user", "contnet": "x"}, "contnet", "content"),
+        ({"role": "user", "Content": "x"}, "Content", "content"),
+        ({"role": "assistant", "tool_call": [_call()]}, "tool_call", "tool_calls"),
+        ({"role": "assistant", "toolCalls": [_call()]}, "toolCalls", "tool_calls"),
+        ({"role": "assistant", "content": "x", "reasonning_content": "r"}, "reasonning_content", "reasoning_content"),
+        ({"role": "assistant", "content": "x", "weights": 1}, "weights", "weight"),
+        ({"rol": "user", "content": "x"}, "rol", "role"),
+    ],
+)
+def test_a_misspelt_key_of_a_message_gets_a_suggestion(message: dict[str, Any], path: str, meant: str) -> None:
+    error = _error([message])
+    assert error.path == ("messages", 0, path)
+    assert error.on_key
+    assert error.hint == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "meant"),
+    [
+        ({"mesages": []}, ("mesages",), "messages"),
+        ({"messages": [], "tool": []}, ("tool",), "tools"),
+        ({"messages": [], "tools": [{"fuction": {"name": "f"}}]}, ("tools", 0, "fuction"), "function"),
+        (
+            [{"role": "assistant", "tool_calls": [{"type": "function", "fucntion": {"name": "f"}}]}],
+            ("messages", 0, "tool_calls", 0, "fucntion"),
+            "function",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "argumens": {}}}]}],
+            ("messages", 0, "tool_calls", 0, "function", "argumens"),
+            "arguments",
+        ),
+        ([{"role": "user", "content": [{"type": "txt"}]}], ("messages", 0, "content", 0, "type"), "text"),
+    ],
+)
+def test_other_misspellings_get_a_suggestion_too(value: Any, path: tuple[str | int, ...], meant: str) -> None:
+    error = _error(value)
+    assert error.path == path
+    assert error.hint == f"did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize(
+    ("role", "hint"),
+    [
+        ("asistant", "did you mean 'assistant'?"),
+        ("User", "did you mean 'user'?"),
+        ("human", "'human' is 'user' here"),
+        ("gpt", "'gpt' is 'assistant' here"),
+        ("narrator", "the roles are system, developer, user, assistant, tool"),
+    ],
+)
+def test_an_unknown_role_gets_a_hint(role: str, hint: str) -> None:
+    error = _error([{"role": "user", "content": "x"}, {"role": role, "content": "x"}])
+    assert str(error) == f"messages[1].role: unknown role {role!r}\nhint: {hint}"
+
+
+def test_the_error_is_the_same_when_a_model_is_made_directly() -> None:
+    with pytest.raises(ConversationError, match="did you mean 'assistant'"):
+        Message(role="asistant")
+    with pytest.raises(ConversationError, match="unknown key 'contents'"):
+        Conversation(messages=[{"role": "user", "contents": "x"}])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"content": "x", "context": "near a known key that is there"},
+        {"content": "x", "contents": "a key beside its right spelling"},
+        {"content": None, "tool_plan": "Command's own key"},
+        {"content": "x", "reasoning_details": []},
+        {"content": "x", "tool_call": None},
+    ],
+)
+def test_a_key_that_is_no_misspelling_is_left_alone(extra: dict[str, Any]) -> None:
+    seen = _seen([{"role": "assistant", **extra}])[0]
+    assert seen == {"role": "assistant", **{key: value for key, value in extra.items() if value is not None}}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([{"content": "x"}], "messages[0]: 'role' is missing"),
+        ([{"role": "user", "content": 5}], "messages[0].content: must be a string, a list of parts or null, not 5"),
+        (
+            [{"role": "user", "content": b"x"}],
+            "messages[0].content: must be a string, a list of parts or null, not bytes",
+        ),
+        (
+            [{"role": "user", "content": ["x"]}],
+            "messages[0].content[0]: must be a content part (a dict with 'type'), not 'x'",
+        ),
+        (["x"], "messages[0]: must be a message (a dict with 'role' and 'content'), not 'x'"),
+        ([None], "messages[0]: must be a message (a dict with 'role' and 'content'), not null"),
+        ({"tools": []}, "messages: must be a list of messages, not null"),
+        ({"messages": {}}, "messages: must be a list of messages, not a dict"),
+        ({"messages": [], "documents": ["x"]}, "documents[0]: must be a dict with 'title' and 'text', not 'x'"),
+        ({"messages": [], "chat_template_kwargs": []}, "chat_template_kwargs: must be a dict, not a list"),
+        ({"messages": [], "tools": {}}, "tools: must be a list of JSON schemas, not dict"),
+        ({"messages": [], "tools": "[{"}, "tools: is a string that is not JSON"),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 5}}]}],
+            "messages[0].tool_calls[0].function.arguments: must be a dict, a string of JSON or null, not 5",
+        ),
+        (
+            [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {1: 2}}}]}],
+            "messages[0].tool_calls[0].function.arguments: has a key that is no string: 1",
+        ),
+        ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0]: 'function' is missing"),
+        (
+            [{"role": "user", "content": [{"type": "text"}]}],
+            "messages[0].content[0]: a text part needs a string 'text'",
+        ),
+        ([{"role": "assistant", "weight": -1}], "messages[0].weight: must be a finite number, 0 or more, not -1"),
+        (
+            [{"role": "assistant", "weight": float("nan")}],
+            "messages[0].weight: must be a finite number, 0 or more, not nan",
+        ),
+        ([{"role": "assistant", "train": "perhaps"}], "messages[0].train: must be true or false, not 'perhaps'"),
+        ([{"role": "assistant", "thinking": ["x"]}], "messages[0].thinking: must be a string or null, not list"),
+    ],
+)
+def test_a_wrong_type_is_named_with_its_path(value: Any, message: str) -> None:
+    assert str(_error(value)).startswith(message)
+
+
+@pytest.mark.parametrize("value", [5, "conv.json", None, Conversation])
+def test_what_is_no_conversation_at_all_is_refused(value: Any) -> None:
+    with pytest.raises(ConversationError, match="a conversation is a dict with 'messages' or a list of messages"):
+        Conversation.coerce(value)
+
+
+def test_a_tool_that_is_a_function_is_refused_with_a_way_out() -> None:
+    def ping() -> None:
+        """Ping."""
+
+    error = _error({"messages": [], "tools": [ping]})
+    assert error.path == ("tools", 0)
+    assert error.hint is not None
+    assert "JSON schema" in error.hint
+
+
+def test_two_different_reasoning_traces_are_an_error_not_a_pick() -> None:
+    error = _error([{"role": "assistant", "content": "x", "thinking": "a", "reasoning": "b"}])
+    assert error.path == ("messages", 0, "reasoning")
+    assert error.problem == "differs from 'thinking' in the same message"
+
+
+def test_flags_that_contradict_each_other_are_an_error() -> None:
+    assert _error([{"role": "assistant", "train": False, "weight": 1.0}]).path == ("messages", 0)
+
+
+def test_data_that_contains_itself_is_refused() -> None:
+    schema: dict[str, Any] = {"name": "f"}
+    schema["parameters"] = {"properties": {"x": schema}}
+    with pytest.raises(ConversationError, match="contains itself"):
+        Conversation.coerce({"messages": [], "tools": [schema]})
+
+
+# What a template sees
+
+
+@pytest.mark.parametrize("name", REASONING_NAMES)
+def test_reasoning_is_shown_under_every_name_that_templates_read(name: str) -> None:
+    seen = _seen([{"role": "assistant", name: "why", "content": "what"}])[0]
+    assert seen["reasoning_content"] == seen["thinking"] == "why"
+    assert Conversation.coerce([{"role": "assistant", name: "why"}]).messages[0].reasoning_content == "why"
+
+
+@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize(
+    ("full_name", "empty_name"), [(a, b) for a in REASONING_NAMES for b in REASONING_NAMES if a != b]
+)
+def test_an_empty_trace_loses_against_one_that_is_not_empty(full_name: str, empty_name: str, empty: str | None) -> None:
+    seen = _seen([{"role": "assistant", empty_name: empty, full_name: "why"}])[0]
+    assert {seen[name] for name in REASONING_NAMES if name in seen} == {"why"}
+
+
+def test_an_empty_trace_alone_stays_empty() -> None:
+    assert _seen([{"role": "assistant", "reasoning": ""}])[0]["reasoning_content"] == ""
+
+
+def test_none_is_the_same_as_absent_at_the_top_level_of_a_message() -> None:
+    names = ["name", "tool_calls", "tool_call_id", "thinking", "train", "weight", "foreign"]
+    padded: dict[str, Any] = dict.fromkeys(names)
+    assert _seen([{"role": "user", "content": "x", **padded}]) == [{"role": "user", "content": "x"}]
+    assert Message.model_validate({"role": "user", "content": "x", **padded}) == Message(role="user", content="x")
+
+
+def test_the_flags_for_the_mask_are_hidden_from_the_template() -> None:
+    message = {"role": "assistant", "content": "x", "train": True, "weight": 0.5}
+    assert _seen([message]) == [{"role": "assistant", "content": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "trained"),
+    [({}, None), ({"train": True}, True), ({"train": 0}, False), ({"weight": 0}, False), ({"weight": 0.5}, True)],
+)
+def test_the_flags_say_whether_a_message_is_trained_on(flags: dict[str, Any], trained: bool | None) -> None:
+    assert Message.model_validate({"role": "assistant", **flags}).trained is trained
+
+
+def test_unknown_keys_reach_the_template_in_their_place() -> None:
+    message = {"citations": [1], "role": "user", "mood": {"b": None, "a": 2}, "content": "x"}
+    assert json.dumps(_seen([message])[0]) == json.dumps(message)
+
+
+def test_keys_of_a_tool_call_stay_in_the_order_in_which_they_were_given() -> None:
+    call = {"index": 0, "function": {"arguments": {"b": 1, "a": 2}, "name": "f", "strict": True}, "id": "c"}
+    assert json.dumps(_seen([{"role": "assistant", "tool_calls": [call]}])[0]["tool_calls"][0]) == json.dumps(call)
+
+
+def test_arguments_given_as_a_string_are_not_touched() -> None:
+    arguments = '{"a" : 1.0,\n "b":null}'
+    seen = _seen([{"role": "assistant", "tool_calls": [_call(arguments=arguments)]}])
+    assert seen[0]["tool_calls"][0]["function"]["arguments"] == arguments
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Shout(str):
+    """A string with a method of its own."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+def test_values_that_are_no_json_become_plain_or_are_named_by_their_type() -> None:
+    class Image:
+        pass
+
+    given = {"colour": Colour.RED, "shout": Shout("x"), "pair": (1, Said("user", "x")), "image": Image(), "raw": b"x"}
+    seen = _seen([{"role": "user", "content": Shout("hey"), "extra": given}])[0]
+    assert type(seen["content"]) is str
+    assert seen["content"] == "hey"
+    assert seen["extra"] == {
+        "colour": "red",
+        "shout": "x",
+        "pair": (1, {"role": "user", "content": "x"}),
+        "image": "<Image>",
+        "raw": "<bytes>",
+    }
+    assert type(seen["extra"]["colour"]) is str
+    assert type(seen["extra"]["shout"]) is str
+
+
+def test_numpy_scalars_become_python_ones() -> None:
+    numpy = pytest.importorskip("numpy")
+    arguments = {"flag": numpy.bool_(False), "n": numpy.int64(3), "x": numpy.float64(0.5), "array": numpy.zeros(2)}
+    seen = _seen([{"role": "assistant", "tool_calls": [_call(arguments=arguments)]}])
+    plain = seen[0]["tool_calls"][0]["function"]["arguments"]
+    assert plain == {"flag": False, "n": 3, "x": 0.5, "array": "<ndarray>"}
+    assert [type(value) for value in plain.values()] == [bool, int, float, str]
+
+
+def test_tools_documents_and_kwargs_are_handed_on() -> None:
+    conversation = Conversation(
+        messages=[], tools=[{"name": "f"}], documents=[{"text": "d"}], chat_template_kwargs={"enable_thinking": False}
+    )
+    assert conversation.to_template_input() == {
+        "messages": [],
+        "tools": [{"name": "f"}],
+        "documents": [{"text": "d"}],
+        "kwargs": {"enable_thinking": False},
+    }
+
+
+# Null padding
+
+
+def test_nulls_are_cleaned_from_tools_at_any_depth_but_not_where_a_null_is_a_value() -> None:
+    parameters = {
+        "type": "object",
+        "properties": {
+            "unit": {
+                "type": ["string", "null"],
+                "enum": ["c", None],
+                "default": None,
+                "const": None,
+                "items": {"a": 1},
+            },
+        },
+    }
+    tool = {
+        "type": "function",
+        "strict": None,
+        "function": {"name": "f", "description": None, "parameters": parameters},
+    }
+    cleaned = Conversation.coerce({"messages": [], "tools": [tool]}).tools
+    assert cleaned == [{"type": "function", "function": {"name": "f", "parameters": parameters}}]
+
+
+PADDED_TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "f",
+            "parameters": {
+                "properties": {"default": None, "x": {"type": "string", "enum": None, "default": None}, "y": None},
+                "required": None,
+            },
+        },
+    }
+]
+
+
+@pytest.mark.parametrize(
+    ("cleaning", "x"),
+    [
+        ("auto", {"type": "string"}),
+        ("always", {"type": "string"}),
+        ("never", {"type": "string", "default": None}),
+    ],
+)
+def test_a_null_default_goes_where_the_schema_is_seen_to_be_padded(cleaning: Any, x: dict[str, Any]) -> None:
+    conversation = Conversation.coerce({"messages": [], "tools": PADDED_TOOLS}, clean_nulls=cleaning)
+    assert conversation.tools == [
+        {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": x}}}},
+    ]
+
+
+def test_nulls_are_cleaned_from_content_parts_tool_calls_and_documents() -> None:
+    parts = [{"type": "image", "text": None, "image": "a.png"}, {"type": "text", "text": "x", "image": None}]
+    call = {"id": None, "type": "function", "index": None, "function": {"name": "f", "strict": None, "arguments": None}}
+    conversation = Conversation.coerce(
+        {
+            "messages": [{"role": "user", "content": parts}, {"role": "assistant", "tool_calls": [call]}],
+            "documents": [{"title": None, "text": "d"}],
+        }
+    )
+    seen = conversation.to_template_input()
+    assert seen["messages"][0]["content"] == [{"type": "image", "image": "a.png"}, {"type": "text", "text": "x"}]
+    assert seen["messages"][1]["tool_calls"] == [{"type": "function", "function": {"name": "f", "arguments": None}}]
+    assert seen["documents"] == [{"text": "d"}]
+
+
+HAND_WRITTEN: list[dict[str, Any]] = [
+    {"role": "user", "content": "x"},
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [_call(arguments={"a": 1, "b": None, "c": {"d": None}, "e": [None]})],
+    },
+]
+FROM_ARROW: list[dict[str, Any]] = [{"tool_calls": None, **message} for message in HAND_WRITTEN]
+
+
+@pytest.mark.parametrize(
+    ("messages", "cleaning", "cleaned"),
+    [
+        (HAND_WRITTEN, "auto", False),
+        (HAND_WRITTEN, "always", True),
+        (FROM_ARROW, "auto", True),
+        (FROM_ARROW, "never", False),
+    ],
+)
+def test_a_null_argument_goes_where_the_conversation_is_seen_to_be_padded(
+    messages: Any, cleaning: Any, cleaned: bool
+) -> None:
+    calls = Conversation.coerce(messages, clean_nulls=cleaning).messages[1].tool_calls
+    assert calls is not None
+    kept = {"a": 1, "b": None, "c": {"d": None}, "e": [None]}
+    assert calls[0].function.arguments == ({"a": 1, "c": {}, "e": [None]} if cleaned else kept)
+
+
+def test_a_conversation_that_went_through_arrow_is_what_it_was() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": "x"},
+                {"role": "assistant", "content": None, "tool_calls": [_call("f", {"city": "Oslo"}), _call("g", {})]},
+                {"role": "tool", "tool_call_id": "call_1", "content": "4"},
+            ],
+            "tools": [
+                {"name": "f", "parameters": {"properties": {"city": {"type": "string", "default": "Oslo"}}}},
+                {"name": "g", "description": "G.", "parameters": {"properties": {"city": {"type": "string"}}}},
+            ],
+        },
+        {"messages": [{"role": "assistant", "content": "y", "reasoning": "r", "tool_calls": [_call("h", {"n": 1})]}]},
+    ]
+    padded = pyarrow.Table.from_pylist(rows).to_pylist()
+    assert padded[0] != rows[0]
+    assert Conversation.coerce(padded[0]).messages == Conversation.coerce(rows[0]).messages
+    assert Conversation.coerce(padded[0], clean_nulls="always") == Conversation.coerce(rows[0])
+
+
+# Arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parsed"),
+    [({"a": 1}, {"a": 1}), ('{"a": [1, null]}', {"a": [1, None]}), (None, {}), ("", {}), ("{}", {})],
+)
+def test_arguments_can_be_had_as_a_dict(arguments: Any, parsed: dict[str, Any]) -> None:
+    assert ToolCall.model_validate(_call(arguments=arguments)).parsed_arguments() == parsed
+
+
+@pytest.mark.parametrize(("arguments", "problem"), [("{", "are not JSON"), ("[1]", "are not a JSON object but list")])
+def test_arguments_that_are_no_object_cannot_be_parsed(arguments: str, problem: str) -> None:
+    with pytest.raises(ConversationError, match=problem):
+        ToolCall.model_validate(_call(arguments=arguments)).parsed_arguments()
+
+
+# Models
+
+
+def test_models_are_frozen_and_copied_with_changes() -> None:
+    message = Message.model_validate({"mood": "calm", "content": "x", "role": "assistant", "thinking": "t"})
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        message.content = "y"  # type: ignore[misc]
+    changed = message.model_copy(update={"content": None, "name": "n", "reasoning_content": "u"})
+    assert list(changed.dump().items()) == [
+        ("mood", "calm"),
+        ("content", None),
+        ("role", "assistant"),
+        ("thinking", "u"),
+        ("name", "n"),
+    ]
+    assert message.dump()["content"] == "x"
+
+
+def test_a_conversation_is_copied_with_other_messages() -> None:
+    conversation = Conversation.coerce({"messages": [{"role": "user", "content": "x"}], "tools": [{"name": "f"}]})
+    shorter = conversation.with_messages(conversation.messages[:0])
+    assert (shorter.messages, shorter.tools) == ([], [{"name": "f"}])
+    assert len(conversation.messages) == 1
+
+
+@pytest.mark.parametrize("through", [copy.copy, copy.deepcopy, lambda message: pickle.loads(pickle.dumps(message))])
+def test_copies_and_pickles_keep_the_order_of_keys(through: Any) -> None:
+    message = Message.model_validate({"content": "x", "mood": "calm", "role": "user"})
+    assert through(message) == message
+    assert list(through(message).to_template_input()) == ["content", "mood", "role"]
+
+
+def test_pydantics_own_dump_has_no_private_keys() -> None:
+    message = Message.model_validate({"content": "x", "role": "user"})
+    assert message.model_dump(exclude_unset=True) == {"role": "user", "content": "x"}
+    assert json.loads(message.model_dump_json(exclude_none=True)) == {"role": "user", "content": "x"}
+
+
+def test_equality_ignores_the_order_of_keys_and_the_spelling_of_reasoning() -> None:
+    a = Message.model_validate({"role": "assistant", "reasoning": "r", "content": "x"})
+    b = Message.model_validate({"content": "x", "thinking": "r", "role": "assistant", "name": None})
+    assert a == b
+    assert a != Message.model_validate({"content": "x", "role": "assistant"})
+    assert a != Message.model_validate({"role": "assistant", "reasoning": "r", "content": "x", "mood": "calm"})
+
+
+def test_the_representation_shows_what_was_said_and_no_more() -> None:
+    assert repr(Message(role="user", content="x")) == "Message(role='user', content='x')"
+
+
+# Properties
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+CALLS = st.fixed_dictionaries(
+    {"function": st.fixed_dictionaries({"name": TEXTS}, optional={"arguments": st.dictionaries(TEXTS, JSON) | TEXTS})},
+    optional={"id": TEXTS, "type": st.just("function"), "index": st.integers()},
+)
+PARTS = st.fixed_dictionaries(
+    {"type": st.just("text"), "text": TEXTS}, optional={"cache": JSON}
+) | st.fixed_dictionaries({"type": st.just("image")}, optional={"url": TEXTS})
+
+
+@st.composite
+def _messages(draw: st.DrawFn) -> dict[str, Any]:
+    fields: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"])},
+            optional={
+                "content": st.none() | TEXTS | st.lists(PARTS, max_size=2),
+                "tool_calls": st.none() | st.lists(CALLS, max_size=2),
+                "tool_call_id": st.none() | TEXTS,
+                "name": TEXTS,
+                "weight": st.floats(0, 10),
+                "mood": JSON,
+            },
+        )
+    )
+    if draw(st.booleans()):
+        fields[draw(st.sampled_from(REASONING_NAMES))] = draw(st.none() | TEXTS)
+    return {key: fields[key] for key in draw(st.permutations(list(fields)))}
+
+
+CONVERSATIONS = st.fixed_dictionaries(
+    {"messages": st.lists(_messages(), max_size=3)},
+    optional={
+        "tools": st.lists(st.fixed_dictionaries({"name": TEXTS, "parameters": JSON, "description": TEXTS}), max_size=2),
+        "documents": st.lists(st.dictionaries(TEXTS, TEXTS, max_size=2), max_size=2),
+        "chat_template_kwargs": st.dictionaries(TEXTS, JSON, max_size=2),
+        "template": TEXTS,
+        "source_of_the_row": JSON,
+    },
+)
+
+
+@hypothesis.given(CONVERSATIONS)
+def test_what_is_dumped_is_loaded_as_what_it_was(given: dict[str, Any]) -> None:
+    conversation = Conversation.coerce(given)
+    dumped = json.loads(json.dumps(conversation.dump()))
+    again = Conversation.coerce(dumped)
+    assert again == conversation
+    assert again.to_template_input() == conversation.to_template_input()
+    assert json.dumps(again.dump()) == json.dumps(conversation.dump())
+
+
+@hypothesis.given(CONVERSATIONS)
+def test_a_dump_has_everything_that_was_given(given: dict[str, Any]) -> None:
+    dumped = Conversation.coerce(given, clean_nulls="never").dump()
+    for message, shown in zip(given["messages"], dumped["messages"], strict=True):
+        assert list(shown) == list(message)
+        for key in message.keys() - {"content", "tool_calls"}:
+            assert shown[key] == message[key]
+    for key in given.keys() - {"messages", "tools"}:
+        assert dumped[key] == given[key]
+
+
+@pytest.mark.upstream
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(CONVERSATIONS)
+def test_a_template_sees_what_transformers_would_show_it(given: dict[str, Any]) -> None:
+    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    bare = [
+        {key: value for key, value in message.items() if value is not None and key != "weight"}
+        for message in given["messages"]
+    ]
+    parts_cleaned = [
+        {
+            **message,
+            **(
+                {"content": [{k: v for k, v in part.items() if v is not None} for part in message["content"]]}
+                if isinstance(message.get("content"), list)
+                else {}
+            ),
+        }
+        for message in bare
+    ]
+    expected = utils._alias_reasoning_fields(utils._plain_template_data(parts_cleaned))
+    seen = Conversation.coerce(given, clean_nulls="never").to_template_input()["messages"]
+    assert json.dumps(seen) == json.dumps(expected)
