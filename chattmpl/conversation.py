@@ -330,7 +330,7 @@ class Conversation(_Model):
         except ValidationError as error:
             raise explain(error) from None
         except RecursionError:
-            raise ConversationError("a conversation that is nested too deeply, or contains itself") from None
+            raise _endless() from None
 
     def with_messages(self, messages: Sequence[Message]) -> Conversation:
         """The same tools, documents and kwargs with other messages."""
@@ -341,13 +341,19 @@ class Conversation(_Model):
 
         All of it is new and plain (see ``chattmpl.plain``), so it may be changed. Keys of a message stay in the order
         in which they were given; those with None are gone. ``tools`` and ``documents`` are None if there are none.
+
+        Raises:
+            ConversationError: a value contains itself, or is nested too deeply.
         """
-        return {
-            "messages": [message.to_template_input() for message in self.messages],
-            "tools": plain_data(self.tools),
-            "documents": plain_data(self.documents),
-            "kwargs": plain_data(self.chat_template_kwargs or {}),
-        }
+        try:
+            return {
+                "messages": [message.to_template_input() for message in self.messages],
+                "tools": plain_data(self.tools),
+                "documents": plain_data(self.documents),
+                "kwargs": plain_data(self.chat_template_kwargs or {}),
+            }
+        except RecursionError:
+            raise _endless() from None
 
     def dump(self) -> dict[str, Any]:
         """The conversation as dicts and lists, with all that was given; :meth:`coerce` reads it back to an equal one.
@@ -360,6 +366,10 @@ class Conversation(_Model):
             if (value := getattr(self, name)) is not None:
                 dumped[name] = fresh(value)
         return {**dumped, **{key: fresh(value) for key, value in (self.__pydantic_extra__ or {}).items()}}
+
+
+def _endless() -> ConversationError:
+    return ConversationError("a conversation that is nested too deeply, or contains itself")
 
 
 _CONVERSATION_NAMES = frozenset(Conversation.model_fields)

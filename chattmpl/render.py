@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.errors import RenderError
 from chattmpl.provenance.origin import Origin, Run, Turn
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from chattmpl.template import Template
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """Characters ``[start, end)`` of a rendering that have one origin.
 
     Attributes:
@@ -49,7 +48,7 @@ class Span:
 
     def to_dict(self) -> dict[str, Any]:
         """The span as JSON."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return self._asdict()
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ class Rendering:
 
     def cut(self, end: int) -> Rendering:
         """The rendering up to a character offset."""
-        kept = tuple(replace(span, end=min(span.end, end)) for span in self.spans if span.start < end)
+        kept = tuple(span._replace(end=min(span.end, end)) for span in self.spans if span.start < end)
         return replace(self, text=self.text[:end], spans=kept)
 
 
@@ -163,7 +162,7 @@ def _with_turns(spans: list[Span]) -> Iterator[Span]:
     before: int | None = None
     for span, after in zip(spans, reversed(behind), strict=True):
         before = span.message if span.message is not None else before
-        yield replace(span, turn=before if span.generated or after is None else after)
+        yield span._replace(turn=before if span.generated or after is None else after)
 
 
 def lost_fields(leaves: Iterable[Origin], runs: Iterable[Run]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +21,9 @@ from chattmpl.source import Source
 
 _GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
 """The variables that a template always gets."""
+
+_LONG = 500
+"""From this number of messages on the garbage collector's passes are felt."""
 
 
 class Template:
@@ -124,11 +129,12 @@ class Template:
         conversation = _given(Conversation.coerce(conversation), template_kwargs)
         kwargs = {name: value for name, value in template_kwargs.items() if value is not None}
         self._check_kwargs(kwargs)
-        leaves = Leaves()
-        variables = self._variables(conversation, kwargs, leaves)
-        variables["add_generation_prompt"] = add_generation_prompt
-        text, runs = self.program.run(variables, _clock(clock), self.budget)
-        rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
+        with _collector_paused(len(conversation.messages) >= _LONG):
+            leaves = Leaves()
+            variables = self._variables(conversation, kwargs, leaves)
+            variables["add_generation_prompt"] = add_generation_prompt
+            text, runs = self.program.run(variables, _clock(clock), self.budget)
+            rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
         return _continued(rendering) if continue_final_message else rendering
 
     def export(self, target: Target = "train") -> str:
@@ -175,6 +181,23 @@ class Template:
                 continue
             if all(isinstance(known, bool) for known in mode.values) and not isinstance(value, bool):
                 raise UsageError(f"{name} must be True or False, not {value!r}", hint=mode.description)
+
+
+@contextmanager
+def _collector_paused(long: bool) -> Iterator[None]:
+    """Spare a long conversation the passes of the garbage collector.
+
+    Rendering makes many small objects and no cycles, so that the collector finds nothing, in time that grows faster
+    than the number of turns.
+    """
+    paused = long and gc.isenabled()
+    if paused:
+        gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _retention(family: Family | None, policy: str | None) -> Retention:

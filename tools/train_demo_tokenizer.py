@@ -121,6 +121,30 @@ LONG = _words("""
     knowledge management relationship responsibility opportunity availability compatibility
 """)
 
+GREETINGS = (
+    "Hi! Hello there.",
+    "Hey, how are you?",
+    "Hi, can you help me, please?",
+    "Yes, of course. No problem.",
+    "yes",
+    "no",
+    "ok",
+    "Thanks a lot!",
+    "Thank you very much.",
+    "You're welcome.",
+    "Please be brief, concise and polite.",
+    "You are a helpful assistant.",
+    "Good morning, my name is Pip.",
+    "Hmm, wait. Let me think step by step.",
+    "Sorry, I can't do that.",
+    "Goodbye!",
+    "OK, done.",
+    "Cutting Knowledge Date: December 2023",
+    "Today Date: 26 Jul 2024",
+    "Reasoning Mode: /think",
+    "/no_think",
+)
+
 FOREIGN = (
     "Привет, мир! Как дела?",
     "こんにちは、世界。元気ですか?",
@@ -185,12 +209,14 @@ def structures(draw: random.Random) -> Iterator[str]:
             f"        if item == {third} and index > {draw.randint(0, 9)}:\n            return len({other}) + index\n"
             f'    self.{name} = [x * 2 for x in {other}]\n    print(f"{name}: {{{third}}}")\n```\n\n'
         )
+        yield f"let {name} = {other}::{verb}({third}); // {name}::{third}\n"
         yield f"# {name.capitalize()}\n\n| {other} | {third} |\n|---|---|\n| {draw.randint(0, 99)} | $x^2 + y$ |\n\n"
         yield draw.choice(FOREIGN).strip() + "\n"
 
 
 def turns() -> Iterator[str]:
-    """The words that stand in the frames of turns, often enough to become tokens."""
+    """Greetings, and the words that stand in the frames of turns, often enough to become tokens."""
+    yield from (f"{greeting}\n" * 20 + f" {greeting}" * 20 for greeting in GREETINGS)
     for role in (
         "system",
         "user",

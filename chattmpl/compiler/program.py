@@ -144,7 +144,7 @@ def compile_program(source: Source, retention: Retention) -> Program:
     parsed = outline(source, environment)
     lowered = lower(parsed, retention)
     template = _compile(lowered, source, environment)
-    _check_generation(parsed, environment.parse(lowered.text), lowered)
+    _check_generation(parsed, lowered, environment)
     return Program(source, retention, parsed, lowered, environment, template)
 
 
@@ -167,13 +167,15 @@ def _compile(lowered: Edited, source: Source, environment: TemplateEnvironment) 
     return JinjaTemplate.from_code(environment, code, environment.make_globals(None))
 
 
-def _check_generation(parsed: Outline, tree: nodes.Template, lowered: Edited) -> None:
+def _check_generation(parsed: Outline, lowered: Edited, environment: TemplateEnvironment) -> None:
     """A generation tag in a macro that nothing calls never marks anything, which is surely not what was meant."""
-    used = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
-    for block in parsed.generation:
-        for outer in block.parents:
-            name = outer.body.partition("(")[0].strip() if outer.name == "macro" else None
-            if name is not None and name not in used:
+    macros = [(block, outer) for block in parsed.generation for outer in block.parents if outer.name == "macro"]
+    if macros:
+        tree = environment.parse(lowered.text)
+        used = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
+        for block, macro in macros:
+            name = macro.body.partition("(")[0].strip()
+            if name not in used:
                 raise TemplateError(
                     f"{{% generation %}} in the macro {name!r}, which is never called",
                     place=Place(parsed.source, block.tag.start, block.tag.end),

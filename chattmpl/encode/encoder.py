@@ -142,7 +142,7 @@ def _cut_through(hit: Hit, edges: Sequence[int]) -> bool:
 def _isolated(tokenizer: TextTokenizer, keep: Sequence[Hit], edge: int) -> bool:
     """Whether a control token that takes no white space along already keeps the two sides of an edge apart."""
     after = bisect.bisect_left(keep, edge, key=lambda hit: hit.start)
-    near = (*keep[max(0, after - 1) : after + 1],)
+    near = keep[max(0, after - 1) : after + 1]
     return any(edge in (hit.start, hit.end) and not tokenizer.added[hit.token_id].strips for hit in near)
 
 
@@ -150,8 +150,9 @@ def _utf8(spans: Spans) -> bytes:
     try:
         return spans.text.encode()
     except UnicodeEncodeError as error:
+        code_point = f"U+{ord(spans.text[error.start]):04X}"
         raise EncodeError(
-    X,
+            f"{spans.field(error.start)} holds half a surrogate pair ({code_point}), which is no character",
             place=_place(spans.text, error.start, error.start + 1),
             hint="the data was cut inside a character, or decoded wrongly",
         ) from None

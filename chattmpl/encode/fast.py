@@ -114,13 +114,13 @@ class FastTokenizer(TextTokenizer):
 
     def _armour(self, text: str) -> _Armoured:
         base = _free_code_points(text, len(self.candidates) + 1)
-        if base not in self._armoured:
-            self._armoured[base] = _Armoured(
-                self.raw, {index: self.added[index].content for index in self.candidates}, base
-            )
+        armoured = self._armoured.get(base)
+        if armoured is None:
+            contents = {index: self.added[index].content for index in self.candidates}
+            armoured = self._armoured[base] = _Armoured(self.raw, contents, base)
             while len(self._armoured) > _COPIES_KEPT:
                 self._armoured.popitem(last=False)
-        return self._armoured[base]
+        return armoured
 
 
 class _Armoured:

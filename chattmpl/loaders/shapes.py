@@ -170,7 +170,7 @@ def _read_sharegpt(record: dict[str, Any]) -> _Reading:
             raise FieldError("there is also a system turn at the start", ("system",), hint="keep one of the two")
         messages.insert(0, {"role": "system", "content": system})
         origins.insert(0, ("system",))
-    return _Reading({"messages": messages, **_rest(record, ("conversations", "system"))}, origins)
+    return _Reading({**_rest(record, ("conversations", "system")), "messages": messages}, origins)
 
 
 def _read_turn(turn: Any, path: Path) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _read_alpaca(record: dict[str, Any]) -> _Reading:
     add("user", "\n".join(filter(None, (_text(record, "instruction"), _text(record, "input")))), "instruction")
     add("assistant", _text(record, "output"), "output")
     consumed = ("instruction", "input", "output", "system", "history")
-    return _Reading({"messages": messages, **_rest(record, consumed)}, origins)
+    return _Reading({**_rest(record, consumed), "messages": messages}, origins)
 
 
 def _read_prompt_completion(record: dict[str, Any]) -> _Reading:
@@ -257,7 +257,7 @@ def _read_prompt_completion(record: dict[str, Any]) -> _Reading:
             raise FieldError(f"must be a string or a list of messages, not {type(value).__name__}", (key,))
         messages.extend(_untrained(message) if key == "prompt" else message for message in value)
         origins.extend((key, index) for index in range(len(value)))
-    return _Reading({"messages": messages, **_rest(record, ("prompt", "completion"))}, origins)
+    return _Reading({**_rest(record, ("prompt", "completion")), "messages": messages}, origins)
 
 
 def _untrained(message: Any) -> Any:

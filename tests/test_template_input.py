@@ -1,0 +1,245 @@
+"""What a template gets to see of a conversation, and what a dump of it holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from chattmpl.conversation import Conversation, Message
+from chattmpl.errors import ConversationError
+
+REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
+
+
+def _call(name: str = "ping", arguments: Any = None, **rest: Any) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}, **rest}
+
+
+def _seen(messages: list[Any], **rest: Any) -> list[dict[str, Any]]:
+    """The messages as a template sees them."""
+    seen: list[dict[str, Any]] = Conversation.coerce({"messages": messages, **rest}).to_template_input()["messages"]
+    return seen
+
+
+@dataclasses.dataclass
+class Said:
+    role: str
+    content: str
+
+
+@pytest.mark.parametrize("name", REASONING_NAMES)
+def test_reasoning_is_shown_under_every_name_that_templates_read(name: str) -> None:
+    seen = _seen([{"role": "assistant", name: "why", "content": "what"}])[0]
+    assert seen["reasoning_content"] == seen["thinking"] == "why"
+    assert Conversation.coerce([{"role": "assistant", name: "why"}]).messages[0].reasoning_content == "why"
+
+
+@pytest.mark.parametrize("empty", ["", None])
+@pytest.mark.parametrize(
+    ("full_name", "empty_name"), [(a, b) for a in REASONING_NAMES for b in REASONING_NAMES if a != b]
+)
+def test_an_empty_trace_loses_against_one_that_is_not_empty(full_name: str, empty_name: str, empty: str | None) -> None:
+    seen = _seen([{"role": "assistant", empty_name: empty, full_name: "why"}])[0]
+    assert {seen[name] for name in REASONING_NAMES if name in seen} == {"why"}
+
+
+def test_an_empty_trace_alone_stays_empty() -> None:
+    assert _seen([{"role": "assistant", "reasoning": ""}])[0]["reasoning_content"] == ""
+
+
+def test_none_is_the_same_as_absent_at_the_top_level_of_a_message() -> None:
+    names = ["name", "tool_calls", "tool_call_id", "thinking", "train", "weight", "foreign"]
+    padded: dict[str, Any] = dict.fromkeys(names)
+    assert _seen([{"role": "user", "content": "x", **padded}]) == [{"role": "user", "content": "x"}]
+    assert Message.model_validate({"role": "user", "content": "x", **padded}) == Message(role="user", content="x")
+
+
+def test_the_flags_for_the_mask_are_hidden_from_the_template() -> None:
+    message = {"role": "assistant", "content": "x", "train": True, "weight": 0.5}
+    assert _seen([message]) == [{"role": "assistant", "content": "x"}]
+
+
+@pytest.mark.parametrize(
+    ("flags", "trained"),
+    [({}, None), ({"train": True}, True), ({"train": 0}, False), ({"weight": 0}, False), ({"weight": 0.5}, True)],
+)
+def test_the_flags_say_whether_a_message_is_trained_on(flags: dict[str, Any], trained: bool | None) -> None:
+    assert Message.model_validate({"role": "assistant", **flags}).trained is trained
+
+
+def test_unknown_keys_reach_the_template_in_their_place() -> None:
+    message = {"citations": [1], "role": "user", "mood": {"b": None, "a": 2}, "content": "x"}
+    assert json.dumps(_seen([message])[0]) == json.dumps(message)
+
+
+def test_keys_of_a_tool_call_stay_in_the_order_in_which_they_were_given() -> None:
+    call = {"index": 0, "function": {"arguments": {"b": 1, "a": 2}, "name": "f", "strict": True}, "id": "c"}
+    assert json.dumps(_seen([{"role": "assistant", "tool_calls": [call]}])[0]["tool_calls"][0]) == json.dumps(call)
+
+
+def test_arguments_given_as_a_string_are_not_touched() -> None:
+    arguments = '{"a" : 1.0,\n "b":null}'
+    seen = _seen([{"role": "assistant", "tool_calls": [_call(arguments=arguments)]}])
+    assert seen[0]["tool_calls"][0]["function"]["arguments"] == arguments
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+class Shout(str):
+    """A string with a method of its own."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+def test_values_that_are_no_json_become_plain_or_are_named_by_their_type() -> None:
+    class Image:
+        pass
+
+    given = {"colour": Colour.RED, "shout": Shout("x"), "pair": (1, Said("user", "x")), "image": Image(), "raw": b"x"}
+    seen = _seen([{"role": "user", "content": Shout("hey"), "extra": given}])[0]
+    assert type(seen["content"]) is str
+    assert seen["content"] == "hey"
+    assert seen["extra"] == {
+        "colour": "red",
+        "shout": "x",
+        "pair": (1, {"role": "user", "content": "x"}),
+        "image": "<Image>",
+        "raw": "<bytes>",
+    }
+    assert type(seen["extra"]["colour"]) is str
+    assert type(seen["extra"]["shout"]) is str
+
+
+def test_numpy_scalars_become_python_ones() -> None:
+    numpy = pytest.importorskip("numpy")
+    arguments = {"flag": numpy.bool_(False), "n": numpy.int64(3), "x": numpy.float64(0.5), "array": numpy.zeros(2)}
+    seen = _seen([{"role": "assistant", "tool_calls": [_call(arguments=arguments)]}])
+    plain = seen[0]["tool_calls"][0]["function"]["arguments"]
+    assert plain == {"flag": False, "n": 3, "x": 0.5, "array": "<ndarray>"}
+    assert [type(value) for value in plain.values()] == [bool, int, float, str]
+
+
+def test_arguments_that_contain_themselves_are_refused() -> None:
+    arguments: dict[str, Any] = {}
+    arguments["self"] = arguments
+    conversation = Conversation.coerce([{"role": "assistant", "tool_calls": [_call(arguments=arguments)]}])
+    with pytest.raises(ConversationError, match="contains itself"):
+        conversation.to_template_input()
+
+
+def test_tools_documents_and_kwargs_are_handed_on() -> None:
+    conversation = Conversation(
+        messages=[], tools=[{"name": "f"}], documents=[{"text": "d"}], chat_template_kwargs={"enable_thinking": False}
+    )
+    assert conversation.to_template_input() == {
+        "messages": [],
+        "tools": [{"name": "f"}],
+        "documents": [{"text": "d"}],
+        "kwargs": {"enable_thinking": False},
+    }
+
+
+# Properties
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(TEXTS, inner, max_size=2),
+    max_leaves=4,
+)
+CALLS = st.fixed_dictionaries(
+    {"function": st.fixed_dictionaries({"name": TEXTS}, optional={"arguments": st.dictionaries(TEXTS, JSON) | TEXTS})},
+    optional={"id": TEXTS, "type": st.just("function"), "index": st.integers()},
+)
+PARTS = st.fixed_dictionaries(
+    {"type": st.just("text"), "text": TEXTS}, optional={"cache": JSON}
+) | st.fixed_dictionaries({"type": st.just("image")}, optional={"url": TEXTS})
+
+
+@st.composite
+def _messages(draw: st.DrawFn) -> dict[str, Any]:
+    fields: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {"role": st.sampled_from(["system", "developer", "user", "assistant", "tool"])},
+            optional={
+                "content": st.none() | TEXTS | st.lists(PARTS, max_size=2),
+                "tool_calls": st.none() | st.lists(CALLS, max_size=2),
+                "tool_call_id": st.none() | TEXTS,
+                "name": TEXTS,
+                "weight": st.floats(0, 10),
+                "mood": JSON,
+            },
+        )
+    )
+    if draw(st.booleans()):
+        fields[draw(st.sampled_from(REASONING_NAMES))] = draw(st.none() | TEXTS)
+    return {key: fields[key] for key in draw(st.permutations(list(fields)))}
+
+
+CONVERSATIONS = st.fixed_dictionaries(
+    {"messages": st.lists(_messages(), max_size=3)},
+    optional={
+        "tools": st.lists(st.fixed_dictionaries({"name": TEXTS, "parameters": JSON, "description": TEXTS}), max_size=2),
+        "documents": st.lists(st.dictionaries(TEXTS, TEXTS, max_size=2), max_size=2),
+        "chat_template_kwargs": st.dictionaries(TEXTS, JSON, max_size=2),
+        "template": TEXTS,
+        "source_of_the_row": JSON,
+    },
+)
+
+
+@hypothesis.given(CONVERSATIONS)
+def test_what_is_dumped_is_loaded_as_what_it_was(given: dict[str, Any]) -> None:
+    conversation = Conversation.coerce(given)
+    dumped = json.loads(json.dumps(conversation.dump()))
+    again = Conversation.coerce(dumped)
+    assert again == conversation
+    assert again.to_template_input() == conversation.to_template_input()
+    assert json.dumps(again.dump()) == json.dumps(conversation.dump())
+
+
+@hypothesis.given(CONVERSATIONS)
+def test_a_dump_has_everything_that_was_given(given: dict[str, Any]) -> None:
+    dumped = Conversation.coerce(given, clean_nulls="never").dump()
+    for message, shown in zip(given["messages"], dumped["messages"], strict=True):
+        assert list(shown) == list(message)
+        for key in message.keys() - {"content", "tool_calls"}:
+            assert shown[key] == message[key]
+    for key in given.keys() - {"messages", "tools"}:
+        assert dumped[key] == given[key]
+
+
+@pytest.mark.upstream
+@hypothesis.settings(max_examples=300)
+@hypothesis.given(CONVERSATIONS)
+def test_a_template_sees_what_transformers_would_show_it(given: dict[str, Any]) -> None:
+    utils = pytest.importorskip("transformers.utils.chat_template_utils")
+    bare = [
+        {key: value for key, value in message.items() if value is not None and key != "weight"}
+        for message in given["messages"]
+    ]
+    parts_cleaned = [
+        {
+            **message,
+            **(
+                {"content": [{k: v for k, v in part.items() if v is not None} for part in message["content"]]}
+                if isinstance(message.get("content"), list)
+                else {}
+            ),
+        }
+        for message in bare
+    ]
+    expected = utils._alias_reasoning_fields(utils._plain_template_data(parts_cleaned))
+    seen = Conversation.coerce(given, clean_nulls="never").to_template_input()["messages"]
+    assert json.dumps(seen) == json.dumps(expected)
