@@ -100,9 +100,11 @@ class Divergence(_Facts):
 
 
 class Defect(_Facts):
-    """Something that upstream gets wrong and that is reproduced."""
+    """Something that upstream gets wrong and that is reproduced; where it breaks a law, which, and by which fields."""
 
     what: str
+    law: str | None = None
+    fields: tuple[str, ...] = ()
 
 
 class EngineBug(_Facts):
