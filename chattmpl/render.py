@@ -134,6 +134,7 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
             continue
         line = None if statement is None else statement.line
         generated = statement is not None and statement.generated
+        new: tuple[Any, ...]
         if origin is None:
             new = (None, None, generated, turn, line, False)
         else:

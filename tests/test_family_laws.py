@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.goldens import UPSTREAM_FAMILIES, goldens, render_row
 
 from chattmpl import Rendering, Template
 from chattmpl.errors import RenderError
+from support.goldens import UPSTREAM_FAMILIES, goldens, render_row
+
 
 def lawful(family: str) -> Template:
     """The family, under the policy that keeps history as it was sampled, if it has a say in it."""

@@ -30,6 +30,8 @@ ORDER = (
     "provenance",
     "compiler",
     "render",
+    "origins",
+    "template",
     "encode",
     "parse",
     "laws",
@@ -45,8 +47,9 @@ ORDER = (
 EXTRA = "extra"
 """Heavy dependencies live there. It may import all of the above; only the command line imports it, when asked to."""
 
-HANDED_ON = {("render", "encode"), ("render", "parse")}
-"""Methods of the public surface that pass the work to a later module, which they import when they are called."""
+HANDED_ON = {("render", "encode"), ("render", "parse"), ("render", "template")}
+"""What the public surface hands on: methods that import a later module when they are called, and a rendering's template,
+which is only named in an annotation."""
 
 LONGEST = 400
 

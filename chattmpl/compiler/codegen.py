@@ -129,22 +129,22 @@ class PieceGenerator(CodeGenerator):
         self._call("tilde((", node.nodes, ",))", frame)
 
     @optimizeconst
-    def visit_Add(self, node: nodes.Add, frame: Frame) -> None:
+    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
         """``a + b``"""
         self._call("add(", [node.left, node.right], ")", frame)
 
     @optimizeconst
-    def visit_Mul(self, node: nodes.Mul, frame: Frame) -> None:
+    def visit_Mul(self, node: nodes.BinExpr, frame: Frame) -> None:
         """``a * b``"""
         self._call("environment.multiply(", [node.left, node.right], ")", frame)
 
     @optimizeconst
-    def visit_Mod(self, node: nodes.Mod, frame: Frame) -> None:
+    def visit_Mod(self, node: nodes.BinExpr, frame: Frame) -> None:
         """``a % b``"""
         self._call("environment.percent(", [node.left, node.right], ")", frame)
 
     @optimizeconst
-    def visit_Pow(self, node: nodes.Pow, frame: Frame) -> None:
+    def visit_Pow(self, node: nodes.BinExpr, frame: Frame) -> None:
         """``a ** b``"""
         self._call("environment.power(", [node.left, node.right], ")", frame)
 

@@ -43,7 +43,7 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
         if kind is str:
             add_run((length, None, statement))
             continue
-        origin = value._origin if kind is Traced else runs_of(value)
+        origin: Any = value._origin if kind is Traced else runs_of(value)
         if type(origin) is not tuple:
             add_run((length, origin, statement))
             continue

@@ -11,8 +11,9 @@ from typing import Literal
 
 from jinja2 import Environment
 
-from chattmpl.compiler.dialect import Block, Outline, Tag, outline, tokens
+from chattmpl.compiler.dialect import Block, Outline, Tag, outline
 from chattmpl.compiler.edits import Edit, Edited, apply_edits
+from chattmpl.compiler.lexer import tokens
 from chattmpl.compiler.retention import Retention, lower_reasoning
 from chattmpl.errors import TemplateError, UsageError
 from chattmpl.source import Place, Source
@@ -30,6 +31,9 @@ def export(parsed: Outline, retention: Retention, target: Target, environment: E
     """Plain Jinja that renders the same text as the source.
 
     Args:
+        parsed: the source, outlined.
+        retention: the policy that it is lowered with.
+        environment: a template environment, for its lexer.
         target: ``train`` keeps the generation tags, for transformers and trl; ``inference`` has none of them.
 
     Raises:
@@ -48,7 +52,7 @@ def export(parsed: Outline, retention: Retention, target: Target, environment: E
 
 
 def _refuse_jumps(parsed: Outline) -> None:
-    """transformers compiles the inside of a generation tag to a function, out of which nothing can jump."""
+    """Refuse ``break`` and ``continue`` out of a generation tag, which transformers compiles to a function."""
     for block in parsed.generation:
         for tag in _inside(parsed, block):
             loops = [t for t in _inside(parsed, block) if t.start < tag.start and t.name in ("for", "endfor")]

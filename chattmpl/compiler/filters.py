@@ -56,7 +56,7 @@ def _indent(s: Any, width: int | str = 4, first: bool = False, blank: bool = Fal
     for index, line in enumerate(lines):
         if index:
             pieces.append("\n")
-        if (first if not index else line or blank):
+        if first if not index else line or blank:
             pieces.append(step)
         pieces.append(line)
     return concat(pieces)

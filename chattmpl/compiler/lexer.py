@@ -23,6 +23,7 @@ class Line(int):
     offset: int
 
     def __new__(cls, number: int, offset: int) -> Line:
+        """A number with its offset."""
         line = super().__new__(cls, number)
         line.offset = offset
         return line

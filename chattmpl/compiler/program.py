@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from jinja2 import Template as JinjaTemplate
-from jinja2 import meta, nodes
+from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
 from chattmpl.budget import METER, Budget, Meter
@@ -22,6 +22,7 @@ from chattmpl.compiler.export import Target, export, lower
 from chattmpl.compiler.lexer import Line, normalize_newlines
 from chattmpl.compiler.retention import Retention, policy_named
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
+from chattmpl.compiler.variables import own_text, read_variables
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run
 from chattmpl.source import Place, Source
@@ -55,17 +56,15 @@ class Program:
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """The variables that the template reads and does not set: what can be passed to it."""
+        """The variables that can be passed to the template."""
         tree = self.environment.parse(self.lowered.text)
-        return frozenset(meta.find_undeclared_variables(tree)) - set(self.environment.globals)
+        return read_variables(tree, self.environment)
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: what stands between its tags, and its string constants."""
         tree = self.environment.parse(self.lowered.text)
-        texts = [node.data for node in tree.find_all(nodes.TemplateData)]
-        texts += [node.value for node in tree.find_all(nodes.Const) if isinstance(node.value, str)]
-        return tuple(text for text in texts if text)
+        return tuple(own_text(tree))
 
     def export(self, target: Target) -> str:
         """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""

@@ -160,7 +160,7 @@ def _message_loop(outline: Outline, block: Block) -> Tag:
     for tag in reversed(block.parents):
         if tag.name == "macro":
             raise TemplateError(
-                "{% reasoning %} inside a macro: which message is being rendered is only known in the loop over messages",
+                "{% reasoning %} inside a macro, where nothing tells which message is being rendered",
                 place=place,
                 hint="move the reasoning block out of the macro, or pass what it decides as an argument",
             )

@@ -10,7 +10,7 @@ import operator
 import types
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError
@@ -41,7 +41,7 @@ _SIZED = (str, list, tuple, bytes)
 class GenerationTag(Extension):
     """``{% generation %}…{% endgeneration %}``"""
 
-    tags = {"generation"}
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Parser) -> nodes.Node:
         """A scope, marked."""
@@ -128,7 +128,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
         return formatted
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something: what it returns must not pass for the template's own text if it was made from a field."""
         owner = getattr(obj, "__self__", None) if isinstance(obj, types.BuiltinMethodType) else None
         if isinstance(owner, (int, bytes)):
@@ -217,7 +217,7 @@ class _TemplateDict:
 class _TemplateNamespace(Namespace):
     """The global ``namespace``, which takes no names that begin with an underscore."""
 
-    def __init__(*args: Any, **kwargs: Any) -> None:  # noqa: N805 — `self` may be the name of a field
+    def __init__(*args: Any, **kwargs: Any) -> None:
         self, *rest = args
         fields: Mapping[Any, Any] = dict(*rest, **kwargs)
         for name in fields:

@@ -42,7 +42,7 @@ class FastTokenizer(TextTokenizer):
 
     def _read_added(self) -> None:
         tokens = self.raw.get_added_tokens_decoder().items()
-        self.know({index: Added(token.content, token.special, token.lstrip or token.rstrip) for index, token in tokens})
+        self.know({index: Added(token.content, token.special, token.lstrip, token.rstrip) for index, token in tokens})
         self._bare_copy = None
         self._armoured.clear()
 

@@ -74,7 +74,7 @@ def _from_name(name: str) -> TextTokenizer:
     if name == DEMO:
         return _from_file(_DEMO_FILE, 0.0)
     path = Path(name)
-    if path.is_dir():
+    if name and path.is_dir():
         path = path / "tokenizer.json"
         if not path.is_file():
             raise EncodeError(

@@ -43,11 +43,11 @@ class SlowTokenizer(TextTokenizer):
         special = set(getattr(self.raw, "all_special_ids", None) or ())
         added = {}
         for index, token in decoder.items():
-            content = str(getattr(token, "content", token))
-            strips = bool(getattr(token, "lstrip", False) or getattr(token, "rstrip", False))
-            added[int(index)] = Added(content, bool(getattr(token, "special", False)) or index in special, strips)
+            content, flags = str(getattr(token, "content", token)), ("special", "lstrip", "rstrip")
+            isspecial, *strips = (bool(getattr(token, flag, False)) for flag in flags)
+            added[int(index)] = Added(content, isspecial or index in special, *strips)
         for index in special - added.keys():
-            added[index] = Added(str(self.raw.convert_ids_to_tokens([index])[0]), True, False)
+            added[index] = Added(str(self.raw.convert_ids_to_tokens([index])[0]), special=True)
         if added != self.added:
             self.know(added)
             self._tables = [TokenTable(self._reader(reading)) for reading in _READINGS]
@@ -112,9 +112,13 @@ class SlowTokenizer(TextTokenizer):
 
     def _in_pieces(self, text: str, keep: Sequence[Hit], cuts: Sequence[int]) -> Iterator[int]:
         kept = {hit.start: hit for hit in keep}
+        swallows_before = {hit.start for hit in keep if self.added[hit.token_id].lstrip} - {*cuts}
+        swallows_after = {hit.end for hit in keep if self.added[hit.token_id].rstrip} - {*cuts}
         bounds = sorted({0, len(text), *cuts, *kept, *(hit.end for hit in keep)})
         for start, end in pairwise(bounds):
             if start in kept:
                 yield kept[start].token_id
-            else:
-                yield from self._piece(text[start:end])
+                continue
+            piece = text[start:end]
+            piece = piece.lstrip() if start in swallows_after else piece
+            yield from self._piece(piece.rstrip() if end in swallows_before else piece)

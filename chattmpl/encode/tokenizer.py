@@ -21,7 +21,13 @@ class Added:
 
     content: str
     special: bool
-    strips: bool
+    lstrip: bool = False
+    rstrip: bool = False
+
+    @property
+    def strips(self) -> bool:
+        """Whether it swallows the white space on one side or the other."""
+        return self.lstrip or self.rstrip
 
     @property
     def blank(self) -> bool:

@@ -83,7 +83,8 @@ class _JsonWriter:
     def __init__(self, ensure_ascii: bool, indent: Any, separators: Any, sort_keys: bool) -> None:
         self.encode = encode_basestring_ascii if ensure_ascii else encode_basestring
         self.indent = " " * indent if isinstance(indent, int) else indent
-        self.comma, self.colon = separators or (", " if indent is None else ",", ": ")
+        given: tuple[str, str] = separators or (", " if indent is None else ",", ": ")
+        self.comma, self.colon = given
         self.sort_keys = sort_keys
         self.pieces: list[str] = []
         self.open: set[int] = set()

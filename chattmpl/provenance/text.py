@@ -49,7 +49,7 @@ class Traced(str):
     __rmul__ = __mul__
 
     def __mod__(self, values: Any) -> str:
-        return percent(self, values)
+        return cast(str, percent(self, values))
 
     def __rmod__(self, template: Any) -> str:
         return percent(template, self) if isinstance(template, str) else NotImplemented
@@ -99,13 +99,13 @@ class Traced(str):
         end = len(before) + len(found)
         return self[: len(before)], self[len(before) : end], self[end:]
 
-    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return self._located(str.split(self, sep, maxsplit), forward=True, gap=len(sep) if sep else None)
 
-    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:  # type: ignore[override]
+    def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
         return self._located(str.rsplit(self, sep, maxsplit), forward=False, gap=len(sep) if sep else None)
 
-    def splitlines(self, keepends: bool = False) -> list[str]:  # type: ignore[override]
+    def splitlines(self, keepends: bool = False) -> list[str]:
         kept = str.splitlines(self, True)
         starts = _starts(kept)
         return [self[s : s + len(k if keepends else k.splitlines()[0])] for s, k in zip(starts, kept, strict=True)]
@@ -127,7 +127,7 @@ class Traced(str):
 
     # -- the same characters with others between or around them
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
         limit = count.__index__()
         found = (len(self) + 1) if not old else str.count(self, old)
         check_size(len(self) + (found if limit < 0 else min(found, limit)) * len(new))
@@ -172,7 +172,7 @@ class Traced(str):
         right = len(shown) - len(self) - left
         return concat((traced(fill) * left, self, traced(fill) * right)) if len(fill) == 1 else pad(self, width, fill)
 
-    def expandtabs(self, tabsize: SupportsIndex = 8) -> str:  # type: ignore[override]
+    def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
         check_size(tabsize.__index__() * str.count(self, "\t"))
         return derive(str.expandtabs(self, tabsize), (self,))
 

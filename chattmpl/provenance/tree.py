@@ -53,10 +53,10 @@ class TracedDict(dict[str, Any]):
     def __iter__(self) -> Iterator[str]:
         return map(self._key, dict.keys(self))
 
-    def keys(self) -> KeysView[str]:
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
         return cast("KeysView[str]", dict.fromkeys(self).keys())
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
         key = self._key
         return {key(name): value for name, value in dict.items(self)}.items()
 

@@ -1,0 +1,210 @@
+"""The picture in a terminal.
+
+Whatever the colours, generated text has a bar in the margin: a line ends where the text begins or ceases to be
+generated, so that the bar says it of each character. Without colours tokens are told apart by thin lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from rich.box import ROUNDED, Box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.text import Text
+
+from chattmpl.report.losses import Loss
+from chattmpl.report.picture import Frame, Picture, Piece
+from chattmpl.report.visible import fragments
+
+_QUIET = Box("╭╌╌╮\n┊  ┊\n├╌╌┤\n┊  ┊\n├╌╌┤\n├╌╌┤\n┊  ┊\n╰╌╌╯\n")
+_FRAME_WIDTH = 4
+_MARGIN_WIDTH = 2
+_MOST_LOSSES = 20
+
+_GENERATED, _UNTRAINED, _WRONGLY_TRAINED, _PROMPT = "▌", "┊", "!", " "
+_MARGIN_STYLE = {_GENERATED: "green", _UNTRAINED: "yellow", _WRONGLY_TRAINED: "bold red", _PROMPT: ""}
+_NEWLINE, _TAB, _SPACE, _EDGE = "↵", "⇥   ", "·", "▏"
+
+_KIND = {"template": "dim", "control": "cyan", "field": ""}
+_KIND_GENERATED = {"template": "#8fce9e", "control": "bold #ffffff", "field": "#dcfce7"}
+_KIND_TOKEN = {"template": "#9aa4b2", "control": "#7fd4e4", "field": "#e6e9ee"}
+_SHADES = {True: ("#14532d", "#1d6b3c"), False: ("#262b33", "#363d48")}
+_HIDDEN = "bold magenta"
+_ESCAPED = "bold #ffffff on #9f1239"
+
+
+def console(file: IO[str], *, width: int | None = None) -> Console:
+    """A console that prints texts as they are: no markup, no highlighting, no emoji codes."""
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend: bool = True) -> None:
+    """Prints a picture.
+
+    Args:
+        to: where; see `console`.
+        shown: the picture.
+        heading: begin with a rule across the page, where there are several pictures.
+        legend: end with what the signs mean.
+    """
+    if heading:
+        to.print(Rule(Text(shown.name, "bold"), style="bold"))
+    to.print(_headline(shown))
+    for frame in shown.frames:
+        to.print(_panel(to, frame))
+    for box in _boxes(shown):
+        to.print(box)
+    to.print(Text(shown.summary, "bold"))
+    if legend:
+        to.print(_legend(to, shown))
+
+
+def _headline(shown: Picture) -> Text:
+    line = Text.assemble((shown.name, "bold"), (" in ", "dim"), (shown.template, "bold"))
+    if shown.tokenizer is not None:
+        line.append_text(Text.assemble((", tokens of ", "dim"), (shown.tokenizer, "bold")))
+    return line
+
+
+def _panel(to: Console, frame: Frame) -> Panel:
+    width = max(to.width - _FRAME_WIDTH - _MARGIN_WIDTH, 8)
+    body = Text("\n", no_wrap=True).join(_lines(to, frame.pieces, width))
+    quiet = frame.turn is None
+    border = "dim" if quiet else "green" if frame.generated else "blue"
+    return Panel(
+        body,
+        box=_QUIET if quiet else ROUNDED,
+        border_style=border,
+        title=Text(f" {frame.title} ", "dim" if quiet else f"bold {border}"),
+        title_align="left",
+        subtitle=Text(f" {frame.counts} ", "dim"),
+        subtitle_align="right",
+        padding=(0, 1),
+    )
+
+
+def _lines(to: Console, pieces: Iterable[Piece], width: int) -> Iterator[Text]:
+    """The lines of a frame, wrapped, each with its margin."""
+    for margin, line in _rows(to, pieces):
+        for part in line.wrap(to, width, overflow="fold") or [line]:
+            yield Text.assemble((margin, _MARGIN_STYLE[margin]), " ", part)
+
+
+def _rows(to: Console, pieces: Iterable[Piece]) -> Iterator[tuple[str, Text]]:
+    """The lines before they are wrapped: one ends at each newline, and where the margin changes."""
+    margin, row, shade = _PROMPT, Text(), 0
+    for piece in pieces:
+        if _margin(piece) != margin and row:
+            yield margin, row
+            row = Text()
+        margin = _margin(piece)
+        if piece.shade > 1 and piece.shade != shade and row and _edges(to):
+            row.append(_EDGE, "dim")
+        shade = piece.shade
+        for index, line in enumerate(piece.text.split("\n")):
+            if index:
+                row.append(_NEWLINE, _dimmed(piece))
+                yield margin, _trailing_shown(row)
+                row = Text()
+            for text, hidden in fragments(line):
+                row.append(text.replace("\t", _TAB), _HIDDEN if hidden else _style(piece))
+    if row:
+        yield margin, row
+
+
+def _edges(to: Console) -> bool:
+    """Whether the tokens must be told apart by lines, for want of colours."""
+    return to.no_color or to.color_system is None
+
+
+def _margin(piece: Piece) -> str:
+    generated = piece.span.generated
+    if piece.trained is None or piece.trained == generated:
+        return _GENERATED if generated else _PROMPT
+    # White space that the tokenizer drops has no token that could be trained.
+    return _WRONGLY_TRAINED if piece.trained else _UNTRAINED if piece.tokens else _GENERATED
+
+
+def _style(piece: Piece) -> str:
+    if piece.escaped:
+        return _ESCAPED
+    generated = piece.span.generated
+    if piece.trained is None:
+        return f"{_KIND_GENERATED[piece.kind]} on {_SHADES[True][0]}" if generated else _KIND[piece.kind]
+    colour = (_KIND_GENERATED if generated else _KIND_TOKEN)[piece.kind]
+    background = f" on {_SHADES[piece.trained][piece.shade % 2]}" if piece.tokens else ""
+    return colour + background + (" underline" if piece.straddles else "")
+
+
+def _dimmed(piece: Piece) -> str:
+    background = _style(piece).partition(" on ")[2].split(" ")[0]
+    return f"#8b949e on {background}" if background else "dim"
+
+
+def _trailing_shown(row: Text) -> Text:
+    """The row with the spaces before its newline made visible."""
+    plain = row.plain.removesuffix(_NEWLINE)
+    kept = plain.rstrip(" ")
+    if len(kept) < len(plain):
+        row.plain = kept + _SPACE * (len(plain) - len(kept)) + _NEWLINE
+    return row
+
+
+def _boxes(shown: Picture) -> Iterator[Panel]:
+    for headline, details in shown.warnings:
+        yield _warning(headline, Text("\n").join(Text(line) for line in details))
+    if shown.losses:
+        count = len(shown.losses)
+        headline = "1 field is lost" if count == 1 else f"{count} fields are lost"
+        yield _warning(f"{headline}: no character came from {'it' if count == 1 else 'them'}", _lost(shown.losses))
+
+
+def _warning(headline: str, body: RenderableType) -> Panel:
+    title = Text(f" ! {headline} ", "bold yellow")
+    return Panel(body, box=ROUNDED, border_style="yellow", title=title, title_align="left", padding=(0, 1))
+
+
+def _lost(lost: tuple[Loss, ...]) -> RenderableType:
+    """The losses under their reasons, those without a reason first."""
+    shown = lost[:_MOST_LOSSES]
+    lines = []
+    for why in dict.fromkeys((None, *(loss.why for loss in shown))):
+        lines += [
+            Text.assemble((loss.path, "yellow"), ("  " + loss.held if loss.held else "", "dim"))
+            for loss in shown
+            if loss.why == why
+        ]
+        if why is not None:
+            lines.append(Text(f"  {why}", "italic"))
+    if len(lost) > len(shown):
+        lines.append(Text(f"and {len(lost) - len(shown)} more, which --format json lists", "italic"))
+    return Group(*lines)
+
+
+def _legend(to: Console, shown: Picture) -> Text:
+    """What the signs mean, those that were used."""
+    pieces = [piece for frame in shown.frames for piece in frame.pieces]
+    margins = {_margin(piece) for piece in pieces}
+    tokens = shown.tokenizer is not None
+    entries = []
+    if _GENERATED in margins:
+        what = "generated and trained" if tokens else "generated: the model samples it"
+        entries.append(Text.assemble((_GENERATED, "green"), (what, f"{_KIND_GENERATED['field']} on {_SHADES[True][0]}")))
+    if _UNTRAINED in margins:
+        entries.append(Text.assemble((_UNTRAINED, "yellow"), " generated, not trained"))
+    if _WRONGLY_TRAINED in margins:
+        entries.append(Text.assemble((_WRONGLY_TRAINED, "bold red"), " trained, though the prompt supplies it"))
+    entries.append(Text("given: text of a field", _KIND_TOKEN["field"] + f" on {_SHADES[False][0]}" if tokens else ""))
+    entries.append(Text("given: the template's own", _KIND["template"]))
+    if any(piece.kind == "control" for piece in pieces):
+        entries.append(Text("control token", _KIND["control"]))
+    if any(piece.escaped for piece in pieces):
+        entries.append(Text("escaped", _ESCAPED))
+    if any("\n" in piece.text for piece in pieces):
+        entries.append(Text(f"{_NEWLINE} newline", "dim"))
+    if tokens and _edges(to):
+        entries.append(Text(f"{_EDGE} token edge", "dim"))
+    return Text("   ").join(entries)
