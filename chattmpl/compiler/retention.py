@@ -127,8 +127,16 @@ def _prelude(outline: Outline, retention: Retention, policy: Policy, namespace: 
         lines.append(f"{{% set {VARIABLE} = '{policy.name}' %}}")
     if policy.counts and outline.reasoning:
         lines += _count(retention, namespace)
-    # Each line ends in a block tag, whose newline trim_blocks takes away.
-    return "".join(line + "\n" for line in lines)
+    return _on_lines(lines, outline.source.text)
+
+
+def _on_lines(lines: list[str], source: str) -> str:
+    """The tags of the prelude, one a line, so that no newline of theirs is rendered, by engines without trim_blocks too."""
+    if not lines:
+        return ""
+    tags = "\n".join([lines[0], *(f"{{%-{line[2:]}" for line in lines[1:])])
+    # A dash would also take white space that the source begins with.
+    return f"{tags[:-2]}{'' if source[:1].isspace() else '-'}%}}\n"
 
 
 def _count(retention: Retention, namespace: str) -> list[str]:

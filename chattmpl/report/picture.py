@@ -114,7 +114,7 @@ class Picture:
     frames: tuple[Frame, ...]
     losses: tuple[Loss, ...]
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
-    summary: str
+    summary: tuple[str, ...]
 
 
 def picture(
@@ -285,7 +285,7 @@ def _quoted(text: str) -> str:
     return '"' + visible(text).replace("\n", "↵").replace("\t", "⇥") + '"'
 
 
-def _summary(rendering: Rendering, encoding: Encoding | None) -> str:
+def _summary(rendering: Rendering, encoding: Encoding | None) -> tuple[str, ...]:
     parts = [
         _number(len(rendering.conversation.messages), "message"),
         _number(len(rendering.text), "character"),
@@ -294,4 +294,4 @@ def _summary(rendering: Rendering, encoding: Encoding | None) -> str:
     if encoding is not None:
         tokens, trained = len(encoding), sum(encoding.assistant_masks)
         parts += [_number(tokens, "token"), f"{trained:,} trained ({trained / max(tokens, 1):.1%})"]
-    return " · ".join(parts)
+    return tuple(parts)

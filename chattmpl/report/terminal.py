@@ -11,6 +11,7 @@ from typing import IO
 
 from rich.box import ROUNDED, Box
 from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
@@ -57,9 +58,9 @@ def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend:
         to.print(_panel(to, frame))
     for box in _boxes(shown):
         to.print(box)
-    to.print(Text(shown.summary, "bold"))
+    to.print(_flowing((Text(part, "bold") for part in shown.summary), Text(" · ", "dim"), to.width))
     if legend:
-        to.print(_legend(to, shown))
+        to.print(_flowing(_legend(to, shown), Text("   "), to.width))
 
 
 def _headline(shown: Picture) -> Text:
@@ -78,9 +79,9 @@ def _panel(to: Console, frame: Frame) -> Panel:
         body,
         box=_QUIET if quiet else ROUNDED,
         border_style=border,
-        title=Text(f" {frame.title} ", "dim" if quiet else f"bold {border}"),
+        title=Text(frame.title, "dim" if quiet else f"bold {border}"),
         title_align="left",
-        subtitle=Text(f" {frame.counts} ", "dim"),
+        subtitle=Text(frame.counts, "dim"),
         subtitle_align="right",
         padding=(0, 1),
     )
@@ -163,14 +164,14 @@ def _boxes(shown: Picture) -> Iterator[Panel]:
 
 
 def _warning(headline: str, body: RenderableType) -> Panel:
-    title = Text(f" ! {headline} ", "bold yellow")
+    title = Text(f"! {headline}", "bold yellow")
     return Panel(body, box=ROUNDED, border_style="yellow", title=title, title_align="left", padding=(0, 1))
 
 
 def _lost(lost: tuple[Loss, ...]) -> RenderableType:
     """The losses under their reasons, those without a reason first."""
     shown = lost[:_MOST_LOSSES]
-    lines = []
+    lines: list[RenderableType] = []
     for why in dict.fromkeys((None, *(loss.why for loss in shown))):
         lines += [
             Text.assemble((loss.path, "yellow"), ("  " + loss.held if loss.held else "", "dim"))
@@ -178,33 +179,49 @@ def _lost(lost: tuple[Loss, ...]) -> RenderableType:
             if loss.why == why
         ]
         if why is not None:
-            lines.append(Text(f"  {why}", "italic"))
+            lines.append(Padding(Text(why, "italic"), (0, 0, 0, 2)))
     if len(lost) > len(shown):
         lines.append(Text(f"and {len(lost) - len(shown)} more, which --format json lists", "italic"))
     return Group(*lines)
 
 
-def _legend(to: Console, shown: Picture) -> Text:
+def _legend(to: Console, shown: Picture) -> Iterator[Text]:
     """What the signs mean, those that were used."""
     pieces = [piece for frame in shown.frames for piece in frame.pieces]
     margins = {_margin(piece) for piece in pieces}
     tokens = shown.tokenizer is not None
-    entries = []
     if _GENERATED in margins:
         what = "generated and trained" if tokens else "generated: the model samples it"
-        entries.append(Text.assemble((_GENERATED, "green"), (what, f"{_KIND_GENERATED['field']} on {_SHADES[True][0]}")))
+        yield Text.assemble((_GENERATED, "green"), (what, f"{_KIND_GENERATED['field']} on {_SHADES[True][0]}"))
     if _UNTRAINED in margins:
-        entries.append(Text.assemble((_UNTRAINED, "yellow"), " generated, not trained"))
+        yield Text.assemble((_UNTRAINED, "yellow"), " generated, not trained")
     if _WRONGLY_TRAINED in margins:
-        entries.append(Text.assemble((_WRONGLY_TRAINED, "bold red"), " trained, though the prompt supplies it"))
-    entries.append(Text("given: text of a field", _KIND_TOKEN["field"] + f" on {_SHADES[False][0]}" if tokens else ""))
-    entries.append(Text("given: the template's own", _KIND["template"]))
-    if any(piece.kind == "control" for piece in pieces):
-        entries.append(Text("control token", _KIND["control"]))
+        yield Text.assemble((_WRONGLY_TRAINED, "bold red"), " trained, though the prompt supplies it")
+    kinds = {piece.kind for piece in pieces}
+    if "field" in kinds:
+        yield Text("prompt: from a field", f"{_KIND_TOKEN['field']} on {_SHADES[False][0]}" if tokens else "")
+    if "template" in kinds:
+        yield Text("prompt: the template's own", _KIND["template"])
+    if "control" in kinds:
+        yield Text("control token", _KIND["control"])
     if any(piece.escaped for piece in pieces):
-        entries.append(Text("escaped", _ESCAPED))
+        yield Text("encoded as ordinary text", _ESCAPED)
     if any("\n" in piece.text for piece in pieces):
-        entries.append(Text(f"{_NEWLINE} newline", "dim"))
+        yield Text(f"{_NEWLINE} newline", "dim")
     if tokens and _edges(to):
-        entries.append(Text(f"{_EDGE} token edge", "dim"))
-    return Text("   ").join(entries)
+        yield Text(f"{_EDGE} token edge", "dim")
+
+
+def _flowing(entries: Iterable[Text], separator: Text, width: int) -> Text:
+    """Entries in lines of at most ``width`` cells, broken only between entries."""
+    flow, used = Text(), 0
+    for entry in entries:
+        if used and used + separator.cell_len + entry.cell_len > width:
+            flow.append("\n")
+            used = 0
+        elif used:
+            flow.append_text(separator)
+            used += separator.cell_len
+        flow.append_text(entry)
+        used += entry.cell_len
+    return flow

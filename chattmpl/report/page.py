@@ -1,0 +1,198 @@
+"""The picture as one HTML page, which needs nothing from elsewhere and runs no scripts.
+
+All that comes from conversations, templates and tokenizers goes through `html.escape`. Signs that are not in the text
+(newlines, the numbers of hidden characters) are put there by the style sheet, so that a copied text is the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from html import escape
+
+from chattmpl.report.losses import Loss
+from chattmpl.report.picture import Frame, Picture, Piece
+from chattmpl.report.visible import fragments, visible
+
+_STYLE = """
+:root { color-scheme: light dark;
+  --page: #ffffff; --text: #1f2328; --quiet: #656d76; --line: #d0d7de; --frame: #f6f8fa; --control: #0550ae;
+  --given: #eaeef2; --given2: #d8dee4; --made: #d2f4d9; --made2: #aee9bc; --made-text: #0a3d1c; --bar: #1a7f37;
+  --warn: #9a6700; --warn-page: #fff8c5; --bad: #a40e26; --bad-page: #ffd7d5; }
+@media (prefers-color-scheme: dark) { :root {
+  --page: #0d1117; --text: #e6edf3; --quiet: #8d96a0; --line: #30363d; --frame: #161b22; --control: #79c0ff;
+  --given: #21262d; --given2: #323942; --made: #12402a; --made2: #1c5e3b; --made-text: #d7f9e0; --bar: #3fb950;
+  --warn: #d29922; --warn-page: #2b2411; --bad: #ffb3ae; --bad-page: #67141a; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem; max-width: 68rem; background: var(--page); color: var(--text);
+  font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.25rem; margin: 0 0 1rem; font-weight: 600; overflow-wrap: anywhere; }
+h1 small { font-weight: 400; color: var(--quiet); font-size: .95rem; }
+section.conversation + section.conversation { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
+.frame { border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 6px; margin: 0 0 .75rem;
+  background: var(--frame); }
+.frame.made { border-left-color: var(--bar); }
+.frame.outside { border-style: dashed; }
+.frame h2 { display: flex; justify-content: space-between; gap: 1rem; margin: 0; padding: .3rem .75rem;
+  font-size: .85rem; font-weight: 600; border-bottom: 1px solid var(--line); }
+.frame h2 span + span, .outside h2 { color: var(--quiet); font-weight: 400; }
+pre { margin: 0; padding: .6rem .75rem; white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4;
+  font: 13px/1.65 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+pre b { font-weight: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; padding: .1em 0; }
+.l { color: var(--quiet); } .c { color: var(--control); }
+.g { color: var(--made-text); background: var(--made); border-bottom: 2px solid var(--bar); }
+.g.l { opacity: .85; } .g.c { font-weight: 700; }
+.t0 { background: var(--given); } .t1 { background: var(--given2); }
+.m { color: var(--made-text); } .m.t0 { background: var(--made); } .m.t1 { background: var(--made2); }
+.g.u { border-bottom-style: dotted; background: none; color: inherit; }
+.w, .x { background: var(--bad-page) !important; color: var(--bad); }
+.w { border-bottom: 2px solid var(--bad); } .x { font-weight: 700; }
+.s { outline: 2px solid var(--warn); }
+.n::before { content: "↵"; color: var(--quiet); } .tab::before { content: "⇥"; color: var(--quiet); }
+.h::before { content: attr(data-c); color: var(--bad); font-size: .85em; }
+.warning { border: 1px solid var(--warn); border-radius: 6px; background: var(--warn-page); margin: 0 0 .75rem;
+  padding: .5rem .75rem; }
+.warning h2 { color: var(--warn); font-size: .95rem; margin: 0; } .warning ul { margin: .3rem 0; padding-left: 1.25rem; }
+.warning p { margin: .2rem 0 .5rem 1.25rem; font-style: italic; }
+code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .9em;
+  overflow-wrap: anywhere; }
+.held, footer { color: var(--quiet); } .sum { font-weight: 600; }
+footer b { font-weight: inherit; padding: .1em .4em; margin-right: .8em; white-space: nowrap; }
+"""
+
+_CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page_start(title: str) -> str:
+    """The beginning of a page."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(visible(title))}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+    )
+
+
+def page_end() -> str:
+    """The end of a page."""
+    return "</body>\n</html>\n"
+
+
+def section(shown: Picture) -> str:
+    """One picture, to stand between the start and the end of a page."""
+    tokens = "" if shown.tokenizer is None else f", tokens of {shown.tokenizer}"
+    head = f"<h1>{escape(shown.name)} <small>in {escape(shown.template + tokens)}</small></h1>"
+    frames = "\n".join(map(_frame, shown.frames))
+    boxes = "\n".join(_warning(headline, map(_item, details)) for headline, details in shown.warnings)
+    lost = _lost(shown.losses) if shown.losses else ""
+    summary = f'<p class="sum">{escape(" · ".join(shown.summary))}</p>'
+    parts = [head, frames, boxes, lost, summary, _legend(shown)]
+    return '<section class="conversation">\n' + "\n".join(filter(None, parts)) + "\n</section>\n"
+
+
+def _frame(frame: Frame) -> str:
+    kind = "outside" if frame.turn is None else "made" if frame.generated else "given"
+    head = f"<h2><span>{escape(frame.title)}</span><span>{escape(frame.counts)}</span></h2>"
+    return f'<div class="frame {kind}">{head}<pre>{"".join(map(_piece, frame.pieces))}</pre></div>'
+
+
+def _piece(piece: Piece) -> str:
+    title = escape("\n".join(_facts(piece)), quote=True)
+    return f'<b class="{" ".join(_classes(piece))}" title="{title}">{"".join(_text(piece.text))}</b>'
+
+
+def _facts(piece: Piece) -> Iterator[str]:
+    """What a person learns who points at the piece."""
+    yield piece.origin
+    if piece.trained is not None:
+        tokens = piece.tokens
+        if not tokens:
+            yield "no token: the tokenizer drops it"
+            return
+        several = len(tokens) > 1
+        yield f"tokens {tokens[0]} to {tokens[-1]}" if several else f"token {tokens[0]}"
+        yield "trained" if piece.trained else "not trained"
+    if piece.straddles:
+        yield "goes across an edge of a generated span"
+    if piece.escaped:
+        yield "a control token, encoded as ordinary text"
+
+
+def _classes(piece: Piece) -> Iterator[str]:
+    yield {"template": "l", "control": "c", "field": "f"}[piece.kind]
+    generated = piece.span.generated
+    if generated:
+        yield "g"
+    if piece.tokens:
+        yield f"t{piece.shade % 2}"
+        if piece.trained:
+            yield "m" if generated else "w"
+        elif generated:
+            yield "u"
+    if piece.straddles:
+        yield "s"
+    if piece.escaped:
+        yield "x"
+
+
+def _text(text: str) -> Iterator[str]:
+    for index, line in enumerate(text.split("\n")):
+        if index:
+            yield '<i class="n"></i>\n'
+        for tabbed, cell in enumerate(line.split("\t")):
+            if tabbed:
+                yield '<i class="tab"></i>\t'
+            for part, hidden in fragments(cell):
+                yield f'<i class="h" data-c="{escape(part, quote=True)}"></i>' if hidden else escape(part)
+
+
+def _warning(headline: str, items: Iterable[str]) -> str:
+    return f'<div class="warning"><h2>{escape(headline)}</h2>{"".join(_listed(items))}</div>'
+
+
+def _listed(items: Iterable[str]) -> Iterator[str]:
+    yield "<ul>"
+    yield from items
+    yield "</ul>"
+
+
+def _item(detail: str) -> str:
+    return f"<li>{escape(detail)}</li>"
+
+
+def _lost(lost: tuple[Loss, ...]) -> str:
+    """The losses under their reasons, those without a reason first."""
+    count = len(lost)
+    headline = f"{count} fields are lost: no character came from them"
+    parts = [f"<h2>{headline if count > 1 else '1 field is lost: no character came from it'}</h2>"]
+    for why in dict.fromkeys((None, *(loss.why for loss in lost))):
+        items = [
+            f'<li><code>{escape(loss.path)}</code> <span class="held">{escape(loss.held)}</span></li>'
+            for loss in lost
+            if loss.why == why
+        ]
+        if items:
+            parts += _listed(items)
+            parts += [] if why is None else [f"<p>{escape(why)}</p>"]
+    return f'<div class="warning">{"".join(parts)}</div>'
+
+
+def _legend(shown: Picture) -> str:
+    tokens = shown.tokenizer is not None
+    shade = " t0" if tokens else ""
+    made = "generated and trained" if tokens else "generated: the model samples it"
+    entries = [
+        ("g m t0" if tokens else "g", made),
+        ("f" + shade, "prompt: from a field"),
+        ("l" + shade, "prompt: the template's own"),
+        ("c" + shade, "control token"),
+    ]
+    used = {name for frame in shown.frames for piece in frame.pieces for name in _classes(piece)}
+    optional = [
+        ("g u", "u", "generated, not trained"),
+        ("w", "w", "trained, though the prompt supplies it"),
+        ("s", "s", "goes across an edge"),
+        ("x", "x", "encoded as ordinary text"),
+    ]
+    entries += [(classes, text) for classes, sign, text in optional if sign in used]
+    legend = "".join(f'<b class="{classes}">{escape(text)}</b>' for classes, text in entries)
+    return f"<footer>{legend}<br>Point at a text to see the field and the template line that it came from.</footer>"

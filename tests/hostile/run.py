@@ -1,0 +1,73 @@
+"""Renders hostile templates, each in a process of its own that may not grow past a bound, and tells how each ended.
+
+Prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The outcome is the name of
+the error, or ``harmless``; megabytes is how far the process grew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+
+from chattmpl import Template
+from chattmpl.errors import ChatTmplError
+
+SECONDS = 10
+"""When a template that does not end is killed."""
+
+MEGABYTES = 1500
+"""Beyond this, Python cannot get memory."""
+
+MESSAGES = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "world"}]
+
+
+def outcome(source: str) -> tuple[str, str]:
+    """How a template ends."""
+    try:
+        text = Template.from_source(source).render(MESSAGES).text
+    except ChatTmplError as error:
+        return type(error).__name__, str(error)
+    except BaseException as error:
+        return f"raised {type(error).__name__}", str(error)[:200]
+    return "harmless", text[:200]
+
+
+def child(source: str, pipe: int) -> None:
+    """Render, and report through the pipe."""
+    signal.alarm(SECONDS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = used + (MEGABYTES << 20)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    name, text = outcome(source)
+    seconds = time.perf_counter() - start
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    os.write(pipe, json.dumps([name, text, round(seconds, 2), round(grown)]).encode())
+
+
+def run(path: Path) -> dict[str, object]:
+    """One template in a process of its own."""
+    readable, writable = os.pipe()
+    process = os.fork()
+    if not process:
+        try:
+            child(path.read_text(encoding="utf-8"), writable)
+        finally:
+            os._exit(0)
+    os.close(writable)
+    with os.fdopen(readable) as pipe:
+        told = pipe.read()
+    os.waitpid(process, 0)
+    result = json.loads(told) if told else ["killed", "", SECONDS, None]
+    return dict(zip(("outcome", "text", "seconds", "megabytes"), result, strict=True)) | {"template": path.stem}
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(json.dumps(run(Path(name))), flush=True)
