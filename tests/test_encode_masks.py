@@ -52,10 +52,12 @@ def test_last_is_the_last_assistant_message_even_if_nothing_of_it_is_generated()
 
 
 @pytest.mark.parametrize("flag", [{"train": False}, {"weight": 0}])
-@pytest.mark.parametrize("choice", ["all", "last", "flags", "no-reasoning"])
-def test_a_message_that_says_so_is_never_trained(flag: dict[str, Any], choice: str) -> None:
-    assert masked([Q1, {**A1, "train": True}, Q2, {**A2, **flag}], mask=choice) in ("One.<|im_end|>", "")
-    assert masked([Q1, A1, Q2, {**A2, **flag}]) == "One.<|im_end|>"
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [("all", "One.<|im_end|>"), ("last", ""), ("flags", "One.<|im_end|>"), ("no-reasoning", "One.<|im_end|>")],
+)
+def test_a_message_that_says_so_is_never_trained(flag: dict[str, Any], choice: str, expected: str) -> None:
+    assert masked([Q1, {**A1, "train": True}, Q2, {**A2, **flag}], mask=choice) == expected
 
 
 @pytest.mark.parametrize("flag", [{"train": True}, {"weight": 1}, {"weight": 0.5}])

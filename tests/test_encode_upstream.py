@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_split_is_prompt_and_answer_encoded_apart(name: str, contents: list[str]
     rendering = render(name, *contents)
     encoding = rendering.encode(adapted(name), straddle="split")
     edges = [0, *(edge for pair in rendering.generated for edge in pair), len(rendering.text)]
-    parts = [rendering.text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [rendering.text[start:end] for start, end in pairwise(edges)]
     assert encoding.input_ids == [
         token for part in parts for token in real(name).encode(part, add_special_tokens=False).ids
     ]

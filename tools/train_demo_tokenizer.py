@@ -50,6 +50,7 @@ SPECIAL = (
 
 PLAIN = (
     "<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>", "<code>", "</code>",
+    "<tools>", "</tools>", "<documents>", "</documents>",
     "<｜User｜>", "<｜Assistant｜>", "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>",
     "<｜tool▁call▁end｜>", "<｜tool▁outputs▁begin｜>", "<｜tool▁outputs▁end｜>", "<｜tool▁output▁begin｜>",
     "<｜tool▁output▁end｜>", "<｜tool▁sep｜>",

@@ -35,6 +35,7 @@ Clock = Callable[[], datetime]
 
 _DICT_ATTRIBUTES = frozenset(dir(dict))
 _STR_ATTRIBUTES = frozenset(dir(str))
+_SAFE_STR_METHODS = frozenset(name for name in _STR_ATTRIBUTES if name[0] != "_") - {"format", "format_map"}
 _SIZED = (str, list, tuple, bytes)
 
 
@@ -102,6 +103,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             if attribute not in _STR_ATTRIBUTES:
                 return self.undefined(obj="", name=attribute)
             obj = traced(obj)
+            if attribute in _SAFE_STR_METHODS:
+                return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
@@ -130,6 +133,11 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something: what it returns must not pass for the template's own text if it was made from a field."""
+        if type(obj) is types.MethodType and type(obj.__self__) is Traced:
+            # Jinja adds these for functions that take the context.
+            kwargs.pop("_loop_vars", None)
+            kwargs.pop("_block_vars", None)
+            return obj(*args, **kwargs)
         owner = getattr(obj, "__self__", None) if isinstance(obj, types.BuiltinMethodType) else None
         if isinstance(owner, (int, bytes)):
             check_size(max((abs(arg) for arg in args if isinstance(arg, int)), default=0))

@@ -1,7 +1,7 @@
 """The picture as one HTML page, which needs nothing from elsewhere and runs no scripts.
 
 All that comes from conversations, templates and tokenizers goes through `html.escape`. Signs that are not in the text
-(newlines, the numbers of hidden characters) are put there by the style sheet, so that a copied text is the text.
+(for newlines, tabs and hidden characters) are put there by the style sheet, so they are not copied with it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ body { margin: 0 auto; padding: 1.5rem; max-width: 68rem; background: var(--page
   font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.25rem; margin: 0 0 1rem; font-weight: 600; overflow-wrap: anywhere; }
 h1 small { font-weight: 400; color: var(--quiet); font-size: .95rem; }
-section.conversation + section.conversation { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
+section + section { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 1.5rem; }
 .frame { border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 6px; margin: 0 0 .75rem;
   background: var(--frame); }
 .frame.made { border-left-color: var(--bar); }
@@ -51,7 +51,8 @@ pre b { font-weight: inherit; -webkit-box-decoration-break: clone; box-decoratio
 .h::before { content: attr(data-c); color: var(--bad); font-size: .85em; }
 .warning { border: 1px solid var(--warn); border-radius: 6px; background: var(--warn-page); margin: 0 0 .75rem;
   padding: .5rem .75rem; }
-.warning h2 { color: var(--warn); font-size: .95rem; margin: 0; } .warning ul { margin: .3rem 0; padding-left: 1.25rem; }
+.warning h2 { color: var(--warn); font-size: .95rem; margin: 0; }
+.warning ul { margin: .3rem 0; padding-left: 1.25rem; }
 .warning p { margin: .2rem 0 .5rem 1.25rem; font-style: italic; }
 code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-size: .9em;
   overflow-wrap: anywhere; }
@@ -86,7 +87,7 @@ def section(shown: Picture) -> str:
     lost = _lost(shown.losses) if shown.losses else ""
     summary = f'<p class="sum">{escape(" · ".join(shown.summary))}</p>'
     parts = [head, frames, boxes, lost, summary, _legend(shown)]
-    return '<section class="conversation">\n' + "\n".join(filter(None, parts)) + "\n</section>\n"
+    return "<section>\n" + "\n".join(filter(None, parts)) + "\n</section>\n"
 
 
 def _frame(frame: Frame) -> str:

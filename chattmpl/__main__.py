@@ -1,0 +1,9 @@
+"""``python -m chattmpl``."""
+
+from __future__ import annotations
+
+import sys
+
+from chattmpl.cli import main
+
+sys.exit(main())

@@ -1,0 +1,64 @@
+"""The command line: one module for each command, imported when it is called for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from chattmpl import __version__
+from chattmpl.cli.failing import guarded
+
+COMMANDS = {
+    "render": "Render a conversation, and see what the model samples.",
+    "families": "List the families, or tell all that is known of one.",
+    "export": "Write a template as plain Jinja, also into a model directory.",
+}
+"""Each is a function of the same name in a module of the same name."""
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name, and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"chattmpl.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from chattmpl.errors import UsageError, did_you_mean
+
+            hint = did_you_mean(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
+            raise UsageError(f"there is no command {args[0]!r}", hint=hint)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", message="chattmpl %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> int:
+    """A compiler, a renderer and a proof tool for chat templates.
+
+    Exit codes: 0 all is fine, 1 something was found, 2 the input or the usage is wrong.
+    """
+    if ctx.invoked_subcommand is not None:
+        return 0
+    click.echo(ctx.get_help(), err=True)
+    return 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line, and returns its exit code."""
+    return guarded(lambda: cli.main(arguments, prog_name="chattmpl", standalone_mode=False))
