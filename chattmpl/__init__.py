@@ -3,11 +3,17 @@
 Every token you train on is a token the model will be asked to sample, after exactly the prompt it will see.
 """
 
-from chattmpl.budget import Budget
-from chattmpl.conversation import Conversation, Message, ToolCall
-from chattmpl.errors import ChatTmplError
-from chattmpl.render import Rendering, Span
-from chattmpl.template import Template
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from chattmpl.budget import Budget
+    from chattmpl.conversation import Conversation, Message, ToolCall
+    from chattmpl.errors import ChatTmplError
+    from chattmpl.render import Rendering, Span
+    from chattmpl.template import Template
 
 __version__ = "0.1.0"
 
@@ -22,3 +28,27 @@ __all__ = [
     "ToolCall",
     "__version__",
 ]
+
+_MODULES = {
+    "Budget": "budget",
+    "ChatTmplError": "errors",
+    "Conversation": "conversation",
+    "Message": "conversation",
+    "Rendering": "render",
+    "Span": "render",
+    "Template": "template",
+    "ToolCall": "conversation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for: a plugin or ``--help`` should not wait for Jinja."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'chattmpl' has no attribute {name!r}")
+    value = getattr(import_module(f"chattmpl.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

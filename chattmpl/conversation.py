@@ -38,7 +38,7 @@ _FLAGS = frozenset({"train", "weight"})
 class _Model(BaseModel):
     """A frozen model that keeps unknown keys and whose constructor raises errors of ours."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
     def __init__(self, **data: Any) -> None:
         try:

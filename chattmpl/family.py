@@ -7,13 +7,13 @@ in the folders that the environment variable ``CHATTMPL_TEMPLATES`` names.
 from __future__ import annotations
 
 import os
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chattmpl import cache
 from chattmpl.errors import FamilyError, did_you_mean
 from chattmpl.source import Place, Source
 
@@ -23,7 +23,7 @@ SEARCH_PATH = "CHATTMPL_TEMPLATES"
 
 
 class _Facts(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 class Upstream(_Facts):
@@ -184,15 +184,25 @@ def read_family(folder: Path) -> Family:
             raise FamilyError(f"a family needs the file {needed}", hint="see docs/families.md for what goes into it")
     source = Source(path.read_text(encoding="utf-8"), str(path))
     try:
-        facts = tomllib.loads(source.text)
-    except tomllib.TOMLDecodeError as error:
-        raise FamilyError(f"{path} is not TOML: {error}") from None
-    try:
-        return Family.model_validate({**facts, "folder": folder})
+        return Family.model_validate({**_parsed(source), "folder": folder})
     except ValidationError as error:
         first = error.errors()[0]
         keys = [str(key) for key in first["loc"]]
         raise FamilyError(f"{'.'.join(keys)}: {first['msg'].lower()}", place=_place(source, keys)) from None
+
+
+def _parsed(source: Source) -> dict[str, Any]:
+    stored: dict[str, Any] | None = cache.load("facts", source.text)
+    if stored is not None:
+        return stored
+    import tomllib
+
+    try:
+        facts = tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        raise FamilyError(f"{source.name} is not TOML: {error}") from None
+    cache.store(facts, "facts", source.text)
+    return facts
 
 
 def _place(source: Source, keys: list[str]) -> Place | None:

@@ -48,7 +48,7 @@ class Template:
         self.program: Program = compile_program(found.source, _retention(found.family, retention))
         if retention is not None and not self.program.has_reasoning:
             raise TemplateError(
-                f"{self.name} has no {{% reasoning %}} block, so it has no place for the retention policy {retention!r}",
+                f"{self.name} has no {{% reasoning %}} block, and so no place for the retention policy {retention!r}",
                 hint="put {% reasoning %}…{% endreasoning %} around what renders a message's reasoning",
             )
         self.retention = self.program.retention.policy if self.program.has_reasoning else None

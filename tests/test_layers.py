@@ -22,6 +22,7 @@ ORDER = (
     "nulls",
     "misfit",
     "fields",
+    "cache",
     "budget",
     "engines",
     "conversation",

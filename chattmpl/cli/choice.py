@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from chattmpl.cli.failing import say
@@ -16,22 +15,24 @@ DEFAULT = "hybrid"
 PROJECT_FILE = "pyproject.toml"
 
 
-@dataclass
 class Templates:
     """The templates of one command, each loaded once, and the line on stderr that says which one was taken.
 
-    Attributes:
+    Args:
         given: the value of ``-t``, which is above all else.
         file: the file of conversations; a path in it is relative to its folder.
         retention, variant: see `Template.load`.
     """
 
-    given: str | None
-    file: Path | None = None
-    retention: str | None = None
-    variant: str | None = None
-    _loaded: dict[str, Template] = field(default_factory=dict)
-    _default: tuple[str, str] | None = None
+    def __init__(
+        self, given: str | None, file: Path | None = None, retention: str | None = None, variant: str | None = None
+    ) -> None:
+        self.given = given
+        self.file = file
+        self.retention = retention
+        self.variant = variant
+        self._loaded: dict[str, Template] = {}
+        self._default: tuple[str, str] | None = None
 
     def of(self, conversation: Conversation | None = None) -> Template:
         """The template that ``-t`` names, else the conversation, else the project, else the default.

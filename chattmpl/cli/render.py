@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 from collections.abc import Iterator
@@ -85,6 +86,7 @@ def render(
         writer = WRITERS[form or _format(output)](out, title=f"{file} in chattmpl", several=several)
         for item in items:
             writer.write(item)
+            gc.enable()  # see `chattmpl.cli.main`: what follows may be long
         writer.close()
 
 

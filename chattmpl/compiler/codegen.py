@@ -16,6 +16,9 @@ from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from chattmpl.compiler.lexer import Line
 from chattmpl.provenance.origin import Statement
 
+_NODES_PER_STEP = 32
+"""So many operations in the body of a loop or a macro count as one step."""
+
 
 class PieceGenerator(CodeGenerator):
     """Writes the Python code of one template. Statements and constant pieces are put into the environment's lists."""
@@ -117,9 +120,15 @@ class PieceGenerator(CodeGenerator):
         self.outdent()
 
     def macro_body(self, node: Any, frame: Frame) -> Any:
-        """Macros count a step for each call, since they can call themselves."""
-        node.body.insert(0, hook_node(write_tick, node.lineno))
+        """Macros count steps for each call, since they can call themselves."""
+        node.body.insert(0, hook_node(Tick(node), node.lineno))
         return super().macro_body(node, frame)
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """The filter of a loop counts a step for each item, since the body sees only those that pass."""
+        if getattr(node, "ticked", False):
+            self.write("tick() or ")
+        return super().visit(node, *args, **kwargs)
 
     # -- expressions that make strings
 
@@ -148,6 +157,28 @@ class PieceGenerator(CodeGenerator):
         """``a ** b``"""
         self._call("environment.power(", [node.left, node.right], ")", frame)
 
+    @optimizeconst
+    def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
+        """Comparisons and ``in``, which may have to look at all of a value; not those with a short constant."""
+        if len(node.ops) > 1 or not _is_long(node):
+            super().visit_Compare(node, frame)
+            return
+        operand = node.ops[0]
+        self._call(f"environment.compare({operand.op!r}, ", [node.expr, operand.expr], ")", frame)
+
+    def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
+        """``{a: b}``: keys are hashed, for which tuples are gone through."""
+        self.write("{")
+        for index, pair in enumerate(node.items):
+            self.write(", " if index else "")
+            if isinstance(pair.key, nodes.Const):
+                self.visit(pair.key, frame)
+            else:
+                self._call("environment.weigh(", [pair.key], ")", frame)
+            self.write(": ")
+            self.visit(pair.value, frame)
+        self.write("}")
+
     def _call(self, opening: str, operands: list[nodes.Expr], closing: str, frame: Frame) -> None:
         self.write(opening)
         for index, operand in enumerate(operands):
@@ -167,9 +198,23 @@ def hook_node(hook: Any, line: int, *children: nodes.Expr) -> nodes.Output:
     return node
 
 
-def write_tick(generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-    """Count a step."""
-    generator.writeline("tick()")
+class Tick:
+    """A hook that counts the steps of one run of a body: one, and one for every so many nodes in it."""
+
+    def __init__(self, node: nodes.Node) -> None:
+        self.steps = 1 + sum(1 for _ in node.find_all(nodes.Node)) // _NODES_PER_STEP
+
+    def __call__(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+        """Write the code."""
+        generator.writeline(f"tick({self.steps})")
+
+
+def _is_long(node: nodes.Compare) -> bool:
+    """Whether a comparison may have to look at much."""
+    operand = node.ops[0]
+    if operand.op in ("in", "notin"):
+        return not isinstance(operand.expr, (nodes.List, nodes.Tuple, nodes.Const))
+    return not isinstance(node.expr, nodes.Const) and not isinstance(operand.expr, nodes.Const)
 
 
 @dataclass
@@ -188,8 +233,7 @@ class TurnHooks:
         generator.writeline(f"{self.turned} = None")
 
     def inside(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """Count a step, and say the message."""
-        generator.writeline("tick()")
+        """Say the message."""
         generator.writeline(f"{self.turned} = mark_of(")
         generator.visit(node.nodes[0], frame)
         generator.write(")")
@@ -239,8 +283,10 @@ def _hooked(statements: list[nodes.Node], turn: str | None) -> list[nodes.Node]:
         target = node.target.name if isinstance(node.target, nodes.Name) else None
         _hook_lists(node, target or turn)
         line = node.lineno
+        if node.test is not None:
+            node.test.ticked = True  # type: ignore[attr-defined]
+        node.body.insert(0, hook_node(Tick(node), line))
         if target is None:
-            node.body.insert(0, hook_node(write_tick, line))
             hooked.append(node)
             continue
         hooks = TurnHooks()

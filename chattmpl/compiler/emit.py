@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from chattmpl.budget import check_size
+from chattmpl.budget import charge, check_size
 from chattmpl.provenance.origin import Run, Statement, Turn
 from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import Traced, make, runs_of
 
 Piece: TypeAlias = "tuple[Any, Statement | None]"
+
+_RUN = 64
+"""Bytes that a run is charged for when it is gathered."""
 
 NO_TURN: Piece = (Turn(None, None), None)
 """From here on no message is being rendered."""
@@ -47,10 +50,13 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
         if type(origin) is not tuple:
             add_run((length, origin, statement))
             continue
+        charge(_RUN * len(origin))
         for run in origin:
             add_run((run[0], run[1], _claimed(run[2], statement)))
     check_size(size)
-    return "".join(texts), runs
+    text = "".join(texts)
+    charge(str.__sizeof__(text))
+    return text, runs
 
 
 def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | None:

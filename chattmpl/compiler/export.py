@@ -89,12 +89,34 @@ def _without(text: str, block: Block, environment: Environment) -> str:
 def _leaks(text: str, block: Block, environment: Environment) -> bool:
     """Whether an assignment inside the block would be seen outside of it, once the block is gone."""
     parsed = outline(Source(text), environment)
-    outside = text[: block.tag.start] + text[block.end.end :]
+    outside = {
+        value
+        for offset, kind, value in tokens(environment, text)
+        if kind == "name" and not block.tag.start <= offset < block.end.end
+    }
+    depth = 0
     for tag in _inside(parsed, block):
-        assigned = re.match(r"[\w\s,()]+", tag.body.partition("=")[0]) if tag.name in ("set", "macro") else None
-        if assigned and any(re.search(rf"\b{name}\b", outside) for name in re.findall(r"\w+", assigned[0])):
+        # What is assigned in an inner scope, such as that of a loop, is lost at its end already.
+        if depth == 0 and not outside.isdisjoint(_assigned(tag)):
             return True
+        if tag.name in _SCOPES or (tag.name == "set" and "=" not in tag.body):
+            depth += 1
+        elif tag.name == "endset" or tag.name.removeprefix("end") in _SCOPES:
+            depth -= 1
     return False
+
+
+_SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
+"""Tags whose content is a scope of its own: what is assigned inside is not seen outside."""
+
+
+def _assigned(tag: Tag) -> list[str]:
+    """The variables that a tag sets; attributes of a namespace are none, they are seen everywhere anyway."""
+    if tag.name == "macro":
+        return re.findall(r"^\w+", tag.body)
+    if tag.name == "set":
+        return re.findall(r"(?<![\w.])\w+(?![\w.])", re.split(r"[=|]", tag.body)[0])
+    return []
 
 
 def _removals(text: str, tag: Tag) -> Iterator[str]:

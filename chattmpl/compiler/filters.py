@@ -7,18 +7,30 @@ here, or are watched: a string that they make from fields of the conversation ge
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from types import GeneratorType
+from typing import Any, cast
 
 from jinja2 import Environment, pass_environment, pass_eval_context
+from jinja2.exceptions import FilterArgumentError
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.filters import make_attrgetter
 from jinja2.nodes import EvalContext
-from markupsafe import Markup
+from jinja2.tests import TESTS as JINJA_TESTS
+from markupsafe import Markup, escape
 
-from chattmpl.budget import check_size
+from chattmpl.budget import (
+    charge,
+    check_integer,
+    check_items,
+    check_size,
+    glance,
+    weigh,
+    weigh_comparison,
+    weigh_search,
+)
 from chattmpl.provenance.serialize import to_json, to_text
-from chattmpl.provenance.text import Traced, concat, derive, make, traced
+from chattmpl.provenance.text import Traced, concat, derive, make, percent, runs_of, traced
 
 
 class TracedMarkup(Markup):
@@ -32,6 +44,19 @@ def _safe(value: Any) -> Markup:
     marked = TracedMarkup(text)
     marked._origin = text._origin if type(text) is Traced else None
     return marked
+
+
+def _escape(value: Any) -> Markup:
+    if hasattr(value, "__html__"):
+        return escape(value)
+    text = to_text(value)
+    pieces: list[str] = []
+    position = 0
+    for length, origin, statement in runs_of(text):
+        written = str(escape(str.__getitem__(text, slice(position, position + length))))
+        pieces.append(make(written, ((len(written), origin, statement),)))
+        position += length
+    return _safe(concat(pieces))
 
 
 @pass_eval_context
@@ -73,8 +98,25 @@ def _sum(environment: Environment, iterable: Iterable[Any], attribute: Any = Non
     items = list(iterable if attribute is None else map(make_attrgetter(environment, attribute), iterable))
     if isinstance(start, (list, tuple)):
         # Python copies the sum so far for each item.
-        check_size(sum(len(item) for item in items if isinstance(item, (list, tuple))) * max(1, len(items)))
+        check_items(sum(len(item) for item in items if isinstance(item, (list, tuple))) * max(1, len(items)))
     return sum(items, start)
+
+
+def _format(value: Any, *args: Any, **kwargs: Any) -> Any:
+    if args and kwargs:
+        raise FilterArgumentError("can't handle positional and keyword arguments at the same time")
+    return percent(to_text(value), kwargs or args)
+
+
+def _int(value: Any, default: int = 0, base: int = 10) -> int:
+    if isinstance(value, str):
+        check_integer(1 << min(len(value), 5000))
+    return cast(int, JINJA_FILTERS["int"](value, default, base))
+
+
+def _passed(function: Callable[..., Any]) -> int:
+    """How many arguments Jinja passes to a filter before the value."""
+    return int(hasattr(function, "jinja_pass_arg"))
 
 
 def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -82,47 +124,138 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        inputs = (*args, *kwargs.values())
-        for value in inputs:
-            if isinstance(value, int) and value > 1024:
-                check_size(value)
+        inputs = (*args[_passed(function) :], *kwargs.values())
         result = function(*args, **kwargs)
-        if type(result) is str:
-            return derive(result, inputs)
+        if isinstance(result, str) and type(result) is not Traced:
+            text = derive(str.__getitem__(result, slice(None)), inputs)
+            return _safe(text) if isinstance(result, Markup) else text
         return result
 
     return watched
 
 
 def _promoted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter made of methods of its first argument, which is given as a string that keeps track."""
+    """A filter made of methods of its value, which is given as a string that keeps track."""
 
     @functools.wraps(function)
-    def promoted(value: Any, *args: Any, **kwargs: Any) -> Any:
-        for argument in (*args, *kwargs.values()):
-            if isinstance(argument, int) and argument > 1024:
-                check_size(argument)
-        return function(to_text(value) if isinstance(value, (str, int, float)) else value, *args, **kwargs)
+    def promoted(*args: Any, **kwargs: Any) -> Any:
+        place = _passed(function)
+        if len(args) > place and isinstance(args[place], (str, int, float)) and not isinstance(args[place], Markup):
+            args = (*args[:place], traced(to_text(args[place])), *args[place + 1 :])
+        return function(*args, **kwargs)
 
     return promoted
 
 
-_PROMOTED = ("upper", "lower", "trim", "capitalize", "center")
-_WATCHED = (
-    "format", "wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat",
-    "escape", "e", "forceescape", "truncate", "random",
-)  # fmt: skip
+def _ticking(items: Iterator[Any]) -> Iterator[Any]:
+    for item in items:
+        charge(0)
+        yield item
 
-FILTERS: dict[str, Callable[..., Any]] = {
-    **{name: _promoted(JINJA_FILTERS[name]) for name in _PROMOTED},
-    **{name: _watched(JINJA_FILTERS[name]) for name in _WATCHED},
-    "tojson": to_json,
-    "join": _join,
-    "replace": _replace,
-    "indent": _indent,
-    "title": _title,
-    "safe": _safe,
-    "string": to_text,
-    "sum": _sum,
-}
-"""The filters that differ from Jinja's."""
+
+def _charged(function: Callable[..., Any], account: Callable[..., Any] = glance) -> Callable[..., Any]:
+    """A filter or test that accounts for what it looks at, and for each item where it is lazy."""
+
+    @functools.wraps(function)
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        charge(0)
+        for value in (*args, *kwargs.values()):
+            account(value)
+        result = function(*args, **kwargs)
+        return _ticking(result) if type(result) is GeneratorType else result
+
+    return charged
+
+
+def _weighed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter that compares, hashes or prints all that its value holds."""
+
+    @functools.wraps(function)
+    def weighed(*args: Any, **kwargs: Any) -> Any:
+        place = _passed(function)
+        if len(args) > place and type(args[place]) is GeneratorType:
+            args = (*args[:place], list(args[place]), *args[place + 1 :])
+        for value in (*args, *kwargs.values()):
+            weigh(value)
+        return function(*args, **kwargs)
+
+    return weighed
+
+
+def _account_for_width(value: Any) -> None:
+    """Numbers are widths and counts."""
+    if isinstance(value, int):
+        check_items(abs(value))
+    glance(value)
+
+
+def _account_for_square(value: Any) -> None:
+    """Jinja cuts such text down piece by piece."""
+    if isinstance(value, str):
+        charge(16 * len(value) + len(value) ** 2 // 1024)
+
+
+def _account_for_comparison(left: Any, right: Any = None, *rest: Any) -> None:
+    weigh_comparison(left, right)
+
+
+_PROMOTED = ("upper", "lower", "trim", "capitalize", "center", "truncate")
+_WATCHED = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
+_WEIGHED = ("sort", "unique", "groupby", "dictsort", "min", "max", "pprint", "format")
+_WIDTHS = ("batch", "slice", "center", "truncate")
+_SQUARE = ("wordwrap", "striptags", "urlize")
+_COMPARISONS = ("eq", "==", "equalto", "ne", "!=")
+_ORDERINGS = ("lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge", ">=")
+
+
+def _filters() -> dict[str, Callable[..., Any]]:
+    filters: dict[str, Callable[..., Any]] = {
+        **JINJA_FILTERS,
+        **{name: _promoted(JINJA_FILTERS[name]) for name in _PROMOTED},
+        "tojson": to_json,
+        "join": _join,
+        "replace": _replace,
+        "indent": _indent,
+        "title": _title,
+        "safe": _safe,
+        "escape": _escape,
+        "e": _escape,
+        "forceescape": lambda value: _escape(value.__html__() if hasattr(value, "__html__") else value),
+        "string": to_text,
+        "sum": _sum,
+        "format": _format,
+        "int": _int,
+    }
+    for names, wrap in (
+        (_WATCHED, _watched),
+        (_WEIGHED, _weighed),
+        (_WIDTHS, functools.partial(_charged, account=_account_for_width)),
+        (_SQUARE, functools.partial(_charged, account=_account_for_square)),
+        (filters, _charged),
+    ):
+        filters |= {name: wrap(filters[name]) for name in names}
+    return filters
+
+
+def _tests() -> dict[str, Callable[..., Any]]:
+    def compared(function: Callable[..., Any], account: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def test(*args: Any) -> Any:
+            account(*args)
+            return function(*args)
+
+        return test
+
+    tests: dict[str, Any] = JINJA_TESTS
+    return {
+        **{name: compared(tests[name], _account_for_comparison) for name in (*_COMPARISONS, *_ORDERINGS)},
+        **{name: _charged(tests[name]) for name in ("lower", "upper")},
+        "in": compared(tests["in"], weigh_search),
+    }
+
+
+FILTERS = _filters()
+"""The filters that a template sees."""
+
+TESTS = _tests()
+"""The tests that differ from Jinja's."""

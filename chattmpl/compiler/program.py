@@ -5,14 +5,16 @@ This is the only module that the rest of chattmpl uses of the compiler.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
+import jinja2
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
+from chattmpl import cache
 from chattmpl.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.dialect import Outline, outline, syntax_error, with_plain_delimiters
@@ -24,8 +26,10 @@ from chattmpl.compiler.retention import Retention, policy_named
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
 from chattmpl.compiler.variables import own_text, read_variables
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError, TemplateError
-from chattmpl.provenance.origin import Run
+from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
+
+_COMPILING = Budget(steps=100_000, characters=1 << 14)
 
 
 @dataclass(frozen=True)
@@ -35,24 +39,26 @@ class Program:
     Attributes:
         source: what the author wrote, with LF newlines and plain delimiters.
         retention: the policy that it was compiled with.
+        has_reasoning: whether it has a reasoning tag, and so a place for a retention policy.
+        has_generation: whether it has a generation tag.
     """
 
     source: Source
     retention: Retention
-    outline: Outline
-    lowered: Edited
     environment: TemplateEnvironment
     template: JinjaTemplate
+    has_reasoning: bool
+    has_generation: bool
 
-    @property
-    def has_reasoning(self) -> bool:
-        """Whether the source has a reasoning tag, and so a place for a retention policy."""
-        return bool(self.outline.reasoning)
+    @cached_property
+    def outline(self) -> Outline:
+        """The tags of the source."""
+        return outline(self.source, self.environment)
 
-    @property
-    def has_generation(self) -> bool:
-        """Whether the source has a generation tag."""
-        return bool(self.outline.generation)
+    @cached_property
+    def lowered(self) -> Edited:
+        """The source with reasoning tags turned into conditions: what was compiled."""
+        return lower(self.outline, self.retention)
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -117,7 +123,9 @@ class Program:
         if getattr(error, "raised_by_template", False):
             return RenderError(f"the template refuses this conversation: {error}", place=place)
         if isinstance(error, RecursionError):
-            return BudgetError("the template calls itself too deeply", place=place)
+            return BudgetError("the template calls itself, or nests what it makes, too deeply", place=place)
+        if isinstance(error, MemoryError):
+            return BudgetError("the template needs more memory than there is", place=place)
         if isinstance(error, SecurityError):
             hint = "chat templates run in a sandbox; no template needs this"
             return RenderError(f"the template does what the sandbox forbids: {text}", place=place, hint=hint)
@@ -138,32 +146,48 @@ def compile_program(source: Source, retention: Retention) -> Program:
     """
     policy_named(retention.policy)
     environment = TemplateEnvironment()
-    text = with_plain_delimiters(normalize_newlines(source.text), environment)
-    source = Source(text, source.name)
+    made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
+    stored = cache.load(*made_from)
+    if stored is None:
+        stored = _compile(source, retention, environment)
+        cache.store(stored, *made_from)
+    text, reasoning, generation, code, statements, constants = stored
+    environment.statements[:] = [Statement(*values) for values in statements]
+    environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
+    template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
+    return Program(Source(text, source.name), retention, environment, template, reasoning, generation)
+
+
+def _compile(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
+    """What `compile_program` makes a program of, as values that can be stored."""
+    source = Source(with_plain_delimiters(normalize_newlines(given.text), environment), given.name)
     parsed = outline(source, environment)
     lowered = lower(parsed, retention)
-    template = _compile(lowered, source, environment)
-    _check_generation(parsed, lowered, environment)
-    return Program(source, retention, parsed, lowered, environment, template)
-
-
-def _compile(lowered: Edited, source: Source, environment: TemplateEnvironment) -> JinjaTemplate:
-    # The name tells the frames of the template from all others in a traceback.
-    filename = "<chat template>"
+    # What is constant is computed now, unless it is large: then it is computed, and accounted for, at each render.
+    token = METER.set(Meter(_COMPILING))
     try:
         tree = add_hooks(environment.parse(lowered.text))
-        code = environment.compile(tree, filename=filename)
+        # The name tells the frames of the template from all others in a traceback.
+        code = environment.compile(tree, filename="<chat template>")
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
             error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
         raise syntax_error(error, source) from None
-    except RecursionError:
-        raise TemplateError("the template is nested too deeply", place=Place(source, 0, 1)) from None
-    for statement in environment.statements:
-        for seen in (statement, statement.sampled):
-            seen.offset = lowered.source_offset(seen.offset) if seen is statement else statement.offset
-            seen.line = source.position(seen.offset)[0]
-    return JinjaTemplate.from_code(environment, code, environment.make_globals(None))
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        # Python's own bounds: on nested loops (20), on nested parentheses, on recursion.
+        reason = f": {error.msg}" if isinstance(error, SyntaxError) else ""
+        raise TemplateError(f"the template is nested too deeply{reason}", place=Place(source, 0, 1)) from None
+    finally:
+        METER.reset(token)
+    _check_generation(parsed, lowered, environment)
+    offsets = [lowered.source_offset(statement.offset) for statement in environment.statements]
+    statements = [
+        (offset, source.position(offset)[0], statement.generated)
+        for offset, statement in zip(offsets, environment.statements, strict=True)
+    ]
+    index = {id(statement): number for number, statement in enumerate(environment.statements)}
+    constants = [(text, index[id(statement)]) for text, statement in environment.constants]
+    return source.text, bool(parsed.reasoning), bool(parsed.generation), code, statements, constants
 
 
 def _check_generation(parsed: Outline, lowered: Edited, environment: TemplateEnvironment) -> None:

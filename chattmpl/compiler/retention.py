@@ -36,6 +36,8 @@ class Policy:
     counts: bool = False
 
 
+# With a generation prompt, the last message is the one that comes.
+_LAST = "loop.last and not add_generation_prompt"
 _SINCE = "loop.revindex0 < {retention}.after_last_user"
 
 POLICIES: dict[str, Policy] = {
@@ -43,13 +45,13 @@ POLICIES: dict[str, Policy] = {
     for policy in (
         Policy("all", "every assistant turn stays in history exactly as it was when it was sampled", "true"),
         Policy("since_last_user", "every assistant message after the last user message", _SINCE, counts=True),
-        Policy("last", "only the last message, if it is the assistant's", "loop.last"),
+        Policy("last", "only the last message, if it is the assistant's", _LAST),
         Policy("none", "no message", "false"),
         Policy(
             "runtime",
             f"what the template kwarg {VARIABLE} says",
             f"{VARIABLE} == 'all' or ({VARIABLE} == 'since_last_user' and {_SINCE})"
-            f" or ({VARIABLE} == 'last' and loop.last)",
+            f" or ({VARIABLE} == 'last' and {_LAST})",
             counts=True,
         ),
     )
@@ -131,7 +133,7 @@ def _prelude(outline: Outline, retention: Retention, policy: Policy, namespace: 
 
 
 def _on_lines(lines: list[str], source: str) -> str:
-    """The tags of the prelude, one a line, so that no newline of theirs is rendered, by engines without trim_blocks too."""
+    """The tags of the prelude, one a line; no newline is rendered, not even by engines without trim_blocks."""
     if not lines:
         return ""
     tags = "\n".join([lines[0], *(f"{{%-{line[2:]}" for line in lines[1:])])

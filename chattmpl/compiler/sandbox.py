@@ -7,9 +7,11 @@ What a template sees (filters, globals, whitespace, the immutable sandbox) is wh
 from __future__ import annotations
 
 import operator
+import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from string import Formatter
 from typing import Any
 
 from jinja2 import nodes, pass_context
@@ -17,18 +19,39 @@ from jinja2.exceptions import SecurityError, TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.lexer import Lexer
 from jinja2.parser import Parser
-from jinja2.runtime import Context, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Namespace
+from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
+from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
+from markupsafe import Markup
 
-from chattmpl.budget import METER, check_size
+from chattmpl.budget import (
+    LONGEST_INTEGER,
+    METER,
+    charge,
+    check_integer,
+    check_items,
+    check_size,
+    glance,
+    weigh,
+    weigh_comparison,
+    weigh_search,
+)
 from chattmpl.compiler import emit
 from chattmpl.compiler.codegen import PieceGenerator
-from chattmpl.compiler.filters import FILTERS
+from chattmpl.compiler.filters import FILTERS, TESTS
 from chattmpl.compiler.lexer import OffsetLexer
 from chattmpl.provenance.origin import Statement
 from chattmpl.provenance.serialize import to_text
-from chattmpl.provenance.text import UNKNOWN, Traced, concat, derive, make, percent, traced
+from chattmpl.provenance.text import (
+    UNKNOWN,
+    Traced,
+    check_search_from_right,
+    concat,
+    derive,
+    make,
+    percent,
+    traced,
+)
 from chattmpl.provenance.tree import TracedDict
 
 Clock = Callable[[], datetime]
@@ -37,6 +60,15 @@ _DICT_ATTRIBUTES = frozenset(dir(dict))
 _STR_ATTRIBUTES = frozenset(dir(str))
 _SAFE_STR_METHODS = frozenset(name for name in _STR_ATTRIBUTES if name[0] != "_") - {"format", "format_map"}
 _SIZED = (str, list, tuple, bytes)
+_DIGITS = re.compile(r"\d+")
+_COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+}
 
 
 class GenerationTag(Extension):
@@ -58,8 +90,15 @@ class RenderContext(Context):
     clock: Clock = datetime.now
 
     @staticmethod
-    def tick() -> None:
-        """Count a step; replaced by the meter's for each render."""
+    def tick(steps: int = 1) -> None:
+        """Count steps; replaced by the meter's for each render."""
+
+    def derived(self, locals: dict[str, Any] | None = None) -> Context:
+        """The context of a scoped block, which belongs to the same render."""
+        context = super().derived(locals)
+        assert isinstance(context, RenderContext)
+        context.clock, context.tick = self.clock, self.tick  # type: ignore[method-assign]
+        return context
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
@@ -72,16 +111,21 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
     no_turn = emit.NO_TURN
     sampled = staticmethod(emit.sampled)
     percent = staticmethod(percent)
+    weigh = staticmethod(weigh)
+    # Not to be computed when the template is compiled, where nothing would bound them.
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
         self.statements: list[Statement] = []
         self.constants: list[tuple[str, Statement]] = []
         self.filters.update(FILTERS)
+        self.tests.update(TESTS)
         self.globals.update(
             raise_exception=_raise_exception,
             strftime_now=_strftime_now,
             dict=_TemplateDict(),
+            lipsum=_lipsum,
             namespace=_TemplateNamespace,
         )
 
@@ -115,38 +159,46 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
                 return value if value is not METER else self.undefined(obj={}, name=argument)
         elif isinstance(argument, str) and isinstance(obj, str):
             return self.getattr(obj, argument)
-        return super().getitem(obj, argument)
+        if type(argument) is tuple:
+            weigh(argument)
+        result = super().getitem(obj, argument)
+        if type(argument) is slice:
+            glance(result)
+        return result
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``str.format``: sandboxed by Jinja, bounded and given an origin by us."""
-        wrapped = super().wrap_str_format(value)
-        if wrapped is None:
+        """``str.format``: sandboxed as Jinja does it, bounded and given an origin by us."""
+        if super().wrap_str_format(value) is None:
             return None
         template = value.__self__
+        by_mapping = value.__name__ == "format_map"
+        formatter: Formatter = _Formatter(self)
+        if isinstance(template, Markup):
+            formatter = _EscapeFormatter(self, escape=template.escape)
 
         def formatted(*args: Any, **kwargs: Any) -> str:
-            _check_format(template, (*args, *kwargs.values()))
-            text = wrapped(*args, **kwargs)
-            return derive(str.__getitem__(text, slice(None)), (template, *args, *kwargs.values()))
+            if by_mapping and (kwargs or len(args) != 1):
+                raise TypeError(f"format_map() takes exactly one argument ({len(args) + len(kwargs)} given)")
+            positional, named = ((), args[0]) if by_mapping else (args, kwargs)
+            text = formatter.vformat(str.__getitem__(template, slice(None)), positional, named)
+            return derive(text, (template, *args, *kwargs.values()))
 
         return formatted
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+    # The parameters have names that no argument of a macro has, and are so called in Jinja.
+    def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something: what it returns must not pass for the template's own text if it was made from a field."""
-        if type(obj) is types.MethodType and type(obj.__self__) is Traced:
+        charge(0)
+        owner = getattr(__obj, "__self__", None)
+        if type(owner) is Traced and type(__obj) is types.MethodType:
+            glance(owner)
             # Jinja adds these for functions that take the context.
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
-            return obj(*args, **kwargs)
-        owner = getattr(obj, "__self__", None) if isinstance(obj, types.BuiltinMethodType) else None
-        if isinstance(owner, (int, bytes)):
-            check_size(max((abs(arg) for arg in args if isinstance(arg, int)), default=0))
-        result = super().call(context, obj, *args, **kwargs)
-        if type(result) is str and result:
-            if isinstance(owner, (int, float, bytes)):
-                return make(result, UNKNOWN)
-            return derive(result, (owner, *args, *kwargs.values()))
-        return result
+            return __obj(*args, **kwargs)
+        _account_for_call(__obj, owner, args)
+        result = super().call(__context, __obj, *args, **kwargs)
+        return _traced_result(result, owner, (*args, *kwargs.values()))
 
     # -- operators
 
@@ -158,27 +210,33 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
     @staticmethod
     def add(left: Any, right: Any) -> Any:
         """``a + b``"""
-        result = left + right
-        if isinstance(result, _SIZED) and len(result) > 1024:
-            check_size(len(result))
-        return result
+        if isinstance(left, _SIZED) and isinstance(right, _SIZED):
+            _check_sequence(left, len(left) + len(right))
+        return left + right
 
     @staticmethod
     def multiply(left: Any, right: Any) -> Any:
         """``a * b``"""
         for sequence, times in ((left, right), (right, left)):
             if isinstance(sequence, _SIZED) and isinstance(times, int):
-                check_size(len(sequence) * times)
-        if isinstance(left, int) and isinstance(right, int):
-            check_size((left.bit_length() + right.bit_length()) // 8)
-        return operator.mul(left, right)
+                _check_sequence(sequence, len(sequence) * times)
+        return check_integer(operator.mul(left, right))
 
     @staticmethod
     def power(base: Any, exponent: Any) -> Any:
         """``a ** b``"""
-        if isinstance(base, int) and isinstance(exponent, int):
-            check_size(base.bit_length() * abs(exponent) // 8)
-        return operator.pow(base, exponent)
+        if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1:
+            check_integer(1 << min(abs(base).bit_length() * abs(exponent) // 2, 2 * LONGEST_INTEGER))
+        return check_integer(operator.pow(base, exponent))
+
+    @staticmethod
+    def compare(how: str, left: Any, right: Any) -> Any:
+        """``a == b``, ``a in b`` and the others, for values that may be long."""
+        if how in ("in", "notin"):
+            weigh_search(left, right)
+            return (left in right) is (how == "in")
+        weigh_comparison(left, right)
+        return _COMPARISONS[how](left, right)
 
     @staticmethod
     def mark_of(value: Any) -> emit.Piece | None:
@@ -188,17 +246,72 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return None
 
 
-def _check_format(template: str, values: Sequence[Any]) -> None:
-    """Refuse ``'{:9999999999}'`` before Python makes the string."""
-    number = ""
-    nested = 0
-    for char in template:
-        nested = nested + 1 if char == "{" else nested - 1 if char == "}" else nested
-        number = number + char if char.isdigit() else ""
-        if number:
+class _Bounded(Formatter):
+    """Refuses ``'{:9999999999}'`` before Python makes the string."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        """One replacement field."""
+        for number in _DIGITS.findall(format_spec):
             check_size(int(number[:12]))
-        if nested > 1:
-            check_size(max((abs(value) for value in values if isinstance(value, int)), default=0))
+        weigh(value)
+        return str(super().format_field(value, format_spec))
+
+
+class _Formatter(_Bounded, SandboxedFormatter):
+    pass
+
+
+class _EscapeFormatter(_Bounded, SandboxedEscapeFormatter):
+    pass
+
+
+def _check_sequence(sequence: Any, size: int) -> None:
+    """Account for a string or list of this size before it is made."""
+    if isinstance(sequence, str):
+        check_size(size if sequence.isascii() else 4 * size)
+    elif isinstance(sequence, bytes):
+        check_size(size)
+    else:
+        check_items(size)
+
+
+def _account_for_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
+    """What a method is about to look at or to make."""
+    if owner is None:
+        return
+    glance(owner)
+    name = getattr(function, "__name__", "")
+    inside = isinstance(owner, (dict, list, tuple, LoopContext))
+    for arg in args:
+        if isinstance(owner, (list, tuple)) and name in ("count", "index"):
+            weigh_search(arg, owner)
+        elif inside:
+            weigh(arg)
+        elif isinstance(arg, int) and isinstance(owner, (int, bytes)):
+            check_size(abs(arg))
+        else:
+            glance(arg)
+        if name in ("rfind", "rindex") and isinstance(arg, str) and isinstance(owner, str):
+            check_search_from_right(owner, arg)
+
+
+def _traced_result(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
+    """What a call returned, with the origin that it must have."""
+    kind = type(result)
+    if kind is int:
+        return check_integer(result)
+    if kind is bytes:
+        check_size(len(result))
+    if kind is not str or not result or isinstance(owner, (dict, list, tuple, Cycler)):
+        return result  # what a container gives back is as it was put in
+    if isinstance(owner, (int, float, bytes)):
+        return make(result, UNKNOWN)
+    return derive(result, (owner, *args) if isinstance(owner, str) else args)
+
+
+def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str:
+    check_size(10 * n * max)
+    return generate_lorem_ipsum(n, html, min, max)
 
 
 def _raise_exception(message: Any) -> None:
@@ -216,9 +329,11 @@ class _TemplateDict:
     """The global ``dict``: only what makes dicts, so that a template cannot reach the type."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        weigh(args)
         return dict(*args, **kwargs)
 
     def fromkeys(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
+        weigh(args)
         return dict.fromkeys(*args, **kwargs)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from chattmpl.budget import METER
+from chattmpl.budget import METER, VIEWS, charge, check_size, weigh
 from chattmpl.errors import RenderError
 from chattmpl.provenance.origin import Origin
 from chattmpl.provenance.text import UNKNOWN, Traced, concat, derive, make, runs_of
@@ -31,8 +31,7 @@ def to_json(
     if isinstance(value, str):
         return _json_string(value, None, encode_basestring_ascii if ensure_ascii else encode_basestring)
     if not isinstance(value, _CONTAINERS):
-        text = json.dumps(value, ensure_ascii=ensure_ascii)
-        return make(text, getattr(value, "_origin", None)) if hasattr(value, "_origin") else text
+        return _scalar(json.dumps(value, ensure_ascii=ensure_ascii), value, None)
     return _JsonWriter(ensure_ascii, indent, separators, sort_keys).write(value)
 
 
@@ -52,19 +51,32 @@ def to_text(value: Any) -> str:
 
 def derived_text(value: Any) -> str:
     """The text of a value of which it is not known where it came from."""
+    weigh(value)
     text = str(value)
     if type(text) is Traced or not text:
         return text
-    if getattr(value, "_origin", None) is not None:
-        return derive(text, (value,))
-    return make(str.__getitem__(text, slice(None)), UNKNOWN)
+    if isinstance(value, str) and len(value) == len(text):
+        return make(_plain(text), runs_of(value))  # what `|safe` made
+    inputs: Any = list(value) if isinstance(value, (*VIEWS, tuple)) else (value,)
+    return derive(text, inputs)
+
+
+def _scalar(text: str, value: Any, parent: Origin | None) -> str:
+    """The text of a number, a boolean or null: its own origin, its object's, or one that nobody knows."""
+    origin = getattr(value, "_origin", parent)
+    return make(text, UNKNOWN if origin is None else origin)
+
+
+def _plain(text: str) -> str:
+    return str.__getitem__(text, slice(None))
 
 
 def _json_string(value: str, quotes: Origin | None, encode: Callable[[str], str]) -> str:
     encoded = encode(value)
-    if type(value) is not Traced:
+    charge(len(encoded))
+    if type(value) is str:
         return make(encoded, quotes) if quotes is not None else encoded
-    origin = value._origin
+    origin = value._origin if type(value) is Traced else runs_of(value)
     quote = make('"', quotes) if quotes is not None else '"'
     if type(origin) is not tuple:
         return concat((quote, make(encoded[1:-1], origin), quote))
@@ -82,8 +94,11 @@ class _JsonWriter:
 
     def __init__(self, ensure_ascii: bool, indent: Any, separators: Any, sort_keys: bool) -> None:
         self.encode = encode_basestring_ascii if ensure_ascii else encode_basestring
+        if isinstance(indent, int):
+            check_size(indent)
         self.indent = " " * indent if isinstance(indent, int) else indent
-        given: tuple[str, str] = separators or (", " if indent is None else ",", ": ")
+        default = (", " if indent is None else ",", ": ")
+        given: tuple[str, str] = default if separators is None else separators
         self.comma, self.colon = given
         self.sort_keys = sort_keys
         self.pieces: list[str] = []
@@ -101,8 +116,7 @@ class _JsonWriter:
         elif isinstance(value, (list, tuple)):
             self._container(value, getattr(value, "_origin", parent), depth, "[]")
         else:
-            origin = getattr(value, "_origin", parent)
-            self.pieces.append(make(json.dumps(value), origin) if origin is not None else json.dumps(value))
+            self.pieces.append(_scalar(json.dumps(value), value, parent))
 
     def _container(self, value: Any, origin: Origin | None, depth: int, brackets: str) -> None:
         _enter(value, self.open, "JSON")
@@ -110,6 +124,8 @@ class _JsonWriter:
         if not value:
             write(make(brackets, origin) if origin is not None else brackets)
         else:
+            if self.indent is not None:
+                charge(len(self.indent) * (depth + 1))
             newline = "" if self.indent is None else "\n" + self.indent * (depth + 1)
             self._structure(brackets[0] + newline, origin)
             between = self.comma + newline
@@ -125,6 +141,7 @@ class _JsonWriter:
         self.open.discard(id(value))
 
     def _structure(self, text: str, origin: Origin | None) -> None:
+        charge(len(text))
         self.pieces.append(make(text, origin) if origin is not None else text)
 
     def _items(self, value: dict[Any, Any]) -> Iterable[tuple[str, Any]]:
@@ -149,18 +166,19 @@ def _enter(value: Any, containers: set[int], notation: str) -> None:
 
 def _write_repr(value: Any, pieces: list[str], parent: Origin | None, containers: set[int]) -> None:
     """Python's notation of a value inside a container."""
-    origin: Origin | None = getattr(value, "_origin", parent) if type(value) is not Traced else parent
-    if isinstance(value, str):
+    kind = type(value)
+    origin: Origin | None = getattr(value, "_origin", parent) if kind is not Traced else parent
+    if kind is str or kind is Traced:
         pieces.append(_repr_string(value, parent))
-    elif type(value) in (dict, TracedDict):
+    elif kind is dict or kind is TracedDict:
         _write_items(pieces, origin, "{}", dict.items(value), containers, value)
-    elif type(value) in (list, tuple, TracedList):
-        brackets = "()" if type(value) is tuple else "[]"
+    elif kind in (list, tuple, TracedList):
+        brackets = "()" if kind is tuple else "[]"
         _write_items(pieces, origin, brackets, ((None, item) for item in value), containers, value)
     elif value is None or isinstance(value, (bool, int, float)):
-        pieces.append(make(repr(value), origin) if origin is not None else repr(value))
+        pieces.append(_scalar(repr(value), value, parent))
     else:
-        pieces.append(derive(repr(value), (value,)))
+        pieces.append(derive(repr(weigh(value)), (value,)))
 
 
 def _write_items(
@@ -184,7 +202,8 @@ def _write_items(
 
 
 def _repr_string(value: str, quotes: Origin | None) -> str:
-    shown = repr(str.__getitem__(value, slice(None)))
+    shown = repr(_plain(value))
+    charge(len(shown))
     if type(value) is not Traced:
         return make(shown, quotes) if quotes is not None else shown
     quote = make(shown[0], quotes) if quotes is not None else shown[0]

@@ -10,14 +10,21 @@ A plain `str` is text of the template. An empty string has no characters and so 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, SupportsIndex, cast
 
-from chattmpl.budget import charge, check_size
+from chattmpl.budget import charge, check_items, check_size, weigh
 from chattmpl.provenance.origin import Origin, Run
+from chattmpl.provenance.runs import RUN, cut, merged
 
 UNKNOWN = Origin(None, None, True)
 """The origin of characters that were computed from nobody knows what."""
+
+_ITEMS = 8
+"""A character or a part that becomes a string of its own takes as much memory as this many items of a list."""
+
+_CONVERSION = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(\*|\d+)?(?:\.(\*|\d+))?")
 
 _new = str.__new__
 _plain_join = "".join
@@ -59,13 +66,38 @@ class Traced(str):
         origin = self._origin
         if type(origin) is not tuple:
             return make(text, origin)
-        indices = range(len(self))[key] if isinstance(key, slice) else range(len(self))[key:][:1]
-        if isinstance(indices, range) and indices.step == 1:
+        if not isinstance(key, slice):
+            start = range(len(self))[key]
+            return make(text, cut(origin, start, start + 1))
+        indices = range(len(self))[key]
+        if indices.step == 1:
             return make(text, cut(origin, indices.start, indices.start + len(text)))
-        return concat([make(str.__getitem__(self, i), cut(origin, i, i + 1)) for i in indices])
+        check_items(_ITEMS * len(text))
+        ascending = indices if indices.step > 0 else indices[::-1]
+        chars = list(self._slices((i, i + 1) for i in ascending))
+        return concat(chars if indices.step > 0 else chars[::-1])
 
     def __iter__(self) -> Iterator[str]:
-        return (self[i] for i in range(len(self)))
+        check_items(_ITEMS * len(self))
+        return self._slices((i, i + 1) for i in range(len(self)))
+
+    def _slices(self, bounds: Iterable[tuple[int, int]]) -> Iterator[str]:
+        """Slices that follow one another, in one walk over the runs."""
+        runs = self._origin if type(self._origin) is tuple else None
+        first = position = 0
+        for start, end in bounds:
+            text = str.__getitem__(self, slice(start, end))
+            if runs is None:
+                yield make(text, cast("Origin | None", self._origin))
+                continue
+            while first < len(runs) and position + runs[first][0] <= start and (runs[first][0] or position < start):
+                position += runs[first][0]
+                first += 1
+            last, stop = first, position
+            while last < len(runs) and stop < end:
+                stop += runs[last][0]
+                last += 1
+            yield make(text, cut(runs[first:last], start - position, end - position))
 
     def __format__(self, spec: str) -> str:
         return derive(str.__format__(self, spec), (self,)) if spec else self
@@ -95,20 +127,31 @@ class Traced(str):
         return self[: len(before)], self[len(before) : end], self[end:]
 
     def rpartition(self, sep: str, /) -> tuple[str, str, str]:
+        check_search_from_right(self, sep)
         before, found, _ = str.rpartition(self, sep)
         end = len(before) + len(found)
         return self[: len(before)], self[len(before) : end], self[end:]
 
     def split(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        self._check_parts(sep, maxsplit)
         return self._located(str.split(self, sep, maxsplit), forward=True, gap=len(sep) if sep else None)
 
     def rsplit(self, sep: str | None = None, maxsplit: SupportsIndex = -1) -> list[str]:
+        self._check_parts(sep, maxsplit)
+        check_search_from_right(self, sep or "")
         return self._located(str.rsplit(self, sep, maxsplit), forward=False, gap=len(sep) if sep else None)
 
+    def _check_parts(self, sep: str | None, maxsplit: SupportsIndex) -> None:
+        """Account for the parts of a split before there are any."""
+        most = str.count(self, sep) if sep else len(self) // _ITEMS
+        limit = maxsplit.__index__()
+        check_items(_ITEMS * (most if limit < 0 else min(most, limit)))
+
     def splitlines(self, keepends: bool = False) -> list[str]:
+        check_items(len(self))
         kept = str.splitlines(self, True)
-        starts = _starts(kept)
-        return [self[s : s + len(k if keepends else k.splitlines()[0])] for s, k in zip(starts, kept, strict=True)]
+        ends = [len(line if keepends else line.splitlines()[0]) for line in kept]
+        return list(self._slices((start, start + end) for start, end in zip(_starts(kept), ends, strict=True)))
 
     def _located(self, parts: list[str], *, forward: bool, gap: int | None) -> list[str]:
         """The parts of a split, as slices of self. With no separator the gaps are runs of whitespace."""
@@ -116,14 +159,15 @@ class Traced(str):
             return [make(part, self._origin) for part in parts]
         if gap is not None:
             starts = [start + gap * i for i, start in enumerate(_starts(parts))]
-            return [self[start : start + len(part)] for start, part in zip(starts, parts, strict=True)]
-        located = []
-        position = 0 if forward else len(self)
-        for part in parts if forward else reversed(parts):
-            position = str.index(self, part, position) if forward else str.rindex(self, part, 0, position)
-            located.append(self[position : position + len(part)])
-            position += len(part) if forward else 0
-        return located if forward else located[::-1]
+        else:
+            starts = []
+            position = 0 if forward else len(self)
+            for part in parts if forward else reversed(parts):
+                position = str.index(self, part, position) if forward else str.rindex(self, part, 0, position)
+                starts.append(position)
+                position += len(part) if forward else 0
+            starts = starts if forward else starts[::-1]
+        return list(self._slices((start, start + len(part)) for start, part in zip(starts, parts, strict=True)))
 
     # -- the same characters with others between or around them
 
@@ -165,12 +209,13 @@ class Traced(str):
 
     def _padded(self, pad: Any, width: SupportsIndex, fill: str) -> str:
         check_size(width.__index__())
-        # Padding with a character that self does not have shows where self stands in the result.
-        other = "\0" if "\0" not in self else "\1"
-        shown = cast(str, pad(self, width, other))
-        left = len(shown) - len(shown.lstrip(other))
+        if not isinstance(fill, str) or len(fill) != 1:
+            return cast(str, pad(self, width, fill))  # which raises
+        # Where self stands in the result is where any other string of its length would.
+        shown = cast(str, pad("x" * len(self), width, " "))
+        left = len(shown) - len(shown.lstrip())
         right = len(shown) - len(self) - left
-        return concat((traced(fill) * left, self, traced(fill) * right)) if len(fill) == 1 else pad(self, width, fill)
+        return concat((traced(fill) * left, self, traced(fill) * right))
 
     def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
         check_size(tabsize.__index__() * str.count(self, "\t"))
@@ -197,7 +242,12 @@ class Traced(str):
         return self._mapped(str.title)
 
     def translate(self, table: Any, /) -> str:
-        return self._mapped(lambda text: str.translate(text, table))
+        text = str.translate(self, table)
+        origin = self._origin
+        if type(origin) is not tuple:
+            return make(text, origin)
+        # A table says of each character what becomes of it, wherever it stands.
+        return concat([_of_run(str.translate(piece, table), run) for piece, run in _pieces(self, origin)])
 
     def _mapped(self, change: Any) -> str:
         """A change that keeps the order of the characters; where it changes their number, runs change one by one."""
@@ -256,44 +306,20 @@ def runs_of(text: str) -> tuple[Run, ...]:
     return ((len(text), cast("Origin | None", origin), None),) if text else ()
 
 
-def cut(runs: tuple[Run, ...], start: int, stop: int) -> tuple[Run, ...]:
-    """The runs of a slice."""
-    position = 0
-    kept: list[Run] = []
-    for length, origin, statement in runs:
-        end = position + length
-        if end > start or (not length and position >= start):
-            if position >= stop:
-                break
-            kept.append((min(end, stop) - max(position, start), origin, statement))
-        position = end
-    return tuple(kept)
-
-
 def concat(parts: Sequence[str]) -> str:
     """The parts one after the other."""
+    check_size(sum(map(len, parts)))
     text = _plain_join(parts)
-    size = len(text)
-    if size > 1024:
-        charge(size)
-    runs: list[Run] = []
-    last: Run | None = None
     known = False
+    unmerged: list[Run] = []
     for part in parts:
-        if type(part) is str:
-            if not part:
-                continue
-            new: tuple[Run, ...] = ((len(part), None, None),)
-        else:
-            new = runs_of(part)
+        if type(part) is not str:
             known = True
-        for run in new:
-            if last is not None and last[1] is run[1] and last[2] is run[2]:
-                last = (last[0] + run[0], last[1], last[2])
-                runs[-1] = last
-            else:
-                last = run
-                runs.append(run)
+            unmerged += runs_of(part)
+        elif part:
+            unmerged.append((len(part), None, None))
+    runs = merged(unmerged) if known else []
+    charge(str.__sizeof__(text) + RUN * len(runs))
     if not known:
         return text
     if len(runs) == 1 and runs[0][2] is None:
@@ -323,12 +349,17 @@ def _of_run(text: str, run: Run) -> str:
 
 
 def derive(text: str, inputs: Iterable[Any]) -> str:
-    """A string computed from others in a way that cannot be followed: its origin says so, and names what it can."""
+    """A string computed from others in a way that cannot be followed: its origin says so, and names what it can.
+
+    Text that was made of nothing but the template's own is the template's own. A number may come from anywhere.
+    """
     if not text:
         return ""
+    inputs = tuple(inputs)
+    charge(str.__sizeof__(text))
     sources = tuple(dict.fromkeys(_origins(inputs)))
     if not sources:
-        return text if type(text) is not Traced else _plain(text)
+        return make(_plain(text), None if inputs and all(isinstance(value, str) for value in inputs) else UNKNOWN)
     messages = {source.message for source in sources}
     fields = list(dict.fromkeys(source.field for source in sources if source.field))
     message = messages.pop() if len(messages) == 1 else None
@@ -349,26 +380,21 @@ def _origins(values: Iterable[Any]) -> Iterator[Origin]:
         elif type(value) in (list, tuple):
             yield from _origins(value)
         elif type(value) is dict:
-            yield from _origins(value.values())
+            yield from _origins((*value, *value.values()))
 
 
 def percent(template: Any, values: Any) -> Any:
     """``template % values``, with an origin that says *derived* where it makes a string."""
     if not isinstance(template, str):
         return template % values
-    _check_widths(template, values)
     inputs = values if isinstance(values, tuple) else (values,)
+    for conversion in _CONVERSION.finditer(template):
+        for width in conversion.groups():
+            check_size(sum(abs(v) for v in inputs if isinstance(v, int)) if width == "*" else int((width or "0")[:12]))
+    weigh(inputs)
     return derive(str.__mod__(template, values), (template, *inputs))
 
 
-def _check_widths(template: str, values: Any) -> None:
-    """Refuse ``'%999999999d'`` before Python makes the string."""
-    number = ""
-    for char in template:
-        if char.isdigit():
-            number += char
-            check_size(int(number[:12]))
-        elif char == "*":
-            check_size(sum(v for v in (values if isinstance(values, tuple) else (values,)) if isinstance(v, int)))
-        else:
-            number = ""
+def check_search_from_right(text: str, wanted: str) -> None:
+    """Python's search from the right compares each place with all of what it looks for."""
+    charge(len(text) * len(wanted) // 8)

@@ -38,7 +38,7 @@ section + section { margin-top: 3rem; border-top: 1px solid var(--line); padding
 pre { margin: 0; padding: .6rem .75rem; white-space: pre-wrap; overflow-wrap: anywhere; tab-size: 4;
   font: 13px/1.65 ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; }
 pre b { font-weight: inherit; -webkit-box-decoration-break: clone; box-decoration-break: clone; padding: .1em 0; }
-.l { color: var(--quiet); } .c { color: var(--control); }
+.f { color: var(--text); } .l { color: var(--quiet); } .c { color: var(--control); }
 .g { color: var(--made-text); background: var(--made); border-bottom: 2px solid var(--bar); }
 .g.l { opacity: .85; } .g.c { font-weight: 700; }
 .t0 { background: var(--given); } .t1 { background: var(--given2); }

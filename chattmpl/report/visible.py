@@ -37,7 +37,7 @@ def fragments(text: str) -> Iterator[tuple[str, bool]]:
     if text and _VARIATION.match(text):
         yield code(text[0]), True
         text = text[1:]
-    elif text and unicodedata.category(text[0]) in ("Mn", "Me"):
+    elif text and unicodedata.category(text[0]).startswith("M"):
         yield "◌", True
     position = 0
     for match in _HIDDEN.finditer(text):

@@ -1,0 +1,61 @@
+"""Compiled templates and parsed facts, kept between runs of the command line, which would spend its time on them.
+
+Off unless `enable` is called. An entry is what Python's own ``.pyc`` files are, marshalled code and data, and is
+trusted as they are: it lies in the user's cache folder under the hash of everything that it was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import marshal
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_folder: Path | None = None
+
+
+def enable(folder: Path | None = None) -> None:
+    """Keep entries in this folder; by default in ``chattmpl`` in the user's cache folder.
+
+    The environment variable ``CHATTMPL_CACHE`` names another folder, or turns the cache off where it is empty.
+    """
+    global _folder
+    named = os.environ.get("CHATTMPL_CACHE")
+    if folder is None and named is None:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(home) / "chattmpl"
+    _folder = folder or (Path(named) if named else None)
+
+
+def load(*made_from: str) -> Any:
+    """What was stored for this, or None."""
+    if _folder is None:
+        return None
+    try:
+        return marshal.loads((_folder / _name(made_from)).read_bytes())
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+
+
+def store(value: Any, *made_from: str) -> None:
+    """Keep a value that `marshal` can write. A folder that cannot be written to is no error."""
+    if _folder is None:
+        return
+    path = _folder / _name(made_from)
+    with contextlib.suppress(OSError):
+        _folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # Other processes may be writing the same entry.
+        temporary = path.with_suffix(f".{os.getpid()}")
+        temporary.write_bytes(marshal.dumps(value))
+        temporary.replace(path)
+
+
+def _name(made_from: tuple[str, ...]) -> str:
+    # A compiler that was changed generates other code from the same source.
+    compiler = max(path.stat().st_mtime_ns for path in (Path(__file__).parent / "compiler").glob("*.py"))
+    versions = (str(compiler), sys.implementation.cache_tag or sys.version)
+    digest = hashlib.sha256("\0".join((*versions, *made_from)).encode("utf-8", "surrogatepass"))
+    return f"{digest.hexdigest()}.bin"
