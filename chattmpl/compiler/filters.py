@@ -140,7 +140,7 @@ def _promoted(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def promoted(*args: Any, **kwargs: Any) -> Any:
         place = _passed(function)
-        if len(args) > place and isinstance(args[place], (str, int, float)) and not isinstance(args[place], Markup):
+        if len(args) > place and not hasattr(args[place], "__html__"):
             args = (*args[:place], traced(to_text(args[place])), *args[place + 1 :])
         return function(*args, **kwargs)
 

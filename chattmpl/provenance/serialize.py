@@ -57,8 +57,8 @@ def derived_text(value: Any) -> str:
         return text
     if isinstance(value, str) and len(value) == len(text):
         return make(_plain(text), runs_of(value))  # what `|safe` made
-    inputs: Any = list(value) if isinstance(value, (*VIEWS, tuple)) else (value,)
-    return derive(text, inputs)
+    held: Any = value
+    return derive(text, held if isinstance(held, (*VIEWS, tuple)) else (held,))
 
 
 def _scalar(text: str, value: Any, parent: Origin | None) -> str:

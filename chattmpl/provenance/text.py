@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, SupportsIndex, cast
 
 from chattmpl.budget import charge, check_items, check_size, weigh
@@ -328,12 +329,7 @@ def concat(parts: Sequence[str]) -> str:
 
 
 def _starts(parts: Iterable[str]) -> list[int]:
-    starts = []
-    position = 0
-    for part in parts:
-        starts.append(position)
-        position += len(part)
-    return starts
+    return list(accumulate(map(len, parts), initial=0))[:-1]
 
 
 def _pieces(text: str, runs: tuple[Run, ...]) -> Iterator[tuple[str, Run]]:

@@ -192,7 +192,7 @@ def _legend(to: Console, shown: Picture) -> Iterator[Text]:
     tokens = shown.tokenizer is not None
     if _GENERATED in margins:
         what = "generated and trained" if tokens else "generated: the model samples it"
-        yield Text.assemble((_GENERATED, "green"), (what, f"{_KIND_GENERATED['field']} on {_SHADES[True][0]}"))
+        yield Text.assemble((_GENERATED, "green"), " ", (what, f"{_KIND_GENERATED['field']} on {_SHADES[True][0]}"))
     if _UNTRAINED in margins:
         yield Text.assemble((_UNTRAINED, "yellow"), " generated, not trained")
     if _WRONGLY_TRAINED in margins:

@@ -55,11 +55,14 @@ class Sentinels:
     """A conversation in which every string is made of a character of its own.
 
     Attributes:
-        owners: by character, the fields that hold it: one, or for the id of a call all that repeat it.
+        owners: by character, the fields that hold it: one, or for the id of a call all that repeat it. The name of an
+            argument belongs to the object that has it.
+        names: the characters that make up names of arguments.
         conversation: the changed conversation.
     """
 
     owners: dict[str, set[Owner]] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
     conversation: dict[str, Any] = field(default_factory=dict)
     _ids: dict[str, str] = field(default_factory=dict)
 
@@ -83,11 +86,18 @@ class Sentinels:
         if isinstance(value, dict):
             names = {name: name for name in value}
             if ".arguments" in path:
-                names = {name: name if name in _OBEYED else self._string(name, (message, path), "") for name in value}
+                names = {name: self._name(name, (message, path)) for name in value}
             return {
                 names[name]: self._changed(item, message, f"{path}.{names[name]}", name) for name, item in value.items()
             }
         return value
+
+    def _name(self, old: str, owner: Owner) -> str:
+        if old in _OBEYED:
+            return old
+        name = self._string(old, owner, "")
+        self.names.add(name[0])
+        return name
 
     def _string(self, old: str, owner: Owner, key: str) -> str:
         if key in ("id", "tool_call_id"):

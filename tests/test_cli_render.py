@@ -1,0 +1,269 @@
+"""``chattmpl render``: what it writes, to whom, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from chattmpl import Template, encode
+from chattmpl.cli import render as command
+from chattmpl.loaders import SHAPES, load_conversation
+from support import ROOT
+from support.command import PROGRAM, run_apart, run_here
+
+FIXTURES = ROOT / "fixtures"
+TOOLS = str(FIXTURES / "tool_call.json")
+TALK: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi é"}, {"role": "assistant", "content": "Ho"}]}
+
+
+def _text(fixture: str, template: str = "qwen3", **kwargs: Any) -> str:
+    return Template.load(template).render(load_conversation(FIXTURES / f"{fixture}.json"), **kwargs).text
+
+
+def _file(folder: Path, *talks: dict[str, Any], name: str = "conv.json") -> str:
+    path = folder / name
+    path.write_text("".join(f"{json.dumps(talk)}\n" for talk in talks), encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("fixture", sorted(path.stem for path in FIXTURES.glob("*.json")))
+def test_what_is_piped_is_exactly_the_text(fixture: str) -> None:
+    done = run_here(["render", str(FIXTURES / f"{fixture}.json"), "-t", "chatml"])
+    if done.code == 0:
+        assert (done.out, done.err) == (_text(fixture, "chatml"), "")
+    else:
+        assert done.err.startswith("error: ")
+
+
+def test_a_process_of_its_own_does_the_same() -> None:
+    done = run_apart(["render", "fixtures/unicode.json", "-t", "qwen3"])
+    assert (done.code, done.out, done.err) == (0, _text("unicode"), "")
+
+
+def test_json_is_one_object_with_the_promised_keys() -> None:
+    done = run_here(["render", TOOLS, "-t", "qwen3", "--format", "json"])
+    made = json.loads(done.out)
+    assert done.out.count("\n") == 1
+    assert list(made) == ["text", "spans", "generated", "lost"]
+    assert made["text"] == _text("tool_call")
+    assert [made["text"][start:end][-10:] for start, end in made["generated"]] == ["<|im_end|>"] * 2
+
+
+def test_a_tokenizer_adds_ids_and_mask() -> None:
+    made = json.loads(run_here(["render", TOOLS, "-t", "qwen3", "--format", "json", "--tokenizer", "demo"]).out)
+    encoding = Template.load("qwen3").render(load_conversation(TOOLS)).encode("demo")
+    assert made["input_ids"] == encoding.input_ids
+    assert made["assistant_masks"] == encoding.assistant_masks
+    assert (made["straddles"], made["escaped"]) == ([], [])
+
+
+def test_encoding_is_as_the_options_say() -> None:
+    options = ["--tokenizer", "demo", "--mask", "last", "--control-tokens", "allow", "--straddle", "split"]
+    made = json.loads(run_here(["render", TOOLS, "-t", "qwen3", "--format", "json", *options]).out)
+    rendering = Template.load("qwen3").render(load_conversation(TOOLS))
+    encoding = rendering.encode("demo", mask="last", control_tokens="allow", straddle="split")
+    assert made["assistant_masks"] == encoding.assistant_masks
+    assert sum(made["assistant_masks"]) < sum(rendering.encode("demo").assistant_masks)
+
+
+def test_every_line_of_a_jsonl_gives_one_object_in_its_order(tmp_path: Path) -> None:
+    talks = [{"messages": [{"role": "user", "content": f"Number {index}"}]} for index in range(5)]
+    path = _file(tmp_path, *talks, name="conv.jsonl")
+    lines = run_here(["render", path, "-t", "qwen3", "--format", "json"]).out.splitlines()
+    assert [f"Number {index}" in json.loads(line)["text"] for index, line in enumerate(lines)] == [True] * 5
+
+
+def test_several_texts_have_headings_and_a_single_one_has_none(tmp_path: Path) -> None:
+    one = run_here(["render", _file(tmp_path, TALK, name="one.jsonl"), "-t", "qwen3"])
+    two = run_here(["render", _file(tmp_path, TALK, TALK, name="two.jsonl"), "-t", "qwen3"])
+    assert two.out == f"==> two.jsonl[0] <==\n{one.out}\n==> two.jsonl[1] <==\n{one.out}\n"
+
+
+def test_several_pictures_have_headings_and_share_a_page(tmp_path: Path) -> None:
+    path = _file(tmp_path, TALK, TALK, name="two.jsonl")
+    rich = run_here(["render", path, "-t", "qwen3", "--format", "rich"]).out
+    assert "─ two.jsonl[0] ─" in rich
+    assert "─ two.jsonl[1] ─" in rich
+    page = run_here(["render", path, "-t", "qwen3", "--format", "html"]).out
+    assert (page.count("<html"), page.count("<section>"), page.count("</html>")) == (1, 2, 1)
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_stdin_may_be_one_conversation_in_any_layout(indent: int | None) -> None:
+    done = run_here(["render", "-", "-t", "qwen3"], json.dumps(TALK, indent=indent).encode())
+    assert (done.code, done.out) == (0, Template.load("qwen3").render(TALK).text)
+
+
+def test_stdin_may_have_a_conversation_on_each_line_and_a_byte_order_mark() -> None:
+    lines = ("\ufeff" + f"{json.dumps(TALK)}\n\n" * 3).encode()
+    assert run_here(["render", "-", "-t", "qwen3"], lines).out.count("==> stdin[") == 3
+
+
+def test_the_template_is_the_one_of_the_file_then_of_the_project_then_hybrid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "project" / "data"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    plain, named = _file(inner, TALK), _file(inner, {**TALK, "template": "chatml"}, name="named.json")
+    assert run_here(["render", plain]).err == "template: hybrid (the default; -t chooses another)\n"
+    project = tmp_path / "project" / "pyproject.toml"
+    project.write_text('[tool.chattmpl]\ntemplate = "own.jinja"\n', encoding="utf-8")
+    (tmp_path / "project" / "own.jinja").write_text("own", encoding="utf-8")
+    done = run_here(["render", plain])
+    assert done.out == "own"
+    assert done.err == f"template: {project.parent / 'own.jinja'} (from [tool.chattmpl] of {project})\n"
+    done = run_here(["render", named])
+    assert done.err == f"template: chatml (named by {named})\n"
+    assert run_here(["render", named, "-t", "qwen3"]).err == ""
+
+
+def test_a_template_that_a_file_names_may_lie_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "beside.jinja").write_text("beside", encoding="utf-8")
+    done = run_here(["render", _file(tmp_path, {**TALK, "template": "beside.jinja"})])
+    assert (done.code, done.out) == (0, "beside")
+
+
+def test_the_line_that_names_the_template_is_said_once_for_each(tmp_path: Path) -> None:
+    talks = [TALK, {**TALK, "template": "chatml"}, TALK, {**TALK, "template": "chatml"}]
+    done = run_here(["render", _file(tmp_path, *talks, name="conv.jsonl")])
+    assert [line.split()[1] for line in done.err.splitlines()] == ["hybrid", "chatml"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("x=true", "True"),
+        ("x=null", "none"),
+        ("x=3", "3"),
+        ("x=2025-07-31", "2025-07-31"),
+        ("x=two words", "two words"),
+        ("x=", ""),
+        ('x="3"', "'3'"),
+        ('x={"a": [1]}', "{'a': [1]}"),
+        ("x=NaN", "NaN"),
+    ],
+)
+def test_a_kwarg_is_json_or_else_a_string(setting: str, value: str, tmp_path: Path) -> None:
+    source = "{% if x is not defined %}none{% elif x == '3' %}'3'{% else %}{{ x }}{% endif %}"
+    (tmp_path / "t.jinja").write_text(source, encoding="utf-8")
+    done = run_here(["render", _file(tmp_path, TALK), "-t", str(tmp_path / "t.jinja"), "--set", setting])
+    assert (done.code, done.out, done.err) == (0, value, "")
+
+
+def test_options_reach_the_template(tmp_path: Path) -> None:
+    prompted = run_here(["render", TOOLS, "-t", "qwen3", "--generation-prompt", "--set", "enable_thinking=false"])
+    assert prompted.out == _text("tool_call", add_generation_prompt=True, enable_thinking=False)
+    continued = run_here(["render", TOOLS, "-t", "qwen3", "--continue-final-message"])
+    assert continued.out == _text("tool_call", continue_final_message=True)
+    reasoning = str(FIXTURES / "multi_turn_reasoning.json")
+    kept = run_here(["render", reasoning, "-t", "qwen3", "--retention", "all"])
+    assert kept.out.count("<think>") == 3
+    (tmp_path / "t.jinja").write_text("{{ strftime_now('%Y-%m-%d %H') }}", encoding="utf-8")
+    clock = run_here(["render", TOOLS, "-t", str(tmp_path / "t.jinja"), "--clock", "2024-02-29T12:00"])
+    assert clock.out == "2024-02-29 12"
+
+
+def test_a_variant_is_one_of_several_named_templates(tmp_path: Path) -> None:
+    named = [{"name": "default", "template": "plain"}, {"name": "rag", "template": "with documents"}]
+    config = tmp_path / "tokenizer_config.json"
+    config.write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    assert run_here(["render", TOOLS, "-t", str(config), "--variant", "rag"]).out == "with documents"
+
+
+def test_a_shape_that_the_keys_do_not_show_can_be_said(tmp_path: Path) -> None:
+    both = {**TALK, "prompt": "P", "completion": "C"}
+    path = _file(tmp_path, both)
+    assert run_here(["render", path, "-t", "qwen3"]).code == 2
+    assert "user\nP<" in run_here(["render", path, "-t", "qwen3", "--shape", "prompt-completion"]).out
+
+
+@pytest.mark.parametrize(
+    ("name", "beginning"), [("a.html", "<!doctype"), ("a.json", '{"text"'), ("a.txt", "<|im_start|>"), ("a", "<|im_st")]
+)
+def test_the_suffix_of_the_output_chooses_the_format(name: str, beginning: str, tmp_path: Path) -> None:
+    done = run_here(["render", TOOLS, "-t", "qwen3", "-o", str(tmp_path / name)])
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (tmp_path / name).read_text(encoding="utf-8").startswith(beginning)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_output_that_cannot_be_made_leaves_what_was_there(tmp_path: Path) -> None:
+    output = tmp_path / "out.json"
+    output.write_text("old", encoding="utf-8")
+    path = _file(tmp_path, TALK, {"messages": [{"role": "usr", "content": ""}]}, name="conv.jsonl")
+    assert run_here(["render", path, "-t", "qwen3", "-o", str(output)]).code == 2
+    assert output.read_text(encoding="utf-8") == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["conv.jsonl", "out.json"]
+
+
+def test_a_device_is_written_to_and_not_replaced() -> None:
+    done = run_apart(["render", "fixtures/single_turn.json", "-t", "qwen3", "-o", "/dev/stdout"])
+    assert (done.code, done.out) == (0, _text("single_turn"))
+
+
+def _in_a_terminal(arguments: list[str], **environment: str) -> str:
+    """What ``chattmpl`` writes to a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    env = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
+    env = {name: value for name, value in env.items() if value}
+    process = subprocess.Popen([PROGRAM, *arguments], stdout=theirs, stderr=theirs, cwd=ROOT, env=env)
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(ours)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def test_a_terminal_gets_the_picture() -> None:
+    shown = _in_a_terminal(["render", "fixtures/tool_call.json", "-t", "qwen3"], NO_COLOR="")
+    assert "╭─" in shown
+    assert "48;2;20;83;45m" in shown
+
+
+def test_a_terminal_without_colours_gets_it_too() -> None:
+    shown = _in_a_terminal(["render", "fixtures/tool_call.json", "-t", "qwen3"], NO_COLOR="1")
+    assert "▌" in shown
+    assert "48;2;" not in shown
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    path = _file(tmp_path, *[{"messages": [{"role": "user", "content": "x" * 1000}]}] * 500, name="conv.jsonl")
+    with subprocess.Popen(
+        [PROGRAM, "render", path, "-t", "qwen3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_rich_is_loaded_only_to_draw() -> None:
+    code = "import sys; from chattmpl.cli import main; main({}); sys.stderr.write(str({{'rich', 'tokenizers'}} & {{*sys.modules}}))"
+    base = ["render", "fixtures/single_turn.json", "-t", "qwen3"]
+    for form, loaded in (("text", "set()"), ("json", "set()"), ("html", "set()"), ("rich", "{'rich'}")):
+        done = subprocess.run(
+            [PROGRAM.parent / "python", "-c", code.format([*base, "--format", form])],
+            capture_output=True, text=True, cwd=ROOT, check=True,
+        )  # fmt: skip
+        assert done.stderr == loaded
+
+
+def test_the_command_line_knows_the_values_that_the_library_takes() -> None:
+    assert get_args(encode.Straddling) == command.STRADDLE
+    assert get_args(encode.ControlTokens) == command.CONTROL_TOKENS
+    assert get_args(encode.MaskChoice) == command.MASK
+    assert SHAPES == command.SHAPES
