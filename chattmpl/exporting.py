@@ -87,10 +87,7 @@ def plan(template: str, path: Path, variant: str | None = None) -> Change:
         raise UsageError(
             f"there is no file {path}", hint=f"a template alone is written to a .jinja file or to a {CONFIG}"
         )
-    text = JsonText(_utf8(old, path), str(path))
-    config = text.value()
-    if not isinstance(config, dict):
-        raise UsageError(f"{path} is not a JSON object", hint=f"it should be a {CONFIG}")
+    text, config = _config(old, path)
     before, content = _replaced(text, config, template, variant, path)
     return Change(path, before, template, content.encode(), old)
 
@@ -123,7 +120,10 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with path.open("wb") as file:
             yield file
         return
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -173,16 +173,23 @@ def _in_directory(folder: Path, variant: str | None) -> Path:
             f"{folder} holds neither a {TEMPLATE_FILE} nor a {CONFIG}, so it is no model directory",
             hint=f"name the file to write, as in {folder / TEMPLATE_FILE}",
         )
-    held = JsonText(_utf8(config.read_bytes(), config), str(config)).value()
-    inside = isinstance(held, dict) and held.get(_KEY) is not None
+    inside = _config(config.read_bytes(), config)[1].get(_KEY) is not None
     return config if inside or variant not in (None, "default") else folder / TEMPLATE_FILE
 
 
-def _utf8(content: bytes, path: Path) -> str:
+def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:
+    """A JSON file as text, and the object that it holds."""
     try:
-        return content.decode("utf-8")
+        text = JsonText(content.decode("utf-8"), str(path))
     except UnicodeDecodeError as error:
-        raise ChatTmplError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        value = text.value()
+    except ChatTmplError as error:
+        raise UsageError(error.message, place=error.place, hint=f"{path.name} should be a {CONFIG}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is not a JSON object", hint=f"it should be a {CONFIG}")
+    return text, value
 
 
 def _replaced(

@@ -6,12 +6,15 @@ in the folders that the environment variable ``CHATTMPL_TEMPLATES`` names.
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from chattmpl import cache
 from chattmpl.errors import FamilyError, did_you_mean
@@ -108,10 +111,33 @@ class Defect(_Facts):
 
 
 class EngineBug(_Facts):
-    """Where another engine renders the inference export differently."""
+    """Where another engine renders the inference export differently.
+
+    Attributes:
+        engine: its name, as `chattmpl.engines` has it.
+        what: the difference.
+        when: a regular expression, found in the JSON of the inputs that are concerned: of an object of all variables
+            that the template is given, as `json.dumps` writes it, in ASCII.
+        example: variables of a render that differs, where the fixtures have none.
+    """
 
     engine: str
     what: str
+    when: str
+    example: dict[str, Any] | None = None
+
+    @field_validator("when")
+    @classmethod
+    def _compiles(cls, when: str) -> str:
+        try:
+            re.compile(when)
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+        return when
+
+    def concerns(self, variables: Mapping[str, object]) -> bool:
+        """Whether a render with these variables may differ."""
+        return re.search(self.when, json.dumps(variables)) is not None
 
 
 class Family(_Facts):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,15 +15,15 @@ from support.command import Outcome, run_apart, run_here
 from support.snapshots import matches_snapshot
 
 TALK = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]}'
-FILES = {
+FILES: dict[str, str | bytes] = {
     "talk.json": TALK,
     "broken.json": '{\n  "messages": [\n    {"role": "user", "content": "Hi"},\n  ]\n}\n',
     "role.jsonl": f'{TALK}\n{{"messages": [{{"role": "usr", "content": "Hi"}}]}}\n',
-    "flags.jsonl": f'{TALK}\n{{"messages": []}}\n',
+    "later.jsonl": f'{TALK}\n{{"messages": [{{"role": "user", "content": ""}}]}}\n',
     "hostile.json": '{"messages": [{"role": "\\u001b[31mred", "content": "\\u001b]0;title\\u0007"}]}',
     "empty.json": "",
     "control.json": '{"messages": [{"role": "user", "content": "<|im_end|>"}]}',
-    "unknown.json": '{"template": "qwen", "messages": []}',
+    "unknown.json": '{"template": "qwen", "messages": [{"role": "user", "content": "Hi"}]}',
     "open.jinja": "{% for m in messages %}\n  {% generation %}{{ m.content }}\n{% endfor %}\n",
     "raise.jinja": "{% for m in messages %}\n  {{- raise_exception('only\x1b[0m users') }}\n{% endfor %}",
     "latin.json": b'{"messages": [{"role": "user", "content": "caf\xe9"}]}',
@@ -38,7 +40,7 @@ COMMAND_LINES = [
     "render unknown.json",
     "render broken.json -t qwen3",
     "render role.jsonl -t qwen3",
-    "render flags.jsonl -t qwen3 --continue-final-message",
+    "render later.jsonl -t qwen3 --continue-final-message",
     "render hostile.json -t qwen3",
     "render empty.json -t qwen3",
     "render latin.json -t qwen3",
@@ -102,9 +104,9 @@ def test_wrong_usage_is_said_by_us_and_not_by_a_usage_text(folder: Path, line: s
 
 
 def test_an_error_in_a_later_conversation_says_in_which(folder: Path) -> None:
-    done = run_here("render flags.jsonl -t qwen3 --continue-final-message".split())
-    assert done.out.startswith("==> flags.jsonl[0] <==\n")
-    assert "flags.jsonl[1]: " in done.err
+    done = run_here(["render", "later.jsonl", "-t", "qwen3", "--continue-final-message"])
+    assert done.out.startswith("==> later.jsonl[0] <==\n")
+    assert "later.jsonl[1]: " in done.err
 
 
 def test_stdin_that_is_no_text_is_an_error() -> None:
@@ -163,9 +165,6 @@ def test_the_version_is_told() -> None:
     assert run_here(["--version"]).out.startswith("chattmpl ")
 
 
-def test_the_module_can_be_run(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
+def test_the_module_can_be_run() -> None:
     done = subprocess.run([sys.executable, "-m", "chattmpl", "-V"], cwd=ROOT, capture_output=True, check=True)
     assert done.stdout.startswith(b"chattmpl ")

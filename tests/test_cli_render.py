@@ -252,7 +252,10 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
 
 
 def test_rich_is_loaded_only_to_draw() -> None:
-    code = "import sys; from chattmpl.cli import main; main({}); sys.stderr.write(str({{'rich', 'tokenizers'}} & {{*sys.modules}}))"
+    code = (
+        "import sys; from chattmpl.cli import main; main({}); "
+        "sys.stderr.write(str({{'rich', 'tokenizers'}} & {{*sys.modules}}))"
+    )
     base = ["render", "fixtures/single_turn.json", "-t", "qwen3"]
     for form, loaded in (("text", "set()"), ("json", "set()"), ("html", "set()"), ("rich", "{'rich'}")):
         done = subprocess.run(

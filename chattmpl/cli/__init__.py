@@ -6,11 +6,12 @@ import gc
 import importlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from chattmpl import __version__, cache
-from chattmpl.cli.failing import guarded
+from chattmpl.cli.failing import guarded, hushed
 
 COMMANDS = {
     "render": "Render a conversation, and see what the model samples.",
@@ -41,6 +42,13 @@ class _Commands(click.Group):
             hint = did_you_mean(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
             raise UsageError(f"there is no command {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        # Before click sees it, which would end with exit code 1: that is what findings are told by.
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            return hushed()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

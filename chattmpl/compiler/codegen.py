@@ -29,6 +29,16 @@ class PieceGenerator(CodeGenerator):
         self.statements: list[Statement] = environment.statements
         self.constants: list[tuple[str, Statement]] = environment.constants
         self.generating = 0
+        self._last_offset = -1
+        # Pairs of a template line, which knows its offset, and the line of code where it begins.
+        environment.code_lines = self.debug_info
+
+    def newline(self, node: nodes.Node | None = None, extra: int = 0) -> None:
+        """Begin a line of code, and note where each node begins, also if several stand on one line of the template."""
+        if node is not None and isinstance(node.lineno, Line) and node.lineno.offset != self._last_offset:
+            self._last_offset = node.lineno.offset
+            self._last_line = -1
+        super().newline(node, extra)
 
     def write_commons(self) -> None:
         """The names that root and block functions use."""
@@ -222,9 +232,11 @@ class TurnHooks:
     """The code around and in one loop that says which message is being rendered, if the loop's variable is one.
 
     Attributes:
+        recursive: whether the loop is recursive.
         turned: the Python variable that tells after the loop whether it was one over messages.
     """
 
+    recursive: bool
     turned: str = ""
 
     def before(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
@@ -234,10 +246,14 @@ class TurnHooks:
 
     def inside(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
         """Say the message."""
-        generator.writeline(f"{self.turned} = mark_of(")
+        mark = generator.temporary_identifier()
+        if self.recursive:  # the body is a function
+            generator.writeline(f"nonlocal {self.turned}")
+        generator.writeline(f"{mark} = mark_of(")
         generator.visit(node.nodes[0], frame)
         generator.write(")")
-        self._say(generator, frame, self.turned)
+        generator.writeline(f"{self.turned} = {mark} or {self.turned}")
+        self._say(generator, frame, mark)
 
     def after(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
         """Say which message is being rendered again: that of the loop around it, or none."""
@@ -289,7 +305,7 @@ def _hooked(statements: list[nodes.Node], turn: str | None) -> list[nodes.Node]:
         if target is None:
             hooked.append(node)
             continue
-        hooks = TurnHooks()
+        hooks = TurnHooks(node.recursive)
         node.body.insert(0, hook_node(hooks.inside, line, nodes.Name(target, "load", lineno=line)))
         around = [nodes.Name(turn, "load", lineno=line)] if turn else []
         hooked += [hook_node(hooks.before, line), node, hook_node(hooks.after, line, *around)]

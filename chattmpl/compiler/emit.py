@@ -36,7 +36,7 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
             if kind is Turn:
                 add_run((0, value, None))
                 continue
-            value = to_text(value)
+            value = _printed(value, statement)
             kind = type(value)
         if not value:
             continue
@@ -57,6 +57,15 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
     text = "".join(texts)
     charge(str.__sizeof__(text))
     return text, runs
+
+
+def _printed(value: Any, statement: Statement | None) -> str:
+    """The text of a value; an error notes the statement, for the template's code is not running at this moment."""
+    try:
+        return to_text(value)
+    except Exception as error:
+        error.statement = statement  # type: ignore[attr-defined]
+        raise
 
 
 def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | None:

@@ -17,7 +17,7 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.filters import make_attrgetter
 from jinja2.nodes import EvalContext
 from jinja2.tests import TESTS as JINJA_TESTS
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from chattmpl.budget import (
     charge,
@@ -29,34 +29,9 @@ from chattmpl.budget import (
     weigh_comparison,
     weigh_search,
 )
+from chattmpl.provenance.markup import escaped, marked
 from chattmpl.provenance.serialize import to_json, to_text
-from chattmpl.provenance.text import Traced, concat, derive, make, percent, runs_of, traced
-
-
-class TracedMarkup(Markup):
-    """What ``|safe`` makes of a string. Anything computed from it has lost its way and counts as derived."""
-
-    _origin: Any
-
-
-def _safe(value: Any) -> Markup:
-    text = to_text(value)
-    marked = TracedMarkup(text)
-    marked._origin = text._origin if type(text) is Traced else None
-    return marked
-
-
-def _escape(value: Any) -> Markup:
-    if hasattr(value, "__html__"):
-        return escape(value)
-    text = to_text(value)
-    pieces: list[str] = []
-    position = 0
-    for length, origin, statement in runs_of(text):
-        written = str(escape(str.__getitem__(text, slice(position, position + length))))
-        pieces.append(make(written, ((len(written), origin, statement),)))
-        position += length
-    return _safe(concat(pieces))
+from chattmpl.provenance.text import Traced, concat, derive, make, percent, traced
 
 
 @pass_eval_context
@@ -128,7 +103,7 @@ def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
         result = function(*args, **kwargs)
         if isinstance(result, str) and type(result) is not Traced:
             text = derive(str.__getitem__(result, slice(None)), inputs)
-            return _safe(text) if isinstance(result, Markup) else text
+            return marked(text) if isinstance(result, Markup) else text
         return result
 
     return watched
@@ -217,10 +192,10 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "replace": _replace,
         "indent": _indent,
         "title": _title,
-        "safe": _safe,
-        "escape": _escape,
-        "e": _escape,
-        "forceescape": lambda value: _escape(value.__html__() if hasattr(value, "__html__") else value),
+        "safe": marked,
+        "escape": escaped,
+        "e": escaped,
+        "forceescape": lambda value: escaped(value.__html__() if hasattr(value, "__html__") else value),
         "string": to_text,
         "sum": _sum,
         "format": _format,

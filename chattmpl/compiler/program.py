@@ -5,6 +5,9 @@ This is the only module that the rest of chattmpl uses of the compiler.
 
 from __future__ import annotations
 
+import bisect
+import re
+import types
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -32,6 +35,11 @@ from chattmpl.source import Place, Source
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
 
 
+_CLOSING = re.compile(r"[%}]\}")
+_OURS = re.compile(r"\bTraced(Dict|List|Int|Float)?\b")
+"""Names of our types, which stand for those that the template's author knows."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A template that is ready to render.
@@ -39,6 +47,7 @@ class Program:
     Attributes:
         source: what the author wrote, with LF newlines and plain delimiters.
         retention: the policy that it was compiled with.
+        code_lines: for each line of the generated code where a statement begins, the statement's offset in the source.
         has_reasoning: whether it has a reasoning tag, and so a place for a retention policy.
         has_generation: whether it has a generation tag.
     """
@@ -47,6 +56,7 @@ class Program:
     retention: Retention
     environment: TemplateEnvironment
     template: JinjaTemplate
+    code_lines: list[tuple[int, int]]
     has_reasoning: bool
     has_generation: bool
 
@@ -104,22 +114,31 @@ class Program:
 
     def _place(self, error: BaseException) -> Place | None:
         """The statement that was running, from the traceback through the generated code."""
+        statement: Statement | None = getattr(error, "statement", None)
+        if statement is not None:
+            return self._tag_at(statement.offset)
         number = None
         traceback = error.__traceback__
         code = self.template.root_render_func.__code__
         while traceback is not None:
             if traceback.tb_frame.f_code.co_filename == code.co_filename:
-                number = traceback.tb_lineno
+                number = _code_line(traceback)
             traceback = traceback.tb_next
         if number is None:
             return None
-        # Jinja's table has lines only, and those of the lowered text.
-        line = self.template.get_corresponding_lineno(number)
-        return Place.of_line(self.source, self.line(Source(self.lowered.text).line_offset(line)))
+        before = bisect.bisect_right(self.code_lines, (number, len(self.source.text))) - 1
+        return self._tag_at(self.code_lines[before][1]) if before >= 0 else None
+
+    def _tag_at(self, offset: int) -> Place:
+        """The tag around an offset, since an expression begins at its operator for Jinja."""
+        text = self.source.text
+        start = max(text.rfind(opening, 0, offset + 2) for opening in ("{{", "{%"))
+        closing = _CLOSING.search(text, offset)
+        return Place(self.source, max(start, 0), closing.end() if closing else len(text))
 
     def _render_error(self, error: Exception) -> ChatTmplError:
         place = self._place(error)
-        text = str(error).rstrip(".")
+        text = _OURS.sub(lambda match: (match[1] or "str").lower(), str(error)).rstrip(".")
         if getattr(error, "raised_by_template", False):
             return RenderError(f"the template refuses this conversation: {error}", place=place)
         if isinstance(error, RecursionError):
@@ -134,6 +153,13 @@ class Program:
             return RenderError(f"the template uses something that is not there: {text}", place=place, hint=hint)
         hint = "the template does not expect a value of this type here (content that is null or a list, perhaps)"
         return RenderError(f"the template failed: {type(error).__name__}: {text}", place=place, hint=hint)
+
+
+def _code_line(traceback: types.TracebackType) -> int:
+    """The line of generated code; where Python notes none for an instruction, that of the one before it."""
+    lines = [position[0] for position in traceback.tb_frame.f_code.co_positions()]
+    known = [line for line in lines[: traceback.tb_lasti // 2 + 1] if line is not None]
+    return traceback.tb_lineno or (known[-1] if known else 0)
 
 
 @lru_cache(maxsize=256)
@@ -151,11 +177,11 @@ def compile_program(source: Source, retention: Retention) -> Program:
     if stored is None:
         stored = _compile(source, retention, environment)
         cache.store(stored, *made_from)
-    text, reasoning, generation, code, statements, constants = stored
+    text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]
     environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
-    return Program(Source(text, source.name), retention, environment, template, reasoning, generation)
+    return Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
 
 
 def _compile(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
@@ -187,7 +213,12 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
     ]
     index = {id(statement): number for number, statement in enumerate(environment.statements)}
     constants = [(text, index[id(statement)]) for text, statement in environment.constants]
-    return source.text, bool(parsed.reasoning), bool(parsed.generation), code, statements, constants
+    code_lines = [
+        (code_line, lowered.source_offset(line.offset))
+        for line, code_line in environment.code_lines
+        if isinstance(line, Line)
+    ]
+    return source.text, bool(parsed.reasoning), bool(parsed.generation), code, code_lines, statements, constants
 
 
 def _check_generation(parsed: Outline, lowered: Edited, environment: TemplateEnvironment) -> None:

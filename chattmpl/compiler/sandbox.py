@@ -119,6 +119,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, loopcontrols])
         self.statements: list[Statement] = []
         self.constants: list[tuple[str, Statement]] = []
+        self.code_lines: list[tuple[int, int]] = []
         self.filters.update(FILTERS)
         self.tests.update(TESTS)
         self.globals.update(

@@ -57,8 +57,8 @@ def derived_text(value: Any) -> str:
         return text
     if isinstance(value, str) and len(value) == len(text):
         return make(_plain(text), runs_of(value))  # what `|safe` made
-    held: Any = value
-    return derive(text, held if isinstance(held, (*VIEWS, tuple)) else (held,))
+    inputs: Any = value
+    return derive(text, inputs if type(value) in VIEWS or isinstance(value, tuple) else (inputs,))
 
 
 def _scalar(text: str, value: Any, parent: Origin | None) -> str:

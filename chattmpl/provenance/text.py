@@ -44,7 +44,9 @@ class Traced(str):
         return self
 
     def __add__(self, other: str) -> str:
-        return concat((self, other)) if isinstance(other, str) else NotImplemented
+        if not isinstance(other, str) or hasattr(other, "__html__"):
+            return NotImplemented  # markup escapes what it is added to
+        return concat((self, other))
 
     def __radd__(self, other: str) -> str:
         return concat((other, self)) if isinstance(other, str) else NotImplemented
@@ -388,6 +390,8 @@ def percent(template: Any, values: Any) -> Any:
         for width in conversion.groups():
             check_size(sum(abs(v) for v in inputs if isinstance(v, int)) if width == "*" else int((width or "0")[:12]))
     weigh(inputs)
+    if hasattr(template, "__html__"):
+        return template % values
     return derive(str.__mod__(template, values), (template, *inputs))
 
 

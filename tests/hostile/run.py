@@ -1,7 +1,8 @@
 """Renders hostile templates, each in a process of its own that may not grow past a bound, and tells how each ended.
 
-Prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The outcome is the name of
-the error, or ``harmless``; megabytes is how far the process grew.
+``run.py STEPS FILE…`` prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The
+outcome is the name of the error, or ``harmless``; seconds are of processor time, and megabytes is how far the process
+grew.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ import time
 from pathlib import Path
 
 from chattmpl import Template
+from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
 
-SECONDS = 10
+SECONDS = 60
 """When a template that does not end is killed."""
 
 MEGABYTES = 1500
@@ -26,10 +28,10 @@ MEGABYTES = 1500
 MESSAGES = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "world"}]
 
 
-def outcome(source: str) -> tuple[str, str]:
+def outcome(source: str, steps: int) -> tuple[str, str]:
     """How a template ends."""
     try:
-        text = Template.from_source(source).render(MESSAGES).text
+        text = Template.from_source(source, budget=Budget(steps=steps)).render(MESSAGES).text
     except ChatTmplError as error:
         return type(error).__name__, str(error)
     except BaseException as error:
@@ -37,7 +39,7 @@ def outcome(source: str) -> tuple[str, str]:
     return "harmless", text[:200]
 
 
-def child(source: str, pipe: int) -> None:
+def child(source: str, steps: int, pipe: int) -> None:
     """Render, and report through the pipe."""
     signal.alarm(SECONDS)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
@@ -45,19 +47,19 @@ def child(source: str, pipe: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
-    name, text = outcome(source)
+    name, text = outcome(source, steps)
     seconds = time.process_time() - start
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     os.write(pipe, json.dumps([name, text, round(seconds, 2), round(grown)]).encode())
 
 
-def run(path: Path) -> dict[str, object]:
+def run(path: Path, steps: int) -> dict[str, object]:
     """One template in a process of its own."""
     readable, writable = os.pipe()
     process = os.fork()
     if not process:
         try:
-            child(path.read_text(encoding="utf-8"), writable)
+            child(path.read_text(encoding="utf-8"), steps, writable)
         finally:
             os._exit(0)
     os.close(writable)
@@ -69,5 +71,5 @@ def run(path: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:]:
-        print(json.dumps(run(Path(name))), flush=True)
+    for name in sys.argv[2:]:
+        print(json.dumps(run(Path(name), int(sys.argv[1]))), flush=True)

@@ -115,8 +115,8 @@ class Sentinels:
         return chr(_FIRST + len(self.owners))
 
 
-_OBEYED = frozenset({"role", "type", "required", "enum"})
-"""Keys whose values say what a thing is: a template would refuse others."""
+_OBEYED = frozenset({"role", "type", "required", "enum", "url"})
+"""Keys whose values say what a thing is, and the address of an image: they are not there to be rendered."""
 
 _REASONING = dict.fromkeys(("reasoning_content", "thinking", "reasoning"), "reasoning_content")
 """The name that spans have for the reasoning of a message, by the name in the data."""

@@ -1,0 +1,125 @@
+"""Templates from strangers: each ends soon, in little memory, with an error of ours or with harmless text.
+
+The corpus lies in ``tests/hostile``; the first line of each template says how it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl import Template
+from chattmpl.budget import Budget
+from chattmpl.errors import BudgetError, TemplateError
+from support import ROOT
+
+FOLDER = ROOT / "tests" / "hostile"
+CORPUS = sorted(FOLDER.glob("*.jinja"))
+STEPS = 200_000
+"""A fifth of the default, for the sake of time: what a template uses up grows with its steps."""
+SECONDS = 1.5
+"""Of processor time; the slowest takes half of it. With the default budget it is five times as much."""
+MEGABYTES = 150
+
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+
+
+@cache
+def endings() -> dict[str, dict[str, Any]]:
+    """How each template of the corpus ended."""
+    command = [sys.executable, str(FOLDER / "run.py"), str(STEPS), *map(str, CORPUS)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    return {result["template"]: result for result in results}
+
+
+@pytest.mark.xdist_group("hostile")
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_a_hostile_template_ends_soon_and_small_and_as_expected(path: Path) -> None:
+    comment = re.match(r"\{#- (\w+)", path.read_text(encoding="utf-8"))
+    assert comment is not None
+    ending = endings()[path.stem]
+    assert ending["outcome"] == comment[1], ending["text"]
+    assert ending["seconds"] < SECONDS
+    assert ending["megabytes"] < MEGABYTES
+
+
+def test_the_corpus_is_large() -> None:
+    assert len(CORPUS) >= 90
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ " + "(" * 5_000 + "1" + ")" * 5_000 + " }}",
+        "{{ " + "[" * 500 + "]" * 500 + " }}",
+        "{{ 1" + " + 1" * 20_000 + " }}",
+        "{{ a" + ".a" * 20_000 + " }}",
+        "{% if a %}" * 2_000 + "{% endif %}" * 2_000,
+        "{% for a in messages %}" * 25 + "{% endfor %}" * 25,
+        "{{ " + "-" * 20_000 + "1 }}",
+        "{{ " + "not " * 20_000 + "1 }}",
+    ],
+    ids=["parentheses", "lists", "sums", "attributes", "ifs", "loops", "signs", "negations"],
+)
+def test_a_template_that_is_nested_too_deeply_is_refused_when_it_is_compiled(source: str) -> None:
+    with pytest.raises(TemplateError, match="nested too deeply"):
+        Template.from_source(source)
+
+
+def test_constants_that_are_large_are_not_computed_when_a_template_is_compiled() -> None:
+    for source in (
+        "{{ 'a' * 10 ** 9 }}",
+        "{{ 'a' | center(10 ** 9) }}",
+        "{{ 2 ** (10 ** 9) }}",
+        "{{ '%999999999d' % 1 }}",
+    ):
+        template = Template.from_source(source)
+        with pytest.raises(BudgetError):
+            template.render(MESSAGES)
+
+
+def test_a_budget_is_for_one_render() -> None:
+    template = Template.from_source("{% for i in range(9000) %}{{ i }}{% endfor %}", budget=Budget(steps=30_000))
+    assert [len(template.render(MESSAGES).text) for _ in range(5)] == [34_890] * 5
+
+
+def test_a_larger_budget_lets_a_template_go_on() -> None:
+    source = "{% for i in range(9000) %}x{% endfor %}{{ 'y' * 5000 }}"
+    for small in (Budget(steps=500), Budget(characters=4000)):
+        with pytest.raises(BudgetError) as caught:
+            Template.from_source(source, budget=small).render(MESSAGES)
+        assert "budget=Budget(" in str(caught.value)
+        assert caught.value.place is not None
+    assert len(Template.from_source(source).render(MESSAGES).text) == 14_000
+
+
+def test_ordinary_long_conversations_stay_far_below_the_budget() -> None:
+    messages = [
+        {"role": role, "content": "word " * 400} for _ in range(2_000) for role in ("user", "assistant")
+    ]  # 8 MB in 4,000 messages
+    template = Template.load("qwen3", budget=Budget(steps=250_000))
+    assert len(template.render(messages).text) > 8_000_000
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("{{ 'Order 99999999999: %s' % 'x' }}", "Order 99999999999: x"),
+        ("{{ 'In 99999999999: {}'.format('x') }}", "In 99999999999: x"),
+        ("{{ '%s' | format('99999999999') }}", "99999999999"),
+        ("{{ '%(n)s%%' % {'n': 99999999999} }}", "99999999999%"),
+        ("{{ '{0[99999]}'.format({99999: 'x'}) }}", "x"),
+    ],
+)
+def test_large_numbers_in_text_are_not_taken_for_widths(source: str, text: str) -> None:
+    assert Template.from_source(source).render(MESSAGES).text == text
