@@ -33,6 +33,7 @@ ORDER = (
     "render",
     "origins",
     "template",
+    "exporting",
     "encode",
     "parse",
     "laws",

@@ -55,7 +55,8 @@ EXACT = {
     "set": loop("{% set x = '<' + $ %}{{ x }}{% set x = x * 2 %}{{ x }}"),
     "set block": "{% set x %}" + loop("[{{ $ }}]") + "{% endset %}{{ x }}{{ x[3:-3] }}{{ x.split('][')[1] }}",
     "set block through a filter": "{% set x | trim | upper %}  {{ messages[0].content }}  {% endset %}{{ x }}",
-    "macro": "{% macro f(a, b='-') %}({{ a }}{{ b }}){% endmacro %}" + loop("{{ f($) }}{{ f('x', $) }}{{ f(b=$, a=$) }}"),
+    "macro": "{% macro f(a, b='-') %}({{ a }}{{ b }}){% endmacro %}" + loop("{{ f($) }}{{ f('x', $) }}"
+    "{{ f(b=$, a=$) }}"),
     "macro in a macro": "{% macro f(a) %}({{ a }}){% endmacro %}{% macro g(a) %}{{ f(f(a) ~ '!') }}{% endmacro %}"
     + loop("{{ g($) | trim | upper }}"),
     "call block": "{% macro f() %}<{{ caller() }}>{% endmacro %}" + loop("{% call f() %}{{ $ }}{% endcall %}"),
@@ -86,12 +87,14 @@ EXACT = {
         "{{ $ | default('x') }}{{ m.missing | default($) }}{{ $ | safe }}{{ $ | e }}"
         "{{ $ | escape }}{{ $ | forceescape }}{{ $ | tojson }}{{ $ | attr('upper') is callable }}"
     ),
-    "filters of lists": "{% set all = messages | map(attribute='content') | list %}{{ all | join(', ') }}{{ all | sort | first }}"
+    "filters of lists": "{% set all = messages | map(attribute='content') | list %}{{ all | join(', ') }}"
+    "{{ all | sort | first }}"
     "{{ all | map('upper') | list | last }}{{ messages | join('/', attribute='content') }}{{ all | unique | join }}"
     "{{ (messages | selectattr('role', 'equalto', 'tool') | list)[0].content }}{{ [messages[0].content] | min }}"
     "{% for g in messages | groupby('role') %}{{ g.grouper }}{{ g.list[0].content }}{% endfor %}"
     "{% for b in messages | batch(2) %}{{ b[0].content }}{% endfor %}"
-    "{% for k, v in messages[0] | dictsort %}{{ v }}{% endfor %}{% for _, v in messages[0] | items %}{{ v }}{% endfor %}",
+    "{% for k, v in messages[0] | dictsort %}{{ v }}{% endfor %}{% for _, v in messages[0] | items %}{{ v }}"
+    "{% endfor %}",
     "safe JSON": loop("{{ $ | tojson | safe }}{{ ($ | safe) ~ '!' }}"),
     "JSON": loop("{{ m | tojson }}{{ [$, 'x'] | tojson(indent=2) }}{{ {'k': $} | tojson(separators=(',', ':')) }}"),
     "JSON of tools": "{{ tools | tojson(indent=4) }}{{ tools[0].function | tojson(sort_keys=true) }}",
