@@ -84,9 +84,12 @@ def render(
     items = itertools.chain(list(itertools.islice(items, 1)), items)
     with _opened(output) as out:
         writer = WRITERS[form or _format(output)](out, title=f"{file} in chattmpl", several=several)
-        for item in items:
+        for count, item in enumerate(items):
+            if count == 1:
+                # See `chattmpl.cli.main`: what follows may be long. What is there will stay, and need not be looked at.
+                gc.freeze()
+                gc.enable()
             writer.write(item)
-            gc.enable()  # see `chattmpl.cli.main`: what follows may be long
         writer.close()
 
 
