@@ -34,6 +34,7 @@ ORDER = (
     "origins",
     "template",
     "exporting",
+    "losses",
     "encode",
     "parse",
     "laws",

@@ -6,14 +6,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.conversation import Conversation
-from chattmpl.family import Family
+from chattmpl.losses import why_lost
 from chattmpl.render import Rendering
 from chattmpl.report.visible import excerpt, visible
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
-_REASONING = re.compile(r"messages\[\d+\]\.(?:reasoning_content|reasoning|thinking)\b")
-_PLACE = re.compile(r"\[(?:role=(\w+))?\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ def losses(rendering: Rendering) -> tuple[Loss, ...]:
         return ()
     data = rendering.conversation.to_template_input()
     data["chat_template_kwargs"] = data.pop("kwargs")
-    return tuple(Loss(visible(path), _held(data, path), _why(rendering, path)) for path in rendering.lost)
+    return tuple(Loss(visible(path), _held(data, path), why_lost(rendering, path)) for path in rendering.lost)
 
 
 def _held(data: Any, path: str) -> str:
@@ -49,37 +46,3 @@ def _held(data: Any, path: str) -> str:
         else:
             return ""
     return excerpt(data)
-
-
-def _why(rendering: Rendering, path: str) -> str | None:
-    policy = rendering.template.retention
-    if policy not in (None, "all") and _REASONING.match(path):
-        return f"the retention policy {policy!r} drops it; --retention all keeps it"
-    if rendering.template.family is None:
-        return None
-    return _declared(rendering.template.family, rendering.conversation, path)
-
-
-def _declared(family: Family, conversation: Conversation, path: str) -> str | None:
-    """Why the family cannot render the field, in its own words."""
-    for limit in family.limits:
-        if any(_matches(pattern, conversation, path) for pattern in limit.fields):
-            return f"{family.name} declares it: {limit.why}"
-    return None
-
-
-def _matches(pattern: str, conversation: Conversation, path: str) -> bool:
-    """Whether a limit such as ``messages[role=tool].name`` or ``documents`` holds the field or something around it."""
-    roles: list[str] = []
-    expression = ""
-    position = 0
-    for place in _PLACE.finditer(pattern):
-        expression += re.escape(pattern[position : place.start()]) + r"\[(\d+)\]"
-        roles.append(place.group(1) or "")
-        position = place.end()
-    expression += re.escape(pattern[position:])
-    match = re.match(rf"{expression}(?![^.\[])", path)
-    if match is None:
-        return False
-    messages = conversation.messages
-    return all(not role or messages[int(index)].role == role for role, index in zip(roles, match.groups(), strict=True))

@@ -1,0 +1,36 @@
+"""The law `inert`."""
+
+from __future__ import annotations
+
+from chattmpl.laws.law import Case, Law
+from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome
+
+
+class Inert(Law):
+    """Text of a message never becomes a control token.
+
+    Checked on the ids themselves: encoded with ``control_tokens="escape"``, no control token covers a character of a
+    message, a tool, a document or a kwarg.
+    """
+
+    name = "inert"
+    order = 7
+
+    def check(self, case: Case) -> Outcome:
+        """Look at the tokens over each span that is not the template's own."""
+        if case.tokenizer is None:
+            return NotEvaluated("it needs a tokenizer")
+        from chattmpl.encode.loading import load_tokenizer
+
+        encoding = case.rendering.encode(case.tokenizer, control_tokens="escape")
+        control = load_tokenizer(case.tokenizer).control_ids(case.template.source)
+        foreign = [span for span in case.rendering.spans if not span.literal and span.field != "role"]
+        for token, (start, end) in zip(encoding.input_ids, encoding.offsets, strict=True):
+            if token in control and any(span.start < end and span.end > start for span in foreign):
+                return self.broken(
+                    case,
+                    f"text of the conversation becomes the control token {encoding.text[start:end]!r}",
+                    place=case.place_at(case.rendering, start),
+                    hint="write control tokens in the template, not in messages",
+                )
+        return Holds()

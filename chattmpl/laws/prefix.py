@@ -1,0 +1,43 @@
+"""The law `prefix`."""
+
+from __future__ import annotations
+
+from chattmpl.laws.law import Case, Law
+from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+
+
+class Prefix(Law):
+    """What was rendered stays when a message is appended.
+
+    ``render(messages[:n])`` is a prefix of ``render(messages[:n+1])``, for every kind of message appended. Engines
+    reuse what they have computed for a prefix, and training sees in one row what serving sees turn by turn.
+    """
+
+    name = "prefix"
+    order = 4
+
+    def check(self, case: Case) -> Outcome:
+        """Compare each head of the conversation with the next."""
+        if len(case.messages) < 2:
+            return DoesNotApply("there is only one message")
+        for count in range(1, len(case.messages)):
+            shorter, longer = case.head(count), case.head(count + 1)
+            if longer.text.startswith(shorter.text):
+                continue
+            broken = self.broken(
+                case,
+                f"appending messages[{count}] ({case.messages[count].role}) changes the text before it",
+                expected=shorter.text,
+                got=longer.text,
+                hint="render a message without looking at those after it",
+            )
+            at = broken.difference or 0
+            return self.broken(
+                case,
+                broken.message,
+                expected=broken.expected,
+                got=broken.got,
+                place=case.place_at(longer, min(at, max(len(longer.text) - 1, 0))),
+                hint=broken.hint,
+            )
+        return Holds()
