@@ -26,12 +26,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from rich.console import Console
 from rich.table import Table
-from support.tokenizers import real_tokenizer_path
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from chattmpl import Template
+from support.tokenizers import real_tokenizer_path
 
 FAMILIES = {
     "chatml": "qwen3",
@@ -45,11 +45,13 @@ FAMILIES = {
 }
 """Each family with the real tokenizer that it is measured with."""
 
-WORDS = (
-    "the a of to and in that it is was for on with as be at by this had not are but from or have an they which one you "
-    "were all their there been many some time very when about people water model token prompt answer question reason "
-    "because therefore however between without number result value function compute weather city table first second"
-).split()
+WORDS = [
+    "the", "a", "of", "to", "and", "in", "that", "it", "is", "was", "for", "on", "with", "as", "be", "at", "by",
+    "this", "had", "not", "are", "but", "from", "or", "have", "an", "they", "which", "one", "you", "were", "all",
+    "their", "there", "been", "many", "some", "time", "very", "when", "about", "people", "water", "model", "token",
+    "prompt", "answer", "question", "reason", "because", "therefore", "however", "between", "without", "number",
+    "result", "value", "function", "compute", "weather", "city", "table", "first", "second",
+]  # fmt: skip
 
 TOOLS = [
     {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from jinja2.utils import Namespace
 
@@ -116,7 +116,7 @@ def glance(value: Any) -> None:
     if isinstance(value, (str, bytes)):
         check_size(len(value))
     elif isinstance(value, (list, tuple, dict, range, *VIEWS)):
-        check_items(len(value))
+        check_items(len(cast(Sized, value)))
 
 
 def weigh(value: Any) -> Any:
@@ -178,7 +178,12 @@ def weigh_search(wanted: Any, container: Any) -> None:
     elif isinstance(container, (list, tuple, *VIEWS[1:])):
         meter = METER.get()
         if meter is not None:
-            items = len(container)
+            items = len(cast(Sized, container))
             weight = 0 if isinstance(wanted, (str, bytes)) else _weight(wanted, meter)
             # A string is compared with those of its length only.
             meter.tick(items * (1 + weight) // 16)
+
+
+def check_search_from_right(text: str, wanted: str) -> None:
+    """Python's search from the right compares each place with all of what it looks for."""
+    charge(len(text) * len(wanted) // 8)

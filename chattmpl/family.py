@@ -87,6 +87,73 @@ class Parsers(_Facts):
     tool: str | None = None
 
 
+class BlockFacts(_Facts):
+    """Things in a row: what stands before them, the patterns that each of them may have, between two, and after them.
+
+    A pattern is text with holes such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.pattern`.
+    """
+
+    each: tuple[str, ...] = Field(min_length=1)
+    opens: str = ""
+    also_opens: tuple[str, ...] = ()
+    separator: str = ""
+    closes: str = ""
+
+
+class TurnFacts(_Facts):
+    """How a turn of a role is framed; without a role the turn is the template's own, and no message.
+
+    Where ``each`` is given, the turn holds such things in a row, one message each; else its text is the content. Where
+    ``begins`` is given, it stands behind what opens the turn, as part of the content.
+    """
+
+    role: Literal["system", "developer", "user", "assistant", "tool"] | None = None
+    opens: str
+    begins: str = ""
+    closes: tuple[str, ...] = ("",)
+    each: str | None = None
+    separator: str = ""
+
+
+class ReplyFacts(_Facts):
+    """What the model samples: its trace, its answer, its calls, in this order, up to the stop token.
+
+    Attributes:
+        reasoning: patterns of the trace.
+        empty_reasoning: whether an empty trace is something else than none.
+        content: patterns of the answer, where it has a frame.
+        before_calls: what stands between an answer that is not empty and the first call.
+        calls: the calls; patterns have the holes name, arguments, id, type, content_type, or python for code.
+        calls_alone: whether a call takes the place of the answer.
+        verbatim_arguments: whether arguments that are a string are written as they are.
+    """
+
+    reasoning: tuple[str, ...] = ()
+    empty_reasoning: bool = False
+    content: tuple[str, ...] = ()
+    before_calls: str = ""
+    calls: BlockFacts | None = None
+    calls_alone: bool = False
+    verbatim_arguments: bool = False
+
+
+class ParseFacts(_Facts):
+    """How a rendered text is read; turns are tried in order.
+
+    ``system_forms`` are what a first system message may look like, with ``${system}`` for the part of it that is
+    rendered as it is, where other parts are commands to the template. ``modes`` are those that a text can show to be
+    switched, and ``kwargs`` patterns with the hole ``${value}`` for other kwargs that it shows.
+    """
+
+    system_forms: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    kwargs: dict[str, str] = {}
+    turns: tuple[TurnFacts, ...] = Field(min_length=1)
+    reply: ReplyFacts = ReplyFacts()
+    tools: tuple[BlockFacts, ...] = ()
+    documents: tuple[BlockFacts, ...] = ()
+
+
 class Limit(_Facts):
     """Fields that the family cannot render: a declared loss."""
 
@@ -157,6 +224,7 @@ class Family(_Facts):
     modes: dict[str, Mode] = {}
     kwargs: dict[str, Kwarg] = {}
     parsers: dict[str, Parsers] = {}
+    parse: ParseFacts | None = None
     limits: tuple[Limit, ...] = ()
     divergences: tuple[Divergence, ...] = ()
     upstream_defects: tuple[Defect, ...] = ()
@@ -166,7 +234,7 @@ class Family(_Facts):
     @property
     def template_source(self) -> Source:
         """The template, in the dialect."""
-        return Source((self.folder / TEMPLATE_FILE).read_text(encoding="utf-8"), f"{self.name}/{TEMPLATE_FILE}")
+        return Source(_text(self.folder / TEMPLATE_FILE), f"{self.name}/{TEMPLATE_FILE}")
 
 
 def shipped_folder(kind: str) -> Path:
@@ -208,7 +276,7 @@ def read_family(folder: Path) -> Family:
     for needed in (path, folder / TEMPLATE_FILE):
         if not needed.is_file():
             raise FamilyError(f"a family needs the file {needed}", hint="see docs/families.md for what goes into it")
-    source = Source(path.read_text(encoding="utf-8"), str(path))
+    source = Source(_text(path), str(path))
     try:
         return Family.model_validate({**_parsed(source), "folder": folder})
     except ValidationError as error:
@@ -232,11 +300,22 @@ def _parsed(source: Source) -> dict[str, Any]:
 
 
 def _place(source: Source, keys: list[str]) -> Place | None:
-    for key in reversed(keys):
-        offset = source.text.find(key)
-        if offset >= 0:
-            return Place(source, offset, offset + len(key))
-    return None
+    """Where the last key stands that can be found: after the keys around it, as a key or in the head of a table."""
+    found = None
+    position = 0
+    for key in keys:
+        match = re.compile(rf"(?m)^\s*(?:\[+[^\]\n]*)?\b{re.escape(key)}\b").search(source.text, position)
+        if match is not None:
+            position = match.end()
+            found = Place(source, match.end() - len(key), match.end())
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise FamilyError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _roots() -> list[Path]:

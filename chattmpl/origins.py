@@ -98,7 +98,13 @@ def _of_tokenizer(tokenizer: Any, variant: str | None) -> Found:
 def _pick(template: Any, variant: str | None, path: Path) -> Source:
     """One template of a ``chat_template`` entry: a string, a list of named templates, or a dict of them."""
     if isinstance(template, list):
-        template = {item["name"]: item["template"] for item in template}
+        named_items = [item for item in template if isinstance(item, dict) and {"name", "template"} <= item.keys()]
+        if len(named_items) < len(template):
+            raise TemplateError(
+                f"{path} has a list of chat templates in which not every item has a name and a template",
+                hint='each item is {"name": "default", "template": "…"}',
+            )
+        template = {item["name"]: item["template"] for item in named_items}
     if isinstance(template, str) and variant in (None, "default"):
         return Source(template, f"{path}:chat_template")
     named: dict[str, str] = template if isinstance(template, dict) else {}

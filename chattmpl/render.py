@@ -153,17 +153,25 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
 def _with_turns(spans: list[Span]) -> Iterator[Span]:
     """Turns for a template that does not loop over the messages themselves, from the fields that it rendered.
 
-    Generated text belongs to the message before it, other text to the one behind it.
+    Text belongs to the message behind it; generated text to the one whose fields it is generated with, before it or
+    behind it, and else to the last one before it.
     """
-    behind: list[int | None] = []
-    following: int | None = None
+    behind: list[tuple[int | None, int | None]] = []
+    following = within = None
     for span in reversed(spans):
         following = span.message if span.message is not None else following
-        behind.append(following)
+        within = (span.message if span.message is not None else within) if span.generated else None
+        behind.append((following, within))
     before: int | None = None
-    for span, after in zip(spans, reversed(behind), strict=True):
+    within = None
+    for span, (after, after_within) in zip(spans, reversed(behind), strict=True):
         before = span.message if span.message is not None else before
-        yield span._replace(turn=before if span.generated or after is None else after)
+        within = (span.message if span.message is not None else within) if span.generated else None
+        if span.generated:
+            known = (turn for turn in (within, after_within, before) if turn is not None)
+            yield span._replace(turn=next(known, None))
+        else:
+            yield span._replace(turn=before if after is None else after)
 
 
 def lost_fields(leaves: Iterable[Origin], runs: Iterable[Run]) -> tuple[str, ...]:

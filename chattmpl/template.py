@@ -6,11 +6,11 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chattmpl.budget import Budget
 from chattmpl.compiler.program import Program, Target, compile_program
-from chattmpl.compiler.retention import VARIABLE, Retention
+from chattmpl.compiler.retention import VARIABLE, Retention, policy_named
 from chattmpl.conversation import Conversation
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.family import Family
@@ -18,6 +18,9 @@ from chattmpl.origins import Found, find_template
 from chattmpl.provenance.tree import Leaves
 from chattmpl.render import Rendering, continue_final_message, lost_fields, spans_of
 from chattmpl.source import Source
+
+if TYPE_CHECKING:
+    from chattmpl.parse import Parser
 
 _GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
 """The variables that a template always gets."""
@@ -145,6 +148,55 @@ class Template:
         """
         return self.program.export(target)
 
+    def parse(
+        self,
+        text: str,
+        *,
+        completion: bool = False,
+        generation_prompt: bool | None = None,
+        prompt: Any = None,
+        clock: datetime | Callable[[], datetime] | None = None,
+        **template_kwargs: Any,
+    ) -> Conversation:
+        """The conversation that renders to this text, with the same arguments.
+
+        Args:
+            text: a whole rendering or, with ``completion``, what a model sampled, with or without its stop token.
+            completion: read one message of the assistant, as it is sampled, whatever retention does with it later.
+            generation_prompt: whether a whole text ends with the generation prompt, or a completion begins with it
+                (or with the whole prompt); None takes either.
+            prompt: of a completion, the conversation that it answers; the result is then that with the answer.
+            clock: see :meth:`render`.
+            **template_kwargs: what the text was rendered with; ``tools`` and ``documents`` where the text does not
+                show them as data.
+
+        Raises:
+            NotRepresentable: no conversation was found that renders to exactly this text; it says where and why.
+            UsageError: for a template that is no family with a ``[parse]`` table, and as in :meth:`render`.
+        """
+        from chattmpl.parse import parse
+
+        options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
+        return parse(self, text, clock=clock, **options, **template_kwargs)
+
+    def parser(
+        self,
+        *,
+        completion: bool = False,
+        generation_prompt: bool | None = None,
+        prompt: Any = None,
+        clock: datetime | Callable[[], datetime] | None = None,
+        **template_kwargs: Any,
+    ) -> Parser:
+        """A parser for text that comes piece by piece: ``feed(text)``, ``messages`` so far, and ``finish()``.
+
+        The arguments are those of :meth:`parse`, and so is what ``finish()`` returns or raises.
+        """
+        from chattmpl.parse import parser
+
+        options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
+        return parser(self, clock=clock, **options, **template_kwargs)
+
     def _variables(self, conversation: Conversation, kwargs: dict[str, Any], leaves: Leaves) -> dict[str, Any]:
         data = conversation.to_template_input()
         variables: dict[str, Any] = {**self.tokens}
@@ -177,6 +229,8 @@ class Template:
                     hint=f"pass {name}={value.capitalize()}",
                 )
             mode = self.family.modes.get(name) if self.family else None
+            if name == VARIABLE and self.retention == "runtime":
+                policy_named(value, but="runtime")
             if name == VARIABLE or mode is None:
                 continue
             if all(isinstance(known, bool) for known in mode.values) and not isinstance(value, bool):

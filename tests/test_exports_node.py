@@ -9,11 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chattmpl import Template
 from chattmpl.engines import Engine
 from chattmpl.family import EngineBug, family_names
 from support.engines import huggingface_jinja
-from support.portability import CASES, bugs_of, case_id, compare, example_of, is_real, made_samples
+from support.portability import CASES, bug_id, bugs_of, case_id, compare, example_of, is_real, made_samples, template_of
 from support.samples import Sample, samples
 
 pytestmark = pytest.mark.node
@@ -28,7 +27,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.mark.parametrize("family", family_names())
 def test_a_family_renders_the_same_text(engine: Engine, family: str) -> None:
-    template = Template.load(family)
+    template = template_of(family)
     compared = [compare(engine, template, sample) for sample in samples(family)]
     assert sum(compared) > len(compared) / 2
 
@@ -37,23 +36,23 @@ def test_a_family_renders_the_same_text(engine: Engine, family: str) -> None:
 def test_a_family_renders_the_same_text_under_every_retention(
     engine: Engine, family: str, retention: str, kwargs: dict[str, Any]
 ) -> None:
-    template = Template.load(family, retention=retention)
-    compared = [compare(engine, template, sample, **kwargs) for sample in samples(family, 5)]
+    template = template_of(family, retention)
+    compared = [compare(engine, template, sample, **kwargs) for sample in samples(family, 8)]
     assert sum(compared) > len(compared) / 2
 
 
 @pytest.mark.parametrize("family", family_names())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(data=st.data())
 def test_a_family_renders_the_same_text_of_conversations_that_nobody_thought_of(
     engine: Engine, family: str, data: st.DataObject
 ) -> None:
     sample: Sample = data.draw(made_samples(family))
-    compare(engine, Template.load(family), sample)
+    compare(engine, template_of(family), sample)
 
 
-@pytest.mark.parametrize(("family", "bug"), bugs_of("huggingface-jinja"), ids=str)
+@pytest.mark.parametrize(("family", "bug"), bugs_of("huggingface-jinja"), ids=bug_id)
 def test_a_declared_bug_is_real(engine: Engine, family: str, bug: EngineBug) -> None:
-    template = Template.load(family)
+    template = template_of(family)
     candidates = example_of(template, bug) or samples(family)
     assert any(is_real(engine, template, sample, bug) for sample in candidates), f"{bug.what} No input shows it."

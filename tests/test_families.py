@@ -92,7 +92,8 @@ def test_a_fact_of_the_wrong_kind_is_an_error_with_its_place(tmp_path: Path) -> 
     with pytest.raises(FamilyError) as caught:
         Template.load(folder)
     assert "generation.stop_tokens" in caught.value.message
-    assert caught.value.place is not None and caught.value.place.line == 6
+    assert caught.value.place is not None
+    assert caught.value.place.line == 6
 
 
 def test_a_misspelt_family_gets_a_suggestion() -> None:

@@ -7,22 +7,17 @@ oracles that know nothing of how spans are made.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
-from hypothesis import strategies as st
 
 from chattmpl import Rendering, Template
 from chattmpl.errors import ChatTmplError
-from chattmpl.family import shipped_folder
-from chattmpl.loaders import load_conversation
 from support.conversations import conversations, template_kwargs
-from support.goldens import CLOCK
 from support.oracles import Sentinels, with_markers, without_markers
-from support.reference import transformers_render
-from support.samples import Ranges, merged
+from support.samples import Ranges, Sample, fixtures, made, merged
 from support.trl_templates import llama_cpp_templates, trl_templates
 
 pytestmark = pytest.mark.upstream
@@ -30,99 +25,77 @@ pytestmark = pytest.mark.upstream
 TOKENS = {"bos_token": "<bos>", "eos_token": "<eos>"}
 GROUPS = 8
 EACH_GROUP = pytest.mark.parametrize("group", range(GROUPS))
-
-
-def foreign_templates() -> dict[str, str]:
-    return {
-        **{f"trl/{name}": source for name, source in trl_templates().items()},
-        **{f"llama.cpp/{name}": source for name, source in llama_cpp_templates().items()},
-    }
+HEALTHY = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 @cache
-def compiled() -> dict[str, Template]:
-    sources = foreign_templates().items()
-    return {name: Template.from_source(source, name=name, tokens=TOKENS) for name, source in sources}
+def foreign_templates() -> dict[str, Template]:
+    sources = {
+        **{f"trl/{name}": source for name, source in trl_templates().items()},
+        **{f"llama.cpp/{name}": source for name, source in llama_cpp_templates().items()},
+    }
+    return {name: Template.from_source(source, name=name, tokens=TOKENS) for name, source in sources.items()}
 
 
 def of_group(group: int) -> Iterator[Template]:
     """One template in eight, so that hypothesis makes each conversation for many of them at once."""
-    names = sorted(compiled())[group::GROUPS]
-    return (compiled()[name] for name in names)
+    names = sorted(foreign_templates())[group::GROUPS]
+    return (foreign_templates()[name] for name in names)
 
 
-def theirs(
-    source: str, conversation: dict[str, Any], prompts: bool, kwargs: dict[str, Any]
-) -> tuple[str, Ranges] | None:
+def theirs(source: str, sample: Sample) -> tuple[str, Ranges] | None:
     """What transformers renders; None where it, or the template, raises."""
-    lists = [conversation.get(name) for name in ("messages", "tools", "documents")]
     try:
-        return transformers_render(source, lists[0] or [], *lists[1:], prompts, CLOCK, **TOKENS, **kwargs)
+        return sample.theirs(source)
     except Exception:
         return None
 
 
-def ours(template: Template, conversation: dict[str, Any], prompts: bool, kwargs: dict[str, Any]) -> Rendering | None:
+def ours(template: Template, sample: Sample) -> Rendering | None:
     try:
-        return template.render(conversation, prompts, CLOCK, **kwargs)
+        return sample.ours(template)
     except ChatTmplError:
         return None
 
 
-def read_by(template: Template, kwargs: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name in template.program.variables}
-
-
-def check_spans(template: Template, rendering: Rendering, reference: Ranges, marked: str | None) -> None:
-    assert merged(rendering.generated) == merged(reference), "as transformers has it"
-    assert marked is not None
-    assert without_markers(marked) == (rendering.text, merged(rendering.generated)), "as the markers have it"
-
-
-def check(template: Template, conversation: dict[str, Any], prompts: bool, kwargs: dict[str, Any]) -> str:
+def check(template: Template, sample: Sample) -> str:
     """Compares one rendering, and says what there was to compare."""
-    given = read_by(template, kwargs)
-    want = theirs(template.source, conversation, prompts, given)
-    rendering = ours(template, conversation, prompts, given)
+    want = theirs(template.source, sample)
+    rendering = ours(template, sample)
     assert (want is None) == (rendering is None), "ours raises where transformers does, and nowhere else"
     if want is None or rendering is None:
         return "refused"
-    assert rendering.text == want[0]
-    if template.program.has_generation:
-        marked = theirs(with_markers(template.source), conversation, prompts, given)
-        check_spans(template, rendering, want[1], marked and marked[0])
-        return "spans"
-    assert rendering.generated == ()
-    return "text"
-
-
-def made(examples: int) -> settings:
-    return settings(max_examples=examples, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+    text, ranges = want
+    assert rendering.text == text
+    assert merged(rendering.generated) == ranges, "as transformers has it"
+    if not template.program.has_generation:
+        return "text"
+    marked = theirs(with_markers(template.source), sample)
+    assert marked is not None
+    assert without_markers(marked[0]) == (text, ranges), "as the markers have it"
+    return "spans"
 
 
 @EACH_GROUP
-@made(40)
-@given(conversation=conversations(), prompts=st.booleans(), kwargs=template_kwargs())
-def test_the_text_and_the_generated_spans_are_those_of_transformers_and_of_markers(
-    group: int, conversation: dict[str, Any], prompts: bool, kwargs: dict[str, Any]
-) -> None:
+@settings(max_examples=40, suppress_health_check=HEALTHY)
+@given(sample=made(conversations(), template_kwargs()))
+def test_the_text_and_the_generated_spans_are_those_of_transformers_and_of_markers(group: int, sample: Sample) -> None:
     for template in of_group(group):
         try:
-            check(template, conversation, prompts, kwargs)
+            check(template, sample.read_by(template))
         except AssertionError:
             note(template.name)
             raise
 
 
 @EACH_GROUP
-@made(20)
-@given(conversation=conversations(), prompts=st.booleans())
-def test_every_character_of_a_field_has_that_field_as_its_origin(
-    group: int, conversation: dict[str, Any], prompts: bool
-) -> None:
-    sentinels = Sentinels.of(conversation)
+@settings(max_examples=20, suppress_health_check=HEALTHY)
+@given(sample=made(conversations(), template_kwargs()))
+def test_every_character_of_a_field_has_that_field_as_its_origin(group: int, sample: Sample) -> None:
+    sentinels = Sentinels.of({"messages": sample.messages, "tools": sample.tools, "documents": sample.documents})
+    changed = replace(sample, **sentinels.conversation)
     for template in of_group(group):
-        rendering = ours(template, sentinels.conversation, prompts, {})
+        rendering = ours(template, changed.read_by(template))
         if rendering is None:
             continue
         try:
@@ -153,10 +126,9 @@ def check_origins(rendering: Rendering, sentinels: Sentinels) -> None:
 
 def test_at_least_sixty_templates_of_trl_and_as_many_of_llama_cpp_are_compared() -> None:
     """On the fixtures, which are conversations that templates are for."""
-    fixtures = [load_conversation(path).dump() for path in sorted(shipped_folder("fixtures").glob("*.json"))]
     compared = {
-        name: {check(template, conversation, False, {}) for conversation in fixtures}
-        for name, template in compiled().items()
+        name: {check(template, sample.read_by(template)) for sample in fixtures()}
+        for name, template in foreign_templates().items()
     }
     rendered = [name for name, outcomes in compared.items() if outcomes != {"refused"}]
     assert len([name for name in rendered if name.startswith("trl/")]) >= 70

@@ -1,4 +1,4 @@
-"""Our text is Jinja's own, and where Jinja raises we do: snippets and hypothesis-made templates, against plain Jinja."""
+"""Our text is Jinja's own, and where Jinja raises we do: snippets and made templates, against plain Jinja."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def blocks(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             f"{space}{{%{signs[0]} {head} {signs[1]}%}}{''.join(body)}{{%{signs[2]} end{head.split()[0]} {signs[3]}%}}"
         ),
         st.sampled_from(["", "\n", "  "]),
-        st.sampled_from(["if true", "for m in messages", "generation"]),
+        st.sampled_from(["if true", "for m in messages", "with x = 1"]),
         st.tuples(SIGNS, SIGNS, SIGNS, SIGNS),
         st.lists(inner, max_size=4),
     )
@@ -154,6 +154,9 @@ BODIES = st.recursive(
 
 
 @settings(max_examples=150)
-@given(st.lists(BODIES, max_size=5).map("".join))
-def test_templates_that_are_well_formed_mean_what_they_mean_in_jinja(source: str) -> None:
-    compared(source)
+@given(st.lists(BODIES, max_size=5).map("".join), st.tuples(SIGNS, SIGNS, SIGNS, SIGNS), st.lists(BODIES, max_size=2))
+def test_templates_that_are_well_formed_mean_what_they_mean_in_jinja(
+    source: str, signs: tuple[str, str, str, str], sampled: list[str]
+) -> None:
+    opening, closing = f"{{%{signs[0]} generation {signs[1]}%}}", f"{{%{signs[2]} endgeneration {signs[3]}%}}"
+    compared(source + opening + "".join(sampled) + closing + source)

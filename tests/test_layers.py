@@ -50,9 +50,9 @@ ORDER = (
 EXTRA = "extra"
 """Heavy dependencies live there. It may import all of the above; only the command line imports it, when asked to."""
 
-HANDED_ON = {("render", "encode"), ("render", "parse"), ("render", "template")}
-"""What the public surface hands on: methods that import a later module when they are called, and a rendering's template,
-which is only named in an annotation."""
+HANDED_ON = {("render", "encode"), ("render", "parse"), ("render", "template"), ("template", "parse")}
+"""What the public surface hands on: methods that import a later module when they are called, and the template of a
+rendering, which is only named in an annotation."""
 
 LONGEST = 400
 

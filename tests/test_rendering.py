@@ -208,6 +208,20 @@ def test_a_template_without_a_loop_over_messages_gets_its_turns_from_the_fields(
     assert sources_of_turns(source) == [("<u>абв", 0), ("</u><a>աբգ</a>", 1)]
 
 
+def test_generated_text_before_the_first_field_of_its_turn_belongs_to_that_turn() -> None:
+    source = (
+        "<u>{{ messages[0].content[:3] }}{% for i in [1] %}<a>{% generation %}<think>"
+        "{{ messages[i].reasoning_content[2:5] }}</think>{{ messages[i].content[1:4] }}</a>{% endgeneration %}"
+        "{% endfor %}<t>{{ messages[2].content[0] }}"
+    )
+    assert sources_of_turns(source) == [
+        ("<u>абв", 0),
+        ("<a><think>αβγ</think>աբգ</a>", 1),
+        ("<t>ⴀ", 2),
+    ]
+    assert len(rendered(source).generated) == 1
+
+
 def test_spans_say_the_line_that_wrote_them() -> None:
     rendering = rendered("a\n{% for m in messages[:1] %}\n{{ m.role }}\n\n{{ 'c' }}\n{% endfor %}")
     assert [(rendering.text[s.start : s.end], s.line) for s in rendering.spans] == [

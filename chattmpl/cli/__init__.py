@@ -15,6 +15,9 @@ from chattmpl.cli.failing import guarded, hushed
 
 COMMANDS = {
     "render": "Render a conversation, and see what the model samples.",
+    "parse": "Parse a text back into the conversation that renders to it.",
+    "lint": "Find what goes wrong in templates: masks, prompts, lost fields, engines, safety.",
+    "rule": "Explain a rule of lint, or list them all.",
     "families": "List the families, or tell all that is known of one.",
     "export": "Write a template as plain Jinja, also into a model directory.",
 }

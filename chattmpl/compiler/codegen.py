@@ -7,6 +7,7 @@ message is being rendered.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,10 +136,18 @@ class PieceGenerator(CodeGenerator):
         return super().macro_body(node, frame)
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """The filter of a loop counts a step for each item, since the body sees only those that pass."""
+        """The filter of a loop counts a step for each item, since the body sees only those that pass.
+
+        What is spread over the arguments of a call is accounted for before.
+        """
         if getattr(node, "ticked", False):
             self.write("tick() or ")
-        return super().visit(node, *args, **kwargs)
+        if not getattr(node, "spread", False):
+            return super().visit(node, *args, **kwargs)
+        self.write("environment.spread(")
+        super().visit(node, *args, **kwargs)
+        self.write(")")
+        return None
 
     # -- expressions that make strings
 
@@ -275,7 +284,11 @@ class TurnHooks:
 
 
 def add_hooks(template: nodes.Template) -> nodes.Template:
-    """Put the hooks into the loops of a template."""
+    """Put the hooks into the loops and calls of a template."""
+    calls: Iterator[Any] = template.find_all((nodes.Call, nodes.Filter, nodes.Test))
+    for call in calls:
+        if call.dyn_args is not None:
+            call.dyn_args.spread = True
     _hook_lists(template, None)
     return template
 

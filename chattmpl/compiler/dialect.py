@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 
-from chattmpl.compiler.lexer import Line, tokens
+from chattmpl.compiler.complaints import syntax_error
+from chattmpl.compiler.lexer import tokens
 from chattmpl.errors import TemplateError
 from chattmpl.source import Place, Source
 
@@ -108,6 +109,12 @@ def outline(source: Source, environment: Environment) -> Outline:
     open_tags: list[Tag] = []
     otherwise: dict[Tag, Tag] = {}
     for tag in tags:
+        if tag.name.removeprefix("end") in TAGS and tag.body:
+            raise TemplateError(
+                f"{{% {tag.name} %}} takes nothing but its name, not {tag.body!r}",
+                place=Place(source, tag.start, tag.end),
+                hint="remove what follows the name; a condition goes into an {% if %} of its own",
+            )
         if tag.name == "else" and open_tags:
             otherwise[open_tags[-1]] = tag
         elif tag.name in _OPENERS or (tag.name == "set" and "=" not in tag.body):
@@ -134,26 +141,7 @@ def _all(text: str, environment: Environment, source: Source | None = None) -> l
     try:
         return tokens(environment, text)
     except TemplateSyntaxError as error:
-        raise syntax_error(error, source or Source(text)) from None
-
-
-def syntax_error(error: TemplateSyntaxError, source: Source) -> TemplateError:
-    """Jinja's complaint, with a place."""
-    line = error.lineno
-    if isinstance(line, Line) and line.offset <= len(source.text):
-        place = Place(source, line.offset, line.offset + 1)
-    else:
-        place = Place.of_line(source, line)
-    message = (error.message or "syntax error").rstrip(".")
-    return TemplateError(message[:1].lower() + message[1:], place=place, hint=_hint(message))
-
-
-def _hint(message: str) -> str | None:
-    if "Unexpected end of template" in message:
-        return "a block is still open here; look for the tag without its end tag"
-    if "unknown tag 'end" in message:
-        return "this ends a block that was never opened, or was closed before"
-    return None
+        raise syntax_error(error, source or Source(text), environment) from None
 
 
 def _block_tags(source: Source, raw: list[tuple[int, str, str]]) -> list[Tag]:

@@ -137,7 +137,8 @@ def _removals(text: str, tag: Tag) -> Iterator[str]:
     elif not tag.right:
         after = after.removeprefix("\n")
     yield before + after
-    yield f"{text[: tag.start]}{{#{tag.left}{tag.right}#}}{text[tag.end :]}"
+    # The space keeps the signs of both ends apart.
+    yield f"{text[: tag.start]}{{#{tag.left} {tag.right}#}}{text[tag.end :]}"
 
 
 def _stream(text: str, environment: Environment, without: Tag | None = None) -> list[tuple[str, str]]:

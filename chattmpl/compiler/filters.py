@@ -164,10 +164,23 @@ def _account_for_width(value: Any) -> None:
     glance(value)
 
 
+def _account_for_items(value: Any) -> None:
+    """The characters of a string become strings of their own."""
+    if isinstance(value, str):
+        check_items(len(value))
+    glance(value)
+
+
 def _account_for_square(value: Any) -> None:
     """Jinja cuts such text down piece by piece."""
     if isinstance(value, str):
-        charge(16 * len(value) + len(value) ** 2 // 1024)
+        charge(64 * len(value) + len(value) ** 2 // 1024)
+
+
+def _account_for_words(value: Any) -> None:
+    """Such filters call a function of Python for each word or character."""
+    if isinstance(value, str):
+        charge(32 * len(value))
 
 
 def _account_for_comparison(left: Any, right: Any = None, *rest: Any) -> None:
@@ -178,6 +191,8 @@ _PROMOTED = ("upper", "lower", "trim", "capitalize", "center", "truncate")
 _WATCHED = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
 _WEIGHED = ("sort", "unique", "groupby", "dictsort", "min", "max", "pprint", "format")
 _WIDTHS = ("batch", "slice", "center", "truncate")
+_ITEMS = ("list", "sort", "unique", "batch", "slice", "groupby", "dictsort", "min", "max", "sum", "join")
+_WORDS = ("title", "wordcount", "urlencode", "xmlattr", "capitalize")
 _SQUARE = ("wordwrap", "striptags", "urlize")
 _COMPARISONS = ("eq", "==", "equalto", "ne", "!=")
 _ORDERINGS = ("lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge", ">=")
@@ -195,7 +210,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "safe": marked,
         "escape": escaped,
         "e": escaped,
-        "forceescape": lambda value: escaped(value.__html__() if hasattr(value, "__html__") else value),
+        "forceescape": lambda value: escaped(to_text(value)),
         "string": to_text,
         "sum": _sum,
         "format": _format,
@@ -205,6 +220,8 @@ def _filters() -> dict[str, Callable[..., Any]]:
         (_WATCHED, _watched),
         (_WEIGHED, _weighed),
         (_WIDTHS, functools.partial(_charged, account=_account_for_width)),
+        (_ITEMS, functools.partial(_charged, account=_account_for_items)),
+        (_WORDS, functools.partial(_charged, account=_account_for_words)),
         (_SQUARE, functools.partial(_charged, account=_account_for_square)),
         (filters, _charged),
     ):

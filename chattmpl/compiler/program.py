@@ -15,12 +15,13 @@ from typing import Any
 import jinja2
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
-from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl import cache
 from chattmpl.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
-from chattmpl.compiler.dialect import Outline, outline, syntax_error, with_plain_delimiters
+from chattmpl.compiler.complaints import python_error, render_error, syntax_error
+from chattmpl.compiler.dialect import Outline, outline, with_plain_delimiters
 from chattmpl.compiler.edits import Edited
 from chattmpl.compiler.emit import gather
 from chattmpl.compiler.export import Target, export, lower
@@ -28,16 +29,17 @@ from chattmpl.compiler.lexer import Line, normalize_newlines
 from chattmpl.compiler.retention import Retention, policy_named
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
 from chattmpl.compiler.variables import own_text, read_variables
-from chattmpl.errors import BudgetError, ChatTmplError, RenderError, TemplateError
+from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
+
+_LONGEST = 500_000
+"""Characters. The longest templates of real models have a tenth of it."""
 
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
 
 
 _CLOSING = re.compile(r"[%}]\}")
-_OURS = re.compile(r"\bTraced(Dict|List|Int|Float)?\b")
-"""Names of our types, which stand for those that the template's author knows."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class Program:
             error.place = error.place or self._place(error)
             raise
         except Exception as error:
-            raise self._render_error(error) from error
+            raise render_error(error, self._place(error), self.environment, variables) from error
         finally:
             METER.reset(token)
 
@@ -121,13 +123,15 @@ class Program:
         traceback = error.__traceback__
         code = self.template.root_render_func.__code__
         while traceback is not None:
-            if traceback.tb_frame.f_code.co_filename == code.co_filename:
+            frame = traceback.tb_frame.f_code
+            # Functions with such names stand for filters and tests that do not exist.
+            if frame.co_filename == code.co_filename and not frame.co_name.startswith("t_"):
                 number = _code_line(traceback)
             traceback = traceback.tb_next
         if number is None:
             return None
         before = bisect.bisect_right(self.code_lines, (number, len(self.source.text))) - 1
-        return self._tag_at(self.code_lines[before][1]) if before >= 0 else None
+        return self._tag_at(self.code_lines[max(before, 0)][1]) if self.code_lines else None
 
     def _tag_at(self, offset: int) -> Place:
         """The tag around an offset, since an expression begins at its operator for Jinja."""
@@ -135,24 +139,6 @@ class Program:
         start = max(text.rfind(opening, 0, offset + 2) for opening in ("{{", "{%"))
         closing = _CLOSING.search(text, offset)
         return Place(self.source, max(start, 0), closing.end() if closing else len(text))
-
-    def _render_error(self, error: Exception) -> ChatTmplError:
-        place = self._place(error)
-        text = _OURS.sub(lambda match: (match[1] or "str").lower(), str(error)).rstrip(".")
-        if getattr(error, "raised_by_template", False):
-            return RenderError(f"the template refuses this conversation: {error}", place=place)
-        if isinstance(error, RecursionError):
-            return BudgetError("the template calls itself, or nests what it makes, too deeply", place=place)
-        if isinstance(error, MemoryError):
-            return BudgetError("the template needs more memory than there is", place=place)
-        if isinstance(error, SecurityError):
-            hint = "chat templates run in a sandbox; no template needs this"
-            return RenderError(f"the template does what the sandbox forbids: {text}", place=place, hint=hint)
-        if isinstance(error, UndefinedError):
-            hint = "the conversation has no such field, or the template misspells it"
-            return RenderError(f"the template uses something that is not there: {text}", place=place, hint=hint)
-        hint = "the template does not expect a value of this type here (content that is null or a list, perhaps)"
-        return RenderError(f"the template failed: {type(error).__name__}: {text}", place=place, hint=hint)
 
 
 def _code_line(traceback: types.TracebackType) -> int:
@@ -186,6 +172,9 @@ def compile_program(source: Source, retention: Retention) -> Program:
 
 def _compile(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
     """What `compile_program` makes a program of, as values that can be stored."""
+    if len(given.text) > _LONGEST:
+        message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
+        raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
     source = Source(with_plain_delimiters(normalize_newlines(given.text), environment), given.name)
     parsed = outline(source, environment)
     lowered = lower(parsed, retention)
@@ -198,11 +187,9 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
             error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
-        raise syntax_error(error, source) from None
+        raise syntax_error(error, source, environment, parsed.tags) from None
     except (RecursionError, MemoryError, SyntaxError) as error:
-        # Python's own bounds: on nested loops (20), on nested parentheses, on recursion.
-        reason = f": {error.msg}" if isinstance(error, SyntaxError) else ""
-        raise TemplateError(f"the template is nested too deeply{reason}", place=Place(source, 0, 1)) from None
+        raise python_error(error, source, parsed.tags) from None
     finally:
         METER.reset(token)
     _check_generation(parsed, lowered, environment)

@@ -75,16 +75,17 @@ class Retention:
     without_query: Literal["all", "none"] = "all"
 
 
-def policy_named(name: str) -> Policy:
-    """The policy of this name.
+def policy_named(name: str, but: str = "") -> Policy:
+    """The policy of this name, which may be any but one.
 
     Raises:
         UsageError: if there is none.
     """
-    if name not in POLICIES:
+    names = [known for known in POLICIES if known != but]
+    if name not in names:
         raise UsageError(
             f"there is no retention policy {name!r}",
-            hint=did_you_mean(name, POLICIES) or f"the policies are {', '.join(POLICIES)}",
+            hint=did_you_mean(str(name), names) or f"the policies are {', '.join(names)}",
         )
     return POLICIES[name]
 
@@ -100,8 +101,13 @@ def lower_reasoning(outline: Outline, retention: Retention) -> list[Edit]:
     condition = policy.condition.format(retention=namespace)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()
+    lists = re.compile(rf"(?<![\w.])(?:{'|'.join(_message_lists(outline))})(?!\w)")
+    checked: set[Tag] = set()
     for block in outline.reasoning:
-        loop = _message_loop(outline, block)
+        loop = _message_loop(outline, block, lists)
+        if loop not in checked:
+            checked.add(loop)
+            _check_loop(outline, loop)
         own = _innermost_loop(block)
         uses_loop = "loop." in condition
         test = condition
@@ -125,7 +131,7 @@ def _prelude(outline: Outline, retention: Retention, policy: Policy, namespace: 
             f"{{% if {VARIABLE} not in {named!r} %}}"
             f"{{{{ raise_exception('{VARIABLE} must be one of {', '.join(named)}') }}}}{{% endif %}}"
         )
-    elif VARIABLE in outline.names:
+    elif VARIABLE in outline.names and outline.reasoning:
         lines.append(f"{{% set {VARIABLE} = '{policy.name}' %}}")
     if policy.counts and outline.reasoning:
         lines += _count(retention, namespace)
@@ -164,7 +170,7 @@ def _innermost_loop(block: Block) -> Tag | None:
     return next((tag for tag in reversed(block.parents) if tag.name == "for"), None)
 
 
-def _message_loop(outline: Outline, block: Block) -> Tag:
+def _message_loop(outline: Outline, block: Block, lists: re.Pattern[str]) -> Tag:
     """The loop over messages that a reasoning block stands in."""
     place = Place(outline.source, block.tag.start, block.tag.end)
     for tag in reversed(block.parents):
@@ -174,12 +180,8 @@ def _message_loop(outline: Outline, block: Block) -> Tag:
                 place=place,
                 hint="move the reasoning block out of the macro, or pass what it decides as an argument",
             )
-        if tag.name == "for":
-            iterable = tag.body.partition(" in ")[2]
-            names = _message_lists(outline)
-            if re.search(rf"(?<![\w.])(?:{'|'.join(names)})(?!\w)", iterable):
-                _check_loop(outline, tag, iterable)
-                return tag
+        if tag.name == "for" and lists.search(tag.body.partition(" in ")[2]):
+            return tag
     raise TemplateError(
         "{% reasoning %} outside a loop over messages",
         place=place,
@@ -198,15 +200,21 @@ def _message_lists(outline: Outline) -> list[str]:
     return [re.escape(name) for name in names]
 
 
-def _check_loop(outline: Outline, tag: Tag, iterable: str) -> None:
+def _check_loop(outline: Outline, tag: Tag) -> None:
     """The distance from the end must mean the same in the loop as in the list of messages."""
+    iterable = tag.body.partition(" in ")[2]
+    assigned = [other.body.partition("=") for other in outline.tags if other.name == "set"]
+    # The loop may go over a variable that was set to some of the messages before.
+    names = re.findall(r"(?<![\w.])[a-z_]\w*", iterable)
+    values = [value for name, _, value in assigned if name.strip() in names]
     reason = None
-    if re.search(r"\sif\s", f" {iterable} "):
-        reason = "this loop leaves messages out (for … if …)"
-    elif "::" in iterable or "reverse" in iterable:
-        reason = "this loop does not go through the messages in their order"
-    elif re.search(r"\[[^\]]*:\s*[^\s\]]", iterable):
-        reason = "this loop does not go on to the last message"
+    for expression in (iterable, *values):
+        if "::" in expression or "reverse" in expression:
+            reason = "this loop does not go through the messages in their order"
+        elif re.search(r"\|\s*(?!list\b)\w", expression) or (expression is iterable and re.search(r"\sif\s", iterable)):
+            reason = "this loop leaves messages out"
+        elif re.search(r"\[[^\]]*:\s*[^\s\]]", expression):
+            reason = "this loop does not go on to the last message"
     if reason:
         raise TemplateError(
             f"{reason}, so a retention policy cannot tell which message is being rendered",

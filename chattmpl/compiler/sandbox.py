@@ -25,11 +25,13 @@ from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
 from markupsafe import Markup
 
 from chattmpl.budget import (
+    ITEM,
     LONGEST_INTEGER,
     METER,
     charge,
     check_integer,
     check_items,
+    check_search_from_right,
     check_size,
     glance,
     weigh,
@@ -45,7 +47,6 @@ from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import (
     UNKNOWN,
     Traced,
-    check_search_from_right,
     concat,
     derive,
     make,
@@ -189,7 +190,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
     # The parameters have names that no argument of a macro has, and are so called in Jinja.
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call something: what it returns must not pass for the template's own text if it was made from a field."""
-        charge(0)
+        charge(ITEM * (len(args) + len(kwargs)))
         owner = getattr(__obj, "__self__", None)
         if type(owner) is Traced and type(__obj) is types.MethodType:
             glance(owner)
@@ -197,7 +198,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return __obj(*args, **kwargs)
-        _account_for_call(__obj, owner, args)
+        _account_for_call(__obj, owner, (*args, *kwargs.values()))
         result = super().call(__context, __obj, *args, **kwargs)
         return _traced_result(result, owner, (*args, *kwargs.values()))
 
@@ -213,7 +214,8 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         """``a + b``"""
         if isinstance(left, _SIZED) and isinstance(right, _SIZED):
             _check_sequence(left, len(left) + len(right))
-        return left + right
+        result = left + right
+        return check_integer(result) if type(result) is int else result
 
     @staticmethod
     def multiply(left: Any, right: Any) -> Any:
@@ -229,6 +231,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1:
             check_integer(1 << min(abs(base).bit_length() * abs(exponent) // 2, 2 * LONGEST_INTEGER))
         return check_integer(operator.pow(base, exponent))
+
+    @staticmethod
+    def spread(values: Any) -> Any:
+        """``f(*a)``, which makes several lists of what is in ``a``."""
+        if isinstance(values, (*_SIZED, dict, range)):
+            check_items(8 * len(values))
+        return values
 
     @staticmethod
     def compare(how: str, left: Any, right: Any) -> Any:
@@ -294,6 +303,12 @@ def _account_for_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
             glance(arg)
         if name in ("rfind", "rindex") and isinstance(arg, str) and isinstance(owner, str):
             check_search_from_right(owner, arg)
+        if (
+            name in ("encode", "decode")
+            and isinstance(arg, str)
+            and not arg.lower().startswith(("utf", "ascii", "latin"))
+        ):
+            charge(len(owner) ** 2 // 8)  # some codecs look at the whole text for each character
 
 
 def _traced_result(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
@@ -323,6 +338,7 @@ def _raise_exception(message: Any) -> None:
 
 @pass_context
 def _strftime_now(context: RenderContext, format: str) -> str:
+    check_size(256 * len(format))
     return context.clock().strftime(format)
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from operator import index
 from typing import Any, SupportsIndex, cast
 
-from chattmpl.budget import charge, check_items, check_size, weigh
+from chattmpl.budget import charge, check_items, check_search_from_right, check_size, weigh
 from chattmpl.provenance.origin import Origin, Run
 from chattmpl.provenance.runs import RUN, cut, merged
 
@@ -44,15 +45,14 @@ class Traced(str):
         return self
 
     def __add__(self, other: str) -> str:
-        if not isinstance(other, str) or hasattr(other, "__html__"):
-            return NotImplemented  # markup escapes what it is added to
-        return concat((self, other))
+        # markup escapes what it is added to
+        return concat((self, other)) if isinstance(other, str) and not hasattr(other, "__html__") else NotImplemented
 
     def __radd__(self, other: str) -> str:
         return concat((other, self)) if isinstance(other, str) else NotImplemented
 
     def __mul__(self, times: SupportsIndex) -> str:
-        count = max(0, times.__index__())
+        count = max(0, index(times))
         check_size(count * len(self))
         return concat((self,) * count)
 
@@ -147,7 +147,7 @@ class Traced(str):
     def _check_parts(self, sep: str | None, maxsplit: SupportsIndex) -> None:
         """Account for the parts of a split before there are any."""
         most = str.count(self, sep) if sep else len(self) // _ITEMS
-        limit = maxsplit.__index__()
+        limit = index(maxsplit)
         check_items(_ITEMS * (most if limit < 0 else min(most, limit)))
 
     def splitlines(self, keepends: bool = False) -> list[str]:
@@ -175,7 +175,7 @@ class Traced(str):
     # -- the same characters with others between or around them
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1) -> str:
-        limit = count.__index__()
+        limit = index(count)
         found = (len(self) + 1) if not old else str.count(self, old)
         check_size(len(self) + (found if limit < 0 else min(found, limit)) * len(new))
         if not found or limit == 0:
@@ -204,14 +204,14 @@ class Traced(str):
         return self._padded(str.center, width, fill)
 
     def zfill(self, width: SupportsIndex, /) -> str:
-        check_size(width.__index__())
+        check_size(index(width))
         padded = str.zfill(self, width)
         zeros = len(padded) - len(self)
         sign = 1 if zeros and padded[0] in "+-" else 0
         return concat((self[:sign], padded[sign : sign + zeros], self[sign:]))
 
     def _padded(self, pad: Any, width: SupportsIndex, fill: str) -> str:
-        check_size(width.__index__())
+        check_size(index(width))
         if not isinstance(fill, str) or len(fill) != 1:
             return cast(str, pad(self, width, fill))  # which raises
         # Where self stands in the result is where any other string of its length would.
@@ -221,7 +221,7 @@ class Traced(str):
         return concat((traced(fill) * left, self, traced(fill) * right))
 
     def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
-        check_size(tabsize.__index__() * str.count(self, "\t"))
+        check_size(index(tabsize) * str.count(self, "\t"))
         return derive(str.expandtabs(self, tabsize), (self,))
 
     # -- other characters in the same places
@@ -245,6 +245,8 @@ class Traced(str):
         return self._mapped(str.title)
 
     def translate(self, table: Any, /) -> str:
+        values = table.values() if isinstance(table, dict) else table
+        check_size(len(self) * max((len(value) for value in values if isinstance(value, str)), default=1))
         text = str.translate(self, table)
         origin = self._origin
         if type(origin) is not tuple:
@@ -389,12 +391,8 @@ def percent(template: Any, values: Any) -> Any:
     for conversion in _CONVERSION.finditer(template):
         for width in conversion.groups():
             check_size(sum(abs(v) for v in inputs if isinstance(v, int)) if width == "*" else int((width or "0")[:12]))
-    weigh(inputs)
+        # A mapping can be written once for each conversion.
+        weigh(inputs)
     if hasattr(template, "__html__"):
         return template % values
     return derive(str.__mod__(template, values), (template, *inputs))
-
-
-def check_search_from_right(text: str, wanted: str) -> None:
-    """Python's search from the right compares each place with all of what it looks for."""
-    charge(len(text) * len(wanted) // 8)

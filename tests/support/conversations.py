@@ -7,8 +7,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from chattmpl.conversation import Conversation
-
 Messages = list[dict[str, Any]]
 
 _PIECES = (
@@ -48,8 +46,8 @@ def json_values(max_leaves: int = 5) -> st.SearchStrategy[Any]:
 @st.composite
 def tools(draw: st.DrawFn) -> dict[str, Any]:
     """A tool, as a JSON schema."""
-    names = draw(st.lists(_KEYS, unique=True, max_size=3))
-    kinds = st.sampled_from(
+    names: list[str] = draw(st.lists(_KEYS, unique=True, max_size=3))
+    kinds: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [
             {"type": "string"},
             {"type": "string", "enum": ["a", "b"]},
@@ -61,13 +59,13 @@ def tools(draw: st.DrawFn) -> dict[str, Any]:
             {"type": "object", "properties": {"x": {"type": "number", "description": "An x."}}},
         ]
     )
-    properties = {}
+    properties: dict[str, dict[str, Any]] = {}
     for name in names:
-        properties[name] = dict(draw(kinds))
+        properties[name] = {**draw(kinds)}
         if draw(st.booleans()):
             properties[name]["description"] = draw(texts(2))
     parameters: dict[str, Any] = {"type": "object", "properties": properties}
-    if names and draw(st.booleans()):
+    if draw(st.booleans()) and names:
         parameters["required"] = names[:1]
     function = {"name": draw(_NAMES), "description": draw(texts(2)), "parameters": parameters}
     if draw(st.integers(0, 5)) == 0:
@@ -173,17 +171,11 @@ _KWARGS: dict[str, st.SearchStrategy[Any]] = {
     "reasoning_effort": st.sampled_from(["low", "medium", "high"]),
     "date_string": st.just("01 Jan 2026"),
     "builtin_tools": st.sampled_from([["browser", "python"], ["brave_search", "code_interpreter"]]),
-    "model_identity": texts(2),
-    "custom_instructions": texts(2),
+    # a boolean in quotes is refused, for a template would take it for true
+    **dict.fromkeys(("model_identity", "custom_instructions"), texts(2).filter(lambda t: t not in ("true", "false"))),
 }
 
 
 def template_kwargs() -> st.SearchStrategy[dict[str, Any]]:
     """Kwargs that templates are known to read, each given or not."""
     return st.fixed_dictionaries({}, optional=_KWARGS)
-
-
-def plain(conversation: dict[str, Any]) -> dict[str, Any]:
-    """The conversation as the template of another engine sees it: reasoning under all its names, nulls gone."""
-    data = Conversation.coerce(conversation).to_template_input()
-    return {name: data[name] for name in ("messages", "tools", "documents")}

@@ -1,7 +1,7 @@
 """What each family's upstream template rendered, as data: one file a family, one conversation a line.
 
-Made with transformers 5.23, the clock frozen at `CLOCK`; a row has the ``text`` that upstream rendered, or the ``error``
-that it raised.
+Made with transformers 5.23, the clock frozen at `CLOCK`; a row has the ``text`` that upstream rendered, or the
+``error`` that it raised.
 """
 
 from __future__ import annotations

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import strategies as st
 
 from chattmpl import Template
+from chattmpl.compiler.export import Target
 from chattmpl.engines import Engine
 from chattmpl.errors import RenderError, UsageError
 from chattmpl.family import EngineBug, family_names, load_family
 from support.conversations import conversations, template_kwargs
-from support.samples import Sample
+from support.samples import Sample, made
 
 POLICIES = ("all", "since_last_user", "last", "none")
 
@@ -35,9 +37,13 @@ def case_id(value: Any) -> str:
 
 def bugs_of(engine: str) -> list[tuple[str, EngineBug]]:
     """The declared bugs of an engine, with their families."""
-    return [
-        (family, bug) for family in family_names() for bug in load_family(family).engine_bugs if bug.engine == engine
-    ]
+    declared = [(family, bug) for family in family_names() for bug in load_family(family).engine_bugs]
+    return [(family, bug) for family, bug in declared if bug.engine == engine]
+
+
+def bug_id(value: Any) -> str:
+    """A name for a bug or its family."""
+    return "-".join(value.what.split()[:6]) if isinstance(value, EngineBug) else str(value)
 
 
 def ours(template: Template, sample: Sample, **kwargs: Any) -> str | None:
@@ -48,13 +54,25 @@ def ours(template: Template, sample: Sample, **kwargs: Any) -> str | None:
         return None
 
 
+@lru_cache
+def template_of(family: str, retention: str | None = None) -> Template:
+    """A family's template, loaded once."""
+    return Template.load(family, retention=retention)
+
+
+@lru_cache
+def exported(template: Template, target: Target) -> str:
+    """Its export, made once."""
+    return template.export(target)
+
+
 def compare(engine: Engine, template: Template, sample: Sample, **kwargs: Any) -> bool:
     """Demands the same text of the engine, unless a declared bug concerns the sample; returns whether none does."""
     assert template.family is not None
     variables = sample.variables(**kwargs)
     if any(bug.engine == engine.name and bug.concerns(variables) for bug in template.family.engine_bugs):
         return False
-    source = template.export("inference")
+    source = exported(template, "inference")
     want = ours(template, sample, **kwargs)
     absent = {name: value for name, value in variables.items() if value is not None}
     for given in (variables, absent):
@@ -67,28 +85,24 @@ def is_real(engine: Engine, template: Template, sample: Sample, bug: EngineBug) 
     assert template.family is not None
     variables = sample.variables()
     concerned = [b for b in template.family.engine_bugs if b.engine == engine.name and b.concerns(variables)]
-    return concerned == [bug] and _rendered(engine, template.export("inference"), variables) != ours(template, sample)
+    return concerned == [bug] and _rendered(engine, exported(template, "inference"), variables) != ours(
+        template, sample
+    )
 
 
 def example_of(template: Template, bug: EngineBug) -> list[Sample]:
     """The bug's own example, if it has one."""
     if bug.example is None:
         return []
-    given = {"tools": None, "documents": None, "add_generation_prompt": False, **bug.example}
-    own = {name: given.pop(name) for name in ("messages", "tools", "documents", "add_generation_prompt")}
-    return [Sample(id="example", kwargs={**template.tokens, **given}, **own)]
+    given = {**template.tokens, **bug.example}
+    lists = (given.pop("messages"), given.pop("tools", None), given.pop("documents", None))
+    return [Sample("example", *lists, add_generation_prompt=given.pop("add_generation_prompt", False), kwargs=given)]
 
 
 def made_samples(family: str) -> st.SearchStrategy[Sample]:
-    """Samples for a family out of hypothesis's hat, such as ours can take."""
-    template = Template.load(family)
-
-    def sample(conversation: dict[str, Any], prompts: bool, kwargs: dict[str, Any]) -> Sample:
-        lists = [conversation.get(name) for name in ("tools", "documents")]
-        read = {name: value for name, value in kwargs.items() if name in template.program.variables}
-        return Sample("made", conversation["messages"], *lists, {**template.tokens, **read}, prompts)
-
-    return st.builds(sample, conversations(), st.booleans(), template_kwargs())
+    """Samples for a family out of hypothesis's hat."""
+    template = template_of(family)
+    return made(conversations(), template_kwargs()).map(lambda sample: sample.read_by(template))
 
 
 def _rendered(engine: Engine, source: str, variables: dict[str, Any]) -> str | None:

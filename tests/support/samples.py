@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
+
+from hypothesis import strategies as st
 
 from chattmpl import Conversation, Rendering, Template
 from chattmpl.family import shipped_folder
@@ -31,6 +33,11 @@ class Sample:
     documents: list[dict[str, Any]] | None
     kwargs: dict[str, Any]
     add_generation_prompt: bool
+
+    def read_by(self, template: Template) -> Sample:
+        """The same with the special tokens of a template, and only such kwargs as it reads."""
+        read = {name: value for name, value in self.kwargs.items() if name in template.program.variables}
+        return replace(self, kwargs={**template.tokens, **read})
 
     def ours(self, template: Template, **kwargs: Any) -> Rendering:
         """Rendered by us."""
@@ -81,33 +88,39 @@ def samples(family: str, step: int = 1) -> tuple[Sample, ...]:
         step: how many of its own rows to go on by; of the rows of others it is ten times as many.
     """
     template = Template.load(family)
-    found = []
+    found: list[Sample] = []
     for other in UPSTREAM_FAMILIES:
         own = other == family
-        for row in goldens(other)[:: step if own else 10 * step]:
-            kwargs = row["kwargs"] if own else _read(template, row["kwargs"])
-            given = {**conversation_of(row), "kwargs": {**template.tokens, **kwargs}}
-            found.append(_sample(row["id"], given, row["add_generation_prompt"]))
-    return (*found, *_fixtures(template))
+        found += [
+            sample_of(row["id"], conversation_of(row), row["kwargs"], row["add_generation_prompt"])
+            for row in goldens(other)[:: step if own else 10 * step]
+        ]
+    found += [sample for prompts in (False, True) for sample in fixtures(prompts)]
+    return tuple(sample.read_by(template) for sample in found)
 
 
-def _fixtures(template: Template) -> list[Sample]:
-    found = []
-    for path in sorted(shipped_folder("fixtures").glob("*.json")):
-        conversation = load_conversation(path).dump()
-        kwargs = _read(template, conversation.get("chat_template_kwargs") or {})
-        for prompts in (False, True):
-            given = {**conversation, "kwargs": {**template.tokens, **kwargs}}
-            found.append(_sample(f"{path.stem}{'+prompt' if prompts else ''}", given, prompts))
-    return found
-
-
-def _read(template: Template, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kwargs.items() if name in template.program.variables}
-
-
-def _sample(name: str, given: dict[str, Any], add_generation_prompt: bool) -> Sample:
-    kwargs = {key: value for key, value in given["kwargs"].items() if value is not None}
-    return Sample(
-        name, given["messages"], given.get("tools"), given.get("documents"), kwargs, bool(add_generation_prompt)
+@lru_cache
+def fixtures(add_generation_prompt: bool = False) -> tuple[Sample, ...]:
+    """Every fixture, with the kwargs that it names itself."""
+    loaded = {path.stem: load_conversation(path).dump() for path in sorted(shipped_folder("fixtures").glob("*.json"))}
+    return tuple(
+        sample_of(name, conversation, conversation.get("chat_template_kwargs") or {}, add_generation_prompt)
+        for name, conversation in loaded.items()
     )
+
+
+def sample_of(
+    name: str, conversation: Mapping[str, Any], kwargs: Mapping[str, Any], add_generation_prompt: bool
+) -> Sample:
+    """A sample of a conversation as plain data."""
+    # flags are for the mask, and no template is to see them
+    messages = [{k: v for k, v in m.items() if k not in ("train", "weight")} for m in conversation["messages"]]
+    lists = (messages, conversation.get("tools"), conversation.get("documents"))
+    return Sample(name, *lists, {k: v for k, v in kwargs.items() if v is not None}, bool(add_generation_prompt))
+
+
+def made(
+    conversations: st.SearchStrategy[dict[str, Any]], kwargs: st.SearchStrategy[dict[str, Any]]
+) -> st.SearchStrategy[Sample]:
+    """Samples of conversations that hypothesis makes."""
+    return st.builds(sample_of, st.just("made"), conversations, kwargs, st.booleans())

@@ -1,0 +1,69 @@
+"""Baselines: findings that are known, so that only new ones are reported.
+
+A finding is known by its rule, its file and the text of its line, so that it stays known when lines move.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from chattmpl.errors import UsageError
+from chattmpl.lint.diagnostic import Diagnostic
+
+VERSION = 1
+_WIDTH = 120
+
+_Key = tuple[str, str, str]
+
+
+def write_baseline(path: Path, diagnostics: Iterable[Diagnostic]) -> int:
+    """Write these findings as known ones, and return how many they are."""
+    counted = Counter(map(_key, diagnostics))
+    known = [
+        {"code": code, "file": file, "line": line, "count": count}
+        for (code, file, line), count in sorted(counted.items(), key=lambda item: (item[0][1], item[0]))
+    ]
+    text = json.dumps({"version": VERSION, "known": known}, indent=2, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    return sum(counted.values())
+
+
+def without_known(path: Path, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+    """The findings that are not in the baseline.
+
+    Raises:
+        UsageError: if the file is no baseline.
+    """
+    left = _read(path)
+    new = []
+    for diagnostic in diagnostics:
+        key = _key(diagnostic)
+        if left[key] > 0:
+            left[key] -= 1
+        else:
+            new.append(diagnostic)
+    return new
+
+
+def _read(path: Path) -> Counter[_Key]:
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        if known["version"] != VERSION:
+            raise UsageError(f"{path} is a baseline of version {known['version']}, not {VERSION}", hint="write it anew")
+        return Counter({(item["code"], item["file"], item["line"]): int(item["count"]) for item in known["known"]})
+    except FileNotFoundError:
+        raise UsageError(f"there is no baseline {path}", hint="--write-baseline writes it") from None
+    except (ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is no baseline", hint="--write-baseline writes one") from None
+
+
+def _key(diagnostic: Diagnostic) -> _Key:
+    place = diagnostic.place
+    text = place.source.line_text(place.line)
+    if len(text) > _WIDTH:
+        # Of templates on one line, what stands at the place.
+        text = text[place.column - 1 : place.column - 1 + _WIDTH]
+    return diagnostic.code, Path(place.source.name).as_posix(), text.strip()[:_WIDTH]

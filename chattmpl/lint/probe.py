@@ -1,0 +1,164 @@
+"""Probing: what a template makes of small conversations, each rendered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from chattmpl.conversation import Conversation
+from chattmpl.errors import BudgetError, ChatTmplError
+from chattmpl.lint.conversations import CONVERSATIONS, as_parts
+from chattmpl.render import Rendering, Span
+from chattmpl.template import Template
+
+CLOCK = datetime(2025, 7, 31, 12, 0, 0)
+
+
+@dataclass
+class Probe:
+    """Renders the conversations of `chattmpl.lint.conversations` with one template.
+
+    Attributes:
+        failures: for each conversation that the template raised on the error, by name.
+    """
+
+    template: Template
+    failures: dict[str, ChatTmplError] = field(default_factory=dict)
+    _spent: BudgetError | None = None
+    _done: dict[tuple[str, int, bool], Rendering | None] = field(default_factory=dict)
+
+    @cached_property
+    def in_parts(self) -> bool:
+        """Whether the template understands content only as a list of parts."""
+        plain = self._try(CONVERSATIONS["turn"]["messages"], {}, False)
+        if isinstance(plain, Rendering) and "Answer apricot" in plain.text:
+            return False
+        parts = self._try(as_parts(CONVERSATIONS["turn"])["messages"], {}, False)
+        return isinstance(parts, Rendering) and "Answer apricot" in parts.text
+
+    def conversation(self, name: str) -> dict[str, Any]:
+        """The conversation as this template takes it."""
+        return as_parts(CONVERSATIONS[name]) if self.in_parts else CONVERSATIONS[name]
+
+    def render(self, name: str, count: int | None = None, *, prompt: bool = False) -> Rendering | None:
+        """A conversation, rendered; None if the template raised.
+
+        Args:
+            name: which one.
+            count: how many of its messages; all of them by default.
+            prompt: whether with the generation prompt.
+        """
+        conversation = self.conversation(name)
+        messages = conversation["messages"][:count]
+        key = (name, len(messages), prompt)
+        if key not in self._done:
+            beside = {field: value for field, value in conversation.items() if field != "messages"}
+            made = self._try(messages, beside, prompt)
+            if isinstance(made, ChatTmplError):
+                self.failures.setdefault(name, made)
+            self._done[key] = made if isinstance(made, Rendering) else None
+        return self._done[key]
+
+    def without(self, name: str, path: str, word: str) -> Rendering | None:
+        """A conversation, rendered, if a field of it is lost: no character came from it, and its word is not there."""
+        rendering = self.render(name)
+        if rendering is None or word in rendering.text:
+            return None
+        return rendering if any(lost.startswith(path) for lost in rendering.lost) else None
+
+    def _try(self, messages: list[Any], beside: dict[str, Any], prompt: bool) -> Rendering | ChatTmplError:
+        if self._spent is not None:
+            return self._spent
+        try:
+            conversation = Conversation.coerce({**beside, "messages": messages})
+            return self.template.render(conversation, prompt, CLOCK)
+        except BudgetError as error:
+            # What runs away once would do so with each conversation.
+            self._spent = error
+            return error
+        except ChatTmplError as error:
+            return error
+
+    def turns(self, *names: str) -> Iterator[Turn]:
+        """The assistant turns of conversations as the last message of each, where the template renders them."""
+        for name in names:
+            for index, message in enumerate(self.conversation(name)["messages"]):
+                if message["role"] == "assistant":
+                    whole = self.render(name, index + 1)
+                    prompt = self.render(name, index, prompt=True)
+                    before = self.render(name, index)
+                    if whole is not None and prompt is not None and before is not None:
+                        yield Turn(name, index, whole, prompt, before)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An assistant turn as the last one.
+
+    Attributes:
+        name: of the conversation.
+        index: of the message.
+        whole: the conversation up to and with the turn, rendered.
+        prompt: the conversation before it, with the generation prompt.
+        before: the same without.
+    """
+
+    name: str
+    index: int
+    whole: Rendering
+    prompt: Rendering
+    before: Rendering
+
+    @cached_property
+    def generated(self) -> tuple[int, int] | None:
+        """The range from the first to the last generated character of the turn, in characters."""
+        earlier = [span.end for span in self.whole.spans if span.message is not None and span.message < self.index]
+        start = max([*earlier, common_length(self.before.text, self.whole.text)])
+        spans = [span for span in self.whole.spans if span.generated and span.end > start]
+        return (max(spans[0].start, start), spans[-1].end) if spans else None
+
+    @cached_property
+    def common(self) -> int:
+        """How many characters the turn's text and its prompt have in common from the start."""
+        common = common_length(self.whole.text, self.prompt.text)
+        if self.whole.text.startswith(self.prompt.text):
+            return common
+        # Two control tokens that begin alike have nothing in common.
+        open_token = self.whole.text.rfind("<", 0, common)
+        return open_token if open_token >= 0 and ">" not in self.whole.text[open_token:common] else common
+
+    @property
+    def is_continuation(self) -> bool:
+        """Whether the prompt is a prefix of the text."""
+        return self.whole.text.startswith(self.prompt.text)
+
+    @cached_property
+    def content(self) -> tuple[int, int] | None:
+        """The range from the first to the last character of what the message holds."""
+        spans = [span for span in self.whole.spans if span.message == self.index and span.field != "role"]
+        return (spans[0].start, spans[-1].end) if spans else None
+
+    @property
+    def tail(self) -> str:
+        """The text behind what the message holds."""
+        return "" if self.content is None else self.whole.text[self.content[1] :]
+
+    def counterexample(self) -> dict[str, Any]:
+        """The conversation and the two texts."""
+        messages = self.whole.conversation.dump()
+        return {"conversation": messages, "prompt": self.prompt.text, "text": self.whole.text}
+
+
+def common_length(first: str, second: str) -> int:
+    """How many characters two texts have in common from the start."""
+    if second.startswith(first) or first.startswith(second):
+        return min(len(first), len(second))
+    return next(index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+
+
+def span_at(rendering: Rendering, offset: int) -> Span:
+    """The span that holds a character; the last one for an offset at the end."""
+    return next((span for span in rendering.spans if span.start <= offset < span.end), rendering.spans[-1])

@@ -1,0 +1,53 @@
+"""CT101."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_TAG = re.compile(r"\{%[-+]?\s*generation\b")
+
+
+class NoGenerationTags(Rule):
+    r"""The template has no generation tag.
+
+    ## What it does
+
+    Reports templates without any `{% generation %}` tag.
+
+    ## Why is this bad?
+
+    Without tags nobody knows which characters the model samples: `assistant_only_loss` and masks are all zeros, with
+    no more than one warning in a log. A template that only serves needs no tags, so this is for information.
+
+    ## Example
+
+    ```jinja
+    {{ '<|im_start|>assistant\n' + message.content + '<|im_end|>' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    <|im_start|>assistant
+    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
+    ```
+    """
+
+    code = "CT101"
+    name = "no-generation-tags"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if subject.generation or any(_TAG.search(text) for _, text in subject.comments):
+            return
+        yield self.finding(
+            subject.top(),
+            "no generation tag: nothing of a conversation would be trained on",
+            "put {% generation %}…{% endgeneration %} around what the model samples, its stop token included",
+        )

@@ -1,0 +1,58 @@
+"""CT102."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
+
+
+class TagsInComment(Rule):
+    """The only generation tags stand in a comment.
+
+    ## What it does
+
+    Reports comments that hold a generation tag, in a template without any real one.
+
+    ## Why is this bad?
+
+    transformers and trl search the text of the template for the tag and find it, so that they believe that masks can
+    be made. The masks are all zeros, without a warning: nothing is trained.
+
+    ## Example
+
+    ```jinja
+    {# {% generation %} #}{{ message.content }}{# {% endgeneration %} #}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% generation %}{{ message.content }}{% endgeneration %}
+    ```
+    """
+
+    code = "CT102"
+    name = "tags-in-comment"
+    severity = "error"
+    law = "sampled"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if subject.generation:
+            return
+        for offset, text in subject.comments:
+            match = _TAG.search(text)
+            if match is not None:
+                start = subject.source.text.index(match[0], offset)
+                yield self.finding(
+                    subject.at(start, len(match[0])),
+                    "the generation tags stand in a comment, where engines search for them but do not obey them",
+                    "take them out of the comment, or remove them",
+                )
+                return

@@ -1,0 +1,54 @@
+"""CT103."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class TagSpelling(Rule):
+    """A generation tag is spelt in a way that engines do not recognise.
+
+    ## What it does
+
+    Reports generation tags with a plus sign (`{%+ generation %}`). It is an error where no tag of the template is
+    spelt in a way that transformers finds.
+
+    ## Why is this bad?
+
+    transformers looks for the tag with a regular expression that knows `-` and spaces but no `+`. If it finds none, it
+    refuses to make masks, or warns and makes empty ones. @huggingface/jinja removes the tags with such an expression
+    too, and fails on the ones that are left.
+
+    ## Example
+
+    ```jinja
+    {%+ generation %}{{ message.content }}{% endgeneration %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% generation %}{{ message.content }}{% endgeneration %}
+    ```
+    """
+
+    code = "CT103"
+    name = "tag-spelling"
+    severity = "warning"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        found = any("+" not in (block.tag.left, block.tag.right) for block in subject.generation)
+        for block in subject.generation:
+            for tag in (block.tag, block.end):
+                if "+" in (tag.left, tag.right):
+                    yield self.finding(
+                        subject.tag(tag),
+                        "engines that search the template for generation tags do not see one with a plus sign",
+                        f"write {{% {tag.name} %}}; to keep a line break, put something else than a tag beside it",
+                        severity="warning" if found else "error",
+                    )

@@ -1,0 +1,54 @@
+"""CT106."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class JumpOutOfTag(Rule):
+    """A break or continue jumps out of a generation tag.
+
+    ## What it does
+
+    Reports `{% break %}` and `{% continue %}` inside a generation tag whose loop is outside of it.
+
+    ## Why is this bad?
+
+    transformers compiles the tag to a function of its own, in which there is no loop: Python refuses the template with
+    a SyntaxError.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}
+    ```
+    """
+
+    code = "CT106"
+    name = "jump-out-of-tag"
+    severity = "error"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for block in subject.generation:
+            depth = 0
+            for tag in subject.tags:
+                if not block.tag.end <= tag.start < block.end.start:
+                    continue
+                depth += (tag.name == "for") - (tag.name == "endfor")
+                if tag.name in ("break", "continue") and depth == 0:
+                    yield self.finding(
+                        subject.tag(tag),
+                        f"{{% {tag.name} %}} jumps out of a generation tag, which transformers cannot compile",
+                        "end the tag before it",
+                    )

@@ -1,0 +1,63 @@
+"""CT108."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
+from chattmpl.lint.subject import Subject
+
+
+class InputGenerated(Rule):
+    """Text that the model does not write is generated.
+
+    ## What it does
+
+    Reports generation tags around text from messages of the system, the user or a tool, or from tools.
+
+    ## Why is this bad?
+
+    The model is trained to write its users' questions and its tools' results. It will: after its answer it goes on
+    with the next question.
+
+    ## Example
+
+    ```jinja
+    {% generation %}{{ message.role }}: {{ message.content }}{% endgeneration %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}
+    ```
+    """
+
+    code = "CT108"
+    name = "input-generated"
+    severity = "error"
+    law = "pure"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if not subject.generation:
+            return
+        for name in ("system", "calls"):
+            rendering = subject.probe.render(name)
+            if rendering is None:
+                continue
+            messages = rendering.conversation.messages
+            for span in rendering.spans:
+                if not span.generated or span.derived or span.field in (None, "role"):
+                    continue
+                role = "tools" if span.message is None else messages[span.message].role
+                if role != "assistant":
+                    yield self.finding(
+                        subject.blame(rendering, span.start),
+                        f"text of the {role} is generated, {shown(rendering.text[span.start : span.end])}",
+                        "end the generation tag before it, or put the tag into the branch of the assistant",
+                        counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    )

@@ -1,0 +1,58 @@
+"""CT109."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.subject import Subject
+
+
+class PromptGenerated(Rule):
+    r"""Text that the prompt supplies is generated.
+
+    ## What it does
+
+    Compares each assistant turn with its prompt, and reports generated spans that begin before the prompt ends: with
+    the header of the turn, or with an opener such as `<think>` that the generation prompt supplies.
+
+    ## Why is this bad?
+
+    The model is trained to write its own header after the user's text, though at inference the prompt ends with it. It
+    learns to begin a second turn inside its turn, and the loss is spent on what is never sampled.
+
+    ## Example
+
+    ```jinja
+    {% generation %}<|im_start|>assistant\n{{ message.content }}<|im_end|>{% endgeneration %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    <|im_start|>assistant\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
+    ```
+    """
+
+    code = "CT109"
+    name = "prompt-generated"
+    severity = "error"
+    law = "sampled"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if not subject.generation:
+            return
+        for turn in subject.probe.turns(*MASKED):
+            if turn.generated is None or turn.generated[0] >= turn.common:
+                continue
+            start = turn.generated[0]
+            yield self.finding(
+                subject.blame(turn.whole, start),
+                f"{shown(turn.whole.text[start : turn.common])} is generated, though the prompt supplies it",
+                "begin the generation tag behind it: what the generation prompt writes is never sampled",
+                counterexample=turn.counterexample(),
+            )

@@ -1,0 +1,59 @@
+"""CT110."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import MASKED, shown, stops
+from chattmpl.lint.subject import Subject
+
+
+class TextAfterStopGenerated(Rule):
+    r"""Text behind the stop token is generated.
+
+    ## What it does
+
+    Reports generated spans that go on behind the last control token of the turn, with a line break as a rule.
+
+    ## Why is this bad?
+
+    Sampling ends with the stop token, so what follows is never sampled. It is trained all the same: one token a turn
+    is learnt that has no use, and where it merges with the next turn's text the mask is wrong.
+
+    ## Example
+
+    ```jinja
+    {% generation %}{{ message.content }}<|im_end|>\n{% endgeneration %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}\n
+    ```
+    """
+
+    code = "CT110"
+    name = "text-after-stop-generated"
+    severity = "warning"
+    law = "stop"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if not subject.generation:
+            return
+        for turn in subject.probe.turns(*MASKED):
+            if turn.generated is None:
+                continue
+            end = turn.generated[1]
+            covered = [stop for _, stop in stops(subject, turn) if stop <= end]
+            if covered and covered[-1] < end:
+                yield self.finding(
+                    subject.blame(turn.whole, covered[-1]),
+                    f"{shown(turn.whole.text[covered[-1] : end])} behind the stop token is generated",
+                    "end the generation tag directly behind the stop token",
+                    counterexample=turn.counterexample(),
+                )

@@ -1,0 +1,58 @@
+"""CT111."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import MASKED, stops
+from chattmpl.lint.subject import Subject
+
+
+class StopNotGenerated(Rule):
+    """The stop token is not generated.
+
+    ## What it does
+
+    Reports assistant turns that end with a control token which is not inside the generated span.
+
+    ## Why is this bad?
+
+    A model that is never trained on the stop token does not learn to stop: it writes until the length limit.
+
+    ## Example
+
+    ```jinja
+    {% generation %}{{ message.content }}{% endgeneration %}<|im_end|>
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
+    ```
+    """
+
+    code = "CT111"
+    name = "stop-not-generated"
+    severity = "error"
+    law = "stop"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if not subject.generation:
+            return
+        for turn in subject.probe.turns(*MASKED):
+            if turn.generated is None:
+                continue
+            found = list(stops(subject, turn))
+            if found and found[0][1] > turn.generated[1]:
+                start, end = found[0]
+                yield self.finding(
+                    subject.blame(turn.whole, start),
+                    f"the stop token {turn.whole.text[start:end]} is not generated: no one learns to stop",
+                    "end the generation tag behind it",
+                    counterexample=turn.counterexample(),
+                )

@@ -1,0 +1,61 @@
+"""CT113."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.subject import Subject
+
+
+class SampledNotGenerated(Rule):
+    r"""What the model must sample first is not generated.
+
+    ## What it does
+
+    Reports text between the end of the prompt and the generated span. It is a warning where that is white space only.
+
+    ## Why is this bad?
+
+    At inference the model has to write this text itself, and was never trained to: a think block, a channel name, or a
+    space in front of the answer.
+
+    ## Example
+
+    ```jinja
+    {% if message.role == 'assistant' %}<|im_start|>assistant\n<think>\n{% generation %}…{% endgeneration %}{% endif %}
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.role == 'assistant' %}<|im_start|>assistant\n{% generation %}<think>\n…{% endgeneration %}{% endif %}
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
+    ```
+    """
+
+    code = "CT113"
+    name = "sampled-not-generated"
+    severity = "error"
+    law = "sampled"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if not subject.generation:
+            return
+        for turn in subject.probe.turns(*MASKED):
+            if turn.generated is None or turn.before.text == turn.prompt.text:
+                continue
+            text = turn.whole.text[turn.common : turn.generated[0]]
+            if turn.is_continuation and text:
+                yield self.finding(
+                    subject.blame(turn.whole, turn.common),
+                    f"{shown(text)} stands between the prompt and the generated span: sampled, and not trained",
+                    "begin the generation tag where the prompt ends, or let the generation prompt supply the text",
+                    severity=None if text.strip() else "warning",
+                    counterexample=turn.counterexample(),
+                )

@@ -1,0 +1,58 @@
+"""CT202."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
+from chattmpl.lint.subject import Subject
+
+
+class GenerationPromptIsNothing(Rule):
+    r"""The generation prompt adds nothing.
+
+    ## What it does
+
+    Reports templates that read `add_generation_prompt`, though an answer begins with a header that the prompt lacks
+    with and without it.
+
+    ## Why is this bad?
+
+    At inference the prompt ends with the user's turn, and the model has to write a header that it was not trained to
+    write.
+
+    ## Example
+
+    ```jinja
+    {% if add_generation_prompt and messages[-1].role == 'assistant' %}<|im_start|>assistant\n{% endif %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
+    ```
+    """
+
+    code = "CT202"
+    name = "generation-prompt-is-nothing"
+    severity = "error"
+    law = "sampled"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        if "add_generation_prompt" not in subject.variables:
+            return
+        for turn in subject.probe.turns("turn"):
+            start = turn.content[0] if turn.content else 0
+            header = turn.whole.text[turn.common : start]
+            if turn.before.text == turn.prompt.text and header.strip():
+                yield self.finding(
+                    subject.first(r"add_generation_prompt"),
+                    f"add_generation_prompt adds nothing behind a question, though answers begin with {shown(header)}",
+                    "write the header where add_generation_prompt is true and the last message is not the assistant's",
+                    counterexample=turn.counterexample(),
+                )

@@ -1,0 +1,56 @@
+"""CT301."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class SystemDropped(Rule):
+    """A system message is dropped.
+
+    ## What it does
+
+    Renders a conversation that begins with a system message, and reports a template that writes nothing of it.
+
+    ## Why is this bad?
+
+    The instructions are lost without a word, in training and when serving. A template that cannot place them should
+    refuse them with `raise_exception`, or put them before the first question.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}
+    ```
+    """
+
+    code = "CT301"
+    name = "system-dropped"
+    severity = "error"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.without("system", "messages[0].content", "badger")
+        if rendering is None:
+            return
+        plain = subject.probe.render("turns")
+        if plain is None or "quince" not in plain.text:
+            return
+        yield self.finding(
+            subject.first(r"for \w+ in \w*messages"),
+            "a system message is dropped without a word",
+            "render it, put it before the first question, or refuse it with raise_exception",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

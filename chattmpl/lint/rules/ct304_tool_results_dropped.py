@@ -1,0 +1,53 @@
+"""CT304."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class ToolResultsDropped(Rule):
+    """Results of tools are dropped.
+
+    ## What it does
+
+    Renders a tool call with its result, and reports a template that writes the call and not the result's content.
+
+    ## Why is this bad?
+
+    The model is trained to answer from a result that it cannot see, which is to invent one.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}{% if m.role != 'tool' %}{{ m.content }}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}
+    ```
+    """
+
+    code = "CT304"
+    name = "tool-results-dropped"
+    severity = "warning"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.without("calls", "messages[2].content", "raspberry")
+        if rendering is None:
+            return
+        yield self.finding(
+            subject.first(r"'tool'", r"\btool\b", r"for \w+ in \w*messages"),
+            "results of tools are dropped without a word",
+            "render messages of the role tool, or refuse them with raise_exception",
+            severity="error" if "lefttusk" in rendering.text else None,
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

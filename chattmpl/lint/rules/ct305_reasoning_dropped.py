@@ -1,0 +1,60 @@
+"""CT305."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class ReasoningDropped(Rule):
+    """Reasoning is dropped even from the last answer.
+
+    ## What it does
+
+    Renders one answer with reasoning, and reports a template that does not write it. It is for information where the
+    template has nothing to do with reasoning.
+
+    ## Why is this bad?
+
+    Reasoning in the data is lost without a word: the model is trained to answer at once, though at inference its
+    prompt may ask it to think.
+
+    ## Example
+
+    ```jinja
+    {{ message.content.split('</think>')[-1] }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}{{ message.content }}
+    ```
+    """
+
+    code = "CT305"
+    name = "reasoning-dropped"
+    severity = "warning"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.without("reasoning", "messages[1].reasoning_content", "papaya")
+        if rendering is None:
+            return
+        if "apricot" not in rendering.text:
+            return
+        concerned = subject.template.retention != "none" and subject.reads("reasoning_content") | (
+            "think" in subject.source.text
+        )
+        yield self.finding(
+            subject.first(r"reasoning_content", r"think", r"for \w+ in \w*messages"),
+            "reasoning is dropped, even from the last answer",
+            "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it",
+            severity=None if concerned else "info",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

@@ -1,0 +1,69 @@
+"""CT306."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
+from chattmpl.lint.subject import Subject
+
+_PRINTED = re.compile(r"\[\{['\"]type['\"]: ['\"]text")
+
+
+class PartsMishandled(Rule):
+    """Content in text parts is lost, or printed as Python prints a list.
+
+    ## What it does
+
+    Renders content given as a list of text parts, and reports a template that drops it, or prints the list itself.
+
+    ## Why is this bad?
+
+    OpenAI's API and many data sets give content as a list of parts. Where the template prints the list, the model
+    reads and learns `[{'type': 'text', …`.
+
+    ## Example
+
+    ```jinja
+    {{ '' ~ message.content }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.content is string %}{{ message.content }}
+    {% else %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}
+    ```
+    """
+
+    code = "CT306"
+    name = "parts-mishandled"
+    severity = "warning"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = None if subject.probe.in_parts else subject.probe.render("parts")
+        if rendering is None:
+            return
+        example = {"conversation": rendering.conversation.dump(), "text": rendering.text}
+        hint = "join the text of the parts, or refuse lists with raise_exception"
+        printed = _PRINTED.search(rendering.text)
+        if printed is not None:
+            yield self.finding(
+                subject.blame(rendering, printed.start()),
+                f"content in text parts is printed as a list, {shown(rendering.text[printed.start() :], 32)}",
+                hint,
+                counterexample=example,
+            )
+        elif "quince" not in rendering.text:
+            yield self.finding(
+                subject.first(r"\bcontent\b"),
+                "content in text parts is dropped without a word",
+                hint,
+                counterexample=example,
+            )

@@ -1,0 +1,55 @@
+"""CT307."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class ParallelCallsDropped(Rule):
+    """Of several tool calls in one message only the first is rendered.
+
+    ## What it does
+
+    Renders a message with two tool calls, and reports a template that writes the first and not the second.
+
+    ## Why is this bad?
+
+    The second call is lost without a word, its result is not, and the model is trained to read results of calls that
+    it never made.
+
+    ## Example
+
+    ```jinja
+    {{ message.tool_calls[0].function | tojson }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for call in message.tool_calls %}{{ call.function | tojson }}{% endfor %}
+    ```
+    """
+
+    code = "CT307"
+    name = "parallel-calls-dropped"
+    severity = "error"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.without("parallel", "messages[1].tool_calls[1].function.arguments", "righttusk")
+        if rendering is None:
+            return
+        if "lefttusk" not in rendering.text:
+            return
+        yield self.finding(
+            subject.first(r"tool_calls\s*\[\s*0|\btool_calls\b"),
+            "the second of two tool calls in one message is dropped without a word",
+            "loop over message.tool_calls, or refuse more than one with raise_exception",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

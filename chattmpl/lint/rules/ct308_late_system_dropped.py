@@ -1,0 +1,56 @@
+"""CT308."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class LateSystemDropped(Rule):
+    """A system message that is not the first message is dropped.
+
+    ## What it does
+
+    Renders a conversation with a system message in its middle, and reports a template that writes a first system
+    message and not that one.
+
+    ## Why is this bad?
+
+    Instructions that an application adds on the way are lost without a word.
+
+    ## Example
+
+    ```jinja
+    {% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% endif %}{% endfor %}
+    ```
+    """
+
+    code = "CT308"
+    name = "late-system-dropped"
+    severity = "warning"
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.without("late_system", "messages[2].content", "badger")
+        if rendering is None:
+            return
+        first = subject.probe.render("system")
+        if first is None or "badger" not in first.text:
+            return
+        yield self.finding(
+            subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
+            "a system message in the middle of the conversation is dropped without a word",
+            "render it where it stands, or refuse it with raise_exception",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

@@ -1,0 +1,69 @@
+"""CT402."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+def _difference(method: str, call: nodes.Call) -> str | None:
+    if method in ("strip", "lstrip", "rstrip") and call.args:
+        return f"{method}() with an argument: @huggingface/jinja ignores it and cuts all white space"
+    if method == "replace" and len(call.args) > 2:
+        return "replace() with a count: llama.cpp does not know it"
+    if method in ("startswith", "endswith") and call.args and isinstance(call.args[0], nodes.Tuple):
+        return f"{method}() with a tuple: llama.cpp does not know it"
+    if method == "format":
+        return "format(): engines that are not written in Python lack it"
+    return None
+
+
+class MethodDiffers(Rule):
+    r"""A call of a string method that other engines lack or do otherwise.
+
+    ## What it does
+
+    Reports `strip`, `lstrip` and `rstrip` with an argument, `replace` with a count, `startswith` and `endswith` with a
+    tuple, and `format`. The first of each is reported.
+
+    ## Why is this bad?
+
+    Methods of strings are Python's, and other engines have their own: @huggingface/jinja ignores the argument of
+    `strip`, and so cuts spaces that the training text has; llama.cpp knows no count and no tuple; minijinja has no
+    `format`.
+
+    ## Example
+
+    ```jinja
+    {{ message.content.lstrip('\n') }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ message.content | trim }}
+    ```
+    """
+
+    code = "CT402"
+    name = "method-differs"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        seen: set[str] = set()
+        for node in subject.nodes(nodes.Call):
+            if not isinstance(node.node, nodes.Getattr) or node.node.attr in seen:
+                continue
+            method = node.node.attr
+            why = _difference(method, node)
+            if why is not None:
+                seen.add(method)
+                yield self.finding(
+                    subject.word(node.node, method), why, "find a form that every engine has, or test them all"
+                )

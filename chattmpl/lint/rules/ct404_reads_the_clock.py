@@ -1,0 +1,53 @@
+"""CT404."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class ReadsTheClock(Rule):
+    """The template reads the wall clock.
+
+    ## What it does
+
+    Reports calls of `strftime_now`.
+
+    ## Why is this bad?
+
+    The same conversation renders differently tomorrow: a training run cannot be repeated, caches miss, and a date in
+    the system turn makes the model believe that it is always the day of training. Not every engine has the function.
+
+    ## Example
+
+    ```jinja
+    {{ 'Today is ' + strftime_now('%d %B %Y') }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if date_string is defined %}{{ 'Today is ' + date_string }}{% endif %}
+    ```
+    """
+
+    code = "CT404"
+    name = "reads-the-clock"
+    severity = "warning"
+    law = "steady"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for node in subject.nodes(nodes.Call):
+            if isinstance(node.node, nodes.Name) and node.node.name == "strftime_now":
+                yield self.finding(
+                    subject.word(node.node, "strftime_now"),
+                    "strftime_now reads the wall clock: the same conversation renders differently on another day",
+                    "take the date from a template kwarg, or render with a fixed clock (chattmpl's clock=…)",
+                )
+                return

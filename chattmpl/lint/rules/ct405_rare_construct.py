@@ -1,0 +1,73 @@
+"""CT405."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+from chattmpl.source import Place
+
+
+def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
+    """The first of each."""
+    for offset, kind, value in subject.tokens:
+        if kind == "raw_begin":
+            yield "{% raw %}", subject.at(offset, len(value.strip()))
+            break
+    for name in ("filter", "call"):
+        tag = next((tag for tag in subject.tags if tag.name == name), None)
+        if tag is not None:
+            yield f"{{% {name} %}}", subject.tag(tag)
+    for filter_node in subject.nodes(nodes.Filter):
+        if filter_node.name in ("e", "escape"):
+            yield f"the filter {filter_node.name!r}", subject.word(filter_node, filter_node.name)
+            break
+    for division in subject.nodes(nodes.FloorDiv):
+        yield "the operator //", subject.at(subject.offset(division), 2)
+        break
+    for modulo in subject.nodes(nodes.Mod):
+        if isinstance(modulo.left, nodes.Const) and isinstance(modulo.left.value, str):
+            yield "formatting with %", subject.at(subject.offset(modulo), 1)
+            break
+
+
+class RareConstruct(Rule):
+    """A part of Jinja that some engines lack.
+
+    ## What it does
+
+    Reports `{% raw %}`, `{% filter %}`, `{% call %}`, the filters `e` and `escape`, `//`, and formatting with `%`. The
+    first of each is reported.
+
+    ## Why is this bad?
+
+    @huggingface/jinja has no `raw`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`: the template
+    fails to parse where it is to serve.
+
+    ## Example
+
+    ```jinja
+    {{ '%s says' % message.role }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ message.role ~ ' says' }}
+    ```
+    """
+
+    code = "CT405"
+    name = "rare-construct"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for what, place in _constructs(subject):
+            yield self.finding(
+                place, f"{what}, which not every engine has", "use something plainer, or test every engine"
+            )

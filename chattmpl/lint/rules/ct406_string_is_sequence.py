@@ -1,0 +1,53 @@
+"""CT406."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class StringIsSequence(Rule):
+    """A test whether something is a sequence, without one whether it is a string.
+
+    ## What it does
+
+    Reports the test `sequence` in templates that never test for `string` or `mapping`.
+
+    ## Why is this bad?
+
+    In Jinja2 a string is a sequence, in minijinja it is none. Where nothing asks for a string first, the two engines
+    take different branches for the same content.
+
+    ## Example
+
+    ```jinja
+    {% if message.content is sequence %}{{ message.content[0].text }}{% endif %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.content is string %}{{ message.content }}{% else %}{{ message.content[0].text }}{% endif %}
+    ```
+    """
+
+    code = "CT406"
+    name = "string-is-sequence"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        found: dict[str, nodes.Test] = {}
+        for node in subject.nodes(nodes.Test):
+            found.setdefault(node.name, node)
+        if "sequence" in found and not found.keys() & {"string", "mapping", "iterable"}:
+            yield self.finding(
+                subject.word(found["sequence"], "sequence"),
+                "a string is a sequence in Jinja2 and none in minijinja, so engines take different branches",
+                "test 'is string' first",
+            )

@@ -1,0 +1,63 @@
+"""CT501."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+from chattmpl.lint.tree import key
+
+
+def _reached(node: nodes.Node) -> str | None:
+    name = key(node)
+    if isinstance(node, nodes.Filter) and node.name in ("attr", "map"):
+        values = [*node.args, *(option.value for option in node.kwargs)]
+        name = next((v.value for v in values if isinstance(v, nodes.Const) and isinstance(v.value, str)), None)
+    elif isinstance(node, nodes.Name):
+        name = node.name if node.name.startswith("__") else None
+    return name if name is not None and name.startswith("_") else None
+
+
+class UnderscoreAttribute(Rule):
+    """An attribute or a key that begins with an underscore.
+
+    ## What it does
+
+    Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')` and the like.
+
+    ## Why is this bad?
+
+    This is how templates break out of a sandbox: from any object to its class, its module, and the machine. No chat
+    template needs it. Engines without a good sandbox have run such templates from model files.
+
+    ## Example
+
+    ```jinja
+    {{ messages.__class__.__init__ }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ messages | length }}
+    ```
+    """
+
+    code = "CT501"
+    name = "underscore-attribute"
+    severity = "error"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for node in subject.nodes(nodes.Node):
+            name = _reached(node)
+            if name is not None:
+                yield self.finding(
+                    subject.word(node, name),
+                    f"{name!r} reaches into the engine, which is how templates break out of their sandbox",
+                    "remove it; do not serve a model with this template before you know who wrote it and why",
+                )

@@ -1,0 +1,51 @@
+"""CT502."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class AttrFilter(Rule):
+    """The filter attr is used.
+
+    ## What it does
+
+    Reports the filter `attr`.
+
+    ## Why is this bad?
+
+    `attr` takes an attribute by a name that may be computed, so no reader and no scanner can tell what is reached. It
+    is the usual way around filters that look for underscores, and message fields never need it.
+
+    ## Example
+
+    ```jinja
+    {{ message | attr('con' ~ 'tent') }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ message.content }}
+    ```
+    """
+
+    code = "CT502"
+    name = "attr-filter"
+    severity = "warning"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for node in subject.nodes(nodes.Filter):
+            if node.name == "attr":
+                yield self.finding(
+                    subject.word(node, "attr"),
+                    "the filter attr takes an attribute by a name that may be computed",
+                    "write message.content or message['content']",
+                )

@@ -1,0 +1,63 @@
+"""CT503."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_GRAVE = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+_JOINERS = "\u200c\u200d"
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    # Joiners shape emoji and scripts between two characters; anywhere else they only hide.
+    rf"|(?<![^\s\x00-\x7f])[{_JOINERS}]|[{_JOINERS}](?![^\s\x00-\x7f])"
+)
+
+
+class HiddenCharacters(Rule):
+    """The source holds characters that nobody sees.
+
+    ## What it does
+
+    Reports bidirectional controls, tag characters, zero-width characters, soft hyphens, byte order marks and control
+    characters. Bidirectional controls and tag characters are errors.
+
+    ## Why is this bad?
+
+    A reader, and a reviewer, see another template than the engine: hidden text becomes part of every prompt, and a
+    control token with a zero-width space in it is none.
+
+    ## Example
+
+    ```jinja
+    {{ '<|im_end&#8203;|>' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ '<|im_end|>' }}
+    ```
+    """
+
+    code = "CT503"
+    name = "hidden-characters"
+    severity = "warning"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
+            char = match[0]
+            grave = char in _GRAVE or ord(char) >= 0xE0000
+            yield self.finding(
+                subject.at(min(match.start(), len(subject.source.text))),
+                f"a hidden character, {unicodedata.name(char, 'a control character').lower()} (U+{ord(char):04X})",
+                f"remove it; if it is meant, write the escape \\u{ord(char):04x} inside a string",
+                severity="error" if grave else None,
+            )

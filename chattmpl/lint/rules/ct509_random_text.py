@@ -1,0 +1,55 @@
+"""CT509."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class RandomText(Rule):
+    """The template writes something random.
+
+    ## What it does
+
+    Reports the filter `random` and the function `lipsum`.
+
+    ## Why is this bad?
+
+    The same conversation renders differently each time. A prompt is then never a prefix of the training text, caches
+    never hit, and nothing can be reproduced.
+
+    ## Example
+
+    ```jinja
+    {{ ['Hello', 'Hi'] | random }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ 'Hello' }}
+    ```
+    """
+
+    code = "CT509"
+    name = "random-text"
+    severity = "error"
+    law = "steady"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for node in subject.nodes(nodes.Node):
+            word = node.name if isinstance(node, nodes.Filter) and node.name == "random" else None
+            if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "lipsum":
+                word = "lipsum"
+            if word is not None:
+                yield self.finding(
+                    subject.word(node.node if isinstance(node, nodes.Call) else node, word),
+                    f"{word} writes something else in each rendering",
+                    "write one text, or take it from a template kwarg",
+                )

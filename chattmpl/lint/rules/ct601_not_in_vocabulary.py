@@ -1,0 +1,66 @@
+"""CT601."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.probe import span_at
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
+
+
+class NotInVocabulary(Rule):
+    """A control token of the template is no token of the tokenizer.
+
+    ## What it does
+
+    Renders conversations, encodes them with the given tokenizer, and reports what the template writes that looks like
+    a control token (`<|name|>`) and becomes several tokens. Needs `--tokenizer`.
+
+    ## Why is this bad?
+
+    The model gets ten ordinary tokens in place of the one that it knows, and a stop token of that kind stops nothing.
+
+    ## Example
+
+    ```jinja
+    {{ '<|end_of_trun|>' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ '<|im_end|>' }}
+    ```
+    """
+
+    code = "CT601"
+    name = "not-in-vocabulary"
+    severity = "error"
+    probes = True
+    needs_tokenizer = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        seen: set[str] = set()
+        for name in ("turn", "system", "calls"):
+            rendering = subject.probe.render(name, prompt=name == "turn")
+            if rendering is None:
+                continue
+            encoding = rendering.encode(subject.tokenizer)
+            whole = set(encoding.offsets)
+            for match in _CONTROL.finditer(rendering.text):
+                if match[0] in seen or match.span() in whole or not span_at(rendering, match.start()).literal:
+                    continue
+                covering = sum(start < match.end() and end > match.start() for start, end in encoding.offsets)
+                if covering > 1:
+                    seen.add(match[0])
+                    yield self.finding(
+                        subject.blame(rendering, match.start()),
+                        f"{match[0]} is no token of the tokenizer: it is cut into {covering}",
+                        "correct its spelling, or add it to the tokenizer and train its embedding",
+                    )

@@ -1,0 +1,62 @@
+"""CT703."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+from chattmpl.lint.tree import key
+
+_ROLES = ("system", "user", "assistant", "tool", "developer")
+_KNOWN = frozenset(_ROLES) | {"tools", "users", "System", "User", "Assistant", "Tool", "role"}
+
+
+class MisspeltRole(Rule):
+    """A role that is nearly, but not quite, one that exists.
+
+    ## What it does
+
+    Reports comparisons of a role with a word that is close to `system`, `user`, `assistant`, `tool` or `developer`.
+
+    ## Why is this bad?
+
+    The branch is never taken, so the messages of that role vanish, or take the branch of another.
+
+    ## Example
+
+    ```jinja
+    {% if message.role == 'asistant' %}{{ message.content }}{% endif %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% if message.role == 'assistant' %}{{ message.content }}{% endif %}
+    ```
+    """
+
+    code = "CT703"
+    name = "misspelt-role"
+    severity = "error"
+    law = "lossless"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for node in subject.nodes(nodes.Compare):
+            sides = [node.expr, *(operand.expr for operand in node.ops)]
+            if not any(key(side) == "role" or (isinstance(side, nodes.Name) and side.name == "role") for side in sides):
+                continue
+            for constant in node.find_all(nodes.Const):
+                value = constant.value
+                if not isinstance(value, str) or value in _KNOWN:
+                    continue
+                meant = get_close_matches(value, _ROLES, n=1, cutoff=0.8)
+                if meant:
+                    yield self.finding(
+                        subject.word(node, value), f"there is no role {value!r}", f"did you mean {meant[0]!r}?"
+                    )

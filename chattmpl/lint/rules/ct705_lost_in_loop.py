@@ -1,0 +1,60 @@
+"""CT705."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+from chattmpl.lint.tree import assignments, exclusive, last_offset, read_after
+
+
+class LostInLoop(Rule):
+    """A variable is set in a loop and read after it, where it has its old value.
+
+    ## What it does
+
+    Reports a `{% set %}` inside a `{% for %}` of a variable that is also set before the loop and read behind it.
+
+    ## Why is this bad?
+
+    A loop is a scope: what is set in it is forgotten at the end of each round. Behind the loop the variable has the
+    value from before it, whatever the loop found.
+
+    ## Example
+
+    ```jinja
+    {% set found = false %}{% for m in messages %}{% set found = true %}{% endfor %}{{ found }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% set ns = namespace(found=false) %}{% for m in messages %}{% set ns.found = true %}{% endfor %}{{ ns.found }}
+    ```
+    """
+
+    code = "CT705"
+    name = "lost-in-loop"
+    severity = "warning"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for loop in subject.nodes(nodes.For):
+            start, end = subject.offset(loop), last_offset(subject, loop)
+            for name, node in assignments(loop, inner=False):
+                before = any(
+                    other == name and subject.offset(setting) < start
+                    for other, setting in assignments(subject.tree, inner=False)
+                )
+                load = read_after(subject, name, end) if before else None
+                if load is not None and not exclusive(subject, loop, load):
+                    line, _ = subject.source.position(subject.offset(load))
+                    yield self.finding(
+                        subject.word(node, name),
+                        f"{name!r} is set in a loop, and has its value from before where line {line} reads it",
+                        "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}",
+                    )

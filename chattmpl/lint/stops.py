@@ -1,0 +1,31 @@
+"""What ends a turn: the control tokens behind the text of a message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.probe import Turn
+from chattmpl.lint.subject import Subject
+
+CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</s>|\[/?[A-Z_]{3,}\]")
+"""What looks like a control token."""
+
+MASKED = ("turn", "reasoning", "calls", "turns")
+"""The conversations in which masks are looked at, the smallest first."""
+
+
+def stops(subject: Subject, turn: Turn) -> Iterator[tuple[int, int]]:
+    """The ranges of what may be the stop token of a turn: control tokens behind what the message holds."""
+    if turn.content is None:
+        return
+    family = subject.found.family
+    for match in CONTROL.finditer(turn.whole.text, turn.content[1]):
+        if family is None or match[0] in family.generation.stop_tokens:
+            yield match.span()
+
+
+def shown(text: str, width: int = 48) -> str:
+    """A text on one line, in quotes, cut where it is long."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= width else f"{quoted[:width]}…"

@@ -1,0 +1,190 @@
+"""What a rule looks at: one template, its tokens and tree, and what it renders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any, TypeVar
+
+import jinja2.nodes
+
+from chattmpl.budget import METER, Budget, Meter
+from chattmpl.compiler.dialect import Block, Tag
+from chattmpl.compiler.lexer import Line, tokens
+from chattmpl.compiler.variables import own_text, read_variables
+from chattmpl.lint.probe import Probe, span_at
+from chattmpl.origins import Found
+from chattmpl.render import Rendering
+from chattmpl.source import Place, Source
+from chattmpl.template import Template
+
+_Node = TypeVar("_Node", bound=jinja2.nodes.Node)
+
+PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
+"""Special tokens for a template that comes without any."""
+
+_BUDGET = Budget(steps=100_000, characters=1 << 16)
+"""For one probe, which has a hundred words."""
+
+
+class Subject:
+    """A template that compiled.
+
+    Attributes:
+        found: its source, with what was found beside it.
+        template: compiled, with special tokens that it may ask for.
+        source: what places point into: the source with LF newlines.
+        tokenizer: a tokenizer as `chattmpl.encode.load_tokenizer` returns it, or None.
+    """
+
+    def __init__(self, found: Found, tokenizer: Any = None) -> None:
+        self.found = found
+        given = found.tokens or PLACEHOLDERS
+        self.template = Template(Found(found.source, {**PLACEHOLDERS, **given}, found.family), None, _BUDGET)
+        self.program = self.template.program
+        self.source: Source = self.program.source
+        self.tokenizer = tokenizer
+        self.probe = Probe(self.template)
+
+    @cached_property
+    def tokens(self) -> list[tuple[int, str, str]]:
+        """All raw tokens as (offset, type, text)."""
+        return tokens(self.program.environment, self.source.text)
+
+    @cached_property
+    def comments(self) -> list[tuple[int, str]]:
+        """The comments, as (offset of the opening delimiter, text)."""
+        found, start = [], 0
+        for offset, kind, value in self.tokens:
+            if kind == "comment_begin":
+                start = offset
+            elif kind == "comment":
+                found.append((start, value))
+        return found
+
+    @property
+    def tags(self) -> tuple[Tag, ...]:
+        """The block tags, in order."""
+        return self.program.outline.tags
+
+    @property
+    def generation(self) -> tuple[Block, ...]:
+        """The generation blocks."""
+        return self.program.outline.generation
+
+    @cached_property
+    def tree(self) -> jinja2.nodes.Template:
+        """The syntax tree, with reasoning tags lowered."""
+        return self.program.environment.parse(self.program.lowered.text)
+
+    @cached_property
+    def _nodes(self) -> list[jinja2.nodes.Node]:
+        return list(self.tree.find_all(jinja2.nodes.Node))
+
+    def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
+        """The nodes of a kind, in the order of the tree."""
+        return (node for node in self._nodes if isinstance(node, kind))
+
+    @cached_property
+    def variables(self) -> frozenset[str]:
+        """The variables that can be passed to the template."""
+        # Jinja computes what is constant on the way, which without a meter could be as large as it likes.
+        token = METER.set(Meter(_BUDGET))
+        try:
+            return read_variables(self.tree, self.program.environment)
+        finally:
+            METER.reset(token)
+
+    @cached_property
+    def literals(self) -> tuple[str, ...]:
+        """The template's own text: what stands between its tags, and its string constants."""
+        return tuple(own_text(self.tree))
+
+    def offset(self, node: jinja2.nodes.Node) -> int:
+        """The offset of a node in the source; for an expression, that of its operator."""
+        line = node.lineno
+        if isinstance(line, Line):
+            return self.program.lowered.source_offset(line.offset)
+        return -1 if line is None else self.source.line_offset(line)
+
+    def at(self, offset: int, length: int = 1) -> Place:
+        """A place of the source."""
+        return Place(self.source, offset, offset + max(length, 1))
+
+    def word(self, node: jinja2.nodes.Node, word: str) -> Place:
+        """The place of a word that belongs to a node: the next one behind its offset, else the offset."""
+        start = self.offset(node)
+        found = self.source.text.find(word, start, start + 400)
+        return self.at(start, 1) if found < 0 or not word else self.at(found, len(word))
+
+    def tag(self, tag: Tag) -> Place:
+        """The place of a tag."""
+        return Place(self.source, tag.start, tag.end)
+
+    def top(self) -> Place:
+        """The place of what concerns the whole template: its first line that is not empty."""
+        offset = len(self.source.text) - len(self.source.text.lstrip())
+        return Place.of_line(self.source, self.source.position(min(offset, max(len(self.source.text) - 1, 0)))[0])
+
+    def line(self, number: int | None, *words: str, generated: bool | None = None) -> Place:
+        """A line, or one of the words in it, if it is clear which is meant.
+
+        Args:
+            number: the line, from 1; None for the top of the template.
+            words: what may stand there, the most telling first.
+            generated: whether the words stand inside of a generation tag; None if that is not known.
+        """
+        if number is None:
+            return self.top()
+        text, start = self.source.line_text(number), self.source.line_offset(number)
+        for word in filter(None, words):
+            offsets = [start + match.start() for match in re.finditer(re.escape(word), text)]
+            if len(offsets) > 1 and generated is not None:
+                offsets = [offset for offset in offsets if self._in_tag(offset) == generated][: 1 if generated else 2]
+            if len(offsets) == 1:
+                return self.at(offsets[0], len(word))
+        return Place.of_line(self.source, number)
+
+    def _in_tag(self, offset: int) -> bool:
+        return any(block.tag.end <= offset < block.end.start for block in self.generation)
+
+    @cached_property
+    def _without_comments(self) -> str:
+        text = self.source.text
+        for start, comment in self.comments:
+            end = text.index(comment, start) + len(comment)
+            text = text[:start] + " " * (end - start) + text[end:]
+        return text
+
+    def first(self, *patterns: str) -> Place:
+        """The place of the first match of the first pattern that matches outside of comments, else the top."""
+        for pattern in patterns:
+            match = re.search(pattern, self._without_comments)
+            if match is not None:
+                return Place(self.source, match.start(), match.end())
+        return self.top()
+
+    def blame(self, rendering: Rendering, offset: int) -> Place:
+        """The place in the template that wrote a character of a rendering, as closely as it is known."""
+        if not rendering.spans:
+            return self.top()
+        span = span_at(rendering, offset)
+        text = rendering.text[span.start : span.end]
+        # As a string constant of its own, else as a part of something.
+        words = [repr(text), text.strip(), *text[max(offset - span.start, 0) :].split(), *text.split()]
+        field = (span.field or "").rpartition(".")[2].partition("[")[0]
+        # Constants that were written one behind the other are one span.
+        tokens = re.findall(r"<[^<>\s]+>", text[max(offset - span.start, 0) :])[:1]
+        quoted = [repr(token) for token in tokens]
+        return self.line(span.line, *words[:1], *quoted, *words[1:8], *tokens, field, generated=span.generated)
+
+    @cached_property
+    def data(self) -> list[tuple[int, str]]:
+        """The template's own text as (offset, text): what stands between the tags, and string constants."""
+        return [(offset, value) for offset, kind, value in self.tokens if kind in ("data", "string") and value]
+
+    def reads(self, name: str) -> bool:
+        """Whether a variable, a key or an attribute of this name stands in a tag, or in a string of one."""
+        strings = (value[1:-1] for _, kind, value in self.tokens if kind == "string")
+        return name in self.program.outline.names or name in strings

@@ -1,0 +1,147 @@
+"""Diagnostics on the command line, and in each of their formats."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chattmpl.lint.rule import chosen, rules
+from chattmpl.lint.runner import lint
+from chattmpl.origins import Found
+from chattmpl.report import diagnostics as report
+from chattmpl.source import Source
+from support.command import run_here
+from support.snapshots import matches_snapshot
+
+BAD = """{%- for message in messages -%}
+{%- generation -%}
+{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- endgeneration -%}
+{%- endfor -%}
+{{- strftime_now('%Y') -}}
+"""
+GOOD = "{%- for message in messages -%}{{- message.content -}}{%- endfor -%}"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.jinja").write_text(BAD)
+    (tmp_path / "good.jinja").write_text(GOOD)
+    return tmp_path
+
+
+@pytest.mark.parametrize("form", ["text", "json", "github", "sarif"])
+@pytest.mark.usefixtures("here")
+def test_findings_are_told_in_every_format(form: str) -> None:
+    done = run_here(["lint", "bad.jinja", "--select", "CT108,CT404,CT201", "--format", form])
+    assert (done.code, done.err) == (1, "")
+    matches_snapshot(f"lint_{form}.txt", done.out.replace(_version(), "VERSION"))
+
+
+def _version() -> str:
+    from chattmpl import __version__
+
+    return __version__
+
+
+@pytest.mark.usefixtures("here")
+def test_a_terminal_gets_the_excerpt_and_the_hint_too() -> None:
+    done = run_here(["lint", "bad.jinja", "--select", "CT404", "--format", "rich"])
+    assert done.code == 1
+    assert "bad.jinja:6:5 warning CT404 strftime_now reads the wall clock" in done.out
+    assert "^^^^^^^^^^^^" in done.out
+    assert "hint: " in done.out
+
+
+@pytest.mark.usefixtures("here")
+def test_notes_do_not_fail_and_nothing_found_is_said() -> None:
+    done = run_here(["lint", "good.jinja", "--select", "CT101"])
+    assert done.code == 0
+    assert "1 note" in done.out
+    assert run_here(["lint", "good.jinja", "--select", "CT404"]).out == "no findings\n"
+
+
+@pytest.mark.usefixtures("here")
+def test_exit_zero_reports_and_does_not_fail() -> None:
+    done = run_here(["lint", "bad.jinja", "--exit-zero"])
+    assert done.code == 0
+    assert "CT108" in done.out
+
+
+def test_a_written_baseline_is_used_without_being_named(here: Path) -> None:
+    written = run_here(["lint", "bad.jinja", "--write-baseline"])
+    assert written.code == 0
+    assert "known findings to .chattmpl-baseline.json" in written.err
+    assert run_here(["lint", "bad.jinja"]).out == "no findings\n"
+    (here / "bad.jinja").write_text(BAD + "{{- messages[0].__class__ -}}")
+    again = run_here(["lint", "bad.jinja", "--format", "json"])
+    assert "CT501" in {item["code"] for item in json.loads(again.out)}
+
+
+def test_the_project_may_ignore_rules(here: Path) -> None:
+    (here / "pyproject.toml").write_text('[tool.chattmpl.lint]\nignore = ["CT1"]\n')
+    found = json.loads(run_here(["lint", "bad.jinja", "--format", "json"]).out)
+    assert found
+    assert not [item for item in found if item["code"].startswith("CT1")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["lint"], "nothing to lint"),
+        (["lint", "absent.jinja"], "there is no file or folder absent.jinja"),
+        (["lint", "good.jinja", "--select", "CT999"], "there is no rule 'CT999'"),
+        (["lint", "good.jinja", "--baseline", "absent.json"], "there is no baseline absent.json"),
+        (["rule", "CT999"], "there is no rule 'CT999'"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_wrong_usage_is_one_clear_message(arguments: list[str], said: str) -> None:
+    done = run_here(arguments)
+    assert done.code == 2
+    assert done.err.startswith(f"error: {said}")
+    assert "hint: " in done.err
+
+
+@pytest.mark.usefixtures("here")
+def test_rules_on_tokens_run_where_a_tokenizer_is_given() -> None:
+    Path("odd.jinja").write_text("{{ '<|no_such_token|>' }}")
+    assert "CT601" not in run_here(["lint", "odd.jinja"]).out
+    assert "CT601" in run_here(["lint", "odd.jinja", "--tokenizer", "demo"]).out
+
+
+def test_a_rule_is_explained_by_its_docstring() -> None:
+    done = run_here(["rule", "ct109"])
+    assert done.code == 0
+    assert done.out.startswith("# CT109 prompt-generated (error)\n\n" + rules()["CT109"].documentation())
+
+
+def test_all_rules_are_listed_under_their_groups() -> None:
+    listed = run_here(["rule"]).out
+    assert all(f"  {code} " in listed for code in rules())
+
+
+def test_sarif_names_each_rule_once_and_points_at_it() -> None:
+    found = lint(Found(Source(BAD, "a b.jinja")), chosen())
+    made = json.loads(report.sarif(found, rules(), "1"))
+    assert made["version"] == "2.1.0"
+    (run,) = made["runs"]
+    named = run["tool"]["driver"]["rules"]
+    assert len({rule["id"] for rule in named}) == len(named)
+    assert [named[result["ruleIndex"]]["id"] for result in run["results"]] == [item.code for item in found]
+    uris = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
+    assert uris == {"a%20b.jinja"}
+
+
+def test_annotations_of_a_template_inside_a_config_point_at_the_config() -> None:
+    found = lint(Found(Source(BAD, "m/tokenizer_config.json:chat_template[tool_use]")), chosen(["CT404"]))
+    assert report.github(found).startswith("::warning file=m/tokenizer_config.json,line=1,col=1,title=CT404::")
+
+
+def test_what_a_terminal_would_obey_is_shown_by_its_number() -> None:
+    found = lint(Found(Source("{{- '\x1b[2J' ~ strftime_now('%Y') -}}", "x\x1b.jinja")), chosen(["CT404"]))
+    for form in ("text", "rich", "json", "github"):
+        assert "\x1b" not in report.write(form, found, rules(), "1")
