@@ -41,11 +41,11 @@ def load(*made_from: str) -> Any:
 
 
 def store(value: Any, *made_from: str) -> None:
-    """Keep a value that `marshal` can write. A folder that cannot be written to is no error."""
+    """Keep a value. Where `marshal` cannot write it, or the folder cannot be written to, it is made anew next time."""
     if _folder is None:
         return
     path = _folder / _name(made_from)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         _folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Other processes may be writing the same entry.
         temporary = path.with_suffix(f".{os.getpid()}")

@@ -17,7 +17,7 @@ from support.snapshots import matches_snapshot
 TOOL = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object"}}}
 QUESTION = {"role": "user", "content": "Hi"}
 
-quick = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=12, suppress_health_check=list(HealthCheck))
 
 
 def plain_texts() -> st.SearchStrategy[str]:
@@ -136,6 +136,30 @@ def test_a_mode_that_the_text_shows_is_recovered() -> None:
     assert template.parse(quiet).messages == template.parse(quiet, enable_thinking=False).messages
     prompt = template.render([QUESTION], True, enable_thinking=False).text
     assert template.parse(prompt).chat_template_kwargs == {"enable_thinking": False}
+
+
+@pytest.mark.parametrize(
+    ("family", "kwargs"),
+    [
+        ("hybrid", {"date": "1 May 2025", "knowledge_cutoff": "June 2024"}),
+        ("hybrid", {"date": "1 May 2025", "enable_thinking": False}),
+        ("llama3", {"date_string": "1 May 2025"}),
+        ("gpt_oss", {"model_identity": "You are Pip.", "reasoning_effort": "low"}),
+        ("command_a_reasoning", {"safety_mode": "STRICT"}),
+    ],
+)
+def test_kwargs_that_the_text_shows_are_recovered(family: str, kwargs: dict[str, Any]) -> None:
+    template = Template.load(family)
+    text = template.render([QUESTION], clock=CLOCK, **kwargs).text
+    assert template.parse(text, clock=CLOCK).chat_template_kwargs == kwargs
+    assert template.parse(text, clock=CLOCK, **kwargs).chat_template_kwargs is None
+
+
+def test_the_systems_own_turn_is_not_taken_for_a_message() -> None:
+    template = Template.load("smollm3")
+    text = template.render([QUESTION], clock=CLOCK).text
+    with pytest.raises(NotRepresentable, match="where the template writes"):
+        template.parse(text.replace("10 July", "11 July"), clock=CLOCK)
 
 
 def test_a_system_message_that_commands_the_template_is_recovered() -> None:

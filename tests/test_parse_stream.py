@@ -17,7 +17,7 @@ from support.parsing import CLOCK, FAMILIES, as_sampled
 QUESTION = {"role": "user", "content": "Hi"}
 CALLING = '<think>\nhm\n</think>\n\nLook.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>'
 
-quick = settings(max_examples=40, suppress_health_check=list(HealthCheck))
+quick = settings(max_examples=10, suppress_health_check=list(HealthCheck))
 
 
 def outcome(finish: Any) -> Conversation | str:

@@ -199,7 +199,8 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
         for offset, statement in zip(offsets, environment.statements, strict=True)
     ]
     index = {id(statement): number for number, statement in enumerate(environment.statements)}
-    constants = [(text, index[id(statement)]) for text, statement in environment.constants]
+    # What was computed while compiling may be a string that keeps track, which cannot be stored.
+    constants = [(str.__getitem__(text, slice(None)), index[id(at)]) for text, at in environment.constants]
     code_lines = [
         (code_line, lowered.source_offset(line.offset))
         for line, code_line in environment.code_lines

@@ -69,13 +69,20 @@ def heads(grammar: Grammar, text: str, probe: Probe) -> Iterator[Head]:
                 yield replace(head, system=form.replace("${system}", head.system or ""))
             else:
                 unread = head if unread is None or head.start > unread.start else unread
-    others = [head for head in known if not text.startswith(head)]
-    if others and not found_any:
-        nearest = differs(text, max(others, key=lambda head: common(text, head)))
-        nearest.hint = _HINT
-        unread = nearest if unread is None or nearest.start > unread.start else unread
+    if not found_any:
+        unread = _nearest(text, known, unread)
     if unread is not None:
         raise unread
+
+
+def _nearest(text: str, known: list[str], unread: Refusal | None) -> Refusal | None:
+    """The refusal that is furthest in the text: the one there is, or that of the head that is most alike."""
+    others = [head for head in known if not text.startswith(head)]
+    if not others:
+        return unread
+    nearest = differs(text, max(others, key=lambda head: common(text, head)))
+    nearest.hint = _HINT
+    return nearest if unread is None or nearest.start > unread.start else unread
 
 
 def _is_plain(system: str, before: str, known: list[str]) -> bool:

@@ -1,0 +1,68 @@
+"""What the command line keeps between runs: the same rendering, made from the same source only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chattmpl import Template, cache
+from chattmpl.compiler.program import compile_program
+
+SOURCE = (
+    "{% for m in messages %}{{ 'a' | upper ~ m.content }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+)
+MESSAGES = [{"role": "user", "content": "x"}]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(cache, "_folder", tmp_path)
+    return tmp_path
+
+
+def fresh(source: str) -> Template:
+    """A template as another process would get it."""
+    compile_program.cache_clear()
+    return Template.from_source(source)
+
+
+def test_a_template_from_the_cache_renders_the_same(folder: Path) -> None:
+    first = fresh(SOURCE).render(MESSAGES)
+    assert len(list(folder.iterdir())) == 1
+    again = fresh(SOURCE).render(MESSAGES)
+    assert (again.text, again.spans, again.generated) == (first.text, first.spans, first.generated)
+
+
+def test_another_source_has_another_entry(folder: Path) -> None:
+    fresh(SOURCE)
+    assert fresh(SOURCE.replace("upper", "lower")).render(MESSAGES).text == "axx"
+    assert len(list(folder.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", b"\xff" * 100])
+def test_a_damaged_entry_is_made_anew(folder: Path, damage: bytes) -> None:
+    fresh(SOURCE)
+    for entry in folder.iterdir():
+        entry.write_bytes(damage)
+    assert fresh(SOURCE).render(MESSAGES).text == "Axx"
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setattr(cache, "_folder", tmp_path / "file")
+    assert fresh(SOURCE).render(MESSAGES).text == "Axx"
+
+
+def test_the_variable_chooses_the_folder_or_turns_the_cache_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_folder", None)
+    monkeypatch.setenv("CHATTMPL_CACHE", str(tmp_path))
+    cache.enable()
+    fresh(SOURCE)
+    assert list(tmp_path.iterdir())
+    monkeypatch.setenv("CHATTMPL_CACHE", "")
+    cache.enable()
+    assert cache.load("anything") is None
+    assert cache._folder is None
