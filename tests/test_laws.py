@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from chattmpl import Template
+from chattmpl import Conversation, Template
 from chattmpl.errors import UsageError
-from chattmpl.family import family_names
+from chattmpl.family import family_names, shipped_folder
 from chattmpl.laws import Case, Counterexample, DoesNotApply, Holds, NotEvaluated, Outcome, evaluate, laws, laws_named
+from chattmpl.loaders import load_conversation
+from chattmpl.origins import find_template
+
+FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
 
 GOOD = (
     "{{ bos_token }}{% for m in messages %}{{ '<|im_start|>' ~ m.role ~ '\\n' }}"
@@ -121,7 +126,7 @@ def outcome(law: str, source: str, messages: Any = CHAT, tokenizer: Any = "demo"
     return evaluate(laws()[law], Case(template, messages, tokenizer=tokenizer))
 
 
-@pytest.mark.parametrize("law", [name for name in laws() if name != "portable"])
+@pytest.mark.parametrize("law", [name for name in laws() if name not in ("portable", "roundtrip")])
 def test_a_good_template_obeys_the_law(law: str) -> None:
     assert outcome(law, GOOD) == Holds()
 
@@ -147,6 +152,35 @@ def test_a_token_across_the_edge_of_a_span_breaks_boundary() -> None:
     assert isinstance(found, Counterexample)
     assert found.message == "the token ' the' lies across the start of a generated span"
     assert twin == Holds()
+
+
+class Forgetful(Template):
+    """A template whose parser loses a message."""
+
+    def parse(self, text: str, **given: Any) -> Conversation:
+        parsed = super().parse(text, **given)
+        return parsed.with_messages(parsed.messages[:-1])
+
+
+def test_a_parser_that_loses_a_message_breaks_roundtrip() -> None:
+    law = laws()["roundtrip"]
+    found = evaluate(law, Case(Forgetful(find_template("chatml")), CHAT))
+    assert isinstance(found, Counterexample)
+    assert found.message == "the parsed conversation renders to another text"
+    assert evaluate(law, Case(Template.load("chatml"), CHAT)) == Holds()
+
+
+def test_roundtrip_does_not_apply_to_a_template_that_nothing_parses() -> None:
+    assert isinstance(outcome("roundtrip", GOOD), DoesNotApply)
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_hybrid_obeys_every_law_on_every_fixture(path: Path) -> None:
+    case = Case(Template.load("hybrid"), load_conversation(path), tokenizer="demo")
+    for law in laws().values():
+        found = evaluate(law, case)
+        assert isinstance(found, (Holds, DoesNotApply, NotEvaluated)), law.name
+        assert law.name == "portable" or not isinstance(found, NotEvaluated), law.name
 
 
 def test_a_difference_is_shown_where_it_begins_with_both_texts() -> None:
@@ -190,9 +224,6 @@ def test_a_law_says_in_its_docstring_what_it_demands(law: str) -> None:
 @pytest.mark.parametrize("name", family_names())
 @pytest.mark.parametrize("law", ["stop", "boundary", "inert"])
 def test_every_family_obeys_the_laws_that_no_upstream_breaks(name: str, law: str) -> None:
-    from chattmpl.family import shipped_folder
-    from chattmpl.loaders import load_conversation
-
-    for path in sorted(shipped_folder("fixtures").glob("*.json")):
+    for path in FIXTURES:
         case = Case(Template.load(name), load_conversation(path), tokenizer="demo")
         assert isinstance(evaluate(laws()[law], case), (Holds, DoesNotApply)), path.name
