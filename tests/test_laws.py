@@ -193,6 +193,7 @@ def test_a_difference_is_shown_where_it_begins_with_both_texts() -> None:
     assert found.expected[found.difference :].startswith("model")
     excerpts = found.excerpts()
     assert excerpts is not None
+    assert [excerpt.partition(":")[0] for excerpt in excerpts] == ["expected", "got"]
     assert all("^" in excerpt for excerpt in excerpts)
     assert found.place is not None
 

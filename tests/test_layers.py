@@ -22,6 +22,7 @@ ORDER = (
     "nulls",
     "misfit",
     "fields",
+    "strategies",
     "cache",
     "budget",
     "engines",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chattmpl import Conversation, Template
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
-from support.conversations import conversations, texts
+from chattmpl.strategies import conversations, texts
 from support.parsing import CLOCK, FAMILIES, as_sampled, differences
 from support.snapshots import matches_snapshot
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chattmpl import Conversation, Template
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse import Parser
-from support.conversations import conversations
+from chattmpl.strategies import conversations
 from support.parsing import CLOCK, FAMILIES, as_sampled
 
 QUESTION = {"role": "user", "content": "Hi"}

@@ -16,6 +16,7 @@ from chattmpl.cli.failing import guarded, hushed
 COMMANDS = {
     "render": "Render a conversation, and see what the model samples.",
     "parse": "Parse a text back into the conversation that renders to it.",
+    "check": "Check the laws of templates, with a smallest counterexample for each that is broken.",
     "lint": "Find what goes wrong in templates: masks, prompts, lost fields, engines, safety.",
     "rule": "Explain a rule of lint, or list them all.",
     "families": "List the families, or tell all that is known of one.",

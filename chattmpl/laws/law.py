@@ -12,7 +12,7 @@ from typing import Any
 
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
-from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome
+from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.render import Rendering
 from chattmpl.source import Place
 from chattmpl.template import Template
@@ -74,6 +74,11 @@ class Case:
         """The characters from the first to the last that are generated in a turn; None if none are."""
         spans = [s for s in (rendering or self.rendering).spans if s.generated and s.turn == turn]
         return (spans[0].start, spans[-1].end) if spans else None
+
+    def place_of_difference(self, expected: Rendering, got: Rendering) -> Place | None:
+        """The line that wrote what one text has and the other has not, or has otherwise."""
+        at = first_difference(expected.text, got.text)
+        return self.place_at(expected, at) or self.place_at(got, at)
 
     def place_at(self, rendering: Rendering, offset: int) -> Place | None:
         """The template line that wrote a character."""

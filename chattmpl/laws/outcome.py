@@ -55,9 +55,7 @@ class Counterexample:
         """Offset of the first character in which the two texts differ; None where there are no two texts."""
         if self.expected is None or self.got is None:
             return None
-        pairs = enumerate(zip(self.expected, self.got, strict=False))
-        shorter = min(len(self.expected), len(self.got))
-        return next((index for index, (left, right) in pairs if left != right), shorter)
+        return first_difference(self.expected, self.got)
 
     def excerpts(self) -> tuple[str, str] | None:
         """Both texts around the first difference, each with a caret."""
@@ -79,8 +77,15 @@ class Counterexample:
         }
 
 
+def first_difference(left: str, right: str) -> int:
+    """Offset of the first character in which two texts differ; the length of the shorter one if it begins the other."""
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
+
+
 Outcome = Holds | DoesNotApply | NotEvaluated | Counterexample
 
 
 def _excerpt(text: str, at: int, name: str) -> str:
-    return Place(Source(text or " ", name), min(at, len(text)), min(at, len(text)) + 1).excerpt()
+    excerpt = Place(Source(text or " ", name), min(at, len(text)), min(at, len(text)) + 1).excerpt()
+    return f"{name}:\n{excerpt}"

@@ -24,20 +24,12 @@ class Prefix(Law):
             shorter, longer = case.head(count), case.head(count + 1)
             if longer.text.startswith(shorter.text):
                 continue
-            broken = self.broken(
+            return self.broken(
                 case,
                 f"appending messages[{count}] ({case.messages[count].role}) changes the text before it",
                 expected=shorter.text,
                 got=longer.text,
+                place=case.place_of_difference(shorter, longer),
                 hint="render a message without looking at those after it",
-            )
-            at = broken.difference or 0
-            return self.broken(
-                case,
-                broken.message,
-                expected=broken.expected,
-                got=broken.got,
-                place=case.place_at(longer, min(at, max(len(longer.text) - 1, 0))),
-                hint=broken.hint,
             )
         return Holds()

@@ -42,13 +42,14 @@ class Sampled(Law):
                     f"in history messages[{turn}] is not rendered as it was sampled",
                     expected=last.text[: alone[1]] if alone else last.text,
                     got=text[: span[1]],
-                    place=case.place_at(case.rendering, span[0]),
+                    place=case.place_of_difference(last, case.rendering),
                     hint="use retention 'all', or train on one row for each assistant turn",
                 )
         return Holds()
 
     def _not_the_prompt(self, case: Case, turn: int, start: int, prompt: str) -> Outcome:
         text = case.rendering.text
+        place = case.place_at(case.rendering, start)
         if prompt.startswith(text[:start]) and text.startswith(prompt):
             extra = prompt[start:]
             message = f"messages[{turn}] trains {extra!r}, which its prompt supplies"
@@ -61,6 +62,5 @@ class Sampled(Law):
         else:
             message = f"the prompt of messages[{turn}] is not how the text before it begins"
             hint = "render history and prompt in the same way"
-        return self.broken(
-            case, message, expected=prompt, got=text[:start], place=case.place_at(case.rendering, start), hint=hint
-        )
+            place = case.place_of_difference(case.head(turn, prompt=True), case.rendering)
+        return self.broken(case, message, expected=prompt, got=text[:start], place=place, hint=hint)

@@ -12,7 +12,7 @@ from chattmpl.compiler.export import Target
 from chattmpl.engines import Engine
 from chattmpl.errors import RenderError, UsageError
 from chattmpl.family import EngineBug, family_names, load_family
-from support.conversations import conversations, template_kwargs
+from chattmpl.strategies import conversations, template_kwargs
 from support.samples import Sample, made
 
 POLICIES = ("all", "since_last_user", "last", "none")
