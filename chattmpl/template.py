@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 _GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
 """The variables that a template always gets."""
 
-_LONG = 500
-"""From this number of messages on the garbage collector's passes are felt."""
-
 
 class Template:
     """A chat template, compiled.
@@ -132,7 +129,7 @@ class Template:
         conversation = _given(Conversation.coerce(conversation), template_kwargs)
         kwargs = {name: value for name, value in template_kwargs.items() if value is not None}
         self._check_kwargs(kwargs)
-        with _collector_paused(len(conversation.messages) >= _LONG):
+        with _collector_paused():
             leaves = Leaves()
             variables = self._variables(conversation, kwargs, leaves)
             variables["add_generation_prompt"] = add_generation_prompt
@@ -238,15 +235,14 @@ class Template:
 
 
 @contextmanager
-def _collector_paused(long: bool) -> Iterator[None]:
-    """Spare a long conversation the passes of the garbage collector.
+def _collector_paused() -> Iterator[None]:
+    """Spare a render the passes of the garbage collector.
 
     Rendering makes many small objects and no cycles, so that the collector finds nothing, in time that grows faster
     than the number of turns.
     """
-    paused = long and gc.isenabled()
-    if paused:
-        gc.disable()
+    paused = gc.isenabled()
+    gc.disable()
     try:
         yield
     finally:

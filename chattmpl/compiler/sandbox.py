@@ -151,6 +151,10 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             obj = traced(obj)
             if attribute in _SAFE_STR_METHODS:
                 return getattr(obj, attribute)
+        elif kind is _TemplateNamespace and attribute[:1] != "_":
+            # It holds what templates put there, which was looked at before they could.
+            value = getattr(obj, attribute, METER)
+            return value if value is not METER else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:

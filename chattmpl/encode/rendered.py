@@ -54,6 +54,9 @@ class Spans:
         A role between the template's own brackets (``'<|' + message.role + '|>'``) is the template's doing: templates
         build their headers so, and a role is one of a few known words.
         """
+        first = self.all[bisect.bisect_right(self._starts, start) - 1]
+        if end <= first.end and first.literal:
+            return None  # as nearly always
         spans = self.within(start, end)
         others = [span for span in spans if not span.literal]
         if not others or (len(others) < len(spans) and all(span.field == "role" for span in others)):

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import compress
+from typing import NamedTuple
 
 from chattmpl.encode.offsets import Ranges
 
@@ -40,8 +41,7 @@ class Added:
         return not self.blank and (self.special or _LOOKS_LIKE_CONTROL.fullmatch(self.content) is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """An added token found in a text: ``[start, end)`` are the characters of its content, no white space around."""
 
     token_t: int
