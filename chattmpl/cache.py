@@ -25,8 +25,9 @@ def enable(folder: Path | None = None) -> None:
     global _folder
     named = os.environ.get("CHATTMPL_CACHE")
     if folder is None and named is None:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        folder = Path(home) / "chattmpl"
+        with contextlib.suppress(RuntimeError):  # a user without a home
+            home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            folder = Path(home) / "chattmpl"
     _folder = folder or (Path(named) if named else None)
 
 
