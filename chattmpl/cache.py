@@ -11,6 +11,7 @@ import hashlib
 import marshal
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,13 @@ def store(value: Any, *made_from: str) -> None:
         temporary.replace(path)
 
 
+@lru_cache
+def _compiler() -> int:
+    """When the compiler was last changed: it may generate other code from the same source since."""
+    return max(path.stat().st_mtime_ns for path in (Path(__file__).parent / "compiler").glob("*.py"))
+
+
 def _name(made_from: tuple[str, ...]) -> str:
-    # A compiler that was changed generates other code from the same source.
-    compiler = max(path.stat().st_mtime_ns for path in (Path(__file__).parent / "compiler").glob("*.py"))
-    versions = (str(compiler), sys.implementation.cache_tag or sys.version)
+    versions = (str(_compiler()), sys.implementation.cache_tag or sys.version)
     digest = hashlib.sha256("\0".join((*versions, *made_from)).encode("utf-8", "surrogatepass"))
     return f"{digest.hexdigest()}.bin"

@@ -16,7 +16,8 @@ from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.family import Family
 from chattmpl.origins import Found, find_template
 from chattmpl.provenance.tree import Leaves
-from chattmpl.render import Rendering, continue_final_message, lost_fields, spans_of
+from chattmpl.render import Rendering, lost_fields, spans_of
+from chattmpl.render import continue_final_message as continued
 from chattmpl.source import Source
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ class Template:
             variables["add_generation_prompt"] = add_generation_prompt
             text, runs = self.program.run(variables, _clock(clock), self.budget)
             rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
-        return _continued(rendering) if continue_final_message else rendering
+        return continued(rendering) if continue_final_message else rendering
 
     def export(self, target: Target = "train") -> str:
         """Plain Jinja for other engines: ``train`` keeps generation tags, ``inference`` has none of them.
@@ -271,6 +272,3 @@ def _clock(clock: datetime | Callable[[], datetime] | None) -> Callable[[], date
     if isinstance(clock, datetime):
         return lambda: clock
     return clock
-
-
-_continued = continue_final_message

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chattmpl.cli.failing import OK, say
+from chattmpl.cli.failing import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.laws.checker import Verdict
     from chattmpl.lint.diagnostic import Diagnostic
     from chattmpl.template import Template
-
-FOUND = 1
 
 
 @click.command()

@@ -12,7 +12,7 @@ import click
 
 from chattmpl.errors import ChatTmplError
 
-OK, WRONG, INTERRUPTED = 0, 2, 130
+OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = "CHATTMPL_TRACEBACK"
 """The environment variable that asks for the whole traceback of an error."""
 

@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.failing import OK, say
+from chattmpl.cli.failing import FOUND, OK, say
 from chattmpl.errors import UsageError
 
-FOUND = 1
 BASELINE = ".chattmpl-baseline.json"
 FORMS = ("rich", "text", "json", "sarif", "github")
 

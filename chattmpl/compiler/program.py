@@ -86,7 +86,14 @@ class Program:
 
     def export(self, target: Target) -> str:
         """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
-        return export(self.outline, self.retention, target, self.environment)
+        if target not in self._exports:
+            self._exports[target] = export(self.outline, self.retention, target, self.environment)
+        return self._exports[target]
+
+    @cached_property
+    def _exports(self) -> dict[str, str]:
+        """What was exported already: taking tags out reads the source once for each of them."""
+        return {}
 
     def line(self, offset: int) -> int:
         """The line of the source, from 1, for an offset in the compiled text."""

@@ -24,8 +24,8 @@ class SingleBos(Law):
         own = [
             span.start
             for span in case.rendering.spans
-            if span.literal and given in case.rendering.text[span.start : span.end]
-            for _ in range(case.rendering.text[span.start : span.end].count(given))
+            if span.literal
+            for _ in range(case.rendering.text.count(given, span.start, span.end))
         ]
         if len(own) == 1 and case.rendering.text.startswith(given):
             return Holds()

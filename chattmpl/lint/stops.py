@@ -15,6 +15,14 @@ MASKED = ("turn", "reasoning", "calls", "turns")
 """The conversations in which masks are looked at, the smallest first."""
 
 
+def generated_turns(subject: Subject) -> Iterator[tuple[Turn, tuple[int, int]]]:
+    """The assistant's turns of those conversations of which something is generated, with its range."""
+    if subject.generation:
+        for turn in subject.probe.turns(*MASKED):
+            if turn.generated is not None:
+                yield turn, turn.generated
+
+
 def stops(subject: Subject, turn: Turn) -> Iterator[tuple[int, int]]:
     """The ranges of what may be the stop token of a turn: control tokens behind what the message holds."""
     if turn.content is None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.stops import generated_turns, shown
 from chattmpl.lint.subject import Subject
 
 
@@ -44,12 +44,9 @@ class PromptGenerated(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        if not subject.generation:
-            return
-        for turn in subject.probe.turns(*MASKED):
-            if turn.generated is None or turn.generated[0] >= turn.common:
+        for turn, (start, _) in generated_turns(subject):
+            if start >= turn.common:
                 continue
-            start = turn.generated[0]
             yield self.finding(
                 subject.blame(turn.whole, start),
                 f"{shown(turn.whole.text[start : turn.common])} is generated, though the prompt supplies it",

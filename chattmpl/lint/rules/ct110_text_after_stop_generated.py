@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, shown, stops
+from chattmpl.lint.stops import generated_turns, shown, stops
 from chattmpl.lint.subject import Subject
 
 
@@ -43,12 +43,7 @@ class TextAfterStopGenerated(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        if not subject.generation:
-            return
-        for turn in subject.probe.turns(*MASKED):
-            if turn.generated is None:
-                continue
-            end = turn.generated[1]
+        for turn, (_, end) in generated_turns(subject):
             covered = [stop for _, stop in stops(subject, turn) if stop <= end]
             if covered and covered[-1] < end:
                 yield self.finding(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, stops
+from chattmpl.lint.stops import generated_turns, stops
 from chattmpl.lint.subject import Subject
 
 
@@ -42,13 +42,9 @@ class StopNotGenerated(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        if not subject.generation:
-            return
-        for turn in subject.probe.turns(*MASKED):
-            if turn.generated is None:
-                continue
+        for turn, (_, generated_end) in generated_turns(subject):
             found = list(stops(subject, turn))
-            if found and found[0][1] > turn.generated[1]:
+            if found and found[0][1] > generated_end:
                 start, end = found[0]
                 yield self.finding(
                     subject.blame(turn.whole, start),

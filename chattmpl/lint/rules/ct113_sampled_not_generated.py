@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.stops import generated_turns, shown
 from chattmpl.lint.subject import Subject
 
 
@@ -45,12 +45,10 @@ class SampledNotGenerated(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        if not subject.generation:
-            return
-        for turn in subject.probe.turns(*MASKED):
-            if turn.generated is None or turn.before.text == turn.prompt.text:
+        for turn, (start, _) in generated_turns(subject):
+            if turn.before.text == turn.prompt.text:
                 continue
-            text = turn.whole.text[turn.common : turn.generated[0]]
+            text = turn.whole.text[turn.common : start]
             if turn.is_continuation and text:
                 yield self.finding(
                     subject.blame(turn.whole, turn.common),
