@@ -15,7 +15,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +27,7 @@ TEMPLATE_FILE = "chat_template.jinja"
 """Where transformers keeps the template of a model directory."""
 
 _KEY = "chat_template"
+_RESPONSE = "response_template"
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,52 @@ def plan(template: str, path: Path, variant: str | None = None) -> Change:
     text, config = _config(old, path)
     before, content = _replaced(text, config, template, variant, path)
     return Change(path, before, template, content.encode(), old)
+
+
+def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
+    """What would change if a ``response_template`` were written beside an exported template.
+
+    Args:
+        data: the response template, as `chattmpl.Template.response_template` makes it.
+        path: the model directory or file that the template is written to.
+        beside: what the template changes. Where it is the same file, the result has both changes.
+
+    Returns:
+        None where there is no ``tokenizer_config.json`` that could hold it.
+
+    Raises:
+        UsageError: if that file is not a JSON object.
+    """
+    config = path / CONFIG if path.is_dir() else path
+    if config.suffix != ".json" or not config.is_file():
+        return None
+    old = config.read_bytes()
+    text, held = _config(beside.content if beside.path == config else old, config)
+    entries = {entry.path: entry for entry in text.entries() if len(entry.path) == 1}
+    keys = list(entries.values())
+    space = _space(text.text, keys[-1]) if keys else "\n  "
+    value = json.dumps(data, ensure_ascii=_escapes(text.text), indent=2 if "\n" in space else None)
+    value = value.replace("\n", space)
+    if (_RESPONSE,) in entries:
+        start, end = entries[(_RESPONSE,)].value
+        content = text.text if held[_RESPONSE] == data else text.text[:start] + value + text.text[end:]
+    else:
+        content = _with_key(text.text, keys, value, _RESPONSE)
+    if beside.path == config:
+        return replace(beside, content=content.encode())
+    return Change(config, None, "", content.encode(), old)
+
+
+def _escapes(text: str) -> bool:
+    """Whether a JSON text writes other characters than ASCII as escapes."""
+    return text.isascii() and "\\u" in text
+
+
+def _space(text: str, entry: Entry) -> str:
+    """The white space in front of a key."""
+    assert entry.key is not None
+    space = re.search(r"\s*$", text[: entry.key[0]])
+    return space.group() if space else ""
 
 
 def write(change: Change) -> Path | None:
@@ -196,7 +243,7 @@ def _replaced(
     text: JsonText, config: dict[str, Any], template: str, variant: str | None, path: Path
 ) -> tuple[str | None, str]:
     """The template that a JSON text holds, and the text with another one in its place."""
-    value = json.dumps(template, ensure_ascii=text.text.isascii() and "\\u" in text.text)
+    value = json.dumps(template, ensure_ascii=_escapes(text.text))
     where = _where(config, variant, path)
     entries = {entry.path: entry for entry in text.entries() if len(entry.path) <= 3}
     if where in entries:
@@ -225,14 +272,11 @@ def _where(config: dict[str, Any], variant: str | None, path: Path) -> tuple[str
     return named[name]
 
 
-def _with_key(text: str, entries: list[Entry], value: str) -> str:
+def _with_key(text: str, entries: list[Entry], value: str, key: str = _KEY) -> str:
     """A JSON object with the template as its last key, indented as its other keys are."""
-    pair = f'"{_KEY}": {value}'
+    pair = f'"{key}": {value}'
     if not entries:
         closing = text.rindex("}")
         return f"{text[:closing].rstrip()}\n  {pair}\n{text[closing:]}"
     last = entries[-1]
-    assert last.key is not None
-    space = re.search(r"\s*$", text[: last.key[0]])
-    indent = space.group() if space else ""
-    return f"{text[: last.value[1]]},{indent}{pair}{text[last.value[1] :]}"
+    return f"{text[: last.value[1]]},{_space(text, last)}{pair}{text[last.value[1] :]}"

@@ -29,6 +29,14 @@ class _Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
+def _regular_expression(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return text
+
+
 class Upstream(_Facts):
     """The template that the family reproduces: its hub id, and what is known of the revision."""
 
@@ -170,11 +178,27 @@ class Divergence(_Facts):
 
 
 class Defect(_Facts):
-    """Something that upstream gets wrong and that is reproduced; where it breaks a law, which, and by which fields."""
+    """Something that upstream gets wrong and that is reproduced.
+
+    Attributes:
+        what: the defect.
+        law: the law that it breaks, if it breaks one.
+        fields: the fields that a counterexample names, where only those are concerned.
+        when: a regular expression, found in the counterexamples that are meant: in the message, followed by the JSON
+            of the kwargs and of the conversation.
+        rules: codes of the lint rules that find it.
+    """
 
     what: str
     law: str | None = None
     fields: tuple[str, ...] = ()
+    when: str = ""
+    rules: tuple[str, ...] = ()
+
+    @field_validator("when")
+    @classmethod
+    def _compiles(cls, when: str) -> str:
+        return _regular_expression(when)
 
 
 class EngineBug(_Facts):
@@ -196,11 +220,7 @@ class EngineBug(_Facts):
     @field_validator("when")
     @classmethod
     def _compiles(cls, when: str) -> str:
-        try:
-            re.compile(when)
-        except re.error as error:
-            raise ValueError(f"is not a regular expression: {error}") from None
-        return when
+        return _regular_expression(when)
 
     def concerns(self, variables: Mapping[str, object]) -> bool:
         """Whether a render with these variables may differ."""

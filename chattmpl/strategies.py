@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -73,6 +74,10 @@ def tools(draw: st.DrawFn) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
+_tool = tools
+"""Under a name that no argument takes."""
+
+
 @st.composite
 def tool_calls(draw: st.DrawFn) -> dict[str, Any]:
     """A call, its arguments an object or a string of JSON."""
@@ -97,69 +102,109 @@ def contents(*, parts: bool = True) -> st.SearchStrategy[Any]:
     return st.integers(0, 9).flatmap(lambda chance: some if chance == 0 else texts())
 
 
+@dataclass(frozen=True)
+class _Allowed:
+    """What conversations may have; see `conversations`."""
+
+    parts: bool
+    system: bool
+    developer: bool
+    tools: bool
+    calls: bool
+    parallel: bool
+    reasoning: bool
+    documents: bool
+    any_order: bool
+
+
 @st.composite
-def _assistant(draw: st.DrawFn, *, parts: bool, with_calls: bool) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": draw(contents(parts=parts))}
-    if draw(st.integers(0, 2)) == 0:
+def _assistant(draw: st.DrawFn, may: _Allowed, *, with_calls: bool) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": draw(contents(parts=may.parts))}
+    if may.reasoning and draw(st.integers(0, 2)) == 0:
         message[draw(st.sampled_from(["reasoning_content", "reasoning_content", "thinking", "reasoning"]))] = draw(
             texts()
         )
     if with_calls:
-        message["tool_calls"] = draw(st.lists(tool_calls(), min_size=1, max_size=2))
+        message["tool_calls"] = draw(st.lists(tool_calls(), min_size=1, max_size=2 if may.parallel else 1))
         if draw(st.booleans()):
             message["content"] = draw(st.sampled_from([None, ""]))
     return message
 
 
 @st.composite
-def _round(draw: st.DrawFn, *, parts: bool) -> Messages:
+def _round(draw: st.DrawFn, may: _Allowed) -> Messages:
     """A question, calls with their results, and an answer."""
-    messages: Messages = [{"role": "user", "content": draw(contents(parts=parts))}]
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2]))):
-        asking = draw(_assistant(parts=parts, with_calls=True))
+    messages: Messages = [{"role": "user", "content": draw(contents(parts=may.parts))}]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if may.calls else 0):
+        asking = draw(_assistant(may, with_calls=True))
         messages.append(asking)
         for call in asking["tool_calls"]:
-            result: dict[str, Any] = {"role": "tool", "content": draw(contents(parts=parts))}
+            result: dict[str, Any] = {"role": "tool", "content": draw(contents(parts=may.parts))}
             if "id" in call:
                 result["tool_call_id"] = call["id"]
             if draw(st.booleans()):
                 result["name"] = call["function"]["name"]
             messages.append(result)
-    if draw(st.integers(0, 4)):
-        messages.append(draw(_assistant(parts=parts, with_calls=False)))
+    if not may.any_order or draw(st.integers(0, 4)):
+        messages.append(draw(_assistant(may, with_calls=False)))
     return messages
 
 
 @st.composite
-def _any_order(draw: st.DrawFn, *, parts: bool) -> Messages:
+def _any_order(draw: st.DrawFn, may: _Allowed) -> Messages:
     messages: Messages = []
-    for role in draw(st.lists(st.sampled_from(["system", "developer", "user", "assistant", "tool"]), max_size=4)):
+    some = {"system": may.system, "developer": may.developer, "user": True, "assistant": True, "tool": may.calls}
+    roles = [role for role, allowed in some.items() if allowed]
+    for role in draw(st.lists(st.sampled_from(roles), max_size=4)):
         if role == "assistant":
-            messages.append(draw(_assistant(parts=parts, with_calls=draw(st.booleans()))))
+            messages.append(draw(_assistant(may, with_calls=may.calls and draw(st.booleans()))))
         else:
-            messages.append({"role": role, "content": draw(contents(parts=parts) | st.none())})
+            messages.append({"role": role, "content": draw(contents(parts=may.parts) | st.none())})
     return messages
 
 
 @st.composite
-def conversations(draw: st.DrawFn, *, parts: bool = True) -> dict[str, Any]:
+def conversations(
+    draw: st.DrawFn,
+    *,
+    parts: bool = True,
+    system: bool = True,
+    developer: bool = True,
+    tools: bool = True,
+    calls: bool = True,
+    parallel: bool = True,
+    reasoning: bool = True,
+    documents: bool = True,
+    any_order: bool = True,
+) -> dict[str, Any]:
     """A conversation as plain data: ``messages``, and sometimes ``tools`` and ``documents``.
+
+    With an argument that is false the conversations do without something that a template may not support.
 
     Args:
         draw: hypothesis's own.
         parts: whether content may be a list of parts.
+        system: whether there may be system messages.
+        developer: whether there may be developer messages.
+        tools: whether there may be tools.
+        calls: whether there may be calls of tools, and results.
+        parallel: whether a message may have more than one call.
+        reasoning: whether assistant messages may have reasoning.
+        documents: whether there may be documents.
+        any_order: whether roles may come in other orders than questions and answers do, and a question may be last.
     """
-    if draw(st.integers(0, 7)) == 0:
-        messages = draw(_any_order(parts=parts))
+    may = _Allowed(parts, system, developer, tools, calls, parallel, reasoning, documents, any_order)
+    if any_order and draw(st.integers(0, 7)) == 0:
+        messages = draw(_any_order(may))
     else:
-        messages = [message for turn in draw(st.lists(_round(parts=parts), min_size=1, max_size=3)) for message in turn]
-        if draw(st.integers(0, 1)):
-            role = draw(st.sampled_from(["system", "system", "system", "developer"]))
-            messages.insert(0, {"role": role, "content": draw(contents(parts=parts))})
+        messages = [message for turn in draw(st.lists(_round(may), min_size=1, max_size=3)) for message in turn]
+        first = ["system"] * 3 * system + ["developer"] * developer
+        if first and draw(st.integers(0, 1)) == 1:
+            messages.insert(0, {"role": draw(st.sampled_from(first)), "content": draw(contents(parts=parts))})
     conversation: dict[str, Any] = {"messages": messages}
-    if draw(st.integers(0, 2)) == 0:
-        conversation["tools"] = draw(st.lists(tools(), max_size=2))
-    if draw(st.integers(0, 5)) == 0:
+    if tools and draw(st.integers(0, 2)) == 0:
+        conversation["tools"] = draw(st.lists(_tool(), max_size=2))
+    if documents and draw(st.integers(0, 5)) == 0:
         document = st.fixed_dictionaries({"title": texts(2), "text": texts(3)})
         conversation["documents"] = draw(st.lists(document, max_size=2))
     return conversation

@@ -15,6 +15,7 @@ from chattmpl.conversation import Conversation
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.family import Family
 from chattmpl.origins import Found, find_template
+from chattmpl.provenance.origin import Run
 from chattmpl.provenance.tree import Leaves
 from chattmpl.render import Rendering, lost_fields, spans_of
 from chattmpl.render import continue_final_message as continued
@@ -22,6 +23,7 @@ from chattmpl.source import Source
 
 if TYPE_CHECKING:
     from chattmpl.parse import Parser
+    from chattmpl.parse.response import ResponseTemplate
 
 _GIVEN = ("messages", "tools", "documents", "add_generation_prompt")
 """The variables that a template always gets."""
@@ -38,7 +40,10 @@ class Template:
         family: what is known of it, if it is a shipped one.
         retention: the name of its retention policy; None if it has no reasoning block.
         tokens: special tokens that it gets as kwargs without being asked.
+        proof: of a template that :meth:`annotate` or :meth:`retain` made, what was tried and what held; else None.
     """
+
+    proof: Any = None
 
     def __init__(self, found: Found, retention: str | None = None, budget: Budget | None = None) -> None:
         self.name = found.family.name if found.family else found.source.name
@@ -92,6 +97,15 @@ class Template:
         """The source text, in the dialect."""
         return self.program.source.text
 
+    @property
+    def given(self) -> Source:
+        """The source as it was found, newlines and delimiters included."""
+        return self._found.source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by its source and policy: it is compiled again where it is loaded."""
+        return Template, (self._found, self.retention, self.budget)
+
     def with_retention(self, retention: str) -> Template:
         """The same template under another policy."""
         return Template(self._found, retention, self.budget)
@@ -128,15 +142,47 @@ class Template:
         if continue_final_message and add_generation_prompt:
             raise UsageError("continue_final_message and add_generation_prompt exclude each other", hint="drop one")
         conversation = _given(Conversation.coerce(conversation), template_kwargs)
-        kwargs = {name: value for name, value in template_kwargs.items() if value is not None}
+        text, runs, leaves = self._run(conversation, add_generation_prompt, clock, template_kwargs)
+        rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
+        return continued(rendering) if continue_final_message else rendering
+
+    def writers(
+        self,
+        conversation: Any,
+        add_generation_prompt: bool = False,
+        clock: datetime | Callable[[], datetime] | None = None,
+        **template_kwargs: Any,
+    ) -> list[tuple[int, int | None]]:
+        """Which statement of the template writes what, for the arguments of :meth:`render`.
+
+        Returns:
+            For each piece of the text its end in it, and the offset in the source of the output tag or text that wrote
+            it (both in characters; None where that is not known).
+        """
+        conversation = _given(Conversation.coerce(conversation), template_kwargs)
+        _, runs, _ = self._run(conversation, add_generation_prompt, clock, template_kwargs)
+        pieces, end = [], 0
+        for length, _, statement in runs:
+            end += length
+            if length:
+                pieces.append((end, None if statement is None else statement.offset))
+        return pieces
+
+    def _run(
+        self,
+        conversation: Conversation,
+        prompt: bool,
+        clock: datetime | Callable[[], datetime] | None,
+        given: dict[str, Any],
+    ) -> tuple[str, list[Run], Leaves]:
+        """Render: the text, its runs, and the leaves of the conversation."""
+        kwargs = {name: value for name, value in given.items() if value is not None}
         self._check_kwargs(kwargs)
         with _collector_paused():
             leaves = Leaves()
-            variables = self._variables(conversation, kwargs, leaves)
-            variables["add_generation_prompt"] = add_generation_prompt
+            variables = self.variables(conversation, prompt, kwargs, leaves)
             text, runs = self.program.run(variables, _clock(clock), self.budget)
-            rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
-        return continued(rendering) if continue_final_message else rendering
+        return text, runs, leaves
 
     def export(self, target: Target = "train") -> str:
         """Plain Jinja for other engines: ``train`` keeps generation tags, ``inference`` has none of them.
@@ -145,6 +191,38 @@ class Template:
             TemplateError: for a template that has no such form.
         """
         return self.program.export(target)
+
+    def annotate(
+        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
+    ) -> Template:
+        """The same template with generation tags around what the model samples, and with a ``proof``.
+
+        Args:
+            repair: place tags anew where there are some that are not lawful.
+            strict: accept no exceptions, as for conversations in which a law cannot hold.
+            stop_tokens: what ends the assistant's turns, where that does not look like a control token.
+            examples: how many conversations hypothesis makes for the proof, beside those that ship.
+
+        Raises:
+            CannotAnnotate: if there is no such placement that could be proven, with the law and a counterexample.
+        """
+        from chattmpl.annotate.annotating import annotate
+
+        return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples)
+
+    def retain(self, policy: str, *, examples: int = 60) -> Template:
+        """The same template under another retention policy, rewritten for it where needed, and with a ``proof``.
+
+        Args:
+            policy: ``all``, ``since_last_user``, ``last`` or ``none``.
+            examples: how many conversations hypothesis makes for the proof, beside those that ship.
+
+        Raises:
+            CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
+        """
+        from chattmpl.retain.retaining import retain
+
+        return retain(self, policy, examples=examples)
 
     def parse(
         self,
@@ -177,6 +255,19 @@ class Template:
         options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
         return parse(self, text, clock=clock, **options, **template_kwargs)
 
+    def response_template(self) -> ResponseTemplate:
+        """The ``response_template`` by which transformers' ``tokenizer.parse_response`` reads what the model says.
+
+        Returns:
+            ``data``, which is what ``tokenizer_config.json`` holds, and ``left_out``: what the format cannot express.
+
+        Raises:
+            UsageError: for a template that is no family with a ``[parse]`` table, or that the format cannot express.
+        """
+        from chattmpl.parse.response import response_template
+
+        return response_template(self)
+
     def parser(
         self,
         *,
@@ -195,9 +286,12 @@ class Template:
         options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
         return parser(self, clock=clock, **options, **template_kwargs)
 
-    def _variables(self, conversation: Conversation, kwargs: dict[str, Any], leaves: Leaves) -> dict[str, Any]:
+    def variables(
+        self, conversation: Conversation, prompt: bool, kwargs: dict[str, Any], leaves: Leaves
+    ) -> dict[str, Any]:
+        """What the template's program is run with; ``leaves`` gets the origin of each value."""
         data = conversation.to_template_input()
-        variables: dict[str, Any] = {**self.tokens}
+        variables: dict[str, Any] = {**self.tokens, "add_generation_prompt": prompt}
         for name, value in {**data["kwargs"], **kwargs}.items():
             if value is None:
                 continue

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,9 +14,11 @@ from chattmpl.cli.failing import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.laws.checker import Verdict
+    from chattmpl.laws.checker import Progress, Report
+    from chattmpl.laws.findings import Finding
     from chattmpl.lint.diagnostic import Diagnostic
-    from chattmpl.template import Template
+
+FORMATS = ("rich", "text", "json", "sarif", "github")
 
 
 @click.command()
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--retention", metavar="P", help="Which earlier reasoning traces are rendered.")
 @click.option("--tokenizer", metavar="T", help="For the laws about tokens, which are not evaluated without one.")
 @click.option("--save", metavar="FOLDER", help="Write each counterexample there, as a conversation.")
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="By default rich in a terminal, else text.")
 def check(
     templates: tuple[str, ...],
     conversations: str | None,
@@ -36,86 +38,127 @@ def check(
     retention: str | None,
     tokenizer: str | None,
     save: str | None,
-    form: str,
+    form: str | None,
 ) -> int:
-    """Check the laws of chat templates, and show a smallest conversation for each way in which one is broken.
+    """Check the laws of chat templates, and show a smallest conversation for each cause that breaks one.
 
-    Ends with exit code 1 if a law is broken. A law that could not be evaluated is said to be so.
+    A TEMPLATE is what lint takes: a family, a .jinja file, a folder, a model directory, a tokenizer_config.json, a GGUF
+    file. Ends with exit code 1 if a law is broken; what is only noted does not count. A law that could not be evaluated
+    is said to be so.
     """
     from chattmpl.laws import laws_named
-    from chattmpl.laws.checker import check as check_one
-    from chattmpl.laws.checker import fixtures, made
+    from chattmpl.lint.inputs import find_inputs
     from chattmpl.loaders import load_conversations
-    from chattmpl.template import Template
 
     if not templates:
         raise UsageError("nothing to check", hint="chattmpl check TEMPLATE, a family or a path")
     laws = laws_named(names or None)
-    given = fixtures() if conversations is None else list(load_conversations(conversations))
-    given += made(examples)
-    found: list[Diagnostic] = []
-    for which in templates:
-        template = Template.load(which, retention=retention)
-        verdicts = check_one(template, laws, given, tokenizer)
-        found += [_diagnostic(template, verdict, index) for verdict in verdicts for index in range(len(verdict.broken))]
-        if form == "text":
-            _print(template, verdicts, len(given))
-    if form == "json":
-        click.echo(json.dumps([diagnostic.to_dict() for diagnostic in found], ensure_ascii=False))
+    given = None if conversations is None else list(load_conversations(conversations))
+    loaded = _tokenizer(tokenizer)
+    form = form or ("rich" if sys.stdout.isatty() else "text")
+    reports: list[Report] = []
+    for number, found in enumerate(find_inputs(templates)):
+        report = _check(found, retention, laws, given, examples, loaded)
+        reports.append(report)
+        if form in ("rich", "text"):
+            click.echo(("\n" if number else "") + _shown(report, form), nl=False)
+    diagnostics = [_diagnostic(report, finding) for report in reports for finding in report.findings]
+    if form not in ("rich", "text"):
+        click.echo(_written(form, diagnostics), nl=False)
     if save is not None:
-        _save(Path(save), found)
-    return FOUND if found else OK
+        _save(Path(save), diagnostics)
+    return OK if all(report.ok for report in reports) else FOUND
 
 
-def _diagnostic(template: Template, verdict: Verdict, index: int) -> Diagnostic:
+def _written(form: str, diagnostics: list[Diagnostic]) -> str:
+    """The findings for a program, a code host or a CI."""
+    from chattmpl import __version__
+    from chattmpl.report.diagnostics import laws_described, write
+
+    return write(form, diagnostics, laws_described(), __version__)
+
+
+def _tokenizer(which: str | None) -> Any:
+    if which is None:
+        return None
+    from chattmpl.encode.loading import load_tokenizer
+
+    return load_tokenizer(which)
+
+
+def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> Report:
+    from chattmpl.laws import checker
+    from chattmpl.laws.shapes import shape_of
+
+    template = checker.to_check(found, retention)
+    shape = shape_of(template) if examples else None
+    conversations = [*(checker.fixtures() if given is None else given), *checker.made(examples, shape)]
+    with _Progress(template.name) as progress:
+        return checker.check(template, laws, conversations, tokenizer, progress, shape)
+
+
+class _Progress:
+    """A bar on stderr, in a terminal, for work that takes longer than a blink."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.shown = sys.stderr.isatty()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        return self.step
+
+    def step(self, done: int, total: int) -> None:
+        """So many cases are done."""
+        if not self.shown:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self.name, total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=done)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _shown(report: Report, form: str) -> str:
+    from chattmpl.report import verdicts
+
+    return verdicts.rich(report) if form == "rich" else verdicts.text(report)
+
+
+def _diagnostic(report: Report, finding: Finding) -> Diagnostic:
+    from chattmpl.blame import top
     from chattmpl.lint.diagnostic import Diagnostic
-    from chattmpl.source import Place
 
-    broken = verdict.broken[index]
-    place = broken.place or Place.of_line(template.program.source, 1)
+    shown = finding.shown
     return Diagnostic(
-        verdict.law.name, "error", place, broken.message, broken.hint or "", verdict.law.name, broken.to_dict()
+        shown.law,
+        finding.severity,
+        shown.place or top(report.template),
+        finding.message,
+        shown.hint or "",
+        shown.law,
+        finding.to_dict(),
     )
-
-
-def _print(template: Template, verdicts: list[Verdict], count: int) -> None:
-    policy = f", retention {template.retention}" if template.retention else ""
-    click.echo(f"{template.name}{policy}, {count} conversations")
-    for verdict in verdicts:
-        click.echo(f"  {verdict.law.name:<11} {_summary(verdict)}")
-    for verdict in verdicts:
-        for broken in verdict.broken:
-            click.echo(f"\n{broken.place or template.name}: {verdict.law.name}: {broken.message}")
-            if broken.place is not None:
-                click.echo(broken.place.excerpt())
-            for excerpt in broken.excerpts() or ():
-                click.echo(excerpt)
-            kwargs = f" with {json.dumps(broken.kwargs)}" if broken.kwargs else ""
-            shown = json.dumps(broken.conversation.dump()["messages"], ensure_ascii=False)
-            click.echo(f"conversation{kwargs}: {shown}")
-            if broken.hint:
-                click.echo(f"hint: {broken.hint}")
-    sys.stdout.flush()
-
-
-def _summary(verdict: Verdict) -> str:
-    parts = []
-    if verdict.broken:
-        parts.append(f"BROKEN in {len(verdict.broken)} way{'s' if len(verdict.broken) > 1 else ''}")
-    elif verdict.holds:
-        parts.append(f"holds for {verdict.holds}")
-    for counts, word in ((verdict.silent, "does not apply"), (verdict.unevaluated, "not evaluated")):
-        if counts:
-            why, _ = counts.most_common(1)[0]
-            parts.append(f"{word} to {counts.total()}" if parts else f"{word}: {why}")
-    return ", ".join(parts) or "not evaluated: there was no conversation"
 
 
 def _save(folder: Path, found: list[Diagnostic]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, diagnostic in enumerate(found, 1):
-        name = re.sub(r"\W+", "_", Path(diagnostic.place.source.name).stem)
-        path = folder / f"{name}_{diagnostic.code}_{number}.json"
-        conversation = (diagnostic.counterexample or {})["conversation"]
-        path.write_text(json.dumps(conversation, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        say(f"wrote {path}")
+        path = Path(diagnostic.place.source.name)
+        name = re.sub(r"\W+", "_", path.parent.name if path.name == "template.jinja" else path.stem)
+        target = folder / f"{name}_{diagnostic.code}_{number}.json"
+        counterexample = diagnostic.counterexample or {}
+        conversation = dict(counterexample["conversation"])
+        if counterexample["kwargs"]:
+            kwargs = {**(conversation.get("chat_template_kwargs") or {}), **counterexample["kwargs"]}
+            conversation["chat_template_kwargs"] = kwargs
+        target.write_text(json.dumps(conversation, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        say(f"wrote {target}")

@@ -7,7 +7,6 @@ message is being rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 
 from chattmpl.compiler.lexer import Line
+from chattmpl.compiler.variables import descendants
 from chattmpl.provenance.origin import Statement
 
 _NODES_PER_STEP = 32
@@ -221,7 +221,7 @@ class Tick:
     """A hook that counts the steps of one run of a body: one, and one for every so many nodes in it."""
 
     def __init__(self, node: nodes.Node) -> None:
-        self.steps = 1 + sum(1 for _ in node.find_all(nodes.Node)) // _NODES_PER_STEP
+        self.steps = 1 + len(descendants(node)) // _NODES_PER_STEP
 
     def __call__(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
         """Write the code."""
@@ -285,10 +285,9 @@ class TurnHooks:
 
 def add_hooks(template: nodes.Template) -> nodes.Template:
     """Put the hooks into the loops and calls of a template."""
-    calls: Iterator[Any] = template.find_all((nodes.Call, nodes.Filter, nodes.Test))
-    for call in calls:
-        if call.dyn_args is not None:
-            call.dyn_args.spread = True
+    for call in descendants(template):
+        if isinstance(call, (nodes.Call, nodes.Filter, nodes.Test)) and call.dyn_args is not None:
+            call.dyn_args.spread = True  # type: ignore[attr-defined]
     _hook_lists(template, None)
     return template
 

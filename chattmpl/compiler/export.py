@@ -46,7 +46,13 @@ def export(parsed: Outline, retention: Retention, target: Target, environment: E
     if target == "train":
         _refuse_jumps(parsed)
         return text
-    while (blocks := outline(Source(text, parsed.source.name), environment).generation) != ():
+    return without_generation(Source(text, parsed.source.name), environment)
+
+
+def without_generation(source: Source, environment: Environment) -> str:
+    """The source without its generation tags, which renders the same text; reasoning tags stay."""
+    text = source.text
+    while (blocks := outline(Source(text, source.name), environment).generation) != ():
         text = _without(text, blocks[0], environment)
     return text
 

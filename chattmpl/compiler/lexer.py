@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
 
 from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import Lexer
 
 _NEWLINES = re.compile(r"\r\n|\r")
+
+_OPTIONS = (
+    *(f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")),
+    *("line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks"),
+    *("newline_sequence", "keep_trailing_newline"),
+)
+"""The options of an environment that its lexer depends on."""
 
 
 class Line(int):
@@ -32,10 +41,20 @@ class Line(int):
 class OffsetLexer(Lexer):
     """A lexer whose line numbers are `Line`s."""
 
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment)
+        self._options = tuple(getattr(environment, name) for name in _OPTIONS)
+
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
         """The raw tokens, as Jinja's ``tokeniter``."""
+        return iter(_scanned(self._options, source)) if state is None else self.scan(source, name, filename, state)
+
+    def scan(
+        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+    ) -> Iterator[tuple[int, str, str]]:
+        """The raw tokens, read now."""
         text = normalize_newlines(source)
         position = 0
         try:
@@ -47,6 +66,13 @@ class OffsetLexer(Lexer):
             if not isinstance(error.lineno, Line):
                 error.lineno = _line_of_error(text, position, error.lineno)
             raise
+
+
+@lru_cache(maxsize=8)
+def _scanned(options: tuple[Any, ...], source: str) -> tuple[tuple[int, str, str], ...]:
+    """The raw tokens of a source, which compiling, the outline and lint ask for one after the other."""
+    lexer = OffsetLexer(Environment(**dict(zip(_OPTIONS, options, strict=True))))
+    return tuple(lexer.scan(source, None))
 
 
 def _line_of_error(text: str, position: int, number: int) -> int:

@@ -65,7 +65,7 @@ class Program:
     @cached_property
     def outline(self) -> Outline:
         """The tags of the source."""
-        return outline(self.source, self.environment)
+        return _outline(self.source)
 
     @cached_property
     def lowered(self) -> Edited:
@@ -73,16 +73,24 @@ class Program:
         return lower(self.outline, self.retention)
 
     @cached_property
+    def tree(self) -> nodes.Template:
+        """The syntax tree, with reasoning tags lowered. It is shared, so nobody may change it."""
+        return self.environment.parse(self.lowered.text)
+
+    @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
-        tree = self.environment.parse(self.lowered.text)
-        return read_variables(tree, self.environment)
+        # Jinja computes what is constant on the way, which without a meter could be as large as it likes.
+        token = METER.set(Meter(_COMPILING))
+        try:
+            return read_variables(self.tree, self.environment)
+        finally:
+            METER.reset(token)
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: what stands between its tags, and its string constants."""
-        tree = self.environment.parse(self.lowered.text)
-        return tuple(own_text(tree))
+        return tuple(own_text(self.tree))
 
     def export(self, target: Target) -> str:
         """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
@@ -177,13 +185,19 @@ def compile_program(source: Source, retention: Retention) -> Program:
     return Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
 
 
+@lru_cache(maxsize=16)
+def _outline(source: Source) -> Outline:
+    """The outline, which is asked for while a source is compiled and by those who look at it afterwards."""
+    return outline(source, TemplateEnvironment())
+
+
 def _compile(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
     """What `compile_program` makes a program of, as values that can be stored."""
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
     source = Source(with_plain_delimiters(normalize_newlines(given.text), environment), given.name)
-    parsed = outline(source, environment)
+    parsed = _outline(source)
     lowered = lower(parsed, retention)
     # What is constant is computed now, unless it is large: then it is computed, and accounted for, at each render.
     token = METER.set(Meter(_COMPILING))

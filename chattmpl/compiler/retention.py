@@ -134,11 +134,11 @@ def _prelude(outline: Outline, retention: Retention, policy: Policy, namespace: 
     elif VARIABLE in outline.names and outline.reasoning:
         lines.append(f"{{% set {VARIABLE} = '{policy.name}' %}}")
     if policy.counts and outline.reasoning:
-        lines += _count(retention, namespace)
-    return _on_lines(lines, outline.source.text)
+        lines += count_after_last_user(retention, namespace)
+    return on_lines(lines, outline.source.text)
 
 
-def _on_lines(lines: list[str], source: str) -> str:
+def on_lines(lines: list[str], source: str) -> str:
     """The tags of the prelude, one a line; no newline is rendered, not even by engines without trim_blocks."""
     if not lines:
         return ""
@@ -147,7 +147,8 @@ def _on_lines(lines: list[str], source: str) -> str:
     return f"{tags[:-2]}{'' if source[:1].isspace() else '-'}%}}\n"
 
 
-def _count(retention: Retention, namespace: str) -> list[str]:
+def count_after_last_user(retention: Retention, namespace: str) -> list[str]:
+    """The tags that count the messages after the last user message, in an attribute of a namespace."""
     count = f"{namespace}.after_last_user"
     if retention.without_query == "all":
         return [

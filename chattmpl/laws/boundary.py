@@ -30,5 +30,6 @@ class Boundary(Law):
             case,
             f"the token {straddle.text!r} lies across the {straddle.side} of a generated span",
             place=case.place_at(case.rendering, straddle.edge_c),
+            sites=frozenset({f"straddle:{straddle.side}"}),
             hint="begin and end generated spans at control tokens",
         )

@@ -31,6 +31,7 @@ class Inert(Law):
                     case,
                     f"text of the conversation becomes the control token {encoding.text[start:end]!r}",
                     place=case.place_at(case.rendering, start),
+                    sites=frozenset({"inert"}),
                     hint="write control tokens in the template, not in messages",
                 )
         return Holds()

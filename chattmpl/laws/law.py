@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Any
 
+from chattmpl.blame import written_at
+from chattmpl.compiler.dialect import Block
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
@@ -20,6 +22,15 @@ from chattmpl.template import Template
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
 """The time that templates are told while laws are checked."""
 
+PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
+"""Special tokens for a template that comes without any."""
+
+REFUSED = "the template does not render this conversation"
+"""How a law says that it does not apply since the template raised."""
+
+_SHORT = 200
+"""Characters. A line that is longer tells nothing of a place in it."""
+
 
 class Case:
     """One conversation with the template and kwargs that it is rendered with. Renderings are made once.
@@ -29,6 +40,7 @@ class Case:
         conversation: what it is checked on.
         kwargs: template kwargs, beside those that the conversation brings.
         tokenizer: for the laws about tokens.
+        exact: find places to the character, at the cost of a render for each; else to the line, where lines are short.
     """
 
     def __init__(
@@ -37,12 +49,17 @@ class Case:
         conversation: Any,
         kwargs: dict[str, Any] | None = None,
         tokenizer: Any = None,
+        *,
+        exact: bool = False,
     ) -> None:
         self.template = template
         self.conversation = Conversation.coerce(conversation)
         self.kwargs = dict(kwargs or {})
         self.tokenizer = tokenizer
+        self.exact = exact
         self._heads: dict[tuple[int, bool], Rendering] = {}
+        self._prompted: set[int] = set()
+        self._clocks: dict[int, dt.datetime] = {}
 
     @property
     def messages(self) -> list[Any]:
@@ -64,7 +81,12 @@ class Case:
 
     def render(self, conversation: Any, *, prompt: bool = False, clock: dt.datetime = CLOCK) -> Rendering:
         """Another conversation, under the same kwargs."""
-        return self.template.render(conversation, prompt, clock, **self.kwargs)
+        rendering = self.template.render(conversation, prompt, clock, **self.kwargs)
+        if prompt:
+            self._prompted.add(id(rendering))
+        if clock != CLOCK:
+            self._clocks[id(rendering)] = clock
+        return rendering
 
     def assistant_turns(self) -> list[int]:
         """Indices of the assistant's messages."""
@@ -76,16 +98,55 @@ class Case:
         return (spans[0].start, spans[-1].end) if spans else None
 
     def place_of_difference(self, expected: Rendering, got: Rendering) -> Place | None:
-        """The line that wrote what one text has and the other has not, or has otherwise."""
+        """The place that wrote what one text has and the other has not, or has otherwise."""
         at = first_difference(expected.text, got.text)
         return self.place_at(expected, at) or self.place_at(got, at)
 
-    def place_at(self, rendering: Rendering, offset: int) -> Place | None:
-        """The template line that wrote a character."""
-        for span in rendering.spans:
-            if span.start <= offset < span.end and span.line is not None:
-                return Place.of_line(self.template.program.source, span.line)
-        return None
+    def place_at(self, rendering: Rendering, at_c: int) -> Place | None:
+        """The place in the template that wrote a character; None behind the end of the text."""
+        span = next((span for span in rendering.spans if span.start <= at_c < span.end), None)
+        if span is None:
+            return None
+        source = self.template.program.source
+        if span.line is not None and not self.exact and len(source.line_text(span.line)) <= _SHORT:
+            return Place.of_line(source, span.line)
+        prompt, clock = id(rendering) in self._prompted, self._clocks.get(id(rendering), CLOCK)
+        return written_at(rendering, at_c, prompt=prompt, clock=clock, **self.kwargs)
+
+    def rewritten_by_retention(self, law: Law) -> bool:
+        """Whether a law does not hold only because the retention policy drops earlier traces: under 'all' it holds."""
+        if self.template.retention in (None, "all"):
+            return False
+        kept = Case(_keeping_all(self.template), self.conversation, self.kwargs)
+        return not isinstance(evaluate(law, kept), Counterexample)
+
+    def sites(self, expected: Rendering, got: Rendering) -> frozenset[str]:
+        """The places that wrote the first characters that differ, as words; see `Counterexample.sites`."""
+        at = first_difference(expected.text, got.text)
+        places = (self.place_at(expected, at), self.place_at(got, at))
+        return frozenset(site("text", place) for place in places if place is not None)
+
+    def block_at(self, rendering: Rendering, at_c: int) -> Place | None:
+        """The generation tag around what wrote a character, or that place itself if the tag is elsewhere."""
+        place = self.place_at(rendering, at_c)
+        if place is None:
+            return None
+        around = [block.tag for block in self.template.program.outline.generation if _holds(block, place)]
+        return Place(place.source, around[-1].start, around[-1].end) if around else place
+
+
+@lru_cache(maxsize=32)
+def _keeping_all(template: Template) -> Template:
+    return template.with_retention("all")
+
+
+def _holds(block: Block, place: Place) -> bool:
+    return block.tag.start <= place.start < block.end.end
+
+
+def site(kind: str, place: Place | None) -> str:
+    """A place as a word that counterexamples of one cause share."""
+    return f"{kind}:{place.start}" if place is not None else f"{kind}:?"
 
 
 class Law(ABC):
@@ -106,6 +167,10 @@ class Law(ABC):
         Raises:
             ChatTmplError: if the template does; `evaluate` turns it into *not evaluated*.
         """
+
+    def outcomes(self, case: Case) -> list[Outcome]:
+        """What `check` says, and more counterexamples where one case can show several causes."""
+        return [self.check(case)]
 
     def broken(self, case: Case, message: str, **details: Any) -> Counterexample:
         """A counterexample for this case."""
@@ -142,11 +207,16 @@ def laws_named(names: Iterable[str] | None) -> list[Law]:
 
 def evaluate(law: Law, case: Case) -> Outcome:
     """Check a law; a template that cannot render the conversation leaves it not evaluated."""
+    return evaluate_all(law, case)[0]
+
+
+def evaluate_all(law: Law, case: Case) -> list[Outcome]:
+    """As `evaluate`, with all counterexamples where one case shows several causes."""
     try:
         case.rendering  # noqa: B018 — a template that refuses the conversation is not at fault for it
     except ChatTmplError as error:
-        return DoesNotApply(f"the template does not render this conversation: {error.message}")
+        return [DoesNotApply(f"{REFUSED}: {error.message}")]
     try:
-        return law.check(case)
+        return law.outcomes(case)
     except ChatTmplError as error:
-        return NotEvaluated(error.message)
+        return [NotEvaluated(error.message)]

@@ -37,8 +37,11 @@ class Counterexample:
         message: what is wrong, in one sentence.
         conversation, kwargs: what to render to see it.
         expected, got: the two texts that differ, if the law compares texts.
-        place: the template's line that is to blame, if that is known.
+        place: the place in the template that is to blame, if that is known.
         hint: the way out.
+        field: the kind of field that is concerned, such as ``messages[].tool_calls[].id``, where one is.
+        sites: what it can share with counterexamples of other laws that have the same cause: places of the template
+            and kinds of fields, as words.
     """
 
     law: str
@@ -49,6 +52,8 @@ class Counterexample:
     got: str | None = None
     place: Place | None = None
     hint: str | None = None
+    field: str | None = None
+    sites: frozenset[str] = frozenset()
 
     @property
     def difference(self) -> int | None:

@@ -24,12 +24,19 @@ class Prefix(Law):
             shorter, longer = case.head(count), case.head(count + 1)
             if longer.text.startswith(shorter.text):
                 continue
+            if case.rewritten_by_retention(self):
+                return DoesNotApply(
+                    f"retention {case.template.retention!r} drops earlier reasoning; under 'all' it holds"
+                )
+            role = case.messages[count].role
             return self.broken(
                 case,
-                f"appending messages[{count}] ({case.messages[count].role}) changes the text before it",
+                f"appending messages[{count}] ({role}) changes the text before it",
                 expected=shorter.text,
                 got=longer.text,
                 place=case.place_of_difference(shorter, longer),
                 hint="render a message without looking at those after it",
+                field=f"messages[role={role}]",
+                sites=case.sites(shorter, longer),
             )
         return Holds()

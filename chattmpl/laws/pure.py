@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattmpl.laws.law import Case, Law
+from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 
 
@@ -31,17 +31,24 @@ class Pure(Law):
             piece = case.rendering.text[span.start : span.end]
             shown = repr(piece if len(piece) <= 40 else piece[:39] + "…")
             place = case.place_at(case.rendering, span.start)
+            field = f"messages[role={role}].{span.field}" if role else span.field
             if span.generated:
+                block = case.block_at(case.rendering, span.start)
+                sites = {site("tag-start", block), site("tag-end", block), "foreign text is trained"}
                 return self.broken(
                     case,
                     f"{origin} is trained, though the model does not sample it: {shown}",
                     place=place,
                     hint="keep the generation tag to the assistant's turns",
+                    field=field,
+                    sites=frozenset(sites),
                 )
             return self.broken(
                 case,
                 f"{origin} is rendered outside of the generated span: {shown}",
                 place=place,
                 hint="put all that the model samples inside the generation tag",
+                field=field,
+                sites=frozenset({site("untrained", place)}),
             )
         return Holds()

@@ -33,7 +33,12 @@ class Roundtrip(Law):
             return DoesNotApply(error.message)
         except NotRepresentable as error:
             return self.broken(
-                case, f"its rendering cannot be parsed: {error.message}", hint=error.hint, place=error.place
+                case,
+                f"its rendering cannot be parsed: {error.message}",
+                hint=error.hint or "see docs/parsing.md for the [parse] table of a family",
+                got=text,
+                expected=None if error.place is None else text[: error.place.start],
+                sites=frozenset({"unparsed"}),
             )
         again = case.template.render(parsed, clock=CLOCK, **kwargs).text
         if again != text:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from chattmpl.laws.law import Case, Law
-from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.laws.law import Case, Law, site
+from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, Outcome
+from chattmpl.render import Rendering
 
 
 class Sampled(Law):
@@ -12,6 +13,9 @@ class Sampled(Law):
     For each assistant turn *i*, ``render(messages[:i], add_generation_prompt=True)`` is exactly the text before the
     turn's generated span, and the span is what the turn renders to when it is the last one. So no header, no prefilled
     think opener and nothing else that the prompt supplies is trained, and nothing that was sampled is missing.
+
+    Under a retention policy that drops earlier traces this cannot hold for the earlier turns of one row. Then it is
+    checked on unrolled rows, one for each assistant turn, and where one row will not do the answer says so.
     """
 
     name = "sampled"
@@ -24,43 +28,88 @@ class Sampled(Law):
             return DoesNotApply("there is no assistant message")
         if not case.template.program.has_generation:
             return DoesNotApply("the template has no generation tag")
+        broken = self._in_one_row(case, turns)
+        if broken is None:
+            return Holds()
+        if not case.rewritten_by_retention(self):
+            return broken
+        unrolled = (self._turn(case, turn, case.head(turn + 1)) for turn in turns)
+        policy = f"retention {case.template.retention!r}"
+        return next((found for found in unrolled if found is not None), None) or DoesNotApply(
+            f"it cannot hold for earlier turns of one row under {policy}: unroll, or use 'all'"
+        )
+
+    def _in_one_row(self, case: Case, turns: list[int]) -> Counterexample | None:
         text = case.rendering.text
         for turn in turns:
-            span = case.generated(turn)
-            if span is None:
-                return self.broken(
-                    case, f"nothing of messages[{turn}] is generated", hint="put its text inside {% generation %}"
-                )
-            prompt = case.head(turn, prompt=True).text
-            if text[: span[0]] != prompt:
-                return self._not_the_prompt(case, turn, span[0], prompt)
+            found = self._turn(case, turn, case.rendering)
+            if found is not None:
+                return found
+            start, end = case.generated(turn) or (0, 0)
             last = case.head(turn + 1)
             alone = case.generated(turn, last)
-            if alone is None or last.text[alone[0] : alone[1]] != text[span[0] : span[1]]:
+            if alone is None or last.text[alone[0] : alone[1]] != text[start:end]:
                 return self.broken(
                     case,
                     f"in history messages[{turn}] is not rendered as it was sampled",
                     expected=last.text[: alone[1]] if alone else last.text,
-                    got=text[: span[1]],
+                    got=text[:end],
                     place=case.place_of_difference(last, case.rendering),
                     hint="use retention 'all', or train on one row for each assistant turn",
+                    field="messages[role=assistant]",
+                    sites=case.sites(last, case.rendering),
                 )
-        return Holds()
+        return None
 
-    def _not_the_prompt(self, case: Case, turn: int, start: int, prompt: str) -> Outcome:
-        text = case.rendering.text
-        place = case.place_at(case.rendering, start)
-        if prompt.startswith(text[:start]) and text.startswith(prompt):
-            extra = prompt[start:]
+    def _turn(self, case: Case, turn: int, row: Rendering) -> Counterexample | None:
+        """What is wrong with the prompt of a turn in a row."""
+        span = case.generated(turn, row)
+        if span is None:
+            return self._nothing_generated(case, turn, row)
+        prompt = case.head(turn, prompt=True)
+        return None if row.text[: span[0]] == prompt.text else self._not_the_prompt(case, turn, row, span[0])
+
+    def _nothing_generated(self, case: Case, turn: int, row: Rendering) -> Counterexample:
+        own = [span for span in row.spans if span.message == turn and span.field != "role"]
+        place = case.place_at(row, own[0].start) if own else None
+        return self.broken(
+            case,
+            f"nothing of messages[{turn}] is generated",
+            hint="put its text inside {% generation %}",
+            place=place,
+            field="messages[role=assistant]",
+            sites=frozenset({site("untrained", place)}),
+        )
+
+    def _not_the_prompt(self, case: Case, turn: int, row: Rendering, start: int) -> Counterexample:
+        prompt = case.head(turn, prompt=True)
+        text = row.text
+        place = case.place_at(row, start)
+        if prompt.text.startswith(text[:start]) and text.startswith(prompt.text):
+            extra = prompt.text[start:]
             message = f"messages[{turn}] trains {extra!r}, which its prompt supplies"
             hint = "begin the generation tag after what add_generation_prompt writes"
-        elif text.startswith(prompt):
-            message = (
-                f"between the prompt and the generated span of messages[{turn}] stands {text[len(prompt) : start]!r}"
-            )
+            sites = {site("tag-start", case.block_at(row, start)), "trains what the prompt supplies"}
+        elif text.startswith(prompt.text):
+            extra = text[len(prompt.text) : start]
+            message = f"between the prompt and the generated span of messages[{turn}] stands {extra!r}"
             hint = "begin the generation tag where the prompt ends, or let add_generation_prompt write this too"
+            sites = {f"between:{extra}", site("untrained", case.place_at(row, len(prompt.text)))}
+            place = case.place_at(row, len(prompt.text))
         else:
             message = f"the prompt of messages[{turn}] is not how the text before it begins"
             hint = "render history and prompt in the same way"
-            place = case.place_of_difference(case.head(turn, prompt=True), case.rendering)
-        return self.broken(case, message, expected=prompt, got=text[:start], place=place, hint=hint)
+            place = case.place_of_difference(prompt, row)
+            sites = set(case.sites(prompt, row))
+            if prompt.text.startswith(text[:start]):
+                sites.add("trains what the prompt supplies")
+        return self.broken(
+            case,
+            message,
+            expected=prompt.text,
+            got=text[:start],
+            place=place,
+            hint=hint,
+            field="messages[role=assistant]",
+            sites=frozenset(sites),
+        )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.law import Case, Law, evaluate
+from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample
 
 _TRIES = 400
@@ -19,7 +20,9 @@ _OPTIONAL = ("reasoning_content", "reasoning", "thinking", "tool_calls", "tool_c
 def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
     """The smallest counterexample that small steps lead to: fewer messages and fields, shorter texts.
 
-    A step is kept where the law still fails in the same way: with the same words, but for indices and quoted texts.
+    A step is kept where the law still fails in the same way: at the same place and with the same words, but for
+    indices and quoted texts. A conversation in an order that people have does not lose it. The place of the result is
+    known to the character.
 
     Args:
         law: the law that does not hold.
@@ -30,28 +33,62 @@ def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
     shrunk = True
     while shrunk and tries < _TRIES:
         shrunk = False
+        ordinary = is_ordinary(found.conversation.dump()["messages"])
         for smaller in _smaller(found.conversation.dump()):
+            if ordinary and not is_ordinary(smaller["messages"]):
+                continue
             tries += 1
             if tries > _TRIES:
                 break
-            try:
-                conversation = Conversation.coerce(smaller)
-            except ChatTmplError:
-                continue
-            again = evaluate(law, Case(case.template, conversation, case.kwargs, case.tokenizer))
-            if isinstance(again, Counterexample) and cause(again) == cause(found):
+            again = _again(law, smaller, case, cause(found))
+            if again is not None:
                 found, shrunk = again, True
                 break
-    return found
+    return _exact(law, found, case)
 
 
 def cause(found: Counterexample) -> tuple[Any, ...]:
-    """What tells one root cause from another: the law, the template line, and the words of the message."""
+    """What tells one root cause from another: the law, the place, the words of the message, the kind of field."""
     words = "".join(char for char in found.message.partition(":")[0] if not char.isdigit())
     # Which kind of message was appended makes no other cause of it.
     words = words.partition(" (")[0]
     unquoted = "".join(part for index, part in enumerate(words.split("'")) if index % 2 == 0)
-    return found.law, found.place.line if found.place else None, unquoted
+    if found.law == "lossless":
+        # The kind of field says it all, and a key of the arguments nothing.
+        return found.law, found.field, found.place is not None
+    place = found.place.start if found.place else None
+    return found.law, place, unquoted, found.field if found.law == "portable" else None
+
+
+def is_ordinary(messages: list[dict[str, Any]]) -> bool:
+    """Whether a user speaks first, and results follow calls."""
+    roles = [message["role"] for message in messages]
+    first = next((role for role in roles if role not in ("system", "developer")), "user")
+    if first != "user":
+        return False
+    for before, message in pairwise(messages):
+        if message["role"] == "tool" and not (before["role"] == "tool" or before.get("tool_calls")):
+            return False
+    return True
+
+
+def _again(law: Law, data: dict[str, Any], case: Case, wanted: tuple[Any, ...]) -> Counterexample | None:
+    try:
+        conversation = Conversation.coerce(data)
+    except ChatTmplError:
+        return None
+    smaller = Case(case.template, conversation, case.kwargs, case.tokenizer)
+    found = (outcome for outcome in evaluate_all(law, smaller) if isinstance(outcome, Counterexample))
+    return next((outcome for outcome in found if cause(outcome) == wanted), None)
+
+
+def _exact(law: Law, found: Counterexample, case: Case) -> Counterexample:
+    """The same counterexample with its place to the character."""
+    again = Case(case.template, found.conversation, case.kwargs, case.tokenizer, exact=True)
+    for outcome in evaluate_all(law, again):
+        if isinstance(outcome, Counterexample) and outcome.message == found.message:
+            return outcome
+    return found
 
 
 def _smaller(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -59,6 +96,12 @@ def _smaller(data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for key in ("tools", "documents", "chat_template_kwargs", "template"):
         if key in data:
             yield {name: value for name, value in data.items() if name != key}
+        if key in ("tools", "documents") and len(data.get(key) or ()) > 1:
+            yield {**data, key: data[key][:1]}
+    if isinstance(data.get("tools"), list):
+        plain = {"type": "function", "function": {"name": "f", "description": "F."}}
+        if data["tools"] != [plain]:
+            yield {**data, "tools": [plain]}
     for size in (len(messages) // 2, 2, 1):
         for start in range(0, len(messages), max(size, 1)) if size else ():
             kept = messages[:start] + messages[start + size :]
@@ -77,6 +120,8 @@ def _smaller_message(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
         text = message.get(key)
         if isinstance(text, list):
             yield {**message, key: "a"}
+            if len(text) > 1:
+                yield from ({**message, key: [part]} for part in text)
         elif isinstance(text, str) and len(text) > 1:
             for shorter in ("a", text[: len(text) // 2], text[len(text) // 2 :], text[1:], text[:-1]):
                 if len(shorter) < len(text):
@@ -84,3 +129,17 @@ def _smaller_message(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     calls = message.get("tool_calls") or []
     if len(calls) > 1:
         yield {**message, "tool_calls": calls[:1]}
+    for index, call in enumerate(calls):
+        for changed in _smaller_call(call):
+            yield {**message, "tool_calls": [*calls[:index], changed, *calls[index + 1 :]]}
+
+
+def _smaller_call(call: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "id" in call:
+        yield {name: value for name, value in call.items() if name != "id"}
+    function = call.get("function")
+    if isinstance(function, dict):
+        if function.get("arguments") not in ({}, "{}"):
+            yield {**call, "function": {**function, "arguments": {}}}
+        if len(str(function.get("name"))) > 1:
+            yield {**call, "function": {**function, "name": "f"}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattmpl.laws.law import Case, Law
+from chattmpl.laws.law import PLACEHOLDERS, Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 
 
@@ -29,10 +29,13 @@ class SingleBos(Law):
         ]
         if len(own) == 1 and case.rendering.text.startswith(given):
             return Holds()
+        if not own and given == PLACEHOLDERS["bos_token"]:
+            return DoesNotApply("no bos_token is known")
         if not own:
             message, hint = f"{given!r} is never written", "write {{ bos_token }} first"
         elif len(own) > 1:
             message, hint = f"{given!r} is written {len(own)} times", "write it once, at the start"
         else:
             message, hint = f"{given!r} is not at the start", "write it before anything else"
-        return self.broken(case, message, place=case.place_at(case.rendering, own[-1]) if own else None, hint=hint)
+        place = case.place_at(case.rendering, own[-1]) if own else None
+        return self.broken(case, message, place=place, hint=hint, sites=frozenset({"bos"}))

@@ -23,15 +23,28 @@ class Steady(Law):
     def check(self, case: Case) -> Outcome:
         """Render again at another time, and the same conversation written in other ways."""
         text = case.rendering.text
-        later = case.render(case.conversation, clock=CLOCK + dt.timedelta(days=400, hours=7)).text
-        if later != text:
-            hint = "take the date from a kwarg, and leave it out where there is none"
-            return self.broken(case, "another time of day renders another text", expected=text, got=later, hint=hint)
+        later = case.render(case.conversation, clock=CLOCK + dt.timedelta(days=400, hours=7))
+        if later.text != text:
+            return self.broken(
+                case,
+                "another time of day renders another text",
+                expected=text,
+                got=later.text,
+                place=case.place_of_difference(case.rendering, later),
+                hint="take the date from a kwarg, and leave it out where there is none",
+                sites=frozenset({"clock"}),
+            )
         for change, written in self._ways(case):
-            other = case.render(written).text
-            if other != text:
+            other = case.render(written)
+            if other.text != text:
                 return self.broken(
-                    case, f"{change} changes the text", expected=text, got=other, hint="test for values, not for keys"
+                    case,
+                    f"{change} changes the text",
+                    expected=text,
+                    got=other.text,
+                    place=case.place_of_difference(case.rendering, other),
+                    hint="test for values, not for keys",
+                    sites=frozenset({f"steady:{change}"}),
                 )
         return Holds()
 

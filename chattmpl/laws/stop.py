@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from chattmpl.laws.law import Case, Law
+import re
+
+from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+
+CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</s>|\[/?[A-Z_]{3,}\]")
+"""What looks like a control token."""
 
 
 class Stop(Law):
     """Each generated span ends with a stop token of the family, and nothing after it is trained.
 
     A model that never trained its stop token does not stop; one that trained the newline behind it samples a token that
-    no engine will let it.
+    no engine will let it. Of a template without a family the stop tokens are its ``eos_token``, and the control
+    tokens that it writes behind what the message holds.
     """
 
     name = "stop"
@@ -18,16 +24,16 @@ class Stop(Law):
 
     def check(self, case: Case) -> Outcome:
         """Look at the end of each turn's generated span."""
-        stops = self._stop_tokens(case)
-        if not stops:
-            return DoesNotApply("no stop token is known: the template has no family and no eos_token")
-        ranges = [(turn, span) for turn in case.assistant_turns() if (span := case.generated(turn)) is not None]
+        if not case.template.program.has_generation:
+            return DoesNotApply("the template has no generation tag")
+        ranges = [(turn, span) for turn in case.assistant_turns() if (span := _last_piece(case, turn)) is not None]
         if not ranges:
             return DoesNotApply("nothing is generated")
         text = case.rendering.text
         for turn, (start, end) in ranges:
             sampled = text[start:end]
-            if sampled.endswith(stops):
+            stops = stop_tokens(case, turn)
+            if stops and sampled.endswith(stops):
                 continue
             place = case.place_at(case.rendering, end - 1)
             at = max(sampled.rfind(stop) + len(stop) if stop in sampled else -1 for stop in stops)
@@ -39,13 +45,34 @@ class Stop(Law):
                 hint = "end the generation tag after the stop token"
             else:
                 message = f"messages[{turn}] ends without a stop token"
-                hint = f"write one of {', '.join(stops)} at the end of the turn, inside the generation tag"
-            return self.broken(case, message, expected=None, got=None, place=place, hint=hint)
+                one = f"one of {', '.join(stops)}" if stops else "a stop token"
+                hint = f"write {one} at the end of the turn, inside the generation tag"
+            block = case.block_at(case.rendering, end - 1)
+            sites = frozenset({site("tag-end", block), f"stop:{message.partition(']')[2]}"})
+            field = "messages[role=assistant]"
+            return self.broken(case, message, place=place, hint=hint, field=field, sites=sites)
         return Holds()
 
-    @staticmethod
-    def _stop_tokens(case: Case) -> tuple[str, ...]:
-        if case.template.family is not None:
-            return case.template.family.generation.stop_tokens
-        given = {**case.template.tokens, **case.kwargs}.get("eos_token")
-        return (given,) if isinstance(given, str) and given else ()
+
+def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:
+    """The last generated characters of a turn that are in one piece."""
+    piece = None
+    for span in case.rendering.spans:
+        if span.generated and span.turn == turn:
+            piece = (piece[0] if piece is not None and piece[1] == span.start else span.start, span.end)
+    return piece
+
+
+def stop_tokens(case: Case, turn: int) -> tuple[str, ...]:
+    """What may end a turn: the family's stop tokens; else ``eos_token``, and the control tokens behind the message."""
+    if case.template.family is not None:
+        return case.template.family.generation.stop_tokens
+    given = {**case.template.tokens, **case.kwargs}.get("eos_token")
+    stops = [given] if isinstance(given, str) and given else []
+    last = case.head(turn + 1)
+    own = [span.end for span in last.spans if span.message == turn and span.field != "role"]
+    generated = case.generated(turn, last)
+    # A message that is empty has no text to look behind.
+    start = own[-1] if own else generated[0] if generated else len(last.text)
+    behind = CONTROL.findall(last.text, start)
+    return tuple(dict.fromkeys([*stops, *behind]))

@@ -1,0 +1,145 @@
+"""What checking laws says, for people: a table of the laws, then each finding with place, texts and conversation."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from io import StringIO
+
+from chattmpl.laws.checker import Report, Verdict
+from chattmpl.laws.findings import Finding
+from chattmpl.laws.law import REFUSED
+from chattmpl.laws.outcome import Counterexample
+from chattmpl.report.visible import visible
+from chattmpl.source import Place, Source
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_NOTES = {"info": "note"}
+_LONGEST = 2_000
+"""Characters of a conversation that are shown; what cannot be made smaller can be long."""
+
+
+def text(report: Report) -> str:
+    """The report without colours."""
+    return visible("".join(f"{line}\n" for line, _ in _lines(report)))
+
+
+def rich(report: Report) -> str:
+    """The report with colours, as the terminal has them."""
+    from rich.text import Text
+
+    from chattmpl.report.terminal import console
+
+    out = console(StringIO())
+    with out.capture() as capture:
+        for line, style in _lines(report):
+            out.print(Text(visible(line), style=style or ""), soft_wrap=True)
+    drawn: str = capture.get()
+    return drawn
+
+
+def _lines(report: Report) -> Iterator[tuple[str, str | None]]:
+    """The lines of the report, each with a style."""
+    template = report.template
+    policy = f", retention {template.retention}" if template.retention else ""
+    modes = f", {len(report.modes)} combinations of kwargs" if len(report.modes) > 1 else ""
+    yield f"{template.name}{policy}: {report.conversations} conversations{modes}", "bold"
+    for verdict in report.verdicts:
+        word, rest, style = _summary(report, verdict)
+        yield f"  {verdict.law.name:<10}  {word:<14}  {rest}".rstrip(), style
+    yield from ((line, "dim") for line in _reasons(report))
+    for finding in report.findings:
+        yield "", None
+        yield from _finding(report, finding)
+    if any(finding.severity != "info" for finding in report.findings):
+        yield "", None
+        yield "--save FOLDER keeps these conversations as files, for --conversations and for your tests", "dim"
+
+
+def _summary(report: Report, verdict: Verdict) -> tuple[str, str, str | None]:
+    """The word for a law, the rest of its line, and a style."""
+    own = [finding for finding in report.findings if verdict.law.name in finding.laws]
+    graver = [finding for finding in own if finding.severity != "info"]
+    if not verdict.evaluated:
+        word = "not evaluated" if verdict.unevaluated or not verdict.silent else "does not apply"
+        return word, _reason(verdict.unevaluated or verdict.silent), "dim"
+    parts = [_counted(len(own), "finding" if graver else "note")] if own else []
+    counts = (
+        (verdict.holds, "holds for"),
+        (verdict.declared.total(), "declared for"),
+        (verdict.silent.total(), "does not apply to"),
+        (verdict.unevaluated.total(), "not evaluated for"),
+    )
+    parts += [f"{words} {count}" for count, words in counts if count]
+    word = "broken" if graver else "holds" if verdict.holds else "declared"
+    return word, ", ".join(parts), "red" if graver else None
+
+
+def _reasons(report: Report) -> Iterator[str]:
+    """Why laws do not apply to some conversations, or are declared to be broken: each reason once."""
+    reasons: dict[str, tuple[int, list[str]]] = {}
+    for verdict in report.verdicts:
+        if verdict.evaluated:
+            for counts, words in ((verdict.silent, ""), (verdict.unevaluated, ""), (verdict.declared, "declared: ")):
+                for why, count in counts.items():
+                    most, laws = reasons.get(words + why, (0, []))
+                    reasons[words + why] = (max(most, count), [*laws, verdict.law.name])
+    for why, (count, laws) in reasons.items():
+        named = "all laws" if len(laws) == len(report.verdicts) else ", ".join(dict.fromkeys(laws))
+        if why.startswith(REFUSED):
+            named = ""
+        yield f"  {count}{f' ({named})' if named else ''}: {_short(why)}"
+
+
+def _reason(counts: Counter[str]) -> str:
+    """The most frequent reason, shortened."""
+    return _short(counts.most_common(1)[0][0]) if counts else "there was no conversation"
+
+
+def _short(why: str) -> str:
+    return why if len(why) <= 160 else f"{why[:159]}…"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _finding(report: Report, finding: Finding) -> Iterator[tuple[str, str | None]]:
+    shown, style = finding.shown, _STYLES[finding.severity]
+    where = shown.place or report.template.name
+    word = _NOTES.get(finding.severity, finding.severity)
+    yield f"{where}: {word} {shown.law}: {finding.message}", style
+    if shown.place is not None:
+        yield shown.place.excerpt(), None
+    elif finding.severity == "info":
+        return
+    yield from ((excerpt, "dim") for excerpt in _excerpts(shown))
+    kwargs = f", with {json.dumps(shown.kwargs, ensure_ascii=False)}" if shown.kwargs else ""
+    yield f"the smallest conversation that shows it{kwargs}:", None
+    compact = conversation(shown)
+    yield compact if len(compact) <= _LONGEST else f"{compact[:_LONGEST]}…", None
+    if shown.hint:
+        yield f"hint: {shown.hint}", "green"
+
+
+def _excerpts(found: Counterexample) -> Iterator[str]:
+    """Both texts around the first difference, each with a caret; the newlines in them are shown."""
+    at = found.difference
+    if at is None:
+        return
+    for name, whole in (("expected", found.expected or ""), ("got", found.got or "")):
+        shown = whole[: at + 200].replace("\n", "↵")
+        # The excerpt is cut around the place, and an end of the text is a place too.
+        excerpt = Place(Source(f"{shown} ", name), min(at, len(shown)), min(at, len(shown)) + 1).excerpt()
+        line, _, caret = excerpt.partition("\n")
+        yield f"{name:>8} | {line[7:]}\n{'':>8} |{caret[6:]}"
+
+
+def conversation(found: Counterexample) -> str:
+    """The conversation as JSON to paste, a line for each message; only the messages, if it has nothing else."""
+    dumped = found.conversation.dump()
+    messages = [json.dumps(message, ensure_ascii=False) for message in dumped.pop("messages")]
+    rest = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in dumped.items()]
+    listed = "[" + ",\n   ".join(messages) + "]"
+    return "  {" + ",\n   ".join([*rest, f'"messages": {listed}']) + "}" if rest else f"  {listed}"

@@ -1,0 +1,122 @@
+"""transformers' response_template: derived from the family's data, written beside the template, read as we read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl import Template
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.family import family_names
+from chattmpl.laws.checker import fixtures, modes
+from chattmpl.laws.law import CLOCK
+from support.command import run_here
+from support.snapshots import matches_snapshot
+
+CONFIG = '{\n  "added": true,\n  "chat_template": "old"\n}\n'
+
+
+def config(folder: Path, text: str = CONFIG) -> Path:
+    path = folder / "tokenizer_config.json"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_response_templates_of_the_families_are_these() -> None:
+    made = {name: Template.load(name).response_template() for name in family_names()}
+    shown = {name: {"data": found.data, "left_out": found.left_out} for name, found in made.items()}
+    matches_snapshot("response_templates.json", json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
+
+
+def test_what_is_no_family_has_none() -> None:
+    with pytest.raises(UsageError, match="it is not known how texts of"):
+        Template.from_source("x").response_template()
+
+
+def test_an_export_into_a_config_carries_it_and_changes_nothing_else(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    done = run_here(["export", "-t", "qwen3", "-o", str(path)])
+    assert done.code == 0
+    text = path.read_bytes().decode()
+    after = json.loads(text)
+    assert after["response_template"] == Template.load("qwen3").response_template().data
+    assert after["chat_template"] == Template.load("qwen3").export()
+    assert text.startswith('{\n  "added": true,\n  "chat_template": ')
+    assert list(after) == ["added", "chat_template", "response_template"]
+    assert "nothing was written" in run_here(["export", "-t", "qwen3", "-o", str(path)]).err
+
+
+def test_in_a_model_directory_it_goes_into_the_config_beside_the_template(tmp_path: Path) -> None:
+    path = config(tmp_path, '{"a":1,"response_template":{"old":1},"z":2}')
+    (tmp_path / "chat_template.jinja").write_text("old")
+    assert run_here(["export", "-t", "chatml", "-o", str(tmp_path)]).code == 0
+    assert (tmp_path / "chat_template.jinja").read_text() == Template.load("chatml").export()
+    after = path.read_text()
+    value = json.dumps(Template.load("chatml").response_template().data)
+    assert after == f'{{"a":1,"response_template":{value},"z":2}}'
+    assert (tmp_path / "tokenizer_config.json.bak").read_text() == '{"a":1,"response_template":{"old":1},"z":2}'
+
+
+def test_a_dry_run_and_a_variant_write_none(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    assert run_here(["export", "-t", "qwen3", "-o", str(path), "--dry-run"]).code == 0
+    assert path.read_text() == CONFIG
+    path = config(tmp_path, '{"chat_template": {"default": "a", "rag": "b"}}')
+    assert run_here(["export", "-t", "qwen3", "-o", str(path), "--into-variant", "rag"]).code == 0
+    assert "response_template" not in path.read_text()
+
+
+def test_the_export_says_what_cannot_be_expressed(tmp_path: Path) -> None:
+    done = run_here(["export", "-t", "hybrid", "-o", str(config(tmp_path))])
+    assert "response_template: calls written as '<code>" in done.err
+    foreign = tmp_path / "x.jinja"
+    foreign.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    done = run_here(["export", "-t", str(foreign), "-o", str(config(tmp_path))])
+    assert "no response_template was written, for it is not known how texts of this template are read" in done.err
+
+
+def completions(template: Template) -> list[tuple[str, str, dict[str, Any]]]:
+    """The prompt of each assistant turn of the fixtures, what is sampled, and how we read it."""
+    whole = template.with_retention("all") if template.program.has_reasoning else template
+    found = []
+    for kwargs in modes(template):
+        for chat in fixtures():
+            for index in (index for index, message in enumerate(chat.messages) if message.role == "assistant"):
+                head = chat.with_messages(chat.messages[:index])
+                try:
+                    row = whole.render(chat.with_messages(chat.messages[: index + 1]), clock=CLOCK, **kwargs)
+                    prompt = whole.render(head, True, CLOCK, **kwargs).text
+                    end = max(span.end for span in row.spans if span.generated and span.turn == index)
+                    sampled = row.text[len(prompt) : end]
+                    if not row.text.startswith(prompt):
+                        continue
+                    ours = whole.parse(sampled, completion=True, prompt=head.dump(), clock=CLOCK, **kwargs)
+                except ChatTmplError:
+                    continue
+                found.append((prompt, sampled, ours.dump()["messages"][-1]))
+    return found
+
+
+def compared(message: dict[str, Any]) -> tuple[Any, ...]:
+    """What both sides must agree on: an absent field and an empty one are the same."""
+    calls = [(call.get("id"), call["function"]) for call in message.get("tool_calls") or []]
+    return message.get("content") or "", message.get("reasoning_content") or "", calls
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("name", family_names())
+def test_parse_response_of_transformers_reads_what_we_read(name: str) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    transformers = pytest.importorskip("transformers")
+    template = Template.load(name)
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
+    tokenizer.response_template = template.response_template().data
+    checked = completions(template)
+    assert len(checked) >= 20
+    for prompt, sampled, ours in checked:
+        theirs = tokenizer.parse_response(sampled, prefix=prompt)
+        assert compared(theirs) == compared(ours), sampled
