@@ -13,6 +13,7 @@ from chattmpl.origins import Found
 from chattmpl.report import diagnostics as report
 from chattmpl.source import Source
 from support.command import run_here
+from support.sarif import sarif_schema
 from support.snapshots import matches_snapshot
 
 BAD = """{%- for message in messages -%}
@@ -134,6 +135,45 @@ def test_sarif_names_each_rule_once_and_points_at_it() -> None:
     assert [named[result["ruleIndex"]]["id"] for result in run["results"]] == [item.code for item in found]
     uris = {result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] for result in run["results"]}
     assert uris == {"a%20b.jinja"}
+
+
+@pytest.mark.usefixtures("here")
+def test_broken_laws_are_told_in_the_formats_of_lint() -> None:
+    check = ["check", "bad.jinja", "--law", "pure", "--format"]
+    annotated = run_here([*check, "github"])
+    assert annotated.code == 1
+    assert annotated.out.startswith("::error file=bad.jinja,line=3,col=")
+    assert ",title=pure::" in annotated.out
+    (run,) = json.loads(run_here([*check, "sarif"]).out)["runs"]
+    assert [rule["id"] for rule in run["tool"]["driver"]["rules"]] == ["pure"]
+    assert {result["ruleId"] for result in run["results"]} == {"pure"}
+
+
+@pytest.mark.upstream
+@pytest.mark.usefixtures("here")
+def test_sarif_of_broken_laws_is_as_its_schema_says() -> None:
+    import jsonschema
+
+    made = json.loads(run_here(["check", "bad.jinja", "--format", "sarif"]).out)
+    assert made["runs"][0]["results"]
+    jsonschema.Draft4Validator(sarif_schema()).validate(made)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("name", ["a b.jinja", "m/tokenizer_config.json:chat_template[tool_use]", "C:\\x\\é.jinja"])
+def test_sarif_is_as_its_schema_says(name: str) -> None:
+    import jsonschema
+
+    schema = sarif_schema()
+    jsonschema.Draft4Validator.check_schema(schema)
+    validator = jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker())
+    found = lint(Found(Source(BAD, name)), chosen()) + lint(Found(Source("{% if %}", name)))
+    assert {item.severity for item in found} == {"error", "warning", "info"}
+    for diagnostics in ([], found):
+        made = json.loads(report.sarif(diagnostics, rules(), "1.2.3"))
+        assert [error.message for error in validator.iter_errors(made)] == []
+    made["runs"][0]["results"][0]["level"] = "grave"
+    assert not validator.is_valid(made)
 
 
 def test_annotations_of_a_template_inside_a_config_point_at_the_config() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from chattmpl.encode import load_tokenizer
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import SECTIONS, rules
 from chattmpl.lint.runner import lint
 from chattmpl.origins import Found
 from chattmpl.source import Source
 from support import ROOT
+from support.lint_tokenizers import lint_tokenizer
 
 FOLDER = ROOT / "tests" / "rules"
 CODES = list(rules())
@@ -28,8 +28,8 @@ def fixture(code: str) -> dict[str, Any]:
 
 
 def found_in(source: str, given: dict[str, Any]) -> list[Diagnostic]:
-    tokenizer = load_tokenizer(given["tokenizer"]) if "tokenizer" in given else None
-    return lint(Found(Source(source, "planted.jinja")), tokenizer=tokenizer)
+    tokenizer = lint_tokenizer(given["tokenizer"]) if "tokenizer" in given else None
+    return lint(Found(Source(source, "planted.jinja"), given.get("tokens", {})), tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("code", CODES)

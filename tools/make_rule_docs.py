@@ -66,6 +66,8 @@ def _page(group: str) -> str:
     parts = [f"# {group}: {GROUPS[group].lower()}\n"]
     for rule in _of(group):
         facts = f"*{rule.severity}*" + (f" · breaks the law `{rule.law}`" if rule.law else "")
+        facts += " · needs a tokenizer" if rule.needs_tokenizer else ""
+        facts += " · `--fix` mends it where that is proven" if rule.fixable() else ""
         documentation = re.sub(r"^## ", "### ", rule.documentation(), flags=re.MULTILINE)
         parts.append(f"## {rule.code} {rule.name}\n\n{facts}\n\n{documentation}\n")
     return "\n".join(parts)

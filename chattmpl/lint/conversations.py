@@ -17,6 +17,19 @@ TOOL = {
     },
 }
 
+_MORE = {
+    "type": "function",
+    "function": {
+        "name": "count_seals",
+        "description": "Counts seals.",
+        "parameters": {
+            "type": "object",
+            "properties": {"beach": {"type": "string", "description": "Which beach."}},
+            "required": ["beach"],
+        },
+    },
+}
+
 _ASK = {"role": "user", "content": "Question quince"}
 _SAY = {"role": "assistant", "content": "Answer apricot"}
 _ASK_MORE = {"role": "user", "content": "Follow fig"}
@@ -48,14 +61,29 @@ _TEXT_CALL = {
     ],
 }
 
+_LONG = 'Answer apricot: "<b>Crème</b>" & it\'s {{one}}\n\n\ttwo \\n, ' + "three " * 300 + "END"
+_LONG_ASK = _LONG.replace("Answer apricot", "Question quince").replace("END", "three " * 1500 + "END")
+"""What a template may be tempted to escape, to fold or to cut."""
+
 CONVERSATIONS: dict[str, dict[str, Any]] = {
     "turn": {"messages": [_ASK, _SAY]},
     "turns": {"messages": [_ASK, _SAY, _ASK_MORE, _SAY_MORE]},
     "system": {"messages": [_SYSTEM, _ASK, _SAY, _ASK_MORE, _SAY_MORE]},
     "reasoning": {"messages": [_ASK, _THINK]},
     "reasoning_turns": {"messages": [_ASK, _THINK, _ASK_MORE, _THINK_MORE]},
-    "tools": {"messages": [_ASK, _SAY], "tools": [TOOL]},
+    "tools": {"messages": [_ASK, _SAY], "tools": [TOOL, _MORE]},
+    "system_tools": {"messages": [_SYSTEM, _ASK, _SAY], "tools": [TOOL]},
     "calls": {"messages": [_ASK, _calls("lefttusk"), _RESULT, _SAY_MORE], "tools": [TOOL]},
+    "spoken": {"messages": [_ASK, _calls("lefttusk", content="Plan plum"), _RESULT, _SAY_MORE], "tools": [TOOL]},
+    "agent": {
+        "messages": [
+            _ASK,
+            {**_calls("lefttusk", content="Plan plum"), "reasoning_content": "Ponder papaya"},
+            _RESULT,
+            _THINK_MORE,
+        ],
+        "tools": [TOOL],
+    },
     "null": {"messages": [_ASK, _calls("lefttusk", content=None), _RESULT, _SAY_MORE], "tools": [TOOL]},
     "parallel": {
         "messages": [
@@ -67,13 +95,39 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
         ],
         "tools": [TOOL],
     },
+    "values": {
+        "messages": [
+            _ASK,
+            {
+                "role": "assistant",
+                "content": "",
+                "tool_calls": [
+                    {
+                        "id": "walruscall",
+                        "type": "function",
+                        "function": {
+                            "name": "find_walrus",
+                            "arguments": {"tusk": "lefttusk", "wild": True, "spots": ["onyx", "opal"]},
+                        },
+                    }
+                ],
+            },
+            _RESULT,
+            _SAY_MORE,
+        ],
+        "tools": [TOOL],
+    },
     "parts": {
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "Question quince"}]},
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "Question quince"}, {"type": "text", "text": " second satsuma"}],
+            },
             {"role": "assistant", "content": [{"type": "text", "text": "Answer apricot"}]},
         ]
     },
-    "spaces": {"messages": [_ASK, {"role": "assistant", "content": "  Answer apricot  \n"}]},
+    "spaces": {"messages": [_ASK, {"role": "assistant", "content": f"  {_LONG}  \n"}, _ASK_MORE, _SAY_MORE]},
+    "marks": {"messages": [{"role": "user", "content": _LONG_ASK}, {"role": "assistant", "content": _LONG}]},
     "text_arguments": {"messages": [_ASK, _TEXT_CALL, _RESULT, _SAY_MORE], "tools": [TOOL]},
     "late_system": {"messages": [_ASK, _SAY, _SYSTEM, _ASK_MORE, _SAY_MORE]},
 }
@@ -87,10 +141,15 @@ TITLES = {
     "reasoning_turns": "two answers with reasoning",
     "tools": "a question, an answer and a tool",
     "calls": "a tool call and its result",
+    "spoken": "a tool call beside text",
+    "agent": "a tool call beside text and reasoning",
     "null": "a tool call in a message whose content is null",
     "parallel": "two tool calls in one message",
     "parts": "content in a list of text parts",
+    "values": "a tool call with arguments of several types",
     "spaces": "an answer with spaces around it",
+    "marks": "a long question and answer with quotes and markup",
+    "system_tools": "a system message and a tool",
     "text_arguments": "a tool call whose arguments are a string of JSON",
     "late_system": "a system message in the middle",
 }

@@ -38,6 +38,8 @@ def _why(family: Family, diagnostic: Diagnostic) -> str | None:
     for limit in family.limits:
         if any(field.startswith(fields) for field in limit.fields if fields):
             return limit.why
-    if diagnostic.law is None:
-        return None
-    return next((defect.what for defect in family.upstream_defects if defect.law == diagnostic.law), None)
+    for defect in family.upstream_defects:
+        broken = diagnostic.law is not None and defect.law == diagnostic.law and not defect.when
+        if diagnostic.code in defect.rules or broken:
+            return defect.what
+    return None

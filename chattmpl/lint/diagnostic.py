@@ -25,6 +25,7 @@ class Diagnostic:
         hint: the way out.
         law: the law that is broken, if it is one.
         counterexample: the conversation that shows it and what was rendered, as JSON types.
+        fixable: whether its rule knows an edit that may mend it; whether it does is proven when it is made.
     """
 
     code: str
@@ -34,9 +35,10 @@ class Diagnostic:
     hint: str
     law: str | None = None
     counterexample: Mapping[str, Any] | None = None
+    fixable: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The finding as JSON types; ``law`` and ``counterexample`` only where a law is broken."""
+        """The finding as JSON types; ``fixable``, ``law`` and ``counterexample`` only where they say something."""
         made: dict[str, Any] = {
             "code": self.code,
             "severity": self.severity,
@@ -46,6 +48,8 @@ class Diagnostic:
             "message": self.message,
             "hint": self.hint,
         }
+        if self.fixable:
+            made["fixable"] = True
         if self.law is not None:
             made["law"] = self.law
             made["counterexample"] = None if self.counterexample is None else dict(self.counterexample)

@@ -124,14 +124,19 @@ def _gguf(path: Path) -> Iterator[Found]:
         raise UsageError("reading GGUF files needs the package gguf", hint="pip install 'chattmpl[gguf]'") from error
     try:
         fields: dict[str, Any] = gguf.GGUFReader(str(path)).fields
-    except ValueError as error:
-        raise TemplateError(f"{path} is not a GGUF file: {error}") from None
-    tokens = _gguf_tokens(fields)
-    names = sorted(name for name in fields if name == _GGUF_KEY or name.startswith(f"{_GGUF_KEY}."))
-    if not names:
+        tokens = _gguf_tokens(fields)
+        templates = {
+            name: str(field.contents())
+            for name, field in sorted(fields.items())
+            if name == _GGUF_KEY or name.startswith(f"{_GGUF_KEY}.")
+        }
+    except Exception as error:  # what the package raises on a damaged file is of every kind
+        what = " ".join(str(error).split())[:200]
+        raise TemplateError(f"{path} is not a GGUF file, or a damaged one: {what}", hint="fetch it again") from None
+    if not templates:
         raise TemplateError(f"{path} holds no chat template", hint="engines fall back to one of their own then")
-    for name in names:
-        yield Found(Source(str(fields[name].contents()), f"{path}:{name}"), tokens)
+    for name, text in templates.items():
+        yield Found(Source(text, f"{path}:{name}"), tokens)
 
 
 def _gguf_tokens(fields: dict[str, Any]) -> dict[str, str]:

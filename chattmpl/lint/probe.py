@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -11,8 +12,14 @@ from typing import Any
 from chattmpl.conversation import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
-from chattmpl.render import Rendering, Span
+from chattmpl.provenance.tree import Leaves
+from chattmpl.render import Rendering, Span, spans_of
 from chattmpl.template import Template
+
+_ONCE = frozenset({"spoken"})
+"""Conversations of which only the first answer tells something that others do not."""
+
+_KNOWS_STRINGS = re.compile(r"\bis\s+(?:not\s+)?string\b")
 
 CLOCK = datetime(2025, 7, 31, 12, 0, 0)
 
@@ -22,17 +29,25 @@ class Probe:
     """Renders the conversations of `chattmpl.lint.conversations` with one template.
 
     Attributes:
+        template: what renders.
+        kwargs: of the template, for each conversation.
+        skipped: conversations that have no meaning with these kwargs, which are as if the template raised.
         failures: for each conversation that the template raised on the error, by name.
     """
 
     template: Template
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()
     failures: dict[str, ChatTmplError] = field(default_factory=dict)
     _spent: BudgetError | None = None
-    _done: dict[tuple[str, int, bool], Rendering | None] = field(default_factory=dict)
+    _done: dict[tuple[tuple[int, ...], tuple[int, ...], bool], Rendering | ChatTmplError] = field(default_factory=dict)
+    _turns: dict[tuple[str, int], Turn] = field(default_factory=dict)
 
     @cached_property
     def in_parts(self) -> bool:
         """Whether the template understands content only as a list of parts."""
+        if _KNOWS_STRINGS.search(self.template.source):
+            return False
         plain = self._try(CONVERSATIONS["turn"]["messages"], {}, False)
         if isinstance(plain, Rendering) and "Answer apricot" in plain.text:
             return False
@@ -51,16 +66,35 @@ class Probe:
             count: how many of its messages; all of them by default.
             prompt: whether with the generation prompt.
         """
+        if name in self.skipped:
+            return None
         conversation = self.conversation(name)
         messages = conversation["messages"][:count]
-        key = (name, len(messages), prompt)
+        # Conversations begin alike: what is the same is rendered once.
+        given = CONVERSATIONS[name]
+        key = (tuple(map(id, given["messages"][: len(messages)])), tuple(map(id, given.get("tools", ()))), prompt)
         if key not in self._done:
             beside = {field: value for field, value in conversation.items() if field != "messages"}
-            made = self._try(messages, beside, prompt)
-            if isinstance(made, ChatTmplError):
-                self.failures.setdefault(name, made)
-            self._done[key] = made if isinstance(made, Rendering) else None
-        return self._done[key]
+            self._done[key] = self._try(messages, beside, prompt)
+        made = self._done[key]
+        if isinstance(made, ChatTmplError):
+            self.failures.setdefault(name, made)
+        return made if isinstance(made, Rendering) else None
+
+    def raw(self, name: str, fields: Mapping[int, Mapping[str, Any]]) -> Rendering | None:
+        """A conversation, rendered, some fields of which are as given, null for one; None if the template raised.
+
+        chattmpl takes null for absent, and other engines hand it to the template.
+        """
+        try:
+            conversation = Conversation.coerce(self.conversation(name))
+            variables = self.template.variables(conversation, False, dict(self.kwargs), Leaves())
+            for index, given in fields.items():
+                variables["messages"][index].update(given)
+            text, runs = self.template.program.run(variables, lambda: CLOCK, self.template.budget)
+        except ChatTmplError:
+            return None
+        return Rendering(text, spans_of(runs), (), conversation, self.template)
 
     def without(self, name: str, path: str, word: str) -> Rendering | None:
         """A conversation, rendered, if a field of it is lost: no character came from it, and its word is not there."""
@@ -74,7 +108,7 @@ class Probe:
             return self._spent
         try:
             conversation = Conversation.coerce({**beside, "messages": messages})
-            return self.template.render(conversation, prompt, CLOCK)
+            return self.template.render(conversation, prompt, CLOCK, **self.kwargs)
         except BudgetError as error:
             # What runs away once would do so with each conversation.
             self._spent = error
@@ -82,16 +116,23 @@ class Probe:
         except ChatTmplError as error:
             return error
 
+    @cached_property
+    def _same_as_other(self) -> str:
+        """A conversation that tells nothing beside another: one without reasoning, or one with reasoning not read."""
+        return "spoken" if "reasoning" in self.template.source or "think" in self.template.source else "agent"
+
     def turns(self, *names: str) -> Iterator[Turn]:
         """The assistant turns of conversations as the last message of each, where the template renders them."""
         for name in names:
+            if name == self._same_as_other:
+                continue
             for index, message in enumerate(self.conversation(name)["messages"]):
-                if message["role"] == "assistant":
+                if message["role"] == "assistant" and (index == 1 or name not in _ONCE):
                     whole = self.render(name, index + 1)
                     prompt = self.render(name, index, prompt=True)
                     before = self.render(name, index)
                     if whole is not None and prompt is not None and before is not None:
-                        yield Turn(name, index, whole, prompt, before)
+                        yield self._turns.setdefault((name, index), Turn(name, index, whole, prompt, before))
 
 
 @dataclass(frozen=True)
@@ -129,6 +170,10 @@ class Turn:
         # Two control tokens that begin alike have nothing in common.
         open_token = self.whole.text.rfind("<", 0, common)
         return open_token if open_token >= 0 and ">" not in self.whole.text[open_token:common] else common
+
+    def covers(self, offset: int) -> bool:
+        """Whether the generated range goes on at least to an offset."""
+        return self.generated is not None and offset <= self.generated[1]
 
     @property
     def is_continuation(self) -> bool:

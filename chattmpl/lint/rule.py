@@ -7,10 +7,11 @@ import inspect
 import pkgutil
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.lint.subject import Subject
@@ -44,6 +45,10 @@ class Rule(ABC):
         law: the law that its findings break, if it is one.
         needs_tokenizer: whether it is left out where no tokenizer was given.
         probes: whether it renders conversations.
+        explains: codes of findings that are consequences of its own, and are left out beside them: of the whole
+            template, or with ``:line`` those on the same line.
+        fix_spans: how a fix may change what is generated: not at all (``same``), or by having less or more of it
+            (``shrink``, ``grow``).
     """
 
     code: ClassVar[str]
@@ -52,10 +57,31 @@ class Rule(ABC):
     law: ClassVar[str | None] = None
     needs_tokenizer: ClassVar[bool] = False
     probes: ClassVar[bool] = False
+    explains: ClassVar[tuple[str, ...]] = ()
+    fix_spans: ClassVar[Literal["same", "shrink", "grow"]] = "same"
 
     @abstractmethod
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit] | str]:
+        """Ways to mend a finding, the likeliest first: edits of the source, or the whole source anew.
+
+        They need not be right: each is tried, and kept only if it is proven to change no text; see `chattmpl.lint.fix`.
+        """
+        yield from ()
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """Edits that write what the author of a slip meant, though the text changes.
+
+        What is not found in the template with these edits is a consequence of the slip; see `chattmpl.lint.causes`.
+        """
+        return ()
+
+    @classmethod
+    def fixable(cls) -> bool:
+        """Whether it knows a fix at all."""
+        return cls.fix is not Rule.fix
 
     def finding(
         self,

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from chattmpl.errors import ChatTmplError
+from chattmpl.lint.causes import one_a_cause, one_a_line
 from chattmpl.lint.conversations import TITLES
 from chattmpl.lint.declared import as_declared
-from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.subject import Subject
 from chattmpl.lint.suppress import directives
 from chattmpl.origins import Found
-from chattmpl.source import Place
+from chattmpl.source import Place, Source
 
 BROKEN, UNUSED, NOT_EVALUATED = "CT001", "CT003", "CT004"
 """Rules whose findings are made here, since they are about linting itself."""
@@ -27,25 +32,77 @@ def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = No
         chosen: the rules; all of them by default.
         tokenizer: as `chattmpl.encode.load_tokenizer` returns it; without it the rules on tokens are left out.
     """
-    chosen = tuple(rules().values()) if chosen is None else chosen
+    return examine(found, tuple(rules().values()) if chosen is None else chosen, tokenizer)[1]
+
+
+def examine(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> tuple[Subject | None, list[Diagnostic]]:
+    """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
+    # Linting makes many small objects, few of which the collector could free before it is done.
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        return _examine(found, chosen, tokenizer)
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subject | None, list[Diagnostic]]:
     codes = {rule.code for rule in chosen}
     try:
         subject = Subject(found, tokenizer)
     except ChatTmplError as error:
-        return [_broken(found, error)] if BROKEN in codes else []
-    applicable = [rule for rule in chosen if tokenizer is not None or not rule.needs_tokenizer]
+        return None, [_broken(found, error)] if BROKEN in codes else []
+    made = one_a_cause(
+        subject, as_declared(found.family, _all(subject, chosen)), partial(_again, found, chosen, tokenizer)
+    )
+    kept = _without_silenced(subject, made, codes)
+    marked = [_marked(subject, diagnostic) for diagnostic in kept]
+    return subject, sorted(marked, key=lambda diagnostic: diagnostic.order)
+
+
+def every(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> list[Diagnostic]:
+    """What the rules find in one template, what only follows from something else included."""
+    try:
+        subject = Subject(found, tokenizer)
+    except ChatTmplError as error:
+        return [_broken(found, error)]
+    made = one_a_line(as_declared(found.family, _all(subject, chosen)))
+    return _without_silenced(subject, made, {rule.code for rule in chosen})
+
+
+def _all(subject: Subject, chosen: Sequence[Rule]) -> list[Diagnostic]:
+    """All that the rules find, several for a cause."""
+    codes = {rule.code for rule in chosen}
     made: list[Diagnostic] = []
-    for rule in applicable:
-        made += _checked(rule, subject, codes)
+    for rule in chosen:
+        if subject.tokenizer is not None or not rule.needs_tokenizer:
+            made += _checked(rule, subject, codes)
     if NOT_EVALUATED in codes:
         made += _not_evaluated(subject)
-    kept = _without_silenced(subject, _one_a_cause(as_declared(found.family, made)), codes)
-    return sorted(kept, key=lambda diagnostic: diagnostic.order)
+    return made
+
+
+def _again(found: Found, chosen: Sequence[Rule], tokenizer: Any, source: str) -> list[Diagnostic]:
+    """What the rules find in another source."""
+    other = replace(found, source=Source(source, found.source.name))
+    try:
+        return _all(Subject(other, tokenizer), chosen)
+    except ChatTmplError as error:
+        return [_broken(other, error)]
+
+
+def _marked(subject: Subject, diagnostic: Diagnostic) -> Diagnostic:
+    """The finding, marked if its rule offers a fix of it."""
+    rule = rules().get(diagnostic.code)
+    if rule is None or not rule.fixable():
+        return diagnostic
+    return replace(diagnostic, fixable=next(iter(rule.fix(subject, diagnostic)), None) is not None)
 
 
 def _checked(rule: Rule, subject: Subject, codes: set[str]) -> list[Diagnostic]:
     try:
-        return list(rule.check(subject))
+        return list(check_in_modes(rule, subject))
     except Exception as error:
         if NOT_EVALUATED not in codes:
             return []
@@ -76,20 +133,6 @@ def _not_evaluated(subject: Subject) -> Iterator[Diagnostic]:
         hint = "what the rules would find there is not known; if the template is to refuse this, all is well"
         severity = "warning" if "turn" in names else None
         yield rule.finding(places[key], message, hint, severity=severity)  # type: ignore[arg-type]
-
-
-def _one_a_cause(diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
-    """Of findings of one rule on one line the gravest, and of those the first."""
-    by_cause: dict[tuple[str, int, int], Diagnostic] = {}
-    for diagnostic in diagnostics:
-        line = diagnostic.place.line
-        # Templates on one line are common, and there a line says nothing.
-        long = len(diagnostic.place.source.line_text(line)) > 400
-        key = (diagnostic.code, line, diagnostic.place.start if long else 0)
-        other = by_cause.get(key)
-        if other is None or SEVERITIES.index(diagnostic.severity) < SEVERITIES.index(other.severity):
-            by_cause[key] = diagnostic
-    return list(by_cause.values())
 
 
 def _without_silenced(subject: Subject, diagnostics: list[Diagnostic], codes: set[str]) -> list[Diagnostic]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.lint.rule import Rule, chosen
 
 FILE = "pyproject.toml"
-_KEYS = ("select", "ignore", "baseline", "tokenizer")
+_TOP = ("template", "lint")
+_KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer")
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,35 @@ class Settings:
         select, ignore: codes of rules, or beginnings of them.
         baseline: path of a baseline.
         tokenizer: see `chattmpl.encode.load_tokenizer`.
+        per_file: for patterns of paths, the codes that are ignored there.
+        paths: what is linted where no path is given.
+        folder: that of the file, which patterns are relative to.
     """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     baseline: str | None = None
     tokenizer: str | None = None
+    per_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    folder: Path | None = None
 
     def chosen(self, select: list[str], ignore: list[str]) -> list[Rule]:
         """The rules: those that are selected here or else there, less those that are ignored here or there."""
         return chosen(select or self.select, [*ignore, *self.ignore])
+
+    def for_file(self, rules: Iterable[Rule], path: Path) -> list[Rule]:
+        """Those of the rules that are not ignored in a file."""
+        absolute = path.absolute()
+        folder = self.folder or Path.cwd()
+        inside = absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else absolute.as_posix()
+        codes = tuple(
+            code
+            for pattern, ignored in self.per_file.items()
+            if fnmatch(inside, pattern) or fnmatch(absolute.name, pattern)
+            for code in ignored
+        )
+        return [rule for rule in rules if not codes or not rule.code.startswith(codes)]
 
 
 def read_settings(folder: Path) -> Settings:
@@ -50,25 +72,49 @@ def _read(path: Path) -> Settings:
     import tomllib
 
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8", errors="replace")).get("tool", {})
+        given = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}", hint="correct it; lint reads [tool.chattmpl.lint]") from None
-    section: dict[str, Any] = given.get("chattmpl", {}).get("lint", {})
-    for key in section:
-        if key not in _KEYS:
-            hint = did_you_mean(key, _KEYS) or f"it has {', '.join(_KEYS)}"
-            raise UsageError(f"{path}: [tool.chattmpl.lint] has no {key!r}", hint=hint)
-    for key in ("select", "ignore"):
-        codes = section.get(key, [])
-        if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
-            raise UsageError(f"{path}: {key} must be a list of codes", hint=f'as in {key} = ["CT403"]')
+    own = _table(given.get("tool", {}).get("chattmpl", {}), "tool.chattmpl", path)
+    _known(own, _TOP, "tool.chattmpl", path)
+    section = _table(own.get("lint", {}), "tool.chattmpl.lint", path)
+    _known(section, _KEYS, "tool.chattmpl.lint", path)
     for key in ("baseline", "tokenizer"):
         if not isinstance(section.get(key, ""), str):
             raise UsageError(f"{path}: {key} must be a string", hint="a path")
-    baseline = section.get("baseline")
+    per_file = _table(section.get("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
+    baseline, tokenizer = section.get("baseline"), section.get("tokenizer")
     return Settings(
-        tuple(section.get("select", ())),
-        tuple(section.get("ignore", ())),
+        _codes(section.get("select", []), "select", path),
+        _codes(section.get("ignore", []), "ignore", path),
         None if baseline is None else str(path.parent / baseline),
-        section.get("tokenizer"),
+        str(path.parent / tokenizer) if tokenizer and (path.parent / tokenizer).exists() else tokenizer,
+        {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in per_file.items()},
+        tuple(str(path.parent / item) for item in _strings(section.get("paths", []), "paths", path, '"templates"')),
+        path.parent,
     )
+
+
+def _table(value: Any, name: str, path: Path) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: {name} must be a table", hint=f"write [{name}]")
+    return value
+
+
+def _known(table: dict[str, Any], keys: tuple[str, ...], name: str, path: Path) -> None:
+    for key in table:
+        if key not in keys:
+            hint = did_you_mean(key, keys) or f"it has {', '.join(keys)}"
+            raise UsageError(f"{path}: [{name}] has no {key!r}", hint=hint)
+
+
+def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:
+    codes = _strings(value, key, path, '"CT403"')
+    chosen(codes)  # refuses what is no code, before anything is linted
+    return tuple(code.upper() for code in codes)
+
+
+def _strings(value: Any, key: str, path: Path, example: str) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise UsageError(f"{path}: {key} must be a list of strings", hint=f"as in {key} = [{example}]")
+    return value

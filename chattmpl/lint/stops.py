@@ -11,8 +11,9 @@ from chattmpl.lint.subject import Subject
 CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</s>|\[/?[A-Z_]{3,}\]")
 """What looks like a control token."""
 
-MASKED = ("turn", "reasoning", "calls", "turns")
-"""The conversations in which masks are looked at, the smallest first."""
+PLAIN = ("turn", "reasoning", "calls", "turns")
+MASKED = (*PLAIN, "spoken", "agent")
+"""The conversations in which masks are looked at, the smallest first; the plain ones every template has a form for."""
 
 
 def generated_turns(subject: Subject) -> Iterator[tuple[Turn, tuple[int, int]]]:
@@ -29,7 +30,9 @@ def stops(subject: Subject, turn: Turn) -> Iterator[tuple[int, int]]:
         return
     family = subject.found.family
     for match in CONTROL.finditer(turn.whole.text, turn.content[1]):
-        if family is None or match[0] in family.generation.stop_tokens:
+        # A token that opens a tool's result stands for the tool, whoever writes it.
+        opens = match[0].lstrip("<|").startswith("tool_response")
+        if not opens and (family is None or match[0] in family.generation.stop_tokens):
             yield match.span()
 
 

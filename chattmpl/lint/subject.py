@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 import jinja2.nodes
 
-from chattmpl.budget import METER, Budget, Meter
+from chattmpl.budget import Budget
 from chattmpl.compiler.dialect import Block, Tag
 from chattmpl.compiler.lexer import Line, tokens
-from chattmpl.compiler.variables import own_text, read_variables
+from chattmpl.compiler.variables import descendants, targets
 from chattmpl.lint.probe import Probe, span_at
 from chattmpl.origins import Found
 from chattmpl.render import Rendering
@@ -20,6 +20,13 @@ from chattmpl.source import Place, Source
 from chattmpl.template import Template
 
 _Node = TypeVar("_Node", bound=jinja2.nodes.Node)
+
+_LEAVES = tuple(
+    kind
+    for kind in vars(jinja2.nodes).values()
+    if isinstance(kind, type) and issubclass(kind, jinja2.nodes.Node)
+    if not kind.__subclasses__()
+)
 
 PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
 """Special tokens for a template that comes without any."""
@@ -35,6 +42,8 @@ class Subject:
         found: its source, with what was found beside it.
         template: compiled, with special tokens that it may ask for.
         source: what places point into: the source with LF newlines.
+        probe: what is rendered; a rule that is checked in a mode finds that of the mode here.
+        modes: once they are known, those that `chattmpl.lint.modes` found.
         tokenizer: a tokenizer as `chattmpl.encode.load_tokenizer` returns it, or None.
     """
 
@@ -46,6 +55,7 @@ class Subject:
         self.source: Source = self.program.source
         self.tokenizer = tokenizer
         self.probe = Probe(self.template)
+        self.modes: tuple[Any, ...] | None = None
 
     @cached_property
     def tokens(self) -> list[tuple[int, str, str]]:
@@ -76,30 +86,42 @@ class Subject:
     @cached_property
     def tree(self) -> jinja2.nodes.Template:
         """The syntax tree, with reasoning tags lowered."""
-        return self.program.environment.parse(self.program.lowered.text)
+        return self.program.tree
 
     @cached_property
     def _nodes(self) -> list[jinja2.nodes.Node]:
-        return list(self.tree.find_all(jinja2.nodes.Node))
+        return descendants(self.tree)
 
     def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
         """The nodes of a kind, in the order of the tree."""
+        if kind in self._by_kind:
+            return iter(self._by_kind[kind])  # type: ignore[arg-type]
         return (node for node in self._nodes if isinstance(node, kind))
+
+    @cached_property
+    def _by_kind(self) -> dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]]:
+        """The nodes of the kinds that have no kinds below them."""
+        found: dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]] = {kind: [] for kind in _LEAVES}
+        for node in self._nodes:
+            if type(node) in found:
+                found[type(node)].append(node)
+        return found
+
+    @cached_property
+    def assigned(self) -> list[tuple[str, jinja2.nodes.Node]]:
+        """The variables that are set anywhere, each with the node that sets it."""
+        nodes = [node for node in self._nodes if isinstance(node, (jinja2.nodes.Assign, jinja2.nodes.AssignBlock))]
+        return [(name, node) for node in nodes for name in targets(node.target)]
 
     @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
-        # Jinja computes what is constant on the way, which without a meter could be as large as it likes.
-        token = METER.set(Meter(_BUDGET))
-        try:
-            return read_variables(self.tree, self.program.environment)
-        finally:
-            METER.reset(token)
+        return self.program.variables
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: what stands between its tags, and its string constants."""
-        return tuple(own_text(self.tree))
+        return self.program.literals
 
     def offset(self, node: jinja2.nodes.Node) -> int:
         """The offset of a node in the source; for an expression, that of its operator."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.compiler.variables import children, descendants, targets
 from chattmpl.lint.subject import Subject
 
 _SCOPES = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With, nodes.Scope)
@@ -30,14 +31,6 @@ def root(node: nodes.Node) -> str | None:
     return node.name if isinstance(node, nodes.Name) else None
 
 
-def assigned(target: nodes.Node) -> Iterator[str]:
-    """The variables that an assignment sets; attributes of a namespace are none."""
-    if isinstance(target, nodes.Name):
-        yield target.name
-    for item in getattr(target, "items", ()):
-        yield from assigned(item)
-
-
 def assignments(node: nodes.Node, *, inner: bool = True) -> Iterator[tuple[str, nodes.Node]]:
     """The variables set in a node, each with the node that sets it.
 
@@ -45,9 +38,9 @@ def assignments(node: nodes.Node, *, inner: bool = True) -> Iterator[tuple[str, 
         node: where to look.
         inner: also in scopes inside of it.
     """
-    for child in node.iter_child_nodes():
+    for child in children(node):
         if isinstance(child, (nodes.Assign, nodes.AssignBlock)):
-            for name in assigned(child.target):
+            for name in targets(child.target):
                 yield name, child
         if inner or not isinstance(child, _SCOPES):
             yield from assignments(child, inner=inner)
@@ -60,12 +53,12 @@ def loads(subject: Subject, name: str) -> Iterator[nodes.Name]:
 
 def last_offset(subject: Subject, node: nodes.Node) -> int:
     """The offset of the last thing in a node."""
-    return max([subject.offset(node), *(subject.offset(child) for child in node.find_all(nodes.Node))])
+    return max([subject.offset(node), *map(subject.offset, descendants(node))])
 
 
 def read_after(subject: Subject, name: str, end: int) -> nodes.Name | None:
     """Where a variable is first read behind an offset, unless it is set anew before."""
-    sets = [subject.offset(node) for other, node in assignments(subject.tree) if other == name]
+    sets = [subject.offset(node) for other, node in subject.assigned if other == name]
     for load in sorted(loads(subject, name), key=subject.offset):
         offset = subject.offset(load)
         if offset > end and not any(end < other <= offset for other in sets):
@@ -86,18 +79,29 @@ def exclusive(subject: Subject, one: nodes.Node, other: nodes.Node) -> bool:
 
 def _branch(branches: list[list[nodes.Node]], node: nodes.Node) -> int | None:
     for index, branch in enumerate(branches):
-        if any(top is node or any(node is inner for inner in top.find_all(type(node))) for top in branch):
+        if any(top is node or any(node is inner for inner in descendants(top)) for top in branch):
             return index
     return None
 
 
 def message_variables(subject: Subject) -> frozenset[str]:
-    """The variables that stand for one message: those of loops over something called messages."""
+    """The variables that stand for one message: those of loops over messages, however they are called by then."""
+    lists = {"messages"}
+    for name, node in subject.assigned:
+        if isinstance(node, nodes.Assign) and _is_part(node.node) and root(node.node) in lists:
+            lists.add(name)
     return frozenset(
         name
         for loop in subject.nodes(nodes.For)
-        if "messages" in (root(loop.iter) or "")
-        for name in list(assigned(loop.target))[-1:]
+        if "messages" in (root(loop.iter) or "") or root(loop.iter) in lists
+        for name in list(targets(loop.target))[-1:]
+    )
+
+
+def _is_part(node: nodes.Node) -> bool:
+    """Whether an expression is a list, or what filters and slices leave of it."""
+    return isinstance(node, (nodes.Name, nodes.Filter)) or (
+        isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.pieces import pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
@@ -41,3 +43,10 @@ class UnusedIgnore(Rule):
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """Nothing: the runner makes the findings, when all others are known."""
         yield from ()
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Take the comment out."""
+        given = pieces(subject)
+        for index, piece in enumerate(given):
+            if piece.start == finding.place.start:
+                yield removal(subject.source.text, given, index)

@@ -9,6 +9,7 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
+_TRAINING = re.compile(r"(?i)training|_train\b|\bloss\b|\bmask(?:s|ing)?\b")
 _TAG = re.compile(r"\{%[-+]?\s*generation\b")
 
 
@@ -18,6 +19,8 @@ class NoGenerationTags(Rule):
     ## What it does
 
     Reports templates without any `{% generation %}` tag.
+
+    It is a warning where the file's name or its first comment says that it is there to train.
 
     ## Why is this bad?
 
@@ -46,8 +49,13 @@ class NoGenerationTags(Rule):
         """The findings in one template."""
         if subject.generation or any(_TAG.search(text) for _, text in subject.comments):
             return
+        # A template whose head says that it is there to train has lost them.
+        meant = any(
+            _TRAINING.search(text) for text in (subject.found.source.name, *(text for _, text in subject.comments[:1]))
+        )
         yield self.finding(
             subject.top(),
             "no generation tag: nothing of a conversation would be trained on",
             "put {% generation %}…{% endgeneration %} around what the model samples, its stop token included",
+            severity="warning" if meant else None,
         )

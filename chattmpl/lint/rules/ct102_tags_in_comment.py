@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
+_COMMENTED = re.compile(r"\{#(-?)\s*\{%[-+]?\s*((?:end)?generation)\s*[-+]?%\}\s*(-?)#\}")
 _TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 
 
@@ -56,3 +58,14 @@ class TagsInComment(Rule):
                     "take them out of the comment, or remove them",
                 )
                 return
+
+    fix_spans = "grow"
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Take the tags out of their comments, where each has one of its own."""
+        edits = []
+        for match in _COMMENTED.finditer(subject.source.text):
+            left, name, right = match.groups()
+            edits.append(Edit(match.start(), match.end(), f"{{%{left} {name} {right}%}}"))
+        if edits:
+            yield edits

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
@@ -39,6 +41,7 @@ class TagSpelling(Rule):
     code = "CT103"
     name = "tag-spelling"
     severity = "warning"
+    explains = ("CT113",)
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
@@ -52,3 +55,15 @@ class TagSpelling(Rule):
                         f"write {{% {tag.name} %}}; to keep a line break, put something else than a tag beside it",
                         severity="warning" if found else "error",
                     )
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Drop the plus signs; white space that they kept is written as a constant."""
+        text, start, end = subject.source.text, finding.place.start, finding.place.end
+        plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])
+        yield [Edit(start, end, plain)]
+        before = re.search(r"\s*$", text[:start])
+        after = re.match(r"\s*", text[end:])
+        space_left = before[0] if before and text[start + 2] == "+" else ""
+        space_right = after[0] if after and text[end - 3] == "+" else ""
+        written = [f"{{{{ {space!r} }}}}" if space else "" for space in (space_left, space_right)]
+        yield [Edit(start - len(space_left), end + len(space_right), f"{written[0]}{plain}{written[1]}")]

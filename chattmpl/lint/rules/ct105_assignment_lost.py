@@ -40,6 +40,7 @@ class AssignmentLost(Rule):
     code = "CT105"
     name = "assignment-lost"
     severity = "error"
+    explains = ("CT107", "CT314", "CT112")
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.pieces import pieces, siblings
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
@@ -52,3 +54,14 @@ class JumpOutOfTag(Rule):
                         f"{{% {tag.name} %}} jumps out of a generation tag, which transformers cannot compile",
                         "end the tag before it",
                     )
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Put the jump behind the tag, with the condition around it, where it is the last thing in the tag."""
+        given, source = pieces(subject), subject.source.text
+        for index, piece in enumerate(given):
+            if piece.name != "endgeneration":
+                continue
+            first, last = next(siblings(given, index, -1), (index, index))
+            if given[first].start <= finding.place.start < given[last].end and last < index:
+                unit = source[given[first].start : given[last].end]
+                yield [Edit(given[first].start, given[last].end, ""), Edit(piece.end, piece.end, unit)]

@@ -8,6 +8,7 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+from chattmpl.render import Rendering, Span
 
 
 class InputGenerated(Rule):
@@ -38,6 +39,7 @@ class InputGenerated(Rule):
     code = "CT108"
     name = "input-generated"
     severity = "error"
+    explains = ("CT109", "CT110", "CT113")
     law = "pure"
     probes = True
 
@@ -45,19 +47,23 @@ class InputGenerated(Rule):
         """The findings in one template."""
         if not subject.generation:
             return
-        for name in ("system", "calls"):
+        seen: list[str] = []
+        first: tuple[Rendering, Span] | None = None
+        for name in ("system", "calls", "late_system"):
             rendering = subject.probe.render(name)
-            if rendering is None:
-                continue
-            messages = rendering.conversation.messages
-            for span in rendering.spans:
-                if not span.generated or span.derived or span.field in (None, "role"):
+            for span in () if rendering is None else rendering.spans:
+                if rendering is None or not span.generated or span.derived or span.field in (None, "role"):
                     continue
-                role = "tools" if span.message is None else messages[span.message].role
+                role = "tools" if span.message is None else rendering.conversation.messages[span.message].role
                 if role != "assistant":
-                    yield self.finding(
-                        subject.blame(rendering, span.start),
-                        f"text of the {role} is generated, {shown(rendering.text[span.start : span.end])}",
-                        "end the generation tag before it, or put the tag into the branch of the assistant",
-                        counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-                    )
+                    first = first or (rendering, span)
+                    seen += [role] if role not in seen else []
+        if first is None:
+            return
+        rendering, span = first
+        yield self.finding(
+            subject.blame(rendering, span.start),
+            f"text of the {' and the '.join(seen)} is generated, {shown(rendering.text[span.start : span.end])}",
+            "end the generation tag before it, or put the tag into the branch of the assistant",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

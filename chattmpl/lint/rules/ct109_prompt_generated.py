@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.moves import moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown
 from chattmpl.lint.subject import Subject
@@ -53,3 +55,9 @@ class PromptGenerated(Rule):
                 "begin the generation tag behind it: what the generation prompt writes is never sampled",
                 counterexample=turn.counterexample(),
             )
+
+    fix_spans = "shrink"
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Begin the tag later."""
+        return moved(subject, finding, "start", "later")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.moves import hoisted, moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown, stops
 from chattmpl.lint.subject import Subject
@@ -52,3 +54,10 @@ class TextAfterStopGenerated(Rule):
                     "end the generation tag directly behind the stop token",
                     counterexample=turn.counterexample(),
                 )
+
+    fix_spans = "shrink"
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """End the tag earlier, or take what all branches in it end with out of it."""
+        yield from moved(subject, finding, "end", "earlier")
+        yield from hoisted(subject, finding)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.moves import moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, stops
 from chattmpl.lint.subject import Subject
@@ -52,3 +54,9 @@ class StopNotGenerated(Rule):
                     "end the generation tag behind it",
                     counterexample=turn.counterexample(),
                 )
+
+    fix_spans = "grow"
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """End the tag later."""
+        return moved(subject, finding, "end", "later")

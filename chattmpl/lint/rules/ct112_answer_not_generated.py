@@ -17,6 +17,8 @@ class AnswerNotGenerated(Rule):
 
     Reports content, reasoning and tool calls of the assistant's last turn that are written outside of generation tags.
 
+    Also reports an answer of an earlier turn that is generated only while it is the last one.
+
     ## Why is this bad?
 
     What is not generated is not trained. Where tool calls stand outside, the model never learns to call a tool.
@@ -37,6 +39,7 @@ class AnswerNotGenerated(Rule):
     code = "CT112"
     name = "answer-not-generated"
     severity = "error"
+    explains = ("CT113",)
     law = "pure"
     probes = True
 
@@ -47,6 +50,7 @@ class AnswerNotGenerated(Rule):
         for turn in subject.probe.turns(*MASKED):
             if turn.generated is None and turn.name == "turn":
                 return
+            seen: set[str] = set()
             for span in turn.whole.spans:
                 text = turn.whole.text[span.start : span.end]
                 if (
@@ -57,9 +61,33 @@ class AnswerNotGenerated(Rule):
                     or not text.strip()
                 ):
                     continue
+                field = (span.field or "").partition("[")[0]
+                if field in seen:
+                    continue
+                seen.add(field)
                 yield self.finding(
                     subject.blame(turn.whole, span.start),
-                    f"{(span.field or '').partition('[')[0]} of the assistant is not generated, {shown(text)}",
+                    f"{field} of the assistant is not generated, {shown(text)}",
                     "put it into the generation tag: the model samples it",
                     counterexample=turn.counterexample(),
                 )
+        yield from self._earlier(subject)
+
+    def _earlier(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where an answer is generated only as the last one, or only as one of the first."""
+        rendering = subject.probe.render("turns")
+        if rendering is None:
+            return
+        answers = [span for span in rendering.spans if span.field == "content" and span.message in (1, 3)]
+        trained = {span.message for span in answers if span.generated}
+        for span in answers:
+            if trained and span.message not in trained:
+                which = "first" if span.message == 1 else "last"
+                yield self.finding(
+                    subject.blame(rendering, span.start),
+                    f"of two answers the {which} is not generated, {shown(rendering.text[span.start : span.end])}",
+                    "put every answer into the generation tag, whatever follows it",
+                    severity="warning" if which == "first" else None,
+                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                )
+                return

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.moves import moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown
 from chattmpl.lint.subject import Subject
@@ -57,3 +59,9 @@ class SampledNotGenerated(Rule):
                     severity=None if text.strip() else "warning",
                     counterexample=turn.counterexample(),
                 )
+
+    fix_spans = "grow"
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Begin the tag earlier."""
+        return moved(subject, finding, "start", "earlier")

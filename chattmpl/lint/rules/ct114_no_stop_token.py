@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL
+from chattmpl.lint.stops import CONTROL, PLAIN
 from chattmpl.lint.subject import Subject
+
+_INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
+"""What closes something inside of a turn."""
+
+_CLOSING = re.compile(r"</(?:assistant|model|turn|message)>")
+_WHAT = {"calls": "a turn with a tool call", "reasoning": "an answer with reasoning"}
 
 
 class NoStopToken(Rule):
@@ -38,6 +45,7 @@ class NoStopToken(Rule):
     code = "CT114"
     name = "no-stop-token"
     severity = "warning"
+    explains = ("CT205",)
     law = "stop"
     probes = True
 
@@ -45,11 +53,20 @@ class NoStopToken(Rule):
         """The findings in one template."""
         if not subject.generation:
             return
-        for turn in subject.probe.turns("turn"):
-            if turn.content is not None and not CONTROL.search(turn.tail):
+        closers: set[str] = set()
+        for turn in subject.probe.turns(*PLAIN):
+            if turn.content is None or turn.generated is None:
+                continue
+            found = {token for token in CONTROL.findall(turn.tail) if not _INNER.match(token)}
+            found |= set(_CLOSING.findall(turn.tail))
+            if found:
+                closers |= found
+            # Where plain answers have none either, one finding says it.
+            elif turn.name == "turn" or closers:
                 yield self.finding(
                     subject.blame(turn.whole, turn.content[1] - 1),
-                    "an answer ends without a stop token: nothing teaches the model to stop",
+                    f"{_WHAT.get(turn.name, 'an answer')} ends without a stop token: nothing teaches the model to stop",
                     "write {{ eos_token }}, or the family's stop token, at the end of the generated span",
                     counterexample=turn.counterexample(),
                 )
+                return

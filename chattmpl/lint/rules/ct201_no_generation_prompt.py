@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import CONTROL, shown
 from chattmpl.lint.subject import Subject
-
-_ROLE = re.compile(r"(?i)assistant|model|\b(?:ai|bot|gpt)\b")
 
 
 class NoGenerationPrompt(Rule):
@@ -47,7 +45,7 @@ class NoGenerationPrompt(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        if "add_generation_prompt" in subject.variables:
+        if "add_generation_prompt" in subject.variables or always_prompted(subject) is not None:
             return
         for turn in subject.probe.turns("turn"):
             start = turn.content[0] if turn.content else 0
@@ -55,7 +53,7 @@ class NoGenerationPrompt(Rule):
             token = CONTROL.search(header)
             framed = token is not None and token[0] in turn.before.text
             # Where the text always ends with the header, what follows is what the model samples.
-            if framed or _ROLE.search(header):
+            if framed or ROLE.search(header):
                 yield self.finding(
                     subject.blame(turn.whole, turn.common),
                     f"no generation prompt: the template does not read add_generation_prompt, and answers begin with "

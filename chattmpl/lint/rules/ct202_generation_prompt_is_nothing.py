@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import ROLE
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
@@ -17,6 +18,8 @@ class GenerationPromptIsNothing(Rule):
 
     Reports templates that read `add_generation_prompt`, though an answer begins with a header that the prompt lacks
     with and without it.
+
+    The prompt behind the result of a tool is looked at too.
 
     ## Why is this bad?
 
@@ -46,13 +49,18 @@ class GenerationPromptIsNothing(Rule):
         """The findings in one template."""
         if "add_generation_prompt" not in subject.variables:
             return
-        for turn in subject.probe.turns("turn"):
+        for turn in subject.probe.turns("turn", "calls"):
             start = turn.content[0] if turn.content else 0
             header = turn.whole.text[turn.common : start]
+            if turn.name == "calls" and not ROLE.search(header):
+                # Templates that write a result into the turn of the assistant need no header behind it.
+                continue
             if turn.before.text == turn.prompt.text and header.strip():
+                last = "a question" if turn.index == 1 else "the result of a tool"
                 yield self.finding(
                     subject.first(r"add_generation_prompt"),
-                    f"add_generation_prompt adds nothing behind a question, though answers begin with {shown(header)}",
+                    f"add_generation_prompt adds nothing behind {last}, though answers begin with {shown(header)}",
                     "write the header where add_generation_prompt is true and the last message is not the assistant's",
                     counterexample=turn.counterexample(),
                 )
+                return

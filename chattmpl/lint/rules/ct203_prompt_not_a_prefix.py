@@ -41,6 +41,7 @@ class PromptNotAPrefix(Rule):
     code = "CT203"
     name = "prompt-not-a-prefix"
     severity = "error"
+    explains = ("CT204:line", "CT305:line")
     law = "sampled"
     probes = True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import always_prompted
 from chattmpl.lint.probe import common_length
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -45,9 +46,11 @@ class HistoryRewritten(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+        if always_prompted(subject) is not None:
+            return
         retained = subject.found.family is not None and subject.template.retention not in (None, "all")
-        for name in ("turns", "calls", "reasoning_turns"):
-            for count in range(1, len(subject.probe.conversation(name)["messages"])):
+        for name in ("turns", "calls", "reasoning_turns", "spaces"):
+            for count in (2,) if name == "spaces" else range(1, len(subject.probe.conversation(name)["messages"])):
                 before, after = subject.probe.render(name, count), subject.probe.render(name, count + 1)
                 if before is None or after is None or after.text.startswith(before.text):
                     continue

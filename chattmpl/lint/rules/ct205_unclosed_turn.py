@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import closers, frames, prompt_opener
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import CONTROL, shown
 from chattmpl.lint.subject import Subject
@@ -24,7 +27,14 @@ def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:
     # What closes comes first behind a text, what opens second; only frames of which that is surely so are looked at.
     openers = {tokens[1] for tokens in between}
     closers = frozenset(tokens[0] for tokens in between)
-    return (openers.pop(), closers) if len(openers) == 1 and not openers & closers else (None, frozenset())
+    # What stands several times in a turn is no opener; one more may be that of a turn of the template's own.
+    once = all(0 <= rendering.text.count(opener) - len(between) - 1 <= 1 for opener in openers)
+    return (openers.pop(), closers) if once and len(openers) == 1 and not openers & closers else (None, frozenset())
+
+
+_OTHERS = 2
+_OWN_END = frozenset({"<|return|>", "<|call|>", "<|eom_id|>", "<|eom|>", "</s>", "<eos>", "<|observation|>"})
+_CLOSING = re.compile(rf"(?:{CONTROL.pattern})$")
 
 
 class UnclosedTurn(Rule):
@@ -34,6 +44,9 @@ class UnclosedTurn(Rule):
 
     Learns from the turns of the user which control token opens a turn and which closes it, and reports a system turn
     or a tools section that opens and does not close.
+
+    Also reports the one of a system message, a question and an answer that lacks the token which closes the two
+    others.
 
     ## Why is this bad?
 
@@ -60,16 +73,26 @@ class UnclosedTurn(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+        voted = list(self._voted(subject)) or list(self._plain(subject))
+        yield from voted
+        if voted:
+            return
         opener, closers = _frame(subject)
         if opener is None:
+            yield from self._by_prompt(subject)
             return
-        for name in ("turn", "system", "tools"):
+        for name in ("turn", "system", "tools", "calls", "late_system"):
             rendering = subject.probe.render(name)
             opened: int | None = None
             for match in CONTROL.finditer(rendering.text) if rendering else ():
-                if match[0] in closers:
+                before = rendering.text[: match.start()].rstrip() if rendering else ""
+                # A tool call may be closed with a token of its own, as what stands directly before an opener shows.
+                closed = opened is not None and _CLOSING.search(before, opened + 1) is not None
+                if match[0] in closers or (match[0] == opener and closed and name in ("calls", "late_system")):
                     opened = None
-                elif match[0] == opener:
+                if match[0] in closers:
+                    continue
+                if match[0] == opener:
                     if opened is not None and rendering is not None:
                         yield self.finding(
                             subject.blame(rendering, opened),
@@ -78,3 +101,61 @@ class UnclosedTurn(Rule):
                             f"write {' or '.join(sorted(closers))} at its end",
                         )
                     opened = match.start()
+
+    def _plain(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where questions are closed and answers are not, or the other way round, under one and the same opener."""
+        found = frames(subject)
+        if found is None:
+            return
+        question, answer, again = found.tokens
+        shorter, longer = sorted((question, answer), key=len)
+        if question != again or not shorter or shorter != longer[1:]:
+            return
+        index, what = (0, "a question") if shorter is question else (1, "an answer")
+        yield self.finding(
+            subject.blame(found.rendering, found.starts[index]),
+            f"{what} is not closed: the next turn opens directly behind it",
+            f"write {longer[0]} at its end",
+        )
+
+    def _voted(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where two of a system message, a question and an answer end with one token, and the third does not."""
+        closing = closers(subject)
+        for what, (tokens, rendering, offset) in closing.items():
+            others = [other for name, (other, _, _) in closing.items() if name != what]
+            if len(others) < _OTHERS:
+                continue
+            shared = [token for token in others[0] if token in others[1] and token not in tokens]
+            # Some vocabularies have a token of their own for the end of an answer.
+            if shared and not (what == "an answer" and _OWN_END & set(tokens)):
+                yield self.finding(
+                    subject.blame(rendering, max(offset - 1, 0)),
+                    f"{what} is not closed with {shared[-1]}, as other turns are",
+                    f"write {shared[-1]} at its end",
+                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                )
+                return
+
+    def _by_prompt(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where all turns open with the token of the generation prompt, most are closed, and one is not."""
+        found, opener = frames(subject), prompt_opener(subject)
+        if found is None or opener is None or opener not in found.tokens[0] or opener not in found.tokens[1]:
+            return
+        for name in ("turns", "system"):
+            rendering = subject.probe.render(name)
+            starts = [match.start() for match in re.finditer(re.escape(opener), rendering.text)] if rendering else []
+            turns = list(pairwise(starts))
+            # One for each message, and maybe one of the template's own.
+            if rendering is None or not 0 <= len(starts) - len(rendering.conversation.messages) <= 1:
+                continue
+            ends = [_CLOSING.search(rendering.text[start:end].rstrip()) for start, end in turns] if rendering else []
+            unclosed = [start for (start, _), closing in zip(turns, ends, strict=True) if closing is None]
+            tokens = sorted({closing[0] for closing in ends if closing is not None})
+            if rendering is not None and unclosed and len(unclosed) * 2 <= len(ends):
+                shown_turn = shown(rendering.text[unclosed[0] : unclosed[0] + 24])
+                yield self.finding(
+                    subject.blame(rendering, unclosed[0]),
+                    f"a turn opens with {shown_turn}, and the next opens before it is closed",
+                    f"write {' or '.join(tokens)} at its end",
+                )
+                return

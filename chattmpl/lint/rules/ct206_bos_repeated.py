@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
+
+_LITERAL = (
+    "<|begin_of_text|>",
+    "<s>",
+    "<BOS_TOKEN>",
+    "<bos>",
+    "<|startoftext|>",
+    "<｜begin▁of▁sentence｜>",
+    "<|begin▁of▁sentence|>",
+)
+"""BOS tokens of well-known vocabularies."""
+
+_ANY = re.compile("|".join(map(re.escape, _LITERAL)))
 
 
 class BosRepeated(Rule):
@@ -15,6 +29,8 @@ class BosRepeated(Rule):
     ## What it does
 
     Counts the BOS token in a conversation of several turns.
+
+    Also reports `{{ bos_token }}` beside the token itself.
 
     ## Why is this bad?
 
@@ -37,13 +53,17 @@ class BosRepeated(Rule):
     code = "CT206"
     name = "bos-repeated"
     severity = "error"
+    explains = ("CT203", "CT205")
     law = "single-bos"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
         bos = subject.template.tokens["bos_token"]
-        if not bos or bos == subject.template.tokens.get("eos_token") or bos in subject.source.text:
+        if not bos or bos == subject.template.tokens.get("eos_token"):
+            return
+        if bos in subject.source.text or any(token in subject.source.text for token in _LITERAL):
+            yield from self._literal(subject, bos)
             return
         for name in ("turns", "system"):
             rendering = subject.probe.render(name)
@@ -56,3 +76,26 @@ class BosRepeated(Rule):
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
                 return
+
+    def _literal(self, subject: Subject, bos: str) -> Iterator[Diagnostic]:
+        """Where the template writes the token itself: beside the variable, or in front of more than one turn."""
+        rendering = subject.probe.render("turns")
+        written = list(_ANY.finditer(rendering.text)) if rendering else []
+        start = rendering.text.find(bos) if rendering else -1
+        beside = [token for token in _LITERAL if rendering and rendering.text.startswith(token, start + len(bos))]
+        before = [token for token in _LITERAL if rendering and 0 < start == rendering.text.find(token) + len(token)]
+        token = (beside or before or [""])[0]
+        if rendering is not None and start >= 0 and token and token != bos:
+            yield self.finding(
+                subject.blame(rendering, start + len(bos) if beside else start),
+                f"the text begins with two BOS tokens, {token} and that of bos_token",
+                "write {{ bos_token }} alone",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )
+        elif rendering is not None and len({match[0] for match in written}) == 1 and len(written) > 1:
+            yield self.finding(
+                subject.blame(rendering, written[1].start()),
+                f"the BOS token {written[1][0]} is written {len(written)} times in one conversation",
+                "write it once, before the loop over the messages",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )

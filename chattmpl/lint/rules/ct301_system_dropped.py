@@ -16,6 +16,8 @@ class SystemDropped(Rule):
 
     Renders a conversation that begins with a system message, and reports a template that writes nothing of it.
 
+    Also reports templates that drop it where there are tools.
+
     ## Why is this bad?
 
     The instructions are lost without a word, in training and when serving. A template that cannot place them should
@@ -37,6 +39,7 @@ class SystemDropped(Rule):
     code = "CT301"
     name = "system-dropped"
     severity = "error"
+    explains = ("CT304:line",)
     law = "lossless"
     probes = True
 
@@ -44,6 +47,7 @@ class SystemDropped(Rule):
         """The findings in one template."""
         rendering = subject.probe.without("system", "messages[0].content", "badger")
         if rendering is None:
+            yield from self._with_tools(subject)
             return
         plain = subject.probe.render("turns")
         if plain is None or "quince" not in plain.text:
@@ -54,3 +58,14 @@ class SystemDropped(Rule):
             "render it, put it before the first question, or refuse it with raise_exception",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
+
+    def _with_tools(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where the tools take the place of the system message."""
+        rendering = subject.probe.without("system_tools", "messages[0].content", "badger")
+        if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:
+            yield self.finding(
+                subject.first(r"\bif tools\b", r"\btools\b"),
+                "where there are tools, a system message is dropped without a word",
+                "render it beside the tools, or refuse it with raise_exception",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )

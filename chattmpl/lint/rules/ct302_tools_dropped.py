@@ -8,6 +8,13 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
+_PARTS = {
+    "the second of two tools": "count_seals",
+    "the description of a tool": "Finds a walrus",
+    "what a tool has as parameters": "beach",
+}
+"""What the model has to know of tools, and the words by which it is seen."""
+
 
 class ToolsDropped(Rule):
     """Tools are dropped.
@@ -15,6 +22,8 @@ class ToolsDropped(Rule):
     ## What it does
 
     Renders a conversation with a tool, and reports a template that does not write its name.
+
+    Also reports that the second of two tools is dropped, or that of a tool the description or the parameters are.
 
     ## Why is this bad?
 
@@ -43,6 +52,7 @@ class ToolsDropped(Rule):
         """The findings in one template."""
         rendering = subject.probe.without("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
+            yield from self._partly(subject)
             return
         yield self.finding(
             subject.first(r"\btools\b", r"for \w+ in \w*messages"),
@@ -51,3 +61,17 @@ class ToolsDropped(Rule):
             severity=None if subject.reads("tools") or subject.reads("tool_calls") else "info",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
+
+    def _partly(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where one of two tools is written, or not all of a tool."""
+        rendering = subject.probe.render("tools")
+        if rendering is None or "find_walrus" not in rendering.text:
+            return
+        missing = [what for what, word in _PARTS.items() if word not in rendering.text]
+        if missing:
+            yield self.finding(
+                subject.blame(rendering, rendering.text.index("find_walrus")),
+                f"{missing[0]} is dropped: the template writes nothing of it",
+                "write every tool, with its description and its parameters: {{ tool | tojson }}",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )

@@ -20,6 +20,8 @@ class PartsMishandled(Rule):
 
     Renders content given as a list of text parts, and reports a template that drops it, or prints the list itself.
 
+    Also looks whether all parts are written, and those of answers.
+
     ## Why is this bad?
 
     OpenAI's API and many data sets give content as a list of parts. Where the template prints the list, the model
@@ -60,10 +62,18 @@ class PartsMishandled(Rule):
                 hint,
                 counterexample=example,
             )
-        elif "quince" not in rendering.text:
+        elif any(word not in rendering.text for word in ("quince", "satsuma", "apricot")):
+            parts = subject.first(r"\bcontent\b")
+            if "quince" in rendering.text and "satsuma" not in rendering.text:
+                what = "of content in several text parts all but the first is dropped"
+                parts = subject.blame(rendering, rendering.text.index("quince"))
+            elif "quince" not in rendering.text:
+                what = "content in text parts is dropped without a word"
+            else:
+                what = "content in text parts is dropped without a word, in answers"
             yield self.finding(
-                subject.first(r"\bcontent\b"),
-                "content in text parts is dropped without a word",
+                parts,
+                what,
                 hint,
                 counterexample=example,
             )

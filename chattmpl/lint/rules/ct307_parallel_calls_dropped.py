@@ -42,14 +42,16 @@ class ParallelCallsDropped(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        rendering = subject.probe.without("parallel", "messages[1].tool_calls[1].function.arguments", "righttusk")
-        if rendering is None:
-            return
-        if "lefttusk" not in rendering.text:
+        lost = {
+            which: subject.probe.without("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
+            for index, (which, word) in enumerate((("first", "lefttusk"), ("second", "righttusk")))
+        }
+        which, rendering = next(((which, found) for which, found in lost.items() if found), ("", None))
+        if rendering is None or all(lost.values()):
             return
         yield self.finding(
             subject.first(r"tool_calls\s*\[\s*0|\btool_calls\b"),
-            "the second of two tool calls in one message is dropped without a word",
+            f"the {which} of two tool calls in one message is dropped without a word",
             "loop over message.tool_calls, or refuse more than one with raise_exception",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
 
-_NONE = re.compile(r"\bNone\b")
+_NONE = re.compile(r"None\b")
 
 
 class NonePrinted(Rule):
@@ -19,6 +19,9 @@ class NonePrinted(Rule):
     ## What it does
 
     Renders tools, tool calls with and without content, and reports the word `None` where no message has it.
+
+    Renders a message with tool calls whose `content` is null, too, as servers send it. That is a warning: chattmpl and
+    transformers 5 take null for absent, and other engines hand it to the template.
 
     ## Why is this bad?
 
@@ -41,11 +44,13 @@ class NonePrinted(Rule):
     code = "CT309"
     name = "none-printed"
     severity = "error"
+    explains = ("CT306:line",)
     law = "steady"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+        yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
         for name in () if own else ("turn", "null", "calls", "tools", "system", "reasoning"):
             rendering = subject.probe.render(name)
@@ -58,3 +63,30 @@ class NonePrinted(Rule):
                     "print nothing where there is no value: {{ value or '' }}",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
+
+    def _null(self, subject: Subject) -> Iterator[Diagnostic]:
+        """What is printed where a field is null, which chattmpl takes for absent and other engines do not."""
+        calls = subject.reads("tool_calls")
+        everything = {1: {"content": None}, 3: {"reasoning_content": None, "tool_calls": None}}
+        whole = subject.probe.raw("null", everything)
+        if whole is not None and not _NONE.search(whole.text):
+            return
+        for name, index, field in (("null", 1, "content"), ("turn", 1, "reasoning_content"), ("turn", 1, "tool_calls")):
+            rendering = subject.probe.render(name)
+            if field not in subject.source.text or rendering is None:
+                continue
+            raw = subject.probe.raw(name, {index: {field: None}})
+            match = None if raw is None else _NONE.search(raw.text)
+            if raw is not None and match is not None and not _NONE.search(rendering.text):
+                where = "a message with tool calls" if field == "content" else "an answer"
+                severity: Severity = "warning" if field == "content" and calls else "info"
+                conversation = raw.conversation.dump()
+                conversation["messages"][index][field] = None
+                yield self.finding(
+                    subject.blame(raw, match.start()),
+                    f"where {field} of {where} is null, engines that keep nulls print the word None",
+                    f"print nothing where there is no value: {{{{ message.{field} or '' }}}}",
+                    severity=severity,
+                    counterexample={"conversation": conversation, "text": raw.text},
+                )
+                return

@@ -7,10 +7,23 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
+from chattmpl.lint.stops import CONTROL, shown
 from chattmpl.lint.subject import Subject
 
-_PROSE = re.compile(r"[A-Z][a-z]*(?: [A-Za-z,'-]+){2,}")
+_PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
+_WORDS = re.compile(r"[A-Z][\w'’-]*(?:[,;:]? [\w'’-]+)+[.!]")
+_PERSONA = re.compile(r"(?i)\byou are\b|\byou're\b|\byou answer\b|\bact as\b|\bassistant (?:is|gives|that|made)\b")
+"""What a system prompt says, whoever wrote it."""
+
+
+_HEADER = 40
+"""Characters before a text, in which its header stands."""
+
+
+def _opener(header: str) -> str:
+    """The last control token of a header, with what follows it."""
+    found = list(CONTROL.finditer(header))
+    return header[found[-1].start() :] if found else ""
 
 
 class SystemInvented(Rule):
@@ -52,12 +65,24 @@ class SystemInvented(Rule):
         question = without.text.find("Question quince")
         for span in without.spans:
             text = without.text[span.start : span.end]
-            sentence = _PROSE.search(text)
-            if span.end <= question and span.literal and sentence is not None and sentence[0] not in given.text:
-                yield self.finding(
-                    subject.blame(without, span.start + sentence.start()),
-                    f"without a system message the template writes one of its own, {shown(sentence[0])}",
-                    "write nothing, or say in the data what the system message is",
-                    counterexample={"conversation": without.conversation.dump(), "text": without.text},
-                )
+            sentence = _PROSE.search(text) or _WORDS.search(text)
+            if span.end > question or not span.literal or sentence is None:
+                continue
+            always = sentence[0] in given.text
+            if always and not _PERSONA.search(text):
+                continue
+            # Above the system message that was given stands another one, under the same header.
+            own = given.text.find(sentence[0])
+            badger = given.text.find("Behave like a badger")
+            header = given.text[max(badger - _HEADER, 0) : badger]
+            second = always and 0 <= own < badger and _opener(header) in given.text[:own] and _opener(header) != ""
+            when = "with and without a system message" if always else "without a system message"
+            yield self.finding(
+                subject.blame(without, span.start + sentence.start()),
+                f"{when} the template writes one of its own, {shown(sentence[0])}",
+                "write nothing, or say in the data what the system message is",
+                severity="info" if always and not second else None,
+                counterexample={"conversation": without.conversation.dump(), "text": without.text},
+            )
+            if not always or second:
                 return

@@ -10,7 +10,9 @@ from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
 
-_PYTHON = re.compile(r"\{'(?:type|name|tusk|function|id)': ")
+_PYTHON = re.compile(
+    r"\{'(?:type|name|tusk|function|id|role|content|arguments)': |\['onyx', |['\"]wild['\"]: True|(?<!=)\bTrue\b"
+)
 
 
 class PrintedAsPython(Rule):
@@ -46,13 +48,19 @@ class PrintedAsPython(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        for name in ("tools", "calls"):
+        own = any("True" in text for text in subject.literals)
+        for name in ("tools", "calls", "values"):
             rendering = subject.probe.render(name)
             match = _PYTHON.search(rendering.text) if rendering is not None else None
+            if match is not None and match[0] == "True" and own:
+                continue
+            if rendering is not None and "find_walrus(" in rendering.text and name != "tools":
+                # Calls that are written as Python are meant to be Python.
+                continue
             if rendering is not None and match is not None:
                 yield self.finding(
                     subject.blame(rendering, match.start()),
-                    f"this is printed as Python prints a dict, {shown(rendering.text[match.start() :], 40)}",
+                    f"this is printed as Python prints it, {shown(rendering.text[match.start() :], 40)}",
                     "write … | tojson",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )

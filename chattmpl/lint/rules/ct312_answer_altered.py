@@ -6,15 +6,23 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+
+_BESIDE = (
+    ("reasoning", "messages[1].reasoning_content", "Ponder papaya"),
+    ("spoken", "messages[1].content", "Plan plum"),
+)
+"""Conversations, and what the assistant says in them beside an answer."""
 
 
 class AnswerAltered(Rule):
-    """White space around an answer is cut.
+    """The text of an answer is altered.
 
     ## What it does
 
-    Renders an answer that begins and ends with white space, and reports a template that does not keep it.
+    Renders an answer with white space around it, one with quotes and markup, and a long one, and reports a template
+    that does not write them as they are. For white space alone it is for information.
 
     ## Why is this bad?
 
@@ -42,8 +50,37 @@ class AnswerAltered(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        rendering = subject.probe.render("spaces")
-        if rendering is None or "Answer apricot" not in rendering.text or "  Answer apricot  \n" in rendering.text:
+        marks = subject.probe.render("marks")
+        given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]
+        if marks is not None and given is not None:
+            whole = given if isinstance(given, str) else given[0]["text"]
+            spans = [span for span in marks.spans if span.message == 1 and span.field != "role"]
+            if spans and whole not in marks.text:
+                yield self.finding(
+                    subject.blame(marks, spans[0].start),
+                    f"an answer is altered: it is written as {shown(marks.text[spans[0].start : spans[-1].end])}",
+                    "write the text of the assistant as it is: {{ message.content }}",
+                    severity="warning",
+                    counterexample={"conversation": marks.conversation.dump(), "text": marks.text},
+                )
+                return
+        for name, path, words in _BESIDE:
+            rendering = subject.probe.render(name)
+            if rendering is None or words in rendering.text or path in rendering.lost:
+                continue
+            spans = [span for span in rendering.spans if span.message == 1 and span.field == path.rpartition(".")[2]]
+            if spans:
+                yield self.finding(
+                    subject.blame(rendering, spans[0].start),
+                    f"text of the assistant is altered: {shown(words)} is written as "
+                    f"{shown(rendering.text[spans[0].start : spans[-1].end])}",
+                    "write the text of the assistant as it is",
+                    severity="warning",
+                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                )
+                return
+        rendering = subject.probe.render("spaces", 2)
+        if rendering is None or "Answer apricot" not in rendering.text or "END  \n" in rendering.text:
             return
         yield self.finding(
             subject.blame(rendering, rendering.text.index("Answer apricot")),

@@ -14,7 +14,8 @@ class ArgumentsEncodedTwice(Rule):
 
     ## What it does
 
-    Renders a tool call whose arguments are a string of JSON, as OpenAI's API gives them, and reports escaped quotes.
+    Renders tool calls whose arguments are an object, and a string of JSON as OpenAI's API gives them, and reports
+    escaped quotes; for such strings alone it is for information.
 
     ## Why is this bad?
 
@@ -41,12 +42,17 @@ class ArgumentsEncodedTwice(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        rendering = subject.probe.render("text_arguments")
-        start = rendering.text.find(r"{\"tusk\"") if rendering is not None else -1
-        if rendering is not None and start >= 0:
+        for name, severity in (("calls", "warning"), ("text_arguments", "info")):
+            rendering = subject.probe.render(name)
+            start = rendering.text.find(r"{\"tusk\"") if rendering is not None else -1
+            if rendering is None or start < 0:
+                continue
+            what = "arguments" if name == "calls" else "arguments that are a string of JSON"
             yield self.finding(
                 subject.blame(rendering, start),
-                "arguments that are a string of JSON are encoded once more, with their quotes escaped",
+                f"{what} are encoded once more, with their quotes escaped",
                 "write strings as they are: {{ arguments if arguments is string else arguments | tojson }}",
+                severity=severity,  # type: ignore[arg-type]
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
+            return

@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from jinja2 import nodes
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.pieces import pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
 _OPTIONS = frozenset({"ensure_ascii", "separators", "sort_keys"})
+_DEFAULTS = ("ensure_ascii=false", "sort_keys=false", "indent=none", "separators=none", "separators=(', ',': ')")
+
+
+def _without_defaults(tokens: Sequence[tuple[int, str, str]]) -> Iterator[Edit]:
+    """Edits that drop options of tojson which say what is the default."""
+    for index, (_, _, value) in enumerate(tokens[:-1]):
+        if value != "tojson" or tokens[index + 1][2] != "(":
+            continue
+        options: list[list[tuple[int, str, str]]] = [[]]
+        depth, at = 1, index + 2
+        while at < len(tokens) and depth:
+            word = tokens[at][2]
+            depth += (word in "([{") - (word in ")]}") if tokens[at][1] == "operator" else 0
+            if depth == 1 and word == ",":
+                options.append([])
+            elif depth:
+                options[-1].append(tokens[at])
+            at += 1
+        kept = [option for option in options if option and _spelt(option) not in _DEFAULTS]
+        if depth == 0 and len(kept) < len(options):
+            words = ", ".join(f"{option[0][2]}={_spelt(option[2:])}" for option in kept if len(option) > 2)
+            yield Edit(tokens[index + 1][0], tokens[at - 1][0] + 1, f"({words})" if words else "")
+
+
+def _spelt(tokens: Sequence[tuple[int, str, str]]) -> str:
+    spelt = "".join(value if kind == "string" else value.lower() for _, kind, value in tokens)
+    return spelt.replace('"', "'")
 
 
 class TojsonOptions(Rule):
@@ -53,3 +82,9 @@ class TojsonOptions(Rule):
                     "drop the option; transformers' own default is ensure_ascii=False already",
                 )
                 return
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Drop the options that say what is the default."""
+        edits = [edit for piece in pieces(subject) for edit in _without_defaults(piece.tokens)]
+        if edits:
+            yield edits

@@ -10,6 +10,13 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
+_LACKED = frozenset({
+    "casefold", "center", "count", "find", "index", "isalnum", "isalpha", "isdigit", "isspace", "join", "ljust",
+    "partition", "removeprefix", "removesuffix", "rfind", "rjust", "rpartition", "rsplit", "splitlines",
+    "swapcase", "zfill"
+})  # fmt: skip
+"""Methods of strings that @huggingface/jinja 0.5 lacks."""
+
 
 def _difference(method: str, call: nodes.Call) -> str | None:
     if method in ("strip", "lstrip", "rstrip") and call.args:
@@ -18,6 +25,10 @@ def _difference(method: str, call: nodes.Call) -> str | None:
         return "replace() with a count: llama.cpp does not know it"
     if method in ("startswith", "endswith") and call.args and isinstance(call.args[0], nodes.Tuple):
         return f"{method}() with a tuple: llama.cpp does not know it"
+    if method == "split" and not call.args:
+        return "split() without an argument: minja does not know it"
+    if method in _LACKED:
+        return f"{method}(): @huggingface/jinja lacks it, and others may"
     if method == "format":
         return "format(): engines that are not written in Python lack it"
     return None
@@ -29,7 +40,8 @@ class MethodDiffers(Rule):
     ## What it does
 
     Reports `strip`, `lstrip` and `rstrip` with an argument, `replace` with a count, `startswith` and `endswith` with a
-    tuple, and `format`. The first of each is reported.
+    tuple, `split` without an argument, and methods that @huggingface/jinja lacks, such as `rsplit`, `partition`,
+    `find`, `removeprefix` and `format`. The first of each is reported.
 
     ## Why is this bad?
 

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
-from jinja2 import Environment
-
-from chattmpl.compiler.lexer import tokens
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.pieces import Piece, pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
 
-def _texts(raw: list[tuple[int, str, str]]) -> list[tuple[int, str]]:
-    """The texts between tags and expressions, each with the offset at which what is before it ends."""
-    found, text, begin = [], "", 0
-    for offset, kind, value in raw:
-        if kind == "data":
-            text += value
-        elif kind in ("block_begin", "variable_begin", "raw_begin"):
-            found.append((begin, text))
-            text = ""
-        elif kind in ("block_end", "variable_end", "raw_end"):
-            begin = offset
-    return [*found, (begin, text)]
+def _explicit(source: str, given: list[Piece]) -> Iterator[Edit]:
+    """Edits after which no text depends on the options."""
+    for before, after in pairwise([None, *given, None]):
+        start, end = before.end if before else 0, after.start if after else len(source.removesuffix("\n"))
+        if start >= end or _dashed(source, before, -3) or _dashed(source, after, 2):
+            continue
+        if before is not None and before.kind != "text" and after is not None and after.kind != "text":
+            sign = after.start + 2
+            yield Edit(sign, sign + (source[sign] == "+"), "-")
+        elif after is not None and after.kind == "text" and source[after.start] == "\n":
+            # Behind a tag a line break would be the next one to be trimmed.
+            yield Edit(start, after.start + 1, "{{ '\\n' }}")
+        else:
+            yield Edit(start, end, "")
+
+
+def _gap(source: str, offset: int) -> int:
+    """Where the white space before a tag begins, of an offset behind the tag's first two characters."""
+    return len(source[: offset - 2].rstrip()) if source[offset - 2 : offset] in ("{%", "{{", "{#") else offset
+
+
+def _dashed(source: str, piece: Piece | None, at: int) -> bool:
+    """Whether a piece has a dash at its start (at 2) or its end (at -3)."""
+    if piece is None or piece.kind == "text":
+        return False
+    return source[(piece.end if at < 0 else piece.start) + at] == "-"
 
 
 class NeedsTrimBlocks(Rule):
@@ -60,13 +74,15 @@ class NeedsTrimBlocks(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        plain = _texts(tokens(Environment(), subject.source.text))
-        for (offset, text), (_, other) in zip(_texts(subject.tokens), plain, strict=False):
-            if text != other:
-                line, _ = subject.source.position(offset)
-                yield self.finding(
-                    subject.line(line),
-                    "without trim_blocks and lstrip_blocks the text has other white space, from here on",
-                    "say with - what is to be trimmed: {%- … -%}; TGI sets neither option",
-                )
-                return
+        first = next(_explicit(subject.source.text, pieces(subject)), None)
+        if first is not None:
+            line, _ = subject.source.position(_gap(subject.source.text, first.start))
+            yield self.finding(
+                subject.line(line),
+                "without trim_blocks and lstrip_blocks the text has other white space, from here on",
+                "say with - what is to be trimmed: {%- … -%}; TGI sets neither option",
+            )
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Say everywhere what is trimmed: with a dash where nothing else is lost, else by taking the space out."""
+        yield list(_explicit(subject.source.text, pieces(subject)))

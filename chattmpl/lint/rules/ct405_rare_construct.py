@@ -18,7 +18,7 @@ def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
         if kind == "raw_begin":
             yield "{% raw %}", subject.at(offset, len(value.strip()))
             break
-    for name in ("filter", "call"):
+    for name in ("filter", "call", "with", "do", "block", "autoescape"):
         tag = next((tag for tag in subject.tags if tag.name == name), None)
         if tag is not None:
             yield f"{{% {name} %}}", subject.tag(tag)
@@ -33,6 +33,25 @@ def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
         if isinstance(modulo.left, nodes.Const) and isinstance(modulo.left.value, str):
             yield "formatting with %", subject.at(subject.offset(modulo), 1)
             break
+    for loop in subject.nodes(nodes.For):
+        if loop.recursive:
+            yield "a recursive loop", subject.word(loop, "recursive")
+            break
+    for compare in subject.nodes(nodes.Compare):
+        if len(compare.ops) > 1:
+            yield "a chain of comparisons (a < b < c)", subject.at(subject.offset(compare), 1)
+            break
+    for call in subject.nodes(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name in ("dict", "cycler", "joiner"):
+            yield f"the function {call.node.name}()", subject.word(call.node, call.node.name)
+            break
+        if isinstance(call.node, nodes.Getattr) and call.node.attr in ("cycle", "changed"):
+            yield f"loop.{call.node.attr}()", subject.word(call.node, call.node.attr)
+            break
+    for test in subject.nodes(nodes.Test):
+        if test.name == "undefined":
+            yield "the test 'is undefined'", subject.word(test, "undefined")
+            break
 
 
 class RareConstruct(Rule):
@@ -40,13 +59,14 @@ class RareConstruct(Rule):
 
     ## What it does
 
-    Reports `{% raw %}`, `{% filter %}`, `{% call %}`, the filters `e` and `escape`, `//`, and formatting with `%`. The
-    first of each is reported.
+    Reports `{% raw %}`, `{% filter %}`, `{% call %}`, `{% with %}`, `{% do %}`, `{% block %}`, the filters `e` and
+    `escape`, `//`, formatting with `%`, recursive loops, chains of comparisons, `dict()`, `cycler()`, `joiner()`,
+    `loop.cycle`, `loop.changed` and the test `undefined`. The first of each is reported.
 
     ## Why is this bad?
 
-    @huggingface/jinja has no `raw`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`: the template
-    fails to parse where it is to serve.
+    @huggingface/jinja has no `raw`, `with`, `do`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`,
+    minja no `is undefined` (it has `is not defined`): the template fails to parse where it is to serve.
 
     ## Example
 

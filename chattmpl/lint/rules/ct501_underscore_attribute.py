@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from jinja2 import nodes
@@ -11,12 +12,32 @@ from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 from chattmpl.lint.tree import key
 
+_IN_FORMAT = re.compile(r"\{[^{}]*?[.\[](_\w+)")
+
+
+def _text(node: nodes.Node | None) -> str | None:
+    """The text of a constant, also of one that is put together."""
+    if isinstance(node, nodes.Const):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, nodes.Add):
+        parts = [_text(node.left), _text(node.right)]
+    elif isinstance(node, nodes.Concat):
+        parts = [_text(part) for part in node.nodes]
+    else:
+        return None
+    return None if None in parts else "".join(part for part in parts if part is not None)
+
 
 def _reached(node: nodes.Node) -> str | None:
     name = key(node)
+    if isinstance(node, nodes.Getitem) and name is None:
+        name = _text(node.arg)
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr.startswith("format"):
+        found = _IN_FORMAT.search(_text(node.node.node) or "")
+        return found[1] if found else None
     if isinstance(node, nodes.Filter) and node.name in ("attr", "map"):
         values = [*node.args, *(option.value for option in node.kwargs)]
-        name = next((v.value for v in values if isinstance(v, nodes.Const) and isinstance(v.value, str)), None)
+        name = next(filter(None, map(_text, values)), None)
     elif isinstance(node, nodes.Name):
         name = node.name if node.name.startswith("__") else None
     return name if name is not None and name.startswith("_") else None
@@ -27,7 +48,7 @@ class UnderscoreAttribute(Rule):
 
     ## What it does
 
-    Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')` and the like.
+    Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')`, `x['_' ~ 'y']`, `'{0._y}'.format(x)` and the like.
 
     ## Why is this bad?
 
@@ -50,6 +71,7 @@ class UnderscoreAttribute(Rule):
     code = "CT501"
     name = "underscore-attribute"
     severity = "error"
+    explains = ("CT202", "CT004", "CT502")
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""

@@ -39,6 +39,7 @@ class AttrFilter(Rule):
     code = "CT502"
     name = "attr-filter"
     severity = "warning"
+    explains = ("CT202", "CT004")
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""

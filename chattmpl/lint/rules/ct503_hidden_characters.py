@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
@@ -61,3 +62,23 @@ class HiddenCharacters(Rule):
                 f"remove it; if it is meant, write the escape \\u{ord(char):04x} inside a string",
                 severity="error" if grave else None,
             )
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Remove it from a comment; elsewhere write it so that it is seen."""
+        offset = finding.place.start
+        char = subject.source.text[offset : offset + 1]
+        escape = f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
+        escape = escape if ord(char) < 1 << 16 else f"\\U{ord(char):08x}"
+        for at, kind, value in subject.tokens:
+            if not at <= offset < at + len(value):
+                continue
+            if kind == "comment":
+                yield [Edit(offset, offset + 1, "")]
+            elif kind == "string":
+                yield [Edit(offset, offset + 1, escape)]
+            elif kind == "data":
+                yield [Edit(offset, offset + 1, f"{{{{ '{escape}' }}}}")]
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """Nothing."""
+        return [Edit(finding.place.start, finding.place.end, "")]

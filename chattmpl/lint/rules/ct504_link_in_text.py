@@ -9,7 +9,7 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
-_ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]+")
+_ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]*[^\s'\"<>\\).,;:]")
 
 
 class LinkInText(Rule):

@@ -37,6 +37,7 @@ class OtherTemplates(Rule):
     code = "CT505"
     name = "other-templates"
     severity = "error"
+    explains = ("CT004",)
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""

@@ -38,6 +38,7 @@ class DateTrigger(Rule):
     code = "CT507"
     name = "date-trigger"
     severity = "error"
+    explains = ("CT404",)
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

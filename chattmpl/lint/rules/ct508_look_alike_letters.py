@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 
 _OTHER = "\u0370-\u03ff\u0400-\u052f"
 _MIXED = re.compile(rf"\b[A-Za-z_]*(?:[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z])[\w]*")
+
+_LATIN = str.maketrans("аеорсухіјѕԁһӏкмтвнαορνικτ", "aeopcyxijsdhlkmtbhaopvikt")
+"""Cyrillic and Greek letters, and those that they look like."""
 
 
 class LookAlikeLetters(Rule):
@@ -54,3 +58,8 @@ class LookAlikeLetters(Rule):
                     f"{match[0]!r} mixes scripts: one letter is {unicodedata.name(other).lower()}",
                     "type the word anew in one script",
                 )
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """The same word in Latin letters."""
+        start, end = finding.place.start, finding.place.end
+        return [Edit(start, end, subject.source.text[start:end].translate(_LATIN))]

@@ -39,6 +39,7 @@ class RandomText(Rule):
     code = "CT509"
     name = "random-text"
     severity = "error"
+    explains = ("CT203", "CT204")
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

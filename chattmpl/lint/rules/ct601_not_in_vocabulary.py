@@ -6,10 +6,13 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.model import model_of
 from chattmpl.lint.probe import span_at
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
+from chattmpl.lint.vocabulary import stop_token
 
+_HINT = "correct its spelling, or add it to the tokenizer and train its embedding"
 _CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
 
 
@@ -18,8 +21,9 @@ class NotInVocabulary(Rule):
 
     ## What it does
 
-    Renders conversations, encodes them with the given tokenizer, and reports what the template writes that looks like
-    a control token (`<|name|>`) and becomes several tokens. Needs `--tokenizer`.
+    Renders conversations, encodes them with the tokenizer, and reports what the template writes that looks like a
+    control token (`<|name|>`), or is the stop token, and becomes several tokens. The special tokens of the model's
+    config are looked up too. Needs a tokenizer.
 
     ## Why is this bad?
 
@@ -62,5 +66,32 @@ class NotInVocabulary(Rule):
                     yield self.finding(
                         subject.blame(rendering, match.start()),
                         f"{match[0]} is no token of the tokenizer: it is cut into {covering}",
-                        "correct its spelling, or add it to the tokenizer and train its embedding",
+                        _HINT,
                     )
+        yield from self._stop(subject, seen)
+        yield from self._special(subject, seen)
+
+    def _stop(self, subject: Subject, seen: set[str]) -> Iterator[Diagnostic]:
+        found = stop_token(subject)
+        if found is None or found[2] in seen:
+            return
+        rendering, start, stop = found
+        count = len(subject.tokenizer.encode(stop))
+        if count > 1:
+            seen.add(stop)
+            message = f"the stop token {stop} is no token of the tokenizer: it is cut into {count}"
+            yield self.finding(subject.blame(rendering, start), message, _HINT)
+
+    def _special(self, subject: Subject, seen: set[str]) -> Iterator[Diagnostic]:
+        missing = [
+            (name, content)
+            for name, content in sorted(model_of(subject).tokens.items())
+            if subject.reads(name) and content not in seen and len(subject.tokenizer.encode(content)) > 1
+        ]
+        if missing:
+            told = ", ".join(f"{name} {content}" for name, content in missing)
+            yield self.finding(
+                subject.first(*(rf"\b{name}\b" for name, _ in missing)),
+                f"{told} of the config is no token of the tokenizer",
+                "give the tokenizer that belongs to the model, or correct the config",
+            )

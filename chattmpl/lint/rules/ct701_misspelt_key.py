@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.compiler.edits import Edit
+from chattmpl.lint.causes import quoted_in, spelt
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
@@ -23,7 +25,6 @@ _KNOWN = frozenset(_FIELDS) | {
     "tool_responses",
     "tool_plan",
     "names",
-    "roles",
     "thoughts",
     "thought",
     "think",
@@ -80,3 +81,7 @@ class MisspeltKey(Rule):
                     f"did you mean {meant[0]!r}?",
                     severity="warning" if meant[0] in read else None,
                 )
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """The right word."""
+        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.compiler.edits import Edit
+from chattmpl.lint.causes import quoted_in, spelt
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
-from chattmpl.lint.tree import assignments, loads
+from chattmpl.lint.tree import key, loads, root
 
 _PASSED = frozenset(
     {
@@ -36,6 +38,15 @@ _PASSED = frozenset(
         "preserve_thinking",
     }
 )
+
+
+_SHORT = 4
+"""Characters: names of the template's own that are no longer resemble each other by chance."""
+
+
+def _is_message(loop: nodes.For) -> bool:
+    """Whether what a loop takes is a message: it has a role."""
+    return any(key(node) == "role" for node in loop.find_all((nodes.Getattr, nodes.Getitem)))
 
 
 class MisspeltVariable(Rule):
@@ -69,16 +80,39 @@ class MisspeltVariable(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+        yield from self._other_messages(subject)
         family = subject.found.family
         known = {*_PASSED, *(family.modes if family else ()), *(family.kwargs if family else ())}
-        own = {name for name, _ in assignments(subject.tree)} | {macro.name for macro in subject.nodes(nodes.Macro)}
-        for name in sorted(subject.variables - known - own):
-            meant = get_close_matches(
-                name, sorted(known | {other for other in own if len(other) > 6}), n=1, cutoff=0.86
-            )
+        own = {name for name, _ in subject.assigned} | {macro.name for macro in subject.nodes(nodes.Macro)}
+        namespaces = {node.name for node in subject.nodes(nodes.NSRef)}
+        for name in sorted((subject.variables | namespaces) - known - own):
+            candidates = sorted(known | {other for other in own if len(other) > _SHORT})
+            meant = get_close_matches(name, candidates, n=1, cutoff=0.86)
+            meant += [other for other in candidates if sorted(other) == sorted(name) and other[0] == name[0]]
             if meant and name.rstrip("s0123456789") != meant[0].rstrip("s0123456789"):
                 yield self.finding(
-                    subject.word(next(loads(subject, name)), name),
+                    subject.word(self._read(subject, name), name),
                     f"nothing sets or passes {name!r}",
                     f"did you mean {meant[0]!r}?",
                 )
+
+    def _read(self, subject: Subject, name: str) -> nodes.Node:
+        """Where a variable is read, or a field of a namespace is set."""
+        names = [node for node in subject.nodes(nodes.NSRef) if node.name == name]
+        return next(loads(subject, name), None) or names[0]
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """The right word."""
+        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))
+
+    def _other_messages(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where the loop is over something else, and messages are never read."""
+        if "messages" in subject.variables:
+            return
+        for loop in subject.nodes(nodes.For):
+            name = root(loop.iter)
+            if name in subject.variables and name not in _PASSED and _is_message(loop):
+                yield self.finding(
+                    subject.word(loop.iter, str(name)), f"nothing sets or passes {name!r}", "did you mean 'messages'?"
+                )
+                return

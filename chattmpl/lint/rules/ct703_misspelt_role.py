@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.compiler.edits import Edit
+from chattmpl.lint.causes import quoted_in, spelt
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
@@ -60,3 +62,7 @@ class MisspeltRole(Rule):
                     yield self.finding(
                         subject.word(node, value), f"there is no role {value!r}", f"did you mean {meant[0]!r}?"
                     )
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """The right word."""
+        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))

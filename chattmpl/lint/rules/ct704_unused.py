@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from jinja2 import nodes
 
+from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
-from chattmpl.lint.tree import assignments
 
 
 class Unused(Rule):
@@ -51,7 +53,19 @@ class Unused(Rule):
                     "call it, or remove it",
                 )
         seen: set[str] = set()
-        for name, node in assignments(subject.tree):
+        for name, node in subject.assigned:
             if name not in read and name not in seen and not name.startswith("_"):
                 seen.add(name)
                 yield self.finding(subject.word(node, name), f"{name!r} is set and never read", "read it, or remove it")
+
+    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+        """Take it out."""
+        given, source = pieces(subject), subject.source.text
+        for index, piece in enumerate(given):
+            if piece.name not in ("set", "macro") or not piece.start <= finding.place.start < piece.end:
+                continue
+            if not piece.opens:
+                yield removal(source, given, index)
+            elif (last := block_end(given, index)) is not None:
+                whole = replace(piece, end=given[last].end)
+                yield removal(source, [*given[:index], whole, *given[last + 1 :]], index)

@@ -1,0 +1,152 @@
+"""Fixes: edits that rules offer, each kept only if it is proven to leave every text as it was."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from chattmpl.compiler.edits import Edit, apply_edits
+from chattmpl.errors import ChatTmplError
+from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic
+from chattmpl.lint.modes import check_in_modes
+from chattmpl.lint.proof import Proof
+from chattmpl.lint.rule import Rule, rules
+from chattmpl.lint.runner import UNUSED, every, examine
+from chattmpl.lint.subject import Subject
+from chattmpl.origins import Found
+from chattmpl.source import Source
+
+CANDIDATES = 80
+"""As many edits are tried for one finding."""
+
+Counted = Counter[tuple[str, str]]
+"""How many findings there are of each code and severity."""
+
+Live = Callable[[list[Diagnostic]], list[Diagnostic]]
+"""Those of the findings that are to be mended; a baseline leaves some out."""
+
+
+@dataclass
+class Mended:
+    """What became of a template.
+
+    Attributes:
+        found: the template, as it is now.
+        fixed: the findings that are gone.
+        left: the findings that remain.
+    """
+
+    found: Found
+    fixed: list[Diagnostic] = field(default_factory=list)
+    left: list[Diagnostic] = field(default_factory=list)
+
+
+def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live = lambda given: given) -> Mended:
+    """Mend what can be mended without changing any text that the template writes.
+
+    Args:
+        found: the template.
+        chosen: the rules whose findings are mended.
+        tokenizer: see `chattmpl.lint.runner.lint`.
+        live: which of the findings are to be mended.
+    """
+    subject, findings = examine(found, chosen, tokenizer)
+    mended = Mended(found, [], live(findings))
+    proof = Proof(subject) if subject is not None else None
+    refused: set[tuple[str, str, int]] = set()
+    before: Counted | None = None
+    while subject is not None and proof is not None:
+        for finding in mended.left:
+            key = (finding.code, finding.message, len(mended.fixed))
+            if not finding.fixable or key in refused:
+                continue
+            before = _counted(subject.found, rules().values(), tokenizer) if before is None else before
+            better = _mended(subject, finding, proof, tokenizer, before)
+            if better is not None:
+                before = None
+                mended.found = better
+                mended.fixed.append(finding)
+                subject, findings = examine(better, chosen, tokenizer)
+                mended.left = live(findings)
+                break
+            refused.add(key)
+        else:
+            break
+    return mended
+
+
+def _mended(subject: Subject, finding: Diagnostic, proof: Proof, tokenizer: Any, before: Counted) -> Found | None:
+    """The template with the first edit that mends the finding, and nothing else."""
+    rule = rules()[finding.code]
+    found = _grave(check_in_modes(rule, subject))
+    for candidate in islice(rule.fix(subject, finding), CANDIDATES):
+        made = edited(subject.found, candidate)
+        if made is None or made.source.text == subject.found.source.text or not _fewer(made, rule, found, tokenizer):
+            continue
+        after = _counted(made, rules().values(), tokenizer)
+        if _better(before, after, rule.code) and _equal(made, subject, rule, proof):
+            return made
+    return None
+
+
+def edited(found: Found, candidate: Sequence[Edit] | str) -> Found | None:
+    """The template with edits in it, its newlines kept; None if the edits cannot be made."""
+    text = found.source.text
+    if isinstance(candidate, str):
+        return replace(found, source=Source(candidate, found.source.name))
+    if "\r" in text:
+        candidate = _with_returns(text, candidate)
+    try:
+        made = apply_edits(text, candidate).text
+    except AssertionError:  # two edits at one place
+        return None
+    return replace(found, source=Source(made, found.source.name))
+
+
+def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
+    """Edits of the text with LF newlines as edits of the text that has others."""
+    folded = [index for index, char in enumerate(text) if char == "\r" and text[index + 1 : index + 2] == "\n"]
+    # How far the offsets behind each of them are too small.
+    starts = [index - number for number, index in enumerate(folded)]
+    newline = "\r\n" if folded else "\r"
+
+    def original(offset: int) -> int:
+        return offset + bisect_left(starts, offset)
+
+    return [Edit(original(e.start), original(e.end), e.text.replace("\n", newline)) for e in edits]
+
+
+def _fewer(made: Found, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
+    """Whether the rule finds less; this is asked first, since it costs the least."""
+    try:
+        return rule.code == UNUSED or _grave(check_in_modes(rule, Subject(made, tokenizer))) < before
+    except ChatTmplError:
+        return False
+
+
+def _better(before: Counted, after: Counted, code: str) -> bool:
+    """Whether there is less of one rule's findings, and no more of any other's."""
+    mine = [tuple(counts[code, severity] for severity in SEVERITIES) for counts in (before, after)]
+    return mine[1] < mine[0] and all(after[key] <= before[key] for key in after if key[0] != code)
+
+
+def _grave(findings: Iterable[Diagnostic]) -> tuple[int, ...]:
+    counts = Counter(finding.severity for finding in findings)
+    return tuple(counts[severity] for severity in SEVERITIES)
+
+
+def _counted(found: Found, chosen: Iterable[Rule], tokenizer: Any) -> Counted:
+    # Of what follows from a finding that is mended nothing may be left over.
+    return Counter((finding.code, finding.severity) for finding in every(found, tuple(chosen), tokenizer))
+
+
+def _equal(made: Found, subject: Subject, rule: Rule, proof: Proof) -> bool:
+    try:
+        other = Subject(made, subject.tokenizer).template
+    except ChatTmplError:
+        return False
+    return proof.holds(other, rule.fix_spans)

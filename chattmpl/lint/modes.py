@@ -1,0 +1,140 @@
+"""Modes: kwargs that switch a template, found in its conditions, and rules checked in each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jinja2 import nodes
+
+from chattmpl.compiler.variables import descendants
+from chattmpl.lint.conversations import CONVERSATIONS
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.probe import Probe
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import CONTROL
+from chattmpl.lint.subject import Subject
+from chattmpl.render import Rendering
+
+MOST = 3
+"""Modes of one template that are looked at."""
+
+_CONCERNED = ("CT1", "CT2", "CT303", "CT304", "CT314")
+"""Beginnings of codes: what is dropped or printed wrongly in one mode is, as a rule, in all."""
+
+_GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "reasoning_retention"})
+_MODE = re.compile(r"^(?!.*(?:budget|_token$|_text|_prompt)).*(?:think|reason|effort|xml_tools|python_tools|mode$)")
+_OFF = (False, "none", "off", "disabled", "no_think", "/no_think", "chat", "minimal")
+_QUESTION = "Question quince"
+_REASONING = frozenset({"reasoning", "reasoning_turns"})
+_LEFT_OUT = frozenset(CONVERSATIONS) - {"turn", "turns", "reasoning", "calls"}
+_TELLING = (("turn", 1, True), ("turn", 2, False), ("reasoning", 2, False), ("calls", 4, False))
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One value of one kwarg.
+
+    Attributes:
+        words: the kwarg with its value, as messages name it.
+        probe: renders with it.
+    """
+
+    words: str
+    probe: Probe
+
+
+def modes(subject: Subject) -> tuple[Mode, ...]:
+    """The modes of a template in which it renders something else than without them."""
+    if subject.modes is None:
+        subject.modes = tuple(_modes(subject))
+    return tuple(subject.modes)
+
+
+def check_in_modes(rule: Rule, subject: Subject) -> Iterator[Diagnostic]:
+    """What a rule finds: without any kwargs, and if that is nothing grave, in each mode."""
+    found = list(rule.check(subject))
+    yield from found
+    # What is found without kwargs has the same cause with them.
+    if not rule.probes or not rule.code.startswith(_CONCERNED) or any(one.severity != "info" for one in found):
+        return
+    plain = subject.probe
+    lines = {finding.place.line for finding in found}
+    for mode in modes(subject):
+        subject.probe = mode.probe
+        try:
+            in_mode = list(rule.check(subject))
+        finally:
+            subject.probe = plain
+        for finding in in_mode:
+            if finding.place.line not in lines:
+                lines.add(finding.place.line)
+                yield replace(finding, message=f"with {mode.words}, {finding.message}")
+
+
+def _modes(subject: Subject) -> Iterator[Mode]:
+    seen = [subject.probe]
+    for name, value in _candidates(subject):
+        off = value in _OFF and re.search(r"think|reason|effort|mode", name) is not None
+        probe = Probe(subject.template, {name: value}, _LEFT_OUT | (_REASONING if off else frozenset()))
+        if not any(_alike(probe, other) for other in seen):
+            seen.append(probe)
+            yield Mode(f"{name}={json.dumps(value)}", probe)
+        if len(seen) > MOST:
+            return
+
+
+def _alike(one: Probe, other: Probe) -> bool:
+    """Whether the telling conversations look alike in two modes, as far as they have a meaning in both."""
+    return all(
+        _look(one.render(name, count, prompt=prompt)) == _look(other.render(name, count, prompt=prompt))
+        for name, count, prompt in _TELLING
+        if name not in one.skipped | other.skipped
+    )
+
+
+def _look(rendering: Rendering | None) -> tuple[list[str], str] | None:
+    """The control tokens before the question, and the text from there on.
+
+    What a mode says in the words of a system turn concerns no rule.
+    """
+    if rendering is None:
+        return None
+    start = max(rendering.text.find(_QUESTION), 0)
+    return CONTROL.findall(rendering.text[:start]), rendering.text[start:]
+
+
+def _candidates(subject: Subject) -> Iterator[tuple[str, Any]]:
+    """Kwargs with values that a template may have modes for."""
+    family = subject.found.family
+    for name, mode in (family.modes if family else {}).items():
+        yield from ((name, value) for value in mode.values)
+    tested = _tested(subject)
+    for name in sorted(tested):
+        if family is None and name in subject.variables - _GIVEN and _MODE.search(name):
+            strings = sorted(tested[name])
+            yield from ((name, value) for value in strings)
+            if not strings:
+                yield from ((name, value) for value in (False, True))
+
+
+def _tested(subject: Subject) -> dict[str, set[str]]:
+    """The variables that stand in conditions, each with the strings that it is compared with."""
+    found: dict[str, set[str]] = {}
+    conditions: list[nodes.Node] = [node.test for node in subject.nodes(nodes.If)]
+    conditions += [node.test for node in subject.nodes(nodes.CondExpr)]
+    for test in conditions:
+        for inner in (test, *descendants(test)):
+            if isinstance(inner, nodes.Name):
+                found.setdefault(inner.name, set())
+    for node in subject.nodes(nodes.Filter):
+        if node.name == "default" and isinstance(node.node, nodes.Name):
+            found.setdefault(node.node.name, set())
+    for compared in subject.nodes(nodes.Compare):
+        if isinstance(compared.expr, nodes.Name):
+            values = (inner.value for inner in compared.find_all(nodes.Const) if isinstance(inner.value, str))
+            found.setdefault(compared.expr.name, set()).update(values)
+    return found

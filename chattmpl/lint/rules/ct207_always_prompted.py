@@ -1,0 +1,57 @@
+"""CT207."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import always_prompted
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
+from chattmpl.lint.subject import Subject
+
+
+class AlwaysPrompted(Rule):
+    r"""The generation prompt is written whether it is asked for or not.
+
+    ## What it does
+
+    Renders a question and its answer without `add_generation_prompt`, and reports a text that ends with the header of
+    one more answer.
+
+    ## Why is this bad?
+
+    Every training row ends with an answer that was opened and not given. The text of a conversation is no longer a
+    prefix of the same conversation with one more message.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}<|im_start|>assistant\n
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}
+    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
+    ```
+    """
+
+    code = "CT207"
+    name = "always-prompted"
+    severity = "error"
+    law = "prefix"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        start = always_prompted(subject)
+        rendering = subject.probe.render("turn")
+        if start is not None and rendering is not None:
+            yield self.finding(
+                subject.blame(rendering, start),
+                f"the generation prompt {shown(rendering.text[start:])} is written without being asked for",
+                "write it only {% if add_generation_prompt %}",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )

@@ -1,0 +1,94 @@
+"""CT209."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import frames
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.stops import shown
+from chattmpl.lint.subject import Subject
+
+_ASSISTANT = re.compile(r"<[^/<>][^<>]*>\W*(?i:assistant)\b|<\|?(?i:assistant)\|?>")
+_USER = re.compile(r"(?i)user|human|question|inst|client|query")
+
+
+def _header(text: str, offset: int) -> str:
+    """What stands before an offset, from the last control token before it but for those without words behind."""
+    tokens = [match.start() for match in re.finditer(r"<[^<>\s]+>", text[:offset])]
+    start = tokens[-1] if tokens else offset
+    if (len(tokens) > 1 and text[offset - 1 : offset] == ">") or text[start:offset].startswith("<|end_header"):
+        start = tokens[-2] if len(tokens) > 1 else start
+    return text[start:offset]
+
+
+class RolesLookAlike(Rule):
+    r"""Questions and answers have the same frame.
+
+    ## What it does
+
+    Reports templates that write the same between a question and its answer as between an answer and the next question,
+    or head a question with the name of the assistant.
+
+    It is a warning where it is a system message that is headed like a question.
+
+    ## Why is this bad?
+
+    Nothing tells the model who speaks: it answers itself, or goes on with the user's text.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}<|im_start|>assistant\n{{ m.content }}<|im_end|>\n{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}
+    ```
+    """
+
+    code = "CT209"
+    name = "roles-look-alike"
+    severity = "error"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        found = frames(subject)
+        if found is None:
+            return
+        yield from self._system(subject)
+        same = found.between[0] == found.between[1] == found.between[2]
+        if same or (_ASSISTANT.search(found.between[1]) and not _USER.search(found.between[1])):
+            frame = shown(found.between[1])
+            yield self.finding(
+                subject.blame(found.rendering, found.starts[1] + len(found.between[1]) - 1),
+                f"questions and answers have the same frame, {frame}" if same else f"a question is headed {frame}",
+                "name the role in the header of each turn",
+                counterexample={"conversation": found.rendering.conversation.dump(), "text": found.rendering.text},
+            )
+
+    def _system(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where a system message stands in a turn of its own, headed like a question."""
+        rendering = subject.probe.render("system")
+        texts = (
+            [] if rendering is None else [rendering.text.find(word) for word in ("Behave", "Question", "Follow fig")]
+        )
+        if rendering is None or -1 in texts:
+            return
+        system, question, more = texts
+        header = _header(rendering.text, more)
+        if not header or not _USER.search(header) or not rendering.text[:system].endswith(header):
+            return
+        if rendering.text[:question].endswith(header) and system < question:
+            yield self.finding(
+                subject.blame(rendering, system - 1),
+                f"a system message is headed like a question, {shown(header)}",
+                "name its role in its header, or put its text into the turn of the first question",
+                severity="warning",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            )

@@ -1,0 +1,78 @@
+"""CT314."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_WORDS = ("quince", "apricot", "Follow fig", "almond")
+_EARLIER = 2
+"""Messages before the second question."""
+_WHAT = ("the first question", "the first answer", "the second question", "the second answer")
+
+
+class TextDropped(Rule):
+    """A question or an answer is dropped.
+
+    ## What it does
+
+    Renders two questions and two answers, and reports the first of them of which the template writes nothing.
+
+    ## Why is this bad?
+
+    What is not in the text is neither read nor trained, and nobody is told.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages[:-1] %}{{ m.content }}{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{{ m.content }}{% endfor %}
+    ```
+    """
+
+    code = "CT314"
+    name = "text-dropped"
+    severity = "error"
+    explains = (
+        "CT107",
+        "CT112",
+        "CT113",
+        "CT203",
+        "CT204",
+        "CT205",
+        "CT209",
+        "CT303",
+        "CT304",
+        "CT306",
+        "CT312",
+        "CT316",
+    )
+    law = "lossless"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        rendering = subject.probe.render("turns")
+        if rendering is None:
+            return
+        for index, (word, what) in enumerate(zip(_WORDS, _WHAT, strict=True)):
+            lost = any(path.startswith(f"messages[{index}].content") for path in rendering.lost)
+            if lost and word not in rendering.text:
+                role = "assistant" if index % 2 else "user"
+                branch, loop = rf"['\"]{role}['\"]", r"for \w+ in \w*messages"
+                yield self.finding(
+                    # Where the earlier one is written, it is not the branch that is to blame.
+                    subject.first(*((branch, loop) if index < _EARLIER else (loop, branch))),
+                    f"{what} of two is dropped: the template writes nothing of it",
+                    "render the content of every message, or refuse what cannot be rendered with raise_exception",
+                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                )
+                return

@@ -1,0 +1,69 @@
+"""CT408."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jinja2 import nodes
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_FILTERS = frozenset({
+    "batch", "center", "count", "d", "filesizeformat", "forceescape", "format", "groupby", "max", "min", "pprint",
+    "reject", "round", "select", "slice", "striptags", "sum", "truncate", "urlencode", "urlize", "wordcount",
+    "wordwrap", "xmlattr"
+})  # fmt: skip
+_TESTS = frozenset({
+    "divisibleby", "escaped", "filter", "float", "ge", "gt", "in", "le", "lt", "ne", "sameas", "test"
+})  # fmt: skip
+"""What @huggingface/jinja 0.5 refuses; seen by trying each."""
+
+
+class RareFilter(Rule):
+    """A filter or a test that some engines lack.
+
+    ## What it does
+
+    Reports filters (`round`, `sum`, `select`, `truncate`, …) and tests (`sameas`, `in`, `divisibleby`, …) of Jinja2
+    that @huggingface/jinja refuses. The first of each is reported.
+
+    ## Why is this bad?
+
+    The template fails where it is reached in a browser, or wherever else that engine serves it. minijinja lacks some
+    of them too.
+
+    ## Example
+
+    ```jinja
+    {{ (messages | map(attribute='content') | map('length')) | sum }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% set ns = namespace(total=0) %}
+    {% for m in messages %}{% set ns.total = ns.total + (m.content | length) %}{% endfor %}{{ ns.total }}
+    ```
+    """
+
+    code = "CT408"
+    name = "rare-filter"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        seen: set[tuple[str, str]] = set()
+        found: list[tuple[str, nodes.Filter | nodes.Test]] = [
+            *(("filter", node) for node in subject.nodes(nodes.Filter) if node.name in _FILTERS),
+            *(("test", node) for node in subject.nodes(nodes.Test) if node.name in _TESTS),
+        ]
+        for kind, node in found:
+            if (kind, node.name) not in seen:
+                seen.add((kind, node.name))
+                yield self.finding(
+                    subject.word(node, node.name),
+                    f"the {kind} {node.name!r}, which @huggingface/jinja lacks",
+                    "use something plainer, or test every engine",
+                )

@@ -1,0 +1,59 @@
+"""CT511."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_ENCODED = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z0-9+/]*[0-9])(?=[A-Za-z0-9+/]*[a-z])(?=[A-Za-z0-9+/]*[A-Z])[A-Za-z0-9+/]{48,}={0,2}"
+    r"|(?<![A-Za-z0-9])(?:[0-9a-fA-F]{2}){32,}(?![A-Za-z0-9])"
+)
+_ESCAPES = re.compile(r"(?:\\x[2-7][0-9a-fA-F]|\\u00[2-7][0-9a-fA-F]){4,}")
+
+
+class EncodedText(Rule):
+    r"""The template writes text that is encoded so that nobody can read it.
+
+    ## What it does
+
+    Reports long runs of base64 or hexadecimal digits in the template's own text, and plain letters that are written as
+    escapes (`\x49\x67…`).
+
+    ## Why is this bad?
+
+    A chat template has nothing to hide from its reader. Models read base64 well, so an encoded order in every prompt
+    is obeyed by the model and missed by the reviewer.
+
+    ## Example
+
+    ```jinja
+    {{ '\x68\x69\x64\x64\x65\x6e' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ 'hidden' }}
+    ```
+    """
+
+    code = "CT511"
+    name = "encoded-text"
+    severity = "warning"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for offset, text in subject.data:
+            match = _ESCAPES.search(text) or _ENCODED.search(text)
+            if match is not None:
+                shown = match[0] if len(match[0]) < 24 else f"{match[0][:24]}…"
+                yield self.finding(
+                    subject.at(offset + match.start(), len(match[0])),
+                    f"text that nobody can read is written into prompts: {shown}",
+                    "write it in plain letters, and see whether you want it in every prompt",
+                )

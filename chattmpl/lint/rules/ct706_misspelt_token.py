@@ -1,0 +1,107 @@
+"""CT706."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from difflib import SequenceMatcher
+
+from chattmpl.compiler.edits import Edit
+from chattmpl.lint.causes import quoted_in
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_TOKEN = re.compile(r"<\|?/?[A-Za-z_]+\|?>|<｜[^｜<>\s]{3,40}｜>")
+_KNOWN = frozenset(
+    {
+        "<|im_start|>",
+        "<|im_end|>",
+        "<|eot_id|>",
+        "<|eom_id|>",
+        "<|start_header_id|>",
+        "<|end_header_id|>",
+        "<|begin_of_text|>",
+        "<|end_of_text|>",
+        "<|endoftext|>",
+        "<start_of_turn>",
+        "<end_of_turn>",
+        "<|START_OF_TURN_TOKEN|>",
+        "<|END_OF_TURN_TOKEN|>",
+        "<|assistant|>",
+        "<|system|>",
+        "<|user|>",
+        "<|message|>",
+        "<|channel|>",
+        "<|return|>",
+        "<think>",
+        "</think>",
+        "<tool_call>",
+        "</tool_call>",
+        "<tool_response>",
+        "</tool_response>",
+    }
+)
+_TOO_FAR = 3
+"""Characters: the first difference in length that is no slip of the keyboard any more."""
+
+
+def _slip(token: str, meant: str) -> bool:
+    """Whether one is the other with one character more, less, other, or two swapped."""
+    if token.rstrip("|>").rstrip("s") == meant.rstrip("|>") and token.startswith(("</", "<t")):
+        return False
+    if abs(len(token) - len(meant)) >= _TOO_FAR - 1 or token.startswith("</") != meant.startswith("</"):
+        return False
+    codes = [code for code in SequenceMatcher(None, token, meant, autojunk=False).get_opcodes() if code[0] != "equal"]
+    changed = sum(max(one_end - one, other_end - other) for _, one, one_end, other, other_end in codes)
+    # Two that are swapped count as one that is put in and one that is taken out.
+    return changed == 1 or (changed == 2 and len(codes) == 2 and sorted(token) == sorted(meant))
+
+
+class MisspeltToken(Rule):
+    r"""A control token that is nearly, but not quite, another one of the template.
+
+    ## What it does
+
+    Reports tokens such as `<|im_ends|>` beside `<|im_end|>`: one character more, less or other than a well-known
+    control token that the template writes in other places.
+
+    ## Why is this bad?
+
+    What is not in the vocabulary is cut into ordinary tokens. Nothing stops there, and no parser finds it.
+
+    ## Example
+
+    ```jinja
+    {{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|imend|>' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|im_end|>' }}
+    ```
+    """
+
+    code = "CT706"
+    name = "misspelt-token"
+    severity = "error"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
+        for token in sorted(written):
+            meant = [other for other in sorted(_KNOWN & written.keys()) if token not in _KNOWN and _slip(token, other)]
+            if meant:
+                yield self.finding(
+                    subject.first(re.escape(token)),
+                    f"{token} looks like {meant[0]}, which the template writes elsewhere",
+                    f"did you mean {meant[0]!r}?",
+                )
+
+    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+        """The other token."""
+        token, text = finding.message.partition(" looks like ")[0], subject.source.text
+        ranges = [match.span() for match in re.finditer(re.escape(token), text)]
+        return [Edit(start, end, quoted_in(finding.hint)) for start, end in ranges]

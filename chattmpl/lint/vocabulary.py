@@ -1,0 +1,45 @@
+"""Questions about a tokenizer that several rules ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chattmpl.lint.model import model_of
+from chattmpl.lint.stops import stops
+from chattmpl.lint.subject import Subject
+from chattmpl.render import Rendering
+
+
+def token_id(subject: Subject, content: str) -> int | None:
+    """The id of a token that is spelt like this."""
+    for index, token in subject.tokenizer.added.items():
+        if token.content == content:
+            return int(index)
+    raw = _raw(subject)
+    found = raw.token_to_id(content) if raw is not None else None
+    return found if isinstance(found, int) else None
+
+
+def bos_that_is_added(subject: Subject) -> str | None:
+    """The token that the tokenizer puts in front of a text by itself."""
+    raw, model = _raw(subject), model_of(subject)
+    if raw is None:
+        return None
+    with_it, without = (raw.encode("a", add_special_tokens=added).tokens for added in (True, False))
+    if len(with_it) > len(without) and with_it[:1] != without[:1]:
+        return str(with_it[0])
+    return model.tokens.get("bos_token") if model.adds_bos else None
+
+
+def stop_token(subject: Subject) -> tuple[Rendering, int, str] | None:
+    """The token that ends an answer: the rendering that has it, where it begins, and its spelling."""
+    for turn in subject.probe.turns("turn"):
+        for start, end in stops(subject, turn):
+            return turn.whole, start, turn.whole.text[start:end]
+    return None
+
+
+def _raw(subject: Subject) -> Any:
+    """The tokenizer of the ``tokenizers`` library, if it is one."""
+    raw = getattr(subject.tokenizer, "raw", None)
+    return raw if hasattr(raw, "encode_batch_fast") else None
