@@ -97,7 +97,8 @@ def huggingface_jinja_engine(
     return _HuggingfaceJinja(node, package, clock, timeout)
 
 
-def _now(clock: Clock) -> dt.datetime:
+def moment_of(clock: Clock) -> dt.datetime:
+    """What a clock tells now."""
     if clock is None:
         return dt.datetime.now()
     return clock() if callable(clock) else clock
@@ -110,7 +111,7 @@ class _Minijinja(Engine):
         self._environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
         self._environment.add_filter("tojson", _tojson)
         self._environment.add_function("raise_exception", _raise_exception)
-        self._environment.add_function("strftime_now", lambda format: _now(clock).strftime(format))
+        self._environment.add_function("strftime_now", lambda format: moment_of(clock).strftime(format))
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
         try:
@@ -182,7 +183,7 @@ class _HuggingfaceJinja(Engine):
         self._stop: Callable[[], object] | None = None
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
-        now = _now(self._clock)
+        now = moment_of(self._clock)
         moment = [now.year, now.month - 1, now.day, now.hour, now.minute, now.second]  # months count from 0 in node
         try:
             line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)

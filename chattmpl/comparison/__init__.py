@@ -1,0 +1,1 @@
+"""Comparisons: two templates with one engine, and one template with several engines."""
