@@ -1,0 +1,112 @@
+"""What stands behind the plugin's fixtures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.render import Rendering
+from chattmpl.template import Template
+from chattmpl.testing import snapshots
+from chattmpl.testing.nodes import Broken, compare, test_folder
+from chattmpl.testing.settings import Settings, Subject
+
+MARKER = "chat_template"
+_SETTINGS = pytest.StashKey[Settings]()
+
+
+def settings_of(config: pytest.Config) -> Settings:
+    """The settings of a run, read once."""
+    if _SETTINGS not in config.stash:
+        config.stash[_SETTINGS] = Settings(config)
+    return config.stash[_SETTINGS]
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Run a test for each configured template, unless it says itself which one it is for."""
+    marked = metafunc.definition.get_closest_marker(MARKER) is not None
+    settings = settings_of(metafunc.config)
+    if marked or not settings.wanted or _chosen_by_hand(metafunc):
+        return
+    given: list[Subject | ChatTmplError] = []
+    names: list[str] = []
+    try:
+        for entry in settings.entries:
+            names.append(entry.name)
+            subjects = settings.subjects(entry)
+            names[-1:] = [subject.label for subject in subjects]
+            given += subjects
+    except ChatTmplError as error:
+        # Told by the fixture, where it is one message and no traceback.
+        given.append(error)
+    metafunc.parametrize(MARKER, given, indirect=True, ids=names[: len(given)])
+
+
+def template_for(request: pytest.FixtureRequest) -> Template:
+    """The template of a test: that of its marker, else that of its parameter."""
+    try:
+        return _template(request)
+    except ChatTmplError as error:
+        message = str(error)
+    pytest.fail(message, pytrace=False)
+
+
+def _template(request: pytest.FixtureRequest) -> Template:
+    marker = request.node.get_closest_marker(MARKER)
+    given = getattr(request, "param", None)
+    if marker is not None:
+        return _load(request.path.parent, *marker.args, **marker.kwargs)
+    if isinstance(given, Subject):
+        return given.template
+    if isinstance(given, ChatTmplError):
+        raise given
+    if given is not None:
+        return _load(request.path.parent, given)
+    hint = '--chattmpl-templates PATH, or @pytest.mark.chat_template("PATH")'
+    raise UsageError("chat_template: no template is configured", hint=hint)
+
+
+class RenderingSnapshot:
+    """Compares renderings with the snapshots of a test, in a folder ``__chattmpl__`` beside it.
+
+    Args:
+        request: of the test.
+    """
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._item: pytest.Item = request.node
+        self._update = settings_of(request.config).update
+
+    def __call__(self, rendering: Rendering, name: str | None = None) -> None:
+        """Fail where the text or the generated spans are not as stored.
+
+        Args:
+            rendering: what to compare.
+            name: tells several snapshots of one test apart.
+        """
+        test = self._item.name if name is None else f"{self._item.name}.{name}"
+        path = test_folder(self._item) / snapshots.file_name(test)
+        text = None
+        try:
+            compare(self._item, path, snapshots.picture(rendering), self._update)
+        except Broken as broken:
+            text = broken.text
+        if text is not None:
+            pytest.fail(text, pytrace=False)
+
+
+def _load(folder: Path, which: Any, **options: Any) -> Template:
+    """A template by name or path; a path may be relative to the test's folder."""
+    beside = folder / which if isinstance(which, (str, Path)) else None
+    return Template.load(beside if beside is not None and beside.is_file() else which, **options)
+
+
+def _chosen_by_hand(metafunc: pytest.Metafunc) -> bool:
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        if MARKER in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):
+            return True
+    return False

@@ -1,0 +1,268 @@
+"""The items that pytest runs: a law or a rendering, on a template and a conversation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprFileLocation, ReprTracebackNative, TerminalRepr
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws import Law
+from chattmpl.report.counterexample import counterexample_text, headline
+from chattmpl.testing import snapshots
+from chattmpl.testing.judging import Judge, Judgement
+from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, way_out_of
+
+MARKER = "chattmpl"
+RENDERING = "rendering"
+NOTE = "chattmpl"
+"""The name of the user properties by which an item tells the end of the run something."""
+
+
+class Broken(Exception):
+    """What fails an item.
+
+    Args:
+        text: all of it, for the person who looks at the failure.
+        summary: in one line.
+        line: of the template, if that is known.
+    """
+
+    def __init__(self, text: str, summary: str, line: int = 1) -> None:
+        super().__init__(text)
+        self.text = text
+        self.summary = summary
+        self.line = line
+
+
+class _Templates(pytest.Collector):
+    """The templates of one file, or a family that was named."""
+
+    settings: Settings
+    entries: list[Entry]
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """A collector for each template and policy; the laws themselves where there is only one."""
+        try:
+            subjects = [subject for entry in self.entries for subject in self.settings.subjects(entry)]
+        except ChatTmplError as error:
+            raise self.CollectError(str(error)) from None
+        for subject in subjects:
+            judge = Judge(subject.template, self.settings.tokenizer)
+            yield from _children(self, self.settings, subject, judge, subject.parts)
+
+
+class TemplateFile(_Templates, pytest.File):
+    """The templates of one file."""
+
+
+class FamilyNode(_Templates):
+    """A family that was named."""
+
+
+class Group(pytest.Collector):
+    """A variant, a policy or a law."""
+
+    children: list[pytest.Item | pytest.Collector]
+
+    def collect(self) -> list[pytest.Item | pytest.Collector]:
+        """What is in it."""
+        return self.children
+
+
+def _children(
+    parent: pytest.Collector, settings: Settings, subject: Subject, judge: Judge, parts: tuple[str, ...]
+) -> Iterator[pytest.Item | pytest.Collector]:
+    if parts:
+        group = Group.from_parent(parent, name=parts[0])
+        group.children = list(_children(group, settings, subject, judge, parts[1:]))
+        yield group
+        return
+    for law in settings.laws:
+        why = settings.unevaluated.get(law.name)
+        if why is not None:
+            yield _item(UnevaluatedItem, parent, law.name, settings, subject, why=why)
+            continue
+        group = Group.from_parent(parent, name=law.name)
+        group.children = [
+            _item(LawItem, group, named.name, settings, subject, law=law, conversation=named, judge=judge)
+            for named in settings.conversations
+        ]
+        yield group
+    folder = snapshot_folder(settings, subject)
+    if settings.snapshots or settings.update or folder.is_dir():
+        group = Group.from_parent(parent, name=RENDERING)
+        group.children = [
+            _item(RenderingItem, group, named.name, settings, subject, conversation=named, folder=folder, judge=judge)
+            for named in settings.conversations
+        ]
+        yield group
+
+
+def _item(
+    kind: type[SubjectItem], parent: pytest.Collector, name: str, settings: Settings, subject: Subject, **given: Any
+) -> SubjectItem:
+    item = kind.from_parent(parent, name=name)
+    item.settings, item.subject = settings, subject
+    for key, value in given.items():
+        setattr(item, key, value)
+    item.add_marker(MARKER)
+    return item
+
+
+def snapshot_folder(settings: Settings, subject: Subject) -> Path:
+    """Where the snapshots of a template are: beside it, or in the root folder for a family that was named."""
+    path = subject.entry.path
+    root = settings.config.rootpath if path is None else path.parent
+    name = ".".join((subject.entry.name if path is None else path.stem, *subject.parts))
+    return root / snapshots.FOLDER / name
+
+
+def test_folder(item: pytest.Item) -> Path:
+    """Where the snapshots of a test in Python are: beside its file, in a folder of that name."""
+    return item.path.parent / snapshots.FOLDER / item.path.stem
+
+
+class SubjectItem(pytest.Item):
+    """An item about a template."""
+
+    settings: Settings
+    subject: Subject
+
+    def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
+        """The template, and the id in it; no line, for failures tell that."""
+        return self.subject.entry.path or self.path, None, self.nodeid.partition("::")[2]
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
+        """What is wrong, without a traceback; the traceback for what is no finding but a bug."""
+        error = excinfo.value
+        if isinstance(error, Broken):
+            # Of the kinds that pytest has this is the one that crosses from a worker with its summary.
+            location = ReprFileLocation(self.subject.entry.name, error.line, error.summary)
+            return ExceptionChainRepr([(ReprTracebackNative([f"{error.text}\n"]), location, None)])
+        if isinstance(error, (pytest.xfail.Exception, pytest.skip.Exception)):
+            return str(error.msg)
+        return super().repr_failure(excinfo)
+
+    def expected(self, reason: str, broken: Broken) -> None:
+        """End as an expected failure; with ``--runxfail`` as a failure.
+
+        Raises:
+            Broken: with ``--runxfail``.
+        """
+        if not self.config.getoption("runxfail"):
+            pytest.xfail(reason)
+        raise broken
+
+
+class UnevaluatedItem(SubjectItem):
+    """A law that nothing here can be checked for, for want of a tokenizer or an engine: never a pass."""
+
+    why: str
+
+    def runtest(self) -> None:
+        """Say so."""
+        way_out = way_out_of(self.why)
+        self.user_properties.append((NOTE, f"{self.name} was not evaluated: {self.why}; {way_out}"))
+        text = f"{self.subject.label}: {self.name}: not evaluated: {self.why}\nhint: {way_out}"
+        self.expected(f"not evaluated: {self.why}", Broken(text, f"not evaluated: {self.why}"))
+
+
+class LawItem(SubjectItem):
+    """A law on a conversation, in every mode of the template."""
+
+    law: Law
+    conversation: NamedConversation
+    judge: Judge
+
+    def runtest(self) -> None:
+        """Check it.
+
+        Raises:
+            Broken: if there is a counterexample that nobody declared.
+        """
+        judgement = self.judge.judge(self.law, self.conversation.conversation)
+        if judgement.word == "holds":
+            return
+        if judgement.word == "does not apply":
+            self._renders()
+            pytest.skip(f"does not apply: {judgement.why}")
+        broken = self._broken(judgement)
+        if judgement.word == "broken":
+            raise broken
+        self.expected(judgement.why if judgement.found else broken.summary, broken)
+
+    def _broken(self, judgement: Judgement) -> Broken:
+        """What fails the item, or would: each cause whole where it is met first, and in short after that."""
+        label = self.subject.label
+        if not judgement.found:
+            return Broken(
+                f"{label}: {self.law.name}: not evaluated: {judgement.why}", f"not evaluated: {judgement.why}"
+            )
+        shown = []
+        for here, smallest in judgement.found:
+            first = self.judge.shown_by(smallest, self.nodeid)
+            if first == self.nodeid:
+                shown.append(counterexample_text(smallest, label))
+            else:
+                shown.append(f"{headline(here, label)}\nthe same cause as in {first}")
+        here = judgement.found[0][0]
+        more = f" (and {len(shown) - 1} more)" if len(shown) > 1 else ""
+        return Broken("\n\n".join(shown), f"{here.message}{more}", here.place.line if here.place else 1)
+
+    def _renders(self) -> None:
+        """That laws do not apply says nothing where the template renders no conversation at all."""
+        conversations = [named.conversation for named in self.settings.conversations]
+        why = self.judge.refusal(self.conversation.conversation)
+        if why is not None and not self.judge.renders_any(conversations):
+            text = f"{self.subject.label}: the template renders none of the {len(conversations)} conversations: {why}"
+            hint = "hint: --chattmpl-conversations names conversations that it is made for"
+            raise Broken(f"{text}\n{hint}", f"renders no conversation: {why}")
+
+
+class RenderingItem(SubjectItem):
+    """The rendering of a conversation, with its generated spans, beside its snapshot."""
+
+    conversation: NamedConversation
+    folder: Path
+    judge: Judge
+
+    @property
+    def snapshot(self) -> Path:
+        """The file."""
+        return self.folder / snapshots.file_name(self.conversation.name)
+
+    def runtest(self) -> None:
+        """Compare, or write with ``--chattmpl-update``.
+
+        Raises:
+            Broken: if the snapshot is missing or another.
+        """
+        try:
+            text = snapshots.picture(self.judge.rendering(self.conversation.conversation))
+        except ChatTmplError as error:
+            text = snapshots.refusal(error.message)
+        compare(self, self.snapshot, text, self.settings.update)
+
+
+def compare(item: pytest.Item, path: Path, text: str, update: bool) -> None:
+    """Compare a picture with its snapshot, or write that.
+
+    Raises:
+        Broken: if the snapshot is missing or another, with the way out.
+    """
+    shown = os.path.relpath(path, item.config.invocation_params.dir)
+    if update:
+        if snapshots.write(path, text):
+            item.user_properties.append((NOTE, f"snapshot written: {shown}"))
+        return
+    if not path.is_file():
+        raise Broken(f"there is no snapshot {shown}\nhint: --chattmpl-update writes it", f"no snapshot {shown}")
+    difference = snapshots.compare(path, text)
+    if difference is not None:
+        hint = "hint: if this is meant, --chattmpl-update writes the snapshot anew"
+        raise Broken(f"the rendering is not that of {shown}\n{difference}\n{hint}", f"not as in {shown}")

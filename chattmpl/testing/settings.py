@@ -1,0 +1,325 @@
+"""What a project wants checked: the options of pytest's command line, and its configuration."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from chattmpl.errors import TemplateError, UsageError
+
+if TYPE_CHECKING:
+    from chattmpl.conversation import Conversation
+    from chattmpl.laws import Law
+    from chattmpl.origins import Found
+    from chattmpl.template import Template
+
+SHIPPED = "shipped"
+"""In place of a file: the conversations that ship."""
+
+_INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template\S*)$")
+"""What follows a path where the template is inside of a config or a GGUF file."""
+
+_FILES = (".json", ".jsonl", ".ndjson")
+
+
+class NamedConversation(NamedTuple):
+    """A conversation, and what the ids of tests call it: its file, with an index where that holds several."""
+
+    name: str
+    conversation: Conversation
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A template, not yet compiled.
+
+    Attributes:
+        name: how messages call it: its path, or its family.
+        path: the file that it stands in; None for a family that was named.
+        variant: which of several in that file it is; None if it is the only one.
+        found: its source.
+    """
+
+    name: str
+    path: Path | None
+    variant: str | None
+    found: Found
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A template under a policy.
+
+    Attributes:
+        entry: where it was found.
+        parts: what tells it from others of the same file: a variant, a policy.
+        template: the template.
+    """
+
+    entry: Entry
+    parts: tuple[str, ...]
+    template: Template
+
+    @property
+    def label(self) -> str:
+        """The name with the parts, as ids of tests have it."""
+        return "::".join((self.entry.name, *self.parts))
+
+
+class Settings:
+    """The settings of one run of pytest. Everything is read when it is first asked for.
+
+    Args:
+        config: of the run.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self._compiled: dict[Entry, list[Subject]] = {}
+        self.on_command_line = bool(config.getoption("chattmpl_templates"))
+        self.other_conversations = bool(config.getoption("chattmpl_conversations"))
+        self.update = bool(config.getoption("chattmpl_update"))
+        self.snapshots = bool(config.getoption("chattmpl_snapshots") or config.getini("chattmpl_snapshots"))
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any template is configured."""
+        return bool(self._patterns)
+
+    @cached_property
+    def entries(self) -> list[Entry]:
+        """The templates as they were found, in the order in which they are given.
+
+        Raises:
+            UsageError: for a path at which there is nothing.
+            TemplateError: for a file that holds no template.
+        """
+        return list(self._found())
+
+    def subjects(self, entry: Entry) -> list[Subject]:
+        """A template, compiled, under each policy; once if it has no place for one.
+
+        Raises:
+            TemplateError: if it does not compile.
+        """
+        if entry not in self._compiled:
+            self._compiled[entry] = list(_subjects(entry, self._values("retention")))
+        return self._compiled[entry]
+
+    @cached_property
+    def paths(self) -> frozenset[Path]:
+        """The files that templates stand in."""
+        return frozenset(entry.path for entry in self.entries if entry.path is not None)
+
+    @cached_property
+    def conversations(self) -> list[NamedConversation]:
+        """The conversations, in the order in which they are given; those that ship, if none are.
+
+        Raises:
+            UsageError: for a path at which there is nothing, and for two of the same name.
+            ConversationError: for a file that cannot be read as conversations.
+        """
+        found: dict[str, NamedConversation] = {}
+        for path in self._conversation_files():
+            for item in _read(path):
+                if item.name in found:
+                    raise UsageError(f"two conversations are called {item.name!r}", hint=f"rename the file {path}")
+                found[item.name] = item
+        return list(found.values())
+
+    @cached_property
+    def laws(self) -> list[Law]:
+        """The laws to check.
+
+        Raises:
+            UsageError: for a law that does not exist.
+        """
+        from chattmpl.laws import laws_named
+
+        return laws_named(self._values("law") or self._ini("laws") or None)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """The tokenizer, loaded; None if there is none.
+
+        Raises:
+            EncodeError: if it cannot be loaded.
+        """
+        given = self.config.getoption("chattmpl_tokenizer")
+        name = given or self.config.getini("chattmpl_tokenizer")
+        if not name:
+            return None
+        from chattmpl.encode import load_tokenizer
+
+        beside = self.config.rootpath / name
+        return load_tokenizer(str(beside) if not given and beside.exists() else name)
+
+    @cached_property
+    def unevaluated(self) -> dict[str, str]:
+        """The laws that nothing here can be checked for, and what is missing: a tokenizer, an engine.
+
+        Found by checking them on a template that obeys them all.
+        """
+        from chattmpl.laws import Case, NotEvaluated, evaluate
+        from chattmpl.template import Template
+
+        case = Case(Template.from_source(_LAWFUL), [{"role": "user", "content": "Hi"}], tokenizer=self.tokenizer)
+        outcomes = {law.name: evaluate(law, case) for law in self.laws}
+        return {name: outcome.why for name, outcome in outcomes.items() if isinstance(outcome, NotEvaluated)}
+
+    def check(self) -> None:
+        """Read everything, so that what is wrong is said before anything runs.
+
+        Raises:
+            ChatTmplError: for the first thing that is wrong.
+        """
+        _ = self.entries, self.conversations, self.tokenizer
+        chosen = {law.name for law in self.laws}
+        for name in self._values("law"):
+            if name in chosen & self.unevaluated.keys():
+                why, way_out = self.unevaluated[name], way_out_of(self.unevaluated[name])
+                raise UsageError(f"the law {name!r} cannot be evaluated: {why}", hint=way_out)
+        self._check_policies()
+
+    def _check_policies(self) -> None:
+        from chattmpl.compiler.retention import policy_named
+
+        policies = [policy_named(name).name for name in self._values("retention")]
+        if not policies:
+            return
+        for entry in self.entries:
+            try:
+                if any(subject.template.retention for subject in self.subjects(entry)):
+                    return
+            except TemplateError:
+                return  # said where the template is collected
+        raise UsageError(
+            f"no template has a {{% reasoning %}} block for the retention policy {policies[0]!r}",
+            hint="drop --chattmpl-retention (chattmpl_retention)",
+        )
+
+    @cached_property
+    def _patterns(self) -> list[str]:
+        given = self._values("templates")
+        return given or [self._from_root(pattern) for pattern in self._ini("templates")]
+
+    def _found(self) -> Iterator[Entry]:
+        from chattmpl.family import family_names
+        from chattmpl.lint.inputs import find_inputs
+
+        found: dict[tuple[str, str], tuple[Path | None, Found]] = {}
+        for pattern in self._patterns:
+            named = pattern in family_names() and not Path(pattern).exists()
+            for item in find_inputs([pattern]):
+                file = None if named else Path(_INSIDE.sub("", item.source.name)).absolute()
+                found.setdefault((item.source.name, item.source.text), (file, item))
+        files = [file for file, _ in found.values()]
+        for file, item in found.values():
+            if file is None:
+                yield Entry(item.family.name if item.family else item.source.name, None, None, item)
+            else:
+                yield Entry(self._shown(file), file, _variant(item) if files.count(file) > 1 else None, item)
+
+    def _shown(self, path: Path) -> str:
+        root = self.config.rootpath
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
+
+    def _from_root(self, pattern: str) -> str:
+        """A path of the configuration: it stands beside it, wherever pytest is called."""
+        from chattmpl.family import family_names
+
+        if pattern in family_names() or Path(pattern).is_absolute():
+            return pattern
+        path, here = self.config.rootpath / pattern, Path.cwd()
+        # Messages name templates by these paths, and short ones are read.
+        return str(path.relative_to(here) if path.is_relative_to(here) else path)
+
+    def _conversation_files(self) -> Iterator[Path]:
+        given = self._values("conversations")
+        patterns = given or [self._rooted(pattern) for pattern in self._ini("conversations")] or [SHIPPED]
+        for pattern in patterns:
+            yield from _matches(pattern)
+
+    def _rooted(self, pattern: str) -> str:
+        return pattern if pattern == SHIPPED else str(self.config.rootpath / pattern)
+
+    def _values(self, name: str) -> list[str]:
+        """An option that may be repeated; the configuration's value for those that have no list there."""
+        given = self.config.getoption(f"chattmpl_{name}") or []
+        if not given and name == "retention":
+            given = self._ini(name)
+        return list(given)
+
+    def _ini(self, name: str) -> list[str]:
+        return list(self.config.getini(f"chattmpl_{name}"))
+
+
+_LAWFUL = (
+    "{% for m in messages %}{{ '<' ~ m.role ~ '>' }}{% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}"
+    "{% endfor %}"
+)
+
+
+def way_out_of(why: str) -> str:
+    """What to do where a law cannot be evaluated for want of something."""
+    if "tokenizer" in why:
+        return "--chattmpl-tokenizer names one"
+    return "pip install 'chattmpl[engines]'"
+
+
+def _variant(found: Found) -> str:
+    """Which of several templates in a file this is."""
+    inside = found.source.name[len(_INSIDE.sub("", found.source.name)) + 1 :]
+    return inside.partition("[")[2].rstrip("]") or inside
+
+
+def _subjects(entry: Entry, policies: list[str]) -> Iterator[Subject]:
+    from chattmpl.laws.checker import to_check
+
+    template = to_check(entry.found)
+    parts = (entry.variant,) if entry.variant else ()
+    if template.retention is None or not policies:
+        yield Subject(entry, parts, template)
+        return
+    for policy in policies:
+        shown = (policy,) if len(policies) > 1 else ()
+        yield Subject(entry, (*parts, *shown), template.with_retention(policy))
+
+
+def _matches(pattern: str) -> list[Path]:
+    """The files of a pattern, a folder or a path, sorted.
+
+    Raises:
+        UsageError: if there are none.
+    """
+    from chattmpl.family import shipped_folder
+
+    folder = shipped_folder("fixtures") if pattern == SHIPPED else Path(pattern)
+    if folder.is_dir():
+        found = sorted(path for path in folder.iterdir() if path.suffix in _FILES)
+    elif glob.has_magic(pattern):
+        anchor = Path(Path(pattern).anchor)
+        found = sorted(anchor.glob(str(Path(pattern).relative_to(anchor))))
+    else:
+        found = [folder] if folder.is_file() else []
+    if not found:
+        raise UsageError(
+            f"there is no conversation at {pattern}",
+            hint=f"give .json or .jsonl files, a folder of them, or {SHIPPED!r} for those that ship",
+        )
+    return found
+
+
+def _read(path: Path) -> Iterator[NamedConversation]:
+    from chattmpl.loaders import load_conversations
+
+    read = list(load_conversations(path))
+    for index, conversation in enumerate(read):
+        yield NamedConversation(f"{path.stem}[{index}]" if len(read) > 1 else path.stem, conversation)
