@@ -1,0 +1,90 @@
+"""How far `chattmpl retain` gets: for each template and policy whether it is done and proven, already so, or refused.
+
+    python bench/retain.py FOLDER… [--policies all,none] [--examples 60] [--json OUT] [--match TEXT]
+
+FOLDER holds .jinja files. Of files that are alike the first one counts. Time is CPU time of one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.retain.policy import CHOICES
+from chattmpl.retain.refusal import CannotRetain
+from chattmpl.template import Template
+
+
+def templates(folders: list[Path], match: str) -> Iterator[Path]:
+    """The files, none twice."""
+    seen = set()
+    for folder in folders:
+        for path in sorted(folder.glob("*.jinja")) if folder.is_dir() else [folder]:
+            digest = hashlib.sha256(path.read_bytes()).digest()
+            if digest not in seen and match in path.name:
+                seen.add(digest)
+                yield path
+
+
+def measured(path: Path, policy: str, examples: int) -> dict[str, Any]:
+    """What came of one template and policy."""
+    start = time.process_time()
+    try:
+        made = Template.load(str(path)).retain(policy, examples=examples)
+        proof = made.proof
+        found = {"state": "already so" if proof.unchanged else "proven", "why": "", "diff": proof.diff}
+        found |= {"texts": proof.texts, "changed": proof.moved, "laws": dict(proof.held), "notes": proof.notes}
+    except CannotRetain as refusal:
+        found = {"state": "refused", "why": refusal.message}
+    except ChatTmplError as error:
+        found = {"state": "failed", "why": error.message}
+    return {"template": path.name, "policy": policy, **found, "seconds": round(time.process_time() - start, 2)}
+
+
+def main() -> None:
+    """Measure, print a line for each, and a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", type=Path)
+    parser.add_argument("--policies", default=",".join(CHOICES))
+    parser.add_argument("--examples", type=int, default=60)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--match", default="")
+    given = parser.parse_args()
+    rows = []
+    for path in templates(given.folders, given.match):
+        for policy in given.policies.split(","):
+            row = measured(path, policy, given.examples)
+            if "never renders reasoning" in row["why"]:
+                print(f"{path.name}: {row['why']}", flush=True)
+                rows.append({**row, "policy": "any"})
+                break
+            rows.append(row)
+            print(f"{path.name} {policy}: {row['state']} {row['seconds']} s {row['why'][:150]}", flush=True)
+            if given.json:
+                given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
+    summary(rows)
+
+
+def summary(rows: list[dict[str, Any]]) -> None:
+    """A table of states by policy, and the slowest."""
+    without = sum(row["policy"] == "any" for row in rows)
+    print(f"\n{without} templates never render reasoning")
+    print("| policy | proven | already so | refused | failed | slowest |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for policy in CHOICES:
+        own = [row for row in rows if row["policy"] == policy]
+        states = Counter(row["state"] for row in own)
+        slowest = max((row["seconds"] for row in own), default=0)
+        cells = [states[state] for state in ("proven", "already so", "refused", "failed")]
+        print(f"| {policy} | {' | '.join(map(str, cells))} | {slowest:.1f} s |")
+
+
+if __name__ == "__main__":
+    main()

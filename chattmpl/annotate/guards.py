@@ -1,0 +1,113 @@
+"""Conditions that tell where a part of a template is to be generated and where not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import combinations, product
+
+FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
+"""What conditions are made of, in the order in which they are tried: whether the message is the assistant's, has
+content, calls, reasoning; whether the innermost loop, within a message, runs for the first time; whether it is the last
+message."""
+
+_MOST_KWARGS = 4
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A condition.
+
+    Attributes:
+        literals: facts, each with whether it is to hold.
+        both: whether all of them are to be true; else one is enough.
+    """
+
+    literals: tuple[tuple[str, bool], ...]
+    both: bool = True
+
+    def holds(self, facts: Collection[str]) -> bool:
+        """Whether it is true where these facts are."""
+        values = [(fact in facts) == wanted for fact, wanted in self.literals]
+        return all(values) if self.both else any(values)
+
+    def written(self, spelled: Callable[[str], str | None]) -> str | None:
+        """The condition in Jinja; None if one of the facts cannot be told."""
+        words = []
+        for fact, wanted in self.literals:
+            word = spelled(fact)
+            if word is None:
+                return None
+            words.append(word if wanted else _negated(word))
+        return (" and " if self.both else " or ").join(words)
+
+
+def guard_for(cases: Collection[tuple[frozenset[str], bool]]) -> Guard | None:
+    """The simplest condition that is true in just the cases that are marked so."""
+    kwargs = sorted({fact for facts, _ in cases for fact in facts if "=" in fact})
+    for guard in _guards((*FACTS, *kwargs[:_MOST_KWARGS])):
+        if all(guard.holds(facts) == wanted for facts, wanted in cases):
+            return guard
+    return None
+
+
+def _negated(condition: str) -> str:
+    if " and " in condition:
+        return f"not ({condition})"
+    return condition.replace("==", "!=") if "==" in condition else f"not {condition}"
+
+
+def _guards(known: tuple[str, ...]) -> Iterator[Guard]:
+    for wanted in (True, False):
+        for fact in known:
+            yield Guard(((fact, wanted),))
+    for count in (2, 3):
+        for facts in combinations(known, count):
+            for *signs, both in product((True, False), repeat=count + 1):
+                yield Guard(tuple(zip(facts, signs, strict=True)), both)
+
+
+def speller(source: str, loops: tuple[str, ...]) -> Callable[[str], str | None]:
+    """How a template says a fact, where it stands inside of loops.
+
+    Args:
+        source: the template, whose way to read a field is taken over.
+        loops: what follows the name in each ``{% for %}`` around the place, the outermost first.
+    """
+    targets = [match[1] for loop in loops if (match := re.match(r"(\w+)\s+in\b", loop))]
+    message = next((name for name in reversed(targets) if _reads(source, name, "role")), None)
+    if message is None:
+        named = re.search(r"\b(?!messages\b)(\w+)(?:\.role\b|\[\s*['\"]role['\"]\s*\])\s*==", source)
+        message = targets[0] if targets else named[1] if named else None
+    nested = len(targets) > 0 and targets[-1] != message
+
+    def spelled(fact: str) -> str | None:
+        if "=" in fact:
+            return _kwarg(*fact.split("=", 1))
+        if message is None:
+            return None
+        if fact == "first":
+            return "loop.first" if nested else None
+        if fact == "last":
+            return None if nested or not loops else "loop.last"
+        field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
+        read = _reads(source, message, field[fact]) or _like(source, message, field[fact])
+        return f"{read} == 'assistant'" if fact == "assistant" else read
+
+    return spelled
+
+
+def _kwarg(name: str, value: str) -> str:
+    """How to ask whether a kwarg has a value, which may be missing."""
+    asked = {"True": f"{name} is defined and {name}", "False": f"{name} is defined and not {name}"}
+    return asked.get(value, f"{name} == {value}")
+
+
+def _reads(source: str, name: str, field: str) -> str | None:
+    found = re.search(rf"\b{name}(?:\.{field}\b(?!\()|\[\s*(['\"]){field}\1\s*\])", source)
+    return found[0] if found else None
+
+
+def _like(source: str, name: str, field: str) -> str:
+    return f"{name}.{field}" if re.search(rf"\b{name}\.\w", source) else f"{name}['{field}']"

@@ -1,0 +1,77 @@
+"""Templates of others under another retention policy: the policy holds, and every engine renders the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chattmpl import Conversation, Template
+from chattmpl.engines import Engine
+from chattmpl.laws.checker import fixtures
+from chattmpl.laws.law import CLOCK, PLACEHOLDERS
+from chattmpl.retain.refusal import CannotRetain
+from support.engines import minijinja
+from support.reference import transformers_render
+from support.trl_templates import trl_templates
+
+# One of each kind; bench/retain.py goes through all.
+CHOSEN = ("qwen3", "glm4moe", "deepseek_r1_distill")
+
+ASK = {"role": "user", "content": "Quince"}
+SAY = {"role": "assistant", "content": "Apricot", "reasoning_content": "Papaya"}
+IN_CONTENT = {"role": "assistant", "content": "<think>\nPapaya\n</think>\n\nApricot"}
+
+
+def _retained(name: str, policy: str) -> Template:
+    source = trl_templates()[name]
+    return Template.from_source(source, name=f"{name}.jinja", tokens=PLACEHOLDERS).retain(policy, examples=12)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("policy", ["all", "last", "none"])
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_policy_that_was_proven_holds_in_every_engine(name: str, policy: str) -> None:
+    made = _retained(name, policy)
+    say = IN_CONTENT if name == "deepseek_r1_distill" else SAY
+    history = made.render([ASK, say, ASK], clock=CLOCK).text
+    alone = made.render([ASK, say], clock=CLOCK).text
+    assert ("Papaya" in history) is (policy == "all")
+    assert ("Papaya" in alone) is (policy != "none")
+    if policy == "all":
+        assert history.startswith(alone.rstrip())
+    engine = minijinja()
+    before = Template.from_source(trl_templates()[name], tokens=PLACEHOLDERS)
+    for conversation in fixtures():
+        _as_elsewhere(engine, made, before, conversation)
+
+
+def _as_elsewhere(engine: Engine, made: Template, before: Template, conversation: Conversation) -> None:
+    data = conversation.to_template_input()
+    beside: dict[str, Any] = {**PLACEHOLDERS, **data["kwargs"]}
+    try:
+        text = made.render(conversation, clock=CLOCK).text
+    except Exception:  # whatever a template raises
+        return
+    given = (data["messages"], data["tools"], data["documents"])
+    assert transformers_render(made.given.text, *given, clock=CLOCK, **beside)[0] == text
+    variables = {**beside, "messages": data["messages"], "add_generation_prompt": False}
+    variables |= {"tools": data["tools"], "documents": data["documents"]}
+    # What the engine cannot render of the template as it was, it need not render now.
+    old = _rendered(engine, before.export("inference"), variables)
+    if old is not None and old == before.render(conversation, clock=CLOCK).text:
+        assert _rendered(engine, made.export("inference"), variables) == text
+
+
+def _rendered(engine: Engine, source: str, variables: dict[str, Any]) -> str | None:
+    try:
+        return engine.render(source, variables)
+    except Exception:  # whatever an engine raises
+        return None
+
+
+@pytest.mark.upstream
+def test_templates_of_trl_that_render_no_reasoning_are_refused_by_name() -> None:
+    for name in ("llama3", "qwen2_5", "phi3"):
+        with pytest.raises(CannotRetain, match="it never renders reasoning"):
+            _retained(name, "all")
