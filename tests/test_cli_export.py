@@ -87,7 +87,7 @@ def test_a_dry_run_shows_the_difference_and_writes_nothing(tmp_path: Path) -> No
 
 def test_of_a_config_only_the_template_changes(tmp_path: Path) -> None:
     path = _config(tmp_path)
-    assert run_here(["export", "-t", "qwen3", "-o", str(path)]).code == 0
+    assert run_here(["export", "-t", "qwen3", "-o", str(path), "--no-response-template"]).code == 0
     text = path.read_bytes().decode()
     value = json.dumps(_export(), ensure_ascii=False)
     assert text == CONFIG.replace('"old"', value)
@@ -136,7 +136,7 @@ def test_a_model_directory_is_changed_where_transformers_looks_first(tmp_path: P
 
 def test_a_model_directory_without_any_template_gets_a_file_of_its_own(tmp_path: Path) -> None:
     _config(tmp_path, '{"a": 1}')
-    done = run_here(["export", "-t", "qwen3", "-o", str(tmp_path)])
+    done = run_here(["export", "-t", "qwen3", "-o", str(tmp_path), "--no-response-template"])
     assert done.err == f"wrote {tmp_path / 'chat_template.jinja'}\n"
     assert Template.load(str(tmp_path)).source == _export()
 

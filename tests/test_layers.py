@@ -34,14 +34,20 @@ ORDER = (
     "render",
     "origins",
     "template",
+    "blame",
     "exporting",
     "losses",
     "encode",
     "parse",
     "laws",
     "lint",
+    "capabilities",
+    "annotate",
+    "retain",
+    "comparison",
     "report",
     "__init__",
+    "testing",
     "pytest_plugin",
     "cli",
     "__main__",
@@ -51,7 +57,14 @@ ORDER = (
 EXTRA = "extra"
 """Heavy dependencies live there. It may import all of the above; only the command line imports it, when asked to."""
 
-HANDED_ON = {("render", "encode"), ("render", "parse"), ("render", "template"), ("template", "parse")}
+HANDED_ON = {
+    ("render", "encode"),
+    ("render", "parse"),
+    ("render", "template"),
+    ("template", "parse"),
+    ("template", "annotate"),
+    ("template", "retain"),
+}
 """What the public surface hands on: methods that import a later module when they are called, and the template of a
 rendering, which is only named in an annotation."""
 

@@ -19,10 +19,22 @@ COMMANDS = {
     "check": "Check the laws of templates, with a smallest counterexample for each that is broken.",
     "lint": "Find what goes wrong in templates: masks, prompts, lost fields, engines, safety.",
     "rule": "Explain a rule of lint, or list them all.",
-    "families": "List the families, or tell all that is known of one.",
+    "inspect": "Tell what templates can do: roles, tools, reasoning, modes, masks, parsers.",
+    "diff": "Tell what changes between two templates: texts, masks and laws.",
+    "engines": "Render with other engines, and find what makes them disagree.",
+    "annotate": "Put generation tags into a template, with a proof that no text changes.",
+    "retain": "Rewrite which earlier reasoning traces a template renders, with a proof.",
     "export": "Write a template as plain Jinja, also into a model directory.",
+    "encode": "Encode data sets into rows that trainers take, with what is trained.",
+    "stats": "Tell what data sets hold: examples and tokens by source and mode, lengths, padding.",
+    "audit": "Find what would go wrong in training on data sets, before it.",
+    "prove": "Train a small model from scratch in a template, and measure whether it means what it should.",
+    "families": "List the families, or tell all that is known of one.",
 }
 """Each is a function of the same name in a module of the same name."""
+
+LONG = frozenset({"encode", "stats", "audit", "train", "prove"})
+"""Those that may run for hours, and so need the garbage collector that short ones do without."""
 
 
 class _Commands(click.Group):
@@ -34,6 +46,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in LONG:
+            gc.enable()
         command: click.Command = getattr(importlib.import_module(f"chattmpl.cli.{cmd_name}"), cmd_name)
         return command
 

@@ -56,6 +56,10 @@ class FastTokenizer(TextTokenizer):
         token = self.raw.id_to_token(token_id)
         return b"" if token is None or self._reading is None else self._reading(token)
 
+    def byte_length(self, token_id: int) -> int | None:
+        """How many bytes of a text a token stands for; None if only the tokenizer's own offsets can tell."""
+        return None if self._reading is None else len(self._table[token_id])
+
     @property
     def _bare(self) -> Tokenizer:
         """A copy that truncates, pads and trims nothing."""

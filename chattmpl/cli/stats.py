@@ -1,0 +1,114 @@
+"""``chattmpl stats``."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from chattmpl.cli.choice import Templates
+from chattmpl.cli.encode import CONTROL_TOKENS, FAST, MASK, SHAPES, STRADDLE, _watching
+from chattmpl.cli.failing import OK
+from chattmpl.cli.options import moment, template_kwargs, template_options
+from chattmpl.errors import UsageError
+
+FORMS = ("rich", "text", "markdown", "csv", "json")
+
+
+@click.command()
+@click.argument("data", nargs=-1, metavar="DATA...")
+@template_options
+@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id.")
+@click.option("--format", "form", type=click.Choice(FORMS), help="By default rich in a terminal, else text.")
+@click.option("-o", "--output", metavar="FILE", help="Write there; .md, .csv and .json say the format.")
+@click.option("--plot", metavar="FILE", help="Also draw lengths and shares, as .svg or .png.")
+@click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N", help="For padding.")
+@click.option("--pack", type=click.IntRange(1), metavar="N", help="Tokens of a packed row.")
+@click.option("--set", "settings", metavar="NAME=JSON", multiple=True, help="A template kwarg; may be repeated.")
+@click.option("--clock", metavar="ISO", help="What time the template is told that it is.")
+@click.option("--shape", type=click.Choice(SHAPES), help="The shape of the data, where its keys do not show it.")
+@click.option("--straddle", type=click.Choice(STRADDLE), default="include", help="Tokens across a span's edge.")
+@click.option("--control-tokens", type=click.Choice(CONTROL_TOKENS), default="escape", help="Those in messages.")
+@click.option("--mask", type=click.Choice(MASK), default="all", help="What is trained.")
+@click.option("--seed", type=int, help="Of the draw from a mixture.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each source.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; as many as pay by default.")
+@click.option("--fast", type=click.Choice(FAST), default="auto", help="Whether to take the fast path.")
+def stats(
+    data: tuple[str, ...],
+    template: str | None,
+    retention: str | None,
+    variant: str | None,
+    tokenizer: str | None,
+    form: str | None,
+    output: str | None,
+    plot: str | None,
+    batch_sizes: tuple[int, ...],
+    settings: tuple[str, ...],
+    clock: str | None,
+    workers: int | None,
+    **options: Any,
+) -> int:
+    """Tell what data sets hold: examples and tokens by source and reasoning mode, lengths, padding.
+
+    DATA is as for chattmpl encode; of a mixture, the rows that it draws are counted. docs/stats.md defines each figure.
+    """
+    usage = "chattmpl stats DATA -t TEMPLATE --tokenizer T"
+    if not data:
+        raise UsageError("nothing to count", hint=usage)
+    if tokenizer is None:
+        raise UsageError("--tokenizer is missing", hint=usage)
+    form = _form(form, output)
+    from chattmpl.extra.stats import BATCH_SIZES
+    from chattmpl.extra.stats import stats as count
+    from chattmpl.extra.stats.plot import check_plot, save_plot
+
+    if plot is not None:
+        check_plot(plot)
+    options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
+    chosen = Templates(template, None, retention, variant).of()
+    sizes = batch_sizes or BATCH_SIZES
+    with _watching() as watcher:
+        found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)
+    figures = found.to_dict()
+    if plot is not None:
+        save_plot(figures, plot)
+    _write(figures, form, output)
+    return OK
+
+
+_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
+
+
+def _form(form: str | None, output: str | None) -> str | None:
+    """The format: what is asked for, else what the file's name says."""
+    if output is None or form is not None:
+        return form
+    suffix = Path(output).suffix.lower()
+    if suffix not in _BY_SUFFIX:
+        raise UsageError(f"{output} does not say a format", hint=f"end it with {', '.join(_BY_SUFFIX)}, or --format")
+    return _BY_SUFFIX[suffix]
+
+
+def _write(figures: dict[str, Any], form: str | None, output: str | None) -> None:
+    from chattmpl.report import stats as report
+    from chattmpl.report.lines import plain, write_lines
+
+    writers = {"markdown": report.markdown, "csv": report.csv_text, "json": report.json_text}
+    if form in writers:
+        text = writers[form](figures)
+    else:
+        width = shutil.get_terminal_size().columns if output is None else 120
+        lines = report.lines(figures, width)
+        if output is None:
+            write_lines(lines, form)
+            return
+        text = plain(lines)
+    if output is not None:
+        Path(output).write_text(text, encoding="utf-8", newline="")
+        return
+    sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
+    sys.stdout.buffer.flush()

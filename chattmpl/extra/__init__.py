@@ -1,0 +1,1 @@
+"""What needs heavy or optional packages. Nothing here is imported before it is asked for."""

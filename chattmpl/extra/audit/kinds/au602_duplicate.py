@@ -1,0 +1,42 @@
+"""AU602."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from chattmpl.extra.audit.kind import Kind, Whole
+from chattmpl.extra.audit.settings import Settings
+from chattmpl.extra.audit.totals import Totals
+
+
+class Duplicate(Kind):
+    """A row repeats an earlier one.
+
+    ## What it does
+
+    Reports rows whose messages, tools, documents and template kwargs are those of an earlier row; the first of them
+    is not counted. Nulls, the order of keys and other columns do not matter.
+
+    ## Why is this bad?
+
+    Repeated rows are learnt by heart, and if they stand in training and test data, they are measured so.
+
+    ## What to do
+
+    Drop the repetitions; where a source is to count more, say `epochs` in a mixture.
+    """
+
+    code = "AU602"
+    name = "duplicate"
+    severity = "warning"
+    says = "the conversation is that of an earlier row"
+    hint = "drop the repetitions"
+
+    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
+        """What is wrong with all rows together."""
+        repeats = list(totals.digests.repeats(rendered=False))
+        if repeats:
+            sources = Counter(totals.digests.source(row) for row, _ in repeats)
+            examples = tuple(totals.digests.example(*pair) for pair in repeats[: settings.examples])
+            yield Whole("", len(repeats), examples, sources=sources)

@@ -1,0 +1,42 @@
+"""AU603."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from chattmpl.extra.audit.kind import Kind, Whole
+from chattmpl.extra.audit.settings import Settings
+from chattmpl.extra.audit.totals import Totals
+
+
+class SameText(Kind):
+    """Different rows render to the same text.
+
+    ## What it does
+
+    Reports rows whose text is that of an earlier row with another conversation. Rows that repeat a conversation are
+    reported by AU602 alone.
+
+    ## Why is this bad?
+
+    What made them different is lost in the template; and the text is learnt by heart.
+
+    ## What to do
+
+    See AU204 for the fields that are dropped, or drop the repetitions.
+    """
+
+    code = "AU603"
+    name = "same-text"
+    severity = "warning"
+    says = "the conversation is a new one, and its text that of an earlier row"
+    hint = "see which fields the template drops, or drop the repetitions"
+
+    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
+        """What is wrong with all rows together."""
+        repeats = list(totals.digests.repeats(rendered=True))
+        if repeats:
+            sources = Counter(totals.digests.source(row) for row, _ in repeats)
+            examples = tuple(totals.digests.example(*pair) for pair in repeats[: settings.examples])
+            yield Whole("", len(repeats), examples, sources=sources)

@@ -1,0 +1,154 @@
+"""Renderers without provenance: minijinja, and Jinja2 itself where minijinja differs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NoReturn, Protocol
+
+from chattmpl.extra.fast.lowering import CLOSE, OPEN, RESERVED, Unfit
+
+_FUEL = 50_000_000
+"""Instructions of minijinja for one row; the longest conversations take some hundred thousand."""
+
+
+class Renderer(Protocol):
+    """Renders one lowered template; the text has markers."""
+
+    name: str
+
+    def render(self, variables: dict[str, Any]) -> str:
+        """The text of one conversation; raises anything where it cannot."""
+
+
+class Refused(Exception):
+    """The template or its data are for the exact path, which knows what to say."""
+
+
+def refuse(message: object = None) -> NoReturn:
+    """What a template calls where it refuses a conversation."""
+    raise Refused(message)
+
+
+def _tojson(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    # minijinja hands an undefined value over as None, which Jinja2 refuses to write
+    if value is None:
+        raise Refused
+    if not (ensure_ascii or indent or separators or sort_keys) and indent is None:
+        return _as_json(value)
+    pair = None if separators is None else (separators[0], separators[1])
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
+
+
+_as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+_TOOLS_KNOWN = 64
+
+
+class ToJson:
+    """The filter, which remembers what it wrote of tools: most rows have those of another row."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[Any, frozenset[int], dict[Any, str]]] = {}
+        self._ids: frozenset[int] = frozenset()
+        self._written: dict[Any, str] = {}
+
+    def know(self, tools: Any) -> None:
+        """Tells which tools the row has; nobody changes them while they are known."""
+        if not isinstance(tools, list):
+            self._ids = frozenset()
+            return
+        seen = self._seen.get(id(tools))
+        if seen is None:
+            if len(self._seen) >= _TOOLS_KNOWN:
+                self._seen.clear()
+            # that they are kept keeps others from getting their ids
+            seen = self._seen[id(tools)] = (tools, frozenset(_ids(tools)), {})
+        _, self._ids, self._written = seen
+
+    def __call__(self, value: Any, **options: Any) -> str:
+        """The value as JSON, as transformers writes it."""
+        if id(value) not in self._ids:
+            return _tojson(value, **options)
+        key = (id(value), *options.items()) if options else id(value)
+        text = self._written.get(key)
+        if text is None:
+            text = self._written[key] = _tojson(value, **options)
+        return text
+
+
+def _ids(value: Any) -> Iterator[int]:
+    """The ids of all objects and lists in a value."""
+    if isinstance(value, (dict, list)):
+        yield id(value)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _ids(item)
+
+
+class MinijinjaRenderer:
+    """minijinja, with what transformers adds to Jinja2."""
+
+    name = "minijinja"
+
+    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
+        try:
+            import minijinja
+        except ImportError:
+            raise Unfit("minijinja is not installed") from None
+        environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False, fuel=_FUEL)
+        environment.add_filter("tojson", _tojson)
+        environment.add_function("raise_exception", refuse)
+        environment.add_function("strftime_now", lambda format: now().strftime(format))
+        environment.add_global(f"{RESERVED}open", OPEN)
+        environment.add_global(f"{RESERVED}close", CLOSE)
+        try:
+            environment.add_template("chat", source)
+        except Exception as error:
+            raise Unfit(f"minijinja cannot compile the template ({first_line(error)})") from error
+        self._render = environment.render_template
+
+    def render(self, variables: dict[str, Any]) -> str:
+        """The text of one conversation."""
+        text: str = self._render("chat", **variables)
+        return text
+
+
+class JinjaRenderer:
+    """Jinja2's immutable sandbox as transformers sets it up."""
+
+    name = "jinja2"
+
+    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
+        from jinja2.ext import loopcontrols
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment.filters["tojson"] = _tojson
+        environment.globals.update(
+            {
+                "raise_exception": refuse,
+                "strftime_now": lambda format: now().strftime(format),
+                f"{RESERVED}open": OPEN,
+                f"{RESERVED}close": CLOSE,
+            }
+        )
+        try:
+            self._render = environment.from_string(source).render
+        except Exception as error:
+            raise Unfit(f"Jinja2 cannot compile the lowered template ({first_line(error)})") from error
+
+    def render(self, variables: dict[str, Any]) -> str:
+        """The text of one conversation."""
+        return self._render(variables)
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

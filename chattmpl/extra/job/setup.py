@@ -1,0 +1,61 @@
+"""What every worker of a job has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from chattmpl.extra.job.options import Options
+from chattmpl.extra.job.tally import Counts
+from chattmpl.extra.mixture import Source
+from chattmpl.extra.samples import Encodes
+from chattmpl.extra.sources import DataFile
+from chattmpl.extra.unroll import Prompts
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What every worker has, sent to it once.
+
+    Attributes:
+        encoder: what encodes.
+        options: what is asked for.
+        sources: the sources, with their kwargs.
+        files: for each source its files.
+        seed: of the draw.
+        folder: where shards are written.
+        prompts: for unrolling, what makes prompts.
+    """
+
+    encoder: Encodes
+    options: Options
+    sources: tuple[Source, ...]
+    files: tuple[tuple[DataFile, ...], ...]
+    seed: int
+    folder: Path
+    prompts: Prompts
+
+    @property
+    def fast(self) -> bool:
+        """Whether the encoder has a fast path."""
+        report = getattr(self.encoder, "report", None)
+        return report is not None and report().engine is not None
+
+    def report(self) -> Counts:
+        """What the encoder did so far in this process: rows on each of its paths, and what it found to differ."""
+        report = getattr(self.encoder, "report", None)
+        if report is None:
+            return {}
+        said = report().to_dict()
+        fast, exact = sum(said["fast"].values()), sum(said["exact"].values())
+        differing = len(said["disagreements"])
+        return {"fast": fast, "exact": exact, "compared": said["checked"], "differing": differing}
+
+    def paths(self, number: int) -> tuple[Path, Path, Path]:
+        """The data, the refused rows and the counts of a shard; the counts are written last."""
+        name = self.folder / f"shard-{number:05d}"
+        return (
+            name.with_suffix(f".{self.options.form}"),
+            name.with_suffix(".rejected.jsonl"),
+            name.with_suffix(".json"),
+        )

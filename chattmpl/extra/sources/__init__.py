@@ -1,0 +1,9 @@
+"""Data sets of conversations as files: .jsonl, .json, Parquet, Arrow, folders; read in pieces, in bounded memory."""
+
+from __future__ import annotations
+
+from chattmpl.extra.sources.finding import find_files
+from chattmpl.extra.sources.piece import DataFile, Kind, Piece, RawRow, Scan
+from chattmpl.extra.sources.scanning import load, read, rows, scan, stream
+
+__all__ = ["DataFile", "Kind", "Piece", "RawRow", "Scan", "find_files", "load", "read", "rows", "scan", "stream"]

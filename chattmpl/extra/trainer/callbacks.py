@@ -1,0 +1,123 @@
+"""What is logged while a model trains: supervised tokens, and completions of fixed prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from transformers import TrainerCallback
+
+from chattmpl.conversation import Conversation
+from chattmpl.errors import UsageError
+from chattmpl.extra.trainer.generating import Completion, complete
+from chattmpl.template import Template
+
+
+def count_supervised(trainer: Any) -> None:
+    """Adds to what a trainer logs: ``supervised_tokens``, a mean for each step, and ``supervised_total``.
+
+    They are counted in the batches that the model gets, all of those of an optimizer step, and summed over processes.
+
+    Args:
+        trainer: an ``SFTTrainer``, or another ``Trainer`` of transformers.
+
+    Raises:
+        UsageError: for something else.
+    """
+    if not hasattr(trainer, "get_batch_samples"):
+        raise UsageError(f"a {type(trainer).__name__} is no Trainer of transformers", hint="give the SFTTrainer")
+    batches_of, log = trainer.get_batch_samples, trainer.log
+    counted = {"tokens": 0, "steps": 0, "total": 0}
+
+    def get_batch_samples(*args: Any, **kwargs: Any) -> Any:
+        batches, items = batches_of(*args, **kwargs)
+        if batches:
+            counted["tokens"] += sum(supervised(batch["labels"]) for batch in batches)
+            counted["steps"] += 1
+        return batches, items
+
+    def logged(logs: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        if counted["steps"]:
+            tokens = _summed(trainer, counted["tokens"])
+            counted["total"] += tokens
+            logs |= {"supervised_tokens": tokens / counted["steps"], "supervised_total": counted["total"]}
+            counted.update(tokens=0, steps=0)
+        log(logs, *args, **kwargs)
+
+    trainer.get_batch_samples, trainer.log = get_batch_samples, logged
+
+
+def supervised(labels: Any) -> int:
+    """How many labels of a batch are predicted: the first of a row is not, for nothing stands before it."""
+    return int((labels[..., 1:] != -100).sum())
+
+
+def _summed(trainer: Any, count: int) -> int:
+    if trainer.accelerator.num_processes == 1:
+        return count
+    import torch
+
+    counts = trainer.accelerator.gather(torch.tensor([count], device=trainer.accelerator.device))
+    return int(counts.sum())
+
+
+class VibeTest(TrainerCallback):  # type: ignore[misc]
+    """Samples completions for fixed prompts while a model trains, parses them, and tells what came.
+
+    Args:
+        template: the template that is trained.
+        tokenizer: its tokenizer.
+        prompts: conversations to answer.
+        every: after so many steps.
+        write: takes a text to show; print if None.
+        max_new_tokens: most tokens of a completion.
+        stop_tokens: see `chattmpl.extra.trainer.stop_ids`.
+        template_kwargs: variables of the template.
+
+    Attributes:
+        history: for each time the step and the completions.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: Any,
+        prompts: Sequence[Any],
+        *,
+        every: int = 100,
+        write: Callable[[str], None] | None = None,
+        max_new_tokens: int = 256,
+        stop_tokens: Sequence[str] | None = None,
+        template_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        if every < 1:
+            raise UsageError(f"every is at least 1 step, not {every}")
+        self.template, self.tokenizer, self.every = template, tokenizer, every
+        self.prompts = [Conversation.coerce(prompt) for prompt in prompts]
+        self.write = write or print
+        self.options: dict[str, Any] = {
+            "max_new_tokens": max_new_tokens,
+            "stop_tokens": stop_tokens,
+            "template_kwargs": template_kwargs,
+        }
+        self.history: list[tuple[int, list[Completion]]] = []
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        """Samples, where it is time to."""
+        if state.global_step % self.every or not state.is_world_process_zero:
+            return
+        completions = complete(model, self.tokenizer, self.template, self.prompts, **self.options)
+        self.history.append((state.global_step, completions))
+        parsed = sum(each.conversation is not None for each in completions) / len(completions)
+        stopped = sum(each.stop is not None for each in completions) / len(completions)
+        state.log_history.append({"vibe_parsed": parsed, "vibe_stopped": stopped, "step": state.global_step})
+        self.write(shown(state.global_step, completions))
+
+
+def shown(step: int, completions: Sequence[Completion]) -> str:
+    """Completions for a person, a line each."""
+    lines = [f"step {step}: what the model samples"]
+    for each in completions:
+        verdict = "parsed" if each.conversation is not None else f"not parsed: {each.refusal}"
+        lines.append(f"  {each.text!r} ({verdict}{'' if each.stop else ', no stop token'})")
+    return "\n".join(lines)

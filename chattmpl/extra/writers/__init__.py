@@ -1,0 +1,31 @@
+"""Writing encoded rows as data sets that trainers take."""
+
+from __future__ import annotations
+
+from chattmpl.extra.writers.columns import (
+    COLUMNS,
+    Block,
+    Document,
+    columns_named,
+    record_batch,
+    record_batch_of,
+    schema,
+)
+from chattmpl.extra.writers.files import FORMATS, Format, TableWriter, concatenate, join, write_json, write_lines
+
+__all__ = [
+    "COLUMNS",
+    "FORMATS",
+    "Block",
+    "Document",
+    "Format",
+    "TableWriter",
+    "columns_named",
+    "concatenate",
+    "join",
+    "record_batch",
+    "record_batch_of",
+    "schema",
+    "write_json",
+    "write_lines",
+]

@@ -1,0 +1,259 @@
+"""What templates can do, as tables for a terminal, as text, as Markdown and as JSON.
+
+A few templates stand side by side, with the evidence; of many each has one row.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from chattmpl.capabilities.answer import Answer, State, shortened
+from chattmpl.capabilities.record import Capabilities
+from chattmpl.report.records import dumps
+from chattmpl.report.terminal import console
+from chattmpl.report.visible import visible
+
+SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
+LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"
+
+_STYLES: dict[State, str] = {"yes": "green", "partly": "yellow", "no": "dim", "unknown": "magenta"}
+_ROWS = (
+    ("system message", "system"),
+    ("  in the middle", "late_system"),
+    ("developer message", "developer"),
+    ("must alternate", "alternation"),
+    ("tools", "tools"),
+    ("tool calls", "tool_calls"),
+    ("  several in a turn", "parallel_tool_calls"),
+    ("tool results", "tool_results"),
+    ("reasoning", "reasoning"),
+    ("documents", "documents"),
+    ("media", "multimodal"),
+    ("prefix-preserving", "prefix_preserving"),
+    ("mask", "mask"),
+)
+_COLUMNS = ("sys", "dev", "tools", "calls", "many", "res", "reas", "docs", "media", "pre", "mask")
+_FLAGS = (
+    "system",
+    "developer",
+    "tools",
+    "tool_calls",
+    "parallel_tool_calls",
+    "tool_results",
+    "reasoning",
+    "documents",
+    "multimodal",
+    "prefix_preserving",
+    "mask",
+)
+_NARROW = ("sy", "de", "to", "ca", "2c", "re", "th", "do", "me", "pf", "ma")
+_WORDS = (
+    "system message",
+    "developer message",
+    "tools",
+    "tool calls",
+    "several calls in a turn",
+    "tool results",
+    "reasoning",
+    "documents",
+    "media",
+    "prefix-preserving",
+    "mask",
+)
+"""What the headings of columns mean."""
+
+_SHORT = {"no reasoning": "–", "drops reasoning": "drops", "since_last_user": "since_user"}
+_LABEL, _NARROWEST, _LONGEST = 21, 26, 72
+_WIDTH = 100
+"""Of text that goes to no terminal."""
+
+
+def write(form: str, found: Sequence[Capabilities], width: int | None = None) -> str:
+    """The report.
+
+    Args:
+        form: ``rich``, ``text``, ``markdown`` or ``json``.
+        found: what was found, one a template.
+        width: of a table, in characters; by default the terminal's, and 100 where there is none.
+    """
+    if form == "json":
+        return dumps([item.to_dict() for item in found], indent=2) + "\n"
+    if form == "markdown":
+        return markdown(found)
+    file = io.StringIO()
+    to = console(file, width=width or (None if form == "rich" else _WIDTH))
+    if form == "rich":
+        # The file is none, but what is written to it goes to a terminal.
+        to = Console(file=file, width=width, force_terminal=True, highlight=False, markup=False, emoji=False)
+    print_report(to, found)
+    return file.getvalue() if form == "rich" else "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def print_report(to: Console, found: Sequence[Capabilities]) -> None:
+    """Prints tables, what could not be evaluated, and a legend."""
+    room = max((to.width - _LABEL) // _NARROWEST, 1)
+    if len(found) > 2 * room:
+        _print_rows(to, found)
+    else:
+        for start in range(0, len(found), room):
+            _print_columns(to, found[start : start + room])
+    _print_unknown(to, found)
+    to.print(Text(LEGEND, "dim"))
+
+
+# -- side by side
+
+
+def _print_columns(to: Console, found: Sequence[Capabilities]) -> None:
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 1), pad_edge=False)
+    table.add_column("", no_wrap=True, min_width=_LABEL - 2)
+    for item in found:
+        table.add_column(visible(item.name), ratio=1, overflow="fold")
+    for label, cells in _cells(found):
+        table.add_row(Text(label, "bold" if not label.startswith(" ") else ""), *cells)
+    to.print(table)
+
+
+def _cells(found: Sequence[Capabilities]) -> Iterator[tuple[str, list[Text]]]:
+    """The rows of the table: a label, and a cell for each template."""
+    if any(item.needs for item in found):
+        yield "needs", [Text(" ".join(item.needs) or "–") for item in found]
+    for label, name in _ROWS:
+        yield label, [_answer(item.answer(name)) for item in found]
+        if name == "reasoning":
+            yield "  retention", [Text(_policy(item)) for item in found]
+    yield "mask covers", [Text(_covered(item)) for item in found]
+    yield "modes", [Text(_modes(item)) for item in found]
+    yield "other kwargs", [Text(_kwargs(item)) for item in found]
+    yield "generation prompt", [Text(_prompts(item)) for item in found]
+    yield "stop tokens", [Text(_listed(item.stop_tokens)) for item in found]
+    yield "BOS written", [Text(visible(item.bos or "–")) for item in found]
+    for engine, title in (("vllm", "vLLM"), ("sglang", "SGLang")):
+        for kind in ("reasoning", "tool"):
+            yield f"{title} {kind}", [Text(_parser(item, engine, kind)) for item in found]
+
+
+def _answer(answer: Answer) -> Text:
+    # Why something was not evaluated stands below the table.
+    note = "" if answer.state == "unknown" else shortened(visible(answer.note), _LONGEST)
+    return Text.assemble((SIGNS[answer.state], _STYLES[answer.state]), " ", note or _word(answer.state))
+
+
+def _word(state: State) -> str:
+    return "not evaluated" if state == "unknown" else state
+
+
+def _policy(item: Capabilities) -> str:
+    answer = item.answer("retention")
+    policy = item.retention or "? not evaluated"
+    note = answer.note if answer.note != policy else ""
+    return f"{policy}: {note}" if note and item.retention else policy
+
+
+def _covered(item: Capabilities) -> str:
+    facts = item.answer("mask").facts
+    words = {"content": "answer", "reasoning": "reasoning", "tool_calls": "calls", "stop_token": "stop token"}
+    extra = {"header": "the header", "after_stop": "text after the stop", "input": "the question"}
+    covered = [word for name, word in words.items() if facts.get(name)]
+    wrong = [word for name, word in extra.items() if facts.get(name)]
+    return ", ".join(covered) + (f"; wrongly {', '.join(wrong)}" if wrong else "") or "–"
+
+
+def _modes(item: Capabilities) -> str:
+    lines = []
+    for name, mode in item.modes.items():
+        if mode["kind"] in ("switch", "choice"):
+            values = " | ".join(dumps(value) for value in mode["values"])
+            default = "" if mode["default"] is None else f" ({dumps(mode['default'])})"
+            changed = dict.fromkeys(part for parts in mode["changes"].values() for part in parts)
+            lines.append(f"{name}: {values}{default} → {', '.join(changed) or 'the end'}")
+    return visible("\n".join(lines)) or "–"
+
+
+def _kwargs(item: Capabilities) -> str:
+    others = [
+        f"{name} ({mode['kind']})" for name, mode in item.modes.items() if mode["kind"] not in ("switch", "choice")
+    ]
+    return visible(", ".join(others)) or "–"
+
+
+def _prompts(item: Capabilities) -> str:
+    if item.generation_prompt is None:
+        return "? not evaluated"
+    lines = [_quoted(item.generation_prompt)]
+    lines += [f"{setting}: {_quoted(prompt)}" for setting, prompt in item.generation_prompts.items()]
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return visible(text).replace("\n", "↵").replace("\t", "⇥") or "–"
+
+
+def _listed(tokens: Sequence[str] | None) -> str:
+    if tokens is None:
+        return "? not evaluated"
+    return visible(" ".join(tokens)) or "–"
+
+
+def _parser(item: Capabilities, engine: str, kind: str) -> str:
+    if any(unknown["what"] == "parsers" for unknown in item.not_evaluated):
+        return "?"
+    return str(item.parsers[engine][kind] or "–")
+
+
+# -- one row each
+
+
+def _print_rows(to: Console, found: Sequence[Capabilities]) -> None:
+    headings = _COLUMNS if to.width >= 110 else _NARROW
+    table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 0), pad_edge=False, collapse_padding=True)
+    table.add_column("template", overflow="fold", min_width=14)
+    for heading in headings:
+        table.add_column(heading, justify="center", no_wrap=True, min_width=len(heading))
+    table.add_column(" retention", no_wrap=True, min_width=11)
+    table.add_column(" tool parser", overflow="fold", min_width=12)
+    for item in found:
+        flags = [Text(SIGNS[item.answer(name).state], _STYLES[item.answer(name).state]) for name in _FLAGS]
+        policy = _SHORT.get(item.retention or "?", item.retention or "?")
+        table.add_row(Text(visible(item.name)), *flags, Text(f" {policy}"), Text(f" {_parser(item, 'vllm', 'tool')}"))
+    to.print(table)
+    meanings = [f"{heading}: {word}" for heading, word in zip(headings, _WORDS, strict=True) if heading != word]
+    to.print(Text("   ".join(meanings), "dim"))
+
+
+def _print_unknown(to: Console, found: Sequence[Capabilities]) -> None:
+    """What could not be evaluated, one line for each reason."""
+    for item in found:
+        reasons: dict[str, list[str]] = {}
+        for unknown in item.not_evaluated:
+            reasons.setdefault(unknown["why"], []).append(unknown["what"].replace("_", " "))
+        for why, names in reasons.items():
+            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+            to.print(Text(visible(f"? {item.name}: {shown}: {why}"), "magenta"))
+
+
+# -- Markdown
+
+
+def markdown(found: Sequence[Capabilities]) -> str:
+    """A table with a column for each template, and what could not be evaluated."""
+    heads = ["", *(visible(item.name) for item in found)]
+    rows = [heads, ["---"] * len(heads)]
+    rows += [[label.strip(), *(cell.plain for cell in cells)] for label, cells in _cells(found)]
+    lines = [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in rows]
+    unknown = [
+        f"- {visible(item.name)}: {line['what']}: {_escaped(visible(line['why']))}"
+        for item in found
+        for line in item.not_evaluated
+    ]
+    return "\n".join([*lines, "", LEGEND, *(["", "Not evaluated:", "", *unknown] if unknown else [])]) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", "<br>")

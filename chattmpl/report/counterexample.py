@@ -1,0 +1,51 @@
+"""A counterexample as text: what is wrong, the template line, both texts, the conversation, the way out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from chattmpl.laws import Counterexample
+from chattmpl.report.visible import visible
+
+_LONGEST = 2_000
+"""Characters of a conversation that are shown; what cannot be made smaller can be long."""
+
+
+def counterexample_text(found: Counterexample, name: str) -> str:
+    """All that a person needs to see what is wrong, with nothing in it that a terminal would obey.
+
+    Args:
+        found: what breaks a law.
+        name: what to call the template where its line is not known.
+    """
+    return visible("\n".join(_parts(found, name)))
+
+
+def headline(found: Counterexample, name: str) -> str:
+    """The first line of it: place, law and message."""
+    return visible(f"{found.place or name}: {found.law}: {found.message}")
+
+
+def _parts(found: Counterexample, name: str) -> Iterator[str]:
+    yield headline(found, name)
+    if found.place is not None:
+        yield found.place.excerpt()
+    yield from found.excerpts() or ()
+    kwargs = f", with {json.dumps(found.kwargs, ensure_ascii=False)}" if found.kwargs else ""
+    yield f"the smallest conversation that shows it{kwargs}:"
+    shown = _conversation(found)
+    yield shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
+    if found.hint:
+        yield f"hint: {found.hint}"
+
+
+def _conversation(found: Counterexample) -> str:
+    """The conversation as JSON, a line for each message; only the messages, if it has nothing else."""
+    dumped = found.conversation.dump()
+    messages = [json.dumps(message, ensure_ascii=False) for message in dumped.pop("messages")]
+    rest = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in dumped.items()]
+    listed = "[" + ",\n   ".join(messages) + "]"
+    if not rest:
+        return f"  {listed}"
+    return "  {" + ",\n   ".join([*rest, f'"messages": {listed}']) + "}"

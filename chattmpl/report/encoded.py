@@ -1,0 +1,88 @@
+"""The summary of a job of encoding, as people read it in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from chattmpl.report.visible import visible
+
+_REASONS = {
+    "json": "not JSON",
+    "conversation": "not a conversation",
+    "render": "refused by the template",
+    "budget": "rendered for too long",
+    "encode": "cannot be encoded",
+    "error": "not expected by chattmpl",
+    "too-long": "too long",
+    "nothing-to-train": "nothing to train",
+}
+
+
+def summary_text(summary: dict[str, Any]) -> str:
+    """The summary in a few lines.
+
+    Args:
+        summary: what ``summary.json`` holds.
+    """
+    return "\n".join(visible(line) for line in _lines(summary))
+
+
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    rows = summary["rows"]
+    yield f"{_plural(rows['rows'], 'row')} read, {_plural(rows['written'], 'row')} written"
+    trained = f"{rows['trained']:,} of them trained ({_part(rows['trained'], rows['tokens'])})"
+    yield f"{_plural(rows['tokens'], 'token')}, {trained}"
+    if rows["rejected"]:
+        yield f"{_plural(rows['rejected'], 'row')} rejected ({_part(rows['rejected'], rows['rows'])}):"
+        for reason, count in sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0])):
+            yield f"  {count:>9,}  {_REASONS.get(reason, reason)}"
+    if len(summary["sources"]) > 1 or "epochs" in summary["sources"][0]:
+        yield from _sources(summary)
+    yield from _remarks(summary)
+
+
+def _sources(summary: dict[str, Any]) -> Iterator[str]:
+    sources = summary["sources"]
+    width = max(6, *(len(source["name"]) for source in sources))
+    yield f"{'source':<{width}}  {'rows':>10}  {'epochs':>7}  {'samples':>10}  {'tokens':>13}  {'share of tokens':>15}"
+    for source in sources:
+        yield (
+            f"{source['name']:<{width}}  {source['rows']:>10,}  {source.get('epochs', 1):>7.2f}  "
+            f"{source['samples']:>10,}  {source['tokens']:>13,}  {source['share_of_tokens']:>15.1%}"
+        )
+    if any("epochs" in source for source in sources):
+        yield f"rows were drawn with the seed {summary['job']['seed']}"
+
+
+def _remarks(summary: dict[str, Any]) -> Iterator[str]:
+    cut = summary.get("overflow", {})
+    longest = summary["job"]["options"]["max_length"]
+    if cut.get("rows"):
+        parts = [_plural(cut[name], word) for name, word in (("turns", "turn"), ("tokens", "token")) if cut.get(name)]
+        trained = f", {_plural(cut['trained'], 'trained token')} among them" if cut.get("trained") else ""
+        if parts:
+            lost = " and ".join(parts) + trained
+            yield f"{_plural(cut['rows'], 'row')} had more than {longest:,} tokens and lost {lost}"
+    if cut.get("split"):
+        yield f"{_plural(cut['split'], 'row')} split"
+    if cut.get("spans_cut"):
+        yield f"{_plural(cut['spans_cut'], 'generated span')} cut in the middle"
+    if rolled := summary.get("unroll"):
+        yield f"unrolled: {_plural(rolled['samples'], 'sample')} of {_plural(rolled['rows'], 'row')}"
+    for name, word in (("straddles", "edge of a generated span inside a token"), ("escaped", "control token escaped")):
+        if some := summary.get(name):
+            yield f"{word}: {some['tokens']:,} in {_plural(some['rows'], 'sample')}"
+    if pack := summary.get("pack"):
+        yield (
+            f"packed to {pack['size']:,} tokens: {_plural(pack['rows'], 'row')}, {pack['efficiency']:.2%} full "
+            f"(trl's bfd: {pack['trl_rows']:,} rows, {pack['trl_efficiency']:.2%})"
+        )
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def _part(count: int, of: int) -> str:
+    return f"{count / of:.1%}" if of else "0%"

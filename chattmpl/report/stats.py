@@ -1,0 +1,224 @@
+"""The figures of data sets, for a terminal, as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from chattmpl.report.lines import Line, line
+from chattmpl.report.records import dumps
+from chattmpl.report.visible import visible
+
+FORMATS = ("rich", "text", "markdown", "csv", "json")
+
+Figures = Mapping[str, Any]
+"""What ``Stats.to_dict`` gives, or one of its groups."""
+
+COLUMNS: tuple[tuple[str, str, int], ...] = (
+    ("examples", "examples", 10),
+    ("share_of_examples", "%", 6),
+    ("tokens_millions", "tokens M", 9),
+    ("share_of_tokens", "%", 6),
+    ("mean_tokens", "mean", 8),
+    ("mean_context_tokens", "context", 8),
+    ("mean_response_tokens", "response", 9),
+    ("supervised_share", "trained", 8),
+    ("mean_turns", "turns", 6),
+)
+"""The columns of the table in a terminal: the figure, the heading, and how wide it is."""
+
+LENGTHS = ("min", "p50", "p90", "p95", "p99", "max")
+CSV_COLUMNS = (
+    "source",
+    "mode",
+    "examples",
+    "share_of_examples",
+    "tokens",
+    "tokens_millions",
+    "share_of_tokens",
+    "mean_tokens",
+    "context_tokens",
+    "mean_context_tokens",
+    "response_tokens",
+    "mean_response_tokens",
+    "supervised_tokens",
+    "supervised_share",
+    "mean_turns",
+    "mean_assistant_turns",
+    *LENGTHS,
+)
+
+_MARKDOWN = {
+    "share_of_examples": "% of examples",
+    "tokens_millions": "tokens (M)",
+    "share_of_tokens": "% of tokens",
+    "mean_tokens": "mean tokens",
+    "mean_context_tokens": "in context",
+    "mean_response_tokens": "in responses",
+}
+"""Headings for which a page has more room."""
+
+_TABLE = sum(width for _, _, width in COLUMNS)
+_LEAST = 10
+_MODES = {"think": "green", "no-think": "cyan", "mixed": "yellow"}
+_STYLES = {"source": "bold", "mode": "", "total": "bold green"}
+
+
+def lines(figures: Figures, width: int = 80) -> list[Line]:
+    """The figures in a terminal of so many columns."""
+    return [*_head(figures), *_groups(figures, width), *_lengths(figures, width), *_padding(figures)]
+
+
+def _head(figures: Figures) -> Iterator[Line]:
+    said = [f"template {figures['template']}"] if figures.get("template") else []
+    said += [f"retention {figures['retention']}"] if figures.get("retention") else []
+    said += [f"tokenizer {figures['tokenizer']}"] if figures.get("tokenizer") else []
+    if said:
+        yield line((" · ".join(said), "dim"))
+        yield line("")
+    rejected = figures["rejected"]
+    if rejected["rows"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected["reasons"].items())
+        yield line((f"{rejected['rows']:,} rows cannot be encoded and are not counted: {reasons}", "bold yellow"))
+        yield line("")
+
+
+def _groups(figures: Figures, width: int) -> Iterator[Line]:
+    room = max(width - _TABLE, _LEAST)
+    yield line((" " * room + "".join(f"{heading:>{size}}" for _, heading, size in COLUMNS), "dim"))
+    rows = list(_tree(figures))
+    for kind, name, group in rows:
+        label = visible(name)
+        if len(label) >= room:
+            yield line((label, _STYLES[kind]))
+            label = ""
+        yield line((f"{label:<{room}}", _STYLES[kind]), _cells(group))
+    yield line("")
+
+
+def _tree(figures: Figures) -> Iterator[tuple[str, str, Figures]]:
+    """Each source with its modes, then all modes and the total."""
+    sources, modes = figures["sources"], figures["modes"]
+    for source in sources:
+        yield "source", source["source"], source
+        for group in figures["groups"]:
+            if group["source"] == source["source"]:
+                yield "mode", f" {group['mode']}", group
+    if len(sources) > 1:
+        yield "total", "total", figures["total"]
+        for group in modes:
+            yield "mode", f" {group['mode']}", group
+
+
+def _cells(group: Figures) -> str:
+    return "".join(f"{_cell(name, group[name]):>{width}}" for name, _, width in COLUMNS)
+
+
+def _cell(name: str, value: float) -> str:
+    if name.startswith("share_of"):
+        return f"{100 * value:.1f}"
+    if name == "supervised_share":
+        return f"{value:.1%}"
+    if name == "tokens_millions":
+        return f"{value:,.3f}" if value < 1000 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.1f}" if value < 100_000 else f"{value:.0f}"
+
+
+def _lengths(figures: Figures, width: int) -> Iterator[Line]:
+    yield line((f"{'tokens of a row':<20}" + "".join(f"{name:>10}" for name in LENGTHS), "dim"))
+    for group in [figures["total"], *figures["modes"]]:
+        values = "".join(f"{_length(group[name]):>10}" for name in LENGTHS)
+        yield line(f"{'  ' + group['mode'] if group['mode'] else 'all':<20}{values}")
+    yield line("")
+    bars = figures["histogram"]
+    most = max((bar["examples"] for bar in bars), default=0)
+    room = min(width, 100) - 36
+    for bar in bars:
+        parts = [("█" * count, _MODES[mode]) for mode, count in _split(bar, most, room)]
+        span = f"{bar['start']:,}–{bar['end'] - 1:,}"
+        yield line(f"{span:>20} {bar['examples']:>10,}  ", *parts)
+    if bars:
+        shown = [mode for mode in _MODES if any(bar["modes"].get(mode) for bar in bars)]
+        yield line((" " * 33, ""), *((f"{mode}  ", _MODES[mode]) for mode in shown))
+        yield line("")
+
+
+def _length(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
+
+
+def _split(bar: Figures, most: int, room: int) -> Iterator[tuple[str, int]]:
+    """How many signs of a bar stand for each mode."""
+    reached = drawn = 0
+    for mode, count in bar["modes"].items():
+        reached += count
+        # A bar that is not empty has a sign.
+        upto = max(round(reached * room / most), 1 if reached else 0)
+        yield mode, upto - drawn
+        drawn = upto
+
+
+def _padding(figures: Figures) -> Iterator[Line]:
+    padding = figures["padding"]
+    for batch in padding["batches"]:
+        yield line(
+            f"padding in batches of {batch['batch_size']:,}: ",
+            (f"{batch['random']:.1%}", "bold"),
+            " in random order, ",
+            (f"{batch['sorted']:.1%}", "bold"),
+            " sorted by length",
+        )
+    if packed := padding["packed"]:
+        yield line(
+            f"packed to {packed['size']:,} tokens: {packed['rows']:,} rows, ",
+            (f"{packed['lost']:.2%}", "bold"),
+            " padding",
+        )
+        if packed["cut_examples"]:
+            yield line(
+                (
+                    f"  {packed['cut_examples']:,} longer rows were taken for {packed['size']:,} tokens each, "
+                    f"{packed['cut_tokens']:,} tokens less than they have",
+                    "yellow",
+                )
+            )
+
+
+def markdown(figures: Figures) -> str:
+    """The tables as Markdown."""
+    heads = ("source", "mode", *(_MARKDOWN.get(name, heading) for name, heading, _ in COLUMNS), "p50", "p95", "max")
+    rows: list[Sequence[str]] = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
+    last = figures["modes"] if len(figures["sources"]) > 1 else []
+    groups = (*figures["groups"], *figures["sources"], *last, figures["total"])
+    rows += [_markdown_row(group) for group in groups]
+    table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
+    told = "".join(f"- {''.join(text for text, _ in parts)}\n" for parts in _padding(figures))
+    rejected = figures["rejected"]["rows"]
+    note = f"- rows that cannot be encoded and are not counted: {rejected:,}\n" if rejected else ""
+    return f"{table}\n{told}{note}"
+
+
+def _markdown_row(group: Figures) -> list[str]:
+    name = "**total**" if group["source"] is None and group["mode"] is None else visible(group["source"] or "all")
+    cells = [name.replace("|", "\\|").replace("\n", " "), group["mode"] or "all"]
+    cells += [_cell(name, group[name]) for name, _, _ in COLUMNS]
+    return cells + [_length(group[name]) for name in ("p50", "p95", "max")]
+
+
+def csv_text(figures: Figures) -> str:
+    """A line for each source and mode, for each source, for each mode, and for the total; empty means all."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for group in (*figures["groups"], *figures["sources"], *figures["modes"], figures["total"]):
+        writer.writerow(["" if group[name] is None else group[name] for name in CSV_COLUMNS])
+    return out.getvalue()
+
+
+def json_text(figures: Figures) -> str:
+    """All figures."""
+    return dumps(figures, indent=2) + "\n"

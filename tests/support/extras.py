@@ -1,0 +1,21 @@
+"""Packages that only some tests need, and that must be there where these tests are asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+
+def need(*modules: str, session: str = "data") -> None:
+    """Skips the test module where a package is missing.
+
+    In the nox session that is there for these tests it fails instead: ``CHATTMPL_REQUIRE_DATA=1``,
+    ``CHATTMPL_REQUIRE_TRAIN=1``.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing and os.environ.get(f"CHATTMPL_REQUIRE_{session.upper()}") == "1":
+        raise ModuleNotFoundError(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}", allow_module_level=True)

@@ -1,0 +1,148 @@
+# ruff: noqa: E501 — templates stand on one line, for line breaks are output
+"""Templates compiled to plain Python render what Jinja2's sandbox renders, or are not compiled."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from chattmpl import Template
+from chattmpl.errors import ChatTmplError
+from chattmpl.strategies import conversations
+from support.extras import need
+
+need("gigatoken", "minijinja", "numpy")
+
+from chattmpl.extra.fast.compiled import CompiledRenderer  # noqa: E402
+from chattmpl.extra.fast.jinja import JinjaRenderer, Refused  # noqa: E402
+from chattmpl.extra.fast.lowering import Unfit, with_markers  # noqa: E402
+from chattmpl.extra.fast.rows import prepare  # noqa: E402
+
+pytestmark = pytest.mark.data
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"é": [1, {"b": None}]}}}]
+VARIABLES: dict[str, Any] = {
+    "messages": [
+        {"role": "user", "content": "a <b>", "n": 1.5},
+        {"role": "assistant", "content": None, "list": [1, True, {"x": "y"}], "items": "shadowed"},
+        {"role": "user", "content": "\n two \n"},
+    ],
+    "tools": TOOLS,
+    "word": "early",
+}
+
+
+def both(source: str, variables: dict[str, Any]) -> tuple[str, str]:
+    """What each renders."""
+    renderers = (CompiledRenderer(source, datetime.now), JinjaRenderer(source, datetime.now))
+    return tuple(renderer.render(dict(variables)) for renderer in renderers)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for m in messages %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}"
+        "{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.previtem }}{{ loop.nextitem }};{% endfor %}",
+        "{% for m in messages if m.role == 'user' %}{{ m.content }}{{ loop.last }}{% else %}none{% endfor %}",
+        "{% for m in messages if m.role == word %}{{ m }}{% else %}none {{ word }}{% endfor %}",
+        "{% for m in nothing %}x{% else %}none{% endfor %}{% for c in 'abc' %}{{ c }}{% endfor %}",
+        "{% for m in messages %}{% for c in m.list or [] %}{{ loop.index }}{{ c }}{% endfor %}{{ loop.last }}{% endfor %}",
+        "{% for k, v in messages[0].items() %}{{ k }}={{ v }};{% endfor %}{{ messages[1]['items'] }}",
+        "{% set a = 1 %}{% for m in messages %}{% set a = loop.index %}{{ a }}{% endfor %}{{ a }}",
+        "{% set s = namespace(n=0, text='') %}{% for m in messages %}{% set s.n = s.n + 1 %}"
+        "{% set s.text = s.text ~ m.role %}{% endfor %}{{ s.n }}{{ s.text }}{{ s.missing }}",
+        "{% macro f(a, b='x') %}{{ a }}-{{ b }}-{{ word }};{% endmacro %}{{ f(1) }}{{ f(1, 2) }}{{ f(b=3, a=4) }}{{ f() }}",
+        "{% macro f(n) %}{{ n }}{% if n %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(3) }}",
+        "{% set word = 'late' %}{% macro f() %}{{ word }}{% endmacro %}{% set word = 'later' %}{{ f() }}",
+        "{{ missing }}{{ missing is defined }}{{ word is defined }}{{ messages[9] }}{{ messages[0].a is defined }}",
+        "{{ messages[1].content }}{{ messages[1].content is none }}{{ messages[1].content is string }}",
+        "{{ messages[0] is mapping }}{{ messages is iterable }}{{ true is true }}{{ 1 is true }}{{ word is undefined }}",
+        "{{ messages[0].content.split(' ')[-1].strip('<>') }}{{ word.upper() }}{{ word[1:] }}{{ word[-1] }}{{ word[9] }}",
+        "{{ messages[0]['content'] | trim | replace('a', 'b') }}{{ messages | length }}{{ word | default('x') }}",
+        "{{ messages | map(attribute='role') | join(',') }}{{ messages | selectattr('role', 'equalto', 'user') | list }}",
+        "{{ tools | tojson }}{{ tools | tojson(indent=2) }}{{ tools[0] | tojson }}{{ messages[1].list | tojson }}",
+        "{{ messages[0].get('role') }}{{ messages[0].get('z', 'd') }}{{ messages[0].keys() | list }}{{ 'x' ~ 1 ~ none }}",
+        "{% set x %}a{{ word }}{% endset %}{{ x }}{% with y = 1 %}{{ y }}{% endwith %}{{ y }}{{ 'a' if missing else 'b' }}",
+        "{% for m in messages %}{% if loop.index0 == 1 %}{% continue %}{% endif %}{{ m.role }}{% break %}{% endfor %}",
+        "{{ messages[0].n + 1 }}{{ 7 // 2 }}{{ 'é' in word }}{{ [1, 2][::-1] }}{{ {'a': 1}.a }}{{ range(3) | list }}",
+        "{% for m in messages %}{% set word = m.role %}{% endfor %}{{ word }}{% if word %}{% set q = 1 %}{% endif %}{{ q }}",
+        "{{ messages[0]['__class__'] }}{{ word | attr('__class__') }}{{ messages[0]['_' ~ '_class__'] }}",
+    ],
+)
+def test_a_compiled_template_renders_what_the_sandbox_renders(source: str) -> None:
+    compiled, sandboxed = both(source, VARIABLES)
+    assert compiled == sandboxed
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{{ messages.__class__ }}", "private"),
+        ("{{ ''.format(1) }}", "no known function"),
+        ("{{ messages.append(1) }}", "no known function"),
+        ("{{ messages[0].update({}) }}", "no known function"),
+        ("{{ messages[0].items }}", "dicts have as a method"),
+        ("{% for m in messages %}{{ loop.cycle('a', 'b') }}{% endfor %}", "no known function"),
+        ("{% for m in messages %}{{ loop }}{% endfor %}", "hands a loop on"),
+        ("{% for m in messages %}{{ loop.depth }}{% endfor %}", "loop.depth"),
+        ("{% macro f() %}{{ caller() }}{% endmacro %}{% call f() %}x{% endcall %}", "blocks"),
+        ("{% macro f() %}{% endmacro %}{{ f(1) }}", "other arguments"),
+        ("{% macro f() %}{% endmacro %}{% set g = f %}", "hands a function on"),
+        ("{% set range = 1 %}", "function's name"),
+        ("{% set n = namespace() %}{% set n.items = 1 %}", "namespace"),
+        ("{{ dict(*messages) }}", "unpacks"),
+        ("{% for m in messages recursive %}{% endfor %}", "recursive"),
+    ],
+)
+def test_what_is_not_known_to_be_harmless_is_not_compiled(source: str, reason: str) -> None:
+    with pytest.raises(Unfit, match=reason):
+        CompiledRenderer(source, datetime.now)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ raise_exception('no') }}",
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
+        "{{ missing | tojson }}",
+    ],
+)
+def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(source: str) -> None:
+    with pytest.raises((Refused, TypeError)):
+        CompiledRenderer(source, datetime.now).render({})
+
+
+def test_a_variable_named_like_a_function_is_for_the_exact_path() -> None:
+    with pytest.raises(Refused):
+        CompiledRenderer("{{ range(3) }}", datetime.now).render({"range": 1})
+
+
+def test_tools_are_written_anew_when_they_are_others() -> None:
+    renderer = CompiledRenderer("{{ tools | tojson }}", datetime.now)
+    for number in (1, 2, 1, 3):
+        assert renderer.render({"tools": [{"n": number}]}) == f'[{{"n": {number}}}]'
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gpt_oss", "llama3", "deepseek_r1"])
+def test_shipped_families_are_compiled_and_render_the_same(family: str) -> None:
+    program = Template.load(family).program
+    compiled, sandboxed = (make(with_markers(program), datetime.now) for make in (CompiledRenderer, JinjaRenderer))
+    seen = 0
+
+    @given(record=conversations())
+    def compare(record: dict[str, Any]) -> None:
+        nonlocal seen
+        try:
+            row = prepare(record)
+            variables = {"messages": row.messages, "tools": row.tools, "documents": row.documents, **row.kwargs}
+            text = sandboxed.render({**variables, "bos_token": "<s>", "add_generation_prompt": False})
+        except (ChatTmplError, Refused, TypeError):
+            return
+        seen += 1
+        assert compiled.render({**variables, "bos_token": "<s>", "add_generation_prompt": False}) == text
+
+    compare()
+    assert seen > 10

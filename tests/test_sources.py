@@ -1,0 +1,234 @@
+"""Reading data sets: every kind of file gives the same rows, in pieces of any size, and bad rows with their places."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from support.extras import need
+
+need("pyarrow", "zstandard")
+
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+import zstandard  # noqa: E402
+
+from chattmpl.extra.sources import DataFile, RawRow, find_files, load, read, rows, scan, stream  # noqa: E402
+
+pytestmark = pytest.mark.data
+
+RECORDS: list[dict[str, Any]] = [
+    {"messages": [{"role": "user", "content": f'hé {i} ": \\'}, {"role": "assistant", "content": "x" * i + "\n"}]}
+    for i in range(120)
+]
+LINES = "\n".join(json.dumps(record, ensure_ascii=False) for record in RECORDS) + "\n\n  \n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.jsonl").write_text(LINES, encoding="utf-8")
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(LINES.encode()))
+    (tmp_path / "rows.jsonl.zst").write_bytes(zstandard.compress(LINES.encode()))
+    (tmp_path / "rows.json").write_text("\ufeff" + json.dumps(RECORDS, ensure_ascii=False, indent=1), encoding="utf-8")
+    table = pa.Table.from_pylist(RECORDS)
+    pq.write_table(table, tmp_path / "rows.parquet", row_group_size=50)
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
+    (saved / "state.json").write_text(json.dumps(state), encoding="utf-8")
+    with pa.ipc.new_stream(saved / "data-00000-of-00001.arrow", table.schema) as writer:
+        writer.write_table(table, max_chunksize=33)
+    with pa.ipc.new_file(tmp_path / "rows.arrow", table.schema) as writer:
+        writer.write_table(table)
+    return tmp_path
+
+
+def one(path: Path) -> DataFile:
+    [file] = find_files(str(path))
+    return file
+
+
+def in_pieces(file: DataFile, size: int) -> list[RawRow]:
+    pieces = scan(file, size=size).pieces
+    return [row for piece, data in zip(pieces, stream(file, pieces), strict=True) for row in rows(data, piece, file)]
+
+
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+@pytest.mark.parametrize(
+    "name",
+    ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst", "rows.json", "rows.parquet", "rows.arrow", "saved"],
+)
+def test_every_kind_of_file_gives_its_rows_in_pieces_of_any_size(folder: Path, name: str, size: int) -> None:
+    file = one(folder / name)
+    found = in_pieces(file, size)
+    assert [row.value for row in found] == RECORDS
+    assert [row.number for row in found] == list(range(len(RECORDS)))
+    assert scan(file, size=size).rows == len(RECORDS)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_piece_can_be_read_from_the_middle_of_a_file(folder: Path, name: str) -> None:
+    file = one(folder / name)
+    pieces = scan(file, size=500).pieces
+    assert len(pieces) > 10
+    piece = pieces[7]
+    assert [row.value for row in rows(load(file, piece), piece, file)] == RECORDS[piece.first :][: piece.rows]
+
+
+def test_some_pieces_of_a_stream_can_be_left_out(folder: Path) -> None:
+    for name in ("rows.jsonl.zst", "rows.parquet", "saved"):
+        file = one(folder / name)
+        pieces = scan(file, size=500).pieces[3::4]
+        got = [row.value for p, data in zip(pieces, stream(file, pieces), strict=True) for row in rows(data, p, file)]
+        assert got == [record for piece in pieces for record in RECORDS[piece.first :][: piece.rows]]
+
+
+def test_lines_are_told_by_their_numbers_blank_ones_included(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'\n{"a": 1}\r\n\n{"a": \n{"a": 2}')
+    found = in_pieces(one(path), 4)
+    assert [(row.number, row.line, row.value) for row in found] == [(0, 2, {"a": 1}), (1, 4, None), (2, 5, {"a": 2})]
+    assert found[1].text == b'{"a": \n'
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (b'{"a": 1, "a": 2}', "the key 'a' stands twice"),
+        (b'{"a" : [{"b": 1 , "b" : 2}]}', "the key 'b' stands twice"),
+        (b'{"a": NaN}', "NaN is not a JSON number"),
+        (b'{"a": [1e999]}', "1e999 is not a JSON number"),
+        (b'{"a": "\\ud83d"}', "half of a surrogate pair"),
+        (b'{"a": "\xff"}', "byte 0xff at column 8 is not UTF-8"),
+        (b"{'a': 1}", "not JSON"),
+    ],
+)
+def test_a_line_that_is_no_strict_json_is_a_row_with_an_error(tmp_path: Path, line: bytes, problem: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"a": 1}\n' + line + b'\n{"a": 3}\n')
+    good, bad, last = read(one(path))
+    assert (good.value, last.value) == ({"a": 1}, {"a": 3})
+    assert bad.error is not None
+    assert problem in bad.error.message
+    assert bad.line == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"a": "\\":"}', '{"a\\\\": "\\\\"}', '{"a" :1}', '{"a": "\\ud83d\\ude00"}', '[{"a": {"b": 1.5}}, "x"]', "3"],
+)
+def test_what_is_strict_json_is_read_as_it_is(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(line, encoding="utf-8")
+    [row] = read(one(path))
+    assert row.value == json.loads(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"messages": []}', '[{"role": "user", "content": "x"}]', '[{"from": "human", "value": "x"}]', " 7 "],
+)
+def test_a_json_file_may_be_one_conversation(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    assert [row.value for row in read(one(path))] == [json.loads(text)]
+
+
+def test_a_json_file_of_lists_of_messages_has_a_conversation_in_each(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[ [{"role": "user"}] ,\n [] ]', encoding="utf-8")
+    assert [(row.value, row.line) for row in read(one(path))] == [([{"role": "user"}], 1), ([], 2)]
+
+
+@pytest.mark.parametrize("text", ['[{"messages": []}', '[{"messages": []},]', '[{"messages": []} {}]', '{"a": 1} x'])
+def test_a_json_file_that_is_broken_is_an_error_before_anything_is_encoded(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConversationError, match=r"not JSON|not closed"):
+        scan(one(path))
+
+
+def test_no_more_is_read_than_is_wanted(folder: Path) -> None:
+    for name in ("rows.jsonl", "rows.json", "rows.parquet", "rows.jsonl.gz"):
+        assert [row.value for row in read(one(folder / name), limit=7)] == RECORDS[:7]
+        assert len(scan(one(folder / name), size=500, limit=7).pieces) < 5
+
+
+def test_the_digest_is_of_the_bytes(folder: Path) -> None:
+    for name in ("rows.jsonl", "rows.json", "rows.parquet", "rows.jsonl.zst"):
+        path = folder / name
+        before = scan(one(path)).digest
+        assert scan(one(path), size=10).digest == before
+        copy = folder / f"copy-{name}"
+        copy.write_bytes(path.read_bytes())
+        assert scan(one(copy)).digest == before
+    (folder / "rows.jsonl").write_text(LINES.replace("hé 3", "he 3"), encoding="utf-8")
+    assert scan(one(folder / "rows.jsonl")).digest != scan(one(folder / "copy-rows.jsonl")).digest
+
+
+def test_a_pattern_means_its_files_in_order(folder: Path) -> None:
+    (folder / "a.jsonl").write_text(LINES, encoding="utf-8")
+    assert [Path(file.path).name for file in find_files(f"{folder}/*.jsonl")] == ["a.jsonl", "rows.jsonl"]
+
+
+def test_a_folder_of_files_of_one_kind_means_them_all(folder: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name in ("b.parquet", "a.parquet", "README.md", ".hidden.jsonl", "dataset_infos.json"):
+        (data / name).write_bytes((folder / "rows.parquet").read_bytes())
+    assert [Path(file.path).name for file in find_files(str(data))] == ["a.parquet", "b.parquet"]
+
+
+def test_a_saved_data_set_with_several_splits_asks_for_one(folder: Path) -> None:
+    whole = folder / "dict"
+    for split in ("train", "test"):
+        (whole / split).mkdir(parents=True)
+        (whole / split / "state.json").write_text('{"_data_files": [{"filename": "x.arrow"}]}', encoding="utf-8")
+    (whole / "dataset_dict.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(UsageError, match="several splits: test, train"):
+        find_files(str(whole))
+    assert [file.path for file in find_files(str(whole / "train"))] == [str(whole / "train" / "x.arrow")]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b"", "is empty"),
+        ("a.jsonl", b"\n \n", "is empty"),
+        ("a.json", b" ", "is empty"),
+        ("a.json", b"[]", None),
+        ("a.jsonl", "x".encode("utf-16"), "is UTF-16"),
+        ("a.jsonl.gz", b"not gzip", "cannot read"),
+        ("a.jsonl.gz", gzip.compress(LINES.encode())[:-20], "cannot read"),
+        ("a.jsonl.zst", b"not zstd", "cannot read"),
+        ("a.parquet", b"not parquet", "cannot read"),
+        ("a.arrow", b"not arrow at all", "cannot read"),
+        ("a.csv", b"x", "no suffix that tells"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_one_clear_error(
+    tmp_path: Path, name: str, content: bytes, message: str | None
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    if message is None:
+        assert [row.value for row in read(one(tmp_path / name))] == [[]]
+        return
+    with pytest.raises(ChatTmplError, match=message):
+        scan(one(tmp_path / name))
+
+
+def test_a_file_that_is_not_there_is_an_error_with_a_suggestion(folder: Path) -> None:
+    with pytest.raises(ConversationError, match=r"no such file(?s:.)*did you mean 'rows.jsonl'"):
+        find_files(str(folder / "row.jsonl"))
+    with pytest.raises(ConversationError, match="no file matches"):
+        find_files(str(folder / "*.csv.jsonl"))
+    (folder / "empty").mkdir()
+    with pytest.raises(ConversationError, match="holds no data file"):
+        find_files(str(folder / "empty"))
+    with pytest.raises(UsageError, match="several kinds"):
+        find_files(str(folder))

@@ -1,0 +1,211 @@
+"""What a template says is what reaches the model: rows, collators, audits and logs."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl import Template
+from chattmpl.errors import ConversationError, UsageError
+from chattmpl.family import family_names
+from support.datasets import conversation
+from support.extras import need
+from support.training import model, tokenizer, trainer
+
+need("datasets", "numpy", "peft", "pyarrow", "torch", "transformers", "trl", session="train")
+
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+]
+
+CONVERSATIONS = [conversation(number) for number in range(24)]
+
+
+def prepared(template: Any = "hybrid", conversations: Any = CONVERSATIONS, **options: Any) -> Any:
+    from chattmpl.extra.trainer import prepare
+
+    return prepare(conversations, template, "demo", fast="off", **options)
+
+
+def seen(made: Any) -> list[tuple[list[int], list[int]]]:
+    """The documents of all batches: their tokens, and the labels that are predicted."""
+    from chattmpl.extra.trainer.auditing import documents_of
+
+    return sorted(
+        (list(document.ids), [token for token, trained in zip(*document, strict=True) if trained])
+        for batch in made.get_train_dataloader()
+        for _, document in documents_of(batch)
+    )
+
+
+def said(template: Template, conversations: Any) -> list[tuple[list[int], list[int]]]:
+    """The same, by rendering and encoding."""
+    encodings = [template.render(each).encode("demo") for each in conversations]
+    return sorted((each.input_ids, [label for label in each.labels()[1:] if label != -100]) for each in encodings)
+
+
+# -- rows
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_the_labels_that_reach_the_model_are_those_of_the_template(family: str, tmp_path: Path) -> None:
+    template = Template.load(family)
+    made = trainer(prepared(template), tmp_path)
+    assert seen(made) == said(template, CONVERSATIONS)
+    assert made.train().training_loss > 0
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_the_audit_of_packed_and_unrolled_rows_finds_what_the_template_says(family: str, tmp_path: Path) -> None:
+    from chattmpl.extra.trainer import audit
+
+    options: dict[str, Any] = {"unroll": True, "pack": 4096}
+    made = trainer(prepared(family, **options), tmp_path)
+    found = audit(made, CONVERSATIONS, family, "demo", **options)
+    assert found.documents >= len(CONVERSATIONS)
+    assert found.missing == 0
+    assert 0 < found.supervised < found.tokens
+    assert "⟦" in found.first
+
+
+def test_a_data_set_with_the_null_padding_of_arrow_gives_the_rows_of_its_conversations() -> None:
+    from datasets import Dataset
+
+    dataset = Dataset.from_list(
+        [{"messages": CONVERSATIONS[0]["messages"]}, {"messages": CONVERSATIONS[1]["messages"]}]
+    )
+    assert dataset[0]["messages"][0]["reasoning_content"] is None
+    assert prepared(conversations=dataset)[:] == prepared(conversations=CONVERSATIONS[:2])[:]
+
+
+def test_conversations_and_lists_of_messages_are_taken_too() -> None:
+    from chattmpl import Conversation
+
+    given = [Conversation.coerce(CONVERSATIONS[0]), CONVERSATIONS[1]["messages"]]
+    assert prepared(conversations=given)[:] == prepared(conversations=CONVERSATIONS[:2])[:]
+
+
+def test_max_length_shortens_by_whole_turns() -> None:
+    long = {"messages": CONVERSATIONS[0]["messages"] * 4}
+    whole, short = prepared(conversations=[long]), prepared(conversations=[long], max_length=100)
+    assert len(whole[0]["input_ids"]) > 100 >= len(short[0]["input_ids"])
+    assert tokenizer().decode(short[0]["input_ids"]).endswith("<|im_end|>\n")
+
+
+def test_a_conversation_that_cannot_be_trained_on_stops_with_its_place() -> None:
+    broken = {"messages": [{"role": "user", "content": "?"}]}
+    with pytest.raises(ConversationError, match=r"1 of 25 conversations .*dataset\[24\]: no token of the row"):
+        prepared(conversations=[*CONVERSATIONS, broken])
+    assert len(prepared(conversations=[*CONVERSATIONS, broken], max_rejected=1)) == len(CONVERSATIONS)
+
+
+def test_one_conversation_is_not_taken_for_many() -> None:
+    with pytest.raises(UsageError, match="not one conversation"):
+        prepared(conversations=CONVERSATIONS[0])
+
+
+def test_a_misspelt_option_gets_a_suggestion() -> None:
+    with pytest.raises(UsageError, match="did you mean 'max_length'"):
+        prepared(max_lenght=100)
+
+
+def test_documents_of_a_packed_row_do_not_see_each_other(tmp_path: Path) -> None:
+    import torch
+
+    rows = prepared(conversations=CONVERSATIONS[:6], pack=512)
+    batch = next(iter(trainer(rows, tmp_path, max_steps=1).get_train_dataloader()))
+    network = model().eval()
+    ids, positions = batch["input_ids"].cpu(), batch["position_ids"].cpu()
+    with torch.no_grad():
+        together = network(input_ids=ids, position_ids=positions, use_cache=False).logits[0]
+        starts = [*torch.where(positions[0] == 0)[0].tolist(), ids.shape[1]]
+        assert len(starts) > 3
+        for start, end in pairwise(starts):
+            alone = network(input_ids=ids[:, start:end]).logits[0]
+            assert torch.allclose(together[start:end], alone, atol=1e-5)
+
+
+# -- the collator for people without trl
+
+
+def test_padding_adds_tokens_that_are_neither_seen_nor_trained() -> None:
+    from chattmpl.extra.trainer import Collator
+
+    rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}]
+    batch = Collator(pad_id=0, multiple_of=4)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 0], [8, 0, 0, 0]]
+    assert batch["labels"].tolist() == [[-100, 6, 7, -100], [8, -100, -100, -100]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 0, 0, 0]]
+
+
+def test_without_padding_positions_start_anew_with_each_document_and_its_first_token_is_not_trained() -> None:
+    from chattmpl.extra.trainer import Collator
+
+    rows = [
+        {"input_ids": [5, 6, 7], "labels": [5, 6, 7], "seq_lengths": [2, 1]},
+        {"input_ids": [8, 9], "labels": [8, 9], "seq_lengths": [2]},
+    ]
+    batch = Collator(pad_id=0, padding_free=True)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7, 8, 9]]
+    assert batch["labels"].tolist() == [[-100, 6, -100, -100, 9]]
+    assert batch["position_ids"].tolist() == [[0, 1, 0, 0, 1]]
+    assert "attention_mask" not in batch
+
+
+@pytest.mark.parametrize("pack", [None, 512])
+def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None, tmp_path: Path) -> None:
+    from chattmpl.extra.trainer import Collator
+
+    rows = prepared(pack=pack)
+    made = trainer(rows, tmp_path)
+    some = [rows[index] for index in range(min(3, len(rows)))]
+    ours = Collator(pad_id=made.processing_class.pad_token_id, padding_free=pack is not None)(some)
+    theirs = made.data_collator(some)
+    assert {name: ours[name].tolist() for name in ours} == {name: theirs[name].tolist() for name in ours}
+
+
+@pytest.mark.parametrize(
+    ("row", "problem"),
+    [
+        ({"input_ids": [1, 2]}, "no labels"),
+        ({"input_ids": [1, 2], "labels": [1]}, "2 tokens and 1 labels"),
+        ({"input_ids": [1, 2], "labels": [1, 2], "seq_lengths": [1, 1]}, "would see each other"),
+    ],
+)
+def test_the_collator_refuses_rows_that_would_be_trained_wrongly(row: dict[str, Any], problem: str) -> None:
+    from chattmpl.extra.trainer import Collator
+
+    with pytest.raises(UsageError, match=problem):
+        Collator(pad_id=0)([row])
+
+
+# -- full fine-tuning and LoRA
+
+
+def test_lora_trains_its_adapters_on_the_same_labels(tmp_path: Path) -> None:
+    import peft
+
+    from chattmpl.extra.trainer import audit
+
+    made = trainer(prepared(), tmp_path, peft_config=peft.LoraConfig(r=2, task_type="CAUSAL_LM"))
+    assert audit(made, CONVERSATIONS, "hybrid", "demo").documents == len(CONVERSATIONS)
+    before = {name: value.clone() for name, value in made.model.named_parameters()}
+    made.train()
+    changed = {name for name, value in made.model.named_parameters() if not before[name].equal(value)}
+    assert changed
+    assert all("lora" in name for name in changed)
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
+    rows = prepared()
+    fixed = {"save_strategy": "steps", "save_steps": 2, "max_steps": 4, "gradient_accumulation_steps": 2}
+    whole = trainer(rows, tmp_path / "a", **fixed)
+    whole.train()
+    again = trainer(rows, tmp_path / "b", **fixed)
+    again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert one.equal(other)

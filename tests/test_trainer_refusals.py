@@ -1,0 +1,83 @@
+"""Each setting under which trl would alter what is trained, or ignore something, is refused, and says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chattmpl.errors import UsageError
+from support.extras import need
+
+need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
+
+pytestmark = [
+    pytest.mark.train,
+    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+]
+
+PLAIN = {"input_ids": [[1, 2, 3], [4, 5]], "labels": [[-100, 2, 3], [-100, 5]]}
+PACKED = {"input_ids": [[1, 2, 3, 4]], "labels": [[-100, 2, -100, 4]], "seq_lengths": [[2, 2]]}
+
+
+def config(columns: dict[str, Any], **options: Any) -> Any:
+    from datasets import Dataset
+
+    from chattmpl.extra.trainer import sft_config
+
+    return sft_config(Dataset.from_dict(columns), **options)
+
+
+def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]:
+    return {**{name: values for name, values in columns.items() if name not in names}, **more}
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "problem"),
+    [
+        (PLAIN, {"assistant_only_loss": True}, "assistant_only_loss=True is for conversations"),
+        (PLAIN, {"completion_only_loss": True}, "completion_only_loss=True changes nothing"),
+        (PLAIN, {"max_length": 2}, r"max_length=2, but rows have up to 3 tokens: trl would cut them"),
+        (PLAIN, {"max_length": 2, "packing": True}, "trl would discard what stands beyond it"),
+        (PLAIN, {"packing": True}, "packing=True needs max_length"),
+        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "wrapped"}, "begin without their prompt"),
+        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "bfd_split"}, "begin without their prompt"),
+        (PLAIN, {"padding_free": True, "max_length": 8}, "max_length is not enforced with padding_free=True"),
+        (PLAIN, {"truncation_mode": "keep_end"}, "cuts away what an answer answers"),
+        (PLAIN, {"dataset_text_field": "text"}, "dataset_text_field is ignored"),
+        (PLAIN, {"max_lenght": 2}, "did you mean 'max_length'"),
+        (PACKED, {"packing": True, "max_length": 8}, "drops their seq_lengths"),
+        (PACKED, {"eval_packing": True}, "drops their seq_lengths"),
+        (PACKED, {"padding_free": False}, "seq_lengths would be ignored"),
+        (PACKED, {"max_length": 8}, "max_length is not enforced with padding_free=True"),
+        (without(PLAIN, "labels"), {}, "trl would train all tokens"),
+        (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {}, "a lone completion_mask is ignored"),
+        (without(PLAIN, "labels", labels=[[-100, 2], [-100, 5]]), {}, "row 0 has 3 tokens and 2 labels"),
+        (without(PLAIN, "labels", labels=[[-100, 2, 3], [-100, -100]]), {}, "row 1 has nothing to train"),
+        ({"messages": [[{"role": "user", "content": "?"}]]}, {}, "a template of its own choice"),
+    ],
+)
+def test_it_is_refused(columns: dict[str, Any], options: dict[str, Any], problem: str, tmp_path: Any) -> None:
+    with pytest.raises(UsageError, match=problem) as caught:
+        config(columns, output_dir=str(tmp_path), **options)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("columns", "options"),
+    [
+        (PLAIN, {}),
+        (PLAIN, {"max_length": 3}),
+        (PLAIN, {"packing": True, "max_length": 8}),
+        (PLAIN, {"padding_free": True}),
+        (PACKED, {}),
+        (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {"completion_only_loss": True}),
+        (without(PLAIN, "labels", assistant_masks=[[0, 1, 1], [0, 1]]), {}),
+    ],
+)
+def test_what_trl_does_as_it_is_said_is_allowed(
+    columns: dict[str, Any], options: dict[str, Any], tmp_path: Any
+) -> None:
+    made = config(columns, output_dir=str(tmp_path), **options)
+    assert made.max_length == options.get("max_length")
+    assert made.padding_free == options.get("padding_free", "seq_lengths" in columns)
