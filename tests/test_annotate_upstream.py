@@ -42,9 +42,9 @@ def test_annotated_templates_of_trl_render_as_before_in_every_engine_and_with_tr
             _as_in_transformers(name, source, template, conversation)
             _as_in_minijinja(engine, name, source, template, conversation)
     proofs = {name: template.proof for name, (_, template) in made.items() if template.proof is not None}
-    matches_snapshot(
-        "annotate_trl.txt", "\n\n".join(f"== {name}\n{proof_text(proofs[name])}" for name in _SHOWN) + "\n"
-    )
+    # Which conversations hypothesis makes depends on what else is imported, and so do the counts of a proof.
+    diffs = {name: proof_text(proofs[name]).partition("\nstop: ")[0] for name in _SHOWN}
+    matches_snapshot("annotate_trl.txt", "\n\n".join(f"== {name}\n{diffs[name]}" for name in _SHOWN) + "\n")
 
 
 def _as_in_transformers(name: str, source: str, template: Template, conversation: Conversation) -> None:

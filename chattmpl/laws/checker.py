@@ -94,7 +94,10 @@ def fixtures() -> list[Conversation]:
 
 
 def made(count: int, shape: Shape | None = None) -> list[Conversation]:
-    """Conversations that hypothesis makes, always the same ones.
+    """Conversations that hypothesis makes.
+
+    They are the same ones each time, as long as the same modules of the user's own are imported: hypothesis draws
+    constants from those.
 
     Args:
         count: how many.
