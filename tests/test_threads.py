@@ -139,4 +139,5 @@ def test_time_grows_with_the_number_of_turns_and_not_with_its_square(which: str)
     messages = [{"role": role, "content": f"{turn} " * 20} for turn in range(2_000) for role in ("user", "assistant")]
     few = min(seconds(template, messages[:200]) for _ in range(7))
     many = min(seconds(template, messages) for _ in range(3))
-    assert many <= 25 * few, f"{len(messages)} turns take {many / few:.1f} times as long as 200"
+    # Twenty times would be linear, four hundred the square; the rest is room for what else the machine does.
+    assert many <= 60 * few, f"{len(messages)} turns take {many / few:.1f} times as long as 200"
