@@ -489,14 +489,16 @@ def test_a_row_that_nobody_expected_does_not_stop_the_others(
 ) -> None:
     from chattmpl.extra.encoder import Encoder
 
-    encode_many = Encoder.encode_many
+    def failing(method: Any) -> Any:
+        def fails(self: Encoder, conversations: Any) -> Any:
+            if any(each == conversation(7) for each in conversations):
+                raise ZeroDivisionError("seven")
+            return method(self, conversations)
 
-    def fails(self: Encoder, conversations: Any) -> Any:
-        if any(each == conversation(7) for each in conversations):
-            raise ZeroDivisionError("seven")
-        return encode_many(self, conversations)
+        return fails
 
-    monkeypatch.setattr(Encoder, "encode_many", fails)
+    for name in ("encode_many", "encode_columns"):
+        monkeypatch.setattr(Encoder, name, failing(getattr(Encoder, name)))
     assert run(data, "-o", tmp_path / "out").code == 1
     wanted = expected(data)
     assert rows_of(tmp_path / "out") == wanted[:7] + wanted[8:]
