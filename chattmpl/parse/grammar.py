@@ -55,7 +55,7 @@ class Grammar:
     @cached_property
     def openers(self) -> re.Pattern[str]:
         """Finds where any turn may begin."""
-        starts = sorted({frame.start for frame in self.frames}, key=len, reverse=True)
+        starts = sorted({frame.start for frame in self.frames}, key=_longest_first)
         return re.compile("|".join(map(re.escape, starts)))
 
     @cached_property
@@ -67,18 +67,18 @@ class Grammar:
     @cached_property
     def endings(self) -> tuple[str, ...]:
         """What may close a turn of the assistant, the longest first."""
-        return tuple(sorted({*self.closes, *self.stop_tokens}, key=len, reverse=True))
+        return tuple(sorted({*self.closes, *self.stop_tokens}, key=_longest_first))
 
     @cached_property
     def closes(self) -> tuple[str, ...]:
         """What closes a turn of the assistant."""
         closes = {close for frame in self.frames if frame.facts.role == "assistant" for close in frame.facts.closes}
-        return tuple(sorted(closes, key=len, reverse=True))
+        return tuple(sorted(closes, key=_longest_first))
 
     @cached_property
     def all_closes(self) -> tuple[str, ...]:
         """What closes a turn of anyone, where it is closed by something."""
-        return tuple({close for frame in self.frames for close in frame.facts.closes if close})
+        return tuple(dict.fromkeys(close for frame in self.frames for close in frame.facts.closes if close))
 
     @cached_property
     def reasoning(self) -> tuple[Pattern, ...]:
@@ -116,3 +116,8 @@ def grammar_of(template: Template) -> Grammar:
             hint="it must be a family with a [parse] table in its family.toml: see docs/parsing.md",
         )
     return Grammar(family.parse, family.generation.control_tokens, family.generation.stop_tokens)
+
+
+def _longest_first(text: str) -> tuple[int, str]:
+    """A key for sorting: the same order each time, also among texts of one length, which come out of sets."""
+    return -len(text), text
