@@ -121,6 +121,26 @@ def test_the_training_export_of_plain_jinja_is_the_source_itself() -> None:
         ("{% for m in messages %}{% generation %}{{ x }}{% set x = 2 %}{% endgeneration %}{% endfor %}", False),
         ("{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}", False),
         ("{% generation %}{% for i in [1] %}{% set x = 2 %}{% endfor %}{% endgeneration %}{{ x }}", False),
+        (
+            "{% for m in messages %}{{ x }}{% generation %}{% set x = m.role %}{{ x }}{% endgeneration %}{% endfor %}{{ x }}",
+            False,
+        ),
+        ("{% for m in messages %}{% generation %}{% set x = m.role %}{% endgeneration %}{{ x }}{% endfor %}", True),
+        (
+            "{% for m in messages %}{% macro f() %}{{ x }}{% endmacro %}"
+            "{% generation %}{% set x = m.role %}{% endgeneration %}{{ f() }}{% endfor %}",
+            True,
+        ),
+        (
+            "{% for m in messages %}{% if m.role == 'user' %}{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}"
+            "{% elif x %}{{ x }}{% else %}{% set x %}{% endset %}{{ x }}{% endif %}{% endfor %}",
+            False,
+        ),
+        (
+            "{% for m in messages %}{% if m.role == 'user' %}{% generation %}{% set x = 1 %}{{ x }}{% endgeneration %}"
+            "{% else %}{% if x %}{% endif %}{% endif %}{{ x }}{% endfor %}",
+            True,
+        ),
         ("{% set n = namespace(x=1) %}{% generation %}{% set n.x = 2 %}{% endgeneration %}{{ n.x }}", False),
     ],
 )

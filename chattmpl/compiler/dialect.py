@@ -21,7 +21,8 @@ from chattmpl.source import Place, Source
 TAGS = ("generation", "reasoning")
 
 _AUTHORING = re.compile(r"<%([-+]?)(\s*)((?:end)?generation)(\s*)([-+]?)%>")
-_OPENERS = frozenset({"for", "if", "macro", "call", "filter", "block", "autoescape", "with", "trans", *TAGS})
+OPENERS = frozenset({"for", "if", "macro", "call", "filter", "block", "autoescape", "with", "trans", *TAGS})
+"""Tags that have an end tag; so has a ``set`` without ``=``."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def outline(source: Source, environment: Environment) -> Outline:
             )
         if tag.name == "else" and open_tags:
             otherwise[open_tags[-1]] = tag
-        elif tag.name in _OPENERS or (tag.name == "set" and "=" not in tag.body):
+        elif tag.name in OPENERS or (tag.name == "set" and "=" not in tag.body):
             if tag.name in TAGS:
                 _check_nesting(source, tag, open_tags)
             open_tags.append(tag)

@@ -11,7 +11,7 @@ from typing import Literal
 
 from jinja2 import Environment
 
-from chattmpl.compiler.dialect import Block, Outline, Tag, outline
+from chattmpl.compiler.dialect import OPENERS, Block, Outline, Tag, outline
 from chattmpl.compiler.edits import Edit, Edited, apply_edits
 from chattmpl.compiler.lexer import tokens
 from chattmpl.compiler.retention import Retention, lower_reasoning
@@ -95,10 +95,12 @@ def _without(text: str, block: Block, environment: Environment) -> str:
 def _leaks(text: str, block: Block, environment: Environment) -> bool:
     """Whether an assignment inside the block would be seen outside of it, once the block is gone."""
     parsed = outline(Source(text), environment)
+    start, end = _reach(parsed, block)
+    apart = [(block.tag.start, block.end.end), *_other_branches(parsed, block)]
     outside = {
         value
         for offset, kind, value in tokens(environment, text)
-        if kind == "name" and not block.tag.start <= offset < block.end.end
+        if kind == "name" and start <= offset < end and not any(first <= offset < last for first, last in apart)
     }
     depth = 0
     for tag in _inside(parsed, block):
@@ -110,6 +112,49 @@ def _leaks(text: str, block: Block, environment: Environment) -> bool:
         elif tag.name == "endset" or tag.name.removeprefix("end") in _SCOPES:
             depth -= 1
     return False
+
+
+def _reach(parsed: Outline, block: Block) -> tuple[int, int]:
+    """The range of the text in which an assignment inside the block could be seen, were it not for the block.
+
+    In the body of a loop that is what follows, up to its end: each round begins without what the last one assigned.
+    A macro in that body may be called after the block, wherever it stands.
+    """
+    scopes = [tag for tag in block.parents if tag.name in _SCOPES]
+    if not scopes or scopes[-1].name != "for":
+        return 0, len(parsed.source.text)
+    scope, depth = scopes[-1], 0
+    for tag in parsed.tags:
+        if tag.start <= scope.start:
+            continue
+        if tag.name == "endfor" and depth == 0:
+            return block.end.end, tag.start
+        depth += {"for": 1, "endfor": -1}.get(tag.name, 0)
+        if tag.name == "macro" and tag.start < block.tag.start:
+            break
+    return scope.start, len(parsed.source.text)
+
+
+def _other_branches(parsed: Outline, block: Block) -> list[tuple[int, int]]:
+    """What follows the block in a condition around it, up to the condition's end: it runs where the block does not."""
+    found = []
+    around = list(block.parents)
+    other: dict[Tag, int] = {}
+    depth = 0
+    for tag in parsed.tags:
+        if tag.start < block.end.end or not around:
+            continue
+        if tag.name in OPENERS or (tag.name == "set" and "=" not in tag.body):
+            depth += 1
+        elif tag.name.startswith("end") and depth:
+            depth -= 1
+        elif tag.name.startswith("end"):
+            closed = around.pop()
+            if closed in other:
+                found.append((other[closed], tag.start))
+        elif tag.name in ("elif", "else") and not depth and around[-1].name == "if":
+            other.setdefault(around[-1], tag.start)
+    return found
 
 
 _SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
