@@ -17,16 +17,9 @@ from support import engines
 MESSAGES = [{"role": "user", "content": "<é> & 日本"}, {"role": "assistant", "content": "ok"}]
 
 
-@pytest.fixture(
-    params=[
-        pytest.param("minijinja", marks=pytest.mark.upstream),
-        pytest.param("huggingface_jinja", marks=pytest.mark.node),
-    ]
-)
+@pytest.fixture(params=engines.EACH)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    made: Engine = getattr(engines, request.param)()
-    yield made
-    made.close()
+    yield from engines.opened(request.param)
 
 
 def test_an_engine_renders_messages_as_they_are(engine: Engine) -> None:

@@ -293,17 +293,9 @@ def test_transformers_renders_the_same_text_and_finds_the_same_spans(
         assert spans == (list(rendering.generated) if target == "train" else [])
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("minijinja", marks=pytest.mark.upstream),
-        pytest.param("huggingface_jinja", marks=pytest.mark.node),
-    ],
-)
+@pytest.fixture(scope="module", params=engines.EACH)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    made: Engine = getattr(engines, request.param)()
-    yield made
-    made.close()
+    yield from engines.opened(request.param)
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -156,25 +156,24 @@ for _name, _replacement in {
     kind(_name, "CT312 CT314", _alters)(lambda source, with_=_replacement: _in_answers(source, with_))  # type: ignore[misc]
 
 
+def _serializing(source: str, what: str, but: str, filter_: str, instead: str) -> Iterator[str]:
+    """One source for each output of ``what`` (not of ``but``), with another filter in the place of ``tojson``."""
+    for piece in outputs(source):
+        if what in piece.body and "tojson" in piece.body and not (but and but in piece.body):
+            text = source[piece.start : piece.end]
+            yield replaced(source, (piece.start, piece.end, re.sub(filter_, instead, text)))
+
+
 @kind("arguments encoded twice", "CT313", differs)
 def encoded_twice(source: str) -> Iterator[str]:
-    for piece in outputs(source):
-        if "argument" in piece.body and "tojson" in piece.body:
-            text = source[piece.start : piece.end]
-            yield replaced(source, (piece.start, piece.end, re.sub(r"\|\s*tojson\b", "| tojson | tojson", text)))
+    return _serializing(source, "argument", "", r"\|\s*tojson\b", "| tojson | tojson")
 
 
 @kind("arguments printed as Python does", "CT311", other_text)
 def as_python(source: str) -> Iterator[str]:
-    for piece in outputs(source):
-        if "argument" in piece.body and "tojson" in piece.body:
-            text = source[piece.start : piece.end]
-            yield replaced(source, (piece.start, piece.end, re.sub(r"\|\s*tojson\b", "| string", text)))
+    return _serializing(source, "argument", "", r"\|\s*tojson\b", "| string")
 
 
 @kind("tools printed as Python does", "CT311", other_text)
 def tools_as_python(source: str) -> Iterator[str]:
-    for piece in outputs(source):
-        if "tool" in piece.body and "tojson" in piece.body and "argument" not in piece.body:
-            text = source[piece.start : piece.end]
-            yield replaced(source, (piece.start, piece.end, re.sub(r"\|\s*tojson(?:\([^)]*\))?", "| string", text)))
+    return _serializing(source, "tool", "argument", r"\|\s*tojson(?:\([^)]*\))?", "| string")

@@ -31,24 +31,24 @@ def plus_sign(source: str) -> Iterator[str]:
         yield replaced(source, (tag.start, tag.start + 2, "{%+"))
 
 
-@kind("generation tags in comments", "CT102", differs)
-def in_comments(source: str) -> Iterator[str]:
+def _commented(source: str, comment: str) -> str:
+    """The source with each generation tag turned into a comment that trims as the tag did."""
     edits = []
     for tag in tags(source, "generation", "endgeneration"):
         left, right = source[tag.start + 2 : tag.start + 3], source[tag.end - 3]
         left, right = (sign if sign == "-" else "" for sign in (left, right))
-        edits.append((tag.start, tag.end, f"{{#{left} {{% {tag.name} %}} {right}#}}"))
-    yield replaced(source, *edits)
+        edits.append((tag.start, tag.end, f"{{#{left} {comment.format(tag=tag.name)} {right}#}}"))
+    return replaced(source, *edits)
+
+
+@kind("generation tags in comments", "CT102", differs)
+def in_comments(source: str) -> Iterator[str]:
+    yield _commented(source, "{{% {tag} %}}")
 
 
 @kind("no generation tags", "CT101", differs, located=False)
 def no_tags(source: str) -> Iterator[str]:
-    edits = []
-    for tag in tags(source, "generation", "endgeneration"):
-        left, right = source[tag.start + 2 : tag.start + 3], source[tag.end - 3]
-        left, right = (sign if sign == "-" else "" for sign in (left, right))
-        edits.append((tag.start, tag.end, f"{{#{left} answer {right}#}}"))
-    yield replaced(source, *edits)
+    yield _commented(source, "answer")
 
 
 @kind("variable set in the tag and read behind it", "CT105", differs)

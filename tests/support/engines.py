@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from chattmpl.engines import HUGGINGFACE_JINJA, Engine, huggingface_jinja_engine, minijinja_engine
 from chattmpl.errors import UsageError
@@ -35,3 +38,17 @@ def huggingface_jinja() -> Engine:
         return huggingface_jinja_engine(cached(f"huggingface-jinja-{version}", fetch), clock=CLOCK)
     except Unavailable as error:
         give_up(error)
+
+
+EACH = [
+    pytest.param(minijinja, marks=pytest.mark.upstream),
+    pytest.param(huggingface_jinja, marks=pytest.mark.node),
+]
+"""The parameters of a fixture that gives each engine in turn; see `opened`."""
+
+
+def opened(make: Callable[[], Engine]) -> Iterator[Engine]:
+    """An engine, closed after its use."""
+    engine = make()
+    yield engine
+    engine.close()
