@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chattmpl import Template
 from chattmpl.strategies import conversations
 from support.extras import need
+from support.reference import CLOCK
 from support.tokenizers import real_tokenizer_path
 from support.trl_templates import trl_templates
 
@@ -67,7 +68,8 @@ WORDS = (
 def encoders(family: str) -> tuple[Encoder, Encoder]:
     """A fast and an exact one with the family's real tokenizer."""
     path = str(real_tokenizer_path(FAMILIES[family]))
-    return Encoder(family, path, fast="require", check_every=0).prepare(), Encoder(family, path, fast="off")
+    fast = Encoder(family, path, fast="require", check_every=0, clock=CLOCK).prepare()
+    return fast, Encoder(family, path, fast="off", clock=CLOCK)
 
 
 def told(result: Row | Rejected) -> Any:
