@@ -25,15 +25,17 @@ COMMANDS = {
     "annotate": "Put generation tags into a template, with a proof that no text changes.",
     "retain": "Rewrite which earlier reasoning traces a template renders, with a proof.",
     "export": "Write a template as plain Jinja, also into a model directory.",
+    "playground": "See what a template does while you write it, in a local page.",
     "encode": "Encode data sets into rows that trainers take, with what is trained.",
     "stats": "Tell what data sets hold: examples and tokens by source and mode, lengths, padding.",
     "audit": "Find what would go wrong in training on data sets, before it.",
+    "train": "Train a model on what a template says, with an audit before and the template beside it.",
     "prove": "Train a small model from scratch in a template, and measure whether it means what it should.",
     "families": "List the families, or tell all that is known of one.",
 }
 """Each is a function of the same name in a module of the same name."""
 
-LONG = frozenset({"encode", "stats", "audit", "train", "prove"})
+LONG = frozenset({"encode", "stats", "audit", "train", "prove", "playground"})
 """Those that may run for hours, and so need the garbage collector that short ones do without."""
 
 

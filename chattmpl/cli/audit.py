@@ -9,9 +9,9 @@ import click
 
 from chattmpl import __version__
 from chattmpl.cli.choice import Templates
-from chattmpl.cli.encode import CONTROL_TOKENS, FAST, MASK, SHAPES, STRADDLE, _watching
 from chattmpl.cli.failing import FOUND, OK
-from chattmpl.cli.options import moment, template_kwargs, template_options
+from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
+from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
 FORMS = ("rich", "text", "json", "sarif")
@@ -32,16 +32,8 @@ FORMS = ("rich", "text", "json", "sarif")
 @click.option("--tolerate", multiple=True, metavar="CODE=P%", help="Up to this share of rows it is a note only.")
 @click.option("--examples", type=click.IntRange(0), default=5, show_default=True, help="Rows that are named.")
 @click.option("--sample", type=click.IntRange(1), metavar="N", help="Look at N rows of each source only.")
-@click.option("--set", "settings", metavar="NAME=JSON", multiple=True, help="A template kwarg; may be repeated.")
-@click.option("--clock", metavar="ISO", help="What time the template is told that it is.")
-@click.option("--shape", type=click.Choice(SHAPES), help="The shape of the data, where its keys do not show it.")
-@click.option("--straddle", type=click.Choice(STRADDLE), default="include", help="Tokens across a span's edge.")
-@click.option("--control-tokens", type=click.Choice(CONTROL_TOKENS), default="escape", help="Those in messages.")
-@click.option("--mask", type=click.Choice(MASK), default="all", help="What is trained.")
+@encoding_options
 @click.option("--seed", type=int, help="Of the draw from a mixture, and of --sample.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each source.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; as many as pay by default.")
-@click.option("--fast", type=click.Choice(FAST), default="auto", help="Whether to take the fast path.")
 @click.option("--exit-zero", is_flag=True, help="End with exit code 0 whatever is found.")
 def audit(
     data: tuple[str, ...],
@@ -64,7 +56,7 @@ def audit(
     DATA is as for chattmpl encode. Errors and warnings end with exit code 1, notes do not.
     """
     if explain is not None:
-        _write(_explained(explain))
+        _write(explained(explain))
         return OK
     usage = "chattmpl audit DATA -t TEMPLATE --tokenizer T"
     if not data:
@@ -75,7 +67,7 @@ def audit(
 
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock), "tolerated": _shares(tolerate)}
     chosen = Templates(template, None, retention, variant).of()
-    with _watching() as watcher:
+    with watching() as watcher:
         report = run(data, chosen, tokenizer, select=_codes(select), ignore=_codes(ignore), watcher=watcher, **options)
     _show(report, form)
     return FOUND if report.failed and not exit_zero else OK
@@ -100,7 +92,12 @@ def _shares(given: tuple[str, ...]) -> dict[str, float]:
     return shares
 
 
-def _explained(which: str) -> str:
+def explained(which: str) -> str:
+    """What a kind of finding is, or, for ``all``, a list of them.
+
+    Raises:
+        UsageError: there is no such kind.
+    """
     from chattmpl.extra.audit import GROUPS, all_kinds, kind_named
 
     if which != "all":

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from chattmpl.cli.choice import Templates
 from chattmpl.cli.failing import FOUND, OK, say
-from chattmpl.cli.options import moment, template_kwargs, template_options
+from chattmpl.cli.options import (
+    CONTROL_TOKENS,
+    FAST,
+    MASK,
+    SHAPES,
+    STRADDLE,
+    moment,
+    template_kwargs,
+    template_options,
+)
+from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from chattmpl.extra.job import Watcher
-
-SHAPES = ("messages", "sharegpt", "alpaca", "prompt-completion")
-STRADDLE = ("include", "exclude", "error", "split")
-CONTROL_TOKENS = ("escape", "allow", "error")
-MASK = ("all", "last", "flags", "no-reasoning")
 OVERFLOW = ("truncate-turns", "reject", "truncate-tokens", "split")
 FORMATS = ("parquet", "arrow", "jsonl")
 ENGINES = ("local", "ray")
-FAST = ("auto", "require", "off")
 """The values that the library takes, known here without importing it."""
 
 
@@ -92,6 +90,7 @@ def encode(
     try:
         import pyarrow  # noqa: F401 — what is missing is to be said before anything is read
 
+        from chattmpl.extra.annotated import annotated
         from chattmpl.extra.job import Allowance
         from chattmpl.extra.job import encode as run
     except ImportError as error:
@@ -102,8 +101,8 @@ def encode(
     allowance = Allowance.parse(max_rejected)
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
     options["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
-    chosen = Templates(template, None, retention, variant).of()
-    with _watching() as watcher, _stoppable():
+    chosen = annotated(Templates(template, None, retention, variant).of(), lambda text: say(f"note: {text}"))
+    with watching() as watcher, _stoppable():
         summary = run(
             data,
             chosen,
@@ -141,47 +140,3 @@ def _stoppable() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _progress() -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    texts = [TextColumn(text) for text in ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[said]}")]
-    columns = (texts[0], BarColumn(), *texts[1:], TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
-
-
-@contextmanager
-def _watching() -> Iterator[Watcher]:
-    """Shows on stderr how the job goes on: a bar in a terminal, else only what a person should know."""
-    from chattmpl.extra.job import Watcher
-
-    class Lines(Watcher):
-        def note(self, text: str) -> None:
-            say(f"note: {text}")
-
-    if not sys.stderr.isatty():
-        yield Lines()
-        return
-    with _progress() as progress:
-
-        class Bar(Lines):
-            task = progress.add_task("reading", total=None, said="")
-            rows = 0
-            begun = time.monotonic()
-
-            def reading(self, name: str) -> None:
-                progress.update(self.task, description=f"reading {name}")
-
-            def begins(self, what: str, total: int, done: int) -> None:
-                self.begun = time.monotonic()
-                progress.reset(self.task, total=total, completed=done, description=what, said="")
-
-            def advances(self, weight: int, counts: dict[str, Any]) -> None:
-                self.rows += sum(some.get("drawn", 0) for some in counts.get("sources", {}).values())
-                speed = self.rows / max(time.monotonic() - self.begun, 0.1)
-                said = f"{self.rows:,} rows, {speed:,.0f} a second" if self.rows else ""
-                progress.update(self.task, advance=weight, said=said)
-
-        yield Bar()

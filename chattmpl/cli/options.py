@@ -11,6 +11,13 @@ import click
 
 from chattmpl.errors import UsageError
 
+SHAPES = ("messages", "sharegpt", "alpaca", "prompt-completion")
+STRADDLE = ("include", "exclude", "error", "split")
+CONTROL_TOKENS = ("escape", "allow", "error")
+MASK = ("all", "last", "flags", "no-reasoning")
+FAST = ("auto", "require", "off")
+"""The values that the library takes, known here without importing it."""
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OWN_OPTION = {
@@ -35,6 +42,29 @@ def template_options(function: _Function) -> _Function:
             "--template",
             metavar="TEMPLATE",
             help="A family, a .jinja file, a model directory or a tokenizer_config.json.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def encoding_options(function: _Function) -> _Function:
+    """The options of commands that encode data sets only to look at them."""
+    for option in (
+        click.option("--fast", type=click.Choice(FAST), default="auto", help="Whether to take the fast path."),
+        click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; as many as pay by default."),
+        click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each source."),
+        click.option("--mask", type=click.Choice(MASK), default="all", help="What is trained."),
+        click.option(
+            "--control-tokens", type=click.Choice(CONTROL_TOKENS), default="escape", help="Those in messages."
+        ),
+        click.option("--straddle", type=click.Choice(STRADDLE), default="include", help="Tokens across a span's edge."),
+        click.option(
+            "--shape", type=click.Choice(SHAPES), help="The shape of the data, where its keys do not show it."
+        ),
+        click.option("--clock", metavar="ISO", help="What time the template is told that it is."),
+        click.option(
+            "--set", "settings", metavar="NAME=JSON", multiple=True, help="A template kwarg; may be repeated."
         ),
     ):
         function = option(function)

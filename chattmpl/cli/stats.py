@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from chattmpl.cli.choice import Templates
-from chattmpl.cli.encode import CONTROL_TOKENS, FAST, MASK, SHAPES, STRADDLE, _watching
 from chattmpl.cli.failing import OK
-from chattmpl.cli.options import moment, template_kwargs, template_options
+from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
+from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
 FORMS = ("rich", "text", "markdown", "csv", "json")
@@ -27,16 +27,8 @@ FORMS = ("rich", "text", "markdown", "csv", "json")
 @click.option("--plot", metavar="FILE", help="Also draw lengths and shares, as .svg or .png.")
 @click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N", help="For padding.")
 @click.option("--pack", type=click.IntRange(1), metavar="N", help="Tokens of a packed row.")
-@click.option("--set", "settings", metavar="NAME=JSON", multiple=True, help="A template kwarg; may be repeated.")
-@click.option("--clock", metavar="ISO", help="What time the template is told that it is.")
-@click.option("--shape", type=click.Choice(SHAPES), help="The shape of the data, where its keys do not show it.")
-@click.option("--straddle", type=click.Choice(STRADDLE), default="include", help="Tokens across a span's edge.")
-@click.option("--control-tokens", type=click.Choice(CONTROL_TOKENS), default="escape", help="Those in messages.")
-@click.option("--mask", type=click.Choice(MASK), default="all", help="What is trained.")
+@encoding_options
 @click.option("--seed", type=int, help="Of the draw from a mixture.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each source.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; as many as pay by default.")
-@click.option("--fast", type=click.Choice(FAST), default="auto", help="Whether to take the fast path.")
 def stats(
     data: tuple[str, ...],
     template: str | None,
@@ -71,7 +63,7 @@ def stats(
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
     chosen = Templates(template, None, retention, variant).of()
     sizes = batch_sizes or BATCH_SIZES
-    with _watching() as watcher:
+    with watching() as watcher:
         found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)
     figures = found.to_dict()
     if plot is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -71,6 +71,7 @@ def audit(
     tokenizer: Any = None,
     *,
     batches: int | None = None,
+    rows: Sequence[int] | None = None,
     max_rejected: str | int = 0,
     **options: Any,
 ) -> Audited:
@@ -86,6 +87,8 @@ def audit(
         template: likewise.
         tokenizer: likewise; by default that of the trainer.
         batches: look at so many only.
+        rows: look at these rows of the trainer's data set only, by number, in batches of their own. The dataset is
+            then to hold the conversations that they were made of; it may hold others.
         max_rejected: as in `prepare`.
         **options: those that were given to `prepare`.
 
@@ -99,8 +102,8 @@ def audit(
         for each in encoded(dataset, template, tokenizer, chosen, max_rejected)
     )
     comparison = _Comparison(wanted, tokenizer)
-    whole = True
-    with _loader(trainer) as loader:
+    whole = rows is None or len(set(rows)) == len(trainer.train_dataset)
+    with _loader(trainer, rows) as loader:
         for number, batch in enumerate(loader):
             if batches is not None and number >= batches:
                 whole = False
@@ -115,14 +118,19 @@ def _document(ids: Iterable[int], trained: Iterable[Any]) -> Seen:
 
 
 @contextmanager
-def _loader(trainer: Any) -> Iterator[Any]:
+def _loader(trainer: Any, rows: Sequence[int] | None) -> Iterator[Any]:
     import torch
 
     prepared = getattr(trainer.accelerator, "_dataloaders", [])
-    before = len(prepared)
-    with torch.random.fork_rng():
-        yield trainer.get_train_dataloader()
-    del prepared[before:]
+    before, dataset = len(prepared), trainer.train_dataset
+    if rows is not None:
+        trainer.train_dataset = dataset.select(rows)
+    try:
+        with torch.random.fork_rng():
+            yield trainer.get_train_dataloader()
+    finally:
+        trainer.train_dataset = dataset
+        del prepared[before:]
 
 
 class _Comparison:

@@ -13,13 +13,47 @@ from chattmpl.extra.trainer.generating import Completion, complete
 from chattmpl.template import Template
 
 
-def count_supervised(trainer: Any) -> None:
+class Supervised:
+    """How many supervised tokens a trainer has seen.
+
+    Attributes:
+        tokens, steps: since they were logged last, in this process.
+        total: before that, in all processes.
+    """
+
+    def __init__(self, trainer: Any, before: int = 0) -> None:
+        self._trainer = trainer
+        self.tokens = self.steps = 0
+        self.total = before
+
+    def seen(self, batches: Sequence[Any]) -> None:
+        """Counts the batches of an optimizer step."""
+        if batches:
+            self.tokens += sum(supervised(batch["labels"]) for batch in batches)
+            self.steps += 1
+
+    def settle(self) -> dict[str, Any]:
+        """Adds up what all processes have seen, which each has to call; what is logged of it, if there is anything."""
+        if not self.steps:
+            return {}
+        tokens, steps = _summed(self._trainer, self.tokens), self.steps
+        self.total += tokens
+        self.tokens = self.steps = 0
+        return {"supervised_tokens": tokens / steps, "supervised_total": self.total}
+
+    def so_far(self) -> int:
+        """All that were seen, with those that are to be logged yet; each process has to call it."""
+        return self.total + _summed(self._trainer, self.tokens)
+
+
+def count_supervised(trainer: Any, before: int = 0) -> Supervised:
     """Adds to what a trainer logs: ``supervised_tokens``, a mean for each step, and ``supervised_total``.
 
     They are counted in the batches that the model gets, all of those of an optimizer step, and summed over processes.
 
     Args:
         trainer: an ``SFTTrainer``, or another ``Trainer`` of transformers.
+        before: how many were seen by a run that goes on.
 
     Raises:
         UsageError: for something else.
@@ -27,24 +61,19 @@ def count_supervised(trainer: Any) -> None:
     if not hasattr(trainer, "get_batch_samples"):
         raise UsageError(f"a {type(trainer).__name__} is no Trainer of transformers", hint="give the SFTTrainer")
     batches_of, log = trainer.get_batch_samples, trainer.log
-    counted = {"tokens": 0, "steps": 0, "total": 0}
+    counted = Supervised(trainer, before)
 
     def get_batch_samples(*args: Any, **kwargs: Any) -> Any:
         batches, items = batches_of(*args, **kwargs)
-        if batches:
-            counted["tokens"] += sum(supervised(batch["labels"]) for batch in batches)
-            counted["steps"] += 1
+        counted.seen(batches)
         return batches, items
 
     def logged(logs: dict[str, Any], *args: Any, **kwargs: Any) -> None:
-        if counted["steps"]:
-            tokens = _summed(trainer, counted["tokens"])
-            counted["total"] += tokens
-            logs |= {"supervised_tokens": tokens / counted["steps"], "supervised_total": counted["total"]}
-            counted.update(tokens=0, steps=0)
+        logs |= counted.settle()
         log(logs, *args, **kwargs)
 
     trainer.get_batch_samples, trainer.log = get_batch_samples, logged
+    return counted
 
 
 def supervised(labels: Any) -> int:
@@ -104,14 +133,21 @@ class VibeTest(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         """Samples, where it is time to."""
-        if state.global_step % self.every or not state.is_world_process_zero:
+        if state.global_step % self.every or not (state.is_world_process_zero or _sharded(model)):
             return
         completions = complete(model, self.tokenizer, self.template, self.prompts, **self.options)
+        if not state.is_world_process_zero:
+            return
         self.history.append((state.global_step, completions))
         parsed = sum(each.conversation is not None for each in completions) / len(completions)
         stopped = sum(each.stop is not None for each in completions) / len(completions)
         state.log_history.append({"vibe_parsed": parsed, "vibe_stopped": stopped, "step": state.global_step})
         self.write(shown(state.global_step, completions))
+
+
+def _sharded(model: Any) -> bool:
+    """Whether processes have parts of the weights, so that none can sample without the others."""
+    return any(hasattr(parameter, "device_mesh") for parameter in model.parameters())
 
 
 def shown(step: int, completions: Sequence[Completion]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,15 +44,10 @@ def sft_config(rows: Any, **options: Any) -> Any:
         UsageError: for rows that are not ready, and for an option under which trl would alter what is trained, or
             ignore something, without a word.
     """
-    from dataclasses import fields
-
     import torch
     from trl import SFTConfig
 
-    known = {field.name for field in fields(SFTConfig) if field.init}
-    for name in options:
-        if name not in known:
-            raise UsageError(f"SFTConfig has no option {name!r}", hint=did_you_mean(name, known))
+    check_names(options)
     check_options(looked_at(rows, options), options)
     filled: dict[str, Any] = {"max_length": None}
     if "seq_lengths" in rows.column_names:
@@ -61,6 +56,22 @@ def sft_config(rows: Any, **options: Any) -> Any:
     if not torch.accelerator.is_available():
         filled |= {"use_cpu": True} | ({} if options.get("fp16") else {"bf16": False})
     return SFTConfig(**{**filled, **options})
+
+
+def check_names(options: Iterable[str]) -> None:
+    """Refuses names that ``SFTConfig`` does not have.
+
+    Raises:
+        UsageError: for the first one, with what may have been meant.
+    """
+    from dataclasses import fields
+
+    from trl import SFTConfig
+
+    known = {field.name for field in fields(SFTConfig) if field.init}
+    for name in options:
+        if name not in known:
+            raise UsageError(f"SFTConfig has no option {name!r}", hint=did_you_mean(name, known))
 
 
 def looked_at(rows: Any, options: dict[str, Any]) -> Rows:

@@ -1,0 +1,158 @@
+"""What a run is made of, before any data is read: its template, its tokenizer, and where turns end."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+from chattmpl.conversation import Conversation
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.extra.annotated import annotated
+from chattmpl.extra.train import tokens
+from chattmpl.extra.train.config import Config
+from chattmpl.extra.train.models import adapters
+from chattmpl.extra.train.reading import Read
+from chattmpl.extra.trainer.config import check_names
+from chattmpl.template import Template
+
+LORA_AND_TOKENS = (
+    "lora trains adapters alone, and tokens that were added would stay as random as they are",
+    "lora.modules_to_save: [embed_tokens, lm_head] trains these too",
+)
+"""What is wrong with added tokens and adapters alone, and the way out."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What a run is made of.
+
+    Attributes:
+        template: as it is trained, annotated where it had no tags.
+        tokenizer: of transformers, with the template that is served.
+        stops: the stop tokens, by id.
+        served: the source of the template that is served: without tags, and as it was before any were placed.
+        annotated: whether tags were placed.
+    """
+
+    template: Template
+    tokenizer: Any
+    stops: dict[int, str]
+    served: str
+    annotated: bool
+
+
+@contextmanager
+def located(config: Config, read: Read, *keys: str) -> Iterator[None]:
+    """Says where in the configuration stands what an error is about."""
+    try:
+        yield
+    except ChatTmplError as error:
+        if error.place is None:
+            inner = getattr(config, keys[0]) if keys in (("trainer",), ("lora",)) else None
+            named = next((name for name in inner or () if name in error.message), None)
+            error.place = read.place((*keys, named) if named else keys)
+        raise
+
+
+def check_settings(config: Config, read: Read, processes: int) -> None:
+    """Refuses arguments of trl and peft that do not exist, or that would do harm.
+
+    Raises:
+        UsageError: for the first of them.
+    """
+    with located(config, read, "trainer"):
+        check_names(config.trainer)
+        if processes > 1 and config.trainer.get("average_tokens_across_devices") is False:
+            raise UsageError(
+                "average_tokens_across_devices=False: each process would divide by its own supervised tokens, so that "
+                "those of a batch with few of them count for more",
+                hint="drop it",
+            )
+        _check_types(config.trainer)
+        if config.trainer.get("use_liger_kernel") and find_spec("liger_kernel") is None:
+            raise UsageError(
+                "use_liger_kernel needs liger-kernel, which is not installed", hint="pip install liger-kernel"
+            )
+    with located(config, read, "lora"):
+        adapters(config)
+    with located(config, read, "vibe"):
+        prompts_of(config)
+
+
+_NUMBERS: dict[str, tuple[type, ...]] = {"bool": (bool,), "int": (int,), "float": (int, float)}
+
+
+def _check_types(given: Mapping[str, Any]) -> None:
+    """Refuses values of the wrong type, which transformers takes as they are: any text is true."""
+    from dataclasses import fields
+
+    from trl import SFTConfig
+
+    said = {field.name: getattr(field.type, "__name__", str(field.type)) for field in fields(SFTConfig)}
+    for name, value in given.items():
+        words = set(re.findall(r"\w+", said[name])) - {"Optional", "Union", "typing"}
+        if value is None or not words or not words <= {*_NUMBERS, "None", "NoneType"}:
+            continue
+        taken = tuple(kind for word in words for kind in _NUMBERS.get(word, ()))
+        if not isinstance(value, taken) or (isinstance(value, bool) and bool not in taken):
+            raise UsageError(f"trainer.{name} cannot be {value!r}: SFTConfig takes {said[name]}")
+
+
+def prompts_of(config: Config) -> list[Conversation]:
+    """The prompts of the vibe test; a text is what a user says.
+
+    Raises:
+        UsageError: one of them is no conversation.
+    """
+    prompts = []
+    for number, each in enumerate(config.vibe.prompts if config.vibe else ()):
+        try:
+            prompts.append(Conversation.coerce([{"role": "user", "content": each}] if isinstance(each, str) else each))
+        except ChatTmplError as error:
+            raise UsageError(f"vibe.prompts[{number}]: {error.message}", hint=error.hint) from None
+    return prompts
+
+
+def choose(config: Config, read: Read, note: Callable[[str], None]) -> Chosen:
+    """Loads the template and the tokenizer, and makes them fit.
+
+    Args:
+        config: what is asked for.
+        read: where that stands.
+        note: is told what was done that nobody asked for.
+
+    Raises:
+        TemplateError, EncodeError, UsageError: one of them cannot be used, or they do not fit.
+    """
+    said = config.template
+    with located(config, read, "template"):
+        template = Template.load(said.name, retention=said.retention, variant=said.variant)
+        template._check_kwargs({name: value for name, value in said.kwargs.items() if value is not None})
+    name = config.tokenizer or config.model.path
+    assert name is not None, "a configuration has one of them"
+    with located(config, read, "tokenizer" if config.tokenizer else "model"):
+        tokenizer = tokens.load_tokenizer(name)
+    with located(config, read, "template"):
+        if template.family is None:
+            template = tokens.aligned(template, tokenizer, note)
+        tagged, served = template.program.has_generation, template.export("inference")
+        template = annotated(template, note, tuple(config.stop_tokens))
+        stops = tokens.stops_of(template, config.stop_tokens)
+        added = tokens.add_missing(template, tokenizer, config.add_tokens, note)
+        if template.family is not None:
+            template = tokens.aligned(template, tokenizer, note)
+        ids = tokens.settle(template, tokenizer, stops)
+    if added and config.lora is not None and "modules_to_save" not in config.lora:
+        raise UsageError(LORA_AND_TOKENS[0], place=read.place(("lora",)), hint=LORA_AND_TOKENS[1])
+    tokenizer.chat_template = served
+    if template.retention not in (None, "all") and not config.unroll:
+        note(
+            f"{template.name} renders earlier turns without their reasoning (retention {template.retention}): such "
+            "turns are trained as no prompt is answered; unroll: true gives each a row of its own, and retention: all "
+            "keeps what was sampled"
+        )
+    return Chosen(template, tokenizer, ids, served, not tagged)

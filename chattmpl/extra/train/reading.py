@@ -1,0 +1,206 @@
+"""Reading a configuration: YAML or TOML, with the place of every value, and settings from the command line over it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chattmpl.errors import UsageError
+from chattmpl.source import Place, Source
+
+SUFFIXES = (".yaml", ".yml", ".toml")
+
+Keys = tuple[str | int, ...]
+"""The way to a value: keys of mappings, and numbers of items."""
+
+_FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+"""Also `1e-4`, which YAML 1.1 takes for a text."""
+
+
+@dataclass
+class Read:
+    """What was read.
+
+    Attributes:
+        name: of the file.
+        values: what it says.
+        places: where each value stands, as far as that is known.
+        given: the values that came from the command line.
+    """
+
+    name: str
+    values: dict[str, Any]
+    places: dict[Keys, Place] = field(default_factory=dict)
+    given: list[Keys] = field(default_factory=list)
+
+    def place(self, keys: Iterable[Any]) -> Place | None:
+        """Where a value stands, or what it stands in; None where that is not known."""
+        wanted = way = tuple(keys)
+        while way and way not in self.places:
+            way = way[:-1]
+        if not way:
+            way = next((given for given in self.given if given[: len(wanted)] == wanted), ())
+        return self.places.get(way)
+
+    def from_command_line(self, *keys: str | int) -> bool:
+        """Whether a value came from the command line."""
+        return any(keys[: len(way)] == way for way in self.given)
+
+
+def read_config(path: Path, settings: Iterable[str] = ()) -> Read:
+    """Reads a file.
+
+    Args:
+        path: a .yaml, .yml or .toml file.
+        settings: each ``KEY.KEY=VALUE``, above what the file says; the value is read as YAML.
+
+    Raises:
+        UsageError: it cannot be read, or is not what its suffix says.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} is no configuration", hint=f"its name ends in {', '.join(SUFFIXES)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
+        raise UsageError(f"cannot read {path}: {reason}", hint="chattmpl train CONFIG.yaml") from None
+    source = Source(text, str(path))
+    read = (_toml if path.suffix.lower() == ".toml" else _yaml)(source)
+    for setting in settings:
+        _set(read, setting)
+    return read
+
+
+# -- TOML
+
+
+def _toml(source: Source) -> Read:
+    try:
+        values = tomllib.loads(source.text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+        place = Place.of_line(source, int(found[1])) if found else None
+        raise UsageError(f"this is not TOML: {str(error).partition(' (at ')[0].lower()}", place=place) from None
+    read = Read(source.name, values)
+    _find_keys(source, read)
+    return read
+
+
+def _find_keys(source: Source, read: Read) -> None:
+    """Where keys stand in a TOML file: the library does not tell, so lines that begin with them are looked for."""
+    table: Keys = ()
+    for number, line in enumerate(source.text.splitlines(), 1):
+        if header := re.match(r"\s*\[\[?([\w.\-\" ]+)\]\]?\s*(?:#.*)?$", line):
+            table = tuple(part.strip().strip('"') for part in header[1].split("."))
+            read.places.setdefault(table, Place.of_line(source, number))
+        elif pair := re.match(r"\s*([\w.\-\"]+)\s*=", line):
+            keys = (*table, *(part.strip('"') for part in pair[1].split(".")))
+            start = source.line_offset(number) + pair.start(1)
+            read.places.setdefault(keys, Place(source, start, start + len(pair[1])))
+
+
+# -- YAML
+
+
+def _yaml(source: Source) -> Read:
+    yaml = _library(source.name)
+    loader = _loader(yaml)
+    try:
+        node = yaml.compose(source.text, Loader=loader)
+        values = loader("").construct_document(node) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = None if mark is None else Place(source, mark.index, mark.index + 1)
+        said = " ".join(filter(None, (error.context, error.problem)))
+        raise UsageError(f"this is not YAML: {said}", place=place) from None
+    except yaml.YAMLError as error:
+        raise UsageError(f"{source.name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UsageError(f"{source.name} holds no mapping", hint="as in 'data: conversations.jsonl'")
+    read = Read(source.name, values)
+    if node is not None:
+        _find_nodes(source, node, (), read)
+    return read
+
+
+def _library(name: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise UsageError(f"{name} needs PyYAML", hint="pip install 'chattmpl[train]', or write it as TOML") from None
+    return yaml
+
+
+def _loader(yaml: Any) -> Any:
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":float")]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    # Behind what integers are told by.
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"{_FLOAT.pattern}$|[-+]?\\.inf$"), None)
+    return Loader
+
+
+def _find_nodes(source: Source, node: Any, keys: Keys, read: Read) -> None:
+    """Where values stand: a mapping's by its key, which is what a person looks for."""
+    if node.id == "sequence":
+        for number, item in enumerate(node.value):
+            read.places[*keys, number] = _place(source, item)
+            _find_nodes(source, item, (*keys, number), read)
+    elif node.id == "mapping":
+        for key, value in node.value:
+            way = (*keys, str(key.value))
+            if way in read.places:
+                raise UsageError(f"{way[-1]} stands here twice", place=_place(source, key), hint="keep one of the two")
+            read.places[way] = _place(source, key)
+            _find_nodes(source, value, way, read)
+
+
+def _place(source: Source, node: Any) -> Place:
+    start, end = node.start_mark.index, node.end_mark.index
+    line_end = source.line_offset(node.start_mark.line + 1) + len(source.line_text(node.start_mark.line + 1))
+    return Place(source, start, max(start + 1, min(end, line_end)))
+
+
+# -- settings
+
+
+def _set(read: Read, setting: str) -> None:
+    """Sets one value from the command line."""
+    name, equals, text = setting.partition("=")
+    keys = tuple(part.strip() for part in name.split("."))
+    if not equals or not all(keys):
+        raise UsageError(f"--set {setting}: this is not KEY=VALUE", hint="as in --set trainer.learning_rate=1e-4")
+    target: dict[str, Any] = read.values
+    for depth, key in enumerate(keys[:-1]):
+        inner = target.get(key)
+        if inner is None:
+            inner = target[key] = {}
+        if not isinstance(inner, dict):
+            raise UsageError(f"--set {setting}: {'.'.join(keys[: depth + 1])} has no keys: it is {inner!r}")
+        target = inner
+    target[keys[-1]] = _value(text)
+    source = Source(f"--set {setting}", "the command line")
+    read.places[keys] = Place(source, len("--set "), len("--set ") + len(name))
+    read.given.append(keys)
+
+
+def _value(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    try:
+        return yaml.load(text, Loader=_loader(yaml))
+    except yaml.YAMLError:
+        return text
