@@ -9,12 +9,13 @@ Needs gigatoken, minijinja, numpy, transformers, datasets and trl, and npm to fe
 of the tests). All sides start with lines of JSON in memory and end with ids and masks; loading and compiling are not
 timed. Each figure is the median over the rounds, in each of which all sides run one after the other:
 
-* *fast*: `Encoder` in one process; *fast × 2*: the same in two processes, which get lines and send arrays back;
+* *fast*: `Encoder` in one process; *fast × 2*: the same in two processes, which read parts of a file and write arrays;
 * *exact*: `Encoder(fast="off")`, on a twentieth of the conversations;
 * *transformers*: one call of `apply_chat_template` for all, with masks, using the train export of the same family;
 * *map × 2*: the same through ``datasets.map(num_proc=2)``, without the time that making the dataset takes;
 * *trl*: what `SFTTrainer` does to a dataset with ``assistant_only_loss``, on a fifth of the conversations;
-* *floor*: reading the JSON and encoding the finished texts with gigatoken, which uses all cores.
+* *floor*: reading the JSON with the standard library and encoding the finished texts with gigatoken, which uses all
+  cores; *orjson floor*: the same with orjson, by which we read too.
 
 ``--cpu`` tells seconds of all processor cores together, which other work on the machine disturbs less; sides with
 processes of their own are left out. ``--compare`` encodes so many conversations by the fast and the exact path with
@@ -26,13 +27,16 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import multiprocessing
 import os
 import random
 import resource
+import shutil
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,19 +47,21 @@ sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
+import orjson
 from render import FAMILIES, conversation
 from rich.console import Console
 from rich.table import Table
 
 from chattmpl.extra.encoder import Encoder, Rejected, Row
 from chattmpl.extra.fast import FastPath, prepare
+from chattmpl.extra.fast.lowering import SEPARATOR
 from chattmpl.extra.fast.placing import place, read_markers
 from support.tokenizers import real_tokenizer_path
 
-SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor")
+SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")
 MEASURED = ("qwen3", "hybrid", "llama3", "gemma3", "deepseek_r1", "gpt_oss")
 CHUNK = 250
-"""Lines that a process gets at a time."""
+"""Lines that a process reads at a time."""
 
 HOSTILE = (
     *("", " ", "\x00", "\r\n", "e\u0301", "\u0323\u0307", "日本語", "😀", "👩🏽\u200d🚀", "Привет"),
@@ -97,9 +103,15 @@ def _start(encoder: Encoder) -> None:
     _here = encoder.prepare()
 
 
-def _work(lines: list[str]) -> tuple[Any, Any, Any]:
-    encoded = _here.encode_columns([json.loads(line) for line in lines])
-    return encoded.input_ids, encoded.mask.view(np.uint8), encoded.offsets
+def _work(task: tuple[str, int, int, str]) -> int:
+    """Reads some lines of a file and writes their ids, masks and offsets; tells the number of tokens."""
+    data, start, end, output = task
+    with Path(data).open("rb") as file:
+        file.seek(start)
+        lines = file.read(end - start).splitlines()
+    encoded = _here.encode_columns(map(orjson.loads, lines))
+    np.savez(output, ids=encoded.input_ids, mask=encoded.mask, offsets=encoded.offsets)
+    return len(encoded.input_ids)
 
 
 def _warm(_: int) -> None:
@@ -125,6 +137,7 @@ class Sides:
         context = multiprocessing.get_context("spawn")
         self.pool = context.Pool(2, _start, (self.encoder,)) if "fast × 2" in wanted else None
         if self.pool:
+            self.tasks = self._tasks()
             self.pool.map(_warm, range(4))
             self.two()
         self.template = self.encoder.template
@@ -135,6 +148,7 @@ class Sides:
         """Ends the processes."""
         if self.pool:
             self.pool.terminate()
+            shutil.rmtree(self.folder)
 
     def _transformers(self) -> Any:
         from transformers import PreTrainedTokenizerFast
@@ -148,14 +162,26 @@ class Sides:
     def one(self) -> None:
         """The fast path in one process."""
         for start in range(0, len(self.lines), 1000):
-            self.encoder.encode_columns([json.loads(line) for line in self.lines[start : start + 1000]])
+            self.encoder.encode_columns(map(orjson.loads, self.lines[start : start + 1000]))
 
     def two(self) -> None:
-        """The fast path in two processes."""
+        """The fast path in two processes: parts of a file in, files of arrays out."""
         assert self.pool is not None
-        chunks = (self.lines[start : start + CHUNK] for start in range(0, len(self.lines), CHUNK))
-        for _ in self.pool.imap(_work, chunks):
-            pass
+        sum(self.pool.imap_unordered(_work, self.tasks))
+
+    def _tasks(self) -> list[tuple[str, int, int, str]]:
+        """The lines as a file, and the parts of it."""
+        folder = Path(tempfile.mkdtemp(prefix="throughput"))
+        self.folder = folder
+        data = folder / "data.jsonl"
+        data.write_bytes(b"".join(line.encode() + b"\n" for line in self.lines))
+        ends = list(itertools.accumulate(len(line.encode()) + 1 for line in self.lines))
+        cuts = [0, *ends[CHUNK - 1 :: CHUNK]]
+        cuts += [ends[-1]] if cuts[-1] < ends[-1] else []
+        return [
+            (str(data), start, end, str(folder / f"{number}.npz"))
+            for number, (start, end) in enumerate(itertools.pairwise(cuts))
+        ]
 
     def exact(self) -> None:
         """The exact path."""
@@ -223,7 +249,7 @@ class Sides:
         theirs = self.theirs
         return lambda: trainer._prepare_dataset(dataset, theirs, config, False, None, "train")
 
-    def floor(self) -> Callable[[], object]:
+    def floor(self, loads: Callable[[str], object]) -> Callable[[], object]:
         """Reading JSON and encoding finished texts."""
         texts = [row.text or "" for row in self._rows()]
         path = self.encoder._fast
@@ -232,7 +258,7 @@ class Sides:
 
         def work() -> None:
             for line in self.lines:
-                json.loads(line)
+                loads(line)
             path.engine.encode(stream, len(texts))
 
         return work
@@ -252,7 +278,8 @@ class Sides:
             "transformers": lambda: self.transformers,
             "map × 2": self.mapped,
             "trl": self.trl,
-            "floor": self.floor,
+            "floor": lambda: self.floor(json.loads),
+            "orjson floor": lambda: self.floor(orjson.loads),
         }
         return {name: made[name]() for name in wanted}
 
@@ -271,7 +298,7 @@ def measure(family: str, count: int, rounds: int, wanted: list[str], clock: Call
     sides.close()
     found = {name: statistics.median(values) for name, values in times.items()}
     for name, values in times.items():
-        for base in ("transformers", "floor"):
+        for base in ("transformers", "floor", "orjson floor"):
             if base in times:
                 found[f"{name}/{base}"] = statistics.median(
                     mine / other for mine, other in zip(values, times[base], strict=True)
@@ -279,17 +306,20 @@ def measure(family: str, count: int, rounds: int, wanted: list[str], clock: Call
     return found
 
 
+_ABOVE = tuple(itertools.product(("floor", "orjson floor"), ("fast", "fast × 2")))
+
+
 def speed(families: list[str], count: int, rounds: int, wanted: list[str], clock: Callable[[], float]) -> None:
     """Print how many times as fast as transformers each side is, and how far above the floor we are."""
     table = Table(title=f"times as fast as transformers ({count:,} conversations, median of {rounds} rounds)")
-    for heading in ("family", *wanted, "transformers s", "fast / floor", "fast × 2 / floor"):
+    for heading in ("family", *wanted, "transformers s", *(f"{name} / {base}" for base, name in _ABOVE)):
         table.add_column(heading, justify="left" if heading == "family" else "right")
     for family in families:
         found = measure(family, count, rounds, wanted, clock)
         ratios = [f"{1 / found[f'{name}/transformers']:.1f}" if "transformers" in found else "" for name in wanted]
-        floors = [f"{found[f'{name}/floor']:.2f}" if f"{name}/floor" in found else "" for name in ("fast", "fast × 2")]
+        floors = [f"{found[key]:.2f}" if (key := f"{name}/{base}") in found else "" for base, name in _ABOVE]
         table.add_row(family, *ratios, f"{found.get('transformers', 0):.2f}", *floors)
-    Console(width=150).print(table)
+    Console(width=180).print(table)
 
 
 def compare(families: list[str], count: int) -> int:
@@ -320,18 +350,40 @@ def compare(families: list[str], count: int) -> int:
     return total
 
 
+def small(count: int, seed: int) -> list[bytes]:
+    """Short conversations as lines of JSON, quickly made: an exchange or two, cut out of a long text."""
+    rng = random.Random(seed)
+    words = " ".join(
+        rng.choices(("when", "the", "train", "leaves", "late", "we", "count", "stars", "by", "rivers"), k=4000)
+    )
+    lines = []
+    for _ in range(count):
+        messages = []
+        for role in ("user", "assistant") * rng.randint(1, 2):
+            start = rng.randrange(len(words) // 2)
+            messages.append({"role": role, "content": words[start : start + rng.randint(20, 400)]})
+        lines.append(orjson.dumps({"messages": messages}))
+    return lines
+
+
 def scale(family: str, counts: list[int]) -> None:
-    """Print time and peak memory for growing numbers of rows, made and encoded a thousand at a time."""
+    """Print time and peak memory for growing numbers of short conversations, made and encoded a thousand at a time."""
     encoder = encoder_of(family, fast="require").prepare()
     for count in counts:
-        spent = 0.0
+        spent = tokens = 0.0
         for start in range(0, count, 1000):
-            lines = lines_of(family, 1000, seed=start)
-            begun = time.perf_counter()
-            encoder.encode_columns([json.loads(line) for line in lines])
-            spent += time.perf_counter() - begun
+            lines = small(1000, start)
+            begun = time.process_time()
+            tokens += len(encoder.encode_columns(map(orjson.loads, lines)).input_ids)
+            spent += time.process_time() - begun
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{count:>9,} rows: {spent:8.2f} s, {spent / count * 1e6:6.1f} µs a row, peak {peak:,.0f} MB", flush=True)
+        print(
+            f"{count:>9,} rows, {tokens / 1e6:6.1f} M tokens: {spent:7.2f} s of processor time, "
+            f"{spent / count * 1e6:5.1f} µs a row, peak {peak:,.0f} MB",
+            flush=True,
+        )
+    report = encoder.report()
+    print(f"{report.checked} rows compared, {len(report.disagreements)} differ")
 
 
 class Stopwatch:
@@ -339,11 +391,11 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
-        self.since = time.perf_counter()
+        self.since = time.process_time()
 
     def lap(self, step: str) -> None:
         """The time since the last lap was spent on this step."""
-        now = time.perf_counter()
+        now = time.process_time()
         self.spent[step] = self.spent.get(step, 0.0) + now - self.since
         self.since = now
 
@@ -356,14 +408,13 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
         watch.lap("JSON")
         rows = [prepare(record) for record in records]
         watch.lap("reading rows")
-        for row in rows:
-            path._doubt(row)
+        path._harmless(rows)
         watch.lap("control tokens")
-        texts = [path.render(row, path.levels[0]) for row in rows]
+        whole = SEPARATOR.join([path.render(row, path.levels[0]) for row in rows])
         watch.lap("rendering")
-        stream = read_markers(texts)
+        stream = read_markers(whole.encode(), len(rows))
         watch.lap("markers")
-        ids, offsets = path.engine.encode(stream.data, len(texts))
+        ids, offsets = path.engine.encode(stream.data, len(rows))
         watch.lap("encoding")
         place(stream, path.lengths.of(ids), offsets, exclude=False)
         watch.lap("masks")
@@ -385,7 +436,7 @@ def profile(families: list[str], count: int, rounds: int) -> None:
         taken = [steps(path, lines) for _ in range(rounds)]
         medians = [statistics.median(spent[name] for spent in taken) / count * 1e6 for name in names]
         table.add_row(family, *(f"{value:.1f}" for value in medians))
-    Console(width=150).print(table)
+    Console(width=180).print(table)
 
 
 def main() -> None:

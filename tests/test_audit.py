@@ -134,6 +134,7 @@ def test_a_kind_is_explained() -> None:
     assert done.code == 0
     assert done.out.startswith("# AU102 stop-not-trained (error)\n")
     assert len(run_here(["audit", "--explain", "all"]).out.splitlines()) > 30
+    assert run_here(["rule", "AU102"]).out == done.out
 
 
 def test_an_example_names_file_and_line(bad: Path) -> None:

@@ -203,6 +203,28 @@ def test_what_is_asked_for_is_kept() -> None:
     assert row.message_index.tolist() == expected
 
 
+def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chattmpl.extra.encoder.encoder._BATCH", 4)
+    odd = {"messages": [{"role": "user", "content": "<|im_end|>"}, CHAT[1]]}
+    for count in (0, 3, 4, 8, 11):
+        records = [odd if number % 3 == 1 else {"messages": CHAT} for number in range(count)]
+        records = [*records, "x"] if count == 3 else records
+        fast, exact = Encoder("hybrid", "demo", check_every=0), Encoder("hybrid", "demo", fast="off")
+        found = fast.encode_many(iter(records))
+        expected = exact.encode_many(records)
+        assert [told(row) for row in found] == [told(row) for row in expected]
+        assert sum(fast.report().fast.values()) == sum(record is not odd and record != "x" for record in records)
+
+
+def told(result: Any) -> Any:
+    """A result as plain data."""
+    if isinstance(result, Rejected):
+        return result
+    return result.input_ids.tolist(), result.mask.tolist(), result.straddles, result.escaped
+
+
 def test_a_message_that_is_not_to_be_trained_is_not() -> None:
     record = [CHAT[0], {**CHAT[1], "train": False}, CHAT[0], CHAT[1]]
     row = row_of(Encoder("hybrid", "demo"), record)
@@ -234,10 +256,20 @@ def test_a_fast_path_that_is_required_and_not_there_is_an_error() -> None:
         assert Encoder("hybrid", "demo", mask="last").prepare().report().engine is None
 
 
+def rewriting(write: Any, old: str, new: str) -> Any:
+    """A renderer's `write` that is wrong."""
+
+    def wrongly(self: Any, variables: dict[str, Any], pieces: list[str]) -> None:
+        some: list[str] = []
+        write(self, variables, some)
+        pieces.append("".join(some).replace(old, new))
+
+    return wrongly
+
+
 def test_an_engine_that_renders_otherwise_is_found_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for renderer in (CompiledRenderer, jinja.MinijinjaRenderer):
-        plainly = renderer.render
-        monkeypatch.setattr(renderer, "render", lambda self, v, plainly=plainly: plainly(self, v).replace("4", "5"))
+        monkeypatch.setattr(renderer, "write", rewriting(renderer.write, "4", "5"))
     encoder = Encoder(LOUD, "demo").prepare()
     assert "python is not used" in " ".join(encoder.report().notes)
     assert "minijinja is not used" in " ".join(encoder.report().notes)
@@ -262,8 +294,7 @@ def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_ri
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     encoder = Encoder(LOUD, "demo", check_every=1, keep=["text"]).prepare()
-    render = CompiledRenderer.render
-    monkeypatch.setattr(CompiledRenderer, "render", lambda self, v: render(self, v).replace("late", "soon"))
+    monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "late", "soon"))
     records = [
         {"messages": CHAT},
         {"messages": [CHAT[0], {"role": "assistant", "content": "late"}]},

@@ -15,6 +15,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.loaders import parse_record
 from chattmpl.strategies import conversations, texts
 from support.extras import need
+from support.reference import CLOCK
 
 need("gigatoken", "minijinja", "numpy")
 
@@ -24,8 +25,8 @@ from chattmpl.extra.fast.check import read_spans  # noqa: E402
 from chattmpl.extra.fast.compiled import CompiledRenderer  # noqa: E402
 from chattmpl.extra.fast.control import LEAF_END, ControlScan  # noqa: E402
 from chattmpl.extra.fast.jinja import JinjaRenderer, MinijinjaRenderer  # noqa: E402
-from chattmpl.extra.fast.lowering import CLOSE, OPEN, Unfit, with_markers  # noqa: E402
-from chattmpl.extra.fast.placing import place, read_markers  # noqa: E402
+from chattmpl.extra.fast.lowering import CLOSE, OPEN, SEPARATOR, Unfit, with_markers  # noqa: E402
+from chattmpl.extra.fast.placing import Stream, place, read_markers  # noqa: E402
 from chattmpl.extra.fast.rows import prepare  # noqa: E402
 
 pytestmark = pytest.mark.data
@@ -44,7 +45,8 @@ HOSTILE = st.sampled_from(
 @functools.cache
 def encoders(family: str) -> tuple[Encoder, Encoder]:
     """A fast and an exact one."""
-    return Encoder(family, "demo", fast="require", check_every=0), Encoder(family, "demo", fast="off")
+    fast = Encoder(family, "demo", fast="require", check_every=0, clock=CLOCK)
+    return fast, Encoder(family, "demo", fast="off", clock=CLOCK)
 
 
 def told(result: Row | Rejected) -> Any:
@@ -151,7 +153,7 @@ def test_a_template_whose_tags_cannot_become_markers_is_refused(source: str, rea
 
 def test_masks_are_placed_by_bytes() -> None:
     # "é" has two bytes; the tokens are "a", "é", "b"
-    stream = read_markers([f"a{OPEN}é{CLOSE}b", f"{OPEN}ab{CLOSE}", "b"])
+    stream = _markers(f"a{OPEN}é{CLOSE}b", f"{OPEN}ab{CLOSE}", "b")
     placed = place(stream, *_lengths([[1, 2, 1], [1, 1], [1]]), exclude=False)
     assert placed.mask.tolist() == [0, 1, 0, 1, 1, 0]
     assert placed.straddles.tolist() == [0, 0, 0]
@@ -159,14 +161,14 @@ def test_masks_are_placed_by_bytes() -> None:
 
 @pytest.mark.parametrize(("exclude", "mask"), [(False, [1, 1, 1]), (True, [0, 1, 0])])
 def test_a_token_across_an_edge_is_counted_and_trained_or_not_as_asked(exclude: bool, mask: list[int]) -> None:
-    stream = read_markers([f"a{OPEN}bcd{CLOSE}e"])
+    stream = _markers(f"a{OPEN}bcd{CLOSE}e")
     placed = place(stream, *_lengths([[2, 1, 2]]), exclude=exclude)
     assert placed.mask.tolist() == mask
     assert placed.straddles.tolist() == [2]
 
 
 def test_tokens_that_do_not_add_up_to_the_text_are_seen() -> None:
-    stream = read_markers(["ab", "cd"])
+    stream = _markers("ab", "cd")
     assert place(stream, *_lengths([[1], [2]]), exclude=False).torn.tolist() == [True, False]
 
 
@@ -174,7 +176,21 @@ def test_tokens_that_do_not_add_up_to_the_text_are_seen() -> None:
     "text", [f"{OPEN}a", f"a{CLOSE}", f"{CLOSE}a{OPEN}", f"{OPEN}a{OPEN}b{CLOSE}", "\x00", "", "a\x1c"]
 )
 def test_a_text_whose_markers_are_not_in_pairs_or_that_holds_control_characters_is_bad(text: str) -> None:
-    assert read_markers(["fine", text, "fine"]).bad.tolist() == [False, True, False]
+    assert _markers("fine", text, "fine").bad.tolist() == [False, True, False]
+
+
+def test_if_a_text_holds_a_separator_none_can_be_told_from_another() -> None:
+    assert _markers("fine", f"a{SEPARATOR}b", "fine").bad.tolist() == [True, True, True]
+
+
+def test_spans_that_share_a_token_train_it_once() -> None:
+    stream = _markers(f"{OPEN}a{CLOSE}b{OPEN}c{CLOSE}", "d", f"{OPEN}e{CLOSE}")
+    assert place(stream, *_lengths([[3], [1], [1]]), exclude=False).mask.tolist() == [1, 0, 1]
+    assert place(stream, *_lengths([[3], [1], [1]]), exclude=True).mask.tolist() == [0, 0, 1]
+
+
+def _markers(*texts: str) -> Stream:
+    return read_markers(SEPARATOR.join(texts).encode(), len(texts))
 
 
 def _lengths(tokens: list[list[int]]) -> tuple[Any, Any]:

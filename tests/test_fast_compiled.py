@@ -69,6 +69,21 @@ def both(source: str, variables: dict[str, Any]) -> tuple[str, str]:
         "{% for m in messages %}{% if loop.index0 == 1 %}{% continue %}{% endif %}{{ m.role }}{% break %}{% endfor %}",
         "{{ messages[0].n + 1 }}{{ 7 // 2 }}{{ 'é' in word }}{{ [1, 2][::-1] }}{{ {'a': 1}.a }}{{ range(3) | list }}",
         "{% for m in messages %}{% set word = m.role %}{% endfor %}{{ word }}{% if word %}{% set q = 1 %}{% endif %}{{ q }}",
+        "{{ 'it\\'s \"so\" {x} {{ \\\\ \\n %s' ~ word ~ '}' }}'\"{ {{ word }} }\\",
+        "{% macro f(c) %}{% if c is string %}{{ c }}{% else %}{% for p in c %}<{{ p }}>{% endfor %}{% endif %}{% endmacro %}"
+        "{{ f(word) }}{{ f([1, 2]) ~ f(missing) }}{{ f() }}{% set x = f(word) %}{{ x is string }}",
+        "{% macro f(c) %}{% if c == 1 %}one{% elif c == 2 %}{% set d = c %}{{ d }}!{% endif %}{% endmacro %}{{ f(1) }}{{ f(2) }}{{ f(3) }}",
+        "{% macro f(c) %}{% set d = c %}{% if d %}{% for i in [1] %}{{ i }}{% endfor %}{% else %}-{% endif %}{% endmacro %}{{ f(1) }}{{ f(0) }}",
+        "{% set rest = messages[1:] %}{% for m in rest %}{% if m.role == 'user' or m['role'] == 'x' %}{{ m.role }}{% endif %}"
+        "{% for m in rest %}{{ m.n }}{{ m.n is defined }}{% endfor %}{{ m.content }}{% endfor %}",
+        "{% for m in messages %}{% set m = {'role': 'other'} %}{{ m.role }}{{ m.role }}{% endfor %}",
+        "{% for m in messages if m.role != 'user' and m.role != 'x' %}{{ m.role }}{% for n in messages if n.role == m.role %}"
+        "{{ n.role }}{{ n.role }}{% endfor %}{% endfor %}",
+        "{% if missing %}{% set s = namespace(n=1) %}{% endif %}{{ s is defined }}",
+        "{{ messages[0].content | trim }}{{ 5 | trim }}{{ messages[0].x | default(word) }}{{ messages[1].content | default('d', true) }}",
+        "{{ 'a' if missing }}{{ messages[-1].role }}{{ messages[0:0][0] is defined }}{{ word[0] }}{{ word[-1] }}{{ word.index('r') }}",
+        "{{ word ~ messages[0].content.find('a') ~ word.startswith('e') ~ word.split('a') ~ word.upper() }}",
+        "{{ {'a': 'é\"', 'b': 2} | tojson }}{{ {'a': 1.5} | tojson }}{{ {} | tojson }}{{ {'a': [1]} | tojson }}{{ {'a': true} | tojson }}",
         "{{ messages[0]['__class__'] }}{{ word | attr('__class__') }}{{ messages[0]['_' ~ '_class__'] }}",
     ],
 )
@@ -93,6 +108,9 @@ def test_a_compiled_template_renders_what_the_sandbox_renders(source: str) -> No
         ("{% macro f() %}{% endmacro %}{% set g = f %}", "hands a function on"),
         ("{% set range = 1 %}", "function's name"),
         ("{% set n = namespace() %}{% set n.items = 1 %}", "namespace"),
+        ("{% set n = messages[0] %}{% set n.content = 1 %}", "namespace"),
+        ("{% for n in messages %}{% set n.content = 1 %}{% endfor %}", "namespace"),
+        ("{% macro f(a, b=a) %}{% endmacro %}{{ f(1) }}", "another one by default"),
         ("{{ dict(*messages) }}", "unpacks"),
         ("{% for m in messages recursive %}{% endfor %}", "recursive"),
     ],
@@ -108,6 +126,7 @@ def test_what_is_not_known_to_be_harmless_is_not_compiled(source: str, reason: s
         "{{ raise_exception('no') }}",
         "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
         "{{ missing | tojson }}",
+        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
     ],
 )
 def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(source: str) -> None:
@@ -118,6 +137,22 @@ def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(source: s
 def test_a_variable_named_like_a_function_is_for_the_exact_path() -> None:
     with pytest.raises(Refused):
         CompiledRenderer("{{ range(3) }}", datetime.now).render({"range": 1})
+
+
+def test_a_variable_named_like_a_namespace_is_for_the_exact_path() -> None:
+    source = "{% if x %}{% set s = namespace(n=0) %}{% endif %}{% set s.n = 1 %}{{ s.n }}"
+    assert CompiledRenderer(source, datetime.now).render({"x": True}) == "1"
+    with pytest.raises(Refused):
+        CompiledRenderer(source, datetime.now).render({"s": {"n": 0}})
+
+
+def test_a_row_that_cannot_be_rendered_leaves_the_texts_of_others_alone() -> None:
+    source = "{{ '{%' }} generation %}{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
+    renderer = CompiledRenderer(source, datetime.now)
+    pieces = ["before"]
+    with pytest.raises(Refused):
+        renderer.write({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]}, pieces)
+    assert pieces[0] == "before"
 
 
 def test_tools_are_written_anew_when_they_are_others() -> None:

@@ -10,9 +10,14 @@ import click
 @click.command()
 @click.argument("code", required=False)
 def rule(code: str | None) -> None:
-    """Explain the rule CODE, or list all rules."""
+    """Explain the rule CODE, or list all rules. AU codes are what chattmpl audit finds."""
     from chattmpl.lint.rule import GROUPS, rule_named, rules
 
+    if code is not None and code.upper().startswith("AU"):
+        from chattmpl.cli.audit import explained
+
+        _write(explained(code))
+        return
     if code is not None:
         one = rule_named(code)
         heading = f"# {one.code} {one.name} ({one.severity})"

@@ -102,8 +102,7 @@ def load_mixture(path: str | Path) -> Mixture:
         mixture = Mixture.model_validate(data)
     except ValidationError as error:
         raise _explained(path, error) from None
-    sources = [_placed(source, path.parent) for source in mixture.sources]
-    return checked(mixture.model_copy(update={"sources": sources}), str(path))
+    return placed(mixture, path.parent, str(path))
 
 
 def _parsed(path: Path, text: str) -> Any:
@@ -132,6 +131,16 @@ def _explained(path: Path, error: ValidationError) -> UsageError:
         return UsageError(f"{path}: unknown key {where}", hint=hint)
     message = detail["msg"][:1].lower() + detail["msg"][1:]
     return UsageError(f"{path}: {where or 'the file'}: {message}")
+
+
+def placed(mixture: Mixture, folder: Path, where: str) -> Mixture:
+    """A mixture whose paths are relative to a folder, with names for its sources, and checked.
+
+    Raises:
+        UsageError: if what it says does not go together.
+    """
+    sources = [_placed(source, folder) for source in mixture.sources]
+    return checked(mixture.model_copy(update={"sources": sources}), where)
 
 
 def _placed(source: Source, folder: Path) -> Source:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import re
 from abc import ABC
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from chattmpl.errors import UsageError, did_you_mean
+from chattmpl import discovery
+from chattmpl.discovery import by_code, named, one_a_module
 from chattmpl.extra.audit.finding import Example, Severity
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ SECTIONS = ("What it does", "Why is this bad?", "What to do")
 """The headings of a kind's documentation, in order."""
 
 _CODE = re.compile(r"AU[1-6]\d\d")
+_WORDS = ("kind of finding", "kinds")
+"""What one is called in an error, and what all are."""
 
 
 class Note(NamedTuple):
@@ -123,27 +124,7 @@ def all_kinds() -> Mapping[str, Kind]:
     Raises:
         TypeError: if two have one code or name, or a code is of no group.
     """
-    package = importlib.import_module("chattmpl.extra.audit.kinds")
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    found = [_in_module(f"{package.__name__}.{name}") for name in names]
-    for kind in found:
-        twins = [other for other in found if other.code == kind.code or other.name == kind.name]
-        if len(twins) > 1 or not _CODE.fullmatch(kind.code):
-            raise TypeError(f"{kind.code} {kind.name} is not the only one of this code and name, or of no group")
-    return {kind.code: kind for kind in sorted(found, key=lambda kind: kind.code)}
-
-
-def _in_module(name: str) -> Kind:
-    module = importlib.import_module(name)
-    classes = [
-        item
-        for item in vars(module).values()
-        if inspect.isclass(item) and issubclass(item, Kind) and item.__module__ == name
-    ]
-    if len(classes) != 1:
-        raise TypeError(f"{name} must hold one kind, and holds {len(classes)}")
-    made: Kind = classes[0]()
-    return made
+    return by_code(one_a_module("chattmpl.extra.audit.kinds", Kind, "kind"), _CODE)
 
 
 def kind_named(which: str) -> Kind:
@@ -152,11 +133,7 @@ def kind_named(which: str) -> Kind:
     Raises:
         UsageError: if there is none.
     """
-    known = all_kinds()
-    for kind in known.values():
-        if which.upper() == kind.code or which.lower() == kind.name:
-            return kind
-    raise _unknown(which)
+    return named(all_kinds(), which, *_WORDS)
 
 
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Kind]:
@@ -165,27 +142,4 @@ def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Kind]
     Raises:
         UsageError: for what is none of them.
     """
-    known = all_kinds()
-    wanted, unwanted = _codes(select), _codes(ignore)
-    return [
-        kind
-        for code, kind in known.items()
-        if (not wanted or code.startswith(wanted)) and not (unwanted and code.startswith(unwanted))
-    ]
-
-
-def _codes(given: Iterable[str]) -> tuple[str, ...]:
-    known = all_kinds()
-    names = {kind.name: code for code, kind in known.items()}
-    codes = tuple(names.get(part.lower(), part.upper()) for part in given)
-    for code in codes:
-        if not code or not any(one.startswith(code) for one in known):
-            raise _unknown(code)
-    return codes
-
-
-def _unknown(which: str) -> UsageError:
-    known = all_kinds()
-    names = [*known, *(kind.name for kind in known.values())]
-    hint = did_you_mean(which, names) or f"the kinds are {', '.join(known)}"
-    return UsageError(f"there is no kind of finding {which!r}", hint=hint)
+    return discovery.chosen(all_kinds(), select, ignore, *_WORDS)

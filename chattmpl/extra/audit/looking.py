@@ -52,6 +52,8 @@ class Auditing:
         background: what they all know.
     """
 
+    keep = ("text",)
+
     def __init__(self, codes: Sequence[str], background: Background) -> None:
         self.codes, self.background = tuple(codes), background
 
@@ -117,7 +119,7 @@ class Auditing:
             source.reasoning_multi += multi
             if len(source.first_reasoning) < self.background.settings.examples:
                 source.first_reasoning.append(_example(view.taken))
-        totals.digests.add(view.taken, _digest(_said(view.conversation)), _digest(view.rendering.text))
+        totals.digests.add(view.taken, _digest(_said(view.conversation)), _digest(view.text))
 
 
 def _is_multi(view: View) -> bool:

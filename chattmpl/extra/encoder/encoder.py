@@ -5,10 +5,11 @@ from __future__ import annotations
 import gc
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from chattmpl.encode import ControlTokens, MaskChoice, Straddling, load_tokenize
 from chattmpl.encode.fast import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.extra.encoder.batches import as_list, with_errors
-from chattmpl.extra.encoder.encoded import Encoded, concatenate, of_rows
+from chattmpl.extra.encoder.encoded import Encoded, concatenate, merged, of_rows
 from chattmpl.extra.encoder.exact import ExactPath
 from chattmpl.extra.encoder.report import Report
 from chattmpl.extra.encoder.row import Rejected, Row
@@ -32,6 +33,10 @@ KEEP = ("text", "generated", "message_index")
 
 _BATCH = 512
 """Rows that are encoded together: more than that no longer makes a difference, and they stay in the cache."""
+
+
+_TAIL = 256
+"""Bytes at the end of a text by which rows are chosen for a comparison."""
 
 
 class FastPathWarning(UserWarning):
@@ -202,26 +207,35 @@ class Encoder:
         encoded = self.encode_columns(records)
         return self._batch(encoded)
 
-    def encode_many(self, conversations: Sequence[Any]) -> list[Row | Rejected]:
+    def encode_many(self, conversations: Iterable[Any]) -> list[Row | Rejected]:
         """A row or a rejection for each conversation, in order.
 
         Args:
-            conversations: records of any shape that `chattmpl.loaders` knows, or `Conversation`s.
+            conversations: records of any shape that `chattmpl.loaders` knows, or `Conversation`s. An iterator that
+                makes them one by one, as when lines are read, is the fastest, for what was just made is at hand.
         """
         return self.encode_columns(conversations).in_order()
 
-    def encode_columns(self, conversations: Sequence[Any]) -> Encoded:
-        """The rows of the conversations as few arrays."""
-        parts = []
+    def encode_columns(self, conversations: Iterable[Any]) -> Encoded:
+        """The rows of the conversations as few arrays; see `encode_many`."""
+        rest = iter(conversations)
+        parts: list[Encoded] = []
         with _collector_paused():
-            for start in range(0, len(conversations), _BATCH) or (0,):
-                part = conversations[start : start + _BATCH]
-                encoded = self._by_fast_path(part) if self._fast is not None else None
-                encoded = encoded or self._by_exact_path(part)
+            while True:
+                records: list[Any] = []
+                part = islice(rest, _BATCH)
+                encoded = self._by_fast_path(part, records) if self._fast is not None else None
+                if encoded is None:
+                    records += part
+                    if records or not parts:
+                        encoded = self._by_exact_path(records)
+                if encoded is None or (parts and not encoded.count):
+                    return concatenate(parts)
                 self._counts.rows += len(encoded)
                 self._counts.rejected.update(rejected.reason for rejected in encoded.rejected.values())
                 parts.append(encoded)
-        return concatenate(parts)
+                if encoded.count < _BATCH:
+                    return concatenate(parts)
 
     def _by_exact_path(self, records: Sequence[Any]) -> Encoded:
         rows: dict[int, Row] = {}
@@ -241,14 +255,27 @@ class Encoder:
         except Exception as error:  # one row must not stop all others, whatever is wrong with it or with us
             rejected[index] = Rejected("error", f"{type(error).__name__}: {error}")
 
-    def _by_fast_path(self, records: Sequence[Any]) -> Encoded | None:
-        """The rows by the fast path, and where it is not sure by the exact one; None if it turned out to be wrong."""
+    def _by_fast_path(self, some: Iterable[Any], records: list[Any]) -> Encoded | None:
+        """The rows by the fast path, and where it is not sure by the exact one; None if it turned out to be wrong.
+
+        Args:
+            some: the records.
+            records: is filled with them.
+        """
         path = self._fast
         assert path is not None
         rows: dict[int, Row] = {}
         rejected: dict[int, Rejected] = {}
-        prepared: list[Prepared | None] = [_prepared(record) for record in records]
-        batch = path.encode(prepared)
+        prepared: list[Prepared | None] = []
+
+        def ready() -> Iterator[Prepared | None]:
+            for record in some:
+                row = _prepared(record)
+                records.append(record)
+                prepared.append(row)
+                yield row
+
+        batch = path.encode(ready())
         if not self._agrees(batch, records):
             return None
         batch.left.update((index, "cannot be read") for index, row in enumerate(prepared) if row is None)
@@ -262,15 +289,12 @@ class Encoder:
     def _merged(self, count: int, batch: FastBatch, rows: dict[int, Row], rejected: dict[int, Rejected]) -> Encoded:
         import numpy as np
 
-        extras = [self._extras(text) for text in batch.texts] if self.keep else ()
+        extras = [self._extras(batch.text(place)) for place in range(len(batch.rows))] if self.keep else ()
         escaped = np.zeros(len(batch.rows), dtype=np.int64)
         fast = Encoded(
             count, batch.rows, batch.ids, batch.mask, batch.offsets, batch.straddles, escaped, rejected, extras
         )
-        if not rows:
-            return fast
-        rows.update(zip(batch.rows, fast.rows(), strict=True))
-        return of_rows(count, rows, rejected, self.keep)
+        return merged(fast, of_rows(count, rows, {}, self.keep)) if rows else fast
 
     def _extras(self, text: str) -> dict[str, Any]:
         plain, generated = read_spans(text)
@@ -280,11 +304,10 @@ class Encoder:
         """Whether a sample of the rows is what the exact path gives; if not, there is no fast path any more."""
         if not self.check_every:
             return True
-        for place, text in enumerate(batch.texts):
-            if zlib.crc32(text[-256:].encode()) % self.check_every:
-                continue
+        chosen = [place for place, tail in enumerate(batch.tails(_TAIL)) if not zlib.crc32(tail) % self.check_every]
+        for place in chosen:
             self._counts.checked += 1
-            index = batch.rows[place]
+            index, text = batch.rows[place], batch.text(place)
             start, end = batch.offsets[place], batch.offsets[place + 1]
             said = self._difference(records[index], text, batch.ids[start:end].tolist(), batch.mask[start:end].tolist())
             if said is not None:

@@ -21,6 +21,9 @@ class Renderer(Protocol):
     def render(self, variables: dict[str, Any]) -> str:
         """The text of one conversation; raises anything where it cannot."""
 
+    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+        """Adds the text of one conversation, in pieces; raises as `render`, when some may have been added."""
+
 
 class Refused(Exception):
     """The template or its data are for the exact path, which knows what to say."""
@@ -42,12 +45,30 @@ def _tojson(
     if value is None:
         raise Refused
     if not (ensure_ascii or indent or separators or sort_keys) and indent is None:
-        return _as_json(value)
+        return _as_json(value) if type(value) is not dict else _flat(value) or _as_json(value)
     pair = None if separators is None else (separators[0], separators[1])
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
 
 
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
+
+_quoted = json.encoder.encode_basestring
+
+
+def _flat(value: dict[Any, Any]) -> str | None:
+    """A dict of texts and whole numbers, as most arguments of tool calls are; None for any other."""
+    pieces = []
+    for key, item in value.items():
+        if type(key) is not str:
+            return None
+        if type(item) is str:
+            pieces.append(f"{_quoted(key)}: {_quoted(item)}")
+        elif type(item) is int:
+            pieces.append(f"{_quoted(key)}: {item}")
+        else:
+            return None
+    return f"{{{', '.join(pieces)}}}"
+
 
 _TOOLS_KNOWN = 64
 
@@ -119,6 +140,10 @@ class MinijinjaRenderer:
         text: str = self._render("chat", **variables)
         return text
 
+    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+        """See `Renderer`."""
+        pieces.append(self.render(variables))
+
 
 class JinjaRenderer:
     """Jinja2's immutable sandbox as transformers sets it up."""
@@ -147,6 +172,10 @@ class JinjaRenderer:
     def render(self, variables: dict[str, Any]) -> str:
         """The text of one conversation."""
         return self._render(variables)
+
+    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+        """See `Renderer`."""
+        pieces.append(self.render(variables))
 
 
 def first_line(error: Exception) -> str:

@@ -141,7 +141,7 @@ def _first_that_is_right(
                     return path, verdict
                 continue
             if expected is None:
-                expected = expectations([*_fixtures(), *probes(template.program.variables)], exact)
+                expected = expectations([*_fixtures(), *probes(template.program.variables)], exact, path)
             notes += trust(path, expected)
         except Unfit as unfit:
             failed.append(str(unfit))

@@ -6,8 +6,10 @@ A row that it is not sure of is left to the exact path, with the reason.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ from chattmpl.extra.fast.control import ControlScan
 from chattmpl.extra.fast.jinja import Renderer
 from chattmpl.extra.fast.lowering import CLOSE, OPEN, RESERVED, SEPARATOR
 from chattmpl.extra.fast.placing import Placed, Stream, place, read_markers
-from chattmpl.extra.fast.rows import Prepared
+from chattmpl.extra.fast.rows import Prepared, leaves_of
 from chattmpl.extra.fast.tokens import TokenEngine, TokenLengths
 
+_AT_ONCE = 32
+"""Rows that are looked through together, and rendered while their texts are still in the processor's cache."""
 _KNOWN = frozenset(("\t", "\n", "\r", OPEN, CLOSE))
 
 
@@ -40,7 +44,8 @@ class FastBatch:
         ids, mask: their tokens, one row behind the other, and 1 for each that is trained.
         offsets: ``len(rows) + 1`` offsets of the rows in them.
         straddles: for each row, the number of edges of generated spans inside a token.
-        texts: for each row, the text with markers.
+        data: the texts with markers, in UTF-8, with `SEPARATOR` between them.
+        ends: where each of them ends.
         left: reasons by index of the rows that are left to the exact path.
         rendered_by: how many rows each renderer rendered.
     """
@@ -50,9 +55,21 @@ class FastBatch:
     mask: Any = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
     offsets: Any = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
     straddles: Any = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    texts: list[str] = field(default_factory=list)
+    data: bytes = b""
+    ends: Any = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     left: dict[int, str] = field(default_factory=dict)
     rendered_by: dict[str, int] = field(default_factory=dict)
+
+    def text(self, place: int) -> str:
+        """The text with markers of a row that was encoded."""
+        start = self.ends[place - 1] + 1 if place else 0
+        return self.data[start : self.ends[place]].decode()
+
+    def tails(self, size: int) -> list[bytes]:
+        """The last bytes of each text, less if it is shorter."""
+        ends = self.ends.tolist()
+        starts = chain((0,), (end + 1 for end in ends))
+        return [self.data[max(start, end - size) : end] for start, end in zip(starts, ends, strict=False)]
 
 
 @dataclass
@@ -79,64 +96,89 @@ class FastPath:
     composes: bool
     straddle: str = "include"
 
-    def encode(self, rows: Sequence[Prepared | None]) -> FastBatch:
+    def encode(self, rows: Iterable[Prepared | None]) -> FastBatch:
         """The rows that can be encoded; those that are None are passed over."""
         batch = FastBatch()
-        texts: list[str] = []
-        for index, row in enumerate(rows):
-            if row is None:
-                continue
-            text = self._text(row, batch, index)
-            if text is not None:
+        pieces: list[str] = []
+        names: list[str] = []
+        rest = iter(rows)
+        first = 0
+        while some := list(islice(rest, _AT_ONCE)):
+            harmless = self._harmless(some)
+            for index, row in enumerate(some, first):
+                if row is None:
+                    continue
+                found = (None if harmless else self._doubt(row)) or self._write(row, pieces)
+                if isinstance(found, str):
+                    batch.left[index] = found
+                    continue
                 batch.rows.append(index)
-                texts.append(text)
-        self._encode(batch, texts)
+                names.append(found.renderer.name)
+                pieces.append(SEPARATOR)
+            first += len(some)
+        if batch.rows:
+            pieces.pop()
+            self._encode(batch, "".join(pieces), dict(zip(batch.rows, names, strict=True)))
         return batch
 
     def render(self, row: Prepared, level: Level) -> str:
         """The text of a row with markers; raises anything where the renderer cannot."""
-        variables: dict[str, Any] = {**self.constants, **row.kwargs, **self.overrides}
-        variables["messages"] = row.messages
-        variables["tools"] = row.tools
-        variables["documents"] = row.documents
-        variables["add_generation_prompt"] = False
-        return level.renderer.render(variables)
+        pieces: list[str] = []
+        level.renderer.write(self._variables(row), pieces)
+        return "".join(pieces)
+
+    def passes_over(self, row: Prepared) -> bool:
+        """Whether a row is left to the exact path, whatever the template makes of it."""
+        return self._doubt(row) is not None or self._recomposed(row.leaves)
 
     def left_out(self, row: Prepared, text: str) -> bool:
         """Whether a row is left to the exact path, whatever its text with markers."""
         controls = any(char < " " and char not in _KNOWN for char in set(text))
         return controls or self._doubt(row) is not None or self._recomposed(text)
 
-    def _text(self, row: Prepared, batch: FastBatch, index: int) -> str | None:
-        """The text of a row, or None, with the reason noted."""
-        reason = self._doubt(row)
-        if reason is None:
-            for level in self.levels:
-                if level.avoid & row.features:
-                    continue
-                try:
-                    text = self.render(row, level)
-                    if not self._recomposed(text):
-                        name = level.renderer.name
-                        batch.rendered_by[name] = batch.rendered_by.get(name, 0) + 1
-                        return text
-                    reason = "another form of characters"
-                except Exception:  # whatever it is, the exact path says it well
-                    reason = "cannot be rendered"
-                break
-            else:
-                reason = "features"
-        batch.left[index] = reason
-        return None
+    def _variables(self, row: Prepared) -> dict[str, Any]:
+        variables: dict[str, Any] = {**self.constants, **row.kwargs, **self.overrides}
+        variables["messages"] = row.messages
+        variables["tools"] = row.tools
+        variables["documents"] = row.documents
+        variables["add_generation_prompt"] = False
+        return variables
+
+    def _write(self, row: Prepared, pieces: list[str]) -> Level | str:
+        """Adds the pieces of a row's text, and tells the renderer; or the reason why it cannot."""
+        for level in self.levels:
+            if level.avoid & row.features:
+                continue
+            before = len(pieces)
+            try:
+                level.renderer.write(self._variables(row), pieces)
+            except Exception:  # whatever it is, the exact path says it well
+                del pieces[before:]
+                return "cannot be rendered"
+            return level
+        return "features"
 
     def _recomposed(self, text: str) -> bool:
         """Whether the tokenizer brings the text into another form."""
         return self.composes and not text.isascii() and not unicodedata.is_normalized("NFC", text)
 
+    def _harmless(self, rows: Sequence[Prepared | None]) -> bool:
+        """Whether no row gives rise to a doubt; seen at once, for most have none."""
+        if any(row is not None and (row.flagged or row.kwargs) for row in rows):
+            return False
+        return self._doubt_of(leaves_of([text for row in rows if row is not None for text in row.texts])) is None
+
     def _doubt(self, row: Prepared) -> str | None:
-        leaves = row.leaves
         if row.flagged:
             return "flags"
+        doubt = self._doubt_of(row.leaves)
+        if doubt is not None:
+            return doubt
+        if row.kwargs and any(name.startswith(RESERVED) or type(name) is not str for name in row.kwargs):
+            return "cannot be rendered"
+        return None
+
+    def _doubt_of(self, leaves: str) -> str | None:
         if OPEN in leaves or CLOSE in leaves or SEPARATOR in leaves:
             return "control characters"
         if self.scan is not None and self.scan.found(leaves):
@@ -146,38 +188,52 @@ class FastPath:
                 return "characters"
         except UnicodeEncodeError:  # half a surrogate pair, for which minijinja writes another character
             return "characters"
-        if row.kwargs and any(name.startswith(RESERVED) or type(name) is not str for name in row.kwargs):
-            return "cannot be rendered"
         return None
 
-    def _encode(self, batch: FastBatch, texts: list[str]) -> None:
+    def _encode(self, batch: FastBatch, whole: str, names: dict[int, str]) -> None:
         """Encodes the texts, again and without those that turn out to be bad ones, if there are such."""
-        while texts:
-            bad, reason = self._attempt(batch, texts)
+        texts: list[str] | None = None
+        if self.composes and not whole.isascii():
+            texts = whole.split(SEPARATOR)
+            self._drop(batch, texts, [self._recomposed(text) for text in texts], "another form of characters")
+        while batch.rows:
+            bad, reason = self._attempt(batch, whole if texts is None else SEPARATOR.join(texts))
             if not bad.any():
+                batch.rendered_by = dict(Counter(names[row] for row in batch.rows))
                 return
-            batch.left.update((row, reason) for row, wrong in zip(batch.rows, bad, strict=True) if wrong)
-            texts = [text for text, wrong in zip(texts, bad, strict=True) if not wrong]
-            batch.rows = [row for row, wrong in zip(batch.rows, bad, strict=True) if not wrong]
+            texts = whole.split(SEPARATOR) if texts is None else texts
+            self._drop(batch, texts, bad.tolist(), reason)
 
-    def _attempt(self, batch: FastBatch, texts: list[str]) -> tuple[Any, str]:
+    def _drop(self, batch: FastBatch, texts: list[str], bad: list[bool], reason: str) -> None:
+        """Takes out the rows whose texts are bad."""
+        if len(texts) != len(batch.rows):  # a text holds a separator, so nobody knows where which row is
+            bad = [True] * len(batch.rows)
+            texts[:] = [""] * len(batch.rows)
+        batch.left.update((row, reason) for row, wrong in zip(batch.rows, bad, strict=True) if wrong)
+        texts[:] = [text for text, wrong in zip(texts, bad, strict=True) if not wrong]
+        batch.rows = [row for row, wrong in zip(batch.rows, bad, strict=True) if not wrong]
+
+    def _attempt(self, batch: FastBatch, whole: str) -> tuple[Any, str]:
         """Fills the batch; or tells which texts are bad, and why."""
+        count = len(batch.rows)
         try:
-            stream = read_markers(texts)
+            data = whole.encode()
         except UnicodeEncodeError:
-            return np.array([_has_surrogate(text) for text in texts]), "characters"
+            return np.array([_has_surrogate(text) for text in whole.split(SEPARATOR)]), "characters"
+        stream = read_markers(data, count)
         if stream.bad.any():
             return stream.bad, "control characters"
-        ids, offsets = self.engine.encode(stream.data, len(texts))
-        if len(offsets) != len(texts) + 1:
-            return np.ones(len(texts), dtype=bool), "offsets"
+        ids, offsets = self.engine.encode(stream.data, count)
+        if len(offsets) != count + 1:
+            return np.ones(count, dtype=bool), "offsets"
         placed = place(stream, self.lengths.of(ids), offsets, exclude=self.straddle == "exclude")
         if placed.torn.any():
             return placed.torn, "offsets"
         unsure = self._unsure(placed, stream, ids, offsets)
         if unsure.any():
             return unsure, "straddles"
-        batch.texts, batch.ids, batch.mask = texts, ids.astype(np.int32), placed.mask
+        batch.data, batch.ends = data, stream.text_ends
+        batch.ids, batch.mask = ids.astype(np.int32), placed.mask
         batch.offsets, batch.straddles = offsets, placed.straddles
         return unsure, ""
 

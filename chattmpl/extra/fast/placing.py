@@ -10,7 +10,6 @@ import numpy as np
 from chattmpl.extra.fast.lowering import CLOSE, OPEN, SEPARATOR
 
 _OPEN, _CLOSE, _SEPARATOR = ord(OPEN), ord(CLOSE), ord(SEPARATOR)
-_MARKERS = (OPEN + CLOSE).encode()
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Stream:
         sizes: the number of bytes of each text.
         starts, ends: the generated spans, in bytes of the texts put one behind the other without separators.
         rows: the text that each span stands in.
+        text_ends: where each text ends among the bytes with markers.
         bad: for each text, whether its markers are not in pairs, or it holds control characters or nothing at all.
     """
 
@@ -30,16 +30,17 @@ class Stream:
     starts: Any
     ends: Any
     rows: Any
+    text_ends: Any
     bad: Any
 
 
-def read_markers(texts: list[str]) -> Stream:
-    """The texts as one stream of bytes.
+def read_markers(whole: bytes, count: int) -> Stream:
+    """Texts as one stream of bytes.
 
-    Raises:
-        UnicodeEncodeError: if one of them holds half a surrogate pair.
+    Args:
+        whole: the texts with markers in UTF-8, with a separator between them.
+        count: how many there are.
     """
-    whole = SEPARATOR.join(texts).encode()
     array = np.frombuffer(whole, dtype=np.uint8)
     # bytes below 32 are white space, markers, or control characters, in which engines differ
     low = np.flatnonzero(array < 32)
@@ -48,23 +49,25 @@ def read_markers(texts: list[str]) -> Stream:
     places, kinds = low[~known], kinds[~known]
     separators = kinds == _SEPARATOR
     rows = np.cumsum(separators) - separators
-    removed = np.arange(len(places))
-    clean = places - removed
-    bad = np.zeros(len(texts), dtype=bool)
-    bad[rows[(kinds > _SEPARATOR) | (kinds == 0)]] = True
+    clean = places - np.arange(len(places))
     bounds = np.concatenate(([0], clean[separators], [len(whole) - len(places)]))
     sizes = np.diff(bounds)
-    bad[sizes <= 0] = True
+    if len(sizes) != count:  # a text holds a separator
+        none = np.zeros(0, dtype=np.int64)
+        return Stream(b"", none, none, none, none, none, np.ones(count, dtype=bool))
+    bad = sizes <= 0
+    bad[rows[(kinds > _SEPARATOR) | (kinds == 0)]] = True
     following = np.append(kinds[1:], _SEPARATOR)
     before = np.append(_SEPARATOR, kinds[:-1])
     opens, closes = kinds == _OPEN, kinds == _CLOSE
     bad[rows[(opens & (following != _CLOSE)) | (closes & (before != _OPEN))]] = True
     starts, ends = clean[opens], clean[closes]
-    spans = rows[opens]
+    spans, text_ends = rows[opens], np.append(places[separators], len(whole))
     if bad.any() or len(starts) != len(ends):
-        return Stream(b"", sizes, starts[:0], ends[:0], spans[:0], bad)
+        return Stream(b"", sizes, starts[:0], ends[:0], spans[:0], text_ends, bad)
     full = ends > starts
-    return Stream(whole.translate(None, _MARKERS), sizes, starts[full], ends[full], spans[full], bad)
+    data = whole.replace(OPEN.encode(), b"").replace(CLOSE.encode(), b"")
+    return Stream(data, sizes, starts[full], ends[full], spans[full], text_ends, bad)
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,7 @@ def place(stream: Stream, lengths: Any, offsets: Any, *, exclude: bool) -> Place
     inner_first = np.searchsorted(starts_t, stream.starts, side="left") + (stream.starts > 0)
     inner_last = np.searchsorted(ends_t, stream.ends, side="right")
     first, last = (inner_first, inner_last) if exclude else (within_first, within_last)
-    last = np.maximum(first, last)
-    steps = np.zeros(len(ends_t) + 1, dtype=np.int32)
-    np.add.at(steps, first, 1)
-    np.subtract.at(steps, last, 1)
-    mask = (np.cumsum(steps[:-1]) > 0).astype(np.uint8)
+    mask = _mask(first, np.maximum(first, last), len(ends_t))
     straddles = none
     for crossed in (within_first != inner_first, within_last != inner_last):
         straddles = straddles + np.bincount(stream.rows[crossed], minlength=count)
@@ -118,3 +117,15 @@ def place(stream: Stream, lengths: Any, offsets: Any, *, exclude: bool) -> Place
     touching &= stream.rows[1:] == stream.rows[:-1]
     seams = np.bincount(stream.rows[1:][touching], minlength=count) > 0
     return Placed(mask, straddles, torn, seams)
+
+
+def _mask(first: Any, last: Any, count: int) -> Any:
+    """1 for the tokens in any of the ranges, which are in order and may overlap, else 0."""
+    last = np.maximum.accumulate(last)
+    first = np.maximum(first, np.append(0, last[:-1]))
+    bounds = np.empty(2 * len(first) + 2, dtype=np.int64)
+    bounds[0], bounds[-1] = 0, count
+    bounds[1:-1:2], bounds[2:-1:2] = first, np.maximum(first, last)
+    inside = np.zeros(len(bounds) - 1, dtype=np.uint8)
+    inside[1::2] = 1
+    return np.repeat(inside, np.diff(bounds))

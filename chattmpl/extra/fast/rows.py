@@ -64,7 +64,7 @@ class Prepared:
 
     Attributes:
         messages, tools, documents, kwargs: what `Conversation.to_template_input` tells of it.
-        leaves: all its texts, with `LEAF_END` before and behind each.
+        texts: all its texts.
         features: bits, see above.
         flagged: a message says that it is not trained.
         conversation: the row as a model, if it was read as one.
@@ -74,10 +74,20 @@ class Prepared:
     tools: list[Any] | None
     documents: list[Any] | None
     kwargs: dict[str, Any]
-    leaves: str
+    texts: list[str]
     features: int = 0
     flagged: bool = False
     conversation: Conversation | None = None
+
+    @property
+    def leaves(self) -> str:
+        """All its texts, with `LEAF_END` before and behind each."""
+        return leaves_of(self.texts)
+
+
+def leaves_of(texts: list[str]) -> str:
+    """Texts in a row, with `LEAF_END` before and behind each."""
+    return f"{LEAF_END}{LEAF_END.join(texts)}{LEAF_END}"
 
 
 def prepare(record: Any) -> Prepared:
@@ -99,42 +109,49 @@ class _Reader:
     """Reads one well-formed record."""
 
     def __init__(self) -> None:
-        self.leaves: list[str] = [""]
+        self.leaves: list[str] = []
         self.features = 0
         self.flagged = False
 
     def record(self, record: dict[str, Any]) -> Prepared:
         given = record.get("messages")
-        if type(given) is not list or not given or not _OTHER_SHAPES.isdisjoint(record):
+        if type(given) is not list or not given:
+            raise _Unusual
+        messages = self._messages(given)
+        if len(record) == 1:
+            return Prepared(messages, None, None, {}, self.leaves, self.features, self.flagged)
+        if not _OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
             raise _Unusual
         _check_names(record, _CONVERSATION)
-        if type(record.get("template")) not in (str, type(None)):
-            raise _Unusual
-        messages = [self._message(message) for message in given]
         tools, documents, kwargs = record.get("tools"), record.get("documents"), record.get("chat_template_kwargs")
         if tools is not None:
             tools = self._tools(tools, given)
         if documents is not None:
             documents = self._documents(documents)
         kwargs = {} if kwargs is None else self._kwargs(kwargs)
-        self.leaves.append("")
-        return Prepared(
-            messages, tools, documents, kwargs, LEAF_END.join(self.leaves), self.features, flagged=self.flagged
-        )
+        return Prepared(messages, tools, documents, kwargs, self.leaves, self.features, self.flagged)
 
-    def _message(self, given: Any) -> dict[str, Any]:
-        if type(given) is not dict or given.get("role") not in _ROLES:
-            raise _Unusual
-        content = given.get("content")
-        if type(content) is str:  # most have a role and a text, or also a trace
-            if len(given) == 2:
-                self.leaves.append(content)
-                return given
-            reasoning = given.get("reasoning_content")
-            if len(given) == 3 and type(reasoning) is str:
-                self.leaves += (content, reasoning)
-                return {"thinking": reasoning, **given}
-        return self._other_message(given)
+    def _messages(self, given: list[Any]) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        leaves = self.leaves
+        for message in given:
+            if type(message) is not dict or message.get("role") not in _ROLES:
+                raise _Unusual
+            content = message.get("content")
+            size = len(message)
+            if size <= 3 and type(content) is str:  # most have a role and a text, or also a trace
+                if size == 2:
+                    leaves.append(content)
+                    messages.append(message)
+                    continue
+                reasoning = message.get("reasoning_content")
+                if type(reasoning) is str:
+                    leaves.append(content)
+                    leaves.append(reasoning)
+                    messages.append({"thinking": reasoning, **message})
+                    continue
+            messages.append(self._other_message(message))
+        return messages
 
     def _other_message(self, given: dict[str, Any]) -> dict[str, Any]:
         message: dict[str, Any] = {}
@@ -254,7 +271,8 @@ class _Reader:
 
     def _tools(self, tools: Any, messages: list[Any]) -> list[Any]:
         # Most rows of a data set have the tools of another one. As bytes, 1, 1.0 and true differ.
-        key = (marshal.dumps(tools, _NO_REFERENCES), messages_are_padded(messages))
+        # Padded messages have the same keys, and so all have that of calls.
+        key = (marshal.dumps(tools, _NO_REFERENCES), "tool_calls" in messages[0] and messages_are_padded(messages))
         known = _TOOLS_SEEN.get(key)
         if known is None:
             known = _read_tools(tools, padded=key[1])
@@ -327,12 +345,11 @@ def _of_model(conversation: Conversation) -> Prepared:
     data = conversation.to_template_input()
     messages, tools, documents = data["messages"], data["tools"], data["documents"]
     kwargs = {name: value for name, value in data["kwargs"].items() if value is not None}
-    leaves: list[str] = [""]
+    leaves: list[str] = []
     # a role between the template's own brackets is the template's doing
     without_roles = [{key: value for key, value in message.items() if key != "role"} for message in messages]
     for value in (without_roles, tools, documents, kwargs):
         _gather(value, leaves)
-    leaves.append("")
     features = TOOLS * (tools is not None) | DOCUMENTS * (documents is not None) | KWARGS * bool(kwargs)
     for message in messages:
         features |= PARTS * isinstance(message.get("content"), list) | EXTRA_KEYS * (not _NAMES.issuperset(message))
@@ -341,9 +358,7 @@ def _of_model(conversation: Conversation) -> Prepared:
             arguments = call.get("function", call).get("arguments")
             features |= CALLS | (TEXT_ARGUMENTS if isinstance(arguments, str) else _kind_of_arguments(arguments))
     flagged = any(message.trained is False for message in conversation.messages)
-    return Prepared(
-        messages, tools, documents, kwargs, LEAF_END.join(leaves), features, flagged=flagged, conversation=conversation
-    )
+    return Prepared(messages, tools, documents, kwargs, leaves, features, flagged=flagged, conversation=conversation)
 
 
 def _kind_of_arguments(arguments: Any) -> int:

@@ -17,21 +17,19 @@ from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import cluster, pool
 from chattmpl.extra.job.folder import Folder, Output, released
+from chattmpl.extra.job.given import Data, check_columns, check_kwargs, mixture_of
 from chattmpl.extra.job.identity import difference, identity
 from chattmpl.extra.job.options import Options
-from chattmpl.extra.job.plan import Part, Plan, Shard, plan
+from chattmpl.extra.job.plan import Plan, Shard, plan
 from chattmpl.extra.job.setup import Setup
 from chattmpl.extra.job.shard import measure, work
 from chattmpl.extra.job.summary import Summary, summarize
 from chattmpl.extra.job.tally import Counts, total
-from chattmpl.extra.mixture import SUFFIXES, Available, Mixture, Source, checked, draws, load_mixture
-from chattmpl.extra.sources import read, stream
+from chattmpl.extra.job.tasks import tasks
+from chattmpl.extra.mixture import Available, draws
 from chattmpl.extra.unroll import Prompts
 from chattmpl.extra.writers import schema
 from chattmpl.template import Template
-
-Data = str | os.PathLike[str] | Mixture | Sequence[str | os.PathLike[str]]
-
 
 ENGINES = ("local", "ray")
 
@@ -144,7 +142,7 @@ class _Job:
         self.seed = self.mixture.seed if options.seed is None else options.seed
         self.mixture = self.mixture.model_copy(update={"seed": self.seed})
         self.options = options
-        _check_kwargs(self.mixture, template)
+        check_kwargs(self.mixture, template)
 
     def run(self, resume: bool, force: bool) -> Summary:
         """Does what is not done yet.
@@ -158,7 +156,7 @@ class _Job:
             self.folder.refuse_existing()
         self._settle_clock((known or (finished or {}).get("job")) if resume else None)
         plan_ = plan(self.mixture, limit=self.options.limit, seen=self.watcher.reading)
-        _check_columns(plan_)
+        check_columns(plan_)
         job = identity(plan_, self.template, self.tokenizer, self.options, self.seed)
         if finished is not None:
             self._same(finished.get("job", {}), job)
@@ -273,13 +271,13 @@ class _Job:
     def _each(self, plan_: Plan, setup: Setup, shards: Sequence[Shard], do: pool.Work) -> Iterator[tuple[Shard, Any]]:
         place, workers = self.workplace, self.workplace.workers
         if place.engine == "ray":
-            yield from cluster.run(setup, do, _tasks(plan_, shards), workers, place.address)
+            yield from cluster.run(setup, do, tasks(plan_, shards), workers, place.address)
             return
         if workers is None:
             # A process must load the tokenizer first, and with little to do it would end before it has begun.
             enough = _ENOUGH_FAST if setup.fast else _ENOUGH_EXACT
             workers = max(1, min(pool.cores(), sum(shard.weight for shard in shards) // enough))
-        yield from pool.run(setup, do, _tasks(plan_, shards), min(workers, len(shards)))
+        yield from pool.run(setup, do, tasks(plan_, shards), min(workers, len(shards)))
 
     def _tell(self, counts: Counts) -> None:
         differing = counts.get("paths", {}).get("differing", 0)
@@ -288,83 +286,6 @@ class _Job:
                 f"the fast path was wrong in {differing} rows that were compared, and was left: encode anew with "
                 "--fast off, and please report it"
             )
-
-
-def mixture_of(data: Data) -> Mixture:
-    """The mixture that a caller means: a mixture's file is read, and each other path is a source.
-
-    Raises:
-        UsageError: nothing is named, or the file of a mixture is wrong.
-    """
-    if isinstance(data, Mixture):
-        return checked(data, "the mixture")
-    names = [data] if isinstance(data, str | os.PathLike) else list(data)
-    paths = [os.fspath(name) for name in names]
-    mixtures = [path for path in paths if path.lower().endswith(SUFFIXES)]
-    if len(paths) == 1 and mixtures:
-        return load_mixture(paths[0])
-    if mixtures:
-        raise UsageError(f"{mixtures[0]} is a mixture, which stands alone", hint="name the other data in it")
-    if not paths:
-        raise UsageError("nothing to encode", hint="name files, folders, patterns or a mixture")
-    for path in paths:
-        if paths.count(path) > 1:
-            raise UsageError(f"{path} is named twice", hint="in a mixture, epochs takes a source more than once")
-    return Mixture(sources=[Source(path=path, name=path) for path in paths])
-
-
-def _check_kwargs(mixture: Mixture, template: Template) -> None:
-    """A kwarg that the template does not read would change nothing, silently."""
-    for source in mixture.sources:
-        named = {**mixture.chat_template_kwargs, **source.chat_template_kwargs}
-        template._check_kwargs({name: value for name, value in named.items() if value is not None})
-        template._check_kwargs(dict.fromkeys(set(source.kwargs_from) - template.program.variables))
-
-
-def _check_columns(plan_: Plan) -> None:
-    """The columns that kwargs are taken from must be there."""
-    for source in plan_.sources:
-        wanted = source.source.kwargs_from.values()
-        known: set[str] = set()
-        for row in read(source.scans[0].file, limit=_LOOKED_AT) if wanted else ():
-            known.update(row.value if isinstance(row.value, dict) else ())
-        for column in wanted:
-            if column not in known:
-                hint = did_you_mean(column, known) or f"the columns are {', '.join(sorted(known))}"
-                raise UsageError(f"no row of {source.source.name!r} has a column {column!r}", hint=hint)
-
-
-_LOOKED_AT = 100
-
-
-def _tasks(plan_: Plan, shards: Sequence[Shard]) -> Iterator[pool.Task]:
-    """The shards with the bytes that workers cannot read by themselves, each file read once and in order."""
-    streams = _Streams(plan_, [part for shard in shards for part in shard.parts])
-    for shard in shards:
-        yield shard, [streams.next(part) for part in shard.parts]
-
-
-class _Streams:
-    """The bytes of parts of files that are read from their start to their end."""
-
-    def __init__(self, plan_: Plan, parts: Sequence[Part]) -> None:
-        self.plan = plan_
-        self.parts = [part for part in parts if not plan_.file(part).seekable]
-        self.open: tuple[tuple[int, int, int], Iterator[bytes]] | None = None
-
-    def next(self, part: Part) -> bytes | None:
-        file = self.plan.file(part)
-        if file.seekable:
-            return None
-        key = _run_of(part)
-        if self.open is None or self.open[0] != key:
-            pieces = [other.piece for other in self.parts if _run_of(other) == key]
-            self.open = (key, stream(file, pieces))
-        return next(self.open[1])
-
-
-def _run_of(part: Part) -> tuple[int, int, int]:
-    return (part.source, part.file, part.round)
 
 
 def _done(setup: Setup, shard: Shard) -> Counts | None:

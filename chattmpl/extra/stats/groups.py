@@ -63,6 +63,8 @@ class Counted:
 class Counting:
     """The looker that counts."""
 
+    keep = ()
+
     def __init__(self, responses: Encoder | None = None) -> None:
         self._responses = responses
 

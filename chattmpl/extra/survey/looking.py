@@ -18,10 +18,11 @@ from chattmpl.errors import ChatTmplError, ConversationError, UsageError
 from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import Options, Watcher, pool
 from chattmpl.extra.job.batch import Item, conversation_of
+from chattmpl.extra.job.given import check_kwargs, mixture_of
 from chattmpl.extra.job.plan import Plan, Shard, plan
-from chattmpl.extra.job.run import _check_kwargs, _tasks, mixture_of
 from chattmpl.extra.job.setup import Setup
 from chattmpl.extra.job.shard import BATCH, drawn, measure
+from chattmpl.extra.job.tasks import tasks
 from chattmpl.extra.mixture import Available, Draw, Mixture, Source, bound, draws, keys
 from chattmpl.extra.samples import Refusal
 from chattmpl.extra.sources import RawRow
@@ -76,6 +77,10 @@ _Seen = TypeVar("_Seen")
 
 class Looker(Protocol[_Seen]):
     """What looks at rows. It can be pickled."""
+
+    @property
+    def keep(self) -> Sequence[str]:
+        """What it wants to know of a row besides tokens and mask; see `Encoder`."""
 
     def begin(self) -> _Seen:
         """What was seen of no row."""
@@ -136,16 +141,16 @@ def survey(
     mixture = mixture_of(data) if named is None else Mixture(sources=[Source(path=name, name=name) for name in named])
     if options.seed is not None:
         mixture = mixture.model_copy(update={"seed": options.seed})
-    _check_kwargs(mixture, template)
+    check_kwargs(mixture, template)
     sources = tuple(source.name for source in mixture.sources)
     if named is not None:
         few = sum(len(rows) if isinstance(rows, Sized) else _FEW_ROWS for rows in named.values()) < _FEW_ROWS
-        setup = _setup(mixture, template, tokenizer, _fitting(options, few=few), watcher)
+        setup = _setup(mixture, template, tokenizer, _fitting(options, few=few), watcher, looker.keep)
         return Surveyed(_rows_in_memory(named, setup, looker, sample), sources)
     plan_ = plan(mixture, limit=options.limit, seen=watcher.reading)
     files = tuple(tuple(scan.file for scan in source.scans) for source in plan_.sources)
     few = sum(shard.weight for shard in plan_.shards(packed=False)) < _FEW_BYTES
-    setup = replace(_setup(mixture, template, tokenizer, _fitting(options, few=few), watcher), files=files)
+    setup = replace(_setup(mixture, template, tokenizer, _fitting(options, few=few), watcher, looker.keep), files=files)
     if sample is not None:
         plan_ = replace(
             plan_, draws=tuple(_sampled(mixture.seed, s.source.name, s.rows, sample) for s in plan_.sources)
@@ -183,7 +188,9 @@ def _in_memory(data: Data) -> dict[str, Iterable[Any]] | None:
     raise UsageError(f"{type(data).__name__} is no data set", hint="give paths, a list of records or a Dataset")
 
 
-def _setup(mixture: Mixture, template: Template, tokenizer: Any, options: Options, watcher: Watcher) -> Setup:
+def _setup(
+    mixture: Mixture, template: Template, tokenizer: Any, options: Options, watcher: Watcher, keep: Sequence[str]
+) -> Setup:
     encoder = Encoder(
         template,
         tokenizer,
@@ -193,6 +200,7 @@ def _setup(mixture: Mixture, template: Template, tokenizer: Any, options: Option
         mask=options.mask,  # type: ignore[arg-type]
         template_kwargs=options.template_kwargs,
         clock=options.clock,
+        keep=keep,
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -232,7 +240,7 @@ def _each(
 ) -> Iterator[tuple[Shard, Any]]:
     if workers is None:
         workers = max(1, min(pool.cores(), sum(shard.weight for shard in shards) // _A_WORKER))
-    return pool.run(setup, work, _tasks(plan_, shards), min(workers, len(shards)))
+    return pool.run(setup, work, tasks(plan_, shards), min(workers, len(shards)))
 
 
 def _available(plan_: Plan, setup: Setup, workers: int | None, watcher: Watcher) -> Iterator[Available]:

@@ -37,7 +37,9 @@ class ReasoningDropped(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        lost = {int(match[1]) for path, _ in view.losses if (match := _REASONING.match(path))}
         held = [index for index in view.thinking if trace_of(view.messages[index])]
-        if held and lost.issuperset(held):
+        if not held:
+            return
+        lost = {int(match[1]) for path, _ in view.losses if (match := _REASONING.match(path))}
+        if lost.issuperset(held):
             yield Note("", f"messages[{min(held)}]", len(held))

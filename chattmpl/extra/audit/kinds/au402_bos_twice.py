@@ -34,8 +34,8 @@ class BosTwice(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        text = view.rendering.text.lstrip()
-        given = {**view.rendering.template.tokens, **view.kwargs}.get("bos_token")
+        text = view.text.lstrip()
+        given = {**view.encoder.template.tokens, **view.kwargs}.get("bos_token")
         for bos in dict.fromkeys([given, *_KNOWN]):
             if isinstance(bos, str) and bos and text.startswith(bos) and text[len(bos) :].lstrip().startswith(bos):
                 yield Note("", bos)

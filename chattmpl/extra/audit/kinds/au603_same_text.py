@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from chattmpl.extra.audit.kind import Kind, Whole
+from chattmpl.extra.audit.repeats import repeated
 from chattmpl.extra.audit.settings import Settings
 from chattmpl.extra.audit.totals import Totals
 
@@ -35,8 +35,4 @@ class SameText(Kind):
 
     def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
         """What is wrong with all rows together."""
-        repeats = list(totals.digests.repeats(rendered=True))
-        if repeats:
-            sources = Counter(totals.digests.source(row) for row, _ in repeats)
-            examples = tuple(totals.digests.example(*pair) for pair in repeats[: settings.examples])
-            yield Whole("", len(repeats), examples, sources=sources)
+        yield from repeated(totals, settings, rendered=True)
