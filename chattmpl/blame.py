@@ -16,7 +16,14 @@ _NO_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[^\nnrtabfv\\'\"0-7xuUN]")
 _TAG = re.compile(r"[%}]\}")
 
 
-def written_at(rendering: Rendering, at_c: int, *, prompt: bool = False, clock: Any = None, **kwargs: Any) -> Place:
+def written_at(
+    rendering: Rendering,
+    at_c: int,
+    *,
+    prompt: bool = False,
+    clock: Any = None,
+    kwargs: dict[str, Any] | None = None,
+) -> Place:
     """The place that wrote a character: the string constant, the variable, or the tag.
 
     The conversation is rendered once more, for a rendering knows the lines of its spans only, and templates on one line
@@ -27,13 +34,13 @@ def written_at(rendering: Rendering, at_c: int, *, prompt: bool = False, clock: 
         at_c: the character; the last one where the text ends before it.
         prompt: whether it was rendered with the generation prompt.
         clock: what time the template was told.
-        **kwargs: the template kwargs that it was rendered with.
+        kwargs: the template kwargs that it was rendered with.
     """
     template = rendering.template
     if not rendering.text:
         return top(template)
     at_c = min(at_c, len(rendering.text) - 1)
-    pieces = template.writers(rendering.conversation, prompt, clock, **kwargs)
+    pieces = template.writers(rendering.conversation, prompt, clock, **(kwargs or {}))
     index = bisect.bisect_right([end for end, _ in pieces], at_c)
     span = span_at(rendering, at_c)
     if index >= len(pieces) or pieces[index][1] is None:
@@ -42,6 +49,54 @@ def written_at(rendering: Rendering, at_c: int, *, prompt: bool = False, clock: 
     offset = pieces[index][1]
     assert offset is not None
     return _within(template, offset, rendering.text[start : pieces[index][0]], at_c - start, span)
+
+
+def seen_at(rendering: Rendering, at_c: int) -> Place:
+    """The place that wrote a character, from what the rendering knows: its line, and what stands there but once.
+
+    It is less exact than `written_at`, and costs nothing.
+    """
+    if not rendering.spans:
+        return top(rendering.template)
+    span = span_at(rendering, at_c)
+    text = rendering.text[span.start : span.end]
+    behind = text[max(at_c - span.start, 0) :]
+    # As a string constant of its own, else as a part of something.
+    words = [repr(text), text.strip(), *behind.split(), *text.split()]
+    field = (span.field or "").rpartition(".")[2].partition("[")[0]
+    # Constants that were written one behind the other are one span.
+    tokens = re.findall(r"<[^<>\s]+>", behind)[:1]
+    quoted = [repr(token) for token in tokens]
+    words = [*words[:1], *quoted, *words[1:8], *tokens, field]
+    return on_line(rendering.template, span.line, *words, generated=span.generated)
+
+
+def on_line(template: Template, number: int | None, *words: str, generated: bool | None = None) -> Place:
+    """A line, or one of the words in it, if it is clear which is meant.
+
+    Args:
+        template: whose line.
+        number: the line, from 1; None for the top of the template.
+        words: what may stand there, the most telling first.
+        generated: whether the words stand inside of a generation tag; None if that is not known.
+    """
+    if number is None:
+        return top(template)
+    source = template.program.source
+    text, start = source.line_text(number), source.line_offset(number)
+    for word in filter(None, words):
+        offsets = [start + match.start() for match in re.finditer(re.escape(word), text)]
+        if len(offsets) > 1 and generated is not None:
+            inside = [offset for offset in offsets if _in_tag(template, offset) == generated]
+            offsets = inside[: 1 if generated else 2]
+        if len(offsets) == 1:
+            return Place(source, offsets[0], offsets[0] + len(word))
+    return Place.of_line(source, number)
+
+
+def _in_tag(template: Template, offset: int) -> bool:
+    """Whether a generation tag is around an offset of the source."""
+    return any(block.tag.end <= offset < block.end.start for block in template.program.outline.generation)
 
 
 def span_at(rendering: Rendering, at_c: int) -> Span:

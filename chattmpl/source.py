@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
+_NEWLINE = re.compile("\n")
 _EXCERPT_WIDTH = 100
 """Longest part of a source line that an excerpt shows, in characters: templates on one line of 5,000 are common."""
 
@@ -22,9 +24,7 @@ class Source:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts = [0]
-        starts.extend(index + 1 for index, char in enumerate(self.text) if char == "\n")
-        return starts
+        return [0, *(found.end() for found in _NEWLINE.finditer(self.text))]
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character offset; the end of the text is a valid offset."""

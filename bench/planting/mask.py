@@ -46,7 +46,7 @@ def in_comments(source: str) -> Iterator[str]:
     yield _commented(source, "{{% {tag} %}}")
 
 
-@kind("no generation tags", "CT101", differs, located=False)
+@kind("no generation tags", "CT101 CT102", differs, located=False)
 def no_tags(source: str) -> Iterator[str]:
     yield _commented(source, "answer")
 

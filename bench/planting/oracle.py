@@ -12,9 +12,9 @@ from typing import Any
 
 from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.subject import PLACEHOLDERS
 from chattmpl.render import Rendering
 from chattmpl.template import Template
+from chattmpl.tokens import PLACEHOLDERS
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
 NAMES = (

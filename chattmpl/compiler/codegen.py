@@ -7,11 +7,13 @@ message is being rendered.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
+from jinja2.optimizer import Optimizer
 
 from chattmpl.compiler.lexer import Line
 from chattmpl.compiler.variables import descendants
@@ -27,6 +29,7 @@ class PieceGenerator(CodeGenerator):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         environment: Any = self.environment
+        self.optimizer = _Optimizer(environment) if self.optimizer is not None else None
         self.statements: list[Statement] = environment.statements
         self.constants: list[tuple[str, Statement]] = environment.constants
         self.generating = 0
@@ -207,6 +210,22 @@ class PieceGenerator(CodeGenerator):
         self.write(closing)
 
 
+class _Optimizer(Optimizer):
+    """Jinja's, which folds an operand again for each operation around it; once is enough."""
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self._done: dict[int, nodes.Node] = {}
+
+    def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """The node, with what is constant in it computed."""
+        if id(node) not in self._done:
+            made = super().visit(node, *args, **kwargs)
+            self._done[id(made)] = made
+            return made
+        return node
+
+
 # -- hooks: code between the template's statements
 
 
@@ -221,7 +240,8 @@ class Tick:
     """A hook that counts the steps of one run of a body: one, and one for every so many nodes in it."""
 
     def __init__(self, node: nodes.Node) -> None:
-        self.steps = 1 + len(descendants(node)) // _NODES_PER_STEP
+        self.counted = descendants(node)
+        self.steps = 1 + len(self.counted) // _NODES_PER_STEP
 
     def __call__(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
         """Write the code."""
@@ -258,9 +278,8 @@ class TurnHooks:
         mark = generator.temporary_identifier()
         if self.recursive:  # the body is a function
             generator.writeline(f"nonlocal {self.turned}")
-        generator.writeline(f"{mark} = mark_of(")
-        generator.visit(node.nodes[0], frame)
-        generator.write(")")
+        generator.writeline(f"{mark} = ")
+        self._mark(generator, node, frame)
         generator.writeline(f"{self.turned} = {mark} or {self.turned}")
         self._say(generator, frame, mark)
 
@@ -270,12 +289,20 @@ class TurnHooks:
         generator.indent()
         generator.writeline(f"{self.turned} = ")
         if node.nodes:
-            generator.write("mark_of(")
-            generator.visit(node.nodes[0], frame)
-            generator.write(") or ")
+            self._mark(generator, node, frame)
+            generator.write(" or ")
         generator.write("environment.no_turn")
         self._say(generator, frame, self.turned)
         generator.outdent()
+
+    @staticmethod
+    def _mark(generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
+        """The mark of what a variable holds or, of a list and an index, of what stands there."""
+        generator.write("mark_of(" if len(node.nodes) == 1 else "environment.mark_at(")
+        for number, name in enumerate(node.nodes):
+            generator.write(", " if number else "")
+            generator.visit(name, frame)
+        generator.write(")")
 
     @staticmethod
     def _say(generator: PieceGenerator, frame: Frame, mark: str) -> None:
@@ -283,16 +310,34 @@ class TurnHooks:
         generator.write(f"yield {mark}" if frame.buffer is None else f"{frame.buffer}.append({mark})")
 
 
+@dataclass(frozen=True)
+class _Found:
+    """A node's ``find_all``, for a tree that was gone through already.
+
+    Attributes:
+        everything: what may be asked for.
+    """
+
+    everything: list[nodes.Node]
+
+    def __call__(self, kinds: Any) -> Iterator[Any]:
+        """The nodes of these kinds."""
+        return (node for node in self.everything if isinstance(node, kinds))
+
+
 def add_hooks(template: nodes.Template) -> nodes.Template:
     """Put the hooks into the loops and calls of a template."""
-    for call in descendants(template):
+    everything = descendants(template)
+    for call in everything:
         if isinstance(call, (nodes.Call, nodes.Filter, nodes.Test)) and call.dyn_args is not None:
             call.dyn_args.spread = True  # type: ignore[attr-defined]
-    _hook_lists(template, None)
+    # Jinja looks for a few rare kinds of nodes, by going through all of them each time, also in each loop.
+    template.find_all = _Found(everything)  # type: ignore[method-assign, assignment]
+    _hook_lists(template, ())
     return template
 
 
-def _hook_lists(node: nodes.Node, turn: str | None) -> None:
+def _hook_lists(node: nodes.Node, turn: tuple[str, ...]) -> None:
     for field in ("body", "else_"):
         statements = getattr(node, field, None)
         if isinstance(statements, list):
@@ -301,24 +346,49 @@ def _hook_lists(node: nodes.Node, turn: str | None) -> None:
         _hook_lists(branch, turn)
 
 
-def _hooked(statements: list[nodes.Node], turn: str | None) -> list[nodes.Node]:
+def _turn_of(loop: nodes.For, around: tuple[str, ...]) -> tuple[str, ...]:
+    """What tells in a loop which message is being rendered: its variable, or a list and the index in it.
+
+    Args:
+        loop: ``{% for m in messages %}``, or ``{% for i in range(messages|length) %}`` that looks at ``messages[i]``.
+        around: what tells it in the loop around; there an index is that of what only is looked at.
+    """
+    if not isinstance(loop.target, nodes.Name):
+        return ()
+    name = loop.target.name
+    counts = isinstance(loop.iter, nodes.Call) and getattr(loop.iter.node, "name", None) == "range"
+    if not counts or around:
+        return (name,)
+    everything = descendants(loop)
+    stored = {node.name for node in everything if isinstance(node, nodes.Name) and node.ctx == "store"}
+    for node in everything:
+        if not isinstance(node, nodes.Getitem) or getattr(node.arg, "name", None) != name:
+            continue
+        if isinstance(node.node, nodes.Name) and node.node.name not in stored:
+            return (node.node.name, name)
+    return (name,)
+
+
+def _hooked(statements: list[nodes.Node], turn: tuple[str, ...]) -> list[nodes.Node]:
     hooked: list[nodes.Node] = []
     for node in statements:
         if not isinstance(node, nodes.For):
             hooked.append(node)
-            _hook_lists(node, None if isinstance(node, nodes.Macro) else turn)
+            _hook_lists(node, () if isinstance(node, nodes.Macro) else turn)
             continue
-        target = node.target.name if isinstance(node.target, nodes.Name) else None
+        target = _turn_of(node, around=turn)
         _hook_lists(node, target or turn)
         line = node.lineno
         if node.test is not None:
             node.test.ticked = True  # type: ignore[attr-defined]
-        node.body.insert(0, hook_node(Tick(node), line))
-        if target is None:
+        tick = Tick(node)
+        node.find_all = _Found(tick.counted)  # type: ignore[method-assign, assignment]
+        node.body.insert(0, hook_node(tick, line))
+        if not target:
             hooked.append(node)
             continue
         hooks = TurnHooks(node.recursive)
-        node.body.insert(0, hook_node(hooks.inside, line, nodes.Name(target, "load", lineno=line)))
-        around = [nodes.Name(turn, "load", lineno=line)] if turn else []
+        node.body.insert(0, hook_node(hooks.inside, line, *(nodes.Name(name, "load", lineno=line) for name in target)))
+        around = [nodes.Name(name, "load", lineno=line) for name in turn]
         hooked += [hook_node(hooks.before, line), node, hook_node(hooks.after, line, *around)]
     return hooked

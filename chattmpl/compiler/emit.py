@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from chattmpl.budget import charge, check_size
-from chattmpl.provenance.origin import Run, Statement, Turn
+from chattmpl.provenance.origin import REBUILT, Run, Statement, Turn
 from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import Traced, make, runs_of
 
@@ -21,6 +21,9 @@ _RUN = 64
 
 NO_TURN: Piece = (Turn(None, None), None)
 """From here on no message is being rendered."""
+
+REBUILT_TURN: Piece = (Turn(REBUILT, None), None)
+"""From here on a message is being rendered that the template made of others."""
 
 
 def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:

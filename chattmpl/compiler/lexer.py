@@ -97,4 +97,9 @@ def normalize_newlines(text: str) -> str:
 
 def tokens(environment: Environment, source: str) -> list[tuple[int, str, str]]:
     """All raw tokens of a source as (offset, type, text), whitespace and comments included."""
-    return [(line.offset, kind, value) for line, kind, value in OffsetLexer(environment).tokeniter(source, None)]  # type: ignore[attr-defined]
+    return list(_located(tuple(getattr(environment, name) for name in _OPTIONS), source))
+
+
+@lru_cache(maxsize=8)
+def _located(options: tuple[Any, ...], source: str) -> tuple[tuple[int, str, str], ...]:
+    return tuple((line.offset, kind, value) for line, kind, value in _scanned(options, source))  # type: ignore[attr-defined]

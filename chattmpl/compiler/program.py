@@ -28,7 +28,7 @@ from chattmpl.compiler.export import Target, export, lower
 from chattmpl.compiler.lexer import Line, normalize_newlines
 from chattmpl.compiler.retention import Retention, policy_named
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
-from chattmpl.compiler.variables import own_text, read_variables
+from chattmpl.compiler.variables import copied, descendants, own_text, read_variables
 from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
@@ -78,6 +78,11 @@ class Program:
         return self.environment.parse(self.lowered.text)
 
     @cached_property
+    def every_node(self) -> list[nodes.Node]:
+        """All nodes of the tree, in the order of the source."""
+        return descendants(self.tree)
+
+    @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
         # Jinja computes what is constant on the way, which without a meter could be as large as it likes.
@@ -90,7 +95,7 @@ class Program:
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: what stands between its tags, and its string constants."""
-        return tuple(own_text(self.tree))
+        return tuple(own_text(self.every_node))
 
     def export(self, target: Target) -> str:
         """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
@@ -158,9 +163,11 @@ class Program:
 
 def _code_line(traceback: types.TracebackType) -> int:
     """The line of generated code; where Python notes none for an instruction, that of the one before it."""
+    if traceback.tb_lineno:
+        return traceback.tb_lineno
     lines = [position[0] for position in traceback.tb_frame.f_code.co_positions()]
     known = [line for line in lines[: traceback.tb_lasti // 2 + 1] if line is not None]
-    return traceback.tb_lineno or (known[-1] if known else 0)
+    return known[-1] if known else 0
 
 
 @lru_cache(maxsize=256)
@@ -174,15 +181,19 @@ def compile_program(source: Source, retention: Retention) -> Program:
     policy_named(retention.policy)
     environment = TemplateEnvironment()
     made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
-    stored = cache.load(*made_from)
+    stored, tree = cache.load(*made_from), None
     if stored is None:
-        stored = _compile(source, retention, environment)
+        stored, tree = _compile(source, retention, environment)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]
     environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
-    return Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
+    program = Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
+    if tree is not None:
+        # What was parsed for the code need not be parsed again for those who look at the tree.
+        program.__dict__["tree"] = tree
+    return program
 
 
 @lru_cache(maxsize=16)
@@ -191,8 +202,10 @@ def _outline(source: Source) -> Outline:
     return outline(source, TemplateEnvironment())
 
 
-def _compile(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
-    """What `compile_program` makes a program of, as values that can be stored."""
+def _compile(
+    given: Source, retention: Retention, environment: TemplateEnvironment
+) -> tuple[tuple[Any, ...], nodes.Template]:
+    """What `compile_program` makes a program of, as values that can be stored; and the syntax tree."""
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
@@ -202,9 +215,9 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
     # What is constant is computed now, unless it is large: then it is computed, and accounted for, at each render.
     token = METER.set(Meter(_COMPILING))
     try:
-        tree = add_hooks(environment.parse(lowered.text))
-        # The name tells the frames of the template from all others in a traceback.
-        code = environment.compile(tree, filename="<chat template>")
+        tree = environment.parse(lowered.text)
+        # Compiling changes the tree. The name tells the frames of the template from all others in a traceback.
+        code = environment.compile(add_hooks(copied(tree)), filename="<chat template>")
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
             error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
@@ -213,7 +226,7 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
         raise python_error(error, source, parsed.tags) from None
     finally:
         METER.reset(token)
-    _check_generation(parsed, lowered, environment)
+    _check_generation(parsed, tree)
     offsets = [lowered.source_offset(statement.offset) for statement in environment.statements]
     statements = [
         (offset, source.position(offset)[0], statement.generated)
@@ -227,14 +240,14 @@ def _compile(given: Source, retention: Retention, environment: TemplateEnvironme
         for line, code_line in environment.code_lines
         if isinstance(line, Line)
     ]
-    return source.text, bool(parsed.reasoning), bool(parsed.generation), code, code_lines, statements, constants
+    flags = (bool(parsed.reasoning), bool(parsed.generation))
+    return (source.text, *flags, code, code_lines, statements, constants), tree
 
 
-def _check_generation(parsed: Outline, lowered: Edited, environment: TemplateEnvironment) -> None:
+def _check_generation(parsed: Outline, tree: nodes.Template) -> None:
     """A generation tag in a macro that nothing calls never marks anything, which is surely not what was meant."""
     macros = [(block, outer) for block in parsed.generation for outer in block.parents if outer.name == "macro"]
     if macros:
-        tree = environment.parse(lowered.text)
         used = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
         for block, macro in macros:
             name = macro.body.partition("(")[0].strip()

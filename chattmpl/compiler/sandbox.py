@@ -15,7 +15,7 @@ from string import Formatter
 from typing import Any
 
 from jinja2 import nodes, pass_context
-from jinja2.exceptions import SecurityError, TemplateError
+from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.lexer import Lexer
 from jinja2.parser import Parser
@@ -257,7 +257,15 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         """The mark of a message, if this is one."""
         if type(value) is TracedDict and value._mark is not None:
             return (value._mark, None)
-        return None
+        return emit.REBUILT_TURN if isinstance(value, dict) and "role" in value else None
+
+    @classmethod
+    def mark_at(cls, values: Any, index: Any) -> emit.Piece | None:
+        """The mark of a message that stands in a list, if one stands there."""
+        try:
+            return cls.mark_of(values[index])
+        except (LookupError, TypeError, UndefinedError):
+            return None
 
 
 class _Bounded(Formatter):

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from math import inf
+from typing import TypeVar
 
 from jinja2 import Environment, nodes
 
 from chattmpl.compiler.lexer import Line
 
+_Node = TypeVar("_Node", bound=nodes.Node)
 _IN_MACROS = frozenset({"caller", "kwargs", "varargs"})
 _IN_LOOPS = frozenset({"loop"})
+_BINDING = (nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.CallBlock, nodes.For, nodes.With)
 
 
 def read_variables(tree: nodes.Template, environment: Environment) -> frozenset[str]:
@@ -30,9 +33,8 @@ def _unset(node: nodes.Node, bound: frozenset[str]) -> frozenset[str]:
     return frozenset(name for name, offset in read.items() if name not in written or offset <= written[name])
 
 
-def own_text(tree: nodes.Template) -> Iterator[str]:
-    """The text between the tags of a template, and its string constants."""
-    found = descendants(tree)
+def own_text(found: list[nodes.Node]) -> Iterator[str]:
+    """The text between the tags of a template, and its string constants, from all its nodes."""
     for node in found:
         if isinstance(node, nodes.TemplateData):
             yield node.data
@@ -52,11 +54,25 @@ def descendants(node: nodes.Node) -> list[nodes.Node]:
     return found
 
 
+def copied(node: _Node) -> _Node:
+    """A node with all that is in it, for code that changes what it is given."""
+    made = object.__new__(type(node))
+    made.__dict__.update(node.__dict__)
+    for field in _node_fields(type(node)):
+        value = getattr(node, field, None)
+        if type(value) is list:
+            setattr(made, field, [copied(item) if isinstance(item, nodes.Node) else item for item in value])
+        elif isinstance(value, nodes.Node):
+            setattr(made, field, copied(value))
+    return made
+
+
 def children(node: nodes.Node) -> list[nodes.Node]:
     """The nodes directly in a node."""
     found: list[nodes.Node] = []
+    values = node.__dict__
     for field in _node_fields(type(node)):
-        value = getattr(node, field, None)
+        value = values.get(field)
         if type(value) is list:
             found += [item for item in value if isinstance(item, nodes.Node)]
         elif isinstance(value, nodes.Node):
@@ -72,10 +88,20 @@ def _node_fields(kind: type[nodes.Node]) -> tuple[str, ...]:
 
 def _names(node: nodes.Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
     """The names that are read and written, as (name, offset, whether written), without those that a scope binds."""
-    if isinstance(node, nodes.Name):
-        if node.ctx == "load" and node.name not in bound:
-            yield node.name, _offset(node), False
-        return
+    waiting = [node]
+    while waiting:
+        node = waiting.pop()
+        if type(node) is nodes.Name:
+            if node.ctx == "load" and node.name not in bound:
+                yield node.name, _offset(node), False
+        elif isinstance(node, _BINDING):
+            yield from _names_bound(node, bound)
+        else:
+            waiting += children(node)
+
+
+def _names_bound(node: nodes.Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
+    """As `_names`, for a node that gives names to what is inside of it, or sets some."""
     if isinstance(node, (nodes.Assign, nodes.AssignBlock)):
         # What an assignment reads, it reads before it writes: `{% set x = x | default(1) %}`.
         last = max((_offset(inner) for inner in descendants(node) if isinstance(inner, nodes.Expr)), default=0)

@@ -14,13 +14,14 @@ from chattmpl.family import shipped_folder
 from chattmpl.laws import modes as found_modes
 from chattmpl.laws.declared import declared_defect
 from chattmpl.laws.findings import Finding, grouped
-from chattmpl.laws.law import CLOCK, PLACEHOLDERS, REFUSED, Case, Law, evaluate_all
+from chattmpl.laws.law import CLOCK, REFUSED, Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated, first_difference
 from chattmpl.laws.shapes import Shape, as_parts, only_parts
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.loaders import load_conversation
 from chattmpl.origins import Found
 from chattmpl.template import Template
+from chattmpl.tokens import PLACEHOLDERS
 
 Progress = Callable[[int, int], None]
 """Called with how many cases are done, and how many there are."""

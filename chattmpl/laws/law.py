@@ -22,9 +22,6 @@ from chattmpl.template import Template
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
 """The time that templates are told while laws are checked."""
 
-PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
-"""Special tokens for a template that comes without any."""
-
 REFUSED = "the template does not render this conversation"
 """How a law says that it does not apply since the template raised."""
 
@@ -111,7 +108,7 @@ class Case:
         if span.line is not None and not self.exact and len(source.line_text(span.line)) <= _SHORT:
             return Place.of_line(source, span.line)
         prompt, clock = id(rendering) in self._prompted, self._clocks.get(id(rendering), CLOCK)
-        return written_at(rendering, at_c, prompt=prompt, clock=clock, **self.kwargs)
+        return written_at(rendering, at_c, prompt=prompt, clock=clock, kwargs=self.kwargs)
 
     def rewritten_by_retention(self, law: Law) -> bool:
         """Whether a law does not hold only because the retention policy drops earlier traces: under 'all' it holds."""

@@ -6,21 +6,26 @@ its truth is a switch, and one that is compared with constants has these as its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import nodes
 
 from chattmpl.compiler.retention import VARIABLE
-from chattmpl.compiler.variables import descendants, read_variables
 from chattmpl.errors import ChatTmplError
 from chattmpl.template import Template
 
 MOST = 8
 """How many values are tried at most, over all modes of a template."""
 
-_GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", VARIABLE})
+GIVEN = frozenset(
+    # The last two are arguments of `Template.render`, which hide template kwargs of these names.
+    {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", VARIABLE}
+    | {"conversation", "clock"}
+)
+"""What is passed in every call, or is our own: no kwargs that switch what a template does."""
+
 _PROBES: tuple[dict[str, Any], ...] = (
     {"messages": [{"role": "user", "content": "Hi"}]},
     {
@@ -80,12 +85,18 @@ def modes(template: Template) -> list[dict[str, Any]]:
     return [kwargs for kwargs, _ in matrix[:MOST]]
 
 
-def found_modes(template: Template) -> dict[str, tuple[Any, ...]]:
-    """The variables that a template reads in conditions, each with the values that the conditions ask for."""
-    tree = template.program.environment.parse(template.program.lowered.text)
-    free = read_variables(tree, template.program.environment) - _GIVEN
+def found_modes(template: Template, concerned: Callable[[str], Any] = bool) -> dict[str, tuple[Any, ...]]:
+    """The variables that a template reads in conditions, each with the values that the conditions ask for.
+
+    Args:
+        template: whose conditions.
+        concerned: whether a variable of this name is looked at.
+    """
+    free = {name for name in template.program.variables - GIVEN if concerned(name)}
     uses = {name: _Uses() for name in free if not name.endswith("_token") and name not in template.tokens}
-    everything = descendants(tree)
+    if not uses:
+        return {}
+    everything = template.program.every_node
     aliases = {name: {name} for name in uses}
     for node in everything:
         if isinstance(node, nodes.Assign) and isinstance(node.target, nodes.Name):

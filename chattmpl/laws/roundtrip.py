@@ -28,7 +28,9 @@ class Roundtrip(Law):
         kwargs = {name: value for name, value in kwargs.items() if value not in (None, [])}
         text = case.rendering.text
         try:
-            parsed = case.template.parse(text, clock=CLOCK, **kwargs)
+            # What is no family is refused whatever it is given, and its kwargs may have the names of our arguments.
+            given = kwargs if case.template.family is not None else {}
+            parsed = case.template.parse(text, clock=CLOCK, **given)
         except UsageError as error:
             return DoesNotApply(error.message)
         except NotRepresentable as error:

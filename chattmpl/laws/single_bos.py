@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from chattmpl.laws.law import PLACEHOLDERS, Case, Law
+from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.tokens import PLACEHOLDERS
 
 
 class SingleBos(Law):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
-
-CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</s>|\[/?[A-Z_]{3,}\]")
-"""What looks like a control token."""
+from chattmpl.tokens import CONTROL
 
 
 class Stop(Law):

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic
+from chattmpl.lint.probe import common_length
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.subject import Subject
 from chattmpl.source import Source
@@ -34,7 +35,7 @@ def one_a_cause(
         again: lints another source by the same rules.
     """
     given = one_a_line(diagnostics)
-    given = _without_explained(given)
+    given = _without_same_difference(_without_explained(given))
     return _one_a_message(_without_slips(subject, given, again))
 
 
@@ -91,6 +92,24 @@ def _without_explained(given: list[Diagnostic]) -> list[Diagnostic]:
     return [one for one in given if one.code not in template and (one.code, one.place.line) not in lines]
 
 
+def _without_same_difference(given: list[Diagnostic]) -> list[Diagnostic]:
+    """Without findings that show the first difference of a text that one of another rule shows, and no less grave."""
+    first: dict[tuple[str, int], Diagnostic] = {}
+    for one in sorted(given, key=lambda one: SEVERITIES.index(one.severity)):
+        if (key := _difference(one)) is not None:
+            first.setdefault(key, one)
+    return [one for one in given if (key := _difference(one)) is None or first[key].code == one.code]
+
+
+def _difference(one: Diagnostic) -> tuple[str, int] | None:
+    """The text that should have begun like another, and where it does not; None for findings of another kind."""
+    shown = one.counterexample or {}
+    text, other = shown.get("text"), shown.get("prompt" if one.code == "CT203" else "before")
+    if not isinstance(text, str) or not isinstance(other, str):
+        return None
+    return text, common_length(text, other)
+
+
 def _without_slips(
     subject: Subject, given: list[Diagnostic], again: Callable[[str], list[Diagnostic]]
 ) -> list[Diagnostic]:
@@ -104,7 +123,8 @@ def _without_slips(
     if not slips or len(slips) == len(given):
         return given
     mended = again(_edited(subject.source, [edit for edits in slips.values() for edit in edits]))
-    left = {(one.code, _plain(one.message)) for one in mended} | {(one.code, one.place.line) for one in mended}
+    left = {(one.code, _plain(one.message)) for one in mended}
+    left |= {(one.code, f"{one.place.line} {one.severity}") for one in mended}
     if any(one.code == "CT001" for one in mended):
         return given
     return [
@@ -112,7 +132,7 @@ def _without_slips(
         for index, one in enumerate(given)
         if index in slips
         or one.severity == "info"
-        or {(one.code, _plain(one.message)), (one.code, one.place.line)} & left
+        or {(one.code, _plain(one.message)), (one.code, f"{one.place.line} {one.severity}")} & left
     ]
 
 

@@ -35,6 +35,7 @@ _SAY = {"role": "assistant", "content": "Answer apricot"}
 _ASK_MORE = {"role": "user", "content": "Follow fig"}
 _SAY_MORE = {"role": "assistant", "content": "Again almond"}
 _SYSTEM = {"role": "system", "content": "Behave like a badger"}
+_SYSTEM_MORE = {"role": "system", "content": "Listen like a lynx"}
 _THINK = {"role": "assistant", "content": "Answer apricot", "reasoning_content": "Ponder papaya"}
 _THINK_MORE = {"role": "assistant", "content": "Again almond", "reasoning_content": "Muse mango"}
 _RESULT = {"role": "tool", "name": "find_walrus", "content": "Result raspberry", "tool_call_id": "walruscall"}
@@ -74,11 +75,14 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
     "tools": {"messages": [_ASK, _SAY], "tools": [TOOL, _MORE]},
     "system_tools": {"messages": [_SYSTEM, _ASK, _SAY], "tools": [TOOL]},
     "calls": {"messages": [_ASK, _calls("lefttusk"), _RESULT, _SAY_MORE], "tools": [TOOL]},
-    "spoken": {"messages": [_ASK, _calls("lefttusk", content="Plan plum"), _RESULT, _SAY_MORE], "tools": [TOOL]},
+    "spoken": {
+        "messages": [_ASK, _calls("lefttusk", content="Plan plum and pear"), _RESULT, _SAY_MORE],
+        "tools": [TOOL],
+    },
     "agent": {
         "messages": [
             _ASK,
-            {**_calls("lefttusk", content="Plan plum"), "reasoning_content": "Ponder papaya"},
+            {**_calls("lefttusk", content="Plan plum and pear"), "reasoning_content": "Ponder papaya"},
             _RESULT,
             _THINK_MORE,
         ],
@@ -130,6 +134,7 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
     "marks": {"messages": [{"role": "user", "content": _LONG_ASK}, {"role": "assistant", "content": _LONG}]},
     "text_arguments": {"messages": [_ASK, _TEXT_CALL, _RESULT, _SAY_MORE], "tools": [TOOL]},
     "late_system": {"messages": [_ASK, _SAY, _SYSTEM, _ASK_MORE, _SAY_MORE]},
+    "systems": {"messages": [_SYSTEM, _ASK, _SAY, _SYSTEM_MORE, _ASK_MORE, _SAY_MORE]},
 }
 """By the name that rules and messages call them by."""
 
@@ -152,6 +157,7 @@ TITLES = {
     "system_tools": "a system message and a tool",
     "text_arguments": "a tool call whose arguments are a string of JSON",
     "late_system": "a system message in the middle",
+    "systems": "a second system message in the middle",
 }
 
 

@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 
 from chattmpl.lint.probe import common_length
-from chattmpl.lint.stops import CONTROL
 from chattmpl.lint.subject import Subject
 from chattmpl.render import Rendering
+from chattmpl.tokens import CONTROL
 
-ROLE = re.compile(r"(?i)assistant|model|\b(?:ai|bot|gpt)\b")
+ROLE = re.compile(r"(?i)assistant|chatbot|model|\b(?:ai|bot|gpt)\b")
 """What names the assistant in a header."""
 
 LEAST = 4
@@ -62,7 +62,7 @@ def always_prompted(subject: Subject) -> int | None:
             continue
         question = [span.end for span in turn.whole.spans if span.message == 0 and span.field != "role"]
         between = turn.whole.text[question[-1] : turn.content[0]] if question else ""
-        named = list(re.finditer(r"<[^<>\s]+>\W*(?i:assistant|model|ai|bot)\W|(?i:assistant|model)", between))
+        named = list(re.finditer(r"<[^<>\s]+>\W*(?i:assistant|model|ai|bot)\W|(?i:assistant|chatbot|model)", between))
         opener = between[named[-1].start() :].rstrip() if named else ""
         tail = turn.tail.rstrip()
         # A header may go on with what the model samples, such as the name of a channel.

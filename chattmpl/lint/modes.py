@@ -8,16 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jinja2 import nodes
-
-from chattmpl.compiler.variables import descendants
+from chattmpl.laws.modes import found_modes
 from chattmpl.lint.conversations import CONVERSATIONS
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import Probe
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL
 from chattmpl.lint.subject import Subject
 from chattmpl.render import Rendering
+from chattmpl.tokens import CONTROL
 
 MOST = 3
 """Modes of one template that are looked at."""
@@ -25,7 +23,6 @@ MOST = 3
 _CONCERNED = ("CT1", "CT2", "CT303", "CT304", "CT314")
 """Beginnings of codes: what is dropped or printed wrongly in one mode is, as a rule, in all."""
 
-_GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt", "reasoning_retention"})
 _MODE = re.compile(r"^(?!.*(?:budget|_token$|_text|_prompt)).*(?:think|reason|effort|xml_tools|python_tools|mode$)")
 _OFF = (False, "none", "off", "disabled", "no_think", "/no_think", "chat", "minimal")
 _QUESTION = "Question quince"
@@ -108,33 +105,12 @@ def _look(rendering: Rendering | None) -> tuple[list[str], str] | None:
 
 
 def _candidates(subject: Subject) -> Iterator[tuple[str, Any]]:
-    """Kwargs with values that a template may have modes for."""
+    """Kwargs with values that a template may have modes for: those that a family declares, else strings or switches."""
     family = subject.found.family
-    for name, mode in (family.modes if family else {}).items():
-        yield from ((name, value) for value in mode.values)
-    tested = _tested(subject)
-    for name in sorted(tested):
-        if family is None and name in subject.variables - _GIVEN and _MODE.search(name):
-            strings = sorted(tested[name])
-            yield from ((name, value) for value in strings)
-            if not strings:
-                yield from ((name, value) for value in (False, True))
-
-
-def _tested(subject: Subject) -> dict[str, set[str]]:
-    """The variables that stand in conditions, each with the strings that it is compared with."""
-    found: dict[str, set[str]] = {}
-    conditions: list[nodes.Node] = [node.test for node in subject.nodes(nodes.If)]
-    conditions += [node.test for node in subject.nodes(nodes.CondExpr)]
-    for test in conditions:
-        for inner in (test, *descendants(test)):
-            if isinstance(inner, nodes.Name):
-                found.setdefault(inner.name, set())
-    for node in subject.nodes(nodes.Filter):
-        if node.name == "default" and isinstance(node.node, nodes.Name):
-            found.setdefault(node.node.name, set())
-    for compared in subject.nodes(nodes.Compare):
-        if isinstance(compared.expr, nodes.Name):
-            values = (inner.value for inner in compared.find_all(nodes.Const) if isinstance(inner.value, str))
-            found.setdefault(compared.expr.name, set()).update(values)
-    return found
+    if family is not None:
+        for name, mode in family.modes.items():
+            yield from ((name, value) for value in mode.values)
+        return
+    for name, values in sorted(found_modes(subject.template, _MODE.search).items()):
+        strings = sorted(value for value in values if isinstance(value, str))
+        yield from ((name, value) for value in strings or (False, True))

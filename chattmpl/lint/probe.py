@@ -6,20 +6,23 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from chattmpl.conversation import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.provenance.tree import Leaves
-from chattmpl.render import Rendering, Span, spans_of
+from chattmpl.render import Rendering, spans_of
 from chattmpl.template import Template
 
 _ONCE = frozenset({"spoken"})
 """Conversations of which only the first answer tells something that others do not."""
 
 _KNOWS_STRINGS = re.compile(r"\bis\s+(?:not\s+)?string\b")
+
+_INSIDE = "nswer aprico"
+"""What is left of an answer that lost a character at an end."""
 
 CLOCK = datetime(2025, 7, 31, 12, 0, 0)
 
@@ -48,11 +51,11 @@ class Probe:
         """Whether the template understands content only as a list of parts."""
         if _KNOWS_STRINGS.search(self.template.source):
             return False
-        plain = self._try(CONVERSATIONS["turn"]["messages"], {}, False)
-        if isinstance(plain, Rendering) and "Answer apricot" in plain.text:
+        plain = self._try(_coerced("turn", None, False), False)
+        if isinstance(plain, Rendering) and _INSIDE in plain.text.casefold():
             return False
-        parts = self._try(as_parts(CONVERSATIONS["turn"])["messages"], {}, False)
-        return isinstance(parts, Rendering) and "Answer apricot" in parts.text
+        parts = self._try(_coerced("turn", None, True), False)
+        return isinstance(parts, Rendering) and _INSIDE in parts.text.casefold()
 
     def conversation(self, name: str) -> dict[str, Any]:
         """The conversation as this template takes it."""
@@ -68,15 +71,12 @@ class Probe:
         """
         if name in self.skipped:
             return None
-        conversation = self.conversation(name)
-        messages = conversation["messages"][:count]
         # Conversations begin alike: what is the same is rendered once.
         given = CONVERSATIONS[name]
-        key = (tuple(map(id, given["messages"][: len(messages)])), tuple(map(id, given.get("tools", ()))), prompt)
-        if key not in self._done:
-            beside = {field: value for field, value in conversation.items() if field != "messages"}
-            self._done[key] = self._try(messages, beside, prompt)
-        made = self._done[key]
+        key = (tuple(map(id, given["messages"][:count])), tuple(map(id, given.get("tools", ()))), prompt)
+        made = self._done.get(key)
+        if made is None:
+            made = self._done[key] = self._try(_coerced(name, count, self.in_parts), prompt)
         if isinstance(made, ChatTmplError):
             self.failures.setdefault(name, made)
         return made if isinstance(made, Rendering) else None
@@ -87,7 +87,7 @@ class Probe:
         chattmpl takes null for absent, and other engines hand it to the template.
         """
         try:
-            conversation = Conversation.coerce(self.conversation(name))
+            conversation = _coerced(name, None, self.in_parts)
             variables = self.template.variables(conversation, False, dict(self.kwargs), Leaves())
             for index, given in fields.items():
                 variables["messages"][index].update(given)
@@ -103,11 +103,10 @@ class Probe:
             return None
         return rendering if any(lost.startswith(path) for lost in rendering.lost) else None
 
-    def _try(self, messages: list[Any], beside: dict[str, Any], prompt: bool) -> Rendering | ChatTmplError:
+    def _try(self, conversation: Conversation, prompt: bool) -> Rendering | ChatTmplError:
         if self._spent is not None:
             return self._spent
         try:
-            conversation = Conversation.coerce({**beside, "messages": messages})
             return self.template.render(conversation, prompt, CLOCK, **self.kwargs)
         except BudgetError as error:
             # What runs away once would do so with each conversation.
@@ -117,14 +116,16 @@ class Probe:
             return error
 
     @cached_property
-    def _same_as_other(self) -> str:
-        """A conversation that tells nothing beside another: one without reasoning, or one with reasoning not read."""
-        return "spoken" if "reasoning" in self.template.source or "think" in self.template.source else "agent"
+    def _same_as_others(self) -> frozenset[str]:
+        """Conversations that tell nothing beside others: without reasoning, or with reasoning or calls not read."""
+        source = self.template.source
+        same = "spoken" if "reasoning" in source or "think" in source else "agent"
+        return frozenset({same} if "tool_calls" in source else {same, "parallel"})
 
     def turns(self, *names: str) -> Iterator[Turn]:
         """The assistant turns of conversations as the last message of each, where the template renders them."""
         for name in names:
-            if name == self._same_as_other:
+            if name in self._same_as_others:
                 continue
             for index, message in enumerate(self.conversation(name)["messages"]):
                 if message["role"] == "assistant" and (index == 1 or name not in _ONCE):
@@ -133,6 +134,13 @@ class Probe:
                     before = self.render(name, index)
                     if whole is not None and prompt is not None and before is not None:
                         yield self._turns.setdefault((name, index), Turn(name, index, whole, prompt, before))
+
+
+@cache
+def _coerced(name: str, count: int | None, in_parts: bool) -> Conversation:
+    """The first messages of a conversation, read once for all templates."""
+    given = as_parts(CONVERSATIONS[name]) if in_parts else CONVERSATIONS[name]
+    return Conversation.coerce({**given, "messages": given["messages"][:count]})
 
 
 @dataclass(frozen=True)
@@ -202,8 +210,3 @@ def common_length(first: str, second: str) -> int:
     if second.startswith(first) or first.startswith(second):
         return min(len(first), len(second))
     return next(index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
-
-
-def span_at(rendering: Rendering, offset: int) -> Span:
-    """The span that holds a character; the last one for an offset at the end."""
-    return next((span for span in rendering.spans if span.start <= offset < span.end), rendering.spans[-1])

@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.laws.modes import GIVEN
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.lint.probe import CLOCK
 from chattmpl.lint.subject import Subject
@@ -20,7 +21,6 @@ SpanChange = Literal["same", "shrink", "grow"]
 EXAMPLES = 60
 """As many conversations are made by hypothesis, where it is installed."""
 
-_GIVEN = frozenset({"messages", "tools", "documents", "add_generation_prompt"})
 _MODES = 6
 """So many variables that the template reads are varied."""
 
@@ -70,7 +70,7 @@ class Proof:
         family = self._template.family
         if family is not None:
             return {name: tuple(mode.values) for name, mode in family.modes.items()}
-        names = sorted(name for name in self._variables - _GIVEN if not name.endswith("_token"))
+        names = sorted(name for name in self._variables - GIVEN if not name.endswith("_token"))
         return dict.fromkeys(names[:_MODES], (True, False, "text"))
 
 

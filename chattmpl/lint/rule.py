@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import pkgutil
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
+from chattmpl import discovery
 from chattmpl.compiler.edits import Edit
-from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.discovery import by_code, named, one_a_module
 from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.lint.subject import Subject
 from chattmpl.source import Place
@@ -33,6 +32,8 @@ SECTIONS = ("What it does", "Why is this bad?", "Example", "Use instead")
 """The headings of a rule's documentation, in order."""
 
 _CODE = re.compile(r"CT[0-7]\d\d")
+_WORDS = ("rule", "rules")
+"""What one is called in an error, and what all are."""
 
 
 class Rule(ABC):
@@ -108,9 +109,7 @@ def rules() -> Mapping[str, Rule]:
     Raises:
         TypeError: if two have one code or name, or a code is of no group.
     """
-    package = importlib.import_module("chattmpl.lint.rules")
-    names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
-    return registry(_in_module(f"{package.__name__}.{name}") for name in names)
+    return registry(one_a_module("chattmpl.lint.rules", Rule, "rule"))
 
 
 def registry(found: Iterable[Rule]) -> Mapping[str, Rule]:
@@ -119,31 +118,7 @@ def registry(found: Iterable[Rule]) -> Mapping[str, Rule]:
     Raises:
         TypeError: if two have one code or name, or a code is of no group.
     """
-    by_code: dict[str, Rule] = {}
-    names: dict[str, str] = {}
-    for rule in found:
-        if not _CODE.fullmatch(rule.code):
-            raise TypeError(f"{type(rule).__name__} has the code {rule.code!r}, which is of no group")
-        if rule.code in by_code:
-            raise TypeError(f"{type(by_code[rule.code]).__name__} and {type(rule).__name__} are both {rule.code}")
-        if rule.name in names:
-            raise TypeError(f"{names[rule.name]} and {rule.code} are both called {rule.name!r}")
-        by_code[rule.code] = rule
-        names[rule.name] = rule.code
-    return dict(sorted(by_code.items()))
-
-
-def _in_module(name: str) -> Rule:
-    module = importlib.import_module(name)
-    classes = [
-        item
-        for item in vars(module).values()
-        if inspect.isclass(item) and issubclass(item, Rule) and item.__module__ == name
-    ]
-    if len(classes) != 1:
-        raise TypeError(f"{name} must hold one rule, and holds {len(classes)}")
-    made: Rule = classes[0]()
-    return made
+    return by_code(found, _CODE)
 
 
 def rule_named(which: str) -> Rule:
@@ -152,34 +127,13 @@ def rule_named(which: str) -> Rule:
     Raises:
         UsageError: if there is none.
     """
-    known = rules()
-    for rule in known.values():
-        if which.upper() == rule.code or which.lower() == rule.name:
-            return rule
-    names = [*known, *(rule.name for rule in known.values())]
-    hint = did_you_mean(which, names) or f"the rules are {known_range(known)}"
-    raise UsageError(f"there is no rule {which!r}", hint=hint)
-
-
-def known_range(known: Iterable[str]) -> str:
-    """The codes, for a hint."""
-    return ", ".join(known)
+    return named(rules(), which, *_WORDS)
 
 
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Rule]:
-    """The rules of codes, or of beginnings of codes (``CT1`` is a group).
+    """The rules of codes, of beginnings of codes (``CT1`` is a group), or of names.
 
     Raises:
-        UsageError: for what is the beginning of no code.
+        UsageError: for what is none of them.
     """
-    known = rules()
-    wanted, unwanted = tuple(code.upper() for code in select), tuple(code.upper() for code in ignore)
-    for prefix in (*wanted, *unwanted):
-        if not any(code.startswith(prefix) for code in known):
-            hint = did_you_mean(prefix, known) or f"the rules are {known_range(known)}"
-            raise UsageError(f"there is no rule {prefix!r}", hint=hint)
-    return [
-        rule
-        for code, rule in known.items()
-        if (not wanted or code.startswith(wanted)) and not (unwanted and code.startswith(unwanted))
-    ]
+    return discovery.chosen(rules(), select, ignore, *_WORDS)

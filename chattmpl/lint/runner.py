@@ -122,7 +122,9 @@ def _not_evaluated(subject: Subject) -> Iterator[Diagnostic]:
     rule = rules()[NOT_EVALUATED]
     causes: dict[tuple[int, str], list[str]] = {}
     places: dict[tuple[int, str], Place] = {}
-    for name, error in subject.probe.failures.items():
+    # In the order of the conversations, whichever rule was the first to ask for one.
+    for name in filter(subject.probe.failures.get, TITLES):
+        error = subject.probe.failures[name]
         place = error.place or subject.top()
         key = (place.start, error.message)
         causes.setdefault(key, []).append(name)

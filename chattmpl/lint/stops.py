@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.lint.probe import Turn
 from chattmpl.lint.subject import Subject
-
-CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</s>|\[/?[A-Z_]{3,}\]")
-"""What looks like a control token."""
+from chattmpl.tokens import CONTROL
 
 PLAIN = ("turn", "reasoning", "calls", "turns")
-MASKED = (*PLAIN, "spoken", "agent")
+MASKED = (*PLAIN, "spoken", "agent", "parallel")
 """The conversations in which masks are looked at, the smallest first; the plain ones every template has a form for."""
 
 

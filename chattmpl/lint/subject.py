@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 import jinja2.nodes
 
+from chattmpl import blame
 from chattmpl.budget import Budget
 from chattmpl.compiler.dialect import Block, Tag
 from chattmpl.compiler.lexer import Line, tokens
-from chattmpl.compiler.variables import descendants, targets
-from chattmpl.lint.probe import Probe, span_at
+from chattmpl.compiler.variables import targets
+from chattmpl.lint.probe import Probe
 from chattmpl.origins import Found
 from chattmpl.render import Rendering
 from chattmpl.source import Place, Source
 from chattmpl.template import Template
+from chattmpl.tokens import PLACEHOLDERS
 
 _Node = TypeVar("_Node", bound=jinja2.nodes.Node)
 
@@ -27,9 +29,6 @@ _LEAVES = tuple(
     if isinstance(kind, type) and issubclass(kind, jinja2.nodes.Node)
     if not kind.__subclasses__()
 )
-
-PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
-"""Special tokens for a template that comes without any."""
 
 _BUDGET = Budget(steps=100_000, characters=1 << 16)
 """For one probe, which has a hundred words."""
@@ -88,21 +87,17 @@ class Subject:
         """The syntax tree, with reasoning tags lowered."""
         return self.program.tree
 
-    @cached_property
-    def _nodes(self) -> list[jinja2.nodes.Node]:
-        return descendants(self.tree)
-
     def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
         """The nodes of a kind, in the order of the tree."""
         if kind in self._by_kind:
             return iter(self._by_kind[kind])  # type: ignore[arg-type]
-        return (node for node in self._nodes if isinstance(node, kind))
+        return (node for node in self.program.every_node if isinstance(node, kind))
 
     @cached_property
     def _by_kind(self) -> dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]]:
         """The nodes of the kinds that have no kinds below them."""
         found: dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]] = {kind: [] for kind in _LEAVES}
-        for node in self._nodes:
+        for node in self.program.every_node:
             if type(node) in found:
                 found[type(node)].append(node)
         return found
@@ -110,7 +105,11 @@ class Subject:
     @cached_property
     def assigned(self) -> list[tuple[str, jinja2.nodes.Node]]:
         """The variables that are set anywhere, each with the node that sets it."""
-        nodes = [node for node in self._nodes if isinstance(node, (jinja2.nodes.Assign, jinja2.nodes.AssignBlock))]
+        nodes = [
+            node
+            for node in self.program.every_node
+            if isinstance(node, (jinja2.nodes.Assign, jinja2.nodes.AssignBlock))
+        ]
         return [(name, node) for node in nodes for name in targets(node.target)]
 
     @cached_property
@@ -146,30 +145,11 @@ class Subject:
 
     def top(self) -> Place:
         """The place of what concerns the whole template: its first line that is not empty."""
-        offset = len(self.source.text) - len(self.source.text.lstrip())
-        return Place.of_line(self.source, self.source.position(min(offset, max(len(self.source.text) - 1, 0)))[0])
+        return blame.top(self.template)
 
-    def line(self, number: int | None, *words: str, generated: bool | None = None) -> Place:
-        """A line, or one of the words in it, if it is clear which is meant.
-
-        Args:
-            number: the line, from 1; None for the top of the template.
-            words: what may stand there, the most telling first.
-            generated: whether the words stand inside of a generation tag; None if that is not known.
-        """
-        if number is None:
-            return self.top()
-        text, start = self.source.line_text(number), self.source.line_offset(number)
-        for word in filter(None, words):
-            offsets = [start + match.start() for match in re.finditer(re.escape(word), text)]
-            if len(offsets) > 1 and generated is not None:
-                offsets = [offset for offset in offsets if self._in_tag(offset) == generated][: 1 if generated else 2]
-            if len(offsets) == 1:
-                return self.at(offsets[0], len(word))
-        return Place.of_line(self.source, number)
-
-    def _in_tag(self, offset: int) -> bool:
-        return any(block.tag.end <= offset < block.end.start for block in self.generation)
+    def line(self, number: int | None) -> Place:
+        """A line, from 1; None for the top of the template."""
+        return blame.on_line(self.template, number)
 
     @cached_property
     def _without_comments(self) -> str:
@@ -189,17 +169,7 @@ class Subject:
 
     def blame(self, rendering: Rendering, offset: int) -> Place:
         """The place in the template that wrote a character of a rendering, as closely as it is known."""
-        if not rendering.spans:
-            return self.top()
-        span = span_at(rendering, offset)
-        text = rendering.text[span.start : span.end]
-        # As a string constant of its own, else as a part of something.
-        words = [repr(text), text.strip(), *text[max(offset - span.start, 0) :].split(), *text.split()]
-        field = (span.field or "").rpartition(".")[2].partition("[")[0]
-        # Constants that were written one behind the other are one span.
-        tokens = re.findall(r"<[^<>\s]+>", text[max(offset - span.start, 0) :])[:1]
-        quoted = [repr(token) for token in tokens]
-        return self.line(span.line, *words[:1], *quoted, *words[1:8], *tokens, field, generated=span.generated)
+        return blame.seen_at(rendering, offset)
 
     @cached_property
     def data(self) -> list[tuple[int, str]]:

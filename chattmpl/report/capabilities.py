@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chattmpl.capabilities.answer import Answer, State, shortened
-from chattmpl.capabilities.record import Capabilities
+from chattmpl.capabilities.record import FLAGS, Capabilities
 from chattmpl.report.records import dumps
 from chattmpl.report.terminal import console
 from chattmpl.report.visible import visible
@@ -39,19 +39,7 @@ _ROWS = (
     ("mask", "mask"),
 )
 _COLUMNS = ("sys", "dev", "tools", "calls", "many", "res", "reas", "docs", "media", "pre", "mask")
-_FLAGS = (
-    "system",
-    "developer",
-    "tools",
-    "tool_calls",
-    "parallel_tool_calls",
-    "tool_results",
-    "reasoning",
-    "documents",
-    "multimodal",
-    "prefix_preserving",
-    "mask",
-)
+_FLAGS = (*FLAGS, "prefix_preserving", "mask")
 _NARROW = ("sy", "de", "to", "ca", "2c", "re", "th", "do", "me", "pf", "ma")
 _WORDS = (
     "system message",

@@ -32,12 +32,17 @@ def _parts(found: Counterexample, name: str) -> Iterator[str]:
     if found.place is not None:
         yield found.place.excerpt()
     yield from found.excerpts() or ()
+    yield from conversation_text(found)
+    if found.hint:
+        yield f"hint: {found.hint}"
+
+
+def conversation_text(found: Counterexample) -> Iterator[str]:
+    """What shows it: the kwargs, and the conversation as JSON to paste, cut where it is long."""
     kwargs = f", with {json.dumps(found.kwargs, ensure_ascii=False)}" if found.kwargs else ""
     yield f"the smallest conversation that shows it{kwargs}:"
     shown = _conversation(found)
     yield shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}…"
-    if found.hint:
-        yield f"hint: {found.hint}"
 
 
 def _conversation(found: Counterexample) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -11,13 +10,12 @@ from chattmpl.laws.checker import Report, Verdict
 from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.report.counterexample import conversation_text
 from chattmpl.report.visible import visible
 from chattmpl.source import Place, Source
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _NOTES = {"info": "note"}
-_LONGEST = 2_000
-"""Characters of a conversation that are shown; what cannot be made smaller can be long."""
 
 
 def text(report: Report) -> str:
@@ -115,10 +113,7 @@ def _finding(report: Report, finding: Finding) -> Iterator[tuple[str, str | None
     elif finding.severity == "info":
         return
     yield from ((excerpt, "dim") for excerpt in _excerpts(shown))
-    kwargs = f", with {json.dumps(shown.kwargs, ensure_ascii=False)}" if shown.kwargs else ""
-    yield f"the smallest conversation that shows it{kwargs}:", None
-    compact = conversation(shown)
-    yield compact if len(compact) <= _LONGEST else f"{compact[:_LONGEST]}…", None
+    yield from ((line, None) for line in conversation_text(shown))
     if shown.hint:
         yield f"hint: {shown.hint}", "green"
 
@@ -134,12 +129,3 @@ def _excerpts(found: Counterexample) -> Iterator[str]:
         excerpt = Place(Source(f"{shown} ", name), min(at, len(shown)), min(at, len(shown)) + 1).excerpt()
         line, _, caret = excerpt.partition("\n")
         yield f"{name:>8} | {line[7:]}\n{'':>8} |{caret[6:]}"
-
-
-def conversation(found: Counterexample) -> str:
-    """The conversation as JSON to paste, a line for each message; only the messages, if it has nothing else."""
-    dumped = found.conversation.dump()
-    messages = [json.dumps(message, ensure_ascii=False) for message in dumped.pop("messages")]
-    rest = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in dumped.items()]
-    listed = "[" + ",\n   ".join(messages) + "]"
-    return "  {" + ",\n   ".join([*rest, f'"messages": {listed}']) + "}" if rest else f"  {listed}"

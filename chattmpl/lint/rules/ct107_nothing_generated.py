@@ -37,6 +37,7 @@ class NothingGenerated(Rule):
     name = "nothing-generated"
     severity = "error"
     law = "sampled"
+    explains = ("CT303",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

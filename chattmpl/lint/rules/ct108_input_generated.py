@@ -49,7 +49,7 @@ class InputGenerated(Rule):
             return
         seen: list[str] = []
         first: tuple[Rendering, Span] | None = None
-        for name in ("system", "calls", "late_system"):
+        for name in ("system", "calls", "late_system", "systems"):
             rendering = subject.probe.render(name)
             for span in () if rendering is None else rendering.spans:
                 if rendering is None or not span.generated or span.derived or span.field in (None, "role"):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from chattmpl.compiler.edits import Edit
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.frames import closers
 from chattmpl.lint.moves import moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, stops
@@ -18,6 +19,9 @@ class StopNotGenerated(Rule):
     ## What it does
 
     Reports assistant turns that end with a control token which is not inside the generated span.
+
+    Also reports the token that ends a turn behind the end of a section, such as a tool call, where only the end of the
+    section is generated.
 
     ## Why is this bad?
 
@@ -44,10 +48,16 @@ class StopNotGenerated(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        for turn, (_, generated_end) in generated_turns(subject):
-            found = list(stops(subject, turn))
-            if found and found[0][1] > generated_end:
-                start, end = found[0]
+        turns = [(turn, end, list(stops(subject, turn))) for turn, (_, end) in generated_turns(subject)]
+        closing = set(closers(subject).get("a question", ([],))[0])
+        for turn, generated_end, found in turns:
+            closing |= {turn.whole.text[slice(*found[-1])]} if found and found[-1][1] <= generated_end else set()
+        for turn, generated_end, found in turns:
+            # Behind the end of a section, which is sampled, the turn has an end of its own.
+            last = [span for span in found[-1:] if turn.whole.text[slice(*span)] in closing]
+            late = [span for span in (*found[:1], *last) if span[1] > generated_end]
+            if late:
+                start, end = late[0]
                 yield self.finding(
                     subject.blame(turn.whole, start),
                     f"the stop token {turn.whole.text[start:end]} is not generated: no one learns to stop",

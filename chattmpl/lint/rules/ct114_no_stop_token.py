@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL, PLAIN
+from chattmpl.lint.stops import PLAIN
 from chattmpl.lint.subject import Subject
+from chattmpl.tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
 """What closes something inside of a turn."""

@@ -7,8 +7,9 @@ from itertools import pairwise
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL, MASKED
+from chattmpl.lint.stops import MASKED
 from chattmpl.lint.subject import Subject
+from chattmpl.tokens import CONTROL
 
 _TURN_ENDS = frozenset(
     {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|eot|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"}

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL, shown
+from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+from chattmpl.tokens import CONTROL
 
 
 class NoGenerationPrompt(Rule):

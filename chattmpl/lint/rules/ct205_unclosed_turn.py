@@ -9,8 +9,9 @@ from itertools import pairwise
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import closers, frames, prompt_opener
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL, shown
+from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+from chattmpl.tokens import CONTROL
 
 
 def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:
@@ -46,7 +47,7 @@ class UnclosedTurn(Rule):
     or a tools section that opens and does not close.
 
     Also reports the one of a system message, a question and an answer that lacks the token which closes the two
-    others.
+    others, and results in a row of which the second opens a turn in the turn of the first, or stands in none.
 
     ## Why is this bad?
 
@@ -69,6 +70,7 @@ class UnclosedTurn(Rule):
     code = "CT205"
     name = "unclosed-turn"
     severity = "warning"
+    explains = ("CT204:line",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
@@ -101,6 +103,27 @@ class UnclosedTurn(Rule):
                             f"write {' or '.join(sorted(closers))} at its end",
                         )
                     opened = match.start()
+        yield from self._results(subject, opener, closers)
+
+    def _results(self, subject: Subject, opener: str, closers: frozenset[str]) -> Iterator[Diagnostic]:
+        """Where the second of two results in a row stands outside of a turn, or opens one inside of that before it."""
+        rendering = subject.probe.render("parallel")
+        if rendering is None:
+            return
+        start, end = (rendering.text.find(word) for word in ("Result raspberry", "Result rhubarb"))
+        between = CONTROL.findall(rendering.text[start:end]) if 0 <= start < end else []
+        opens, closes = between.count(opener), sum(between.count(closer) for closer in closers)
+        headed = opener in rendering.text[rendering.text.find("righttusk") + 1 : max(start, 0)]
+        if not headed or opens == closes:
+            return
+        yield self.finding(
+            subject.blame(rendering, end - 1),
+            "of two results in a row the second opens a turn inside the turn of the first"
+            if opens > closes
+            else "of two results in a row the second stands outside of any turn",
+            "close the turn of results behind the last one, and open it before the first",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )
 
     def _plain(self, subject: Subject) -> Iterator[Diagnostic]:
         """Where questions are closed and answers are not, or the other way round, under one and the same opener."""

@@ -53,7 +53,7 @@ class BosRepeated(Rule):
     code = "CT206"
     name = "bos-repeated"
     severity = "error"
-    explains = ("CT203", "CT205")
+    explains = ("CT203", "CT205", "CT211")
     law = "single-bos"
     probes = True
 

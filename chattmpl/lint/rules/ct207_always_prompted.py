@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.frames import always_prompted
+from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
@@ -41,11 +41,33 @@ class AlwaysPrompted(Rule):
     code = "CT207"
     name = "always-prompted"
     severity = "error"
+    explains = ("CT113", "CT204")
     law = "prefix"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
+        question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
+        if question is not None and prompted is not None and question.text.startswith(prompted.text):
+            header = question.text[len(prompted.text) :]
+            if ROLE.search(header):
+                yield self.finding(
+                    subject.blame(question, len(prompted.text)),
+                    f"the generation prompt {shown(header)} is written where it is not asked for, and else not",
+                    "write it only {% if add_generation_prompt %}",
+                    counterexample={"conversation": question.conversation.dump(), "text": question.text},
+                )
+                return
+            behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
+            tail = question.text[behind[-1] :] if behind else ""
+            if not header and ROLE.search(tail) and "add_generation_prompt" not in subject.variables:
+                yield self.finding(
+                    subject.blame(question, len(question.text) - 1),
+                    f"the header of an answer, {shown(tail)}, is written behind each question, asked for or not",
+                    "write it only {% if add_generation_prompt %}",
+                    severity="info",
+                    counterexample={"conversation": question.conversation.dump(), "text": question.text},
+                )
         start = always_prompted(subject)
         rendering = subject.probe.render("turn")
         if start is not None and rendering is not None:

@@ -62,6 +62,7 @@ class RolesLookAlike(Rule):
         if found is None:
             return
         yield from self._system(subject)
+        yield from self._results(subject)
         same = found.between[0] == found.between[1] == found.between[2]
         if same or (_ASSISTANT.search(found.between[1]) and not _USER.search(found.between[1])):
             frame = shown(found.between[1])
@@ -70,6 +71,23 @@ class RolesLookAlike(Rule):
                 f"questions and answers have the same frame, {frame}" if same else f"a question is headed {frame}",
                 "name the role in the header of each turn",
                 counterexample={"conversation": found.rendering.conversation.dump(), "text": found.rendering.text},
+            )
+
+    def _results(self, subject: Subject) -> Iterator[Diagnostic]:
+        """Where the result of a tool stands in a turn of its own, headed like an answer."""
+        question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
+        rendering = subject.probe.render("calls")
+        if question is None or prompted is None or rendering is None:
+            return
+        header = prompted.text.removeprefix(question.text).strip()
+        call, result = rendering.text.rfind("lefttusk"), rendering.text.find("Result raspberry")
+        start = rendering.text.find(header, call, result) if 0 <= call < result else -1
+        if _ASSISTANT.search(header + " ") and prompted.text.startswith(question.text) and start >= 0:
+            yield self.finding(
+                subject.blame(rendering, start),
+                f"the result of a tool is headed like an answer, {shown(header)}",
+                "name the role of the tool in its header, or that of the user",
+                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
     def _system(self, subject: Subject) -> Iterator[Diagnostic]:

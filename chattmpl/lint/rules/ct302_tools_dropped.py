@@ -54,9 +54,13 @@ class ToolsDropped(Rule):
         if rendering is None:
             yield from self._partly(subject)
             return
+        beside = subject.probe.render("system_tools")
+        written = beside is not None and "find_walrus" in beside.text
         yield self.finding(
             subject.first(r"\btools\b", r"for \w+ in \w*messages"),
-            "tools are dropped: the template writes nothing of them",
+            "without a system message tools are dropped"
+            if written
+            else "tools are dropped: the template writes nothing of them",
             "render tools, or refuse them: {% if tools %}{{ raise_exception('no tools') }}{% endif %}",
             severity=None if subject.reads("tools") or subject.reads("tool_calls") else "info",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},

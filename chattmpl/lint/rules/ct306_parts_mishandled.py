@@ -12,6 +12,9 @@ from chattmpl.lint.subject import Subject
 
 _PRINTED = re.compile(r"\[\{['\"]type['\"]: ['\"]text")
 
+_WORDS = ("uince", "atsum", "prico")
+"""What is left of the parts where the whole text loses a character at an end, which is another matter."""
+
 
 class PartsMishandled(Rule):
     """Content in text parts is lost, or printed as Python prints a list.
@@ -62,12 +65,14 @@ class PartsMishandled(Rule):
                 hint,
                 counterexample=example,
             )
-        elif any(word not in rendering.text for word in ("quince", "satsuma", "apricot")):
+        elif any(word not in rendering.text.casefold() for word in _WORDS):
             parts = subject.first(r"\bcontent\b")
-            if "quince" in rendering.text and "satsuma" not in rendering.text:
+            first, second, _ = _WORDS
+            text = rendering.text.casefold()
+            if first in text and second not in text:
                 what = "of content in several text parts all but the first is dropped"
-                parts = subject.blame(rendering, rendering.text.index("quince"))
-            elif "quince" not in rendering.text:
+                parts = subject.blame(rendering, text.index(first))
+            elif first not in text:
                 what = "content in text parts is dropped without a word"
             else:
                 what = "content in text parts is dropped without a word, in answers"

@@ -10,7 +10,15 @@ from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
 
-_NONE = re.compile(r"None\b")
+_NONE = re.compile(r"None(?![a-z])")
+_NULLS = (
+    ("null", 1, "content", "a message with tool calls"),
+    ("turn", 1, "reasoning_content", "an answer"),
+    ("turn", 1, "tool_calls", "an answer"),
+    ("calls", 2, "tool_call_id", "the result of a tool"),
+    ("calls", 2, "name", "the result of a tool"),
+)
+"""Conversations, with the index of a message in them, the field of it that is null, and what the message is."""
 
 
 class NonePrinted(Rule):
@@ -67,18 +75,21 @@ class NonePrinted(Rule):
     def _null(self, subject: Subject) -> Iterator[Diagnostic]:
         """What is printed where a field is null, which chattmpl takes for absent and other engines do not."""
         calls = subject.reads("tool_calls")
-        everything = {1: {"content": None}, 3: {"reasoning_content": None, "tool_calls": None}}
+        everything: dict[int, dict[str, None]] = {
+            1: {"content": None},
+            2: dict.fromkeys(("tool_call_id", "name")),
+            3: {"reasoning_content": None, "tool_calls": None},
+        }
         whole = subject.probe.raw("null", everything)
         if whole is not None and not _NONE.search(whole.text):
             return
-        for name, index, field in (("null", 1, "content"), ("turn", 1, "reasoning_content"), ("turn", 1, "tool_calls")):
+        for name, index, field, where in _NULLS:
             rendering = subject.probe.render(name)
             if field not in subject.source.text or rendering is None:
                 continue
             raw = subject.probe.raw(name, {index: {field: None}})
             match = None if raw is None else _NONE.search(raw.text)
             if raw is not None and match is not None and not _NONE.search(rendering.text):
-                where = "a message with tool calls" if field == "content" else "an answer"
                 severity: Severity = "warning" if field == "content" and calls else "info"
                 conversation = raw.conversation.dump()
                 conversation["messages"][index][field] = None

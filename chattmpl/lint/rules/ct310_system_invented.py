@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import CONTROL, shown
+from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+from chattmpl.tokens import CONTROL
 
 _PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
 _WORDS = re.compile(r"[A-Z][\w'’-]*(?:[,;:]? [\w'’-]+)+[.!]")
@@ -55,6 +56,7 @@ class SystemInvented(Rule):
     code = "CT310"
     name = "system-invented"
     severity = "warning"
+    explains = ("CT211:line",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

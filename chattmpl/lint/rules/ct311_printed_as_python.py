@@ -43,6 +43,7 @@ class PrintedAsPython(Rule):
     code = "CT311"
     name = "printed-as-python"
     severity = "warning"
+    explains = ("CT317",)
     law = "portable"
     probes = True
 

@@ -11,7 +11,7 @@ from chattmpl.lint.subject import Subject
 
 _BESIDE = (
     ("reasoning", "messages[1].reasoning_content", "Ponder papaya"),
-    ("spoken", "messages[1].content", "Plan plum"),
+    ("spoken", "messages[1].content", "Plan plum and pear"),
 )
 """Conversations, and what the assistant says in them beside an answer."""
 
@@ -46,6 +46,7 @@ class AnswerAltered(Rule):
     name = "answer-altered"
     severity = "info"
     law = "roundtrip"
+    explains = ("CT204:line", "CT306:line")
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
@@ -80,7 +81,9 @@ class AnswerAltered(Rule):
                 )
                 return
         rendering = subject.probe.render("spaces", 2)
-        if rendering is None or "Answer apricot" not in rendering.text or "END  \n" in rendering.text:
+        given = subject.probe.conversation("spaces")["messages"][1]["content"]
+        whole = given if isinstance(given, str) else given[0]["text"]
+        if rendering is None or "Answer apricot" not in rendering.text or whole in rendering.text:
             return
         yield self.finding(
             subject.blame(rendering, rendering.text.index("Answer apricot")),

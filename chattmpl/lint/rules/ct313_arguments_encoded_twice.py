@@ -38,6 +38,7 @@ class ArgumentsEncodedTwice(Rule):
     code = "CT313"
     name = "arguments-encoded-twice"
     severity = "info"
+    explains = ("CT317",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

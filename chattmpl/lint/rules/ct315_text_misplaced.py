@@ -48,7 +48,7 @@ class TextMisplaced(Rule):
     code = "CT315"
     name = "text-misplaced"
     severity = "error"
-    explains = ("CT107", "CT109", "CT203", "CT204", "CT209", "CT306", "CT004")
+    explains = ("CT107", "CT109", "CT203", "CT204", "CT205", "CT209", "CT306", "CT004")
     law = "lossless"
     probes = True
 

@@ -8,6 +8,15 @@ from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.lint.subject import Subject
+from chattmpl.render import Rendering
+
+_PLAIN = (
+    ("turn", 0, "a question", "Question quince", "the user"),
+    ("system", 0, "a system message", "Behave like a badger", "a message"),
+    ("system_tools", 0, "a system message beside tools", "Behave like a badger", "a message"),
+    ("calls", 2, "the result of a tool", "Result raspberry", "a message"),
+)
+"""Conversations, with the index of a message in them, what it is, its text, and whose it is."""
 
 
 class QuestionAltered(Rule):
@@ -16,6 +25,8 @@ class QuestionAltered(Rule):
     ## What it does
 
     Reports templates that cut, escape or encode what a user writes. White space around it does not count.
+
+    Also reports system messages and results of tools of which some plain words are cut or changed.
 
     ## Why is this bad?
 
@@ -44,21 +55,31 @@ class QuestionAltered(Rule):
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
-        rendering = subject.probe.render("marks", 1)
-        plain = subject.probe.render("turn", 1)
-        if rendering is None or plain is None or "Question quince" not in plain.text:
-            return
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
-        spans = [span for span in rendering.spans if span.message == 0 and span.field != "role"]
-        if spans and whole not in rendering.text:
-            written = rendering.text[spans[0].start : spans[-1].end]
-            how = (
-                f"cut after {len(written)} characters" if whole.startswith(written) else f"written as {shown(written)}"
-            )
-            yield self.finding(
-                subject.blame(rendering, spans[0].start),
-                f"the text of a question is altered: it is {how}",
-                "write the text of the user as it is: {{ message.content }}",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-            )
+        rendering = subject.probe.render("marks")
+        found = None if rendering is None else self._altered(subject, rendering, 0, whole, _PLAIN[0])
+        for case in () if found is not None else _PLAIN:
+            name, index, _, words, _ = case
+            rendering = subject.probe.render(name)
+            found = None if rendering is None else self._altered(subject, rendering, index, words, case)
+            if found is not None:
+                break
+        if found is not None:
+            yield found
+
+    def _altered(
+        self, subject: Subject, rendering: Rendering, index: int, whole: str, case: tuple[str, int, str, str, str]
+    ) -> Diagnostic | None:
+        """The finding that a text is not written as a whole; None where it is, or where nothing of it is."""
+        spans = [s for s in rendering.spans if s.message == index and (s.field or "").startswith("content")]
+        if not spans or whole in rendering.text:
+            return None
+        written = rendering.text[spans[0].start : spans[-1].end]
+        how = f"cut after {len(written)} characters" if whole.startswith(written) else f"written as {shown(written)}"
+        return self.finding(
+            subject.blame(rendering, spans[0].start),
+            f"the text of {case[2]} is altered: it is {how}",
+            f"write the text of {case[4]} as it is: {{{{ message.content }}}}",
+            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+        )

@@ -39,6 +39,7 @@ class ReadsTheClock(Rule):
     code = "CT404"
     name = "reads-the-clock"
     severity = "warning"
+    explains = ("CT211:line",)
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:

@@ -47,6 +47,7 @@ class InstructionsInText(Rule):
     code = "CT510"
     name = "instructions-in-text"
     severity = "warning"
+    explains = ("CT211:line",)
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""

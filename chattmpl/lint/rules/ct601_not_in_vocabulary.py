@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.blame import span_at
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.model import model_of
-from chattmpl.lint.probe import span_at
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.subject import Subject
 from chattmpl.lint.vocabulary import stop_token

@@ -40,16 +40,16 @@ class LostInLoop(Rule):
     code = "CT705"
     name = "lost-in-loop"
     severity = "warning"
-    explains = ("CT201", "CT202")
+    explains = ("CT201", "CT202", "CT203", "CT211")
 
     def check(self, subject: Subject) -> Iterator[Diagnostic]:
         """The findings in one template."""
         outside = [(name, subject.offset(setting)) for name, setting in assignments(subject.tree, inner=False)]
         for loop in subject.nodes(nodes.For):
-            start, end = subject.offset(loop), last_offset(subject, loop)
+            start = subject.offset(loop)
             for name, node in assignments(loop, inner=False):
                 before = any(other == name and offset < start for other, offset in outside)
-                load = read_after(subject, name, end) if before else None
+                load = read_after(subject, name, last_offset(subject, loop)) if before else None
                 if load is not None and not exclusive(subject, loop, load):
                     line, _ = subject.source.position(subject.offset(load))
                     yield self.finding(

@@ -51,7 +51,8 @@ def _slip(token: str, meant: str) -> bool:
     """Whether one is the other with one character more, less, other, or two swapped."""
     if token.rstrip("|>").rstrip("s") == meant.rstrip("|>") and token.startswith(("</", "<t")):
         return False
-    if abs(len(token) - len(meant)) >= _TOO_FAR - 1 or token.startswith("</") != meant.startswith("</"):
+    # What closes is no misspelling of what opens: </user>, and also <|/user|>.
+    if abs(len(token) - len(meant)) >= _TOO_FAR - 1 or ("/" in token) != ("/" in meant):
         return False
     codes = [code for code in SequenceMatcher(None, token, meant, autojunk=False).get_opcodes() if code[0] != "equal"]
     changed = sum(max(one_end - one, other_end - other) for _, one, one_end, other, other_end in codes)

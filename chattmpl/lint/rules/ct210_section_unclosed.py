@@ -1,0 +1,65 @@
+"""CT210."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+_OPENING = re.compile(r"<([A-Za-z_]\w*)>")
+
+
+class SectionUnclosed(Rule):
+    r"""A section of an answer or of a result opens and does not close.
+
+    ## What it does
+
+    Renders reasoning, tool calls and results, and reports a tag such as `<tool_call>` that opens behind the question
+    more often than it closes, where the template knows the tag that closes it.
+
+    ## Why is this bad?
+
+    Parsers find no end of the section: what follows it, the answer itself at times, is read as part of a call or of
+    the reasoning. A model that was trained on it never writes the end.
+
+    ## Example
+
+    ```jinja
+    <tool_call>\n{{ call.function | tojson }}\n{{- '<|im_end|>' }}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    <tool_call>\n{{ call.function | tojson }}\n</tool_call>{{- '<|im_end|>' }}
+    ```
+    """
+
+    code = "CT210"
+    name = "section-unclosed"
+    severity = "warning"
+    law = "roundtrip"
+    probes = True
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        own = subject.source.text
+        for name in ("calls", "reasoning", "parallel"):
+            rendering = subject.probe.render(name)
+            start = -1 if rendering is None else rendering.text.find("Question quince")
+            if rendering is None or start < 0:
+                continue
+            text = rendering.text[start:]
+            for match in _OPENING.finditer(text):
+                closing = f"</{match[1]}>"
+                if closing in own and text.count(match[0]) > text.count(closing):
+                    yield self.finding(
+                        subject.blame(rendering, start + match.start()),
+                        f"{match[0]} opens, and {closing} is not written behind it",
+                        f"write {closing} at its end",
+                        counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    )
+                    return

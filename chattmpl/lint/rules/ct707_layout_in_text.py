@@ -1,0 +1,57 @@
+"""CT707."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.rule import Rule
+from chattmpl.lint.subject import Subject
+
+
+class LayoutInText(Rule):
+    r"""The indentation of the template is written into the text.
+
+    ## What it does
+
+    Reports white space between two tags that holds an indentation and is not trimmed. It is a warning inside of a
+    generation tag, and for information elsewhere.
+
+    ## Why is this bad?
+
+    Jinja trims the indentation before `{%`, and not that before `{{`. The model reads eight spaces in front of a text,
+    or is trained to write them, and a change of the template's layout changes every rendering.
+
+    ## Example
+
+    ```jinja
+    {%- generation %}
+        {{ message.content }}
+    {%- endgeneration %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {%- generation %}
+        {{- message.content }}
+    {%- endgeneration %}
+    ```
+    """
+
+    code = "CT707"
+    name = "layout-in-text"
+    severity = "info"
+
+    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+        """The findings in one template."""
+        for offset, kind, value in subject.tokens:
+            if kind != "data" or value.strip() or "  " not in value:
+                continue
+            trained = any(block.tag.end <= offset < block.end.start for block in subject.generation)
+            yield self.finding(
+                subject.at(offset + len(value) - 1),
+                f"the indentation of the template is {'trained' if trained else 'written'}",
+                "trim it: {{- … }}",
+                severity="warning" if trained else None,
+            )
