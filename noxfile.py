@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import nox
@@ -9,7 +10,7 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "venv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "typecheck", "docs", "tests", "data", "node", "upstream"]
+nox.options.sessions = ["lint", "typecheck", "docs", "tests", "data", "node", "upstream", "playground"]
 
 # Pinned, for they are compared with byte by byte: a newer version is a change to look at, not a red build.
 TRANSFORMERS = "transformers==5.23.*"
@@ -45,7 +46,11 @@ def tests(session: nox.Session) -> None:
     """The quick tests, on the package as the wheel installs it. Needs the core dependencies: no torch, no node."""
     session.install(".[test]")
     session.run(
-        "pytest", *WORKERS, "-m", "not upstream and not node and not data and not ray and not train", *session.posargs
+        "pytest",
+        *WORKERS,
+        "-m",
+        "not upstream and not node and not data and not ray and not train and not browser",
+        *session.posargs,
     )
 
 
@@ -89,6 +94,17 @@ def node(session: nox.Session) -> None:
         session.skip("node and npm are not on PATH: nothing was compared with @huggingface/jinja")
     session.install(".[test]", MINIJINJA)
     session.run("pytest", *WORKERS, "-m", "node", *session.posargs, env=REQUIRE)
+
+
+@nox.session
+def playground(session: nox.Session) -> None:
+    """The playground in a real browser. Needs Chromium on PATH, else it is skipped; npm to fetch axe; no torch."""
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    if not (os.environ.get("CHATTMPL_CHROMIUM") or any(map(shutil.which, browsers))):
+        session.skip("no Chromium is on PATH: nobody looked at the playground (CHATTMPL_CHROMIUM can name one)")
+    session.install(".[test,playground]", "playwright>=1.50")
+    required = REQUIRE if shutil.which("npm") else {}
+    session.run("pytest", *WORKERS, "-m", "browser", *session.posargs, env=required)
 
 
 @nox.session
