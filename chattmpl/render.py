@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.errors import RenderError
-from chattmpl.provenance.origin import Origin, Run, Turn
+from chattmpl.provenance.origin import REBUILT, Origin, Run, Turn
 
 if TYPE_CHECKING:
     from chattmpl.conversation import Conversation
@@ -119,18 +120,20 @@ def spans_of(runs: Iterable[Run]) -> tuple[Span, ...]:
     """The spans of the runs that a template wrote."""
     spans = list(_merged(runs))
     if any(span.turn is not None for span in spans):
-        return tuple(spans)
+        return tuple(_with_rebuilt(spans))
     return tuple(_with_turns(spans))
 
 
 def _merged(runs: Iterable[Run]) -> Iterator[Span]:
     position = start = 0
     turn: int | None = None
+    rebuilt = 0  # counts down: each such turn has a number of its own until it is known which messages it holds
     key: tuple[Any, ...] | None = None
     for length, origin, statement in runs:
         if not length:
             if type(origin) is Turn:
-                turn = origin.message
+                rebuilt -= origin.message == REBUILT
+                turn = rebuilt if origin.message == REBUILT else origin.message
             continue
         line = None if statement is None else statement.line
         generated = statement is not None and statement.generated
@@ -139,7 +142,8 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
             new = (None, None, generated, turn, line, False)
         else:
             # What was computed from something unknown belongs to the turn in which it stands.
-            message = turn if origin.derived and origin.field is None else origin.message
+            known = turn if turn is None or turn >= 0 else None
+            message = known if origin.derived and origin.field is None else origin.message
             new = (message, origin.field, generated, turn, line, origin.derived)
         if new != key:
             if key is not None:
@@ -148,6 +152,27 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
         position += length
     if key is not None:
         yield Span(start, position, *key)
+
+
+def _with_rebuilt(spans: list[Span]) -> Iterator[Span]:
+    """Turns of messages that the template made of others, by the fields that stand in them.
+
+    Text between the fields of two messages belongs to the one before it. Where none stands, it is the message behind
+    the one that was rendered before.
+    """
+    last: int | None = None
+    for turn, group in groupby(spans, key=lambda span: span.turn):
+        if turn is None or turn >= 0:
+            last = turn if turn is not None else last
+            yield from group
+            continue
+        inside = list(group)
+        behind = 0 if last is None else last + 1
+        known: int | None = next((span.message for span in inside if span.message is not None), behind)
+        last = max((span.message for span in inside if span.message is not None), default=behind)
+        for span in inside:
+            known = span.message if span.message is not None else known
+            yield span._replace(turn=known)
 
 
 def _with_turns(spans: list[Span]) -> Iterator[Span]:

@@ -20,8 +20,8 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 import pyarrow.parquet as pq  # noqa: E402
 
 from chattmpl.extra.job import encode  # noqa: E402
+from chattmpl.extra.job.given import mixture_of  # noqa: E402
 from chattmpl.extra.job.plan import plan  # noqa: E402
-from chattmpl.extra.job.run import mixture_of  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -209,7 +209,7 @@ def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_
     monkeypatch.setattr("chattmpl.extra.encoder.encoder._BATCH", 4)
     odd = {"messages": [{"role": "user", "content": "<|im_end|>"}, CHAT[1]]}
     for count in (0, 3, 4, 8, 11):
-        records = [odd if number % 3 == 1 else {"messages": CHAT} for number in range(count)]
+        records: list[Any] = [odd if number % 3 == 1 else {"messages": CHAT} for number in range(count)]
         records = [*records, "x"] if count == 3 else records
         fast, exact = Encoder("hybrid", "demo", check_every=0), Encoder("hybrid", "demo", fast="off")
         found = fast.encode_many(iter(records))

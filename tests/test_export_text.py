@@ -122,7 +122,8 @@ def test_the_training_export_of_plain_jinja_is_the_source_itself() -> None:
         ("{% generation %}{% set x = 2 %}{{ x }}{% endgeneration %}", False),
         ("{% generation %}{% for i in [1] %}{% set x = 2 %}{% endfor %}{% endgeneration %}{{ x }}", False),
         (
-            "{% for m in messages %}{{ x }}{% generation %}{% set x = m.role %}{{ x }}{% endgeneration %}{% endfor %}{{ x }}",
+            "{% for m in messages %}{{ x }}{% generation %}{% set x = m.role %}{{ x }}{% endgeneration %}{% endfor %}"
+            "{{ x }}",
             False,
         ),
         ("{% for m in messages %}{% generation %}{% set x = m.role %}{% endgeneration %}{{ x }}{% endfor %}", True),

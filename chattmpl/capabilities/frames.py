@@ -10,8 +10,8 @@ from chattmpl.capabilities.conversations import ASK, ASK_MORE, SAY, SAY_MORE, TR
 from chattmpl.capabilities.modes import Mode, shown
 from chattmpl.capabilities.prober import NAMED, Prober
 from chattmpl.lint.probe import common_length
-from chattmpl.lint.stops import CONTROL
 from chattmpl.render import Rendering
+from chattmpl.tokens import CONTROL
 
 _BOS = re.compile(
     r"<s>|<bos>|<BOS_TOKEN>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|startoftext\|>|<\|endoftext\|>"
@@ -20,13 +20,13 @@ _BOS = re.compile(
 """How BOS tokens are spelt, for templates that write them themselves."""
 
 
-_CONTROL = re.compile(rf"{CONTROL.pattern}|\[e~\[|\]~b\]|</(?:assistant|bot|model|user)>")
+_CONTROL = re.compile(rf"{CONTROL.pattern}|\]~b\]|</user>")
 """What looks like a control token, with some that only end turns."""
 
 
-def generation_prompt(prober: Prober, **kwargs: Any) -> str | None:
+def generation_prompt(prober: Prober, kwargs: dict[str, Any] | None = None) -> str | None:
     """What ``add_generation_prompt`` appends to a question; None where that is not known."""
-    without, prompted = prober.text([ASK], **kwargs), prober.text([ASK], prompt=True, **kwargs)
+    without, prompted = (prober.text([ASK], prompt=prompt, kwargs=kwargs) for prompt in (False, True))
     if without is None or prompted is None:
         return None
     start = common_length(without, prompted)
@@ -42,7 +42,7 @@ def generation_prompts(prober: Prober, modes: Iterable[Mode]) -> dict[str, str]:
     found = {}
     for mode in modes:
         for setting in mode.changing("generation prompt") if mode.values else ():
-            prompt = generation_prompt(prober, **setting)
+            prompt = generation_prompt(prober, setting)
             if prompt is not None and prompt != usual:
                 found[f"{mode.name}={shown(setting[mode.name])}"] = prompt
     return found
@@ -67,7 +67,7 @@ def stop_tokens(prober: Prober, modes: Iterable[Mode]) -> list[str] | None:
 
 def _tail(prober: Prober, messages: list[Message], turn: Message, tools: bool, kwargs: dict[str, Any]) -> str | None:
     """The text behind what a turn holds."""
-    text = prober.text(messages, tools=tools, **kwargs)
+    text = prober.text(messages, tools=tools, kwargs=kwargs)
     word = "lefttusk" if turn.get("tool_calls") else SAY["content"]
     return None if text is None or word not in text else text[text.rindex(word) + len(word) :]
 

@@ -24,14 +24,10 @@ from chattmpl.capabilities.conversations import (
     thinking,
 )
 from chattmpl.capabilities.prober import Prober
+from chattmpl.laws.modes import GIVEN
 from chattmpl.lint.subject import Subject
 
 Kind = Literal["switch", "choice", "text", "number", "data", "no effect"]
-
-STANDARD = frozenset(
-    {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "reasoning_retention"}
-)
-"""What is passed in every call, or is our own."""
 
 CONVENTIONS: dict[str, tuple[str, ...]] = {"reasoning_effort": ("low", "medium", "high")}
 """Values that a kwarg of this name has wherever it is used: a parameter of OpenAI's API."""
@@ -98,9 +94,7 @@ def find_modes(prober: Prober) -> list[Mode]:
     if prober.base is not None:
         return []
     names = sorted(
-        name
-        for name in prober.subject.variables - STANDARD
-        if not name.endswith("_token") and name not in prober.tokens
+        name for name in prober.subject.variables - GIVEN if not name.endswith("_token") and name not in prober.tokens
     )
     modes = [_mode(prober, name, {}) for name in names[:_MOST_VARIABLES]]
     # Some kwargs do something only where another one asks for reasoning.
@@ -133,7 +127,7 @@ def _conversations(prober: Prober) -> dict[str, tuple[list[Message], bool, bool]
 
 def _texts(prober: Prober, kwargs: dict[str, Any]) -> tuple[str | None, ...]:
     return tuple(
-        prober.text(messages, tools=tools, prompt=prompt, **kwargs)
+        prober.text(messages, tools=tools, prompt=prompt, kwargs=kwargs)
         for messages, tools, prompt in _conversations(prober).values()
     )
 

@@ -84,7 +84,7 @@ def _reasoning_text(prober: Prober, traces: Traces, prompts: Iterable[str]) -> s
         [ASK, thinking(calling(**prober.call_options), TRACES[0])],
         tools=True,
         template=traces.template,
-        **traces.kwargs,
+        kwargs=traces.kwargs,
     )
     if call is not None and TRACES[0] in call:
         turns.append(_turn(call))

@@ -49,7 +49,7 @@ class Prober:
         documents: Sequence[Any] | None = None,
         template: Template | None = None,
         raw: bool = False,
-        **kwargs: Any,
+        kwargs: dict[str, Any] | None = None,
     ) -> Rendered:
         """A conversation, rendered, or the error.
 
@@ -60,11 +60,11 @@ class Prober:
             documents: those of the conversation.
             template: the same template under another policy.
             raw: leave content as it is, also for templates that take nothing but lists of parts.
-            **kwargs: template kwargs.
+            kwargs: template kwargs, which may have any names.
         """
         key = repr((messages, prompt, tools, documents, template, raw, kwargs))
         if key not in self._done:
-            self._done[key] = self._rendered(messages, prompt, tools, documents, template, raw, kwargs)
+            self._done[key] = self._rendered(messages, prompt, tools, documents, template, raw, kwargs or {})
         return self._done[key]
 
     def _rendered(

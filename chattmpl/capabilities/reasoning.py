@@ -86,7 +86,7 @@ def _found(prober: Prober, found: Traces, kwargs: dict[str, Any], template: Temp
         texts = [
             text
             for messages, tools in _endings(prober, carrier)
-            if TRACES[0] in (text := prober.text(messages, tools=tools, template=template, **kwargs) or "")
+            if TRACES[0] in (text := prober.text(messages, tools=tools, template=template, kwargs=kwargs) or "")
             and not _PRINTED.search(text)
         ]
         if texts:
@@ -221,7 +221,7 @@ def _kept(prober: Prober, traces: Traces, *, loops: bool) -> Kept:
     found = {}
     for name, (count, prompt) in (_LOOPS if loops else _PLAIN).items():
         # A policy of ours is the template's own, whatever was needed to see a trace at all.
-        made = prober.render(messages[:count], prompt=prompt, tools=loops, **traces.kwargs)
+        made = prober.render(messages[:count], prompt=prompt, tools=loops, kwargs=traces.kwargs)
         if isinstance(made, Rendering):
             there = [index for index in places.values() if index < count]
             rendered = [index for trace, index in places.items() if index < count and holds(made, trace, index)]

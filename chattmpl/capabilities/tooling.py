@@ -8,7 +8,18 @@ from typing import Any
 from jinja2 import nodes
 
 from chattmpl.capabilities.answer import Answer, from_error, raised
-from chattmpl.capabilities.conversations import ASK, ASK_MORE, FRUITS, IDENTIFIERS, SAY, TOOL, TUSKS, calling, result
+from chattmpl.capabilities.conversations import (
+    ASK,
+    ASK_MORE,
+    FRUITS,
+    IDENTIFIERS,
+    SAY,
+    SYSTEM,
+    TOOL,
+    TUSKS,
+    calling,
+    result,
+)
 from chattmpl.capabilities.prober import Prober, holds
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.tree import key
@@ -26,10 +37,15 @@ def tools(prober: Prober) -> Answer:
         made = prober.render([ASK], tools=True, prompt=True)
     if isinstance(made, ChatTmplError):
         return from_error(made)
+    asked = made
     if _NAME not in made.text:
+        made = prober.render([SYSTEM, ASK, SAY, ASK_MORE], tools=True, prompt=True)
+    if isinstance(made, ChatTmplError) or _NAME not in made.text:
         return Answer("no", "dropped", {"form": None, "place": None})
     form, place = _form(made.text), _place(made.text)
     facts = {"form": form, "place": place}
+    if made is not asked:
+        return Answer("partly", "only beside a system message", facts)
     missing = [
         what
         for what, word in (("description", _FUNCTION["description"]), ("parameters", _PARAMETER))

@@ -70,8 +70,8 @@ def prefix(prober: Prober, traces: Traces) -> Answer:
     unknown: list[str] = []
     seen = 0
     for kind, (messages, tools) in _kinds(prober, traces).items():
-        shorter = prober.render(messages[:-1], tools=tools, **traces.kwargs)
-        longer = prober.render(messages, tools=tools, **traces.kwargs)
+        shorter = prober.render(messages[:-1], tools=tools, kwargs=traces.kwargs)
+        longer = prober.render(messages, tools=tools, kwargs=traces.kwargs)
         if isinstance(shorter, ChatTmplError) or isinstance(longer, ChatTmplError):
             errors = [made for made in (shorter, longer) if isinstance(made, ChatTmplError)]
             (refused if refuses(errors[0]) else unknown).append(kind)
@@ -108,7 +108,7 @@ def mask(prober: Prober, traces: Traces, stops: Iterable[str]) -> Answer:
     }
     spelt = tuple(token for token in stops if not token.startswith("{")) or None
     for name, (messages, tools, word) in turns.items():
-        made = prober.render(messages, tools=tools, **(traces.kwargs if name == "reasoning" else {}))
+        made = prober.render(messages, tools=tools, kwargs=traces.kwargs if name == "reasoning" else None)
         found[name] = _covered(made, word) if isinstance(made, Rendering) else None
     found |= _edges(prober, spelt)
     found["laws"] = _laws(prober, traces)

@@ -23,6 +23,7 @@ __all__ = ["Parser", "parse", "parser"]
 def parse(
     template: Template,
     text: str,
+    /,
     *,
     completion: bool = False,
     generation_prompt: bool | None = None,
@@ -44,6 +45,7 @@ def parse(
 
 def parser(
     template: Template,
+    /,
     *,
     completion: bool = False,
     generation_prompt: bool | None = None,

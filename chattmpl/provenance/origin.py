@@ -36,6 +36,10 @@ class Origin:
         return f"<{'derived from ' if self.derived else ''}{self.path() or 'an unknown field'}>"
 
 
+REBUILT = -1
+"""The message of a `Turn` that the template made itself, of one of the conversation's or of several."""
+
+
 class Turn(Origin):
     """The origin of a run without characters that says: from here on, this message is being rendered."""
 
