@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.extra.prove.intervals import Share
 from chattmpl.extra.prove.talks import Talk, Turn
-from chattmpl.extra.trainer import Collator, Completion
+
+if TYPE_CHECKING:
+    from chattmpl.extra.trainer import Completion
 
 _ROWS = 32
 _EXAMPLES = 6
@@ -131,6 +133,8 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, talks: Sequence[Talk]) 
     each as likely. The floor is the logarithm of their number for each such answer.
     """
     import torch
+
+    from chattmpl.extra.trainer import Collator
 
     collate = Collator(tokenizer.pad_token_id)
     nats, tokens = 0.0, 0

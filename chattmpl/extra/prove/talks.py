@@ -13,14 +13,8 @@ from chattmpl.extra.prove.tasks import Task
 from chattmpl.template import Template
 
 THINK, NO_THINK = "/think", "/no_think"
-TURNS = 3
-"""Most turns of a talk."""
-
 _SWITCHES = ("enable_thinking", "thinking", "reasoning")
 """Names that template kwargs have which switch reasoning."""
-
-_LOOKUPS, _SYSTEM, _FLAG, _OFF = 0.25, 0.5, 0.5, 0.15
-"""Shares: talks about prices, others with a system message, turns with a flag, talks that are switched off."""
 
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -30,6 +24,33 @@ TOOL: dict[str, Any] = {
         "parameters": {"type": "object", "properties": {"item": {"type": "string"}}, "required": ["item"]},
     },
 }
+
+
+@dataclass(frozen=True)
+class Mix:
+    """What talks are made of.
+
+    Attributes:
+        kinds: tasks that a turn may have: ``sum`` and ``reverse``. With a system message, a turn may also ask for it.
+        digits: of what is reversed, and of the number in a system message.
+        turns: fewest and most turns of a talk to train on; a held-out talk has the most.
+        lookups: share of talks that are about prices.
+        system: share of the others that have a system message.
+        flags: share of turns with a flag, which is one or the other, each as likely.
+        off: share of talks that the template's kwarg switches off.
+    """
+
+    kinds: tuple[str, ...] = ("sum", "reverse")
+    digits: int = 3
+    turns: tuple[int, int] = (1, 3)
+    lookups: float = 0.25
+    system: float = 0.5
+    flags: float = 0.5
+    off: float = 0.15
+
+
+MIX = Mix()
+"""What a template is proved with."""
 
 
 @dataclass(frozen=True)
@@ -133,31 +154,31 @@ def rendering_traces(template: Template) -> Template:
     return template if _shows_trace(template, {}) else template.with_retention("all")
 
 
-def make_talks(count: int, abilities: Abilities, seed: int, *, test: bool) -> list[Talk]:
+def make_talks(count: int, abilities: Abilities, seed: int, *, test: bool, mix: Mix = MIX) -> list[Talk]:
     """So many talks, to train on or held out; the same seed makes the same."""
     choose = random.Random(f"{seed} {test}")
-    return [_talk(choose, abilities, test) for _ in range(count)]
+    return [_talk(choose, abilities, test, mix) for _ in range(count)]
 
 
-def _talk(choose: random.Random, abilities: Abilities, test: bool) -> Talk:
+def _talk(choose: random.Random, abilities: Abilities, test: bool, mix: Mix) -> Talk:
     talk = Talk()
-    off = abilities.switch is not None and choose.random() < _OFF
+    off = abilities.switch is not None and choose.random() < mix.off
     if off and abilities.switch is not None:
         talk.kwargs[abilities.switch] = False
     forced = off and abilities.hard
     thinks = abilities.reasoning and not off
-    about_prices = choose.random() < _LOOKUPS
+    about_prices = choose.random() < mix.lookups
     name = None
-    if not about_prices and choose.random() < _SYSTEM:
-        name = tasks.number_of(choose, test)
+    if not about_prices and choose.random() < mix.system:
+        name = tasks.number_of(choose, test, mix.digits)
         talk.messages.append({"role": "system", "content": f"You are agent {name}"})
     if about_prices and abilities.tools:
         talk.tools = [TOOL]
-    length = TURNS if test else choose.randint(1, TURNS)
+    length = mix.turns[1] if test else choose.randint(*mix.turns)
     for number in range(1, (1 if about_prices else length) + 1):
-        task = _task(choose, test, name, about_prices, abilities)
+        task = _lookup(choose, test, abilities) if about_prices else _task(choose, test, name, mix)
         flag = ""
-        if abilities.reasoning and not forced and choose.random() < _FLAG:
+        if abilities.reasoning and not forced and choose.random() < mix.flags:
             thinks = choose.random() < 0.5
             flag = f"{THINK if thinks else NO_THINK} "
         talk.messages.append({"role": "user", "content": flag + task.question})
@@ -167,17 +188,18 @@ def _talk(choose: random.Random, abilities: Abilities, test: bool) -> Talk:
     return talk
 
 
-def _task(choose: random.Random, test: bool, name: str | None, about_prices: bool, abilities: Abilities) -> Task:
-    if about_prices:
-        task = tasks.lookup(choose, test)
-        if abilities.calls:
-            return task
-        return Task("lookup", f"{task.table} {task.question}", task.trace, task.answer)
-    kinds = ["sum", "reverse"] + (["persona"] if name else [])
-    kind = choose.choice(kinds)
+def _lookup(choose: random.Random, test: bool, abilities: Abilities) -> Task:
+    task = tasks.lookup(choose, test)
+    if abilities.calls:
+        return task
+    return Task("lookup", f"{task.table} {task.question}", task.trace, task.answer)
+
+
+def _task(choose: random.Random, test: bool, name: str | None, mix: Mix) -> Task:
+    kind = choose.choice([*mix.kinds, *(["persona"] if name else [])])
     if kind == "persona" and name is not None:
         return tasks.persona(choose, name)
-    return tasks.sum_of_two(choose, test) if kind == "sum" else tasks.reversal(choose, test)
+    return tasks.sum_of_two(choose, test) if kind == "sum" else tasks.reversal(choose, test, mix.digits)
 
 
 def _called(talk: Talk, task: Task, thinks: bool, number: int, forced: bool) -> None:

@@ -66,15 +66,15 @@ def sum_of_two(choose: random.Random, test: bool) -> Task:
     return Task("sum", f"{first}+{second}", trace, str(int(first) + int(second)))
 
 
-def reversal(choose: random.Random, test: bool) -> Task:
-    """Three digits, backwards."""
-    (digits,) = _draw(choose, test, lambda c: (f"{c.randrange(1000):03}",))
+def reversal(choose: random.Random, test: bool, length: int = 3) -> Task:
+    """So many digits, backwards."""
+    digits = number_of(choose, test, length)
     return Task("reverse", f"reverse {digits}", f"{digits}={digits[::-1]}", digits[::-1])
 
 
-def number_of(choose: random.Random, test: bool) -> str:
-    """The number of an agent."""
-    (number,) = _draw(choose, test, lambda c: (f"{c.randrange(1000):03}",))
+def number_of(choose: random.Random, test: bool, length: int = 3) -> str:
+    """The number of an agent, of so many digits."""
+    (number,) = _draw(choose, test, lambda c: (f"{c.randrange(10**length):0{length}}",))
     return number
 
 

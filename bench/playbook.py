@@ -1,0 +1,107 @@
+"""The playbook: ten controlled comparisons of how to train on a template, with several seeds each.
+
+    python bench/playbook.py                      # run what is missing, and write the page
+    python bench/playbook.py --only 6 --seeds 2
+    python bench/playbook.py --write              # only write docs/playbook.md, from the stored results
+    python bench/playbook.py --size gpu           # the same at a larger size, and figures of the device
+
+Each run is stored as soon as it is done, by what it is and its seed: a command that was killed goes on where it was,
+and what two comparisons share is run once. What is expected of each stands in its module in
+bench/playbook_parts/experiments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from playbook_parts.experiment import Experiment, all_experiments
+from playbook_parts.page import write
+from playbook_parts.plan import SIZES, Config
+from playbook_parts.store import Store
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+DOCS = ROOT / "docs"
+
+ORDER = (6, 5, 3, 2, 4, 1, 10, 9, 7, 8)
+"""The most telling ones first, for who has no time for all of them."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, store and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these comparisons")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="so many of them, from 0")
+    parser.add_argument("--size", choices=tuple(SIZES), default="default")
+    parser.add_argument("--write", action="store_true", help="run nothing")
+    parser.add_argument("--list", action="store_true", help="tell what would be run")
+    parser.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
+    parser.add_argument("--docs", type=Path, metavar="DIR", default=DOCS, help="for any size but default, give another")
+    given = parser.parse_args(arguments)
+    known = {each.number: each for each in all_experiments()}
+    if unknown := set(given.only or ()) - set(known):
+        parser.error(f"there is no comparison {min(unknown)}: they are {', '.join(map(str, known))}")
+    chosen = [known[number] for number in ORDER if not given.only or number in given.only]
+    store = Store.opened(given.results / f"playbook-{given.size}.jsonl")
+    missing = _missing(chosen, given.size, range(given.seeds), store)
+    if given.list:
+        for experiment, arm, _, seed in missing:
+            print(f"{experiment.number:2}  {arm}  seed {seed}")
+        print(f"{len(missing)} runs are missing")
+        return 0
+    if not given.write:
+        if given.size == "gpu" and not given.only and "device" not in store.notes:
+            from playbook_parts import device
+
+            store.add(device.measure(device.SIZES["gpu"]))
+        _run(missing, chosen, store)
+    if given.size == "default" or given.docs != DOCS:
+        for path in write(store, list(known.values()), SIZES[given.size], given.docs):
+            print(f"wrote {path}")
+    return 0
+
+
+def _missing(
+    experiments: Sequence[Experiment], size: str, seeds: range, store: Store
+) -> list[tuple[Experiment, str, Config, int]]:
+    """The runs that are not stored, each once, all seeds of a comparison before the next."""
+    found: dict[tuple[str, int], tuple[Experiment, str, Config, int]] = {}
+    for experiment in experiments:
+        arms = experiment.arms(SIZES[size])
+        for seed in seeds:
+            for name, config in arms.items():
+                if not store.has(config, seed):
+                    found.setdefault((config.key, seed), (experiment, name, config, seed))
+    return list(found.values())
+
+
+def _run(
+    missing: Sequence[tuple[Experiment, str, Config, int]], experiments: Sequence[Experiment], store: Store
+) -> None:
+    for experiment in experiments:
+        for name, make in (experiment.notes or {}).items():
+            if f"{experiment.number} {name}" not in store.notes:
+                store.add({"note": f"{experiment.number} {name}", "text": make()})
+    if not missing:
+        return
+    from playbook_parts.running import Runner
+
+    runner = Runner()
+    for done, (experiment, arm, config, seed) in enumerate(missing, start=1):
+        start = time.perf_counter()
+        figures = runner.run(config, seed)
+        said = {"key": config.key, "seed": seed, "experiment": experiment.number, "arm": arm, "figures": figures}
+        store.add(said)
+        print(
+            f"{done}/{len(missing)}  {experiment.number} {arm}, seed {seed}: {time.perf_counter() - start:.0f} s, "
+            f"loss {next(value for name, value in figures.items() if name.endswith('loss') and value):.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

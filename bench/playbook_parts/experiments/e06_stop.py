@@ -1,0 +1,40 @@
+"""A mask with the stop token left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chattmpl.extra.prove.sizes import Size
+from playbook_parts.experiment import Claim, Experiment
+from playbook_parts.plan import Config, base
+
+LEFT_OUT = "stop token left out"
+
+
+def arms(size: Size) -> Mapping[str, Config]:
+    return {"with the stop token": base(size), LEFT_OUT: base(size).stage(labels="without stop")}
+
+
+EXPERIMENT = Experiment(
+    number=6,
+    name="A mask with the stop token left out",
+    question="The same rows, but the label of each stop token is -100.",
+    expectation=(
+        "What was never trained is never sampled: no completion stops, all run into the limit of tokens, and what "
+        "comes behind the answer makes nearly all of them wrong. The training loss shows nothing of it."
+    ),
+    arms=arms,
+    measures=("stopped", "parsed", "mode followed", "right", "training loss", "loss"),
+    drawn=("stopped", "parsed", "mode followed", "right"),
+    claims=(
+        Claim("completions do not stop", "stopped", LEFT_OUT, "with the stop token", "less"),
+        Claim("answers are wrong", "right", LEFT_OUT, "with the stop token", "less"),
+        Claim("the training loss is alike", "training loss", LEFT_OUT, "with the stop token", "same", 0.1),
+    ),
+    short="Without the stop token in the mask nothing stops, and neither training loss nor parse rate tells.",
+    remark=(
+        "As expected. Two of the usual signs miss it altogether: the training loss, and the share of completions "
+        "that parse, for the parser also reads what was cut off. That completions do not stop shows it, and so does "
+        "the loss on held-out rows whose labels have the stop token."
+    ),
+)

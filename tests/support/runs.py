@@ -1,0 +1,65 @@
+"""Configurations of runs of training so small that each takes seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from support.datasets import conversation, write_jsonl
+
+SMALL = {
+    "model_type": "llama",
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+}
+TRAINER = {
+    "per_device_train_batch_size": 4,
+    "learning_rate": 1e-3,
+    "gradient_checkpointing": False,
+    "logging_steps": 1,
+    "max_steps": 4,
+}
+
+
+def write_run(folder: Path, *, rows: int = 16, trainer: dict[str, Any] | None = None, **keys: Any) -> Path:
+    """A configuration with its data, in a folder; keys with None are left out. JSON is YAML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_jsonl(folder / "data.jsonl", [conversation(number) for number in range(rows)])
+    said: dict[str, Any] = {
+        "data": "data.jsonl",
+        "template": "hybrid",
+        "tokenizer": "demo",
+        "model": {"config": SMALL},
+        "output": "out",
+        "fast": "off",
+        "trainer": {**TRAINER, **(trainer or {})},
+        **keys,
+    }
+    path = folder / "run.yaml"
+    said = {name: value for name, value in said.items() if value is not None}
+    path.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    return path
+
+
+def record(folder: Path) -> dict[str, Any]:
+    """What ``chattmpl.json`` of a folder holds."""
+    value: dict[str, Any] = json.loads((folder / "chattmpl.json").read_text(encoding="utf-8"))
+    return value
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """The weights of a model that was saved."""
+    from safetensors.torch import load_file
+
+    found: dict[str, Any] = load_file(folder / "model.safetensors")
+    return found
+
+
+def apart(one: Path, other: Path) -> float:
+    """The largest difference between two weights of two models."""
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    return max(float((first[name] - second[name]).abs().max()) for name in first)
