@@ -14,7 +14,8 @@ from typing import Any
 from chattmpl.extra.prove.models import make_model, make_tokenizer
 from chattmpl.extra.prove.sizes import Size
 from chattmpl.extra.prove.talks import abilities_of, make_talks
-from chattmpl.extra.prove.training import CLOCK, quiet
+from chattmpl.extra.prove.training import CLOCK
+from chattmpl.extra.quiet import quiet
 from chattmpl.template import Template
 from playbook_parts.plan import MIX
 

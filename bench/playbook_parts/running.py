@@ -11,7 +11,8 @@ from typing import Any
 from chattmpl.extra.prove.measures import Answered, held_out_loss, summary
 from chattmpl.extra.prove.models import make_model, make_tokenizer
 from chattmpl.extra.prove.talks import Talk, abilities_of, make_talks
-from chattmpl.extra.prove.training import CLOCK, Trained, answers, quiet, train
+from chattmpl.extra.prove.training import CLOCK, Trained, answers, train
+from chattmpl.extra.quiet import quiet
 from chattmpl.template import Template
 from playbook_parts.altering import LABELS, TALKS
 from playbook_parts.plan import MIX, Config, Stage, key_of

@@ -11,6 +11,7 @@ from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.report.counterexample import conversation_text
+from chattmpl.report.lines import count
 from chattmpl.report.visible import visible
 from chattmpl.source import Place, Source
 
@@ -42,7 +43,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str | None]]:
     template = report.template
     policy = f", retention {template.retention}" if template.retention else ""
     modes = f", {len(report.modes)} combinations of kwargs" if len(report.modes) > 1 else ""
-    yield f"{template.name}{policy}: {report.conversations} conversations{modes}", "bold"
+    yield f"{template.name}{policy}: {count(report.conversations, 'conversation')}{modes}", "bold"
     for verdict in report.verdicts:
         word, rest, style = _summary(report, verdict)
         yield f"  {verdict.law.name:<10}  {word:<14}  {rest}".rstrip(), style

@@ -11,8 +11,9 @@ from chattmpl.extra.prove.measures import held_out_loss, summary
 from chattmpl.extra.prove.models import make_model, make_tokenizer
 from chattmpl.extra.prove.sizes import SIZES, Size
 from chattmpl.extra.prove.talks import Talk, abilities_of, make_talks, rendering_traces
-from chattmpl.extra.prove.training import CLOCK, Schedule, Watch, answers, quiet, train
+from chattmpl.extra.prove.training import CLOCK, Schedule, Watch, answers, train
 from chattmpl.extra.prove.verdict import Thresholds, failures
+from chattmpl.extra.quiet import quiet
 from chattmpl.template import Template
 
 _TEXTS = 600

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from chattmpl.extra.prove.measures import Answered
 from chattmpl.extra.prove.talks import Talk
+from chattmpl.extra.quiet import quiet
 from chattmpl.template import Template
 
 Watch = Callable[[str, int, int], None]
@@ -36,7 +35,7 @@ class Schedule:
     steps: int
     batch: int
     rate: float
-    order: str = "group_by_length"
+    order: str = "random"
 
 
 @dataclass(frozen=True)
@@ -174,22 +173,3 @@ def answers(
         limits: dict[str, Any] = {"max_new_tokens": limit, "batch_size": batch, "clock": CLOCK}
         completions = complete(model, tokenizer, template, prompts, advanced=advanced, **limits)
     return [Answered(turn, completion) for (_, turn), completion in zip(asked, completions, strict=True)]
-
-
-@contextmanager
-def quiet() -> Any:
-    """Without the talk of other libraries, which is not about what we do."""
-    import datasets
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), datasets.utils.logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    datasets.utils.logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            datasets.utils.logging.enable_progress_bar()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.extra.quiet import quiet
 from chattmpl.extra.train.chosen import Chosen, check_settings, choose, located, prompts_of
 from chattmpl.extra.train.config import Config
 from chattmpl.extra.train.folder import RunFolder
@@ -18,7 +19,7 @@ from chattmpl.extra.train.reading import Read
 from chattmpl.extra.train.rows import Encoded, conversations_of, load_rows, spread, trained_columns
 from chattmpl.extra.train.saving import save
 from chattmpl.extra.train.served import check, check_saved
-from chattmpl.extra.train.watching import Keeper, Progress, Watcher, quiet
+from chattmpl.extra.train.watching import Keeper, Progress, Watcher
 from chattmpl.extra.train.world import World
 from chattmpl.extra.trainer import Audited, VibeTest, audit, count_supervised, sft_config
 from chattmpl.report import stats as figures_report
