@@ -1,25 +1,31 @@
 """How far `chattmpl retain` gets: for each template and policy whether it is done and proven, already so, or refused.
 
-    python bench/retain.py FOLDER… [--policies all,none] [--examples 60] [--json OUT] [--match TEXT]
+    python bench/retain.py FOLDER… [--policies all,none] [--examples 60] [--json OUT] [--write FOLDER] [--match TEXT]
 
-FOLDER holds .jinja files. Of files that are alike the first one counts. Time is CPU time of one process.
+FOLDER holds .jinja files. Of files that are alike the first one counts. Time is CPU time of one process. Where
+transformers is installed, it renders what was accepted, and `retained.look` judges what is not as it should be.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from retained import Look, look
+
 from chattmpl.errors import ChatTmplError
 from chattmpl.retain.policy import CHOICES
 from chattmpl.retain.refusal import CannotRetain
 from chattmpl.template import Template
+from chattmpl.tokens import PLACEHOLDERS
 
 
 def templates(folders: list[Path], match: str) -> Iterator[Path]:
@@ -33,11 +39,13 @@ def templates(folders: list[Path], match: str) -> Iterator[Path]:
                 yield path
 
 
-def measured(path: Path, policy: str, examples: int) -> dict[str, Any]:
+def measured(path: Path, policy: str, examples: int, write: Path | None) -> dict[str, Any]:
     """What came of one template and policy."""
     start = time.process_time()
+    made = None
     try:
-        made = Template.load(str(path)).retain(policy, examples=examples)
+        template = Template.load(str(path))
+        made = template.retain(policy, examples=examples)
         proof = made.proof
         found = {"state": "already so" if proof.unchanged else "proven", "why": "", "diff": proof.diff}
         found |= {"texts": proof.texts, "changed": proof.moved, "laws": dict(proof.held), "notes": proof.notes}
@@ -45,7 +53,19 @@ def measured(path: Path, policy: str, examples: int) -> dict[str, Any]:
         found = {"state": "refused", "why": refusal.message}
     except ChatTmplError as error:
         found = {"state": "failed", "why": error.message}
-    return {"template": path.name, "policy": policy, **found, "seconds": round(time.process_time() - start, 2)}
+    row = {"template": path.name, "policy": policy, **found, "seconds": round(time.process_time() - start, 2)}
+    if made is not None:
+        if write is not None:
+            (write / f"{path.stem}.{policy}.jinja").write_bytes(made.given.text.encode())
+        row["look"] = vars(looked(template, made, policy))
+    return row
+
+
+def looked(before: Template, after: Template, policy: str) -> Look:
+    """What transformers makes of it."""
+    if importlib.util.find_spec("transformers") is None:
+        return Look(wrong=["transformers is not installed: nobody else looked"])
+    return look(before.given.text, after.given.text, policy, {**PLACEHOLDERS, **before.tokens}, after.proof.modes)
 
 
 def main() -> None:
@@ -55,25 +75,30 @@ def main() -> None:
     parser.add_argument("--policies", default=",".join(CHOICES))
     parser.add_argument("--examples", type=int, default=60)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", type=Path, help="a folder for what was made")
     parser.add_argument("--match", default="")
     given = parser.parse_args()
+    if given.write is not None:
+        given.write.mkdir(parents=True, exist_ok=True)
     rows = []
     for path in templates(given.folders, given.match):
         for policy in given.policies.split(","):
-            row = measured(path, policy, given.examples)
+            row = measured(path, policy, given.examples, given.write)
             if "never renders reasoning" in row["why"]:
                 print(f"{path.name}: {row['why']}", flush=True)
                 rows.append({**row, "policy": "any"})
                 break
             rows.append(row)
             print(f"{path.name} {policy}: {row['state']} {row['seconds']} s {row['why'][:150]}", flush=True)
+            for wrong in row.get("look", {}).get("wrong", ()):
+                print(f"    wrong: {wrong}", flush=True)
             if given.json:
                 given.json.write_text(json.dumps(rows, indent=1, ensure_ascii=False))
     summary(rows)
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
-    """A table of states by policy, and the slowest."""
+    """A table of states by policy, why templates are refused, and what transformers showed."""
     without = sum(row["policy"] == "any" for row in rows)
     print(f"\n{without} templates never render reasoning")
     print("| policy | proven | already so | refused | failed | slowest |")
@@ -84,6 +109,20 @@ def summary(rows: list[dict[str, Any]]) -> None:
         slowest = max((row["seconds"] for row in own), default=0)
         cells = [states[state] for state in ("proven", "already so", "refused", "failed")]
         print(f"| {policy} | {' | '.join(map(str, cells))} | {slowest:.1f} s |")
+    why = Counter(_kind(row["why"]) for row in rows if row["policy"] != "any" and row["why"])
+    for reason, times in why.most_common():
+        print(f"  {times:3} refused: {reason}")
+    looks = [row["look"] for row in rows if "look" in row]
+    texts, traces, laws = (sum(one[name] for one in looks) for name in ("texts", "traces", "laws"))
+    print(f"transformers rendered {texts} texts: {traces} traces looked for, a law seen to hold {laws} times")
+    for name in ("wrong", "upstream"):
+        found = [f"{row['template']} {row['policy']}" for row in rows if row.get("look", {}).get(name)]
+        print(f"  {len(found)} with something {name}{': ' + ', '.join(found) if name == 'wrong' and found else ''}")
+
+
+def _kind(why: str) -> str:
+    """A reason without what is special to one template."""
+    return re.sub(r"; \d+ were tried|messages\[\d+\](?:\.[\w.\[\]]+)?", "", why.partition("; turns")[0])
 
 
 if __name__ == "__main__":

@@ -210,11 +210,15 @@ class Template:
 
         return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
-    def retain(self, policy: str, *, examples: int = 60) -> Template:
+    def retain(
+        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
+    ) -> Template:
         """The same template under another retention policy, rewritten for it where needed, and with a ``proof``.
 
         Args:
             policy: ``all``, ``since_last_user``, ``last`` or ``none``.
+            strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
+            stop_tokens: what ends the assistant's turns, where that does not look like a control token.
             examples: how many conversations hypothesis makes for the proof, beside those that ship.
 
         Raises:
@@ -222,7 +226,7 @@ class Template:
         """
         from chattmpl.retain.retaining import retain
 
-        return retain(self, policy, examples=examples)
+        return retain(self, policy, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
     def parse(
         self,

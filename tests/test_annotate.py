@@ -95,7 +95,7 @@ GOOD = {
 
 MACRO = """\
 {%- macro turn(message, sep) -%}
-    {{- '<|' + message.role + sep + message.content + '<|end|>' + sep -}}
+    {{- '<|' + message.role + sep + (turn(message.of, sep) if message.of else message.content) + '<|end|>' + sep -}}
 {%- endmacro -%}
 {%- set ns = namespace(sep='|>\\n') -%}
 {%- for m in messages %}{{ turn(m, ns.sep) }}{% endfor %}
@@ -103,7 +103,7 @@ MACRO = """\
 COLLECTED = (
     "{% set ns = namespace(out='') %}{% for m in messages %}"
     "{% set ns.out = ns.out + '<|' + m.role + '|>' + m.content + '<|end|>' %}{% endfor %}"
-    "{{ ns.out }}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    "{% set ns.out = ns.out | trim %}{{ ns.out }}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 BAD = {
     "no_stop": "{% for m in messages %}{{ m.role + ': ' + m.content + '\\n' }}{% endfor %}"
@@ -177,10 +177,10 @@ def test_a_refusal_says_which_law_cannot_hold_and_shows_it() -> None:
 
 
 def test_a_stop_token_of_no_known_form_can_be_named() -> None:
-    source = CHATML.replace("<|im_end|>", "[e~[")
+    source = CHATML.replace("<|im_end|>", "~~~")
     with pytest.raises(CannotAnnotate, match="no stop token"):
         _annotated(source)
-    assert _generated(_annotated(source, stop_tokens=("[e~[",))) == ["Yo[e~["]
+    assert _generated(_annotated(source, stop_tokens=("~~~",))) == ["Yo~~~"]
 
 
 def test_the_newline_after_the_stop_token_is_not_generated() -> None:

@@ -10,16 +10,21 @@ from chattmpl import Conversation, Rendering, Template
 from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.engines import Engine
 from chattmpl.laws.checker import fixtures
-from chattmpl.laws.law import CLOCK, PLACEHOLDERS
+from chattmpl.laws.law import CLOCK
 from chattmpl.report.annotation import proof_text
+from chattmpl.tokens import PLACEHOLDERS
 from support.engines import minijinja
 from support.reference import transformers_render
 from support.snapshots import matches_snapshot
-from support.trl_templates import trl_templates
+from support.trl_templates import llama_cpp_templates, trl_templates
 
 _DEEP = "tags stand in a macro or a captured block, where transformers does not see them"
 # Some of each kind; bench/annotate.py goes through all.
 _SHOWN = ("llama3", "phi3", "qwen2_5", "gemma", "muse_glimmer", "qwen3_training", "cohere2_training")
+
+
+# A macro for a turn, one that calls another, and a text that is collected in a namespace.
+_REWRITTEN = ("GigaChat3-10B-A1.8B", "GigaChat3.1-10B-A1.8B", "Reka-Edge")
 
 
 def _annotated(source: str, name: str) -> Template | None:
@@ -45,6 +50,18 @@ def test_annotated_templates_of_trl_render_as_before_in_every_engine_and_with_tr
     # Which conversations hypothesis makes depends on what else is imported, and so do the counts of a proof.
     diffs = {name: proof_text(proofs[name]).partition("\nstop: ")[0] for name in _SHOWN}
     matches_snapshot("annotate_trl.txt", "\n\n".join(f"== {name}\n{diffs[name]}" for name in _SHOWN) + "\n")
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("name", _REWRITTEN)
+def test_macros_and_collected_texts_are_written_where_transformers_sees_their_tags(name: str) -> None:
+    source = llama_cpp_templates()[name]
+    template = _annotated(source, name)
+    assert template is not None
+    assert template.proof is not None
+    assert _DEEP not in template.proof.notes
+    for conversation in fixtures():
+        _as_in_transformers(name, source, template, conversation)
 
 
 def _as_in_transformers(name: str, source: str, template: Template, conversation: Conversation) -> None:

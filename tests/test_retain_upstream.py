@@ -9,14 +9,28 @@ import pytest
 from chattmpl import Conversation, Template
 from chattmpl.engines import Engine
 from chattmpl.laws.checker import fixtures
-from chattmpl.laws.law import CLOCK, PLACEHOLDERS
+from chattmpl.laws.law import CLOCK
 from chattmpl.retain.refusal import CannotRetain
+from chattmpl.tokens import PLACEHOLDERS
 from support.engines import minijinja
 from support.reference import transformers_render
 from support.trl_templates import trl_templates
 
-# One of each kind; bench/retain.py goes through all.
-CHOSEN = ("qwen3", "glm4moe", "deepseek_r1_distill")
+# Reasoning in a field, in each of the ways that there are, and in the content; bench/retain.py goes through all.
+IN_FIELD = (
+    "qwen3",
+    "qwen3_6",
+    "glm4moe",
+    "gptoss",
+    "lfm2_2_5_v2",
+    "muse_glimmer",
+    "nemotron_3_nano",
+)
+CONTENT_ONLY = ("deepseek_r1_distill", "deepseekv3")
+PAIRS = [(name, "all") for name in (*IN_FIELD, *CONTENT_ONLY)]
+PAIRS += [(name, "none") for name in ("qwen3", "glm4moe", "lfm2_2_5_v2", "muse_glimmer", *CONTENT_ONLY)]
+PAIRS += [(name, "last") for name in ("qwen3", "glm4moe", "muse_glimmer", *CONTENT_ONLY)]
+PAIRS += [(name, "since_last_user") for name in ("muse_glimmer", *CONTENT_ONLY)]
 
 ASK = {"role": "user", "content": "Quince"}
 SAY = {"role": "assistant", "content": "Apricot", "reasoning_content": "Papaya"}
@@ -29,11 +43,10 @@ def _retained(name: str, policy: str) -> Template:
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("policy", ["all", "last", "none"])
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize(("name", "policy"), PAIRS)
 def test_a_policy_that_was_proven_holds_in_every_engine(name: str, policy: str) -> None:
     made = _retained(name, policy)
-    say = IN_CONTENT if name == "deepseek_r1_distill" else SAY
+    say = IN_CONTENT if name in CONTENT_ONLY else SAY
     history = made.render([ASK, say, ASK], clock=CLOCK).text
     alone = made.render([ASK, say], clock=CLOCK).text
     assert ("Papaya" in history) is (policy == "all")

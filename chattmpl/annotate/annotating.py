@@ -6,17 +6,19 @@ import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chattmpl.annotate import stored
 from chattmpl.annotate.carrying import carried_apart
+from chattmpl.annotate.collecting import uncollected
 from chattmpl.annotate.evidence import Evidence
 from chattmpl.annotate.existing import taken_back
 from chattmpl.annotate.expanding import with_conditions
+from chattmpl.annotate.inlining import inlined, with_constants
 from chattmpl.annotate.layout import Item
 from chattmpl.annotate.placing import Placer
 from chattmpl.annotate.proof import Failure, Proof, prove
 from chattmpl.annotate.refusal import CannotAnnotate, uncuttable
 from chattmpl.annotate.situation import Situation, Try, with_tokens
 from chattmpl.annotate.splitting import split
+from chattmpl.annotate.stored import RESULTS
 from chattmpl.annotate.trace import Tracer
 from chattmpl.annotate.unreached import unreached
 from chattmpl.annotate.wishes import UNASKED, Wish, wishes
@@ -33,6 +35,9 @@ EXAMPLES = 60
 
 _ROUNDS = 3
 """So often a conversation that shows a placement to be wrong is learned from."""
+
+_DEPTH = 4
+"""So often macros are written out, which may call others, and constants behind them."""
 
 
 @dataclass(frozen=True)
@@ -74,23 +79,8 @@ def annotate(
     Raises:
         CannotAnnotate: with the law that cannot hold and the conversation that shows it.
     """
-    options = (str(repair), str(strict), repr(stop_tokens), str(examples), str(template.retention))
-    key = (
-        template.source,
-        template.program.source.name,
-        repr(sorted(template.tokens.items())),
-        template.name,
-        *options,
-    )
-    found = stored.load(key)
-    if found is None:
-        try:
-            found = _annotated(template, repair, strict, stop_tokens, examples)
-        except CannotAnnotate as error:
-            found = error
-        stored.store(key, found)
-    if isinstance(found, CannotAnnotate):
-        raise found
+    asked = (str(repair), str(strict), repr(stop_tokens), str(examples))
+    found = RESULTS.of(template, asked, lambda: _annotated(template, repair, strict, stop_tokens, examples))
     return _result(template, *found)
 
 
@@ -121,13 +111,7 @@ def _annotated(
         bare = work
         situation = Situation(work, stop_tokens)
     if source is None:
-        try:
-            source, proof = _search(situation, work, examples)
-        except CannotAnnotate as refusal:
-            try:
-                source, proof = _search(Situation(bare, stop_tokens, others=False), work, examples)
-            except CannotAnnotate:
-                raise refusal from None
+        source, proof = _placed(situation, bare, work, stop_tokens, examples)
     grave = [one for one in proof.exceptions if one.why != UNASKED and one.law != "pure"]
     if strict and grave:
         first = grave[0]
@@ -140,6 +124,30 @@ def _annotated(
         )
     proof.diff = _diff(template, source)
     return source, proof
+
+
+def _placed(
+    situation: Situation, bare: Template, given: Template, stop_tokens: tuple[str, ...], examples: int
+) -> tuple[str, Proof]:
+    """Tags placed as wished for, else with fewer wishes, else where what is collected is written at once."""
+    try:
+        return _search(situation, given, examples)
+    except CannotAnnotate as error:
+        refusal = error
+    apart = with_tokens(bare, uncollected(bare.source, bare.program.environment))
+    last = () if stop_tokens else situation.last_stop()
+    ways: list[tuple[Template, tuple[str, ...], bool]] = []
+    if last and last != situation.stops.tokens:
+        ways.append((bare, last, True))
+    ways.append((bare, stop_tokens, False))
+    if apart.source != bare.source:
+        ways.append((apart, stop_tokens, True))
+    for template, stops, others in ways:
+        try:
+            return _search(Situation(template, stops, others=others), given, examples)
+        except CannotAnnotate:
+            continue
+    raise refusal
 
 
 def _result(template: Template, source: str, proof: Proof) -> Template:
@@ -162,6 +170,8 @@ def _search(situation: Situation, given: Template, examples: int) -> tuple[str, 
         except ChatTmplError as error:
             refusal = refusal or error
     assert refusal is not None
+    if not isinstance(refusal, CannotAnnotate):
+        raise CannotAnnotate(refusal.message, place=refusal.place, hint=refusal.hint) from refusal
     raise refusal
 
 
@@ -248,11 +258,18 @@ def _expanded(
         tracer, evidence = _seen(with_tokens(template, source), wished, deep=deep)
         return tracer.items, evidence
 
-    source = with_conditions(tracer.source.text, tracer.items, evidence, environment)
-    if source != tracer.source.text:
+    known = tracer.source.text
+    items = tracer.items
+    for _ in range(_DEPTH):
+        source = inlined(known, items, evidence, environment)
+        if source == known:
+            source = with_constants(known, items, evidence)
+        if source == known:
+            break
+        (items, evidence), known = seen(source), source
+    source = with_conditions(known, items, evidence, environment)
+    if source != known:
         items, evidence = seen(source)
-    else:
-        items = tracer.items
     source = carried_apart(source, items, evidence, environment, seen)
     made = with_tokens(template, source)
     return made, *_seen(made, wished, deep=deep)

@@ -67,6 +67,8 @@ class Evidence:
         """What one conversation shows."""
         wished = list(wished)
         ranges = [(wish.start, wish.end) for wish in wished]
+        # What would be best for a turn that cannot be lawful says nothing of the turns beside it.
+        lawful = [(wish.start, wish.end) for wish in wished if not wish.broken]
         blurred = {wish.turn for wish in wished if wish.broken}
         turns, others = _turns(case)
         known = [_facts(case, turn) for turn in range(len(case.messages))]
@@ -81,7 +83,8 @@ class Evidence:
                 facts |= {"first"}
             wrote.add((turn, written.part))
             foreign = any(others[written.start : written.end])
-            seen = Seen(written.end - written.start, _within(written, ranges), facts, foreign)
+            inside = _within(written, ranges if turn in blurred else lawful)
+            seen = Seen(written.end - written.start, inside, facts, foreign)
             tier = self.rough if turn in blurred else self.modal if case.kwargs else self.sure
             tier[written.part].append(seen)
 

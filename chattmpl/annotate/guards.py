@@ -32,6 +32,11 @@ class Guard:
         values = [(fact in facts) == wanted for fact, wanted in self.literals]
         return all(values) if self.both else any(values)
 
+    @property
+    def anywhere(self) -> bool:
+        """Whether it asks for nothing but kwargs, and so can be asked outside of the loop over messages."""
+        return all("=" in fact for fact, _ in self.literals)
+
     def written(self, spelled: Callable[[str], str | None]) -> str | None:
         """The condition in Jinja; None if one of the facts cannot be told."""
         words = []

@@ -11,8 +11,8 @@ from jinja2 import Environment
 from chattmpl.annotate.evidence import Evidence
 from chattmpl.annotate.guards import Guard, speller
 from chattmpl.annotate.layout import Block, Item, Output, Statement, Text, variables, walk
+from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.annotate.shares import ALL, NONE, UNCLEAR, UNSEEN, Share, pieces_of, share_of
-from chattmpl.errors import TemplateError
 
 _SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
 _CLOSED = frozenset({"macro", "call", "filter", "set"})
@@ -63,7 +63,7 @@ class Placer:
         return sorted(self._runs(self._items, ()), key=lambda run: run.start)
 
     def _runs(self, items: list[Item], loops: tuple[Block, ...]) -> Iterator[Run]:
-        units = [unit for item in items for unit in self._units(item)]
+        units = [unit for item in items for unit in self._units(item, loops)]
         for share in dict.fromkeys(unit.share for unit in units):
             if share != ALL and share.guard is None:
                 continue
@@ -105,7 +105,7 @@ class Placer:
 
     # -- units
 
-    def _units(self, item: Item) -> Iterator[_Unit]:
+    def _units(self, item: Item, loops: tuple[Block, ...]) -> Iterator[_Unit]:
         if isinstance(item, Text):
             for piece in pieces_of(self._evidence, item, self._source):
                 start = item.start + (piece.start or 0)
@@ -120,15 +120,15 @@ class Placer:
             if isinstance(item, Output):
                 yield _Unit(item.start, item.end, share, item)
                 return
-            yield _Unit(item.start, item.end, share, item, self._goes_inside(item, share))
+            yield _Unit(item.start, item.end, share, item, self._goes_inside(item, share, loops))
 
-    def _goes_inside(self, block: Block, share: Share) -> bool:
+    def _goes_inside(self, block: Block, share: Share, loops: tuple[Block, ...]) -> bool:
         """Whether tags are looked for inside of a block, rather than put around it."""
         if block.opening.name in _CLOSED:
             return self._deep and share != UNSEEN
         if share in (NONE, UNCLEAR):
             return share == UNCLEAR
-        if share.guard is not None and block.end - block.start > _LONGEST_COPY:
+        if share.guard is not None and (block.end - block.start > _LONGEST_COPY or not (loops or share.guard.anywhere)):
             return True
         return self._leaks(block, block.start, block.end) or self._jumps(block)
 
@@ -155,7 +155,10 @@ class Placer:
         written = guard.written(speller(self._source, tuple(loop.opening.body for loop in loops)))
         if written is None:
             line = self._source.count("\n", 0, start) + 1
-            raise TemplateError(f"what line {line} writes is generated for some messages only, and nothing tells which")
+            raise CannotAnnotate(
+                f"what line {line} writes is generated for some messages only, and nothing tells which",
+                hint="write what is generated in an output of its own",
+            )
         return written
 
 

@@ -13,12 +13,14 @@ from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
-from chattmpl.laws.stop import CONTROL
 from chattmpl.render import Rendering
 from chattmpl.template import Template
+from chattmpl.tokens import CONTROL
 
 LAWS = ("sampled", "stop", "pure")
 """The laws of the mask."""
+
+_TURN = re.compile(r"messages\[(\d+)\]")
 
 _WAYS_OUT = {
     "history": "train on one row for each assistant turn (unroll), or have it keep what was sampled: chattmpl retain",
@@ -198,12 +200,18 @@ def _other_mask(old: Case, new: Case, wished: list[Wish], laws: list[Law], proof
         if isinstance(outcome, Holds):
             proof.held[law.name] += 1
         elif isinstance(outcome, Counterexample):
-            if not broken:
+            excuse = _excuse(outcome, broken)
+            if excuse is None:
                 return Failure("mask", outcome.message, conversation, kwargs, outcome)
-            # What breaks one law may break others with it.
-            first = broken[0]
-            proof.except_for(Excepted(law.name, first.why, conversation, kwargs, _WAYS_OUT[first.kind]))
+            proof.except_for(Excepted(law.name, excuse.why, conversation, kwargs, _WAYS_OUT[excuse.kind]))
     return None
+
+
+def _excuse(found: Counterexample, broken: list[Wish]) -> Wish | None:
+    """The turn that no tags could make lawful, if the counterexample is about such a turn and no other."""
+    about = {int(turn) for turn in _TURN.findall(found.message)}
+    first = next((wish for wish in broken if wish.turn in about), None)
+    return first if about <= {wish.turn for wish in broken} else None
 
 
 def _rendered(case: Case, prompt: bool) -> Rendering | None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.annotate.refusal import CannotAnnotate
-from chattmpl.annotate.wishes import Stops, Wish, stop_tokens, wishes
+from chattmpl.annotate.wishes import Stops, Wish, header_of, stop_tokens, wishes
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import fixtures, made
-from chattmpl.laws.law import PLACEHOLDERS, Case
+from chattmpl.laws.law import Case
 from chattmpl.laws.modes import modes
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.shapes import Shape, as_parts, only_parts, shape_of
@@ -20,6 +21,7 @@ from chattmpl.lint.conversations import CONVERSATIONS, TOOL
 from chattmpl.origins import Found
 from chattmpl.source import Source
 from chattmpl.template import Template
+from chattmpl.tokens import CONTROL, PLACEHOLDERS
 
 CORE = ("turn", "turns")
 """What must be lawful, or no tags are written."""
@@ -69,6 +71,8 @@ class Situation:
         self.stops = Stops(stops or self._stops(), others)
         for name in CORE:
             self._check(name)
+        header = header_of(Case(template, self.conversation("turn")), self.stops)
+        self.stops = replace(self.stops, header=header)
 
     def conversation(self, name: str) -> Conversation:
         """A probe as this template takes it."""
@@ -159,6 +163,14 @@ class Situation:
                 conversation=self.conversation("turn"),
             )
         return found
+
+    def last_stop(self) -> tuple[str, ...]:
+        """The control token that an answer ends with, where several stand behind it."""
+        rendering = Case(self.template, self.conversation("turn")).rendering
+        own = [span.end for span in rendering.spans if span.turn == 1]
+        found = list(CONTROL.finditer(rendering.text[: own[-1]].rstrip())) if own else []
+        ends = found and found[-1].end() == len(rendering.text[: own[-1]].rstrip())
+        return (found[-1][0],) if ends else ()
 
     def _check(self, name: str) -> None:
         conversation = self.conversation(name)

@@ -1,72 +1,35 @@
-"""Results kept between runs of the command line: by the template, what was asked for, and the program itself."""
+"""How sources with tags, and refusals, are kept between runs."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from chattmpl import cache
 from chattmpl.annotate.proof import Proof
 from chattmpl.annotate.refusal import CannotAnnotate
-from chattmpl.conversation import Conversation
-from chattmpl.laws.outcome import Counterexample
-from chattmpl.source import Place, Source
-
-_FOLDERS = ("annotate", "laws", "lint", "provenance")
+from chattmpl.results import Kind, counterexample, place, placed, shown
 
 
-@lru_cache
-def _program() -> str:
-    """When what tags are placed by was last changed."""
-    root = Path(__file__).parents[1]
-    files = [*root.glob("*.py"), *(path for folder in _FOLDERS for path in (root / folder).rglob("*.py"))]
-    return str(max(path.stat().st_mtime_ns for path in files))
+def _dump(found: tuple[str, Proof]) -> dict[str, Any]:
+    return {"source": found[0], "proof": found[1].to_dict()}
 
 
-def load(key: tuple[str, ...]) -> tuple[str, Proof] | CannotAnnotate | None:
-    """What was found for this, if it was: a source with its proof, or why there is none."""
-    stored: dict[str, Any] | None = cache.load("annotate", _program(), *key)
-    if stored is None:
-        return None
-    if "source" in stored:
-        return stored["source"], Proof.from_dict(stored["proof"])
-    shown = stored["counterexample"]
-    if shown is not None:
-        conversation = Conversation.coerce(shown["conversation"])
-        shown = Counterexample(**{**shown, "conversation": conversation, "place": _place(shown["place"])})
-    return CannotAnnotate(
-        stored["message"],
-        law=stored["law"],
-        hint=stored["hint"],
-        place=_place(stored["place"]),
-        counterexample=shown,
-    )
+def _load(stored: dict[str, Any]) -> tuple[str, Proof]:
+    return stored["source"], Proof.from_dict(stored["proof"])
 
 
-def store(key: tuple[str, ...], found: tuple[str, Proof] | CannotAnnotate) -> None:
-    """Keep what was found."""
-    if isinstance(found, tuple):
-        cache.store({"source": found[0], "proof": found[1].to_dict()}, "annotate", _program(), *key)
-        return
-    shown: Any = found.counterexample
-    if shown is not None:
-        data = shown.to_dict()
-        data.pop("difference")
-        shown = {**data, "place": _placed(shown.place), "hint": shown.hint}
-    refused = {
-        "message": found.message,
-        "law": found.law,
-        "hint": found.hint,
-        "place": _placed(found.place),
-        "counterexample": shown,
+def _dump_refusal(error: CannotAnnotate) -> dict[str, Any]:
+    return {
+        "message": error.message,
+        "law": error.law,
+        "hint": error.hint,
+        "place": placed(error.place),
+        "counterexample": shown(error.counterexample),
     }
-    cache.store(refused, "annotate", _program(), *key)
 
 
-def _placed(place: Place | None) -> tuple[str, str, int, int] | None:
-    return None if place is None else (place.source.text, place.source.name, place.start, place.end)
+def _load_refusal(stored: dict[str, Any]) -> CannotAnnotate:
+    read = {"place": place(stored["place"]), "counterexample": counterexample(stored["counterexample"])}
+    return CannotAnnotate(stored["message"], law=stored["law"], hint=stored["hint"], **read)  # type: ignore[arg-type]
 
 
-def _place(stored: tuple[str, str, int, int] | None) -> Place | None:
-    return None if stored is None else Place(Source(stored[0], stored[1]), stored[2], stored[3])
+RESULTS = Kind("annotate", CannotAnnotate, _dump, _load, _dump_refusal, _load_refusal)

@@ -12,11 +12,14 @@ from dataclasses import dataclass, replace
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
-from chattmpl.laws.stop import CONTROL
 from chattmpl.render import Rendering, Span
+from chattmpl.tokens import CONTROL
 
 UNASKED = "an answer stands before any question"
 """Why a law cannot hold where nobody trains."""
+
+UNPROMPTED = "no generation prompt is written before it"
+"""Why a law cannot hold for an answer that follows another one, where only a question brings on a generation prompt."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +29,12 @@ class Stops:
     Attributes:
         tokens: what ends an answer.
         others: whether a turn may end with another control token instead, as some do after tool calls.
+        header: what stands in an answer's own turn before what is to be generated.
     """
 
     tokens: tuple[str, ...]
     others: bool = True
+    header: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,12 +71,16 @@ def stop_tokens(case: Case) -> tuple[str, ...]:
         return ()
     tail = case.rendering.text[held[1] :]
     eos = case.template.tokens.get("eos_token") or ""
-    matches = [match for match in CONTROL.finditer(tail) if match[0]]
+    first = CONTROL.search(tail)
     at_eos = tail.find(eos) if eos else -1
-    first = matches[0] if matches else None
-    if at_eos >= 0 and (first is None or at_eos <= first.start()):
-        return (eos,)
-    return (first[0],) if first is not None else ()
+    if first is None:
+        return (eos,) if at_eos >= 0 else ()
+    end = first.end()
+    while (match := CONTROL.match(tail, end)) is not None:
+        end = match.end()
+    # Where several stand in a row, an engine goes on to the one that it knows for the end.
+    ends = [one for one in (eos, "</s>") if one and (at_eos if one == eos else tail.find(one, 0, end)) in range(end)]
+    return (ends[0] if ends else first[0],)
 
 
 def wishes(case: Case, stops: Stops) -> Iterator[Wish]:
@@ -83,8 +92,19 @@ def wishes(case: Case, stops: Stops) -> Iterator[Wish]:
     roles = [message.role for message in case.messages]
     for turn in case.assistant_turns():
         wish = _wish(case, turn, stops)
-        unasked = "user" not in roles[:turn] and wish.kind in ("prompt", "history")
-        yield replace(wish, why=UNASKED) if unasked else wish
+        unasked = "user" not in roles[:turn]
+        if wish.broken is None and _unprompted(case.rendering, wish, stops.header, unasked, roles[turn - 1]):
+            wish = replace(wish, broken="sampled", why=UNPROMPTED, kind="prompt")
+        yield replace(wish, why=UNASKED) if unasked and wish.kind in ("prompt", "history") else wish
+
+
+def _unprompted(whole: Rendering, wish: Wish, header: str, unasked: bool, before: str) -> bool:
+    """Whether more than an answer would have to be generated, since nothing that its prompt ends with asks for one."""
+    own = _region(whole, wish.turn)
+    if own is not None and wish.start < own[0] and (unasked or before == "assistant"):
+        return True
+    held = _held(whole, wish.turn) or (wish.end, wish.end)
+    return bool(header) and header in whole.text[wish.start : max(held[0], wish.start)]
 
 
 def _wish(case: Case, turn: int, stops: Stops) -> Wish:
@@ -148,6 +168,13 @@ def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
         elif start is not None and span.turn is not None:
             break
     return None if start is None or end is None else (start, end)
+
+
+def header_of(case: Case, stops: Stops) -> str:
+    """What an answer's own turn begins with before what is to be generated, less white space around it."""
+    turn = case.assistant_turns()[-1]
+    own, wish = _region(case.rendering, turn), _wish(case, turn, stops)
+    return "" if own is None or wish.broken else case.rendering.text[own[0] : max(wish.start, own[0])].strip()
 
 
 def echoes(case: Case) -> list[Span]:

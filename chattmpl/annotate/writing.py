@@ -33,9 +33,12 @@ def write(source: str, runs: list[Run], environment: Environment) -> str:
 def _write_one(source: str, run: Run, environment: Environment) -> str:
     meaning = stream(source, environment)
     copied = stream(source, environment, (run.start, run.end))
-    for new, holes, copy in _ways(source, run):
+    for new, holes, tagged, copy in _ways(source, run):
         try:
             if stream(new, environment, without=holes, copy=copy) != meaning:
+                continue
+            # A newline of the text must not get into the tag with which it shares a line.
+            if stream(new, environment, tagged, without=holes) != copied:
                 continue
             if copy is None or stream(new, environment, copy) == copied:
                 return new
@@ -44,8 +47,10 @@ def _write_one(source: str, run: Run, environment: Environment) -> str:
     raise TemplateError("there is no way to write a generation tag here that changes no white space")
 
 
-def _ways(source: str, run: Run) -> Iterator[tuple[str, list[tuple[int, int]], tuple[int, int] | None]]:
-    """New sources, each with the ranges that are new in it, and that of the copy for other roles."""
+def _ways(
+    source: str, run: Run
+) -> Iterator[tuple[str, list[tuple[int, int]], tuple[int, int], tuple[int, int] | None]]:
+    """New sources, each with the ranges that are new, that of the tag, and that of the copy for other roles."""
     inside = source[run.start : run.end]
     dashed = source[run.start : run.start + 3] in ("{{-", "{%-") or inside.endswith(("-}}", "-%}"))
     for (before, opening), (closing, after) in _placed(source, run, dashed):
@@ -60,7 +65,7 @@ def _ways(source: str, run: Run) -> Iterator[tuple[str, list[tuple[int, int]], t
         closed_at = opened[1] + len(inside)
         holes = [opened, (closed_at, closed_at + len(tail) + len(after))]
         shifted = None if copy is None else (closed_at + copy[0], closed_at + copy[1])
-        yield new, holes, shifted
+        yield new, holes, (opened[0], closed_at + len(closing)), shifted
 
 
 def _guarded(guard: str, inside: str, before: str, opening: str, closing: str) -> tuple[str, str, tuple[int, int]]:

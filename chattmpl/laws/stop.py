@@ -32,7 +32,7 @@ class Stop(Law):
             if stops and sampled.endswith(stops):
                 continue
             place = case.place_at(case.rendering, end - 1)
-            at = max(sampled.rfind(stop) + len(stop) if stop in sampled else -1 for stop in stops)
+            at = max((sampled.rfind(stop) + len(stop) for stop in stops if stop in sampled), default=-1)
             if at >= 0:
                 message = f"messages[{turn}] trains {sampled[at:]!r} after its stop token"
                 hint = "end the generation tag right after the stop token"

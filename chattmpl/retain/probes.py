@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.annotate.wishes import stop_tokens
+from chattmpl.capabilities.answer import raised
 from chattmpl.capabilities.conversations import (
     ASK,
     ASK_MORE,
@@ -23,14 +24,14 @@ from chattmpl.capabilities.conversations import (
 )
 from chattmpl.capabilities.frames import generation_prompt
 from chattmpl.capabilities.prober import Prober
-from chattmpl.capabilities.reasoning import Traces, carry, find_traces, keys_read
+from chattmpl.capabilities.reasoning import Traces, carry, facts_unseen, find_traces, keys_read
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.fields import REASONING_NAMES
 from chattmpl.laws.checker import fixtures, made
 from chattmpl.laws.law import Case
 from chattmpl.laws.modes import modes
-from chattmpl.laws.shapes import as_parts, shape_of
+from chattmpl.laws.shapes import Shape, as_parts, shape_of
 from chattmpl.lint.probe import common_length
 from chattmpl.origins import Found
 from chattmpl.retain.forms import CLOSE, OPEN, rendered
@@ -51,7 +52,8 @@ class Probes:
     Attributes:
         carriers: where the template reads traces.
         thinking: the kwargs without which it renders none.
-        stops: what ends an assistant's turn.
+        stops: what ends an assistant's turn; found where it is not given.
+        examples: how many conversations are made beside those that ship.
     """
 
     template: Template
@@ -59,6 +61,7 @@ class Probes:
     carriers: tuple[str, ...] = ()
     thinking: dict[str, Any] = field(default_factory=dict)
     stops: tuple[str, ...] = ()
+    examples: int = 0
 
     def __post_init__(self) -> None:
         found = Found(self.template.program.source, self.template.tokens, self.template.family)
@@ -71,20 +74,23 @@ class Probes:
         self.carriers = self._carriers(traces)
         if not self.carriers:
             raise self._no_place(traces)
-        case = Case(self.template, self._fitted([ASK, SAY]), self.thinking)
-        try:
-            self.stops = stop_tokens(case)
-        except ChatTmplError:
-            self.stops = ()
+        if not self.stops:
+            self.stops = self._stops()
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:
         """The kwargs that switch what the template does, each in turn."""
         return modes(self.template)
 
+    def _stops(self) -> tuple[str, ...]:
+        try:
+            return stop_tokens(Case(self.template, self._fitted([ASK, SAY]), self.thinking))
+        except ChatTmplError:
+            return ()
+
     def _carriers(self, traces: Traces) -> tuple[str, ...]:
         first = (traces.carrier,) if traces.carrier in ("field", "content") else ()
-        prompt = generation_prompt(self._prober, **traces.kwargs) or ""
+        prompt = generation_prompt(self._prober, traces.kwargs) or ""
         in_content = traces.cut_from_content or (not first and prompt.rstrip().endswith("<think>"))
         return (*first, "content") if in_content and "content" not in first else first
 
@@ -97,6 +103,9 @@ class Probes:
             message = "it never renders reasoning, so there is no place for a policy"
             if keys:
                 message = f"it reads {', '.join(keys)}, and no trace is rendered in any of its modes"
+                error = self._prober.call_form[1]
+                if isinstance(error, ChatTmplError) and facts_unseen(self._prober):
+                    message += f"; turns with calls, where one may be, raise: {raised(error)}"
             hint = "put {% reasoning %}…{% endreasoning %} where a message's reasoning is to be rendered"
         return CannotRetain(message, policy=self.policy, hint=hint)
 
@@ -106,26 +115,27 @@ class Probes:
         """The conversations that a change is looked for with."""
         return [(one, self.thinking) for one in self._probes()]
 
-    def again(self) -> Iterator[Try]:
+    @cached_property
+    def again(self) -> list[Try]:
         """The same and fixtures in each of the template's modes."""
         usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in fixtures())]
-        for kwargs in [{}, *self.modes]:
-            for conversation in usual:
-                yield conversation, {**self.thinking, **kwargs}
+        return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.modes] for one in usual]
 
-    def independent(self, count: int) -> Iterator[Try]:
+    @cached_property
+    def independent(self) -> list[Try]:
         """Conversations that no change is looked for with."""
-        fitting = [self._fit(one) for one in made(count, shape_of(self.template))] if count else []
+        made_ = _made(self.examples, shape_of(self.template)) if self.examples else ()
+        fitting = [self._fit(one) for one in made_]
+        found: list[Try] = []
         for conversation in fitting:
-            yield conversation, {}
+            found.append((conversation, {}))
             if self.thinking:
-                yield conversation, self.thinking
+                found.append((conversation, self.thinking))
         for kwargs in self.modes:
-            for conversation in fitting[::6]:
-                yield conversation, {**self.thinking, **kwargs}
+            found += [(conversation, {**self.thinking, **kwargs}) for conversation in fitting[::6]]
         if "content" in self.carriers:
-            for conversation in fitting[::3]:
-                yield _in_content(conversation), self.thinking
+            found += [(_in_content(conversation), self.thinking) for conversation in fitting[::3]]
+        return found
 
     def _probes(self) -> Iterator[Conversation]:
         first, second, third, fourth = TRACES
@@ -143,6 +153,10 @@ class Probes:
                 if carrier == self.carriers[0]:
                     yield self._fitted(loop, tools=True)
                     yield self._fitted(loop[:2], tools=True)
+            elif carrier == "content":
+                # Calls are lost, and what follows the result of a tool may be rendered apart.
+                yield self._fitted([ASK, say, result(), more], tools=True)
+                yield self._fitted([ASK, say, result(), more, ASK_MORE], tools=True)
         yield self._fitted([ASK, SAY, ASK_MORE, SAY_MORE])
 
     def leads_to_traces(self, made: Template) -> bool:
@@ -187,6 +201,12 @@ class Probes:
         if not self._prober.in_parts:
             return conversation
         return as_parts(conversation)
+
+
+@lru_cache(maxsize=16)
+def _made(count: int, shape: Shape) -> tuple[Conversation, ...]:
+    """Made conversations of a shape; of templates of one shape they are the same."""
+    return tuple(made(count, shape))
 
 
 def _in_content(conversation: Conversation) -> Conversation:

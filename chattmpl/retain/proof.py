@@ -11,7 +11,8 @@ from chattmpl.conversation import Conversation
 from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.render import Rendering
-from chattmpl.retain.forms import Before, Wrong, rendered
+from chattmpl.retain.before import Before, Wrong
+from chattmpl.retain.forms import rendered
 from chattmpl.template import Template
 
 LAWS = ("prefix", "sampled")
@@ -36,6 +37,7 @@ class Proof:
         unchanged: whether the template did this already.
         notes: what else a user must know.
         diff: what was changed, as a unified diff.
+        broken: for ``all``, the laws that fail for another reason than traces, each with one counterexample; not kept.
     """
 
     policy: str
@@ -52,6 +54,7 @@ class Proof:
     unchanged: bool = False
     notes: list[str] = field(default_factory=list)
     diff: str = ""
+    broken: dict[str, Counterexample] = field(default_factory=dict, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -63,6 +66,11 @@ class Proof:
             "notes": self.notes,
             "diff": self.diff,
         }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Proof:
+        """What `to_dict` wrote."""
+        return cls(**{**data, "held": Counter(data["held"])})
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ def prove(
     def render(conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
         return rendered(after, conversation, kwargs, prompt)
 
+    known = before.sampled
     for conversation, kwargs in tries:
         for prompt in (False, True):
             wrong = next(before.wrongs(render, conversation, kwargs, prompt), None)
@@ -98,22 +107,22 @@ def prove(
                 proof.moved += 1
         if before.policy == "all":
             _laws(after, conversation, kwargs, proof)
+        proof.turns, known = proof.turns + before.sampled - known, before.sampled
     return None
 
 
 def _laws(after: Template, conversation: Conversation, kwargs: dict[str, Any], proof: Proof) -> None:
     """Count the laws that hold in history; what breaks them for another reason than traces is a note."""
     known = {name: value for name, value in kwargs.items() if name in after.program.variables}
-    proof.turns += sum(message.role == "assistant" for message in conversation.messages[:-1])
     case = Case(after, conversation, known)
     for law in laws_named(LAWS):
         outcome = evaluate(law, case)
         if isinstance(outcome, Holds):
             proof.held[law.name] += 1
-        elif isinstance(outcome, Counterexample):
+        elif isinstance(outcome, Counterexample) and law.name not in proof.broken:
+            proof.broken[law.name] = outcome
             note = f"{law.name} does not hold for another reason than its traces: {outcome.message}"
-            if not any(known.startswith(f"{law.name} does not hold") for known in proof.notes):
-                proof.notes.append(note)
+            proof.notes.append(note)
 
 
 __all__ = ["Failure", "Proof", "prove"]

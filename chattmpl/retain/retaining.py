@@ -6,13 +6,14 @@ import difflib
 from collections.abc import Iterator
 
 from chattmpl.origins import Found
-from chattmpl.retain.forms import Before
+from chattmpl.retain.before import Before
 from chattmpl.retain.policy import chosen
 from chattmpl.retain.probes import Probes
 from chattmpl.retain.proof import Failure, Proof, prove
 from chattmpl.retain.refusal import CannotRetain
 from chattmpl.retain.rewriting import rewritten
 from chattmpl.retain.search import Search
+from chattmpl.retain.stored import RESULTS
 from chattmpl.retain.switching import Switchboard
 from chattmpl.source import Source
 from chattmpl.template import Template
@@ -24,12 +25,21 @@ _ATTEMPTS = 12
 """So many changes that the search found are proven or refuted before it gives up."""
 
 
-def retain(template: Template, policy: str, *, examples: int = EXAMPLES) -> Template:
+def retain(
+    template: Template,
+    policy: str,
+    *,
+    strict: bool = False,
+    stop_tokens: tuple[str, ...] = (),
+    examples: int = EXAMPLES,
+) -> Template:
     """Rewrite how a template treats earlier reasoning.
 
     Args:
         template: any template. One with a reasoning block, such as a family, only gets the policy.
         policy: ``all``, ``since_last_user``, ``last`` or ``none``.
+        strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
+        stop_tokens: what ends the assistant's turns, where that does not look like a control token.
         examples: how many conversations hypothesis makes for the proof, beside the probes and fixtures.
 
     Returns:
@@ -42,10 +52,22 @@ def retain(template: Template, policy: str, *, examples: int = EXAMPLES) -> Temp
     policy = chosen(policy)
     if template.program.has_reasoning:
         return _with_policy(template, policy)
-    probes = Probes(template, policy)
+    asked = (policy, str(strict), repr(stop_tokens), str(examples))
+    source, proof = RESULTS.of(template, asked, lambda: _retained(template, policy, strict, stop_tokens, examples))
+    result = _made(template, _as_given(template, source))
+    result.budget, result.proof = template.budget, proof
+    return result
+
+
+def _retained(
+    template: Template, policy: str, strict: bool, stop_tokens: tuple[str, ...], examples: int
+) -> tuple[str, Proof]:
+    """The new source, and why to trust it."""
+    probes = Probes(template, policy, stops=stop_tokens, examples=examples)
     searched = probes.searched()
     before = Before(template, policy, probes.carriers, probes.thinking, probes.stops, searched[1][0])
-    search = Search(before, Switchboard(template, policy), searched)
+    contents = "content" in probes.carriers and policy != "all"
+    search = Search(before, Switchboard(template, policy, contents=contents), searched)
     search.score(())
     failure: Failure | None = None
     for number, source in enumerate(_sources(template, search, policy)):
@@ -53,15 +75,28 @@ def retain(template: Template, policy: str, *, examples: int = EXAMPLES) -> Temp
             break
         proof = Proof(policy, [{}, *probes.modes], len(searched), changes=search.tried)
         made = template if source == template.source else _made(template, source)
-        failure = _proven(before, made, probes, proof, examples)
+        failure = _proven(before, made, probes, proof)
         if failure is None:
+            if strict and proof.broken:
+                raise _unlawful(proof)
             proof.unchanged = source == template.source
             proof.diff = _diff(template, source)
-            result = _made(template, _as_given(template, source))
-            result.budget, result.proof = template.budget, proof
-            return result
+            return source, proof
         search.learn((failure.conversation, failure.kwargs))
     raise _refused(search, policy, failure)
+
+
+def _unlawful(proof: Proof) -> CannotRetain:
+    law, found = next(iter(proof.broken.items()))
+    return CannotRetain(
+        f"the law {law} does not hold for another reason than its traces: {found.message}",
+        policy=proof.policy,
+        hint="without --strict this is a note",
+        conversation=found.conversation,
+        kwargs=found.kwargs,
+        expected=found.expected,
+        got=found.got,
+    )
 
 
 def _with_policy(template: Template, policy: str) -> Template:
@@ -80,20 +115,20 @@ def _sources(template: Template, search: Search, policy: str) -> Iterator[str]:
     for changes in search.found():
         if search.score(changes):
             continue  # what an earlier one was refuted by refutes it as well
-        source = rewritten(template.source, search.terms, changes, policy, environment)
+        source = rewritten(template.source, search.terms, changes, policy, environment, search.shared)
         if source not in seen:
             seen.add(source)
             yield source
 
 
-def _proven(before: Before, made: Template, probes: Probes, proof: Proof, examples: int) -> Failure | None:
+def _proven(before: Before, made: Template, probes: Probes, proof: Proof) -> Failure | None:
     if not probes.leads_to_traces(made):
         hint = "a policy can be written where a message's reasoning has a place of its own"
         message = "its prompt has closed the trace, or begins otherwise than a turn with one: no turn can be as sampled"
         raise CannotRetain(message, policy=proof.policy, hint=hint)
-    failure = prove(before, made, probes.again(), proof)
+    failure = prove(before, made, probes.again, proof)
     if failure is None:
-        tries = list(probes.independent(examples))
+        tries = probes.independent
         proof.independent = len(tries)
         failure = prove(before, made, tries, proof)
     return failure

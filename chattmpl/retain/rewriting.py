@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from jinja2 import Environment
 
 from chattmpl.compiler.dialect import Tag, outline
 from chattmpl.compiler.edits import Edit, apply_edits
+from chattmpl.retain.forms import CLOSE
 from chattmpl.retain.policy import condition
 from chattmpl.retain.switching import Change
 from chattmpl.retain.terms import Term
@@ -17,8 +18,24 @@ from chattmpl.source import Source
 _HOISTED = "keep_reasoning"
 
 
-def rewritten(text: str, terms: list[Term], changes: Iterable[Change], policy: str, environment: Environment) -> str:
-    """The source with the changes, and with what they need at its head."""
+def rewritten(
+    text: str,
+    terms: list[Term],
+    changes: Iterable[Change],
+    policy: str,
+    environment: Environment,
+    shared: Collection[int] = (),
+) -> str:
+    """The source with the changes, and with what they need at its head.
+
+    Args:
+        text: the source.
+        terms: its terms.
+        changes: to be made.
+        policy: which is asked for.
+        environment: for its lexer.
+        shared: the numbers of terms that see messages of others than the assistant.
+    """
     parsed = outline(Source(text), environment)
     here, prelude = condition(policy, parsed)
     edits: list[Edit] = []
@@ -35,6 +52,9 @@ def rewritten(text: str, terms: list[Term], changes: Iterable[Change], policy: s
                     hoisted.add(term.loop)
                     mark = f"{{% set {_HOISTED} = {here} {term.loop.right}%}}"
                     edits.append(Edit(term.loop.end, term.loop.end, mark))
+        if term.kind == "content":
+            edits.append(_content_cut(text, term, "" if way == "false" else test, shared=number in shared))
+            continue
         edit = _edit(text, term, way, test)
         glued = text[edit.start - 1].isalnum() and edit.text[:1].isalnum()  # not(…)
         edits.append(Edit(edit.start, edit.end, f" {edit.text}" if glued else edit.text))
@@ -47,7 +67,9 @@ def cost(text: str, terms: list[Term], change: Change) -> float:
     term, way = terms[change[0]], change[1]
     own = text[term.start : term.end]
     positional = _POSITION.search(own) is not None
-    if term.kind == "literal":
+    if term.kind == "content":
+        made = 2.0 + 0.1 * (way != "false")
+    elif term.kind == "literal":
         made = 0.5 if term.loop is None else 3.0
     elif way in ("true", "false"):
         # A part that is left out reads better than a constant in its place.
@@ -76,7 +98,8 @@ def _edit(text: str, term: Term, way: str, test: str) -> Edit:
     own = text[term.start : term.end]
     if term.kind == "cut":
         base = text[term.start : term.base]
-        return Edit(term.start, term.end, base if way == "true" else f"{base} if {test} else {own}")
+        chosen = f"{base} if {test} else {own}"
+        return Edit(term.start, term.end, base if way == "true" else f"({chosen})" if term.joined else chosen)
     if term.kind == "literal" and way in ("true", "false"):
         return Edit(term.start, term.end, way.capitalize() if own[0].isupper() else way)
     if _leaves_out(term, way):
@@ -100,6 +123,20 @@ def _edit(text: str, term: Term, way: str, test: str) -> Edit:
     wanted = f"({wanted})" if " and " in wanted and not wanted.startswith("not") else wanted
     made = f"{own} or {wanted}"
     return Edit(term.start, term.end, f"({made})" if term.joined == "and" or term.negated(text) else made)
+
+
+def _content_cut(text: str, term: Term, test: str, *, shared: bool) -> Edit:
+    """A content of which the trace is cut out, but where the policy keeps it."""
+    own = text[term.start : term.end]
+    role = ""
+    if shared:
+        name = re.match(r"\w+", own)
+        assert name is not None
+        spelled = re.search(rf"\b{name[0]}(?:\.role\b|\[\s*(['\"])role\1\s*\])", text)
+        role = f"{spelled[0] if spelled else f'{name[0]}.role'} == 'assistant' and "
+    kept = f" and not ({test})" if " " in test else f" and not {test}" if test else ""
+    found = f"{role}{own} is string and '{CLOSE}' in {own}{kept}"
+    return Edit(term.start, term.end, f"({own}.split('{CLOSE}')[-1].lstrip('\\n') if {found} else {own})")
 
 
 def _grouped(own: str, word: str) -> str:

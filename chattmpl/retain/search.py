@@ -8,7 +8,8 @@ from typing import Any
 
 from chattmpl.conversation import Conversation
 from chattmpl.render import Rendering
-from chattmpl.retain.forms import Before, Wrong, form
+from chattmpl.retain.before import Before, Wrong
+from chattmpl.retain.forms import form
 from chattmpl.retain.probes import Try
 from chattmpl.retain.rewriting import cost
 from chattmpl.retain.switching import WAYS, Change, Switchboard
@@ -87,6 +88,11 @@ class Search:
         yield from (changes for dear, changes in mended if dear > _DEAR)
 
     @property
+    def shared(self) -> set[int]:
+        """The numbers of those that see messages of others than the assistant."""
+        return self._board.shared
+
+    @property
     def terms(self) -> list[Term]:
         """The terms that changes name by number."""
         return self._board.terms
@@ -128,14 +134,15 @@ class Search:
         found: list[Change] = []
         policy = self._before.policy
         for number, term in enumerate(self._board.terms):
-            for_all = ("true",) if term.kind == "cut" else _PLAIN
+            for_all = {"cut": ("true",), "content": ("false",)}.get(term.kind, _PLAIN)
             ways = [way for way in for_all if self._says((number, way))]
             if not ways:
                 continue
             if policy in ("all", "none") or term.kind == "literal" or term.loop is None:
                 found += [(number, way) for way in ways]
             else:
-                found += [(number, way) for way in (WAYS if term.kind != "cut" else ("true", "here"))]
+                some = {"cut": ("true", "here"), "content": ("false", "here")}
+                found += [(number, way) for way in some.get(term.kind, WAYS)]
         return found
 
     def _says(self, change: Change) -> bool:

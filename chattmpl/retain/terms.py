@@ -14,7 +14,7 @@ from chattmpl.compiler.lexer import tokens
 from chattmpl.source import Source
 
 Token = tuple[int, str, str]
-Kind = Literal["condition", "literal", "cut"]
+Kind = Literal["condition", "literal", "cut", "content"]
 
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _CONSTANTS = {"true": "false", "True": "False", "false": "true", "False": "True"}
@@ -28,14 +28,16 @@ class Term:
 
     Attributes:
         start, end: its range in the source, in characters, without white space around it.
-        kind: a condition or a part of one; a constant true or false; a value that a trace was cut out of.
-        joined: by ``and`` or ``or`` to its neighbours; empty if it is the whole condition.
+        kind: a condition or a part of one; a constant true or false; a value that a trace was cut out of; the content
+            of a message, out of which none is cut.
+        joined: by ``and``, ``or`` or ``+`` to its neighbours; empty if it is the whole expression.
         before, after: where the neighbour on the left ends, and that on the right begins.
         base: of a cut, what it is cut from ends here.
         loop: the loop over messages that it stands in; None if it stands in none, or in a macro.
         inner: whether it stands in a loop inside of that one.
         depth: how many conditions it is a part of.
         writes: whether anything is written in the loop that it stands in.
+        tested: whether nothing but its truth matters.
     """
 
     start: int
@@ -49,6 +51,7 @@ class Term:
     inner: bool = False
     depth: int = 0
     writes: bool = True
+    tested: bool = False
 
     def negated(self, text: str) -> bool:
         """Whether ``not`` stands before it."""
@@ -76,8 +79,8 @@ def message_loops(text: str, environment: Environment) -> list[Tag]:
     return [tag for tag in tags if tag.name == "for" and lists.search(tag.body.partition(" in ")[2])]
 
 
-def terms(text: str, environment: Environment) -> list[Term]:
-    """All terms, outer ones before those inside of them."""
+def terms(text: str, environment: Environment, *, contents: bool = False) -> list[Term]:
+    """All terms, outer ones before those inside of them; with ``contents`` also where contents are read."""
     loops = set(message_loops(text, environment))
     tags = {tag.start: tag for tag in outline(Source(text), environment).tags}
     writing = _writing(text, environment)
@@ -94,6 +97,8 @@ def terms(text: str, environment: Environment) -> list[Term]:
             loop, inner = _place(around, loops)
             reader = _Reader(text, loop, inner, loop is None or loop in writing)
             reader.tag(tag, inside)
+            if contents:
+                reader.contents(tag, inside)
             found += reader.found
             if tag is not None:
                 _follow(around, tag)
@@ -143,7 +148,7 @@ class _Reader:
         if tag is None:
             self._value(inside)
         elif tag.name in ("if", "elif"):
-            self._condition(inside[1:])
+            self._condition(inside[1:], tested=True)
         elif tag.name == "set":
             equals = next((n for n, (_, kind, value) in enumerate(inside) if kind == "operator" and value == "="), None)
             if equals is not None:
@@ -153,12 +158,33 @@ class _Reader:
                 else:
                     self._value(value)
 
+    def contents(self, tag: Tag | None, inside: list[Token]) -> None:
+        """Where the content of the message being rendered is written or assigned as it is."""
+        name = re.match(r"\w+(?=\s+in\b)", self._loop.body) if self._loop is not None else None
+        if name is None or (tag is not None and tag.name != "set"):
+            return
+        start = inside[0][0] if inside else 0
+        for match in re.finditer(
+            rf"(?<![\w.\]]){name[0]}(?:\.content\b|\[\s*(['\"])content\1\s*\])(?!\s*(?:[.\[(=!<>]|is\b|in\b))",
+            self._text[: inside[-1][0] + len(inside[-1][2])] if inside else "",
+        ):
+            before = self._text[start : match.start()].rstrip()
+            if match.start() >= start and not re.search(r"\b(?:in|if|and|or|not|elif|set)$", before):
+                found = Term(match.start(), match.end(), kind="content", loop=self._loop, inner=self._inner)
+                self.found.append(found)
+
     def _add(self, inside: list[Token], **more: object) -> None:
         start, end = inside[0][0], inside[-1][0] + len(inside[-1][2])
         self.found.append(Term(start, end, loop=self._loop, inner=self._inner, writes=self._writes, **more))  # type: ignore[arg-type]
 
     def _condition(
-        self, inside: list[Token], joined: str = "", before: int | None = None, after: int | None = None, depth: int = 0
+        self,
+        inside: list[Token],
+        joined: str = "",
+        before: int | None = None,
+        after: int | None = None,
+        depth: int = 0,
+        tested: bool = False,
     ) -> None:
         """A condition, and the parts of it."""
         if not inside:
@@ -167,9 +193,8 @@ class _Reader:
             self._value(inside)
             return
         single = len(inside) == 1 and inside[0][2] in _CONSTANTS
-        self._add(
-            inside, kind="literal" if single else "condition", joined=joined, before=before, after=after, depth=depth
-        )
+        kind = "literal" if single else "condition"
+        self._add(inside, kind=kind, joined=joined, before=before, after=after, depth=depth, tested=tested)
         inside = _unwrapped(inside)
         for word in ("or", "and"):
             parts, _ = _split(inside, (word,))
@@ -177,10 +202,10 @@ class _Reader:
                 for number, part in enumerate(parts):
                     left = parts[number - 1][-1] if number else None
                     right = parts[number + 1][0][0] if number + 1 < len(parts) else None
-                    self._condition(part, word, left[0] + len(left[2]) if left else None, right, depth + 1)
+                    self._condition(part, word, left[0] + len(left[2]) if left else None, right, depth + 1, tested)
                 return
         if inside[0][2] == "not":
-            self._condition(inside[1:], depth=depth + 1)
+            self._condition(inside[1:], depth=depth + 1, tested=True)
         else:
             self._groups(inside)
 
@@ -188,7 +213,7 @@ class _Reader:
         """The conditions inside of an expression that is none."""
         parts, words = _split(inside, ("if", "else"))
         if words[:1] == ["if"] and len(parts) in (2, 3):
-            self._condition(parts[1])
+            self._condition(parts[1], tested=True)
             for part in (parts[0], *parts[2:]):
                 self._value(part)
             return
@@ -199,14 +224,15 @@ class _Reader:
         self._groups(inside)
 
     def _cut(self, inside: list[Token]) -> None:
-        """A value that ``</think>`` and what stands before it was cut from, unless it is joined to others."""
-        if not inside:
-            return
-        start, end = inside[0][0], inside[-1][0] + len(inside[-1][2])
-        match = _CUTS.search(self._text, start, end)
-        plain = not any(word in ("+", "~", "|") for _, _, word in _split(inside, ())[0][0] if word in ("+", "~"))
-        if match and plain and "[-1]" in self._text[match.end() : match.end() + 4] + self._text[end - 4 : end]:
-            self._add(inside, kind="cut", base=match.start())
+        """A value that ``</think>`` and what stands before it was cut from, which may be joined to others."""
+        parts, words = _split(inside, ("+", "~"))
+        for part in parts:
+            if not part:
+                continue
+            start, end = part[0][0], part[-1][0] + len(part[-1][2])
+            match = _CUTS.search(self._text, start, end)
+            if match and "[-1]" in self._text[match.end() : match.end() + 4] + self._text[end - 4 : end]:
+                self._add(part, kind="cut", base=match.start(), joined="+" if words else "")
 
     def _groups(self, inside: list[Token]) -> None:
         """What stands in brackets."""
