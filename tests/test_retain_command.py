@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_retain_cli import ALL, ALWAYS_PRINTED, LAST
