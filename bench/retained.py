@@ -17,7 +17,7 @@ from unittest import mock
 Message = dict[str, Any]
 
 WORDS = ("Zebrafish", "Yellowtail", "Xenopus", "Wombat", "Vicuna", "Urchin")
-_EMPTY = re.compile(r"<think>\s*</think>\s*")
+_EMPTY = re.compile(r"(?:<think>\s*)?</think>\s*")
 _NOW = datetime(2025, 7, 10, 12, 0)
 _TOOL = {
     "type": "function",
@@ -210,7 +210,7 @@ def _judge(
     last = max((n for n, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
     earlier = [n for n, message in enumerate(messages) if n != last and "</think>" in message["content"]]
     earlier += [n for n, _ in _traces(messages) if n != last]
-    # An empty block is a trace as well: a template that writes one in the last turn only treats it as it does traces.
+    # An empty block is a trace as well, or what stands in its place: </think> alone.
     changed = _EMPTY.sub("", was) != _EMPTY.sub("", is_)
     if not earlier and changed and policy != "all" and {n for n, word in carrying.items() if word in was} == wanted:
         found.wrong.append(f"{where}: no earlier trace, and another text")
