@@ -8,10 +8,16 @@ from typing import Any
 
 import pytest
 
+from chattmpl import Template
+from chattmpl.extra.prove.talks import abilities_of, make_talks, rendering_traces
+from chattmpl.family import family_names
 from support.command import Outcome, run_here
 from support.extras import need
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
+
+from chattmpl.extra.prove.models import make_tokenizer  # noqa: E402
+from chattmpl.extra.prove.training import CLOCK  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,
@@ -103,3 +109,12 @@ def test_without_a_template_the_usage_is_told() -> None:
     outcome = run_here(["prove"])
     assert outcome.code == 2
     assert "chattmpl prove TEMPLATE --report DIR" in outcome.err
+
+
+@pytest.mark.parametrize("family", family_names())
+def test_no_token_of_the_tokenizer_made_lies_across_the_edge_of_a_generated_span(family: str) -> None:
+    template = rendering_traces(Template.load(family))
+    talks = make_talks(200, abilities_of(template), 0, test=False)
+    renderings = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
+    tokenizer = make_tokenizer(template, [rendering.text for rendering in renderings], 600)
+    assert [rendering.encode(tokenizer).straddles for rendering in renderings] == [()] * len(renderings)

@@ -7,16 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from chattmpl.extra.prove.sizes import Size
+from chattmpl.extra.prove.training import CLOCK
 from chattmpl.template import Template
 
 PAD = "<|chattmpl_pad|>"
+_SIGNS = r"[\n=;+,?]"
 
 
 def make_tokenizer(template: Template, texts: Iterable[str], merges: int) -> Any:
     """A byte-level BPE tokenizer of the template's control tokens and of what is common in texts.
 
-    Digits, newlines and the signs of the tasks are tokens of their own. Words are not kept apart, so that what a
-    template writes in every conversation takes few tokens.
+    Digits, newlines and the signs of the tasks are tokens of their own, and so is what a prompt ends with: no token
+    lies across the edge of a generated span. Other words are not kept apart, so that what a template writes in every
+    conversation takes few tokens.
 
     Args:
         template: a family; its control, stop and other special tokens become special tokens.
@@ -31,12 +34,17 @@ def make_tokenizer(template: Template, texts: Iterable[str], merges: int) -> Any
     generation = family.generation
     named = (*generation.control_tokens, *generation.stop_tokens, *family.tokens.values())
     special = list(dict.fromkeys([PAD, *(token for token in named if token)]))
+    # The trainer does not know that special tokens end words.
+    edges = re.compile("|".join(re.escape(token) for token in special))
+    asked = template.render([{"role": "user", "content": "?"}], add_generation_prompt=True, clock=CLOCK).text
+    ending = edges.split(asked)[-1]
+    parting = _SIGNS if ending == "" or re.fullmatch(_SIGNS, ending[-1]) else f"{re.escape(ending)}|{_SIGNS}"
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.Split(Regex("[\\n=;+,?]"), "isolated"),
+            pre_tokenizers.Split(Regex(parting), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -45,8 +53,6 @@ def make_tokenizer(template: Template, texts: Iterable[str], merges: int) -> Any
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=4, initial_alphabet=sorted(alphabet), special_tokens=special, show_progress=False
     )
-    # The trainer does not know that special tokens end words.
-    edges = re.compile("|".join(re.escape(token) for token in special))
     raw.train_from_iterator((edges.split(text) for text in texts), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=generation.stop_tokens[0])
 
