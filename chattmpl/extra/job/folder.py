@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.extra.writers import FORMATS, Format, concatenate, join, write_json
+from chattmpl.extra.writers import FORMATS, Format, concatenate, join, read_json, write_json
 
 WORK = ".chattmpl"
 SUMMARY, REJECTED = "summary.json", "rejected.jsonl"
@@ -93,11 +92,11 @@ class Folder:
 
     def known(self) -> dict[str, Any] | None:
         """What the job that left its shards here was asked for; None if there is none."""
-        return _read(self.work / _JOB)
+        return read_json(self.work / _JOB)
 
     def finished(self) -> dict[str, Any] | None:
         """The summary of the job that is done here; None if none is."""
-        return None if self.known() is not None else _read(self.output.summary)
+        return None if self.known() is not None else read_json(self.output.summary)
 
     def refuse_existing(self) -> None:
         """Says so where something would be overwritten.
@@ -203,11 +202,3 @@ def released(folder: Folder) -> Iterator[Folder]:
         yield folder
     finally:
         folder.release()
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

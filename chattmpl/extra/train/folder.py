@@ -11,7 +11,7 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.extra.train.rows import EVAL_FOLDER, FOLDER
-from chattmpl.extra.writers import write_json
+from chattmpl.extra.writers import read_json, write_json
 
 RECORD = "chattmpl.json"
 """What is known of a run, beside its model; and in a checkpoint, once that is whole."""
@@ -31,7 +31,7 @@ class RunFolder:
 
     def record(self) -> dict[str, Any] | None:
         """What an earlier run wrote; None if there was none."""
-        return _read(self.path / RECORD)
+        return read_json(self.path / RECORD)
 
     def write(self, record: dict[str, Any]) -> None:
         """Writes the record, in one step."""
@@ -64,7 +64,7 @@ class RunFolder:
             if (match := _CHECKPOINT.fullmatch(path.name)) and path.is_dir()
         ]
         ordered = [path for _, path in sorted(found, reverse=True)]
-        whole = [path for path in ordered if (_read(path / RECORD) or {}).get("identity") == identity]
+        whole = [path for path in ordered if (read_json(path / RECORD) or {}).get("identity") == identity]
         return whole, [path for path in ordered if path not in whole]
 
     def clear(self) -> None:
@@ -84,11 +84,3 @@ def digest(value: Any) -> str:
     """A name for a JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None

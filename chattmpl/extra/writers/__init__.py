@@ -11,7 +11,16 @@ from chattmpl.extra.writers.columns import (
     record_batch_of,
     schema,
 )
-from chattmpl.extra.writers.files import FORMATS, Format, TableWriter, concatenate, join, write_json, write_lines
+from chattmpl.extra.writers.files import (
+    FORMATS,
+    Format,
+    TableWriter,
+    concatenate,
+    join,
+    read_json,
+    write_json,
+    write_lines,
+)
 
 __all__ = [
     "COLUMNS",
@@ -23,6 +32,7 @@ __all__ = [
     "columns_named",
     "concatenate",
     "join",
+    "read_json",
     "record_batch",
     "record_batch_of",
     "schema",

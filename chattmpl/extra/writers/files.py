@@ -114,3 +114,12 @@ def write_lines(path: Path, values: Sequence[Any]) -> None:
                 file.write(line.encode() + b"\n")
             except UnicodeEncodeError:
                 file.write(json.dumps(value, default=str).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object of a file; None where there is none, or something else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
