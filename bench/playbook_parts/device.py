@@ -155,7 +155,7 @@ class _Bench:
         ends = []
         for stops in (False, True):
             with tempfile.TemporaryDirectory() as folder, quiet():
-                saving = {"save_strategy": "steps", "save_steps": half}
+                saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": half}
                 trainer = self.prepared(order="random", folder=folder, **saving)
                 trainer.train()
                 if stops:

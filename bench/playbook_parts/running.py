@@ -50,7 +50,7 @@ class Runner:
             tests = make_talks(config.size.tests, abilities_of(template), seed, test=True, mix=mix)
             answered = answers(model, tokenizer, template, tests, limit=config.size.limit)
             measured = counted(answered, config.size.limit)
-            options = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
+            options: dict[str, Any] = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
             with quiet():
                 from chattmpl.extra.trainer import prepare
 

@@ -80,6 +80,11 @@ def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None])
         for name in ("view", "study"):
             background_tasks.create(lanes[name].warm())
         background_tasks.create(_watching(setup, sessions))
+        background_tasks.create(announced())
+
+    async def announced() -> None:
+        # The server listens only after its start is done.
+        await _listening(port)
         say(f"the playground is at {address} (Ctrl+C ends it)")
         if browser:
             webbrowser.open(address)
@@ -104,6 +109,16 @@ def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None])
         show_welcome_message=False,
         uvicorn_logging_level="error",
     )
+
+
+async def _listening(port: int) -> None:
+    """Returns once the port takes connections."""
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(HOST, port)
+            writer.close()
+            return
+        await asyncio.sleep(0.02)
 
 
 async def _watching(setup: Setup, sessions: dict[str, Session]) -> None:

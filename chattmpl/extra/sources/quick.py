@@ -15,7 +15,7 @@ import numpy as np
 try:
     import orjson
 except ImportError:  # the strict reader reads all
-    orjson = None  # type: ignore[assignment]
+    orjson = None
 
 LEFT = object()
 """Stands for the value of a line that is for the strict reader."""
