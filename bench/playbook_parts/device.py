@@ -78,9 +78,8 @@ class _Bench:
         from chattmpl.extra.trainer import prepare, sft_config
 
         records = [talk.record() for talk in self.talks]
-        rows = prepare(records, self.template, self.tokenizer, clock=CLOCK)
-        if pack > 1:
-            rows = prepare(records, self.template, self.tokenizer, clock=CLOCK, pack=_ROOM)
+        packing = {"pack": _ROOM} if pack > 1 else {}
+        rows = prepare(records, self.template, self.tokenizer, clock=CLOCK, **packing)
         batch = max(1, self.size.batch // pack)
         config = sft_config(rows, **{**self._settings(folder), **options}, train_sampling_strategy=order)
         config.per_device_train_batch_size = batch

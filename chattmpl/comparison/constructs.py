@@ -88,31 +88,34 @@ def outputs(code: Code, _: str) -> Iterator[Site]:
 
 def safe(code: Code, _: str) -> Iterator[Site]:
     """Uses of ``safe``; otherwise: without."""
-    for _first, name, last in _filters(code, "safe"):
-        yield site(code, name, last, Edit(code.words[name - 1].start, code.words[last].end, ""))
+    return _without(code, "safe")
 
 
 def escapes(code: Code, _: str) -> Iterator[Site]:
     """Uses of ``escape``; otherwise: without."""
-    for _first, name, last in _filters(code, "e", "escape", "forceescape"):
+    return _without(code, "e", "escape", "forceescape")
+
+
+def _without(code: Code, *names: str) -> Iterator[Site]:
+    for _first, name, last in _filters(code, *names):
         yield site(code, name, last, Edit(code.words[name - 1].start, code.words[last].end, ""))
 
 
 def sequences(code: Code, _: str) -> Iterator[Site]:
     """Uses of the test ``sequence``; otherwise: strings named."""
-    for first, last, negated in _tests(code, "sequence"):
-        start, end = code.range(first, last - 2 - negated)
-        subject = code.text[start:end]
-        write = f"({subject} is sequence or {subject} is string)"
-        yield _instead(code, first, last, f"(not {write})" if negated else write)
+    return _spelt_out(code, "sequence", "or {0} is string")
 
 
 def iterables(code: Code, _: str) -> Iterator[Site]:
     """Uses of the test ``iterable``; otherwise: none excluded."""
-    for first, last, negated in _tests(code, "iterable"):
+    return _spelt_out(code, "iterable", "and {0} is not none")
+
+
+def _spelt_out(code: Code, test: str, rest: str) -> Iterator[Site]:
+    for first, last, negated in _tests(code, test):
         start, end = code.range(first, last - 2 - negated)
         subject = code.text[start:end]
-        write = f"({subject} is iterable and {subject} is not none)"
+        write = f"({subject} is {test} {rest.replace('{0}', subject)})"
         yield _instead(code, first, last, f"(not {write})" if negated else write)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from chattmpl.errors import UsageError, did_you_mean
-from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import cluster, pool
 from chattmpl.extra.job.folder import Folder, Output, released
 from chattmpl.extra.job.given import Data, check_columns, check_kwargs, mixture_of
 from chattmpl.extra.job.identity import difference, identity
+from chattmpl.extra.job.opening import encoder_of, prepared, with_kwargs_of
 from chattmpl.extra.job.options import Options
 from chattmpl.extra.job.plan import Plan, Shard, plan
 from chattmpl.extra.job.setup import Setup
@@ -221,29 +220,10 @@ class _Job:
 
     def _setup(self, plan_: Plan) -> Setup:
         options = self.options
-        encoder = Encoder(
-            self.template,
-            self.tokenizer,
-            fast=options.fast,
-            straddle=options.straddle,  # type: ignore[arg-type]
-            control_tokens=options.control_tokens,  # type: ignore[arg-type]
-            mask=options.mask,  # type: ignore[arg-type]
-            template_kwargs=options.template_kwargs,
-            clock=options.clock,
-            keep=("message_index",) if "message_index" in options.all_columns else (),
-        )
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            encoder.prepare()
-        for warning in caught:
-            self.watcher.note(str(warning.message))
+        keep = ("message_index",) if "message_index" in options.all_columns else ()
+        encoder = prepared(encoder_of(self.template, self.tokenizer, options, keep), self.watcher.note)
         files = tuple(tuple(scan.file for scan in source.scans) for source in plan_.sources)
-        sources = tuple(
-            source.model_copy(
-                update={"chat_template_kwargs": {**self.mixture.chat_template_kwargs, **source.chat_template_kwargs}}
-            )
-            for source in self.mixture.sources
-        )
+        sources = with_kwargs_of(self.mixture)
         prompts = Prompts(
             self.template,
             self.tokenizer,

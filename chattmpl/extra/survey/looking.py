@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import Options, Watcher, pool
 from chattmpl.extra.job.batch import Item, conversation_of
 from chattmpl.extra.job.given import check_kwargs, mixture_of
+from chattmpl.extra.job.opening import encoder_of, prepared, with_kwargs_of
 from chattmpl.extra.job.plan import Plan, Shard, plan
 from chattmpl.extra.job.setup import Setup
 from chattmpl.extra.job.shard import BATCH, drawn, measure
@@ -191,27 +191,8 @@ def _in_memory(data: Data) -> dict[str, Iterable[Any]] | None:
 def _setup(
     mixture: Mixture, template: Template, tokenizer: Any, options: Options, watcher: Watcher, keep: Sequence[str]
 ) -> Setup:
-    encoder = Encoder(
-        template,
-        tokenizer,
-        fast=options.fast,
-        straddle=options.straddle,  # type: ignore[arg-type]
-        control_tokens=options.control_tokens,  # type: ignore[arg-type]
-        mask=options.mask,  # type: ignore[arg-type]
-        template_kwargs=options.template_kwargs,
-        clock=options.clock,
-        keep=keep,
-    )
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        encoder.prepare()
-    for warning in caught:
-        watcher.note(str(warning.message))
-    above = mixture.chat_template_kwargs
-    sources = tuple(
-        source.model_copy(update={"chat_template_kwargs": {**above, **source.chat_template_kwargs}})
-        for source in mixture.sources
-    )
+    encoder = prepared(encoder_of(template, tokenizer, options, keep), watcher.note)
+    sources = with_kwargs_of(mixture)
     prompts = Prompts(template, tokenizer, clock=options.clock, kwargs=options.template_kwargs)
     return Setup(encoder, options, sources, (), mixture.seed, Path(), prompts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ConversationError, UsageError
-from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job.batch import Batch, Item
+from chattmpl.extra.job.opening import encoder_of
 from chattmpl.extra.job.options import Allowance, Options
 from chattmpl.extra.job.plan import Part
 from chattmpl.extra.job.setup import Setup
@@ -122,17 +123,8 @@ def _setup(template: Any, tokenizer: Any, options: Options) -> Setup:
     if clock is None and "strftime_now" in loaded.source:
         clock = datetime.now().replace(microsecond=0)
     kwargs = dict(options.template_kwargs)
-    encoder = Encoder(
-        loaded,
-        tokenizer,
-        fast=options.fast,
-        straddle=options.straddle,  # type: ignore[arg-type]
-        control_tokens=options.control_tokens,  # type: ignore[arg-type]
-        mask=options.mask,  # type: ignore[arg-type]
-        template_kwargs=kwargs,
-        clock=clock,
-        keep=("message_index",) if "message_index" in options.columns else (),
-    )
+    keep = ("message_index",) if "message_index" in options.columns else ()
+    encoder = encoder_of(loaded, tokenizer, replace(options, clock=clock, template_kwargs=kwargs), keep)
     prompts = Prompts(loaded, tokenizer, clock=clock, kwargs=kwargs, control_tokens=options.control_tokens)
     files = ((DataFile(NAME, "arrow"),),)
     return Setup(encoder, options, (Source(path=NAME, name=NAME),), files, 0, Path(), prompts)
