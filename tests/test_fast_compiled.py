@@ -76,6 +76,9 @@ def both(source: str, variables: dict[str, Any]) -> tuple[str, str]:
         "{% macro f(c) %}{% set d = c %}{% if d %}{% for i in [1] %}{{ i }}{% endfor %}{% else %}-{% endif %}{% endmacro %}{{ f(1) }}{{ f(0) }}",
         "{% set rest = messages[1:] %}{% for m in rest %}{% if m.role == 'user' or m['role'] == 'x' %}{{ m.role }}{% endif %}"
         "{% for m in rest %}{{ m.n }}{{ m.n is defined }}{% endfor %}{{ m.content }}{% endfor %}",
+        "{% if missing %}a{% endif %}{% if not missing and word %}b{% endif %}{{ 'c' if missing or tools else 'd' }}"
+        "{% for m in messages %}{% if m.n %}e{% endif %}{% if m.n and m['list'] or not m.list %}{{ m.n or m.list }}{% endif %}"
+        "{% set late = m.late %}{% if late %}f{% endif %}{% if not tools[0].z %}{{ not tools[0].z }}{% endif %}{% endfor %}",
         "{% for m in messages %}{% set m = {'role': 'other'} %}{{ m.role }}{{ m.role }}{% endfor %}",
         "{% for m in messages if m.role != 'user' and m.role != 'x' %}{{ m.role }}{% for n in messages if n.role == m.role %}"
         "{{ n.role }}{{ n.role }}{% endfor %}{% endfor %}",
@@ -159,6 +162,57 @@ def test_tools_are_written_anew_when_they_are_others() -> None:
     renderer = CompiledRenderer("{{ tools | tojson }}", datetime.now)
     for number in (1, 2, 1, 3):
         assert renderer.render({"tools": [{"n": number}]}) == f'[{{"n": {number}}}]'
+
+
+@pytest.mark.parametrize(
+    "macro",
+    [
+        "{% macro f(t) %}{% for x in t %}{{ x.function.name }}{% endfor %}{% endmacro %}",
+        "{% macro f(t) %}{{ word }}{{ t | length }}{% endmacro %}",
+        "{% set w = word %}{% macro f(t) %}{{ w }}{{ t[0].type }}{% endmacro %}",
+        "{% set s = namespace(n=word) %}{% macro f(t) %}{{ s.n }}{% set s.n = s.n ~ 1 %}{{ t[0].type }}{% endmacro %}",
+        "{% macro f(t) %}{% if t.x %}{% set late = 1 %}{% endif %}{{ late }}{{ t | length }}{% endmacro %}",
+        "{% macro g(t) %}{{ word }}{% endmacro %}{% macro f(t) %}{{ g(t) }}{{ t | length }}{% endmacro %}",
+        "{% macro f(t) %}{{ t | length }}{% if t[0].parts %}{{ f(t[0].parts) }}{% endif %}{% endmacro %}",
+    ],
+)
+def test_a_macro_writes_anew_what_depends_on_more_than_the_tools(macro: str) -> None:
+    source = macro + "{{ f(tools) }}{{ f(tools) }}"
+    compiled, sandboxed = CompiledRenderer(source, datetime.now), JinjaRenderer(source, datetime.now)
+    tools = [{"type": "function", "function": {"name": "f"}, "parts": [{"x": 1}]}]
+    for variables in ({"word": "a"}, {"word": "b"}, {"word": "b", "late": 7}, {"word": "b", "t": 1}):
+        given = {"tools": tools, **variables}
+        assert compiled.render(given) == sandboxed.render(given)
+
+
+def test_what_a_macro_writes_of_the_tools_of_other_rows_is_remembered() -> None:
+    source = (
+        "{% macro f(start, t) %}{{ start }}{% for x in t %}{{ x }}{% endfor %}{% endmacro %}"
+        "{{ f('a' ~ 'b', tools) }}{{ f('c', tools) }}"
+    )
+    renderer, counted = CompiledRenderer(source, datetime.now), []
+
+    class Told:
+        def __str__(self) -> str:
+            counted.append(1)
+            return "x"
+
+    variables = {"tools": [Told()]}
+    assert [renderer.render(variables) for _ in range(3)] == ["abxcx"] * 3
+    assert len(counted) == 2
+    assert renderer.render({"tools": [Told(), 1]}) == "abx1cx1"
+
+
+def test_a_clock_that_moves_is_read_anew() -> None:
+    moments = iter([datetime(2025, 1, 1), datetime(2025, 1, 2)])
+    renderer = CompiledRenderer("{{ strftime_now('%d') }}", lambda: next(moments))
+    assert [renderer.render({}), renderer.render({})] == ["01", "02"]
+
+
+def test_a_clock_that_stands_still_tells_each_format() -> None:
+    now = datetime(2025, 1, 2)
+    renderer = CompiledRenderer("{{ strftime_now('%d') }}{{ strftime_now('%m') }}", lambda: now)
+    assert [renderer.render({}), renderer.render({})] == ["0201", "0201"]
 
 
 @pytest.mark.parametrize("family", ["qwen3", "gpt_oss", "llama3", "deepseek_r1"])

@@ -86,7 +86,7 @@ class Encoder:
         columns: Sequence[str] | None = None,
         keep: Sequence[str] = (),
         clock: datetime | Callable[[], datetime] | None = None,
-        check_every: int = 500,
+        check_every: int = 1000,
     ) -> None:
         self.template = template if isinstance(template, Template) else Template.load(template)
         self.fast: Fast = fast

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import StringIO
+from itertools import chain
 from typing import Any
 
 from jinja2 import nodes
@@ -18,7 +19,7 @@ from jinja2.compiler import Frame
 from jinja2.nodes import EvalContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from chattmpl.extra.fast.expressions import Expressions
+from chattmpl.extra.fast.expressions import Expressions, asked_for_truth
 from chattmpl.extra.fast.harmless import FUNCTIONS, check
 from chattmpl.extra.fast.lowering import RESERVED
 from chattmpl.extra.fast.pieces import MARKERS, constant, counts, flattened, quoted, shorter
@@ -40,8 +41,9 @@ class _Generator(Expressions):
         self.nested = 0
 
     def visit_Template(self, node: nodes.Template, frame: Frame | None = None) -> None:
-        self.names = check(node)
+        self.names, self.asked = check(node), asked_for_truth(node)
         self.environment.own_names = FUNCTIONS | self.names.namespaces.keys()  # type: ignore[attr-defined]
+        self.environment.outside_names = frozenset(chain(*self.names.pure.values()))  # type: ignore[attr-defined]
         self.writeline("def make(context, environment):")
         self.indent()
         self.writeline("nothing, getitem, getattribute = context.nothing, context.getitem, context.getattribute")
@@ -291,7 +293,9 @@ class Environment(ImmutableSandboxedEnvironment):
 
     Attributes:
         own_names: names that mean something to the template that was compiled last, so that no variable may have them.
+        outside_names: variables that it may not have for a macro to remember what it wrote.
     """
 
     code_generator_class = _Generator
     own_names: frozenset[str]
+    outside_names: frozenset[str]

@@ -19,7 +19,8 @@ from jinja2.sandbox import safe_range
 from jinja2.utils import internalcode, missing
 
 from chattmpl.extra.fast.codegen import Environment
-from chattmpl.extra.fast.jinja import Refused, ToJson, first_line, refuse
+from chattmpl.extra.fast.jinja import Refused, first_line, refuse
+from chattmpl.extra.fast.known import KnownTools
 from chattmpl.extra.fast.lowering import Unfit
 
 _STEPS = 2_000_000
@@ -32,14 +33,15 @@ class _Context:
     left: int
     missing, Undefined = missing, Undefined
 
-    def __init__(self, environment: Environment, now: Callable[[], datetime]) -> None:
+    def __init__(self, environment: Environment, now: Callable[[], datetime], known: KnownTools) -> None:
         self.environment, self.eval_ctx = environment, nodes.EvalContext(environment)
+        self.written_by = known.written_by
         self.nothing = nothing = Undefined()
         self.getattribute = environment.getattr
         self.namespace = self.dict = dict
         self.range = safe_range
         self.raise_exception = refuse
-        self.strftime_now = lambda format: now().strftime(format)
+        self.strftime_now = _Clock(now)
 
         def getitem(value: Any, key: Any) -> Any:
             kind = type(value)
@@ -65,6 +67,24 @@ class _Context:
             raise Refused
 
 
+class _Clock:
+    """The function ``strftime_now``, which writes a time that stands still only once."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._at: datetime | None = None
+        self._written: dict[str, str] = {}
+
+    def __call__(self, format: str) -> str:
+        now = self._now()
+        if now is not self._at:
+            self._at, self._written = now, {}
+        text = self._written.get(format)
+        if text is None:
+            text = self._written[format] = now.strftime(format)
+        return text
+
+
 class CompiledRenderer:
     """The template as Python code."""
 
@@ -72,19 +92,19 @@ class CompiledRenderer:
 
     def __init__(self, source: str, now: Callable[[], datetime]) -> None:
         environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        self._tojson = ToJson()
-        environment.filters["tojson"] = self._tojson
+        self._known = KnownTools()
+        environment.filters["tojson"] = self._known.tojson
         try:
             code = environment.compile(source, "chat", "<chat>")
             space: dict[str, Any] = {"internalcode": internalcode, "TemplateRuntimeError": TemplateRuntimeError}
             exec(code, space)
-            self._context, self._lock = _Context(environment, now), threading.Lock()
+            self._context, self._lock = _Context(environment, now, self._known), threading.Lock()
             self._root = space["make"](self._context, environment)
         except Unfit as unfit:
             raise Unfit(f"the template cannot be compiled to Python ({unfit})") from None
         except (TemplateError, SyntaxError, RecursionError) as error:
             raise Unfit(f"the template cannot be compiled to Python ({first_line(error)})") from error
-        self._own_names = environment.own_names
+        self._own_names, self._outside = environment.own_names, environment.outside_names
 
     def render(self, variables: dict[str, Any]) -> str:
         """The text of one conversation."""
@@ -98,5 +118,5 @@ class CompiledRenderer:
             raise Refused
         with self._lock:
             self._context.left = _STEPS
-            self._tojson.know(variables.get("tools"))
+            self._known.know(variables.get("tools") if self._outside.isdisjoint(variables) else None)
             self._root(variables.get, pieces)

@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
+from jinja2.idtracking import VAR_LOAD_RESOLVE
 
 from chattmpl.extra.fast.harmless import DICT_METHODS, FUNCTIONS, TEXT_METHODS, Names
 from chattmpl.extra.fast.lowering import Unfit
@@ -49,6 +50,7 @@ class Expressions(CodeGenerator):
         names: what is known of the names in the template.
         loops: for the loops around what is being written the names of index, length and list, by those of ``loop``.
         keys: for variables that hold messages the names of keys that were looked up.
+        asked: ids of the nodes of which only the truth is asked, which takes a call where nothing is undefined.
     """
 
     names: Names
@@ -57,6 +59,7 @@ class Expressions(CodeGenerator):
         super().__init__(*args, **kwargs)
         self.loops: dict[str, dict[str, str]] = {}
         self.keys: dict[str, dict[str, str]] = {}
+        self.asked: set[int] = set()
 
     def _call_macro(self, node: nodes.Call, macro: nodes.Macro, frame: Frame) -> None:
         names = [argument.name for argument in macro.args]
@@ -74,7 +77,18 @@ class Expressions(CodeGenerator):
             self.visit(given[names[0]], frame)
             self.write(f") is str else {frame.symbols.ref(macro.name)}({name}))")
             return
-        self.write(f"{frame.symbols.ref(macro.name)}(")
+        ref = frame.symbols.ref(macro.name)
+        varying = [argument for argument in given.values() if not all(map(constant, flattened([argument])))]
+        names_of_tools = [
+            frame.symbols.ref(argument.name)
+            for argument in varying
+            if isinstance(argument, nodes.Name) and frame.symbols.ref(argument.name).startswith("l_0_")
+        ]  # tools are named at the top
+        if macro.name in self.names.pure and len(varying) == 1 and names_of_tools:
+            call = self.temporary_identifier()  # its constants are those of this call
+            self.write(f"context.written_by({call!r}, {names_of_tools[0]}, {ref}, ")
+        else:
+            self.write(f"{ref}(")
         for name in names:
             if name in given:
                 self.visit(given[name], frame)
@@ -121,7 +135,8 @@ class Expressions(CodeGenerator):
         ref = frame.symbols.ref(node.name)
         if ref in self.loops:
             raise Unfit("the template hands a loop on")
-        self.write(ref)
+        from_outside = (frame.symbols.find_load(ref) or ("",))[0] == VAR_LOAD_RESOLVE
+        self.write(_truth(ref) if from_outside and id(node) in self.asked else ref)
 
     def visit_Getattr(self, node: nodes.Getattr, frame: Frame) -> None:
         if isinstance(node.node, nodes.Name) and node.node.name == "loop":
@@ -132,7 +147,7 @@ class Expressions(CodeGenerator):
             return
         if hasattr(dict, node.attr):  # a method, which only calls have use for
             raise Unfit(f"the template uses .{node.attr}, which dicts have as a method")
-        self._key(node.node, node.attr, "getattribute", frame)
+        self._key(node, node.attr, "getattribute", frame)
 
     def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
         if isinstance(node.arg, nodes.Slice):
@@ -140,7 +155,7 @@ class Expressions(CodeGenerator):
             return
         key = node.arg.value if isinstance(node.arg, nodes.Const) else None
         if isinstance(key, str) and not hasattr(dict, key):
-            self._key(node.node, key, "getitem", frame)
+            self._key(node, key, "getitem", frame)
             return
         if key == 0 or key == -1:
             name = self.temporary_identifier()
@@ -154,19 +169,24 @@ class Expressions(CodeGenerator):
         self.visit(node.arg, frame)
         self.write(")")
 
-    def _key(self, node: nodes.Expr, key: str, otherwise: str, frame: Frame) -> None:
+    def _key(self, access: nodes.Getattr | nodes.Getitem, key: str, otherwise: str, frame: Frame) -> None:
         """A key of what is most likely a dict."""
+        node, asked = access.node, id(access) in self.asked
+        get = f".get({key!r})" if asked else f".get({key!r}, nothing)"
         if isinstance(node, nodes.Name):
             ref = frame.symbols.ref(node.name)
             if ref in self.keys:
-                always = key == "role"  # each message has one
-                self.write(self.keys[ref].get(key) or (f"{ref}['role']" if always else f"{ref}.get({key!r}, nothing)"))
+                known = self.keys[ref].get(key)
+                if known is not None and key != "role":
+                    self.write(_truth(known) if asked else known)
+                else:  # each message has a role
+                    self.write(known or (f"{ref}['role']" if key == "role" else f"{ref}{get}"))
                 return
             if key in self.names.namespaces.get(node.name, ()):
                 self.write(f"{ref}[{key!r}]")
                 return
         name = self.temporary_identifier()
-        self.write(f"({name}.get({key!r}, nothing) if type({name} := ")
+        self.write(f"({name}{get} if type({name} := ")
         self.visit(node, frame)
         self.write(f") is dict else {otherwise}({name}, {key!r}))")
 
@@ -243,3 +263,23 @@ class Expressions(CodeGenerator):
             self.visit(argument, frame)
             self.write(", ")
         self.write(")")
+
+
+def _truth(name: str) -> str:
+    """Whether what a name stands for is true, without a call where it is undefined."""
+    return f"({name} is not nothing and {name})"
+
+
+def asked_for_truth(tree: nodes.Node) -> set[int]:
+    """The ids of the nodes of which nothing but the truth is asked."""
+    found: set[int] = set()
+    ahead: list[nodes.Node | None] = [node.node for node in tree.find_all(nodes.Not)]
+    ahead += [node.test for node in tree.find_all(nodes.If)]
+    ahead += [node.test for node in tree.find_all(nodes.CondExpr)]
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, (nodes.And, nodes.Or)):
+            ahead += (node.left, node.right)
+        elif node is not None:
+            found.add(id(node))
+    return found

@@ -35,6 +35,7 @@ class Names:
         messages: names that are never anything but a list of messages.
         recursive: macros that call themselves, or those that stand behind them.
         passing: macros that give their first argument back as it is, if it is a text.
+        pure: macros that write the same of the same arguments, with the variables that must be the same for that.
     """
 
     macros: dict[str, nodes.Macro]
@@ -42,6 +43,7 @@ class Names:
     messages: set[str] = field(default_factory=set)
     recursive: set[str] = field(default_factory=set)
     passing: set[str] = field(default_factory=set)
+    pure: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def of_messages(self, node: nodes.Node | None) -> bool:
         """Whether an expression is messages, or a part of them."""
@@ -69,6 +71,7 @@ def check(tree: nodes.Template) -> Names:
     stores = list(_stores(tree))
     _find_namespaces(tree, names, stores)
     _find_messages(names, stores)
+    _find_pure(tree, names)
     return names
 
 
@@ -109,6 +112,28 @@ def _passes(macro: nodes.Macro) -> bool:
     if not isinstance(asked, nodes.Test) or asked.name != "string" or asked.node != first:
         return False
     return len(body) == 1 and isinstance(body[0], nodes.Output) and body[0].nodes == [first]
+
+
+def _find_pure(tree: nodes.Template, names: Names) -> None:
+    inside = {id(name) for macro in names.macros.values() for name in _names(macro)}
+    changing = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "store" and id(name) not in inside}
+    changing.add("strftime_now")
+    read: dict[str, set[str]] = {}
+    for macro in names.macros.values():
+        seen = {name.name for name in _names(macro) if name.ctx == "load"}
+        seen |= {reference.name for reference in macro.find_all(nodes.NSRef)}
+        seen -= {argument.name for argument in macro.args}
+        if not seen & changing and not any(use.name == "random" for use in macro.find_all(nodes.Filter)):
+            read[macro.name] = seen
+    while impure := [name for name, seen in read.items() if seen & names.macros.keys() - read.keys()]:
+        for name in impure:
+            del read[name]
+    for name in read:
+        called, ahead = set[str](), {name}
+        while ahead:
+            called |= ahead
+            ahead = {other for macro in ahead for other in read[macro] & read.keys()} - called
+        names.pure[name] = frozenset(set[str]().union(*(read[macro] for macro in called)) - read.keys() - FUNCTIONS)
 
 
 def _check_functions(tree: nodes.Template, names: Names) -> None:

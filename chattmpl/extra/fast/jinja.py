@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NoReturn, Protocol
 
@@ -34,13 +34,18 @@ def refuse(message: object = None) -> NoReturn:
     raise Refused(message)
 
 
-def _tojson(
+def tojson(
     value: Any,
     ensure_ascii: bool = False,
     indent: int | None = None,
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
+    """A value as JSON, as transformers' filter writes it.
+
+    Raises:
+        Refused: for what is undefined.
+    """
     # minijinja hands an undefined value over as None, which Jinja2 refuses to write
     if value is None:
         raise Refused
@@ -70,49 +75,6 @@ def _flat(value: dict[Any, Any]) -> str | None:
     return f"{{{', '.join(pieces)}}}"
 
 
-_TOOLS_KNOWN = 64
-
-
-class ToJson:
-    """The filter, which remembers what it wrote of tools: most rows have those of another row."""
-
-    def __init__(self) -> None:
-        self._seen: dict[int, tuple[Any, frozenset[int], dict[Any, str]]] = {}
-        self._ids: frozenset[int] = frozenset()
-        self._written: dict[Any, str] = {}
-
-    def know(self, tools: Any) -> None:
-        """Tells which tools the row has; nobody changes them while they are known."""
-        if not isinstance(tools, list):
-            self._ids = frozenset()
-            return
-        seen = self._seen.get(id(tools))
-        if seen is None:
-            if len(self._seen) >= _TOOLS_KNOWN:
-                self._seen.clear()
-            # that they are kept keeps others from getting their ids
-            seen = self._seen[id(tools)] = (tools, frozenset(_ids(tools)), {})
-        _, self._ids, self._written = seen
-
-    def __call__(self, value: Any, **options: Any) -> str:
-        """The value as JSON, as transformers writes it."""
-        if id(value) not in self._ids:
-            return _tojson(value, **options)
-        key = (id(value), *options.items()) if options else id(value)
-        text = self._written.get(key)
-        if text is None:
-            text = self._written[key] = _tojson(value, **options)
-        return text
-
-
-def _ids(value: Any) -> Iterator[int]:
-    """The ids of all objects and lists in a value."""
-    if isinstance(value, (dict, list)):
-        yield id(value)
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _ids(item)
-
-
 class MinijinjaRenderer:
     """minijinja, with what transformers adds to Jinja2."""
 
@@ -124,7 +86,7 @@ class MinijinjaRenderer:
         except ImportError:
             raise Unfit("minijinja is not installed") from None
         environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False, fuel=_FUEL)
-        environment.add_filter("tojson", _tojson)
+        environment.add_filter("tojson", tojson)
         environment.add_function("raise_exception", refuse)
         environment.add_function("strftime_now", lambda format: now().strftime(format))
         environment.add_global(f"{RESERVED}open", OPEN)
@@ -155,7 +117,7 @@ class JinjaRenderer:
         from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
-        environment.filters["tojson"] = _tojson
+        environment.filters["tojson"] = tojson
         environment.globals.update(
             {
                 "raise_exception": refuse,

@@ -96,18 +96,19 @@ def place(stream: Stream, lengths: Any, offsets: Any, *, exclude: bool) -> Place
         offsets: of each text's tokens among all.
         exclude: train only tokens that lie wholly in a span, instead of all that overlap one.
     """
-    ends_t = np.cumsum(lengths, dtype=np.int64)
-    bounds_t = np.concatenate(([0], ends_t))[offsets]
-    torn = np.diff(bounds_t) != stream.sizes
+    bounds_t = np.zeros(len(lengths) + 1, dtype=np.int64)
+    ends_t = np.cumsum(lengths, out=bounds_t[1:])
+    torn = np.diff(bounds_t[offsets]) != stream.sizes
     count = len(stream.sizes)
     none = np.zeros(count, dtype=np.int64)
     if torn.any():
         return Placed(np.zeros(0, dtype=np.uint8), none, torn, torn)
-    starts_t = ends_t[:-1]  # where each token but the first starts
+    # Each span's first token is the one that its start lies in, and its last the one that its end lies in; where a
+    # token ends right there it is the same token from within and from outside.
     within_first = np.searchsorted(ends_t, stream.starts, side="right")
-    within_last = np.searchsorted(starts_t, stream.ends, side="left") + 1
-    inner_first = np.searchsorted(starts_t, stream.starts, side="left") + (stream.starts > 0)
+    inner_first = within_first + (bounds_t[within_first] != stream.starts)
     inner_last = np.searchsorted(ends_t, stream.ends, side="right")
+    within_last = inner_last + (bounds_t[inner_last] != stream.ends)
     first, last = (inner_first, inner_last) if exclude else (within_first, within_last)
     mask = _mask(first, np.maximum(first, last), len(ends_t))
     straddles = none
