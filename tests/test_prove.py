@@ -116,5 +116,5 @@ def test_no_token_of_the_tokenizer_made_lies_across_the_edge_of_a_generated_span
     template = rendering_traces(Template.load(family))
     talks = make_talks(200, abilities_of(template), 0, test=False)
     renderings = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
-    tokenizer = make_tokenizer(template, [rendering.text for rendering in renderings], 600)
+    tokenizer = make_tokenizer(template, renderings, 600)
     assert [rendering.encode(tokenizer).straddles for rendering in renderings] == [()] * len(renderings)

@@ -146,19 +146,39 @@ def test_a_retention_that_renders_no_trace_at_all_is_replaced() -> None:
 def test_the_tokenizer_knows_the_control_tokens_and_gives_every_text_back(name: str) -> None:
     template = family(name)
     talks = make_talks(20, abilities_of(template), 0, test=False)
-    texts = [template.render(talk.conversation()).text for talk in talks]
-    tokenizer = make_tokenizer(template, texts, 50)
+    renderings = [template.render(talk.conversation()) for talk in talks]
+    tokenizer = make_tokenizer(template, renderings, 50)
     assert template.family is not None
     for token in template.family.generation.control_tokens:
         assert len(tokenizer.encode(token)) == 1
-    for text in texts:
+    for text in (rendering.text for rendering in renderings):
         assert tokenizer.decode(tokenizer.encode(text), skip_special_tokens=False) == text
     assert stop_ids(template, tokenizer)
 
 
+@pytest.mark.parametrize("name", family_names())
+def test_a_model_of_this_size_can_read_the_rows_of_every_family(name: str) -> None:
+    template = family(name)
+    talks = make_talks(200, abilities_of(template), 0, test=False)
+    renderings = [template.render(talk.conversation()) for talk in talks]
+    tokenizer = make_tokenizer(template, renderings, 600)
+    assert sum(len(rendering.encode(tokenizer).input_ids) for rendering in renderings) / len(renderings) < 250
+
+
+def test_lines_are_tokens_where_a_template_writes_thousands_of_characters_but_none_that_is_sampled() -> None:
+    template = family("command_a_reasoning")
+    talks = make_talks(200, abilities_of(template), 0, test=False)
+    renderings = [template.render(talk.conversation()) for talk in talks]
+    added = {token.content for token in make_tokenizer(template, renderings, 50).added_tokens_decoder.values()}
+    lines = added - {*template.family.generation.control_tokens} if template.family else set()
+    assert "- You are a large language model built by Cohere." in lines
+    sampled = [rendering.text[start:end] for rendering in renderings for start, end in rendering.generated]
+    assert not any(line in text for text in sampled for line in lines if len(line) >= 24)
+
+
 def test_a_token_that_also_stands_inside_of_a_turn_is_no_stop_token() -> None:
     template = family("gpt_oss")
-    assert set(stop_ids(template, make_tokenizer(template, ["x"], 1)).values()) == {"<|return|>", "<|call|>"}
+    assert set(stop_ids(template, make_tokenizer(template, [], 1)).values()) == {"<|return|>", "<|call|>"}
 
 
 # -- numbers

@@ -68,8 +68,8 @@ class _Bench:
         self.precision = "bf16" if self.gpu else "float32"
         self.template = Template.load("hybrid")
         self.talks = make_talks(size.talks, abilities_of(self.template), 0, test=False, mix=LONGER)
-        texts = [self.template.render(talk.conversation(), clock=CLOCK).text for talk in self.talks[:600]]
-        self.tokenizer = make_tokenizer(self.template, texts, size.merges)
+        rendered = [self.template.render(talk.conversation(), clock=CLOCK) for talk in self.talks[:600]]
+        self.tokenizer = make_tokenizer(self.template, rendered, size.merges)
         self.parameters = make_model(self.tokenizer, size, 0).num_parameters()
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 

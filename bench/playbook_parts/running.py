@@ -87,8 +87,8 @@ def _tokenizer(config: Config, seed: int) -> Any:
     """The same for all arms of a seed."""
     template = Template.load("hybrid")
     talks = make_talks(_TEXTS, abilities_of(template), seed, test=False, mix=MIX)
-    texts = [template.render(talk.conversation(), clock=CLOCK).text for talk in talks]
-    return make_tokenizer(template, texts, config.size.merges)
+    rendered = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
+    return make_tokenizer(template, rendered, config.size.merges)
 
 
 def talks_of(stage: Stage, seed: int) -> list[Talk]:

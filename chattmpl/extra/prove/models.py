@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from chattmpl.extra.prove.sizes import Size
 from chattmpl.extra.prove.training import CLOCK
+from chattmpl.render import Rendering
 from chattmpl.template import Template
 
 PAD = "<|chattmpl_pad|>"
 _SIGNS = r"[\n=;+,?]"
 
+_LONG = 2000
+"""Characters that a template writes into every conversation, above which its lines are tokens."""
+_LINE = 24
+"""Characters of the shortest such line."""
 
-def make_tokenizer(template: Template, texts: Iterable[str], merges: int) -> Any:
-    """A byte-level BPE tokenizer of the template's control tokens and of what is common in texts.
+
+def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: int) -> Any:
+    """A byte-level BPE tokenizer of the template's control tokens and of what is common in rendered conversations.
 
     Digits, newlines and the signs of the tasks are tokens of their own, and so is what a prompt ends with: no token
     lies across the edge of a generated span. Other words are not kept apart, so that what a template writes in every
-    conversation takes few tokens.
+    conversation takes few tokens. Where that is thousands of characters (Command A), each of its lines is a token, for
+    else a model of this size would read little else.
 
     Args:
         template: a family; its control, stop and other special tokens become special tokens.
-        texts: rendered conversations.
+        renderings: conversations.
         merges: most tokens besides bytes and control tokens.
     """
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     family = template.family
@@ -53,8 +61,26 @@ def make_tokenizer(template: Template, texts: Iterable[str], merges: int) -> Any
     trainer = trainers.BpeTrainer(
         vocab_size=size, min_frequency=4, initial_alphabet=sorted(alphabet), special_tokens=special, show_progress=False
     )
-    raw.train_from_iterator((edges.split(text) for text in texts), trainer)
+    lines = _frequent_lines(renderings, edges)
+    parts = re.compile("|".join([edges.pattern, *(re.escape(line) for line in lines)]))
+    raw.train_from_iterator((parts.split(rendering.text) for rendering in renderings), trainer)
+    raw.add_tokens([AddedToken(line, normalized=False) for line in lines])
     return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=generation.stop_tokens[0])
+
+
+def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> list[str]:
+    """Lines that the template writes around what is sampled in one talk of twenty, if they are most of the text."""
+    found: Counter[str] = Counter()
+    for rendering in renderings:
+        starts = [0, *(end for _, end in rendering.generated)]
+        ends = [*(start for start, _ in rendering.generated), len(rendering.text)]
+        around = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
+        found.update({line for text in around for part in edges.split(text) for line in part.split("\n")})
+    sampled = "\n".join(rendering.text[start:end] for rendering in renderings for start, end in rendering.generated)
+    lines = [line for line, count in found.items() if len(line) >= _LINE and 20 * count >= len(renderings)]
+    lines = [line for line in lines if line not in sampled]
+    written = sum(len(line) * found[line] for line in lines)
+    return sorted(lines, key=len, reverse=True) if written > _LONG * len(renderings) else []
 
 
 def make_model(tokenizer: Any, size: Size, seed: int) -> Any:

@@ -16,7 +16,7 @@ from chattmpl.extra.prove.verdict import Thresholds, failures
 from chattmpl.extra.quiet import quiet
 from chattmpl.template import Template
 
-_TEXTS = 600
+_RENDERED = 600
 """Talks that the tokenizer is made of."""
 
 _AUDITED = 200
@@ -81,8 +81,8 @@ class _Experiment:
         talks = make_talks(self.size.talks, self.abilities, self.seed, test=False)
         tests = make_talks(self.size.tests, self.abilities, self.seed, test=True)
         self.watch("rows", 0, 1)
-        texts = [self.template.render(talk.conversation(), clock=CLOCK).text for talk in talks[:_TEXTS]]
-        tokenizer = make_tokenizer(self.template, texts, self.size.merges)
+        rendered = [self.template.render(talk.conversation(), clock=CLOCK) for talk in talks[:_RENDERED]]
+        tokenizer = make_tokenizer(self.template, rendered, self.size.merges)
         with quiet():
             rows = prepare([talk.record() for talk in talks], self.template, tokenizer, **self.options)
             held_out = prepare([talk.record() for talk in tests], self.template, tokenizer, **self.options)
