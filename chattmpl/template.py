@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.budget import Budget
+from chattmpl.collector import collector_paused
 from chattmpl.compiler.program import Program, Target, compile_program
 from chattmpl.compiler.retention import VARIABLE, Retention, policy_named
 from chattmpl.conversation import Conversation
@@ -178,7 +177,7 @@ class Template:
         """Render: the text, its runs, and the leaves of the conversation."""
         kwargs = {name: value for name, value in given.items() if value is not None}
         self._check_kwargs(kwargs)
-        with _collector_paused():
+        with collector_paused():
             leaves = Leaves()
             variables = self.variables(conversation, prompt, kwargs, leaves)
             text, runs = self.program.run(variables, _clock(clock), self.budget)
@@ -331,22 +330,6 @@ class Template:
                 continue
             if all(isinstance(known, bool) for known in mode.values) and not isinstance(value, bool):
                 raise UsageError(f"{name} must be True or False, not {value!r}", hint=mode.description)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Spare a render the passes of the garbage collector.
-
-    Rendering makes many small objects and no cycles, so that the collector finds nothing, in time that grows faster
-    than the number of turns.
-    """
-    paused = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if paused:
-            gc.enable()
 
 
 def _retention(family: Family | None, policy: str | None) -> Retention:

@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.choice import Templates
 from chattmpl.cli.failing import FOUND, OK
 from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
+from chattmpl.cli.trained import training_template
 from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
@@ -66,7 +66,7 @@ def audit(
     from chattmpl.extra.audit import audit as run
 
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock), "tolerated": _shares(tolerate)}
-    chosen = Templates(template, None, retention, variant).of()
+    chosen = training_template(template, retention, variant, must=False)
     with watching() as watcher:
         report = run(data, chosen, tokenizer, select=_codes(select), ignore=_codes(ignore), watcher=watcher, **options)
     _show(report, form)

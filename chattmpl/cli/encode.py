@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.choice import Templates
 from chattmpl.cli.failing import FOUND, OK, say
 from chattmpl.cli.options import (
     CONTROL_TOKENS,
@@ -22,6 +21,7 @@ from chattmpl.cli.options import (
     template_kwargs,
     template_options,
 )
+from chattmpl.cli.trained import training_template
 from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
@@ -90,7 +90,6 @@ def encode(
     try:
         import pyarrow  # noqa: F401 — what is missing is to be said before anything is read
 
-        from chattmpl.extra.annotated import annotated
         from chattmpl.extra.job import Allowance
         from chattmpl.extra.job import encode as run
     except ImportError as error:
@@ -101,7 +100,7 @@ def encode(
     allowance = Allowance.parse(max_rejected)
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
     options["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
-    chosen = annotated(Templates(template, None, retention, variant).of(), lambda text: say(f"note: {text}"))
+    chosen = training_template(template, retention, variant, must=True)
     with watching() as watcher, _stoppable():
         summary = run(
             data,

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.choice import Templates
 from chattmpl.cli.failing import OK
 from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
+from chattmpl.cli.trained import training_template
 from chattmpl.cli.watching import watching
 from chattmpl.errors import UsageError
 
@@ -61,7 +61,7 @@ def stats(
     if plot is not None:
         check_plot(plot)
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
-    chosen = Templates(template, None, retention, variant).of()
+    chosen = training_template(template, retention, variant, must=False)
     sizes = batch_sizes or BATCH_SIZES
     with watching() as watcher:
         found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)

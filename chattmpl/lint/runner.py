@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from chattmpl.collector import collector_paused
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.causes import one_a_cause, one_a_line
 from chattmpl.lint.conversations import TITLES
@@ -38,13 +38,8 @@ def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = No
 def examine(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> tuple[Subject | None, list[Diagnostic]]:
     """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
     # Linting makes many small objects, few of which the collector could free before it is done.
-    paused = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_paused():
         return _examine(found, chosen, tokenizer)
-    finally:
-        if paused:
-            gc.enable()
 
 
 def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subject | None, list[Diagnostic]]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from chattmpl.collector import collector_paused
 from chattmpl.encode import ControlTokens, MaskChoice, Straddling, load_tokenizer
 from chattmpl.encode.fast import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
@@ -220,7 +219,7 @@ class Encoder:
         """The rows of the conversations as few arrays; see `encode_many`."""
         rest = iter(conversations)
         parts: list[Encoded] = []
-        with _collector_paused():
+        with collector_paused():
             while True:
                 records: list[Any] = []
                 part = islice(rest, _BATCH)
@@ -381,15 +380,3 @@ def _stamp(tokenizer: Any) -> tuple[int, int] | None:
         return None
     stat = Path(tokenizer).stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Spare the passes of the garbage collector: a batch makes many small objects and no cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

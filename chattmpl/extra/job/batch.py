@@ -187,18 +187,9 @@ class Batch:
             add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
             yield from ((number, part) for part in fitted.conversations)
 
-    def place(self, item: Item) -> str:
-        """Where a row stands: ``file:line``, or ``file[index]`` for tables."""
-        path = self.setup.files[item.part.source][item.part.file].path
-        return f"{path}[{item.raw.number}]" if item.raw.line is None else f"{path}:{item.raw.line}"
-
-    def name(self, item: Item) -> str:
-        """The source of a row."""
-        return self.setup.sources[item.part.source].name
-
     def _settle(self, item: Item, outcome: Sequence[Sample | Refusal]) -> None:
         """Counts what became of a row, and keeps its samples or the reason why there are none."""
-        place = self.place(item)
+        name, place = self.setup.name(item.part), self.setup.place(item.part, item.raw.number, item.raw.line)
         tokens = trained = kept = 0
         refusals = []
         for each in outcome:
@@ -207,7 +198,7 @@ class Batch:
             elif not each.trained:
                 refusals.append(untrained())
             else:
-                self.result.listed.append(Document(each, self.name(item), place))
+                self.result.listed.append(Document(each, name, place))
                 tokens, trained, kept = tokens + len(each), trained + each.trained, kept + 1
                 self._noticed(each)
         self.result.tokens += tokens
@@ -223,7 +214,7 @@ class Batch:
             for refusal in refusals:
                 self.result.refused.append(self._refused(item, refusal))
                 count(self.result.counts, "reasons", refusal.reason)
-        add(self.result.counts, {"sources": {self.name(item): counts}})
+        add(self.result.counts, {"sources": {self.setup.name(item.part): counts}})
 
     def _noticed(self, sample: Sample) -> None:
         for what, amount in (("straddles", sample.straddles), ("escaped", sample.escaped)):
@@ -232,7 +223,7 @@ class Batch:
                 count(self.result.counts, what, "tokens", by=amount)
 
     def _refused(self, item: Item, refusal: Refusal) -> dict[str, Any]:
-        raw, source = item.raw, self.name(item)
+        raw, source = item.raw, self.setup.name(item.part)
         path = self.setup.files[item.part.source][item.part.file].path
         said: dict[str, Any] = {"file": path, "line": raw.line, "index": raw.number, "source": source}
         said |= {"reason": refusal.reason, "message": refusal.message, "place": refusal.place, "hint": refusal.hint}
@@ -285,8 +276,7 @@ class Plain:
         counts: Counts = {"drawn": rows, "samples": rows, "tokens": tokens, "trained": trained}
         if part.round == 0:
             counts |= {"rows": rows, "encoded": rows, "rejected": 0}
-        name = self.batch.setup.sources[part.source].name
-        add(self.batch.result.counts, {"sources": {name: counts}})
+        add(self.batch.result.counts, {"sources": {self.batch.setup.name(part): counts}})
 
     def _block(self, good: Any, lengths: Any) -> Block:
         ids, mask, offsets = self.encoded.input_ids, self.encoded.mask, self.encoded.offsets
@@ -295,10 +285,13 @@ class Plain:
             ids, mask = ids[chosen], mask[chosen]
             offsets = np.concatenate(([0], np.cumsum(lengths[good])))
         batch, columns = self.batch, self.batch.options.all_columns
-        items = [batch.items[number] for number, well in zip(self.kept, good.tolist(), strict=True) if well]
-        batch.result.origins = lambda: [(batch.name(item), batch.place(item)) for item in items]
-        sources = [batch.name(item) for item in items] if "source" in columns else None
-        places = [batch.place(item) for item in items] if "place" in columns else None
+        kept = [batch.items[number] for number, well in zip(self.kept, good.tolist(), strict=True) if well]
+        # Not the rows themselves, which would stay in memory until they are written.
+        spots = [(item.part, item.raw.number, item.raw.line) for item in kept]
+        name, place = batch.setup.name, batch.setup.place
+        batch.result.origins = lambda: [(name(spot[0]), place(*spot)) for spot in spots]
+        sources = [name(spot[0]) for spot in spots] if "source" in columns else None
+        places = [place(*spot) for spot in spots] if "place" in columns else None
         straddles, escaped = self.encoded.straddles[good], self.encoded.escaped[good]
         return Block(ids, mask, offsets, straddles, escaped, sources, places)
 

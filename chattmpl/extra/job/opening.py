@@ -9,6 +9,7 @@ from typing import Any
 from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job.options import Options
 from chattmpl.extra.mixture import Mixture, Source
+from chattmpl.extra.unroll import Prompts
 from chattmpl.template import Template
 
 
@@ -31,6 +32,17 @@ def encoder_of(template: Template, tokenizer: Any, options: Options, keep: Seque
         template_kwargs=options.template_kwargs,
         clock=options.clock,
         keep=keep,
+    )
+
+
+def prompts_of(template: Template, tokenizer: Any, options: Options) -> Prompts:
+    """What makes prompts for unrolling, as the options ask for it."""
+    return Prompts(
+        template,
+        tokenizer,
+        clock=options.clock,
+        kwargs=options.template_kwargs,
+        control_tokens=options.control_tokens,
     )
 
 

@@ -17,7 +17,7 @@ from chattmpl.extra.job import cluster, pool
 from chattmpl.extra.job.folder import Folder, Output, released
 from chattmpl.extra.job.given import Data, check_columns, check_kwargs, mixture_of
 from chattmpl.extra.job.identity import difference, identity
-from chattmpl.extra.job.opening import encoder_of, prepared, with_kwargs_of
+from chattmpl.extra.job.opening import encoder_of, prepared, prompts_of, with_kwargs_of
 from chattmpl.extra.job.options import Options
 from chattmpl.extra.job.plan import Plan, Shard, plan
 from chattmpl.extra.job.setup import Setup
@@ -26,7 +26,6 @@ from chattmpl.extra.job.summary import Summary, summarize
 from chattmpl.extra.job.tally import Counts, total
 from chattmpl.extra.job.tasks import tasks
 from chattmpl.extra.mixture import Available, draws
-from chattmpl.extra.unroll import Prompts
 from chattmpl.extra.writers import schema
 from chattmpl.template import Template
 
@@ -224,13 +223,7 @@ class _Job:
         encoder = prepared(encoder_of(self.template, self.tokenizer, options, keep), self.watcher.note)
         files = tuple(tuple(scan.file for scan in source.scans) for source in plan_.sources)
         sources = with_kwargs_of(self.mixture)
-        prompts = Prompts(
-            self.template,
-            self.tokenizer,
-            clock=options.clock,
-            kwargs=options.template_kwargs,
-            control_tokens=options.control_tokens,
-        )
+        prompts = prompts_of(self.template, self.tokenizer, options)
         return Setup(encoder, options, sources, files, self.seed, self.folder.work, prompts)
 
     def _available(self, plan_: Plan, setup: Setup) -> Iterator[Available]:

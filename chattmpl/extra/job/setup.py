@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chattmpl.extra.job.options import Options
+from chattmpl.extra.job.plan import Part
 from chattmpl.extra.job.tally import Counts
 from chattmpl.extra.mixture import Source
 from chattmpl.extra.samples import Encodes
@@ -50,6 +51,15 @@ class Setup:
         fast, exact = sum(said["fast"].values()), sum(said["exact"].values())
         differing = len(said["disagreements"])
         return {"fast": fast, "exact": exact, "compared": said["checked"], "differing": differing}
+
+    def name(self, part: Part) -> str:
+        """The source of a part."""
+        return self.sources[part.source].name
+
+    def place(self, part: Part, number: int, line: int | None) -> str:
+        """Where a row stands: ``file:line``, or ``file[index]`` for tables."""
+        path = self.files[part.source][part.file].path
+        return f"{path}[{number}]" if line is None else f"{path}:{line}"
 
     def paths(self, number: int) -> tuple[Path, Path, Path]:
         """The data, the refused rows and the counts of a shard; the counts are written last."""

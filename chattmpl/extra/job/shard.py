@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from chattmpl.collector import collector_paused
 from chattmpl.extra.job.batch import Batch, Item, Result
 from chattmpl.extra.job.options import Options
 from chattmpl.extra.job.plan import Shard
@@ -101,8 +102,15 @@ def measure(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> lis
 def encoded(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Iterator[Result]:
     """The results of a shard's rows, some rows at a time."""
     items = drawn(setup, shard, payloads)
-    while some := list(islice(items, BATCH)):
-        yield Batch(setup, some).run()
+    while (result := _result(setup, items)) is not None:
+        yield result
+
+
+def _result(setup: Setup, items: Iterator[Item]) -> Result | None:
+    """The result of the next rows; None if there are none."""
+    with collector_paused():
+        some = list(islice(items, BATCH))
+        return Batch(setup, some).run() if some else None
 
 
 def drawn(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Iterator[Item]:

@@ -18,7 +18,7 @@ from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import Options, Watcher, pool
 from chattmpl.extra.job.batch import Item, conversation_of
 from chattmpl.extra.job.given import check_kwargs, mixture_of
-from chattmpl.extra.job.opening import encoder_of, prepared, with_kwargs_of
+from chattmpl.extra.job.opening import encoder_of, prepared, prompts_of, with_kwargs_of
 from chattmpl.extra.job.plan import Plan, Shard, plan
 from chattmpl.extra.job.setup import Setup
 from chattmpl.extra.job.shard import BATCH, drawn, measure
@@ -26,7 +26,6 @@ from chattmpl.extra.job.tasks import tasks
 from chattmpl.extra.mixture import Available, Draw, Mixture, Source, bound, draws, keys
 from chattmpl.extra.samples import Refusal
 from chattmpl.extra.sources import RawRow
-from chattmpl.extra.unroll import Prompts
 from chattmpl.misfit import FieldError, dotted
 from chattmpl.template import Template
 
@@ -193,7 +192,7 @@ def _setup(
 ) -> Setup:
     encoder = prepared(encoder_of(template, tokenizer, options, keep), watcher.note)
     sources = with_kwargs_of(mixture)
-    prompts = Prompts(template, tokenizer, clock=options.clock, kwargs=options.template_kwargs)
+    prompts = prompts_of(template, tokenizer, options)
     return Setup(encoder, options, sources, (), mixture.seed, Path(), prompts)
 
 

@@ -12,14 +12,13 @@ from typing import Any
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.extra.job.batch import Batch, Item
-from chattmpl.extra.job.opening import encoder_of
+from chattmpl.extra.job.opening import encoder_of, prompts_of
 from chattmpl.extra.job.options import Allowance, Options
 from chattmpl.extra.job.plan import Part
 from chattmpl.extra.job.setup import Setup
 from chattmpl.extra.mixture import Source
 from chattmpl.extra.pack import best_fit
 from chattmpl.extra.sources import DataFile, Piece, RawRow
-from chattmpl.extra.unroll import Prompts
 from chattmpl.extra.writers import Document, record_batch, schema
 from chattmpl.template import Template
 
@@ -122,10 +121,9 @@ def _setup(template: Any, tokenizer: Any, options: Options) -> Setup:
     clock = options.clock
     if clock is None and "strftime_now" in loaded.source:
         clock = datetime.now().replace(microsecond=0)
-    kwargs = dict(options.template_kwargs)
+    options = replace(options, clock=clock, template_kwargs=dict(options.template_kwargs))
     keep = ("message_index",) if "message_index" in options.columns else ()
-    encoder = encoder_of(loaded, tokenizer, replace(options, clock=clock, template_kwargs=kwargs), keep)
-    prompts = Prompts(loaded, tokenizer, clock=clock, kwargs=kwargs, control_tokens=options.control_tokens)
+    encoder, prompts = encoder_of(loaded, tokenizer, options, keep), prompts_of(loaded, tokenizer, options)
     files = ((DataFile(NAME, "arrow"),),)
     return Setup(encoder, options, (Source(path=NAME, name=NAME),), files, 0, Path(), prompts)
 
