@@ -177,9 +177,14 @@ class Sides:
         self.folder = folder
         data = folder / "data.jsonl"
         data.write_bytes(b"".join(line.encode() + b"\n" for line in self.lines))
-        starts = itertools.accumulate((len(line.encode()) + 1 for line in self.lines), initial=0)
-        firsts = itertools.islice(starts, 0, len(self.lines), CHUNK)
-        return [(str(data), start, CHUNK, str(folder / f"{number}.npy")) for number, start in enumerate(firsts)]
+        starts = list(itertools.accumulate((len(line.encode()) + 1 for line in self.lines), initial=0))
+        count, last = len(self.lines), min(4 * CHUNK, len(self.lines))
+        # small ones in the end, so that the processes end together
+        firsts = [*range(0, count - last, CHUNK), *range(count - last, count, CHUNK // 4), count]
+        return [
+            (str(data), starts[first], end - first, str(folder / f"{first}.npy"))
+            for first, end in itertools.pairwise(firsts)
+        ]
 
     def exact(self) -> None:
         """The exact path."""

@@ -269,7 +269,10 @@ class Encoder:
 
         def ready() -> Iterator[Prepared | None]:
             for record in some:
-                row = _prepared(record)
+                try:
+                    row = prepare(record)
+                except Exception:  # the exact path says what is wrong
+                    row = None
                 records.append(record)
                 prepared.append(row)
                 yield row
@@ -352,13 +355,6 @@ class Encoder:
         if "error" not in self.columns:
             return made
         return with_errors(made, encoded)
-
-
-def _prepared(record: Any) -> Prepared | None:
-    try:
-        return prepare(record)
-    except Exception:  # the exact path says what is wrong
-        return None
 
 
 class _Definition:

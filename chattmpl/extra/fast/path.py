@@ -100,8 +100,9 @@ class FastPath:
         """The rows that can be encoded; those that are None are passed over."""
         batch = FastBatch()
         pieces: list[str] = []
-        names: list[str] = []
+        slower: dict[int, str] = {}
         rest = iter(rows)
+        fastest = self.levels[0]
         first = 0
         while some := list(islice(rest, _AT_ONCE)):
             harmless = self._harmless(some)
@@ -113,12 +114,13 @@ class FastPath:
                     batch.left[index] = found
                     continue
                 batch.rows.append(index)
-                names.append(found.renderer.name)
                 pieces.append(SEPARATOR)
+                if found is not fastest:
+                    slower[index] = found.renderer.name
             first += len(some)
         if batch.rows:
             pieces.pop()
-            self._encode(batch, "".join(pieces), dict(zip(batch.rows, names, strict=True)))
+            self._encode(batch, "".join(pieces), slower)
         return batch
 
     def render(self, row: Prepared, level: Level) -> str:
@@ -190,8 +192,14 @@ class FastPath:
             return "characters"
         return None
 
-    def _encode(self, batch: FastBatch, whole: str, names: dict[int, str]) -> None:
-        """Encodes the texts, again and without those that turn out to be bad ones, if there are such."""
+    def _encode(self, batch: FastBatch, whole: str, slower: dict[int, str]) -> None:
+        """Encodes the texts, again and without those that turn out to be bad ones, if there are such.
+
+        Args:
+            batch: is filled.
+            whole: the texts with markers, with `SEPARATOR` between them.
+            slower: the renderers of the rows that the fastest one did not render.
+        """
         texts: list[str] | None = None
         if self.composes and not whole.isascii():
             texts = whole.split(SEPARATOR)
@@ -199,7 +207,9 @@ class FastPath:
         while batch.rows:
             bad, reason = self._attempt(batch, whole if texts is None else SEPARATOR.join(texts))
             if not bad.any():
-                batch.rendered_by = dict(Counter(names[row] for row in batch.rows))
+                counted = Counter(slower[row] for row in slower.keys() & {*batch.rows}) if slower else Counter()
+                counted[self.levels[0].renderer.name] += len(batch.rows) - counted.total()
+                batch.rendered_by = {name: count for name, count in counted.items() if count}
                 return
             texts = whole.split(SEPARATOR) if texts is None else texts
             self._drop(batch, texts, bad.tolist(), reason)
