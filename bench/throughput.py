@@ -404,20 +404,29 @@ class Stopwatch:
 
 
 def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
-    """Seconds that each step of the fast path takes for some lines."""
+    """Seconds that each step of the fast path takes for some lines, a few rows at a time, as the encoder does it."""
     watch = Stopwatch()
-    for start in range(0, len(lines), 500):
-        records = [json.loads(line) for line in lines[start : start + 500]]
-        watch.lap("JSON")
-        rows = [prepare(record) for record in records]
-        watch.lap("reading rows")
-        path._harmless(rows)
-        watch.lap("control tokens")
-        whole = SEPARATOR.join([path.render(row, path.levels[0]) for row in rows])
-        watch.lap("rendering")
-        stream = read_markers(whole.encode(), len(rows))
+    for start in range(0, len(lines), CHUNK):
+        kept, pieces = [], list[str]()
+        end = min(start + CHUNK, len(lines))
+        for first in range(start, end, 32):
+            watch.lap("the rest")
+            records = [orjson.loads(line) for line in lines[first : min(first + 32, end)]]
+            watch.lap("JSON")
+            rows = [prepare(record) for record in records]
+            watch.lap("reading rows")
+            path._harmless(rows)
+            watch.lap("control tokens")
+            for row in rows:
+                path._write(row, pieces)
+                pieces.append(SEPARATOR)
+            watch.lap("rendering")
+            kept.append((records, rows))
+        data = "".join(pieces[:-1]).encode()
+        count = sum(len(rows) for _, rows in kept)
+        stream = read_markers(data, count)
         watch.lap("markers")
-        ids, offsets = path.engine.encode(stream.data, len(rows))
+        ids, offsets = path.engine.encode(stream.data, count)
         watch.lap("encoding")
         place(stream, path.lengths.of(ids), offsets, exclude=False)
         watch.lap("masks")

@@ -11,7 +11,7 @@ from html import escape
 
 from chattmpl.report.losses import Loss
 from chattmpl.report.picture import Frame, Picture, Piece
-from chattmpl.report.visible import fragments, visible
+from chattmpl.report.visible import html_of, visible
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -98,7 +98,7 @@ def _frame(frame: Frame) -> str:
 
 def _piece(piece: Piece) -> str:
     title = escape("\n".join(_facts(piece)), quote=True)
-    return f'<b class="{" ".join(_classes(piece))}" title="{title}">{"".join(_text(piece.text))}</b>'
+    return f'<b class="{" ".join(_classes(piece))}" title="{title}">{html_of(piece.text)}</b>'
 
 
 def _facts(piece: Piece) -> Iterator[str]:
@@ -133,17 +133,6 @@ def _classes(piece: Piece) -> Iterator[str]:
         yield "s"
     if piece.escaped:
         yield "x"
-
-
-def _text(text: str) -> Iterator[str]:
-    for index, line in enumerate(text.split("\n")):
-        if index:
-            yield '<i class="n"></i>\n'
-        for tabbed, cell in enumerate(line.split("\t")):
-            if tabbed:
-                yield '<i class="tab"></i>\t'
-            for part, hidden in fragments(cell):
-                yield f'<i class="h" data-c="{escape(part, quote=True)}"></i>' if hidden else escape(part)
 
 
 def _warning(headline: str, items: Iterable[str]) -> str:

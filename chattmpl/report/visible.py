@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from html import escape
 
 _JOINERS = "\u200c\u200d"
 _HIDDEN = re.compile(
@@ -52,6 +53,25 @@ def fragments(text: str) -> Iterator[tuple[str, bool]]:
 def visible(text: str) -> str:
     """The text without anything that a terminal would obey; newlines and tabs stay."""
     return "".join(part for part, _ in fragments(text)) if _HIDDEN.search(text) else text
+
+
+def html_of(text: str) -> str:
+    """The text as HTML, where elements without text stand for newlines (``n``), tabs (``tab``) and hidden ones (``h``).
+
+    A style sheet gives them their signs, which are therefore not copied with the text.
+    """
+    return "".join(_marked(text))
+
+
+def _marked(text: str) -> Iterator[str]:
+    for index, line in enumerate(text.split("\n")):
+        if index:
+            yield '<i class="n"></i>\n'
+        for tabbed, cell in enumerate(line.split("\t")):
+            if tabbed:
+                yield '<i class="tab"></i>\t'
+            for part, hidden in fragments(cell):
+                yield f'<i class="h" data-c="{escape(part, quote=True)}"></i>' if hidden else escape(part)
 
 
 def excerpt(value: object, width: int = 60) -> str:

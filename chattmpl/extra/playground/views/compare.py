@@ -18,10 +18,11 @@ from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.extra.playground.state import State
 from chattmpl.extra.playground.views.loading import RETENTION, Failed, Rendered, blaming, kwargs_of, template_of
 from chattmpl.extra.playground.views.marks import Marks
-from chattmpl.extra.playground.views.markup import note, nothing, quoted, shown
+from chattmpl.extra.playground.views.markup import note, nothing, quoted
 from chattmpl.extra.playground.views.text import legend
 from chattmpl.family import family_names
 from chattmpl.render import Rendering, Span
+from chattmpl.report.visible import html_of
 from chattmpl.template import Template
 
 LEGEND = [
@@ -182,7 +183,7 @@ def _text(side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | No
         tag = {"del": "del", "ins": "ins"}.get(changed, "b")
         said = quoted(_origin(span) if known else "the engine's text: where it came from is not known")
         pieces.append(
-            f'<{tag} class="{" ".join(filter(None, classes))}" data-o="{said}">{shown(side.text[start:end])}</{tag}>'
+            f'<{tag} class="{" ".join(filter(None, classes))}" data-o="{said}">{html_of(side.text[start:end])}</{tag}>'
         )
     return "".join(pieces)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from html import escape
 
-from chattmpl.report.visible import fragments, visible
+from chattmpl.report.visible import html_of, visible
 
 
 def quoted(text: object) -> str:
@@ -13,25 +13,9 @@ def quoted(text: object) -> str:
     return escape(visible(str(text)), quote=True)
 
 
-def shown(text: str) -> str:
-    """A rendered text: newlines, tabs and hidden characters get signs that are not copied with it."""
-    return "".join(_shown(text))
-
-
-def _shown(text: str) -> Iterator[str]:
-    for index, line in enumerate(text.split("\n")):
-        if index:
-            yield '<i class="nl"></i>\n'
-        for tabbed, cell in enumerate(line.split("\t")):
-            if tabbed:
-                yield '<i class="tab"></i>\t'
-            for part, hidden in fragments(cell):
-                yield f'<i class="hid" data-c="{escape(part, quote=True)}"></i>' if hidden else escape(part)
-
-
 def spaced(text: str) -> str:
     """The text of a token: spaces get signs too, and nothing breaks the line."""
-    return '<i class="sp"> </i>'.join(shown(part).replace("\n", "") for part in text.split(" "))
+    return '<i class="sp"> </i>'.join(html_of(part).replace("\n", "") for part in text.split(" "))
 
 
 def listed(items: Iterable[str], kind: str = "") -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from chattmpl.extra.playground.views.marks import Marks
-from chattmpl.extra.playground.views.markup import code, listed, note, quoted, shown
+from chattmpl.extra.playground.views.markup import code, listed, note, quoted
 from chattmpl.report.losses import Loss
 from chattmpl.report.picture import Frame, Picture, Piece
+from chattmpl.report.visible import html_of
 
 _LETTERS = {"template": "own", "control": "own ctl", "field": "fld"}
 
@@ -27,7 +28,7 @@ def _frame(frame: Frame, body: str) -> str:
 def piece(item: Piece, marks: Marks) -> str:
     """Characters that look the same, with the classes that they share with a template line and a field."""
     classes = " ".join(filter(None, (*classes_of(item), marks.of(item.span))))
-    return f'<b class="{classes}" data-o="{quoted(" · ".join(facts(item)))}">{shown(item.text)}</b>'
+    return f'<b class="{classes}" data-o="{quoted(" · ".join(facts(item)))}">{html_of(item.text)}</b>'
 
 
 def classes_of(item: Piece) -> Iterator[str]:
