@@ -9,6 +9,7 @@ import pytest
 from chattmpl import Template
 from chattmpl.errors import UsageError
 from chattmpl.family import family_names
+from chattmpl.render import Rendering
 from support.extras import need
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
@@ -142,11 +143,16 @@ def test_a_retention_that_renders_no_trace_at_all_is_replaced() -> None:
 # -- tokenizer, stops
 
 
+def rendered(name: str, count: int) -> tuple[Template, list[Rendering]]:
+    """A family, and talks as it renders them."""
+    template = family(name)
+    talks = make_talks(count, abilities_of(template), 0, test=False)
+    return template, [template.render(talk.conversation()) for talk in talks]
+
+
 @pytest.mark.parametrize("name", family_names())
 def test_the_tokenizer_knows_the_control_tokens_and_gives_every_text_back(name: str) -> None:
-    template = family(name)
-    talks = make_talks(20, abilities_of(template), 0, test=False)
-    renderings = [template.render(talk.conversation()) for talk in talks]
+    template, renderings = rendered(name, 20)
     tokenizer = make_tokenizer(template, renderings, 50)
     assert template.family is not None
     for token in template.family.generation.control_tokens:
@@ -158,17 +164,13 @@ def test_the_tokenizer_knows_the_control_tokens_and_gives_every_text_back(name: 
 
 @pytest.mark.parametrize("name", family_names())
 def test_a_model_of_this_size_can_read_the_rows_of_every_family(name: str) -> None:
-    template = family(name)
-    talks = make_talks(200, abilities_of(template), 0, test=False)
-    renderings = [template.render(talk.conversation()) for talk in talks]
+    template, renderings = rendered(name, 200)
     tokenizer = make_tokenizer(template, renderings, 600)
     assert sum(len(rendering.encode(tokenizer).input_ids) for rendering in renderings) / len(renderings) < 250
 
 
 def test_lines_are_tokens_where_a_template_writes_thousands_of_characters_but_none_that_is_sampled() -> None:
-    template = family("command_a_reasoning")
-    talks = make_talks(200, abilities_of(template), 0, test=False)
-    renderings = [template.render(talk.conversation()) for talk in talks]
+    template, renderings = rendered("command_a_reasoning", 200)
     added = {token.content for token in make_tokenizer(template, renderings, 50).added_tokens_decoder.values()}
     lines = added - {*template.family.generation.control_tokens} if template.family else set()
     assert "- You are a large language model built by Cohere." in lines
