@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from jinja2 import UndefinedError
 
 from chattmpl import Template
 from chattmpl.errors import ChatTmplError
@@ -76,6 +77,10 @@ def both(source: str, variables: dict[str, Any]) -> tuple[str, str]:
         "{% macro f(c) %}{% set d = c %}{% if d %}{% for i in [1] %}{{ i }}{% endfor %}{% else %}-{% endif %}{% endmacro %}{{ f(1) }}{{ f(0) }}",
         "{% set rest = messages[1:] %}{% for m in rest %}{% if m.role == 'user' or m['role'] == 'x' %}{{ m.role }}{% endif %}"
         "{% for m in rest %}{{ m.n }}{{ m.n is defined }}{% endfor %}{{ m.content }}{% endfor %}",
+        "{% for m in messages if m.role == 'user' %}{{ m.role }}{% continue %}{% else %}none{% endfor %}",
+        "{% for m in messages %}{% if loop.last %}{% break %}{% endif %}{% else %}none{% endfor %}",
+        "{% for m in messages %}{% break %}{% else %}{% for n in [] %}{% else %}none{% endfor %}{% endfor %}",
+        "{% if word == 'late' %}{{ word | default(nothing.at_all) }}{% endif %}{{ nothing | default(word) | default([1]) }}",
         "{% if missing %}a{% endif %}{% if not missing and word %}b{% endif %}{{ 'c' if missing or tools else 'd' }}"
         "{% for m in messages %}{% if m.n %}e{% endif %}{% if m.n and m['list'] or not m.list %}{{ m.n or m.list }}{% endif %}"
         "{% set late = m.late %}{% if late %}f{% endif %}{% if not tools[0].z %}{{ not tools[0].z }}{% endif %}{% endfor %}",
@@ -116,6 +121,25 @@ def test_a_compiled_template_renders_what_the_sandbox_renders(source: str) -> No
         ("{% macro f(a, b=a) %}{% endmacro %}{{ f(1) }}", "another one by default"),
         ("{{ dict(*messages) }}", "unpacks"),
         ("{% for m in messages recursive %}{% endfor %}", "recursive"),
+        (
+            "{% set s = namespace(seen=[]) %}{% for m in messages if m.role not in s.seen %}{{ m.role }}"
+            "{% set s.seen = s.seen + [m.role] %}{% endfor %}",
+            "may change",
+        ),
+        (
+            "{% set s = namespace(n=0) %}{% macro few(m) %}{{ s.n < 2 }}{% endmacro %}"
+            "{% for m in messages if few(m) == 'True' %}{% set s.n = s.n + 1 %}{% endfor %}",
+            "may change",
+        ),
+        ("{% set s = namespace() %}{% if s %}n{% endif %}", "more than its attributes"),
+        ("{% set s = namespace() %}{{ s }}", "more than its attributes"),
+        ("{% set s = namespace(a=1) %}{{ s is mapping }}", "more than its attributes"),
+        ("{% set s = namespace(a=1) %}{{ s | tojson }}", "more than its attributes"),
+        ("{% set s = namespace(a=1) %}{{ 'a' in s }}", "more than its attributes"),
+        ("{% set s = namespace(a=1) %}{% for k in s %}{{ k }}{% endfor %}", "more than its attributes"),
+        ("{% set s = namespace(a=1) %}{{ s['a'] }}", "more than its attributes"),
+        ("{{ namespace() or 'x' }}", "gets no name"),
+        ("{{ namespace(a=1) == namespace(a=1) }}", "gets no name"),
     ],
 )
 def test_what_is_not_known_to_be_harmless_is_not_compiled(source: str, reason: str) -> None:
@@ -135,6 +159,13 @@ def test_what_is_not_known_to_be_harmless_is_not_compiled(source: str, reason: s
 def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(source: str) -> None:
     with pytest.raises((Refused, TypeError)):
         CompiledRenderer(source, datetime.now).render({})
+
+
+def test_a_default_that_raises_does_so_where_it_is_not_needed() -> None:
+    for source in ("{{ 'a' | default(raise_exception('no')) }}", "{{ 'a' | default(nope.nope) }}"):
+        for make in (CompiledRenderer, JinjaRenderer):
+            with pytest.raises((Refused, UndefinedError)):
+                make(source, datetime.now).render({})
 
 
 def test_a_variable_named_like_a_function_is_for_the_exact_path() -> None:

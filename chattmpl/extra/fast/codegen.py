@@ -193,6 +193,7 @@ class _Generator(Expressions):
     def visit_For(self, node: nodes.For, frame: Frame) -> None:
         inner, tested, otherwise = frame.inner(), frame.inner(), frame.inner()
         names = {key: self.temporary_identifier() for key in ("i", "n", "s")}
+        names["none"] = self.temporary_identifier() if node.else_ else ""
         inner_loop = inner.symbols.declare_parameter("loop")
         self.loops[inner_loop] = names
         inner.symbols.analyze_node(node, for_branch="body")
@@ -208,15 +209,17 @@ class _Generator(Expressions):
             self.indent()
         self.writeline(f"if type({names['s']}) is not list: {names['s']} = list({names['s']})")
         counted = counts(node)
-        if counted or self.nested or node.else_:
+        if counted or self.nested:
             self.writeline(f"{names['n']} = len({names['s']})")
+        if node.else_:
+            self.writeline(f"{names['none']} = True")
         if self.nested:  # a loop by itself is no longer than its data
             self.writeline(f"if {names['n']}: context.charge({names['n']})")
         self._turns(node, inner, names, counted)
         if perhaps is not None:
             self.outdent()
         if node.else_:
-            self.writeline(f"if not {names['n']}:")
+            self.writeline(f"if {names['none']}:")
             with self._indented():
                 self.enter_frame(otherwise)
                 self.blockvisit(node.else_, otherwise)
@@ -231,6 +234,8 @@ class _Generator(Expressions):
             self.enter_frame(inner)
             known = self._known(node, inner)
             self.blockvisit(node.body, inner)
+            if names["none"]:  # as Jinja2 has it, a turn that is broken off is none
+                self.writeline(f"{names['none']} = False")
             self.keys.pop(known, None)
         self.nested -= 1
 

@@ -21,6 +21,8 @@ _TELLS = frozenset(name for name in TEXT_METHODS if name.startswith("is")) | {
     *_GROWS,
 }
 _TEXT_FILTERS = frozenset({"tojson", "trim", "string", "upper", "lower", "capitalize", "title", "join", "replace"})
+_STILL = (nodes.Const, nodes.TemplateData, nodes.Name)
+"""What can be left out where it is not needed, for it does nothing but stand for a value."""
 _LOOP: dict[str, str] = {
     "index": "({i} + 1)",
     "index0": "{i}",
@@ -208,7 +210,8 @@ class Expressions(CodeGenerator):
             self.write(f"({name}.strip() if type({name} := ")
             self.visit(node.node, frame)
             self.write(f") is str else {self.filters[node.name]}({name}))")
-        elif plain and node.node is not None and node.name in ("default", "d") and len(node.args) == 1:
+        elif plain and node.name in ("default", "d") and len(node.args) == 1 and isinstance(node.args[0], _STILL):
+            assert node.node is not None
             self.write("(")
             self.visit(node.args[0], frame)
             self.write(f" if isinstance({name} := ")

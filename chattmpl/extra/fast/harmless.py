@@ -66,9 +66,10 @@ def check(tree: nodes.Template) -> Names:
     for attribute in tree.find_all(nodes.Getattr):
         if attribute.attr.startswith("_"):
             raise Unfit("the template uses private attributes")
-    if any(loop.recursive for loop in tree.find_all(nodes.For)):
-        raise Unfit("a loop is recursive")
+    for loop in tree.find_all(nodes.For):
+        _check_loop(loop, names)
     stores = list(_stores(tree))
+    _check_namespaces(tree, stores)
     _find_namespaces(tree, names, stores)
     _find_messages(names, stores)
     _find_pure(tree, names)
@@ -144,6 +145,31 @@ def _check_functions(tree: nodes.Template, names: Names) -> None:
     for name in tree.find_all(nodes.Name):
         if name.ctx == "load" and name.name in functions and id(name) not in called:
             raise Unfit("the template hands a function on")
+
+
+def _check_loop(loop: nodes.For, names: Names) -> None:
+    if loop.recursive:
+        raise Unfit("a loop is recursive")
+    if loop.test is None:
+        return
+    # Jinja2 asks the condition of each item when its turn has come.
+    changed = {reference.name for node in loop.body for reference in nodes.Scope([node]).find_all(nodes.NSRef)}
+    if {name.name for name in _names(loop.test)} & (changed | names.macros.keys()):
+        raise Unfit("the condition of a loop may change while it runs")
+
+
+def _check_namespaces(tree: nodes.Template, stores: list[tuple[str, nodes.Node | None]]) -> None:
+    """Namespaces are dicts here, so that nothing may be done with them but what looks the same."""
+    made = {id(node): name for name, node in stores if isinstance(node, nodes.Call) and _is_namespace(node)}
+    if any(_is_namespace(call) and id(call) not in made for call in tree.find_all(nodes.Call)):
+        raise Unfit("a namespace is made where it gets no name")
+    accesses = [use.node for use in tree.find_all(nodes.Getattr) if not hasattr(dict, use.attr)]
+    accesses += [use.node for use in tree.find_all(nodes.Test) if use.name in ("defined", "undefined")]
+    fine = {id(node) for node in accesses}
+    spaces = set(made.values())
+    for name in tree.find_all(nodes.Name):
+        if name.ctx == "load" and name.name in spaces and id(name) not in fine:
+            raise Unfit("a namespace is used for more than its attributes")
 
 
 def _stores(tree: nodes.Template) -> Iterator[tuple[str, nodes.Node | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,33 @@ class Folder:
         """The summary of the job that is done here; None if none is."""
         return None if self.known() is not None else read_json(self.output.summary)
 
+    def refuse_impossible(self) -> None:
+        """Says so where nothing can be written, whatever may be replaced.
+
+        Raises:
+            UsageError: a folder is there where a file is to be, or a file where a folder is.
+        """
+        path = self.output.path
+        if self.output.single and path.is_dir():
+            raise UsageError(f"{path} is a folder", hint="its name says one file; name a file that is not there")
+        if not self.output.single and path.exists() and not path.is_dir():
+            raise UsageError(f"{path} is a file", hint="a folder is made there, or one file if it ends in .parquet")
+
+    def refuse_inputs(self, inputs: Iterable[str]) -> None:
+        """Says so where what is read would be replaced.
+
+        Args:
+            inputs: the files that are read.
+
+        Raises:
+            UsageError: it names the first.
+        """
+        output = self.output
+        ours = {path.resolve() for path in (*output.existing(), output.path, output.summary, output.rejected)}
+        for path in inputs:
+            if Path(path).resolve() in ours:
+                raise UsageError(f"{path} is read, and would be replaced", hint="name another output")
+
     def refuse_existing(self) -> None:
         """Says so where something would be overwritten.
 
@@ -114,20 +141,22 @@ class Folder:
             raise UsageError(f"{existing[0]} exists", hint="--force replaces it")
         if path.is_dir() and any(path.iterdir()):
             raise UsageError(f"{path} is not empty", hint="name a folder that is not there, or --force adds to it")
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is a file", hint="a folder is made there, or one file if it ends in .parquet")
 
     def clear(self) -> None:
         """Removes what earlier jobs left, and nothing else.
 
         Raises:
-            UsageError: another process is at work here.
+            UsageError: another process is at work here; or what a folder holds is not of an earlier job.
         """
+        found = self.output.existing()
+        if found and not self.output.single and not (self.work.is_dir() or "job" in (self.finished() or {})):
+            problem = f"{found[0]} was not written by an earlier job"
+            raise UsageError(problem, hint="name another folder, or remove it yourself")
         if self.work.is_dir():
             self._take_lock()
             self.release()
-        for path in self.output.existing():
-            if path.is_dir():
+        for path in found:
+            if path == self.work:
                 shutil.rmtree(path)
             else:
                 path.unlink()

@@ -148,12 +148,14 @@ class _Job:
         Raises:
             UsageError: see `encode`.
         """
+        self.folder.refuse_impossible()
         known = self.folder.known()
         finished = self.folder.finished() if resume else None
         if not force and not (resume and (known or finished)):
             self.folder.refuse_existing()
         self._settle_clock((known or (finished or {}).get("job")) if resume else None)
         plan_ = plan(self.mixture, limit=self.options.limit, seen=self.watcher.reading)
+        self.folder.refuse_inputs(scan.file.path for source in plan_.sources for scan in source.scans)
         check_columns(plan_)
         job = identity(plan_, self.template, self.tokenizer, self.options, self.seed)
         if finished is not None:
