@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 
 from chattmpl import Template
 from chattmpl.errors import UsageError
-from chattmpl.family import family_names
+from chattmpl.family import family_names, load_family
 from chattmpl.render import Rendering
 from support.extras import need
 
@@ -178,6 +179,32 @@ def test_lines_are_tokens_where_a_template_writes_thousands_of_characters_but_no
     assert not any(line in text for text in sampled for line in lines if len(line) >= 24)
 
 
+def test_no_line_is_a_token_that_covers_the_start_of_an_answer(tmp_path: Path) -> None:
+    frame = "<|im_start|>assistant says the following to you: "
+    opening = "assistant says the following to you: H"
+    (tmp_path / "template.jinja").write_text(
+        "<|im_start|>system\n" + "A line of a preamble that is long, " * 70 + f"\n{opening}\n<|im_end|>\n"
+        "{% for m in messages %}{% if m.role == 'assistant' %}" + frame + "{% generation %}{{ m.content }}<|im_end|>"
+        "{% endgeneration %}{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
+        "{% if add_generation_prompt %}" + frame + "{% endif %}",
+        encoding="utf-8",
+    )
+    facts = (load_family("chatml").folder / "family.toml").read_text(encoding="utf-8")
+    (tmp_path / "family.toml").write_text(facts, encoding="utf-8")
+    template = Template.load(tmp_path)
+    talks = [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}] for text in ("Hello", "Hi")]
+    renderings = [template.render(talk) for talk in talks]
+    added = {token.content for token in make_tokenizer(template, renderings, 50).added_tokens_decoder.values()}
+    assert any(token.startswith("A line of a preamble") for token in added)
+    assert opening not in added
+
+
+@pytest.mark.parametrize("share", [float("nan"), -0.1, 1.5])
+def test_what_is_no_share_is_no_threshold(share: float) -> None:
+    with pytest.raises(UsageError, match="the least share for accuracy"):
+        Thresholds(accuracy=share)
+
+
 def test_a_token_that_also_stands_inside_of_a_turn_is_no_stop_token() -> None:
     template = family("gpt_oss")
     assert set(stop_ids(template, make_tokenizer(template, [], 1)).values()) == {"<|return|>", "<|call|>"}
@@ -212,13 +239,23 @@ def report(parse: float = 1.0, stop: float = 1.0, switch: float = 1.0, right: in
         ({"parse": 0.5}, "completions that parse: 50.0 %, less than 95 %"),
         ({"stop": 0.5}, "completions that end in a stop token: 50.0 %"),
         ({"switch": 0.5}, "turns that follow the mode: 50.0 %"),
-        ({"right": 4}, "right answers to persona, lookup, tool call: 40.0 %, less than 50 %"),
+        ({"right": 2}, "right answers to persona, lookup, tool call: 20.0 %, less than 30 %"),
     ],
 )
 def test_each_threshold_fails_what_is_below_it(lacking: dict[str, float], said: str) -> None:
     assert failures(report(), Thresholds()) == []
     [failure] = failures(report(**lacking), Thresholds())  # type: ignore[arg-type]
     assert failure.startswith(said)
+
+
+def test_a_system_message_that_no_answer_shows_fails_where_other_answers_are_right() -> None:
+    tasks_ = {"persona": {"with_reasoning": {"count": 0, "of": 10}}, "tool call": {"all": {"count": 30, "of": 30}}}
+    assert failures({**report(), "tasks": tasks_}, Thresholds()) == [
+        "persona: none of 10 answers is right, so the system message may not reach the model"
+    ]
+    assert failures({**report(), "tasks": tasks_}, Thresholds(accuracy=0)) == []
+    tasks_["persona"]["with_reasoning"]["count"] = 1
+    assert failures({**report(), "tasks": tasks_}, Thresholds()) == []
 
 
 def test_plots_are_well_formed() -> None:

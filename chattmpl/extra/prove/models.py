@@ -76,11 +76,16 @@ def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> 
         ends = [*(start for start, _ in rendering.generated), len(rendering.text)]
         around = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
         found.update({line for text in around for part in edges.split(text) for line in part.split("\n")})
-    sampled = "\n".join(rendering.text[start:end] for rendering in renderings for start, end in rendering.generated)
     lines = [line for line, count in found.items() if len(line) >= _LINE and 20 * count >= len(renderings)]
-    lines = [line for line in lines if line not in sampled]
+    lines = [line for line in lines if not any(_is_sampled(line, rendering) for rendering in renderings)]
     written = sum(len(line) * found[line] for line in lines)
     return sorted(lines, key=len, reverse=True) if written > _LONG * len(renderings) else []
+
+
+def _is_sampled(line: str, rendering: Rendering) -> bool:
+    """Whether a line stands anywhere where a part of it is sampled."""
+    places = (match.start() for match in re.finditer(f"(?={re.escape(line)})", rendering.text))
+    return any(start < place + len(line) and place < end for place in places for start, end in rendering.generated)
 
 
 def make_model(tokenizer: Any, size: Size, seed: int) -> Any:
