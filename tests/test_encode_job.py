@@ -513,3 +513,37 @@ def test_an_output_that_was_finished_is_not_done_again(data: Path, tmp_path: Pat
     assert (outcome.code, outcome.out) == (0, first.out)
     assert "finished before" in outcome.err
     assert contents(output) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("sources: [{path: data.jsonl, epochs: 0.001}]", "raise epochs"),
+        ("{total: 1, share_of: tokens, sources: [{path: data.jsonl, share: 1}]}", "raise total"),
+    ],
+)
+def test_a_mixture_that_draws_no_row_is_refused_before_anything_is_written(
+    data: Path, tmp_path: Path, said: str, hint: str
+) -> None:
+    (tmp_path / "m.yaml").write_text(said, encoding="utf-8")
+    outcome = run(tmp_path / "m.yaml", "-o", tmp_path / "out")
+    assert outcome.code == 2
+    assert f"no row is drawn\nhint: {hint}" in outcome.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_file_among_those_of_a_pattern_is_passed_over_with_a_note(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / "1.jsonl").write_bytes(data.read_bytes())
+    (folder / "2.jsonl").write_bytes(b"\n")
+    for number, name in enumerate((folder, folder / "*.jsonl")):
+        outcome = run(name, "-o", tmp_path / f"out{number}")
+        assert outcome.code == 0, outcome.err
+        assert f"note: {folder / '2.jsonl'} is empty, and is passed over" in outcome.err
+        assert rows_of(tmp_path / f"out{number}") == expected(data)
+    assert run(data, folder / "2.jsonl", "-o", tmp_path / "named").code == 2
+    (folder / "1.jsonl").write_bytes(b"")
+    outcome = run(folder, "-o", tmp_path / "all")
+    assert outcome.code == 2
+    assert f"{folder / '1.jsonl'} is empty" in outcome.err

@@ -19,6 +19,7 @@ ORDER = (
     "errors",
     "spelling",
     "discovery",
+    "collector",
     "plain",
     "nulls",
     "misfit",

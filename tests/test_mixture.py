@@ -101,19 +101,34 @@ def test_paths_are_relative_to_the_file_of_the_mixture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sources: [{path: a, shar: 1}]", r"unknown key sources\[0\].shar\nhint: did you mean 'share'"),
-        ("source: []", r"sources: field required"),
-        ("sources: []", r"sources: list should have at least 1 item"),
-        ("sources: [{path: a, share: 0}]", r"sources\[0\].share: input should be greater than 0"),
-        ("sources: [{path: a, share: x}]", r"sources\[0\].share: "),
-        ("share_of: words\nsources: [{path: a}]", r"share_of: input should be 'tokens' or 'examples'"),
+        (
+            "sources: [{path: a, shar: 1}]",
+            r"m.yaml:1:21: unknown key sources\[0\].shar\n(?s:.)*hint: did you mean 'share'",
+        ),
+        ("source: []", r"m.yaml has no sources\nhint: as in"),
+        ("", r"m.yaml has no sources"),
+        ("sources: []", r"m.yaml:1:1: sources is \[\], not a list of at least one source"),
+        ("sources: [{name: a}]", r"m.yaml:1:11: sources\[0\] has no path"),
+        ("sources: [a]", r"m.yaml:1:11: sources\[0\] is \"a\", not a mapping such as {path: a.jsonl}"),
+        ("sources: [{path: 3}]", r"m.yaml:1:12: sources\[0\].path is 3, not a path, or a list of paths"),
+        ("sources: [{path: []}]", r"m.yaml:1:12: sources\[0\].path names no file"),
+        ("sources: [{path: ''}]", r"m.yaml:1:12: sources\[0\].path is an empty path"),
+        ("sources: [{path: [a, '']}]", r"sources\[0\].path is an empty path"),
+        ("sources: [{path: a, share: 0}]", r"m.yaml:1:21: sources\[0\].share is 0, not a number above 0"),
+        ("sources: [{path: a, share: x}]", r"sources\[0\].share is \"x\", not a number above 0"),
+        ("sources: [{path: a, share: '3'}]", r"sources\[0\].share is \"3\", not a number above 0"),
+        ("sources: [{path: a, share: true}]", r"sources\[0\].share is true, not a number above 0"),
+        ("sources: [{path: a, share: 1, share: 2}]", r"m.yaml:1:31: share stands here twice"),
+        ("seed: 1\nsources: [{path: a}]\nseed: 2", r"m.yaml:3:1: seed stands here twice"),
+        ("sources: [{path: a, shape: sharegp}]", r"sources\[0\].shape is \"sharegp\", not one of .*sharegpt"),
+        ("share_of: words\nsources: [{path: a}]", r"m.yaml:1:1: share_of is \"words\", not tokens or examples"),
         ("sources: [{path: a, share: 1}, {path: b}]", "b has none"),
         ("sources: [{path: a, share: 1, epochs: 2}]", "a has a share and epochs"),
         ("sources: [{path: a}, {path: x/a}]", "two sources are called 'a'"),
         ("sources: [{path: a, max_epochs: 2}]", "max_epochs without a share"),
         ("total: 5\nsources: [{path: a}]", "a total needs shares"),
-        ("sources: [", "is not YAML"),
-        ("3", "the file: "),
+        ("sources: [", "this is not YAML"),
+        ("3", "m.yaml holds no mapping\nhint: as in 'sources: "),
     ],
 )
 def test_what_a_mixture_says_wrongly_is_one_clear_error(tmp_path: Path, text: str, message: str) -> None:
@@ -121,6 +136,33 @@ def test_what_a_mixture_says_wrongly_is_one_clear_error(tmp_path: Path, text: st
     path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         load_mixture(path)
+
+
+def test_a_source_of_toml_is_told_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text('[[sources]]\npath = "a"\n[[sources]]\npath = ""\n', encoding="utf-8")
+    with pytest.raises(UsageError, match=r"m.toml:4:1: sources\[1\].path is an empty path"):
+        load_mixture(tmp_path / "m.toml")
+
+
+@pytest.mark.parametrize("path", ["", []])
+def test_a_mixture_made_in_python_names_files_too(path: str | list[str]) -> None:
+    with pytest.raises(UsageError, match=r"here: sources\[0\].path"):
+        checked(Mixture(sources=[Source(path=path, name="x")]), "here")
+
+
+@pytest.mark.parametrize(
+    ("source", "said", "rows", "hint"),
+    [
+        ({"epochs": 0.001}, {}, Available(100), "raise epochs"),
+        ({"share": 1}, {"total": 1, "share_of": "tokens"}, Available(3, np.array([0, 90, 90])), "raise total"),
+        ({"share": 1, "max_epochs": 0.001}, {}, Available(100), "raise max_epochs"),
+    ],
+)
+def test_a_draw_of_nothing_is_an_error(
+    source: dict[str, object], said: dict[str, object], rows: Available, hint: str
+) -> None:
+    with pytest.raises(UsageError, match=f"no row is drawn\nhint: {hint}"):
+        draws(mixture(source, **said), [rows])
 
 
 def test_a_mixture_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_what_was_lost_is_counted() -> None:
 def test_where_not_even_a_turn_fits_the_row_is_refused(policy: Overflow) -> None:
     result = fitted(10, policy)
     assert result.samples == []
+    assert result.counts["split"] == 0
     assert {refusal.reason for refusal in result.refused} == {"too-long"}
 
 

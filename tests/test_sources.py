@@ -232,3 +232,30 @@ def test_a_file_that_is_not_there_is_an_error_with_a_suggestion(folder: Path) ->
         find_files(str(folder / "empty"))
     with pytest.raises(UsageError, match="several kinds"):
         find_files(str(folder))
+
+
+def _flushed() -> tuple[bytes, int]:
+    """A frame of two blocks, and where the first ends."""
+    compressor = zstandard.ZstdCompressor().compressobj()
+    half = len(LINES) // 2
+    first = compressor.compress(LINES[:half].encode()) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    return first + compressor.compress(LINES[half:].encode()) + compressor.flush(), len(first)
+
+
+@pytest.mark.parametrize("whole", [b"", zstandard.compress(LINES.encode())])
+def test_a_zst_file_that_was_cut_is_an_error_wherever_it_was_cut(tmp_path: Path, whole: bytes) -> None:
+    frame, flushed = _flushed()
+    assert len(frame) > 300
+    path = tmp_path / "a.jsonl.zst"
+    for end in (2, 100, flushed // 2, flushed, flushed + 7, len(frame) - 1):
+        path.write_bytes(whole + frame[:end])
+        with pytest.raises(ConversationError, match=r"cannot read .*: the file was cut"):
+            scan(one(path))
+
+
+def test_a_zst_file_of_several_frames_is_read_whole(tmp_path: Path) -> None:
+    frame, _ = _flushed()
+    path = tmp_path / "a.jsonl.zst"
+    # An empty frame, and one to be skipped, stand between the others.
+    path.write_bytes(frame + zstandard.compress(b"") + b"\x50\x2a\x4d\x18\x02\0\0\0xx" + frame)
+    assert [row.value for row in read(one(path))] == RECORDS * 2

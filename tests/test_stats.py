@@ -279,3 +279,25 @@ def test_the_page_defines_every_figure() -> None:
     page = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
     for name in CSV_COLUMNS:
         assert f"`{name}`" in page, name
+
+
+@pytest.mark.parametrize("option", ["-o", "--plot"])
+@pytest.mark.parametrize("given", ["a.svg.json", "*.svg.json", "m.yaml"])
+def test_what_is_counted_is_not_replaced(data: list[str], option: str, given: str) -> None:
+    content = json.dumps([conversation(0)])
+    Path("a.svg.json").write_text(content, encoding="utf-8")
+    Path("m.yaml").write_text("sources: [{path: a.svg.json}]", encoding="utf-8")
+    Path("link.svg").symlink_to("a.svg.json")
+    name = "link.svg" if option == "--plot" else str(Path.cwd() / "a.svg.json")
+    done = run(given, option, name)
+    assert done.code == 2
+    assert f"{name} is read, and would be replaced" in done.err
+    assert Path("a.svg.json").read_text(encoding="utf-8") == content
+
+
+def test_one_row_is_told_as_one(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "one.jsonl", [conversation(0), {"text": "no shape"}])
+    told = run(path, "--pack", "2").out
+    assert "1 row cannot be encoded and is not counted" in told
+    assert re.search(r"packed to 2 tokens: 1 row,", told)
+    assert "1 longer row taken for 2 tokens each" in told

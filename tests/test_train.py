@@ -55,6 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
 def test_the_audit_and_the_table_of_tokens_are_printed(run: Any) -> None:
     _, outcome = run
     assert "16 rows read, 16 rows written" in outcome.out
+    assert "note: this run has 1 process\n" in outcome.err
     assert "audit of all rows: what is supervised is what the template says" in outcome.out
     assert "data.jsonl" in outcome.out
     assert "⟦<think></think>" in outcome.out
@@ -216,6 +217,8 @@ def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path
     assert "has no generation tags, so that nothing would be trained" in error
     assert "no stop token follows an answer" in error
     assert "hint: " in error
+    assert "stop_tokens: [TEXT]" in error
+    assert "--stop-token" not in error
 
 
 def test_retention_and_unrolling_are_said_and_audited(tmp_path: Path) -> None:
@@ -292,7 +295,9 @@ def test_control_tokens_that_the_tokenizer_lacks_are_named_and_can_be_added(base
     error = refused(path)
     assert "the tokenizer does not have the control tokens <|im_start|>, <|im_end|>, which chatml writes" in error
     assert "add_tokens: true" in error
-    assert "the tokenizer has none of the stop tokens" in refused(path, "--set", "add_tokens=false")
+    error = refused(path, "--set", "add_tokens=false")
+    assert "the tokenizer has none of the stop tokens" in error
+    assert "add_tokens: true adds" in error
     outcome = trained(path, "--set", "add_tokens=true")
     assert "added to the tokenizer: <|im_start|>, <|im_end|>" in outcome.err
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -353,7 +358,7 @@ def test_special_tokens_of_a_family_are_given_to_the_tokenizer(tmp_path: Path) -
         ("trainer.max_steps=2.5", "trainer.max_steps cannot be 2.5"),
         ("trainer.optim=adamm", "trl does not take these settings"),
         ("trainer.use_liger_kernel=true", "use_liger_kernel needs liger-kernel, which is not installed"),
-        ("lora.rank=3", "LoraConfig has no argument 'rank'"),
+        ("lora={rank: 3, merge: true}", "LoraConfig has no argument 'rank'"),
         ("model.config.hidden=3", "the config of a llama has no 'hidden'"),
         ("model.config.model_type=lama", "transformers has no model_type 'lama'"),
         ("model.config.num_attention_heads=5", "model.config does not make a model"),
@@ -373,6 +378,47 @@ def test_what_cannot_be_done_is_one_error(setting: str, problem: str, tmp_path: 
     path = write_run(tmp_path, template={"name": "hybrid"}, trainer={"max_steps": 1})
     assert problem in refused(path, "--set", setting)
     assert not list((tmp_path / "out").glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize(
+    ("keys", "problem", "column"),
+    [
+        ({"trainer": {"optim": "adammm"}}, "trl does not take these settings", '"optim"'),
+        ({"trainer": {"lr_scheduler_type": "cosin"}}, "trl does not take these settings", '"lr_scheduler_type"'),
+        ({"lora": {"r": 4, "targets": ["q_proj"], "merge": True}}, "no argument 'targets'", '"targets"'),
+        ({"model": {"config": {"model_type": "llama", "hiden": 8}}}, "has no 'hiden'", '"hiden"'),
+        ({"model": {"config": {"model_type": "llama"}, "dtype": "bfloat"}}, "dtype cannot be 'bfloat'", '"dtype"'),
+        ({"stop_tokens": ["<|nope|>"]}, "none of the stop tokens <|nope|>", '"stop_tokens"'),
+        ({"data": "nope.jsonl"}, "nope.jsonl", '"data"'),
+    ],
+)
+def test_what_is_wrong_is_shown_where_it_stands_before_anything_is_encoded(
+    keys: dict[str, Any], problem: str, column: str, tmp_path: Path
+) -> None:
+    error = refused(write_run(tmp_path, **keys))
+    assert problem in error
+    (shown,) = [line for line in error.splitlines() if " | " in line and not line.strip().startswith("|")]
+    assert shown.partition(" | ")[2].strip().startswith(column)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_without_a_model_is_refused_before_anything_is_encoded(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    error = refused(write_run(tmp_path, model="./empty"))
+    assert "cannot be loaded" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_from_scratch_has_the_dtype_that_is_said(tmp_path: Path) -> None:
+    from chattmpl.extra.train.config import load_config
+    from chattmpl.extra.train.models import load_model
+    from chattmpl.extra.train.tokens import load_tokenizer
+    from support.runs import SMALL
+
+    path = write_run(tmp_path, model={"config": SMALL, "dtype": "bfloat16", "attn_implementation": "eager"})
+    model = load_model(load_config(path)[0], load_tokenizer("demo"), {1: "<|im_end|>"})
+    assert str(model.dtype) == "torch.bfloat16"
+    assert model.config._attn_implementation == "eager"
 
 
 def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:

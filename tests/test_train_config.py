@@ -13,6 +13,7 @@ from support.extras import need
 need("numpy", "pyarrow", "yaml")
 
 from chattmpl.extra.train.config import Config, load_config  # noqa: E402
+from chattmpl.extra.train.folder import RunFolder  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -35,6 +36,20 @@ def refused(folder: Path, text: str, *settings: str) -> UsageError:
     with pytest.raises(UsageError) as caught:
         loaded(folder, text, *settings)
     return caught.value
+
+
+def test_a_model_is_not_replaced_by_what_it_becomes(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    error = refused(tmp_path, "template: hybrid\nmodel: out\ntokenizer: demo\ndata: a.jsonl\noutput: ./out\n")
+    assert "the model is read from where the trained one is to be saved" in error.message
+
+
+def test_the_weights_of_an_earlier_run_of_another_kind_go_with_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for name in ("adapter_config.json", "adapter_model.safetensors", "model-00001-of-00002.safetensors", "notes.md"):
+        (tmp_path / name).write_text("x")
+    folder.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.md"]
 
 
 def test_short_forms_stand_for_long_ones(tmp_path: Path) -> None:
@@ -83,6 +98,16 @@ def test_a_mixture_stands_in_a_file_or_in_the_configuration(data: str, tmp_path:
         ("clock: tomorrow\n", "is no moment in ISO 8601", 6, "as in 2025-07-31"),
         ("audit: 0\n", "audit is at least 1 row, or all", 6, None),
         ("trainer:\n  output_dir: x\n", "trainer.output_dir is not to be set", 7, "it is output"),
+        ("mask: foo\n", "mask cannot be 'foo': it is one of all, last, flags, no-reasoning", 6, None),
+        ("straddle: inclde\n", "straddle cannot be 'inclde'", 6, "did you mean 'include'"),
+        ("control_tokens: allowed\n", "control_tokens cannot be 'allowed'", 6, "did you mean 'allow'"),
+        ("seed: 1\nmax_rejected: lots\n", "'lots' is no number of rows", 7, "as in 10 or 1%"),
+        ("trainer:\n  eos_token: <|end|>\n", "trainer.eos_token is not to be set", 7, "it is stop_tokens"),
+        ("trainer:\n  per_device_train_batch_size: 0\n", "batch_size is at least 1, not 0", 7, None),
+        ("trainer:\n  bf16: true\n  gradient_accumulation_steps: 0\n", "is at least 1, not 0", 8, None),
+        ("trainer:\n  num_train_epochs: -1\n", "num_train_epochs is more than 0, not -1", 7, None),
+        ("trainer:\n  max_steps: 0\n", "max_steps is at least 1, not 0", 7, None),
+        ("trainer:\n  save_steps: 0\n", "save_steps is more than 0, not 0", 7, None),
         ("trainer:\n  packing: true\n", "trainer.packing is not to be set", 7, "it is pack: N"),
         ("trainer:\n  max_length: 9\n", "trainer.max_length is not to be set", 7, "shortens by whole turns"),
     ],
@@ -122,6 +147,107 @@ def test_what_is_missing_is_told_with_an_example(key: str, tmp_path: Path) -> No
 )
 def test_a_model_is_one_or_the_other(model: str, problem: str, tmp_path: Path) -> None:
     assert problem in refused(tmp_path, PLAIN.replace("base/model", model)).message
+
+
+SCRATCH = PLAIN.replace("base/model", "{config: {model_type: llama}}")
+
+
+def test_lora_on_a_model_from_scratch_has_to_be_merged_since_its_weights_would_be_lost(tmp_path: Path) -> None:
+    for lora in ("lora: {r: 4}\n", "lora: {r: 4, merge: false}\n"):
+        error = refused(tmp_path, f"{SCRATCH}{lora}")
+        assert "the random weights of a model from scratch would be lost" in error.message
+        assert "merge: true" in (error.hint or "")
+        assert (error.place and error.place.line) == 6
+    assert loaded(tmp_path, f"{SCRATCH}lora: {{r: 4, merge: true}}\n").lora == {"r": 4, "merge": True}
+    assert loaded(tmp_path, f"{PLAIN}lora: {{r: 4}}\n").lora == {"r": 4}
+
+
+def test_keys_that_do_not_apply_to_a_model_from_scratch_are_refused(tmp_path: Path) -> None:
+    text = SCRATCH.replace("{config", "\n  dtype: bfloat16\n  {key}\n  config").replace("llama}}", "llama}")
+    error = refused(tmp_path, text.replace("{key}", "foo: 1"))
+    assert ("model.foo does not apply" in error.message, error.place and error.place.line) == (True, 6)
+    config = loaded(tmp_path, text.replace("{key}", "attn_implementation: eager"))
+    assert config.model.options == {"dtype": "bfloat16", "attn_implementation": "eager"}
+
+
+@pytest.mark.parametrize("path", ["./nomodel", "../nomodel", "/no/such/model"])
+def test_a_path_that_is_not_there_is_not_taken_for_a_hub_id(path: str, tmp_path: Path) -> None:
+    for form in (path, f"{{path: {path}}}"):
+        error = refused(tmp_path, PLAIN.replace("base/model", form))
+        assert "there is no model at" in error.message
+        assert (error.place and error.place.line) == 4
+    error = refused(tmp_path, PLAIN.replace("demo", path))
+    assert "there is no such file or folder" in error.message
+    assert (error.place and error.place.line) == 3
+    (tmp_path / "nomodel").mkdir()
+    config = loaded(tmp_path, PLAIN.replace("base/model", "./nomodel"))
+    assert config.model.path == str(tmp_path / "nomodel")
+
+
+@pytest.mark.parametrize("name", ["data", "eval_data"])
+def test_data_that_are_not_there_are_told_with_the_line_that_names_them(name: str, tmp_path: Path) -> None:
+    from chattmpl.errors import ConversationError
+    from chattmpl.extra.train.rows import find_data
+
+    (tmp_path / "a.jsonl").touch()
+    path = tmp_path / "c.yaml"
+    other = "data: nope.jsonl\n" if name == "data" else "data: a.jsonl\neval_data: nope.jsonl\n"
+    path.write_text(PLAIN.replace("data: a.jsonl\n", other), encoding="utf-8")
+    with pytest.raises(ConversationError, match=r"nope\.jsonl") as caught:
+        find_data(*load_config(path))
+    assert (caught.value.place and caught.value.place.line) == (1 if name == "data" else 2)
+
+
+def test_the_serving_of_adapters_names_the_model_that_they_stand_on(tmp_path: Path) -> None:
+    from chattmpl.cli.train import _serving
+
+    out = tmp_path / "out"
+    assert _serving(out, loaded(tmp_path, PLAIN)) == f"vllm serve {out}"
+    assert _serving(out, loaded(tmp_path, f"{PLAIN}lora: {{merge: true}}\n")) == f"vllm serve {out}"
+    said = _serving(out, loaded(tmp_path, f"{PLAIN}lora: {{r: 4}}\n"))
+    assert said.startswith("vllm serve base/model ")
+    assert f"--lora-modules out={out} " in said
+
+
+def test_fields_that_the_template_does_not_render_are_counted(tmp_path: Path) -> None:
+    from chattmpl import Template
+    from chattmpl.extra.train.losing import not_rendered
+
+    config = loaded(tmp_path, PLAIN)
+    plain = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "so"}]
+    traced = [plain[0], {**plain[1], "reasoning_content": "why"}]
+    said = not_rendered([plain, traced, traced], Template.load("chatml"), config, None)
+    assert said is not None
+    assert "2 of 3 conversations hold fields that chatml does not render" in said
+    assert "messages.reasoning_content in 2" in said
+    assert not_rendered([plain, traced], Template.load("hybrid"), config, None) is None
+
+
+def test_reasoning_of_earlier_turns_that_the_retention_leaves_out_is_not_counted(tmp_path: Path) -> None:
+    from chattmpl import Template
+    from chattmpl.extra.train.losing import not_rendered
+
+    traced = [
+        {"role": "user", "content": "?"},
+        {"role": "assistant", "content": "so", "reasoning_content": "why"},
+    ]
+    template = Template.load("hybrid", retention="since_last_user")
+    assert template.render([*traced, *traced]).lost
+    assert not_rendered([[*traced, *traced]], template, loaded(tmp_path, PLAIN), None) is None
+
+
+def test_a_model_of_other_weights_in_files_of_the_same_sizes_is_another_run(tmp_path: Path) -> None:
+    from chattmpl.extra.train.identity import _files
+
+    weights = bytearray(5 << 20)
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    before = _files(str(tmp_path))
+    assert before == _files(str(tmp_path))
+    for at in (3, len(weights) // 2 + 7, len(weights) - 1):
+        changed = bytearray(weights)
+        changed[at] = 1
+        (tmp_path / "model.safetensors").write_bytes(changed)
+        assert _files(str(tmp_path)) != before
 
 
 def test_a_model_from_scratch_needs_a_tokenizer(tmp_path: Path) -> None:

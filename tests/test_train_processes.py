@@ -100,4 +100,4 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(alone: Path, tmp_path: Path) 
 def test_an_error_is_told_once_and_ends_all(tmp_path: Path) -> None:
     outcome = launched("data-parallel", write_run(tmp_path), "--set", "data=/no/such.jsonl")
     assert outcome.code != 0
-    assert outcome.err.count("error: cannot read /no/such.jsonl") == 1
+    assert outcome.err.count("cannot read /no/such.jsonl") == 1

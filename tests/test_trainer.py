@@ -113,6 +113,24 @@ def test_a_misspelt_option_gets_a_suggestion() -> None:
         prepared(max_lenght=100)
 
 
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"mask": "foo"}, "mask cannot be 'foo': it is one of all, last"),
+        ({"mask": "lst"}, "did you mean 'last'"),
+        ({"straddle": "maybe"}, "straddle cannot be 'maybe'"),
+        ({"control_tokens": True}, "control_tokens cannot be True"),
+        ({"overflow": "cut"}, "overflow cannot be 'cut'"),
+        ({"max_length": "x"}, "max_length cannot be 'x': it is a whole number"),
+        ({"pack": 1.5}, "pack cannot be 1.5: it is a whole number"),
+        ({"conversations": None}, "prepare takes conversations, not None"),
+    ],
+)
+def test_a_value_that_an_option_cannot_have_is_refused_as_such(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(UsageError, match=problem):
+        prepared(**options)
+
+
 def test_documents_of_a_packed_row_do_not_see_each_other(tmp_path: Path) -> None:
     import torch
 
@@ -127,6 +145,16 @@ def test_documents_of_a_packed_row_do_not_see_each_other(tmp_path: Path) -> None
         for start, end in pairwise(starts):
             alone = network(input_ids=ids[:, start:end]).logits[0]
             assert torch.allclose(together[start:end], alone, atol=1e-5)
+
+
+def test_the_template_that_the_tokenizer_was_given_is_saved_with_the_model(tmp_path: Path) -> None:
+    template = Template.load("hybrid")
+    made = trainer(prepared(template, CONVERSATIONS[:4]), tmp_path, max_steps=1)
+    made.processing_class.chat_template = template.export("inference")
+    made.train()
+    made.save_model(str(tmp_path / "saved"))
+    saved = (tmp_path / "saved" / "chat_template.jinja").read_text(encoding="utf-8")
+    assert saved == template.export("inference")
 
 
 # -- the collator for people without trl
@@ -157,6 +185,17 @@ def test_without_padding_positions_start_anew_with_each_document_and_its_first_t
 
 
 @pytest.mark.parametrize("pack", [None, 512])
+def test_the_collator_takes_rows_that_are_tensors(pack: int | None) -> None:
+    from chattmpl.extra.trainer import Collator
+
+    rows = prepared(conversations=CONVERSATIONS[:4], pack=pack)
+    collator = Collator(pad_id=0, padding_free=pack is not None)
+    lists = collator([rows[index] for index in range(len(rows))])
+    tensors = collator([rows.with_format("torch")[index] for index in range(len(rows))])
+    assert {name: tensors[name].tolist() for name in tensors} == {name: lists[name].tolist() for name in lists}
+
+
+@pytest.mark.parametrize("pack", [None, 512])
 def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None, tmp_path: Path) -> None:
     from chattmpl.extra.trainer import Collator
 
@@ -168,9 +207,17 @@ def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None
     assert {name: ours[name].tolist() for name in ours} == {name: theirs[name].tolist() for name in ours}
 
 
+def test_the_collator_refuses_a_batch_of_no_rows() -> None:
+    from chattmpl.extra.trainer import Collator
+
+    with pytest.raises(UsageError, match="no row to make a batch of"):
+        Collator(pad_id=0)([])
+
+
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
+        ({"labels": [1, 2]}, "no input_ids"),
         ({"input_ids": [1, 2]}, "no labels"),
         ({"input_ids": [1, 2], "labels": [1]}, "2 tokens and 1 labels"),
         ({"input_ids": [1, 2], "labels": [1, 2], "seq_lengths": [1, 1]}, "would see each other"),

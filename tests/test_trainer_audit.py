@@ -9,12 +9,13 @@ import pytest
 
 from support.datasets import conversation
 from support.extras import need
-from support.training import tokenizer, trainer
+from support.training import model, tokenizer, trainer
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
 
 from chattmpl import Template  # noqa: E402
-from chattmpl.extra.trainer import AuditError, VibeTest, audit, count_supervised, prepare  # noqa: E402
+from chattmpl.errors import UsageError  # noqa: E402
+from chattmpl.extra.trainer import AuditError, VibeTest, audit, complete, count_supervised, prepare  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,
@@ -129,3 +130,55 @@ def test_a_vibe_test_samples_parses_and_tells(tmp_path: Path) -> None:
     assert completion.tokens <= 4
     assert written[0].startswith("step 2: what the model samples")
     assert any("vibe_parsed" in entry for entry in made.state.log_history)
+
+
+PROMPTS = [[{"role": "user", "content": "Say something."}]]
+
+
+def test_what_a_vibe_test_finds_reaches_the_other_callbacks_and_no_log_that_is_due_is_lost(tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    class Tracker(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            logged.append((state.global_step, dict(logs)))
+
+    logged: list[tuple[int, dict[str, Any]]] = []
+    made = trainer(rows(), tmp_path, max_steps=2, logging_steps=1)
+    quiet: dict[str, Any] = {"write": str, "max_new_tokens": 2}
+    made.add_callback(Tracker())
+    made.add_callback(VibeTest(Template.load("hybrid"), tokenizer(), PROMPTS, every=2, trainer=made, **quiet))
+    made.train()
+    [(step, figures)] = [(step, logs) for step, logs in logged if "vibe_parsed" in logs]
+    assert step == 2
+    assert {"vibe_parsed", "vibe_stopped", "epoch"} == figures.keys()
+    assert [step for step, logs in logged if "loss" in logs] == [1, 2]
+    assert sum("vibe_parsed" in entry for entry in made.state.log_history) == 1
+
+
+def test_a_vibe_test_of_no_prompts_or_of_what_is_no_trainer_is_refused() -> None:
+    with pytest.raises(UsageError, match="there is no prompt to answer"):
+        VibeTest(Template.load("hybrid"), tokenizer(), [])
+    with pytest.raises(UsageError, match="a str is no Trainer"):
+        VibeTest(Template.load("hybrid"), tokenizer(), PROMPTS, trainer="trainer")  # type: ignore[arg-type, unused-ignore]
+
+
+@pytest.mark.parametrize("lora", [False, True])
+def test_completions_are_greedy_whatever_the_model_says_of_generation(lora: bool) -> None:
+    network = model()
+    if lora:
+        import peft
+
+        network = peft.get_peft_model(network, peft.LoraConfig(r=2, task_type="CAUSAL_LM"))
+    template = Template.load("hybrid")
+
+    def sampled() -> str:
+        return complete(network, tokenizer(), template, PROMPTS, max_new_tokens=12)[0].text
+
+    plain = sampled()
+    penalties = {"repetition_penalty": 50.0, "no_repeat_ngram_size": 1, "suppress_tokens": list(range(3000))}
+    inner = network.get_base_model() if lora else network
+    config = inner.generation_config
+    config.update(**penalties)
+    assert sampled() == plain
+    assert inner.generation_config is config
+    assert config.repetition_penalty == 50.0

@@ -42,6 +42,20 @@ def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]
         (PLAIN, {"packing": True}, "packing=True needs max_length"),
         (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "wrapped"}, "begin without their prompt"),
         (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "bfd_split"}, "begin without their prompt"),
+        (
+            PLAIN,
+            {"eval_packing": True, "max_length": 8},
+            "eval_packing=True without packing: seq_lengths would be ignored",
+        ),
+        (PLAIN, {"eval_packing": True, "padding_free": True}, "eval_packing=True needs max_length"),
+        (
+            PLAIN,
+            {"eval_packing": True, "max_length": 8, "packing_strategy": "wrapped"},
+            "begin without their prompt",
+        ),
+        (PLAIN, {"chat_template_path": "other.jinja"}, "another one than the rows were made with would be saved"),
+        (PLAIN, {"max_length": "50"}, "max_length cannot be '50': it is a whole number"),
+        (PLAIN, {"max_length": True}, "max_length cannot be True"),
         (PLAIN, {"padding_free": True, "max_length": 8}, "max_length is not enforced with padding_free=True"),
         (PLAIN, {"truncation_mode": "keep_end"}, "cuts away what an answer answers"),
         (PLAIN, {"dataset_text_field": "text"}, "dataset_text_field is ignored"),
@@ -54,6 +68,19 @@ def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]
         (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {}, "a lone completion_mask is ignored"),
         (without(PLAIN, "labels", labels=[[-100, 2], [-100, 5]]), {}, "row 0 has 3 tokens and 2 labels"),
         (without(PLAIN, "labels", labels=[[-100, 2, 3], [-100, -100]]), {}, "row 1 has nothing to train"),
+        (without(PLAIN, "labels", assistant_masks=[[0, 1], [0, 1]]), {}, "row 0 has 3 tokens and 2 assistant_masks"),
+        (without(PLAIN, "labels", assistant_masks=[[0, 1, 1], [0, 0]]), {}, "row 1 has nothing to train"),
+        (
+            without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0]]),
+            {"completion_only_loss": True},
+            "row 1 has 2 tokens and 1 completion_mask",
+        ),
+        (
+            without(PLAIN, "labels", completion_mask=[[0, 0, 1], [0, 1]], assistant_masks=[[0, 1, 0], [0, 1]]),
+            {"completion_only_loss": True},
+            "row 0 has nothing to train",
+        ),
+        ({"input_ids": [], "labels": []}, {}, "there is no row to train on"),
         ({"messages": [[{"role": "user", "content": "?"}]]}, {}, "a template of its own choice"),
     ],
 )
@@ -69,10 +96,13 @@ def test_it_is_refused(columns: dict[str, Any], options: dict[str, Any], problem
         (PLAIN, {}),
         (PLAIN, {"max_length": 3}),
         (PLAIN, {"packing": True, "max_length": 8}),
+        (PLAIN, {"packing": True, "eval_packing": True, "max_length": 8}),
         (PLAIN, {"padding_free": True}),
         (PACKED, {}),
         (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {"completion_only_loss": True}),
         (without(PLAIN, "labels", assistant_masks=[[0, 1, 1], [0, 1]]), {}),
+        (without(PLAIN, completion_mask=[[0, 0, 0], [0]]), {}),
+        (without(PLAIN, assistant_masks=[[0, 0, 0], [0]]), {}),
     ],
 )
 def test_what_trl_does_as_it_is_said_is_allowed(
@@ -81,3 +111,12 @@ def test_what_trl_does_as_it_is_said_is_allowed(
     made = config(columns, output_dir=str(tmp_path), **options)
     assert made.max_length == options.get("max_length")
     assert made.padding_free == options.get("padding_free", "seq_lengths" in columns)
+
+
+def test_a_stream_of_rows_is_refused(tmp_path: Any) -> None:
+    from datasets import Dataset
+
+    from chattmpl.extra.trainer import sft_config
+
+    with pytest.raises(UsageError, match="the rows are a stream"):
+        sft_config(Dataset.from_dict(PLAIN).to_iterable_dataset(), output_dir=str(tmp_path))

@@ -54,6 +54,8 @@ def stats(
     if tokenizer is None:
         raise UsageError("--tokenizer is missing", hint=usage)
     form = _form(form, output)
+    for path in filter(None, (output, plot)):
+        _refuse_input(path, data)
     from chattmpl.extra.stats import BATCH_SIZES
     from chattmpl.extra.stats import stats as count
     from chattmpl.extra.stats.plot import check_plot, save_plot
@@ -83,6 +85,18 @@ def _form(form: str | None, output: str | None) -> str | None:
     if suffix not in _BY_SUFFIX:
         raise UsageError(f"{output} does not say a format", hint=f"end it with {', '.join(_BY_SUFFIX)}, or --format")
     return _BY_SUFFIX[suffix]
+
+
+def _refuse_input(path: str, data: tuple[str, ...]) -> None:
+    """Says so where a file that is read would be replaced."""
+    if not Path(path).exists():
+        return
+    from chattmpl.extra.job.given import mixture_of
+    from chattmpl.extra.sources import find_files
+
+    files = [file.path for source in mixture_of(data).sources for name in source.paths for file in find_files(name)]
+    if Path(path).resolve() in {Path(name).resolve() for name in (*data, *files)}:
+        raise UsageError(f"{path} is read, and would be replaced", hint="name another output")
 
 
 def _write(figures: dict[str, Any], form: str | None, output: str | None) -> None:

@@ -14,6 +14,9 @@ from chattmpl.cli.failing import FOUND, OK, WRONG, say
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chattmpl.extra.train.config import Config
     from chattmpl.extra.train.training import Outcome
     from chattmpl.extra.train.watching import Watcher
 
@@ -71,7 +74,7 @@ def train(config: str | None, settings: tuple[str, ...], resume: str, force: boo
             say("what is done is kept: the same command goes on from the last checkpoint")
         raise
     if outcome.first:
-        click.echo(_summary(outcome))
+        click.echo(_summary(outcome, said))
     return OK
 
 
@@ -89,7 +92,7 @@ def _check_packages() -> None:
         raise UsageError(f"training needs {', '.join(missing)}, which is not installed", hint=hint)
 
 
-def _summary(outcome: Outcome) -> str:
+def _summary(outcome: Outcome, config: Config) -> str:
     """What a person is told in the end."""
     from chattmpl.report.lines import count
     from chattmpl.report.visible import visible
@@ -106,10 +109,20 @@ def _summary(outcome: Outcome) -> str:
         f"trained {count(trained['steps'], 'step')} ({trained['epochs']:.2f} epochs): {loss}, "
         f"{count(trained['supervised_tokens'], 'supervised token')}",
         f"model: {folder}, with the template that it is served with (chat_template.jinja)",
-        f"serve it:   vllm serve {folder}",
+        f"serve it:   {_serving(folder, config)}",
         f"look at it: chattmpl inspect {folder}",
     ]
     return visible("\n".join(said))
+
+
+def _serving(folder: Path, config: Config) -> str:
+    """How a model is served: adapters stand on the model that they were trained on."""
+    if config.lora is None or config.lora.get("merge"):
+        return f"vllm serve {folder}"
+    return (
+        f"vllm serve {config.model.path} --tokenizer {folder} --generation-config {folder} --enable-lora "
+        f"--lora-modules {folder.name}={folder} (these are adapters alone; lora.merge: true saves the whole model)"
+    )
 
 
 @contextmanager

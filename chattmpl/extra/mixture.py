@@ -7,16 +7,17 @@ rows with the smallest keys, so that a draw needs no state, gives exactly the sh
 from __future__ import annotations
 
 import hashlib
-import tomllib
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.extra.configuration import Read, read_config
 from chattmpl.loaders import Shape
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Source(_Read):
     path: str | list[str]
     name: str = ""
     shape: Shape | None = None
-    share: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
-    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
-    max_epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False, strict=False)
+    share: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    max_epochs: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     chat_template_kwargs: dict[str, Any] = {}
     kwargs_from: dict[str, str] = {}
 
@@ -93,52 +94,75 @@ def load_mixture(path: str | Path) -> Mixture:
         UsageError: the file cannot be read, or says something that does not exist.
     """
     path = Path(path)
+    read = read_config(path, usage=_USAGE, example=_EXAMPLE, package="chattmpl[data]")
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or 'it is not UTF-8'}") from None
-    data = _parsed(path, text)
-    try:
-        mixture = Mixture.model_validate(data)
+        mixture = Mixture.model_validate(read.values)
     except ValidationError as error:
-        raise _explained(path, error) from None
-    return placed(mixture, path.parent, str(path))
+        raise _explained(read, error) from None
+    return placed(mixture, path.parent, str(path), read)
 
 
-def _parsed(path: Path, text: str) -> Any:
-    if path.suffix == ".toml":
-        try:
-            return tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is not TOML: {error}") from None
-    try:
-        import yaml
-    except ImportError:
-        raise UsageError(f"{path} needs PyYAML", hint="pip install 'chattmpl[data]', or write it as TOML") from None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+_USAGE = "name files, folders, patterns or a mixture"
+_EXAMPLE = "sources: [{path: a.jsonl}]"
+_EXPECTED = {
+    "sources": "a list of at least one source",
+    "share_of": "tokens or examples",
+    "total": "a whole number above 0",
+    "seed": "a whole number",
+    "path": "a path, or a list of paths",
+    "name": "a text",
+    "shape": f"one of {', '.join(get_args(Shape))}",
+    "share": "a number above 0",
+    "epochs": "a number above 0",
+    "max_epochs": "a number above 0",
+    "chat_template_kwargs": "a mapping of kwargs to values",
+    "kwargs_from": "a mapping of kwargs to columns",
+}
 
 
-def _explained(path: Path, error: ValidationError) -> UsageError:
+def _explained(read: Read, error: ValidationError) -> UsageError:
+    """What a person is told: the first thing that is wrong, and where it stands."""
     detail = error.errors(include_url=False)[0]
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in detail["loc"]).lstrip(".")
+    # A path is a text or a list, and the library tells of both with a step of its own.
+    keys = tuple(step for step in detail["loc"] if step not in ("str", "list[str]"))
+    where, place = _dotted(keys), read.place(keys)
     if detail["type"] == "extra_forbidden":
-        known = (Source if "sources" in detail["loc"] else Mixture).model_fields
-        name = str(detail["loc"][-1])
-        hint = did_you_mean(name, known) or f"the keys are {', '.join(known)}"
-        return UsageError(f"{path}: unknown key {where}", hint=hint)
-    message = detail["msg"][:1].lower() + detail["msg"][1:]
-    return UsageError(f"{path}: {where or 'the file'}: {message}")
+        known = (Source if keys[0] == "sources" else Mixture).model_fields
+        hint = did_you_mean(str(keys[-1]), known) or f"the keys are {', '.join(known)}"
+        return UsageError(f"unknown key {where}", place=place, hint=hint)
+    if detail["type"] == "missing":
+        holder = _dotted(keys[:-1]) or read.name
+        return UsageError(f"{holder} has no {keys[-1]}", place=place, hint=f"as in '{_EXAMPLE}'")
+    field = next((step for step in reversed(keys) if step in _EXPECTED), "")
+    if isinstance(keys[-1], int) and field == "sources":
+        wanted = "a mapping such as {path: a.jsonl}"
+    else:
+        wanted = _EXPECTED.get(str(field), "what a mixture says")
+    said = json.dumps(detail["input"], ensure_ascii=False, default=str)
+    said = said if len(said) <= _LONGEST_SAID else f"{said[:_LONGEST_SAID]}…"
+    return UsageError(f"{where} is {said}, not {wanted}", place=place)
 
 
-def placed(mixture: Mixture, folder: Path, where: str) -> Mixture:
+_LONGEST_SAID = 40
+
+
+def _dotted(keys: Sequence[int | str]) -> str:
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in keys).lstrip(".")
+
+
+def placed(mixture: Mixture, folder: Path, where: str, read: Read | None = None) -> Mixture:
     """A mixture whose paths are relative to a folder, with names for its sources, and checked.
+
+    Args:
+        mixture: what was said.
+        folder: what its paths are relative to.
+        where: it was said.
+        read: the file that said it, if it was one that holds nothing else.
 
     Raises:
         UsageError: if what it says does not go together.
     """
+    _check_paths(mixture, where, read)
     sources = [_placed(source, folder) for source in mixture.sources]
     return checked(mixture.model_copy(update={"sources": sources}), where)
 
@@ -148,12 +172,25 @@ def _placed(source: Source, folder: Path) -> Source:
     return source.model_copy(update={"path": paths, "name": source.name or Path(source.paths[0]).name})
 
 
+def _check_paths(mixture: Mixture, where: str, read: Read | None = None) -> None:
+    for number, source in enumerate(mixture.sources):
+        if source.paths and all(source.paths):
+            continue
+        keys = ("sources", number, "path")
+        place = read.place(keys) if read else None
+        said = "names no file" if not source.paths else "is an empty path"
+        message = f"{_dotted(keys)} {said}"
+        hint = "as in 'path: a.jsonl'; '.' is the folder itself"
+        raise UsageError(message if place else f"{where}: {message}", place=place, hint=hint)
+
+
 def checked(mixture: Mixture, where: str) -> Mixture:
     """The mixture, if what it says goes together.
 
     Raises:
         UsageError: if not.
     """
+    _check_paths(mixture, where)
     names = [source.name for source in mixture.sources]
     for source in mixture.sources:
         if names.count(source.name) > 1:
@@ -201,7 +238,7 @@ def draws(mixture: Mixture, available: Sequence[Available]) -> list[Draw]:
     """What is taken of each source.
 
     Raises:
-        UsageError: a source has nothing, or would have to be repeated more than it may be.
+        UsageError: a source has nothing, or no row is drawn, or one would have to be repeated more than it may be.
     """
     epochs = _epochs(mixture, [some.amount for some in available])
     found = []
@@ -210,7 +247,20 @@ def draws(mixture: Mixture, available: Sequence[Available]) -> list[Draw]:
         rest = (times - whole) * some.amount
         below = bound(mixture.seed, source.name, some, rest) if rest >= 0.5 else 0
         found.append(Draw(whole + 1, 0) if below == EVERY else Draw(whole, below))
+    drawn = zip(mixture.sources, available, found, strict=True)
+    if not any(_takes(mixture.seed, source, some, draw) for source, some, draw in drawn):
+        limits = "max_epochs" if mixture.shared else "epochs"
+        raise UsageError("no row is drawn", hint=f"raise {limits if mixture.total is None else 'total'}")
     return found
+
+
+def _takes(seed: int, source: Source, available: Available, draw: Draw) -> bool:
+    """Whether a draw gives anything of what shares are of."""
+    if draw.whole or not draw.below:
+        return bool(draw.whole and available.amount)
+    weigh = _weigher(available)
+    blocks = _blocks(seed, source.name, available.rows)
+    return any(weigh(first, len(some))[some < np.uint64(draw.below)].any() for first, some in blocks)
 
 
 def _epochs(mixture: Mixture, amounts: Sequence[int]) -> list[float]:

@@ -70,6 +70,7 @@ def fit(
     if fitted.samples:
         counts = fitted.counts
         counts["rows"] += 1
+        counts["split"] += int(policy == "split")
         counts["trained"] += max(0, sample.trained - sum(kept.trained for kept in fitted.samples))
         counts["tokens"] += max(0, len(sample) - sum(map(len, fitted.samples)))
         counts["turns"] += max(0, _turns(whole.messages) - sum(_turns(c.messages) for c in fitted.conversations))
@@ -138,7 +139,7 @@ def _split(encoder: Encodes, whole: Conversation, max_length: int, mask: str) ->
     starts = [index for index in range(lead, len(messages)) if messages[index].role == "user"]
     starts = [lead, *(index for index in starts if index > lead)]
     bounds = [*starts, len(messages)]
-    fitted = Fitted(counts=Counter(split=1))
+    fitted = Fitted()
     at = 0
     while at < len(starts):
         part = whole.with_messages([*messages[:lead], *messages[bounds[at] :]])

@@ -81,7 +81,9 @@ def _head(figures: Figures) -> Iterator[Line]:
     rejected = figures["rejected"]
     if rejected["rows"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected["reasons"].items())
-        yield line((f"{rejected['rows']:,} rows cannot be encoded and are not counted: {reasons}", "bold yellow"))
+        verb = "is" if rejected["rows"] == 1 else "are"
+        told = f"{_rows(rejected['rows'])} cannot be encoded and {verb} not counted: {reasons}"
+        yield line((told, "bold yellow"))
         yield line("")
 
 
@@ -174,18 +176,22 @@ def _padding(figures: Figures) -> Iterator[Line]:
         )
     if packed := padding["packed"]:
         yield line(
-            f"packed to {packed['size']:,} tokens: {packed['rows']:,} rows, ",
+            f"packed to {packed['size']:,} tokens: {_rows(packed['rows'])}, ",
             (f"{packed['lost']:.2%}", "bold"),
             " padding",
         )
         if packed["cut_examples"]:
             yield line(
                 (
-                    f"  {packed['cut_examples']:,} longer rows were taken for {packed['size']:,} tokens each, "
-                    f"{packed['cut_tokens']:,} tokens less than they have",
+                    f"  {_rows(packed['cut_examples'], 'longer row')} taken for {packed['size']:,} tokens each, "
+                    f"{packed['cut_tokens']:,} tokens less than in the data",
                     "yellow",
                 )
             )
+
+
+def _rows(count: int, word: str = "row") -> str:
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def markdown(figures: Figures) -> str:

@@ -37,7 +37,7 @@ def mixture_of(data: Data) -> Mixture:
     for path in paths:
         if paths.count(path) > 1:
             raise UsageError(f"{path} is named twice", hint="in a mixture, epochs takes a source more than once")
-    return Mixture(sources=[Source(path=path, name=path) for path in paths])
+    return checked(Mixture(sources=[Source(path=path, name=path) for path in paths]), "the data")
 
 
 def check_kwargs(mixture: Mixture, template: Template) -> None:

@@ -5,14 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from numbers import Integral
 from typing import Any, Literal, get_args
 
+from chattmpl.encode.encoder import ControlTokens
+from chattmpl.encode.mask import MaskChoice
+from chattmpl.encode.placing import Straddling
 from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.extra.overflow import OVERFLOWS, Overflow
 from chattmpl.extra.writers import FORMATS, Format, columns_named
 from chattmpl.loaders import SHAPES, Shape
 
 Fast = Literal["auto", "require", "off"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "straddle": get_args(Straddling),
+    "control_tokens": get_args(ControlTokens),
+    "mask": get_args(MaskChoice),
+    "overflow": tuple(OVERFLOWS),
+    "form": tuple(FORMATS),
+    "fast": get_args(Fast),
+}
 
 
 @dataclass(frozen=True)
@@ -36,12 +49,14 @@ class Options:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("overflow", OVERFLOWS), ("form", FORMATS), ("fast", get_args(Fast))):
+        for name, known in _CHOICES.items():
             _one_of(name, getattr(self, name), known)
         if self.shape is not None:
             _one_of("shape", self.shape, SHAPES)
         for name in ("max_length", "pack", "limit"):
             number = getattr(self, name)
+            if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
+                raise UsageError(f"{name} cannot be {number!r}: it is a whole number", hint="as in 4096")
             if number is not None and number < 1:
                 raise UsageError(f"{name} is at least 1, not {number}")
         if self.pack is not None and self.max_length is not None and self.max_length > self.pack:
@@ -80,9 +95,9 @@ class Options:
         }
 
 
-def _one_of(name: str, value: str, known: Sequence[str]) -> None:
+def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
     if value not in known:
-        hint = did_you_mean(value, known)
+        hint = did_you_mean(value, known) if isinstance(value, str) else None
         raise UsageError(f"{name} cannot be {value!r}: it is one of {', '.join(known)}", hint=hint)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.extra.mixture import EVERY, Draw, Mixture, Source
-from chattmpl.extra.sources import DataFile, Piece, Scan, find_files, scan
+from chattmpl.extra.sources import DataFile, EmptyFile, Piece, Scan, find_files, scan
 
 _SHARDS = 64
 _SMALLEST, _LARGEST = 4 << 20, 32 << 20
@@ -102,37 +102,67 @@ class Plan:
                         first += piece.rows
 
 
-def plan(mixture: Mixture, *, limit: int | None = None, seen: Callable[[str], None] = lambda name: None) -> Plan:
+def plan(
+    mixture: Mixture,
+    *,
+    limit: int | None = None,
+    seen: Callable[[str], None] = lambda name: None,
+    note: Callable[[str], None] = lambda text: None,
+) -> Plan:
     """Finds the files of a mixture and reads each once.
 
     Args:
         mixture: what to read.
         limit: how many rows of each source are taken at most.
         seen: is told the name of each file before it is read.
+        note: is told of each empty file that is passed over.
 
     Raises:
-        ConversationError: a file is missing, cannot be read, or is empty.
+        ConversationError: a file is missing, cannot be read, or is empty; of several that one pattern or folder means,
+            all are.
         UsageError: it is not clear what is meant, or a package is missing.
     """
     sources = []
     for source in mixture.sources:
-        files = [file for path in source.paths for file in find_files(path)]
-        _check_twice(source, files)
+        groups = [find_files(path) for path in source.paths]
+        _check_twice(source, [file for files in groups for file in files])
         scans: list[Scan] = []
         left = limit
-        for file in files:
-            seen(file.path)
-            scanned = scan(file, limit=left)
-            if left is not None:
-                scanned = _first(scanned, left)
-                left -= scanned.rows
-            scans.append(scanned)
+        for files in groups:
             if left == 0:
                 break
+            scans += _scanned(files, left, seen, note)
+            left = None if limit is None else limit - sum(some.rows for some in scans)
         if not scans:
             raise ConversationError(f"the source {source.name!r} has no files")
         sources.append(SourcePlan(source, tuple(scans)))
     return Plan(mixture, tuple(sources))
+
+
+def _scanned(
+    files: Sequence[DataFile], limit: int | None, seen: Callable[[str], None], note: Callable[[str], None]
+) -> list[Scan]:
+    """The files that one path means, read once, as far as rows of them are wanted; of several, empty ones are not."""
+    scans: list[Scan] = []
+    empty: list[EmptyFile] = []
+    for file in files:
+        seen(file.path)
+        try:
+            scanned = scan(file, limit=limit)
+        except EmptyFile as error:
+            empty.append(error)
+            continue
+        if limit is not None:
+            scanned = _first(scanned, limit)
+            limit -= scanned.rows
+        scans.append(scanned)
+        if limit == 0:
+            break
+    if empty and not scans:
+        raise empty[0]
+    for each in empty:
+        note(f"{each.message}, and is passed over")
+    return scans
 
 
 def _check_twice(source: Source, files: Sequence[DataFile]) -> None:

@@ -154,7 +154,7 @@ class _Job:
         if not force and not (resume and (known or finished)):
             self.folder.refuse_existing()
         self._settle_clock((known or (finished or {}).get("job")) if resume else None)
-        plan_ = plan(self.mixture, limit=self.options.limit, seen=self.watcher.reading)
+        plan_ = plan(self.mixture, limit=self.options.limit, seen=self.watcher.reading, note=self.watcher.note)
         self.folder.refuse_inputs(scan.file.path for source in plan_.sources for scan in source.scans)
         check_columns(plan_)
         job = identity(plan_, self.template, self.tokenizer, self.options, self.seed)
@@ -165,6 +165,8 @@ class _Job:
         if resume and known is not None:
             self._same(known, job)
         setup = self._setup(plan_)
+        # Before anything of an earlier job is removed: a draw may be refused.
+        plan_ = self._drawn(plan_, setup)
         if resume and known is not None:
             self.folder.resume()
         else:
@@ -189,9 +191,13 @@ class _Job:
             now = datetime.now().replace(microsecond=0)
             self.options = replace(self.options, clock=datetime.fromisoformat(earlier) if earlier else now)
 
+    def _drawn(self, plan_: Plan, setup: Setup) -> Plan:
+        """The plan with what is taken of each source, where not all of it is."""
+        if not any(source.share is not None or source.epochs is not None for source in self.mixture.sources):
+            return plan_
+        return replace(plan_, draws=tuple(draws(self.mixture, list(self._available(plan_, setup)))))
+
     def _encode(self, plan_: Plan, setup: Setup, job: dict[str, Any]) -> Summary:
-        if any(source.share is not None or source.epochs is not None for source in self.mixture.sources):
-            plan_ = replace(plan_, draws=tuple(draws(self.mixture, list(self._available(plan_, setup)))))
         shards = plan_.shards(packed=self.options.pack is not None)
         done = {shard.number: counts for shard in shards if (counts := _done(setup, shard)) is not None}
         todo = [shard for shard in shards if shard.number not in done]

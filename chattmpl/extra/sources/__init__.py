@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from chattmpl.extra.sources.finding import find_files
 from chattmpl.extra.sources.piece import DataFile, Kind, Piece, RawRow, Scan
-from chattmpl.extra.sources.scanning import load, read, rows, scan, stream
+from chattmpl.extra.sources.scanning import EmptyFile, load, read, rows, scan, stream
 
-__all__ = ["DataFile", "Kind", "Piece", "RawRow", "Scan", "find_files", "load", "read", "rows", "scan", "stream"]
+__all__ = [
+    "DataFile",
+    "EmptyFile",
+    "Kind",
+    "Piece",
+    "RawRow",
+    "Scan",
+    "find_files",
+    "load",
+    "read",
+    "rows",
+    "scan",
+    "stream",
+]

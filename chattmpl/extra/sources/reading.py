@@ -13,6 +13,8 @@ from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.extra.sources.piece import DataFile
 
 _BLOCK = 1 << 20
+_COMPRESSED_BLOCK = 1 << 12
+"""Bytes that are decompressed at once: few, for what they give is in memory."""
 
 
 class Digesting(io.RawIOBase):
@@ -77,9 +79,41 @@ def _decompressed(file: DataFile, raw: Digesting) -> io.RawIOBase:
             import zstandard
         except ImportError:
             raise UsageError(f"{file.path} needs zstandard", hint="pip install 'chattmpl[data]'") from None
-        reader: Any = zstandard.ZstdDecompressor()
-        return reader.stream_reader(raw, read_across_frames=True)  # type: ignore[no-any-return]
+        return _Zstd(raw, zstandard.ZstdDecompressor())
     return raw
+
+
+class _Zstd(io.RawIOBase):
+    """The decompressed bytes of one frame or of several: zstandard's own reader takes a frame that is cut for whole."""
+
+    def __init__(self, raw: Digesting, decompressor: Any) -> None:
+        self._raw, self._decompressor = io.BufferedReader(raw, _BLOCK), decompressor
+        self._frame: Any = None
+        self._input = self._output = b""
+        self._at = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Reads into a buffer, as files do."""
+        while self._at == len(self._output):
+            if not self._input:
+                self._input = self._raw.read(_COMPRESSED_BLOCK)
+            if not self._input:
+                if self._frame is not None:
+                    raise EOFError("the file was cut: its last zstd frame has no end")
+                return 0
+            self._frame = self._frame or self._decompressor.decompressobj()
+            self._output, self._at = self._frame.decompress(self._input), 0
+            self._input = b""
+            if self._frame.eof:
+                self._input, self._frame = self._frame.unused_data, None
+        count = min(len(buffer), len(self._output) - self._at)
+        buffer[:count] = memoryview(self._output)[self._at : self._at + count]
+        self._at += count
+        return count
 
 
 def unreadable(name: str, error: Exception) -> ConversationError:

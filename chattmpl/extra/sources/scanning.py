@@ -13,6 +13,10 @@ from chattmpl.extra.sources.reading import digest_of, opened, unreadable
 PIECE_BYTES = 1 << 20
 
 
+class EmptyFile(ConversationError):
+    """A file that has no row."""
+
+
 def scan(file: DataFile, *, limit: int | None = None, size: int = PIECE_BYTES) -> Scan:
     """Reads a file once, in bounded memory.
 
@@ -22,7 +26,8 @@ def scan(file: DataFile, *, limit: int | None = None, size: int = PIECE_BYTES) -
         size: about how many bytes a piece has.
 
     Raises:
-        ConversationError: it cannot be read, or is empty.
+        EmptyFile: it has no row.
+        ConversationError: it cannot be read.
         UsageError: a package that reads it is not installed.
     """
     if file.kind in ("parquet", "arrow"):
@@ -37,7 +42,7 @@ def scan(file: DataFile, *, limit: int | None = None, size: int = PIECE_BYTES) -
             found = tuple(reader(stream, file, size, limit))
             digest = digesting.digest()
     if not any(piece.rows for piece in found):
-        raise ConversationError(f"{file.path} is empty")
+        raise EmptyFile(f"{file.path} is empty")
     return Scan(file, found, digest)
 
 

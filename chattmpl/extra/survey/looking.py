@@ -146,7 +146,7 @@ def survey(
         few = sum(len(rows) if isinstance(rows, Sized) else _FEW_ROWS for rows in named.values()) < _FEW_ROWS
         setup = _setup(mixture, template, tokenizer, _fitting(options, few=few), watcher, looker.keep)
         return Surveyed(_rows_in_memory(named, setup, looker, sample), sources)
-    plan_ = plan(mixture, limit=options.limit, seen=watcher.reading)
+    plan_ = plan(mixture, limit=options.limit, seen=watcher.reading, note=watcher.note)
     files = tuple(tuple(scan.file for scan in source.scans) for source in plan_.sources)
     few = sum(shard.weight for shard in plan_.shards(packed=False)) < _FEW_BYTES
     setup = replace(_setup(mixture, template, tokenizer, _fitting(options, few=few), watcher, looker.keep), files=files)

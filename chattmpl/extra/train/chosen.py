@@ -12,10 +12,10 @@ from typing import Any
 from chattmpl.conversation import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.extra.annotated import annotated
+from chattmpl.extra.configuration import Read
 from chattmpl.extra.train import tokens
 from chattmpl.extra.train.config import Config
-from chattmpl.extra.train.models import adapters
-from chattmpl.extra.train.reading import Read
+from chattmpl.extra.train.models import adapters, check_model
 from chattmpl.extra.trainer.config import check_names
 from chattmpl.template import Template
 
@@ -24,6 +24,8 @@ LORA_AND_TOKENS = (
     "lora.modules_to_save: [embed_tokens, lm_head] trains these too",
 )
 """What is wrong with added tokens and adapters alone, and the way out."""
+
+_ADD = "add_tokens: true adds those of the template, stop_tokens names others"
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,43 @@ def located(config: Config, read: Read, *keys: str) -> Iterator[None]:
         yield
     except ChatTmplError as error:
         if error.place is None:
-            inner = getattr(config, keys[0]) if keys in (("trainer",), ("lora",)) else None
-            named = next((name for name in inner or () if name in error.message), None)
-            error.place = read.place((*keys, named) if named else keys)
+            inner = _inside(config, keys)
+            named = _named(inner, error.message) if inner else None
+            error.place = read.place((*keys, *named) if named else keys)
+        raise
+
+
+def _inside(config: Config, keys: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """What stands at keys, where a part of it may be what an error is about."""
+    if keys in (("trainer",), ("lora",)):
+        return dict(getattr(config, keys[0]) or {})
+    return {**config.model.options, "config": config.model.config or {}} if keys == ("model",) else None
+
+
+def _named(inner: Mapping[str, Any], message: str) -> tuple[str, ...] | None:
+    """The way to the key that an error names, or to the text that it does not take."""
+    ways: dict[tuple[str, ...], Any] = {}
+    for name, value in inner.items():
+        ways[name,] = value
+        ways |= {(name, str(key)): each for key, each in value.items()} if isinstance(value, dict) else {}
+    texts = ((way, value) for way, value in ways.items() if isinstance(value, str) and value)
+    named = [(way, way[-1]) for way in sorted(ways, key=lambda way: -len(way[-1]))]
+    quoted = [(way, repr(name)) for way, name in named]
+    return next((way for way, word in (*quoted, *named, *texts) if _has_word(message, word)), None)
+
+
+def _has_word(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
+
+
+@contextmanager
+def _in_its_words(words: Mapping[str, str]) -> Iterator[None]:
+    """Says ways out in words of a configuration, where they are those of another command."""
+    try:
+        yield
+    except ChatTmplError as error:
+        for before, ours in words.items():
+            error.hint = error.hint and error.hint.replace(before, ours)
         raise
 
 
@@ -79,6 +115,8 @@ def check_settings(config: Config, read: Read, processes: int) -> None:
             )
     with located(config, read, "lora"):
         adapters(config)
+    with located(config, read, "model"):
+        check_model(config.model)
     with located(config, read, "vibe"):
         prompts_of(config)
 
@@ -140,11 +178,16 @@ def choose(config: Config, read: Read, note: Callable[[str], None]) -> Chosen:
         if template.family is None:
             template = tokens.aligned(template, tokenizer, note)
         tagged, served = template.program.has_generation, template.export("inference")
-        template = annotated(template, note, tuple(config.stop_tokens))
+        with _in_its_words({"--stop-token TEXT": "stop_tokens: [TEXT]"}):
+            template = annotated(template, note, tuple(config.stop_tokens))
         stops = tokens.stops_of(template, config.stop_tokens)
         added = tokens.add_missing(template, tokenizer, config.add_tokens, note)
         if template.family is not None:
             template = tokens.aligned(template, tokenizer, note)
+    where = next(
+        (name for name in ("stop_tokens", "add_tokens") if getattr(config, name) not in (None, [])), "template"
+    )
+    with located(config, read, where), _in_its_words({"add them to it as special tokens": _ADD}):
         ids = tokens.settle(template, tokenizer, stops)
     if added and config.lora is not None and "modules_to_save" not in config.lora:
         raise UsageError(LORA_AND_TOKENS[0], place=read.place(("lora",)), hint=LORA_AND_TOKENS[1])

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chattmpl.encode.loading import DEMO
 from chattmpl.errors import UsageError, did_you_mean
-from chattmpl.extra.job import Options
-from chattmpl.extra.mixture import SUFFIXES, Mixture, load_mixture, placed
-from chattmpl.extra.train.reading import Read, read_config
+from chattmpl.extra.configuration import SUFFIXES, Read, read_config
+from chattmpl.extra.mixture import Mixture, load_mixture, placed
+from chattmpl.extra.train.checking import check, refuse_absent
 from chattmpl.family import family_names
 
 
@@ -132,7 +132,7 @@ def load_config(path: str | Path, settings: Iterable[str] = ()) -> tuple[Config,
     except ValidationError as error:
         raise _explained(read, error) from None
     config = _with_data(config, read, path.parent)
-    _check(config, read)
+    check(config, read)
     return config, read
 
 
@@ -151,6 +151,7 @@ def _spelt_out(read: Read, folder: Path) -> dict[str, Any]:
     for name in _DATA:
         if said.get(name) is not None:
             said[name] = _data_said(said[name])
+    refuse_absent(said, read, folder)
     for keys, known in ((("template", "name"), (*family_names(),)), (("model", "path"), ()), (("tokenizer",), (DEMO,))):
         _place_path(said, keys, read, folder, known)
     if isinstance(said.get("output"), str) and not read.from_command_line("output"):
@@ -204,56 +205,6 @@ def _with_data(config: Config, read: Read, folder: Path) -> Config:
             mixture = mixture.model_copy(update={"seed": config.seed})
         found[name] = mixture
     return config.model_copy(update=found)
-
-
-def _check(config: Config, read: Read) -> None:
-    """Refuses what does not go together, where that can be told without loading anything."""
-    if (config.model.path is None) == (config.model.config is None):
-        message = "model needs a path, or the config of a model from scratch, and not both"
-        raise UsageError(message, place=read.place(("model",)), hint="model: path/to/model, or model: {config: {…}}")
-    if config.model.config is not None and config.tokenizer is None:
-        message = "a model from scratch brings no tokenizer"
-        raise UsageError(message, place=read.place(("model",)), hint="tokenizer: path/to/tokenizer.json")
-    if config.model.config is not None and "model_type" not in config.model.config:
-        message = "model.config has no model_type"
-        raise UsageError(message, place=read.place(("model", "config")), hint="as in model_type: llama")
-    if isinstance(config.audit, int) and config.audit < 1:
-        raise UsageError("audit is at least 1 row, or all", place=read.place(("audit",)))
-    _check_trainer(config, read)
-    try:
-        Options(**config.encoding, limit=config.limit)
-    except UsageError as error:
-        name = next((name for name in Config.model_fields if error.message.startswith(name)), None)
-        error.place = read.place((name,)) if name else None
-        raise
-    except ValueError:
-        message = f"clock {config.clock!r} is no moment in ISO 8601"
-        raise UsageError(message, place=read.place(("clock",)), hint="as in 2025-07-31") from None
-
-
-_OURS = {
-    "output_dir": "it is output",
-    "seed": "it is seed, beside trainer",
-    "data_seed": "it is seed, beside trainer",
-    "resume_from_checkpoint": "it is --resume",
-    "max_length": "it is max_length, beside trainer, and shortens by whole turns",
-    "packing": "it is pack: N, beside trainer",
-    "eval_packing": "it is pack: N, beside trainer",
-    "model_init_kwargs": "they stand in model, beside its path",
-    "chat_template_path": "it is template, beside trainer",
-    "save_strategy": "checkpoints are written every save_steps",
-}
-"""Arguments of SFTConfig that have a key of their own, or no meaning."""
-
-
-def _check_trainer(config: Config, read: Read) -> None:
-    for name in config.trainer:
-        if name.startswith("eval_") and config.eval_data is None:
-            message = f"trainer.{name}, and there is nothing to evaluate"
-            raise UsageError(message, place=read.place(("trainer", name)), hint="eval_data: held-out.jsonl")
-        if name in _OURS:
-            message = f"trainer.{name} is not to be set"
-            raise UsageError(message, place=read.place(("trainer", name)), hint=_OURS[name])
 
 
 def _explained(read: Read, error: ValidationError) -> UsageError:

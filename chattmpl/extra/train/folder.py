@@ -16,6 +16,9 @@ from chattmpl.extra.writers import read_json, write_json
 RECORD = "chattmpl.json"
 """What is known of a run, beside its model; and in a checkpoint, once that is whole."""
 
+_MODEL = ("adapter_config.json", "adapter_model*", "model*.safetensors*", "pytorch_model*")
+"""Files of a model: one of another kind would be taken for a part of the next."""
+
 _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 
 
@@ -68,10 +71,12 @@ class RunFolder:
         return whole, [path for path in ordered if path not in whole]
 
     def clear(self) -> None:
-        """Removes the checkpoints and the record of an earlier run; its rows and its model are written over."""
+        """Removes the checkpoints, the weights and the record of an earlier run; its rows are written over."""
         for path in list(self.path.iterdir()) if self.path.is_dir() else ():
             if _CHECKPOINT.fullmatch(path.name) and path.is_dir():
                 shutil.rmtree(path)
+            elif path.is_file() and any(path.match(pattern) for pattern in _MODEL):
+                path.unlink()
         (self.path / RECORD).unlink(missing_ok=True)
 
 

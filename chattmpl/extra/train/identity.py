@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ _HARMLESS += (
 )
 """How names of settings of trl begin that change no weight."""
 
+_MEGABYTE = 1 << 20
+
 
 def identity(config: Config, template: Template, tokenizer: Any, stops: list[str], world: World) -> dict[str, Any]:
     """A run as JSON, but for the contents of its data, which the job of encoding looks into.
@@ -71,11 +74,22 @@ def identity(config: Config, template: Template, tokenizer: Any, stops: list[str
 
 
 def _files(path: str | None) -> list[list[Any]] | None:
-    """The files of a model on this machine, told by their sizes: reading all of them would take minutes."""
+    """The files of a model on this machine, told by sizes and by parts: reading all of them would take minutes."""
     if path is None or not Path(path).is_dir():
         return None
-    found = sorted(Path(path).glob("*.safetensors")) + sorted(Path(path).glob("config.json"))
-    return [[file.name, file.stat().st_size] for file in found]
+    found = [file for pattern in ("*.safetensors", "*.bin", "config.json") for file in sorted(Path(path).glob(pattern))]
+    return [[file.name, file.stat().st_size, _parts(file)] for file in found if file.is_file()]
+
+
+def _parts(path: Path) -> str:
+    """A name for the first, the middle and the last megabyte of a file."""
+    size = path.stat().st_size
+    parts = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        for start in (0, size // 2, max(0, size - _MEGABYTE)):
+            file.seek(start)
+            parts.update(file.read(_MEGABYTE))
+    return parts.hexdigest()
 
 
 def difference(before: dict[str, Any], now: dict[str, Any]) -> str | None:

@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.extra.configuration import Read
 from chattmpl.extra.job import Allowance, Options, Summary, Watcher, encode
 from chattmpl.extra.job.batch import conversation_of
 from chattmpl.extra.mixture import Mixture
-from chattmpl.extra.sources import find_files, read
+from chattmpl.extra.sources import find_files
+from chattmpl.extra.sources import read as read_rows
 from chattmpl.extra.stats import stats
+from chattmpl.extra.train.checking import placed_at
 from chattmpl.extra.train.config import Config
 from chattmpl.template import Template
 
@@ -186,12 +189,26 @@ def conversations_of(rows: Any, numbers: Sequence[int], config: Config) -> list[
     return list(_read(config.data, pairs, Options(shape=config.shape)))  # type: ignore[arg-type]
 
 
+def find_data(config: Config, read: Read) -> None:
+    """Looks whether all data are there.
+
+    Raises:
+        ConversationError, UsageError: some are not, with where they are named.
+    """
+    for name in ("data", "eval_data"):
+        mixture: Mixture | None = getattr(config, name)
+        for source in mixture.sources if mixture else ():
+            with placed_at(read, name):
+                for path in source.paths:
+                    find_files(path)
+
+
 def _read(mixture: Mixture, wanted: set[tuple[str, str]], options: Options) -> Any:
     for source in mixture.sources:
         kwargs = {**mixture.chat_template_kwargs, **source.chat_template_kwargs}
         told = source.model_copy(update={"chat_template_kwargs": kwargs})
         for file in [file for path in source.paths for file in find_files(path)]:
-            for raw in read(file):
+            for raw in read_rows(file):
                 place = f"{file.path}[{raw.number}]" if raw.line is None else f"{file.path}:{raw.line}"
                 if (source.name, place) in wanted:
                     yield conversation_of(raw.value, told, options)

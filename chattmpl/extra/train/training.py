@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.extra.configuration import Read
 from chattmpl.extra.quiet import quiet
 from chattmpl.extra.train.chosen import Chosen, check_settings, choose, located, prompts_of
 from chattmpl.extra.train.config import Config
 from chattmpl.extra.train.folder import RunFolder
+from chattmpl.extra.train.losing import not_rendered
 from chattmpl.extra.train.models import adapters, load_model
 from chattmpl.extra.train.preparing import Ready, prepare
-from chattmpl.extra.train.reading import Read
-from chattmpl.extra.train.rows import Encoded, conversations_of, load_rows, spread, trained_columns
+from chattmpl.extra.train.rows import Encoded, conversations_of, find_data, load_rows, spread, trained_columns
 from chattmpl.extra.train.saving import save
 from chattmpl.extra.train.served import check, check_saved
 from chattmpl.extra.train.watching import Keeper, Progress, Watcher
@@ -98,6 +99,9 @@ class _Run:
         rows = load_rows(ready.rows.files)
         numbers = spread(len(rows), self.config.audit)
         conversations = conversations_of(rows, numbers, self.config)
+        clock = ready.rows.options.get("clock")
+        if world.first and (lost := not_rendered(conversations, self.chosen.template, self.config, clock)):
+            watcher.note(lost)
         self._in_all(lambda: self._check_served(conversations, ready.rows))
         trainer = self._trainer(trained_columns(rows), ready)
         audited = self._audit(trainer, conversations, numbers, ready.rows)
@@ -115,7 +119,19 @@ class _Run:
 
     def _choose(self) -> None:
         check_settings(self.config, self.read, self.world.size)
+        self._check_early()
+        self.watcher.note(f"this run has {self.world.size} process{'' if self.world.size == 1 else 'es'}")
         self.chosen = choose(self.config, self.read, self.watcher.note)
+
+    def _check_early(self) -> None:
+        """Refuses settings that trl does not take, and data that are not there, before hours of encoding."""
+        from datasets import Dataset
+
+        row = {"input_ids": [0, 0], "labels": [-100, 0], **({"seq_lengths": [2]} if self.config.pack else {})}
+        with located(self.config, self.read, "trainer"):
+            self._settings(Dataset.from_list([row]))
+        if self.world.first:
+            find_data(self.config, self.read)
 
     def _show_data(self, rows: Encoded) -> None:
         self.watcher.show(plain(figures_report.lines(rows.figures, _WIDTH)).rstrip("\n"))
@@ -204,6 +220,7 @@ class _Run:
                 max_new_tokens=vibe.max_new_tokens,
                 stop_tokens=list(self.chosen.stops.values()),
                 template_kwargs=self.config.template.kwargs,
+                trainer=trainer,
             )
 
     def _audit(self, trainer: Any, conversations: list[Any], numbers: list[int], rows: Encoded) -> dict[str, Any]:

@@ -102,6 +102,11 @@ class VibeTest(TrainerCallback):  # type: ignore[misc]
         max_new_tokens: most tokens of a completion.
         stop_tokens: see `chattmpl.extra.trainer.stop_ids`.
         template_kwargs: variables of the template.
+        trainer: the trainer that it is added to. Its other callbacks, and so its trackers, are told ``vibe_parsed``
+            and ``vibe_stopped``; without it they stand in ``state.log_history`` alone.
+
+    Raises:
+        UsageError: there is no prompt, or ``every`` is less than 1.
 
     Attributes:
         history: for each time the step and the completions.
@@ -118,11 +123,17 @@ class VibeTest(TrainerCallback):  # type: ignore[misc]
         max_new_tokens: int = 256,
         stop_tokens: Sequence[str] | None = None,
         template_kwargs: Mapping[str, Any] | None = None,
+        trainer: Any = None,
     ) -> None:
         if every < 1:
             raise UsageError(f"every is at least 1 step, not {every}")
         self.template, self.tokenizer, self.every = template, tokenizer, every
         self.prompts = [Conversation.coerce(prompt) for prompt in prompts]
+        if not self.prompts:
+            raise UsageError("there is no prompt to answer", hint="give one or more, or leave the VibeTest out")
+        if trainer is not None and not hasattr(trainer, "callback_handler"):
+            raise UsageError(f"a {type(trainer).__name__} is no Trainer of transformers", hint="give the SFTTrainer")
+        self.trainer = trainer
         self.write = write or print
         self.options: dict[str, Any] = {
             "max_new_tokens": max_new_tokens,
@@ -141,8 +152,19 @@ class VibeTest(TrainerCallback):  # type: ignore[misc]
         self.history.append((state.global_step, completions))
         parsed = sum(each.conversation is not None for each in completions) / len(completions)
         stopped = sum(each.stop is not None for each in completions) / len(completions)
-        state.log_history.append({"vibe_parsed": parsed, "vibe_stopped": stopped, "step": state.global_step})
+        self._log({"vibe_parsed": parsed, "vibe_stopped": stopped}, args, state, control)
         self.write(shown(state.global_step, completions))
+
+    def _log(self, logs: dict[str, Any], args: Any, state: Any, control: Any) -> None:
+        if state.epoch is not None:
+            logs["epoch"] = state.epoch
+        state.log_history.append({**logs, "step": state.global_step})
+        if self.trainer is not None:
+            # Not by `Trainer.log`: that of trl adds the means of the steps so far, and begins them anew. And a log that
+            # is due at this step is still due.
+            due = control.should_log
+            self.trainer.callback_handler.on_log(args, state, control, logs)
+            control.should_log = due
 
 
 def _sharded(model: Any) -> bool:

@@ -27,7 +27,7 @@ class Collator:
 
     Raises:
         UsageError: for rows without ``labels``, rows whose labels are not as many as their tokens, and packed rows
-            that are to be padded.
+            that are to be padded; and where there is no row.
     """
 
     pad_id: int
@@ -36,11 +36,15 @@ class Collator:
 
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The batch of some rows."""
+        if not rows:
+            raise UsageError("there is no row to make a batch of", hint="a data loader gives one or more")
         for row in rows:
             self._check(row)
         return self._in_one_row(rows) if self.padding_free else self._padded(rows)
 
     def _check(self, row: Mapping[str, Any]) -> None:
+        if "input_ids" not in row:
+            raise UsageError("a row has no input_ids", hint="prepare() makes them")
         if "labels" not in row:
             raise UsageError("a row has no labels, so that all of it would be trained", hint="prepare() makes them")
         if len(row["labels"]) != len(row["input_ids"]):
@@ -57,7 +61,7 @@ class Collator:
         length = self._length(max(len(row["input_ids"]) for row in rows))
 
         def column(name: str, filler: int) -> Any:
-            return torch.tensor([[*row[name], *[filler] * (length - len(row[name]))] for row in rows])
+            return torch.tensor([[*_list(row[name]), *[filler] * (length - len(row[name]))] for row in rows])
 
         mask = [[1] * len(row["input_ids"]) + [0] * (length - len(row["input_ids"])) for row in rows]
         return {
@@ -74,9 +78,10 @@ class Collator:
         positions: list[int] = []
         for row in rows:
             start = len(positions)
-            ids += row["input_ids"]
-            labels += row["labels"]
-            for length in row.get("seq_lengths") or [len(row["input_ids"])]:
+            ids += _list(row["input_ids"])
+            labels += _list(row["labels"])
+            lengths = row.get("seq_lengths")
+            for length in [len(row["input_ids"])] if lengths is None else _list(lengths):
                 if length:
                     labels[len(positions)] = IGNORED
                 positions += range(length)
@@ -91,3 +96,8 @@ class Collator:
 
     def _length(self, length: int) -> int:
         return -(-length // self.multiple_of) * self.multiple_of
+
+
+def _list(values: Any) -> list[int]:
+    """Numbers of a row, which are a tensor where the data set has the format of torch or numpy."""
+    return list(values.tolist() if hasattr(values, "tolist") else values)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from chattmpl.errors import UsageError, did_you_mean
@@ -80,6 +81,11 @@ def looked_at(rows: Any, options: dict[str, Any]) -> Rows:
     Raises:
         UsageError: the rows are not ready to be trained on.
     """
+    if hasattr(rows, "column_names") and not hasattr(rows, "__len__"):
+        raise UsageError(
+            "the rows are a stream, and each of them is to be looked at before training",
+            hint="give a datasets.Dataset; chattmpl encode writes one that need not fit into memory",
+        )
     names = frozenset(getattr(rows, "column_names", None) or ())
     if "input_ids" not in names:
         raise UsageError(
@@ -87,13 +93,23 @@ def looked_at(rows: Any, options: dict[str, Any]) -> Rows:
             hint="prepare(dataset, template, tokenizer) makes rows of conversations",
         )
     _check_what_is_trained(names, options)
+    if not len(rows):
+        raise UsageError("there is no row to train on", hint="the data set is empty")
     longest = 0
-    for first, ids, labels in _columns(rows, "labels" in names):
-        for number, (tokens, targets) in enumerate(zip(ids, labels, strict=True), first):
+    checked = [name for name in _checked(names, options) if name in names]
+    for first in range(0, len(rows), _BATCH):
+        some = rows[first : first + _BATCH]
+        for index, tokens in enumerate(some["input_ids"]):
             longest = max(longest, len(tokens))
-            if targets is not None:
-                _check_row(number, tokens, targets)
+            _check_row(first + index, len(tokens), {name: some[name][index] for name in checked})
     return Rows(names, longest)
+
+
+def _checked(names: frozenset[str], options: dict[str, Any]) -> tuple[str, ...]:
+    """The columns that trl reads for what is trained; it looks at no mask where there are labels."""
+    if "labels" in names:
+        return ("labels",)
+    return ("assistant_masks", "completion_mask") if options.get("completion_only_loss") else ("assistant_masks",)
 
 
 def _check_what_is_trained(names: frozenset[str], options: dict[str, Any]) -> None:
@@ -111,20 +127,15 @@ def _check_what_is_trained(names: frozenset[str], options: dict[str, Any]) -> No
         )
 
 
-def _columns(rows: Any, labelled: bool) -> Iterator[tuple[int, Any, Any]]:
-    count = len(rows)
-    for first in range(0, count, _BATCH):
-        some = rows[first : first + _BATCH]
-        yield first, some["input_ids"], some["labels"] if labelled else [None] * len(some["input_ids"])
-
-
-def _check_row(number: int, tokens: Any, targets: Any) -> None:
-    if len(tokens) != len(targets):
-        raise UsageError(
-            f"row {number} has {len(tokens)} tokens and {len(targets)} labels",
-            hint="trl does not look: the labels would belong to other tokens, or end early",
-        )
-    if all(label == IGNORED for label in targets):
+def _check_row(number: int, tokens: int, said: dict[str, Any]) -> None:
+    for name, values in said.items():
+        if tokens != len(values):
+            raise UsageError(
+                f"row {number} has {tokens} tokens and {len(values)} {name}",
+                hint=f"trl does not look: the {name} would belong to other tokens, or end early",
+            )
+    untrained = IGNORED if "labels" in said else 0
+    if all(untrained in values for values in zip(*said.values(), strict=True)):
         raise UsageError(
             f"row {number} has nothing to train, and would take its place in a batch all the same",
             hint="leave it out; prepare rejects such rows",
@@ -164,8 +175,12 @@ def _completion_only_loss(rows: Rows, options: dict[str, Any]) -> _Found:
     )
 
 
+def _packs(options: dict[str, Any]) -> bool:
+    return bool(options.get("packing") or options.get("eval_packing"))
+
+
 def _repacked(rows: Rows, options: dict[str, Any]) -> _Found:
-    if not rows.packed or not (options.get("packing") or options.get("eval_packing")):
+    if not rows.packed or not _packs(options):
         return None
     return (
         "packing=True on rows that are packed: trl drops their seq_lengths, and documents would see each other",
@@ -173,7 +188,21 @@ def _repacked(rows: Rows, options: dict[str, Any]) -> _Found:
     )
 
 
+def _chat_template(rows: Rows, options: dict[str, Any]) -> _Found:
+    if options.get("chat_template_path") is None:
+        return None
+    return (
+        "chat_template_path replaces the tokenizer's template: another one than the rows were made with would be saved",
+        "drop it: tokenizer.chat_template = template.export('inference')",
+    )
+
+
 def _seq_lengths(rows: Rows, options: dict[str, Any]) -> _Found:
+    if options.get("eval_packing") and not options.get("packing") and not options.get("padding_free"):
+        return (
+            "eval_packing=True without packing: seq_lengths would be ignored, and documents would see each other",
+            "drop it, or prepare the rows to evaluate on, and those to train on, with pack=N",
+        )
     if not rows.packed or options.get("padding_free", True):
         return None
     return (
@@ -183,7 +212,7 @@ def _seq_lengths(rows: Rows, options: dict[str, Any]) -> _Found:
 
 
 def _strategy(rows: Rows, options: dict[str, Any]) -> _Found:
-    if not options.get("packing") or options.get("packing_strategy", "bfd") == "bfd":
+    if not _packs(options) or options.get("packing_strategy", "bfd") == "bfd":
         return None
     return (
         f"packing_strategy={options['packing_strategy']!r} cuts rows, so that answers begin without their prompt",
@@ -192,17 +221,19 @@ def _strategy(rows: Rows, options: dict[str, Any]) -> _Found:
 
 
 def _packing_length(rows: Rows, options: dict[str, Any]) -> _Found:
-    if not options.get("packing") or options.get("max_length") is not None:
+    if not _packs(options) or options.get("max_length") is not None:
         return None
     return (
-        "packing=True needs max_length, the tokens of a packed row",
+        f"{'packing' if options.get('packing') else 'eval_packing'}=True needs max_length, the tokens of a packed row",
         "max_length=N, or prepare(…, pack=N) without packing",
     )
 
 
 def _max_length(rows: Rows, options: dict[str, Any]) -> _Found:
     length = options.get("max_length")
-    if length is None or rows.longest <= length:
+    if length is not None and (isinstance(length, bool) or not isinstance(length, Integral)):
+        return f"max_length cannot be {length!r}: it is a whole number of tokens", "as in max_length=4096"
+    if length is None or rows.longest <= int(length):
         return None
     done = "discard what stands beyond it" if options.get("packing") else "cut them, also inside answers"
     return (
@@ -239,9 +270,10 @@ def _text_field(rows: Rows, options: dict[str, Any]) -> _Found:
 _CHECKS: tuple[Callable[[Rows, dict[str, Any]], _Found], ...] = (
     _assistant_only_loss,
     _completion_only_loss,
+    _chat_template,
     _repacked,
-    _seq_lengths,
     _strategy,
+    _seq_lengths,
     _packing_length,
     _max_length,
     _padding_free_length,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -106,6 +106,8 @@ def complete(
 ) -> list[Completion]:
     """What the model samples after each conversation, greedily; parsed where the template is a family.
 
+    Nothing of the model's ``generation_config`` counts, such as a repetition penalty or tokens that it suppresses.
+
     Args:
         model: a causal language model of transformers.
         tokenizer: its tokenizer.
@@ -129,7 +131,7 @@ def complete(
     prompts = [template.render(each, True, clock, **kwargs).encode(tokenizer).input_ids for each in conversations]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     sampled: dict[int, list[int]] = {}
-    with _evaluating(model):
+    with _evaluating(model), _plain(model):
         for first in range(0, len(order), batch_size):
             some = order[first : first + batch_size]
             outputs = _sample(model, [prompts[index] for index in some], list(stops), max_new_tokens)
@@ -151,7 +153,7 @@ def _sample(model: Any, prompts: Sequence[Sequence[int]], stops: list[int], limi
     ids = torch.tensor([[filler] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     config = GenerationConfig(
-        max_new_tokens=limit, do_sample=False, eos_token_id=stops, pad_token_id=filler, use_cache=True
+        max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=stops, pad_token_id=filler, use_cache=True
     )
     output = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config)
     return [_until_stop(row[longest:].tolist(), stops) for row in output]
@@ -179,6 +181,30 @@ def _completion(
     except ChatTmplError as error:
         return Completion(text, stop, len(ids), refusal=error.message)
     return Completion(text, stop, len(ids), said)
+
+
+@contextmanager
+def _plain(model: Any) -> Iterator[None]:
+    """Puts the generation config of a model aside.
+
+    transformers fills in its values wherever ours has none, and for many, such as the tokens to suppress, none is the
+    only value that does nothing.
+    """
+    from transformers import GenerationConfig
+
+    # The model itself may stand inside of another one, as with peft.
+    aside = [
+        (module, module.generation_config)
+        for module in model.modules()
+        if isinstance(vars(module).get("generation_config"), GenerationConfig)
+    ]
+    for module, _ in aside:
+        module.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        for module, config in aside:
+            module.generation_config = config
 
 
 @contextmanager

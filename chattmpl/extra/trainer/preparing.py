@@ -136,6 +136,11 @@ def _batches(dataset: Iterable[Any]) -> Iterator[list[Item]]:
             f"prepare takes conversations, not {kind}",
             hint="chattmpl.loaders.load_conversations reads files; put one conversation into a list",
         )
+    if not isinstance(dataset, Iterable):
+        raise UsageError(
+            f"prepare takes conversations, not {dataset!r:.80}",
+            hint="give a datasets.Dataset, or a list of conversations",
+        )
     rows = enumerate(dataset)
     while some := list(islice(rows, _BATCH)):
         yield [_item(number, value) for number, value in some]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,12 +52,22 @@ class Read:
         return any(keys[: len(way)] == way for way in self.given)
 
 
-def read_config(path: Path, settings: Iterable[str] = ()) -> Read:
+def read_config(
+    path: Path,
+    settings: Iterable[str] = (),
+    *,
+    usage: str = "chattmpl train CONFIG.yaml",
+    example: str = "data: conversations.jsonl",
+    package: str = "chattmpl[train]",
+) -> Read:
     """Reads a file.
 
     Args:
         path: a .yaml, .yml or .toml file.
         settings: each ``KEY.KEY=VALUE``, above what the file says; the value is read as YAML.
+        usage: what a hint says where there is no such file.
+        example: of what a file says.
+        package: what is to be installed for YAML.
 
     Raises:
         UsageError: it cannot be read, or is not what its suffix says.
@@ -67,9 +78,9 @@ def read_config(path: Path, settings: Iterable[str] = ()) -> Read:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
-        raise UsageError(f"cannot read {path}: {reason}", hint="chattmpl train CONFIG.yaml") from None
+        raise UsageError(f"cannot read {path}: {reason}", hint=usage) from None
     source = Source(text, str(path))
-    read = (_toml if path.suffix.lower() == ".toml" else _yaml)(source)
+    read = _toml(source) if path.suffix.lower() == ".toml" else _yaml(source, example, package)
     for setting in settings:
         _set(read, setting)
     return read
@@ -93,10 +104,15 @@ def _toml(source: Source) -> Read:
 def _find_keys(source: Source, read: Read) -> None:
     """Where keys stand in a TOML file: the library does not tell, so lines that begin with them are looked for."""
     table: Keys = ()
+    counts: Counter[Keys] = Counter()
     for number, line in enumerate(source.text.splitlines(), 1):
         if header := re.match(r"\s*\[\[?([\w.\-\" ]+)\]\]?\s*(?:#.*)?$", line):
             table = tuple(part.strip().strip('"') for part in header[1].split("."))
             read.places.setdefault(table, Place.of_line(source, number))
+            if line.lstrip().startswith("[["):
+                counts[table] += 1
+                table = (*table, counts[table] - 1)
+                read.places.setdefault(table, Place.of_line(source, number))
         elif pair := re.match(r"\s*([\w.\-\"]+)\s*=", line):
             keys = (*table, *(part.strip('"') for part in pair[1].split(".")))
             start = source.line_offset(number) + pair.start(1)
@@ -106,8 +122,8 @@ def _find_keys(source: Source, read: Read) -> None:
 # -- YAML
 
 
-def _yaml(source: Source) -> Read:
-    yaml = _library(source.name)
+def _yaml(source: Source, example: str, package: str) -> Read:
+    yaml = _library(source.name, package)
     loader = _loader(yaml)
     try:
         node = yaml.compose(source.text, Loader=loader)
@@ -120,18 +136,18 @@ def _yaml(source: Source) -> Read:
     except yaml.YAMLError as error:
         raise UsageError(f"{source.name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"{source.name} holds no mapping", hint="as in 'data: conversations.jsonl'")
+        raise UsageError(f"{source.name} holds no mapping", hint=f"as in '{example}'")
     read = Read(source.name, values)
     if node is not None:
         _find_nodes(source, node, (), read)
     return read
 
 
-def _library(name: str) -> Any:
+def _library(name: str, package: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"{name} needs PyYAML", hint="pip install 'chattmpl[train]', or write it as TOML") from None
+        raise UsageError(f"{name} needs PyYAML", hint=f"pip install '{package}', or write it as TOML") from None
     return yaml
 
 

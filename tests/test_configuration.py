@@ -1,4 +1,4 @@
-"""Reading the configuration of a run: values, their places, settings from the command line, and what is wrong."""
+"""Reading a configuration: values, their places, settings from the command line, and what is wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from chattmpl.errors import UsageError
-from chattmpl.extra.train.reading import Read, read_config
+from chattmpl.extra.configuration import Read, read_config
 
 TOML = """\
 data = "a.jsonl"
