@@ -174,7 +174,7 @@ def test_lines_are_tokens_where_a_template_writes_thousands_of_characters_but_no
     template, renderings = rendered("command_a_reasoning", 200)
     added = {token.content for token in make_tokenizer(template, renderings, 50).added_tokens_decoder.values()}
     lines = added - {*template.family.generation.control_tokens} if template.family else set()
-    assert "- You are a large language model built by Cohere." in lines
+    assert "- You are a large language model built by Cohere.\n" in lines
     sampled = [rendering.text[start:end] for rendering in renderings for start, end in rendering.generated]
     assert not any(line in text for text in sampled for line in lines if len(line) >= 24)
 
@@ -192,11 +192,11 @@ def test_no_line_is_a_token_that_covers_the_start_of_an_answer(tmp_path: Path) -
     facts = (load_family("chatml").folder / "family.toml").read_text(encoding="utf-8")
     (tmp_path / "family.toml").write_text(facts, encoding="utf-8")
     template = Template.load(tmp_path)
-    talks = [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}] for text in ("Hello", "Hi")]
+    talks = [[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": text}] for text in ("H\nello", "Hi")]
     renderings = [template.render(talk) for talk in talks]
     added = {token.content for token in make_tokenizer(template, renderings, 50).added_tokens_decoder.values()}
     assert any(token.startswith("A line of a preamble") for token in added)
-    assert opening not in added
+    assert not any(token.startswith(opening) for token in added)
 
 
 @pytest.mark.parametrize("share", [float("nan"), -0.1, 1.5])

@@ -75,7 +75,7 @@ def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> 
         starts = [0, *(end for _, end in rendering.generated)]
         ends = [*(start for start, _ in rendering.generated), len(rendering.text)]
         around = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
-        found.update({line for text in around for part in edges.split(text) for line in part.split("\n")})
+        found.update({line for text in around for part in edges.split(text) for line in part.splitlines(keepends=True)})
     lines = [line for line, count in found.items() if len(line) >= _LINE and 20 * count >= len(renderings)]
     lines = [line for line in lines if not any(_is_sampled(line, rendering) for rendering in renderings)]
     written = sum(len(line) * found[line] for line in lines)
