@@ -340,3 +340,16 @@ def test_the_encoder_maps_a_dataset_in_several_processes() -> None:
     assert mapped["input_ids"][:] == [ids.tolist() for ids in expected["input_ids"]]
     assert mapped["labels"][:] == [labels.tolist() for labels in expected["labels"]]
     assert set(mapped["error"]) == {None}
+
+
+def test_a_tokenizer_with_a_very_long_token_has_no_fast_path_and_is_encoded_all_the_same() -> None:
+    from tokenizers import AddedToken, Tokenizer
+
+    tokenizer = Tokenizer.from_str(load_tokenizer("demo").raw.to_str())  # type: ignore[attr-defined]
+    tokenizer.add_tokens([AddedToken("\n" + "x" * 1500, normalized=False)])
+    with pytest.warns(FastPathWarning, match="too long to be looked for"):
+        encoder = Encoder("chatml", tokenizer).prepare()
+    rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
+    found, plain = (each.encode_columns(rows) for each in (encoder, Encoder("chatml", "demo", fast="off")))
+    assert found.input_ids.tolist() == plain.input_ids.tolist()
+    assert found.mask.tolist() == plain.mask.tolist()

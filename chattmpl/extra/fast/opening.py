@@ -95,7 +95,10 @@ def open_fast_path(
     scan = None
     if choices.control_tokens != "allow":
         control = [tokenizer.added[index].content for index in tokenizer.control_ids(template.source)]
-        scan = ControlScan(control, (*template.program.literals, *template.tokens.values()), candidates)
+        try:
+            scan = ControlScan(control, (*template.program.literals, *template.tokens.values()), candidates)
+        except RecursionError:  # a pattern is nested as deeply as the token is long
+            raise Unfit("the tokenizer has an added token that is too long to be looked for") from None
     if verdict is not None and verdict.versions != versions():
         verdict = None
     trusted = dict(verdict.levels) if verdict else None
