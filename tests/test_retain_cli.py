@@ -8,27 +8,13 @@ from pathlib import Path
 import pytest
 
 from support.command import run_here
+from support.retaining import ALL, ALWAYS_PRINTED, LAST, WITHOUT, here
 from support.snapshots import matches_snapshot
-
-LAST = """{%- for m in messages -%}
-{{- '<|im_start|>' + m.role + '\\n' -}}
-{%- if m.reasoning_content and loop.last -%}
-{{- '<think>\\n' + m.reasoning_content + '\\n</think>\\n\\n' -}}
-{%- endif -%}
-{{- m.content + '<|im_end|>\\n' -}}
-{%- endfor -%}
-"""
-ALL = LAST.replace(" and loop.last", "")
-WITHOUT = "{%- for m in messages -%}{{- m.role + m.content + '<|im_end|>' -}}{%- endfor -%}"
-ALWAYS_PRINTED = WITHOUT.replace("{{- m.role", "{{- (m.reasoning_content or '') + m.role")
 
 
 @pytest.fixture
 def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = Path("upstream.jinja")
-    path.write_text(LAST, encoding="utf-8")
-    return path
+    return here(tmp_path, monkeypatch)
 
 
 def _retain(*arguments: str) -> tuple[int, str, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_retain_cli import ALL, ALWAYS_PRINTED, LAST
 
 from chattmpl import Template, cache
 from chattmpl.retain import retaining
 from chattmpl.retain.refusal import CannotRetain
 from support.command import run_here
+from support.retaining import ALL, ALWAYS_PRINTED, LAST, here
 
 RETAIN = ("retain", "--policy", "all", "--examples", "4")
 ANNOTATE = ("annotate", "--examples", "4")
@@ -20,10 +20,7 @@ ANNOTATE = ("annotate", "--examples", "4")
 
 @pytest.fixture
 def upstream(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    path = Path("upstream.jinja")
-    path.write_text(LAST, encoding="utf-8")
-    return path
+    return here(tmp_path, monkeypatch)
 
 
 def test_a_file_is_rewritten_in_place_and_what_was_there_is_kept(upstream: Path) -> None:

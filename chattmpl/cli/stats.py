@@ -92,11 +92,10 @@ def _refuse_input(path: str, data: tuple[str, ...]) -> None:
     if not Path(path).exists():
         return
     from chattmpl.extra.job.given import mixture_of
-    from chattmpl.extra.sources import find_files
+    from chattmpl.extra.sources import find_files, refuse_replacing
 
     files = [file.path for source in mixture_of(data).sources for name in source.paths for file in find_files(name)]
-    if Path(path).resolve() in {Path(name).resolve() for name in (*data, *files)}:
-        raise UsageError(f"{path} is read, and would be replaced", hint="name another output")
+    refuse_replacing([path], [*data, *files])
 
 
 def _write(figures: dict[str, Any], form: str | None, output: str | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError
+from chattmpl.extra.sources import refuse_replacing
 from chattmpl.extra.writers import FORMATS, Format, concatenate, join, read_json, write_json
 
 WORK = ".chattmpl"
@@ -111,19 +112,9 @@ class Folder:
             raise UsageError(f"{path} is a file", hint="a folder is made there, or one file if it ends in .parquet")
 
     def refuse_inputs(self, inputs: Iterable[str]) -> None:
-        """Says so where what is read would be replaced.
-
-        Args:
-            inputs: the files that are read.
-
-        Raises:
-            UsageError: it names the first.
-        """
+        """Says so where what is read would be replaced; see `refuse_replacing`."""
         output = self.output
-        ours = {path.resolve() for path in (*output.existing(), output.path, output.summary, output.rejected)}
-        for path in inputs:
-            if Path(path).resolve() in ours:
-                raise UsageError(f"{path} is read, and would be replaced", hint="name another output")
+        refuse_replacing((*output.existing(), output.path, output.summary, output.rejected), inputs)
 
     def refuse_existing(self) -> None:
         """Says so where something would be overwritten.

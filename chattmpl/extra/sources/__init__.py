@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattmpl.extra.sources.finding import find_files
+from chattmpl.extra.sources.finding import find_files, refuse_replacing
 from chattmpl.extra.sources.piece import DataFile, Kind, Piece, RawRow, Scan
 from chattmpl.extra.sources.scanning import EmptyFile, load, read, rows, scan, stream
 
@@ -16,6 +16,7 @@ __all__ = [
     "find_files",
     "load",
     "read",
+    "refuse_replacing",
     "rows",
     "scan",
     "stream",

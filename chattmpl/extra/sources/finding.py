@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -103,3 +103,15 @@ def _data_files(folder: Path) -> Iterator[DataFile]:
             file = _kind(path)
             if file is not None:
                 yield file
+
+
+def refuse_replacing(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
+    """Says so where a file that is read would be replaced.
+
+    Raises:
+        UsageError: it names the first such output.
+    """
+    given = {Path(path).resolve() for path in inputs}
+    for path in outputs:
+        if Path(path).resolve() in given:
+            raise UsageError(f"{path} is read, and would be replaced", hint="name another output")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.extra.encoder import Encoder
 from chattmpl.extra.job import Options, Watcher
+from chattmpl.extra.job.opening import encoder_of
 from chattmpl.extra.stats.groups import Counted, Counting, Group
 from chattmpl.extra.stats.lengths import PERCENTILES, histogram, percentile
 from chattmpl.extra.stats.padding import packed_rows, padded_random, padded_sorted
@@ -199,15 +200,7 @@ def _sampling(template: Template, tokenizer: Any, options: Options) -> Encoder |
     """What tells the tokens that the model samples, where the mask is a choice of them."""
     if options.mask == "all":
         return None
-    return Encoder(
-        template,
-        tokenizer,
-        fast=options.fast,
-        straddle=options.straddle,  # type: ignore[arg-type]
-        control_tokens=options.control_tokens,  # type: ignore[arg-type]
-        template_kwargs=options.template_kwargs,
-        clock=options.clock,
-    )
+    return encoder_of(template, tokenizer, replace(options, mask="all"), ())
 
 
 def _named(tokenizer: Any) -> str:

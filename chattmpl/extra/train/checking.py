@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from chattmpl.encode.encoder import ControlTokens
-from chattmpl.encode.mask import MaskChoice
-from chattmpl.encode.placing import Straddling
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.extra.configuration import Read
 from chattmpl.extra.job import Allowance, Options
@@ -128,15 +125,6 @@ def _check_numbers(given: Mapping[str, Any], read: Read) -> None:
 
 
 def _check_options(config: Config, read: Read) -> None:
-    for name, known in (
-        ("mask", get_args(MaskChoice)),
-        ("straddle", get_args(Straddling)),
-        ("control_tokens", get_args(ControlTokens)),
-    ):
-        value = getattr(config, name)
-        if value not in known:
-            message = f"{name} cannot be {value!r}: it is one of {', '.join(known)}"
-            raise UsageError(message, place=read.place((name,)), hint=did_you_mean(value, known))
     try:
         Options(**config.encoding, limit=config.limit)
     except UsageError as error:
