@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chattmpl import Rendering, Template
-from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import cases_of, fixtures, made, modes
 from chattmpl.laws.law import CLOCK, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.shapes import shape_of
-from chattmpl.tokens import PLACEHOLDERS
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.template.special_tokens import PLACEHOLDERS
 
 _COPY = "_training"
 _MADE = 40

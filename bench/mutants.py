@@ -45,9 +45,9 @@ from planting.twins import twins
 from chattmpl.compiler.program import compile_program
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
 from chattmpl.source import Source
-from chattmpl.template import Template
+from chattmpl.template.resolver import Found
+from chattmpl.template.template import Template
 
 GROUPS = ("family", "trl", "llama.cpp")
 ROOT = Path(__file__).parent.parent

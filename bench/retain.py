@@ -22,10 +22,10 @@ from typing import Any
 from retained import Look, look
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.retain.policy import CHOICES
-from chattmpl.retain.refusal import CannotRetain
-from chattmpl.template import Template
-from chattmpl.tokens import PLACEHOLDERS
+from chattmpl.rewrite.retain.policy import CHOICES
+from chattmpl.rewrite.retain.refusal import CannotRetain
+from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template.template import Template
 
 
 def templates(folders: list[Path], match: str) -> Iterator[Path]:

@@ -52,10 +52,10 @@ from render import FAMILIES, conversation
 from rich.console import Console
 from rich.table import Table
 
-from chattmpl.extra.encoder import Encoder, Rejected, Row
-from chattmpl.extra.fast import FastPath, prepare
-from chattmpl.extra.fast.lowering import SEPARATOR
-from chattmpl.extra.fast.placing import place, read_markers
+from chattmpl.data.encoder import Encoder, Rejected, Row
+from chattmpl.data.fast import FastPath, prepare
+from chattmpl.data.fast.markers import SEPARATOR
+from chattmpl.data.fast.mask_arrays import place, read_markers
 from support.tokenizers import real_tokenizer_path
 
 SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")

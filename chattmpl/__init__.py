@@ -9,11 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chattmpl.budget import Budget
-    from chattmpl.conversation import Conversation, Message, ToolCall
+    from chattmpl.compiler.budget import Budget
+    from chattmpl.conversation.models import Conversation, Message, ToolCall
     from chattmpl.errors import ChatTmplError
-    from chattmpl.render import Rendering, Span
-    from chattmpl.template import Template
+    from chattmpl.template.rendering import Rendering, Span
+    from chattmpl.template.template import Template
 
 __version__ = "0.1.0"
 
@@ -30,14 +30,14 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Budget": "budget",
+    "Budget": "compiler.budget",
     "ChatTmplError": "errors",
-    "Conversation": "conversation",
-    "Message": "conversation",
-    "Rendering": "render",
-    "Span": "render",
-    "Template": "template",
-    "ToolCall": "conversation",
+    "Conversation": "conversation.models",
+    "Message": "conversation.models",
+    "Rendering": "template.rendering",
+    "Span": "template.rendering",
+    "Template": "template.template",
+    "ToolCall": "conversation.models",
 }
 
 

@@ -57,8 +57,10 @@ def store(value: Any, *made_from: str) -> None:
 
 @lru_cache
 def _compiler() -> int:
-    """When the compiler was last changed: it may generate other code from the same source since."""
-    return max(path.stat().st_mtime_ns for path in (Path(__file__).parent / "compiler").glob("*.py"))
+    """Return when the compiler last changed, in nanoseconds: it may generate other code from the same source since."""
+    root = Path(__file__).parent
+    files = (file for name in ("compiler", "provenance", "syntax") for file in (root / name).glob("*.py"))
+    return max(file.stat().st_mtime_ns for file in files)
 
 
 def _name(made_from: tuple[str, ...]) -> str:

@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import check, fixtures, made
 from chattmpl.laws.law import CLOCK, laws_named
 from chattmpl.laws.shapes import shape_of
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from support.snapshots import matches_snapshot
 
 _EXAMPLES = 12

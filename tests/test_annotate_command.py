@@ -9,9 +9,9 @@ import pytest
 from test_annotate import BAD, CHATML, WRONG
 
 from chattmpl import cache
-from chattmpl.annotate import annotating
-from chattmpl.annotate.refusal import CannotAnnotate
-from chattmpl.template import Template
+from chattmpl.rewrite.annotate import annotator as annotating
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.template.template import Template
 from support.command import run_here
 from support.snapshots import matches_snapshot
 

@@ -9,8 +9,8 @@ from functools import lru_cache
 import pytest
 
 from chattmpl import Template
-from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.errors import ChatTmplError
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 
 _TURNS = [
     {"role": "user", "content": "Hi"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chattmpl import Template
-from chattmpl.annotate.refusal import CannotAnnotate
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 
 _TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}, {"role": "user", "content": "Bye"}]
 _PROMPT = "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"

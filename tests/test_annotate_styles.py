@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.capabilities import inspect_template
 from chattmpl.cli import main
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
 from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 
 _TURN = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
 _TWO = [*_TURN, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "See you"}]

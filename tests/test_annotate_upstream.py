@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Rendering, Template
-from chattmpl.annotate.refusal import CannotAnnotate
-from chattmpl.engines import Engine
+from chattmpl.engines.drivers import Engine
 from chattmpl.laws.checker import fixtures
 from chattmpl.laws.law import CLOCK
 from chattmpl.report.annotation import proof_text
-from chattmpl.tokens import PLACEHOLDERS
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.template.special_tokens import PLACEHOLDERS
 from support.engines import minijinja
 from support.reference import transformers_render
 from support.snapshots import matches_snapshot

@@ -1,4 +1,4 @@
-"""``chattmpl audit`` and `chattmpl.extra.audit.audit`: reports in every format, from files, data sets and rows."""
+"""``chattmpl audit`` and `chattmpl.data.audit.audit`: reports in every format, from files, data sets and rows."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.extra.audit import Report, audit  # noqa: E402
-from chattmpl.extra.audit.finding import AuditError  # noqa: E402
+from chattmpl.data.audit import Report, audit  # noqa: E402
+from chattmpl.data.audit.finding import AuditError  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -184,7 +184,7 @@ def test_the_error_of_a_report_is_one_of_ours_too() -> None:
 
 
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chattmpl.extra.job.plan._SMALLEST", 8_000)  # so that there are several shards
+    monkeypatch.setattr("chattmpl.data.job.plan._SMALLEST", 8_000)  # so that there are several shards
     paths = [str(write_many(tmp_path / f"{name}.jsonl", 60)) for name in "ab"]
     one = look(paths, workers=1, select=["AU1", "AU3", "AU6"], max_length=60)
     two = look(paths, workers=2, select=["AU1", "AU3", "AU6"], max_length=60)

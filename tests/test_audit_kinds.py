@@ -13,8 +13,8 @@ from support.extras import need
 
 need("numpy", "pyarrow", "yaml", "zstandard")
 
-from chattmpl.extra.audit import GROUPS, SECTIONS, Finding, Report, all_kinds, audit, kind_named  # noqa: E402
-from chattmpl.extra.audit.kind import chosen  # noqa: E402
+from chattmpl.data.audit import GROUPS, SECTIONS, Finding, Report, all_kinds, audit, kind_named  # noqa: E402
+from chattmpl.data.audit.check import chosen  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -9,13 +9,13 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.cli import main
-from chattmpl.family import family_names
 from chattmpl.laws import Case, Counterexample, evaluate, laws, laws_named
 from chattmpl.laws.checker import Report, check, fixtures, made, modes, to_check
 from chattmpl.laws.findings import Finding, grouped
 from chattmpl.laws.shapes import shape_of
 from chattmpl.laws.shrink import is_ordinary, shrink
-from chattmpl.origins import find_template
+from chattmpl.template.family import family_names
+from chattmpl.template.resolver import find_template
 from support.snapshots import matches_snapshot
 
 BAD = (

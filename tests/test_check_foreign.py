@@ -9,8 +9,8 @@ import pytest
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import Report, check, fixtures, made, to_check
 from chattmpl.laws.shapes import shape_of
-from chattmpl.origins import Found
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 from support.trl_templates import llama_cpp_templates, trl_templates
 
 GROUPS = 4

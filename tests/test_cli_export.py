@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.exporting import plan, replacing, write
+from chattmpl.template.writer import plan, replacing, write
 from support.command import run_here
 
 CONFIG = '{\n    "added": [1, 1.50, 1e-05],\n    "chat_template": "old",\n    "é": "\\u00e9"\n}\n'

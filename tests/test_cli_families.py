@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from chattmpl.family import family_names, load_family
 from chattmpl.report.catalogue import print_table
 from chattmpl.report.terminal import console
+from chattmpl.template.family import family_names, load_family
 from support.command import run_here
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from chattmpl import Template, encode
 from chattmpl.cli import render as command
-from chattmpl.loaders import SHAPES, load_conversation
+from chattmpl.conversation.files import load_conversation
+from chattmpl.conversation.shapes import SHAPES
 from support import ROOT
 from support.command import PROGRAM, run_apart, run_here
 

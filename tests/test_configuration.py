@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chattmpl.data.config_file import Read, read_config
 from chattmpl.errors import UsageError
-from chattmpl.extra.configuration import Read, read_config
 
 TOML = """\
 data = "a.jsonl"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pydantic
 import pytest
 
-from chattmpl.conversation import Conversation, FieldError, Function, Message, ToolCall
+from chattmpl.conversation.models import Conversation, FieldError, Function, Message, ToolCall
 from chattmpl.errors import ConversationError
 
 

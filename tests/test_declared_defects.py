@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from chattmpl import Template
-from chattmpl.family import Defect, family_names, load_family
 from chattmpl.laws import Case, Counterexample, evaluate, laws
 from chattmpl.laws.checker import fixtures, modes
-from chattmpl.laws.declared import declared_defect
+from chattmpl.laws.declared_defects import declared_defect
+from chattmpl.template.family import Defect, family_names, load_family
 
 DECLARED = [
     pytest.param(name, defect, id=f"{name}-{defect.law}")

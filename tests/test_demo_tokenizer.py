@@ -13,10 +13,10 @@ from tokenizers import Tokenizer
 
 import chattmpl
 from chattmpl import Template
-from chattmpl.family import family_names, load_family
+from chattmpl.template.family import family_names, load_family
 from support import ROOT
 
-FILE = Path(chattmpl.__file__).parent / "data" / "demo_tokenizer.json"
+FILE = Path(chattmpl.__file__).parent / "encode" / "demo_tokenizer.json"
 DEMO = Tokenizer.from_file(str(FILE))
 
 

@@ -12,12 +12,12 @@ from jinja2.lexer import Lexer
 
 from chattmpl import Template
 from chattmpl.compiler.dialect import outline, with_plain_delimiters
-from chattmpl.compiler.edits import Edit, apply_edits
-from chattmpl.compiler.lexer import normalize_newlines, tokens
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import TemplateError
-from chattmpl.family import family_names, load_family
 from chattmpl.source import Source
+from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.lexer import normalize_newlines, tokens
+from chattmpl.template.family import family_names, load_family
 from support.trl_templates import trl_templates
 
 ENVIRONMENT = TemplateEnvironment()

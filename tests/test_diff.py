@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.comparison.cases import cases, named_conversations
-from chattmpl.comparison.hunks import hunks
-from chattmpl.comparison.templates import diff
+from chattmpl.compare.cases import cases, named_conversations
+from chattmpl.compare.hunks import hunks
+from chattmpl.compare.templates import diff
 from support.command import Outcome, run_here
 from support.snapshots import matches_snapshot
 

@@ -100,6 +100,6 @@ def test_the_steps_of_the_workflow_are_the_commands_of_the_page(project: Path) -
 
 
 def test_every_option_is_on_the_page() -> None:
-    plugin = (ROOT / "chattmpl" / "pytest_plugin.py").read_text(encoding="utf-8")
+    plugin = (ROOT / "chattmpl" / "testing" / "plugin.py").read_text(encoding="utf-8")
     named = set(re.findall(r'^    "(\w+)": "', plugin, flags=re.MULTILINE)) | {"tokenizer", "snapshots", "update"}
     assert {f"--chattmpl-{name}" for name in named} <= set(re.findall(r"`(--chattmpl-[a-z]+)", PAGE))

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 from chattmpl import Template
 from chattmpl.encode import Encoding, encode
 from chattmpl.errors import EncodeError, UsageError
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 from support.small_tokenizers import SlowBytes, byte_level_bpe, metaspace_bpe, with_control, word_pieces
 
 COLON = Template.from_source(

@@ -13,7 +13,7 @@ from chattmpl import Template
 from chattmpl.encode import Encoding, Escape
 from chattmpl.encode.tokenizer import Added
 from chattmpl.errors import EncodeError
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 from support.small_tokenizers import (
     CONTROL,
     SlowBytes,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.loaders import load_conversations
+from chattmpl.conversation.files import load_conversations
 from support.command import Outcome, run_here
 from support.datasets import conversation, write_jsonl, write_many
 from support.extras import need
@@ -19,9 +19,9 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.extra.job import encode  # noqa: E402
-from chattmpl.extra.job.given import mixture_of  # noqa: E402
-from chattmpl.extra.job.plan import plan  # noqa: E402
+from chattmpl.data.job import encode  # noqa: E402
+from chattmpl.data.job.inputs import mixture_of  # noqa: E402
+from chattmpl.data.job.plan import plan  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -487,7 +487,7 @@ def test_resume_does_not_touch_what_no_job_has_left(data: Path, tmp_path: Path) 
 def test_a_row_that_nobody_expected_does_not_stop_the_others(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chattmpl.extra.encoder import Encoder
+    from chattmpl.data.encoder import Encoder
 
     def failing(method: Any) -> Any:
         def fails(self: Encoder, conversations: Any) -> Any:

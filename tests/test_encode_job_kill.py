@@ -18,7 +18,7 @@ from support.extras import need
 
 need("numpy", "pyarrow")
 
-from chattmpl.extra.job import Watcher, encode  # noqa: E402
+from chattmpl.data.job import Watcher, encode  # noqa: E402
 
 pytestmark = [
     pytest.mark.data,

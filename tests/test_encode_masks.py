@@ -9,7 +9,7 @@ import pytest
 from chattmpl import Template
 from chattmpl.encode import Encoding
 from chattmpl.errors import EncodeError
-from chattmpl.family import family_names, load_family
+from chattmpl.template.family import family_names, load_family
 
 CHATML = Template.load("chatml")
 Q1: dict[str, Any] = {"role": "user", "content": "one?"}

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, normalizers
 
 from chattmpl import Template
 from chattmpl.encode import Encoding, load_tokenizer
-from chattmpl.encode.fast import FastTokenizer
+from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.offsets import BYTE_ALPHABET, TokenTable, byte_level, metaspace, one_byte_each, repair
 from chattmpl.errors import EncodeError
 from support.small_tokenizers import (
@@ -226,5 +226,5 @@ def test_repaired_offsets_never_go_back() -> None:
 def test_the_fast_way_is_taken_without_the_tokenizers_own_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     adapted = load_tokenizer(byte_level_bpe())
     assert isinstance(adapted, FastTokenizer)
-    monkeypatch.setattr("chattmpl.encode.fast.repair", lambda *_: pytest.fail("the slow way was taken"))
+    monkeypatch.setattr("chattmpl.encode.fast_tokenizer.repair", lambda *_: pytest.fail("the slow way was taken"))
     assert encoded("plain and naïve 日本", adapted).ends_c[-1] == 18

@@ -19,8 +19,8 @@ from support.extras import need
 
 need("numpy", "pyarrow", "ray", "datasets", "torch", "psutil", session="ray")
 
-from chattmpl.extra.encoder import Encoder, Row  # noqa: E402
-from chattmpl.extra.job import encode  # noqa: E402
+from chattmpl.data.encoder import Encoder, Row  # noqa: E402
+from chattmpl.data.job import encode  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 

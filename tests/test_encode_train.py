@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.loaders import load_conversations
+from chattmpl.conversation.files import load_conversations
 from support.command import run_here
 from support.datasets import write_many
 from support.extras import need
@@ -58,7 +58,7 @@ def trainer(dataset: Any, output: Path, **options: Any) -> Any:
 
     import chattmpl
 
-    definition = Path(chattmpl.__file__).parent / "data" / "demo_tokenizer.json"
+    definition = Path(chattmpl.__file__).parent / "encode" / "demo_tokenizer.json"
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_file(str(definition)), pad_token="<|pad|>", eos_token="<|im_end|>"
     )
@@ -119,7 +119,7 @@ def test_what_is_trained_reads_as_what_the_assistant_says(data: Path, tmp_path: 
 
     dataset = encoded(data, tmp_path / "out")
     made = trainer(dataset, tmp_path / "run", max_length=None)
-    tokenizer = Tokenizer.from_file(str(Path(chattmpl.__file__).parent / "data" / "demo_tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(Path(chattmpl.__file__).parent / "encode" / "demo_tokenizer.json"))
     texts = {tokenizer.decode(row, skip_special_tokens=False) for row in labels_of(made)}
     records = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
     for record in records:

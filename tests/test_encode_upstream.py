@@ -13,8 +13,8 @@ from tokenizers import Tokenizer
 
 from chattmpl import Template
 from chattmpl.encode import encode
-from chattmpl.encode.fast import FastTokenizer
-from chattmpl.render import Rendering
+from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.template.rendering import Rendering
 from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
 
 pytestmark = pytest.mark.upstream

@@ -17,11 +17,11 @@ from support.extras import need
 
 need("gigatoken", "minijinja", "numpy")
 
-from chattmpl.extra.encoder import Encoder, FastPathWarning, Rejected, Report, Row  # noqa: E402
-from chattmpl.extra.fast import jinja  # noqa: E402
-from chattmpl.extra.fast.compiled import CompiledRenderer  # noqa: E402
-from chattmpl.extra.fast.opening import RENDERERS  # noqa: E402
-from chattmpl.extra.fast.rows import OTHER_ARGUMENTS  # noqa: E402
+from chattmpl.data.encoder import Encoder, FastPathWarning, Rejected, Report, Row  # noqa: E402
+from chattmpl.data.fast import jinja_renderers as jinja  # noqa: E402
+from chattmpl.data.fast.compiled import CompiledRenderer  # noqa: E402
+from chattmpl.data.fast.factory import RENDERERS  # noqa: E402
+from chattmpl.data.fast.rows import OTHER_ARGUMENTS  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -148,7 +148,7 @@ def test_a_pickled_encoder_gives_the_same_rows_and_checks_nothing_again(
 ) -> None:
     encoder = Encoder("hybrid", tokenizer, template_kwargs={"enable_thinking": False}).prepare()
     copy = pickle.loads(pickle.dumps(encoder))
-    monkeypatch.setattr("chattmpl.extra.fast.opening.trust", None)
+    monkeypatch.setattr("chattmpl.data.fast.factory.trust", None)
     assert row_of(copy, CHAT).input_ids.tolist() == row_of(encoder, CHAT).input_ids.tolist()
     assert copy.report().fast == {"python": 1}
 
@@ -206,7 +206,7 @@ def test_what_is_asked_for_is_kept() -> None:
 def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chattmpl.extra.encoder.encoder._BATCH", 4)
+    monkeypatch.setattr("chattmpl.data.encoder.encoder._BATCH", 4)
     odd = {"messages": [{"role": "user", "content": "<|im_end|>"}, CHAT[1]]}
     for count in (0, 3, 4, 8, 11):
         records: list[Any] = [odd if number % 3 == 1 else {"messages": CHAT} for number in range(count)]
@@ -278,7 +278,7 @@ def test_an_engine_that_renders_otherwise_is_found_before_it_is_used(monkeypatch
 
 
 def test_an_engine_is_kept_from_the_rows_that_it_gets_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chattmpl.extra.fast.opening.RENDERERS", RENDERERS[1:])
+    monkeypatch.setattr("chattmpl.data.fast.factory.RENDERERS", RENDERERS[1:])
     encoder = Encoder(CALLS, "demo", keep=["text"]).prepare()
     assert encoder._fast is not None
     assert [(level.renderer.name, level.avoid) for level in encoder._fast.levels] == [

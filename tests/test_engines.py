@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.engines import Engine, huggingface_jinja_engine, minijinja_engine
+from chattmpl.engines.drivers import Engine, huggingface_jinja_engine, minijinja_engine
 from chattmpl.errors import RenderError, UsageError
 from support import engines
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.comparison import available
-from chattmpl.comparison.cases import Case, cases, engine_probes, named_conversations
-from chattmpl.comparison.code import Code
-from chattmpl.comparison.explain import reference
-from chattmpl.comparison.facts import FACTS, HUGGINGFACE, MINIJINJA
-from chattmpl.comparison.portability import Report, compare, served
-from chattmpl.comparison.reached import reached
-from chattmpl.comparison.tgi import Tgi
-from chattmpl.engines import Engine
+from chattmpl.compare.cases import Case, cases, engine_probes, named_conversations
+from chattmpl.compare.code import Code
+from chattmpl.compare.engine_differences import FACTS, HUGGINGFACE, MINIJINJA
+from chattmpl.compare.explain import reference
+from chattmpl.compare.failure_site import reached
+from chattmpl.compare.portability import Report, compare, served
+from chattmpl.engines import available
+from chattmpl.engines.drivers import Engine
+from chattmpl.engines.tgi import Tgi
 from chattmpl.errors import ChatTmplError, RenderError
 from support import engines as real
 from support.command import Outcome, run_here

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from chattmpl import Template
 from chattmpl.compiler.export import TARGETS
-from chattmpl.compiler.lexer import tokens
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import TemplateError, UsageError
+from chattmpl.syntax.lexer import tokens
 from support.plain_jinja import plain_render
 
 MESSAGES: list[dict[str, Any]] = [

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from chattmpl import Template
 from chattmpl.compiler.export import TARGETS
 from chattmpl.compiler.program import Target
-from chattmpl.engines import Engine
+from chattmpl.engines.drivers import Engine
 from chattmpl.errors import ChatTmplError, FamilyError, RenderError
-from chattmpl.family import EngineBug, family_names, load_family
+from chattmpl.template.family import EngineBug, family_names, load_family
 from support.engines import minijinja
 from support.portability import (
     CASES,

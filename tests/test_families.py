@@ -9,7 +9,7 @@ import pytest
 
 from chattmpl import Rendering, Template
 from chattmpl.errors import FamilyError, RenderError
-from chattmpl.family import family_names, load_family, shipped_folder
+from chattmpl.template.family import family_names, load_family, shipped_folder
 
 FAMILIES = family_names()
 FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
@@ -55,7 +55,7 @@ def test_the_facts_of_a_family_are_true_of_its_template(name: str) -> None:
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.stem)
 def test_every_fixture_renders_in_every_family_or_is_refused_by_name(name: str, fixture: Path) -> None:
-    from chattmpl.loaders import load_conversation
+    from chattmpl.conversation.files import load_conversation
 
     conversation = load_conversation(fixture)
     outcome: Rendering | RenderError

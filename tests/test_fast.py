@@ -11,23 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl import Conversation, Template
+from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.strategies import conversations, texts
 from chattmpl.errors import ChatTmplError
-from chattmpl.loaders import parse_record
-from chattmpl.strategies import conversations, texts
 from support.extras import need
 from support.reference import CLOCK
 
 need("gigatoken", "minijinja", "numpy")
 
-from chattmpl.extra.encoder import Encoder, Rejected, Row  # noqa: E402
-from chattmpl.extra.fast.characters import has_new_characters  # noqa: E402
-from chattmpl.extra.fast.check import read_spans  # noqa: E402
-from chattmpl.extra.fast.compiled import CompiledRenderer  # noqa: E402
-from chattmpl.extra.fast.control import LEAF_END, ControlScan  # noqa: E402
-from chattmpl.extra.fast.jinja import JinjaRenderer, MinijinjaRenderer  # noqa: E402
-from chattmpl.extra.fast.lowering import CLOSE, OPEN, SEPARATOR, Unfit, with_markers  # noqa: E402
-from chattmpl.extra.fast.placing import Stream, place, read_markers  # noqa: E402
-from chattmpl.extra.fast.rows import prepare  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
+from chattmpl.data.fast.check import read_spans  # noqa: E402
+from chattmpl.data.fast.compiled import CompiledRenderer  # noqa: E402
+from chattmpl.data.fast.control_tokens import LEAF_END, ControlScan  # noqa: E402
+from chattmpl.data.fast.jinja_renderers import JinjaRenderer, MinijinjaRenderer  # noqa: E402
+from chattmpl.data.fast.markers import CLOSE, OPEN, SEPARATOR, Unfit, with_markers  # noqa: E402
+from chattmpl.data.fast.mask_arrays import Stream, place, read_markers  # noqa: E402
+from chattmpl.data.fast.rows import prepare  # noqa: E402
+from chattmpl.data.fast.unassigned_characters import has_new_characters  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -11,16 +11,16 @@ from hypothesis import given
 from jinja2 import UndefinedError
 
 from chattmpl import Template
+from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import ChatTmplError
-from chattmpl.strategies import conversations
 from support.extras import need
 
 need("gigatoken", "minijinja", "numpy")
 
-from chattmpl.extra.fast.compiled import CompiledRenderer  # noqa: E402
-from chattmpl.extra.fast.jinja import JinjaRenderer, Refused  # noqa: E402
-from chattmpl.extra.fast.lowering import Unfit, with_markers  # noqa: E402
-from chattmpl.extra.fast.rows import prepare  # noqa: E402
+from chattmpl.data.fast.compiled import CompiledRenderer  # noqa: E402
+from chattmpl.data.fast.jinja_renderers import JinjaRenderer, Refused  # noqa: E402
+from chattmpl.data.fast.markers import Unfit, with_markers  # noqa: E402
+from chattmpl.data.fast.rows import prepare  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.strategies import conversations
+from chattmpl.conversation.strategies import conversations
 from support.extras import need
 from support.reference import CLOCK
 from support.tokenizers import real_tokenizer_path
@@ -19,7 +19,7 @@ from support.trl_templates import trl_templates
 
 need("gigatoken", "minijinja", "numpy")
 
-from chattmpl.extra.encoder import Encoder, Rejected, Row  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
 
 pytestmark = pytest.mark.upstream
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from chattmpl import Rendering, Template
+from chattmpl.conversation.strategies import conversations, template_kwargs
 from chattmpl.errors import ChatTmplError
-from chattmpl.strategies import conversations, template_kwargs
 from support.oracles import Sentinels, with_markers, without_markers
 from support.samples import Ranges, Sample, fixtures, made, merged
 from support.trl_templates import llama_cpp_templates, trl_templates

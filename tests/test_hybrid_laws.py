@@ -19,10 +19,10 @@ from tokenizers import Tokenizer
 from chattmpl import Conversation, Rendering, Template
 from chattmpl.compiler.export import TARGETS
 from chattmpl.compiler.retention import POLICIES
-from chattmpl.engines import Engine
+from chattmpl.conversation.files import load_conversation
+from chattmpl.engines.drivers import Engine
 from chattmpl.errors import RenderError
-from chattmpl.family import load_family, shipped_folder
-from chattmpl.loaders import load_conversation
+from chattmpl.template.family import load_family, shipped_folder
 from support import engines
 from support.reference import transformers_render
 from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from chattmpl.capabilities import Capabilities, inspect_template
-from chattmpl.origins import Found
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 
 PROMPT = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 CALLS = (

@@ -10,8 +10,8 @@ import pytest
 from rich.cells import cell_len
 
 from chattmpl.capabilities import inspect_template
-from chattmpl.origins import find_template
 from chattmpl.report.capabilities import LEGEND, write
+from chattmpl.template.resolver import find_template
 from support import ROOT
 from support.command import run_here
 from support.snapshots import matches_snapshot

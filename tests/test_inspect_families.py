@@ -9,8 +9,8 @@ import pytest
 
 from chattmpl.capabilities import Capabilities, inspect_template
 from chattmpl.capabilities.record import FLAGS
-from chattmpl.family import family_names, load_family
-from chattmpl.origins import find_template
+from chattmpl.template.family import family_names, load_family
+from chattmpl.template.resolver import find_template
 
 NO_POLICY = {"no reasoning", "drops reasoning"}
 """What retention is called where a family declares none."""

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chattmpl.capabilities import inspect_template
-from chattmpl.origins import Found
 from chattmpl.report.capabilities import write
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 from support import ROOT
 from support.snapshots import matches_snapshot
 from support.trl_templates import llama_cpp_templates, trl_templates

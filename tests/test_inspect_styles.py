@@ -7,7 +7,7 @@ from pathlib import Path
 from chattmpl.capabilities import inspect_template
 from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
+from chattmpl.template.resolver import Found
 
 _TOOLS_WITH_SYSTEM = (
     "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"

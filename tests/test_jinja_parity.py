@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chattmpl import Conversation, Template
 from chattmpl.errors import ChatTmplError
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 from support import ROOT
 from support.plain_jinja import CLOCK, plain_render
 

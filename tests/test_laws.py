@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
+from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import UsageError
-from chattmpl.family import family_names, shipped_folder
 from chattmpl.laws import Case, Counterexample, DoesNotApply, Holds, NotEvaluated, Outcome, evaluate, laws, laws_named
-from chattmpl.loaders import load_conversation
-from chattmpl.origins import find_template
+from chattmpl.template.family import family_names, shipped_folder
+from chattmpl.template.resolver import find_template
 
 FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
 

@@ -1,179 +1,205 @@
-"""Imports go one way, and modules stay small enough to be read."""
+"""Imports go one way: between packages, and between the modules of a package. Lazy and typing-only ones count."""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from support import ROOT
 
 PACKAGE = ROOT / "chattmpl"
-MODULES = sorted(PACKAGE.rglob("*.py"))
 
 ORDER = (
     "source",
     "errors",
-    "spelling",
-    "discovery",
-    "collector",
-    "plain",
-    "nulls",
-    "misfit",
-    "fields",
-    "strategies",
+    "registry",
     "cache",
-    "budget",
-    "engines",
     "conversation",
-    "loaders",
-    "family",
+    "syntax",
     "provenance",
     "compiler",
-    "render",
-    "origins",
     "template",
-    "tokens",
-    "blame",
-    "exporting",
-    "losses",
+    "engines",
     "encode",
     "parse",
+    "probing",
     "laws",
     "lint",
     "capabilities",
-    "results",
-    "annotate",
-    "retain",
-    "comparison",
+    "compare",
+    "rewrite",
+    "data",
+    "training",
     "report",
+    "playground",
+    "api",
     "__init__",
     "testing",
-    "pytest_plugin",
     "cli",
     "__main__",
 )
-"""Each may import those before it, and itself if it is a folder. A new one is put where it belongs."""
+"""The packages and root modules, lowest first: each may import itself and those before it."""
 
-EXTRA = "extra"
-"""Heavy dependencies live there. It may import all of the above; only the command line imports it, when asked to."""
+LONGEST = 600
+"""Lines of a module; one that needs more holds more than one idea."""
 
-HANDED_ON = {
-    ("render", "encode"),
-    ("render", "parse"),
-    ("render", "template"),
-    ("template", "parse"),
-    ("template", "annotate"),
-    ("template", "retain"),
-}
-"""What the public surface hands on: methods that import a later module when they are called, and the template of a
-rendering, which is only named in an annotation."""
+HEAVY = frozenset(
+    [
+        "accelerate",
+        "datasets",
+        "gguf",
+        "gigatoken",
+        "minijinja",
+        "nicegui",
+        "numpy",
+        "orjson",
+        "peft",
+        "pyarrow",
+        "ray",
+        "torch",
+        "transformers",
+        "trl",
+        "yaml",
+        "zstandard",
+    ]
+)
+"""Packages that no module below `data` imports when it is itself imported."""
 
-LONGEST = 400
 
+class Import(NamedTuple):
+    """One import statement: who imports what, where it stands, and whether it runs when the module is imported."""
 
-@dataclass(frozen=True)
-class Import:
     importer: str
     imported: str
-    lazy: bool
     place: str
+    eager: bool
 
 
-def _layer(parts: tuple[str, ...]) -> str:
-    return parts[0] if parts else "__init__"
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
 
 
-def _own(path: Path) -> tuple[str, ...]:
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[:-1] if parts[-1] == "__init__" else parts
+MODULES = _modules()
 
 
-def _is_module(name: str) -> bool:
-    return (PACKAGE / name).is_dir() or (PACKAGE / f"{name}.py").is_file()
-
-
-def _targets(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    """The layers that an import statement names; a public name of the package counts as ``__init__``."""
-    if isinstance(node, ast.Import):
-        names = [tuple(alias.name.split(".")) for alias in node.names]
-        yield from (_layer(name[1:]) for name in names if name[0] == "chattmpl")
-    elif node.level:
-        yield "a relative import"
-    elif node.module == "chattmpl":
-        yield from (alias.name if _is_module(alias.name) else "__init__" for alias in node.names)
-    elif node.module and node.module.startswith("chattmpl."):
-        yield node.module.split(".")[1]
-
-
-def _imports(path: Path) -> Iterator[Import]:
-    importer = _layer(_own(path))
-
-    def walk(node: ast.AST, lazy: bool) -> Iterator[Import]:
+def _imports(name: str) -> Iterator[Import]:
+    def walk(node: ast.AST, eager: bool) -> Iterator[Import]:
         for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import | ast.ImportFrom):
-                place = f"{path.relative_to(ROOT)}:{child.lineno}"
-                yield from (Import(importer, target, lazy, place) for target in _targets(child))
+            place = f"{MODULES[name].relative_to(ROOT)}:{getattr(child, 'lineno', 0)}"
+            if isinstance(child, ast.Import):
+                yield from (Import(name, alias.name, place, eager) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                module = child.module or ""
+                for alias in child.names:
+                    whole = f"{module}.{alias.name}"
+                    yield Import(name, whole if whole in MODULES else module, place, eager)
             else:
                 function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
                 typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-                yield from walk(child, lazy or function or typing_only)
+                yield from walk(child, eager and not function and not typing_only)
 
-    yield from walk(ast.parse(path.read_text(encoding="utf-8")), lazy=False)
-
-
-def _allowed(item: Import) -> bool:
-    if item.imported == item.importer:
-        return True
-    if item.imported == EXTRA:
-        return item.importer == "cli" and item.lazy
-    if item.importer == EXTRA:
-        return item.imported in ORDER and item.imported not in ("cli", "__main__")
-    if (item.importer, item.imported) in HANDED_ON:
-        return item.lazy
-    return item.imported in ORDER and ORDER.index(item.imported) < ORDER.index(item.importer)
+    yield from walk(ast.parse(MODULES[name].read_text(encoding="utf-8")), eager=True)
 
 
-def _id(path: Path) -> str:
-    return str(path.relative_to(PACKAGE))
+IMPORTS = [found for name in MODULES for found in _imports(name)]
+OWN = [found for found in IMPORTS if found.imported in MODULES and found.imported != found.importer]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_a_module_has_its_place_in_the_order(path: Path) -> None:
-    assert _layer(_own(path)) in (*ORDER, EXTRA), "give it a place in ORDER: what may it import, and who may import it?"
+def _layer(module: str) -> str:
+    return [*module.split("."), "__init__"][1]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_a_module_imports_only_earlier_ones(path: Path) -> None:
-    wrong = [f"{item.place}: {item.importer} imports {item.imported}" for item in _imports(path) if not _allowed(item)]
-    assert wrong == []
+def _backward(imports: Iterable[Import]) -> list[str]:
+    """Return the imports that go from a lower layer to a higher one."""
+    return [
+        f"{item.place}: {item.importer} imports {item.imported}"
+        for item in imports
+        if ORDER.index(_layer(item.imported)) > ORDER.index(_layer(item.importer))
+    ]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_id)
-def test_a_module_has_fewer_than_400_lines(path: Path) -> None:
-    assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST
+def _circles(imports: Iterable[Import]) -> list[list[str]]:
+    """Return the strongly connected components of more than one module (Tarjan's algorithm)."""
+    graph: dict[str, set[str]] = defaultdict(set)
+    for item in imports:
+        graph[item.importer].add(item.imported)
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        index[module] = low[module] = len(index)
+        stack.append(module)
+        for other in graph[module]:
+            if other not in index:
+                visit(other)
+                low[module] = min(low[module], low[other])
+            elif other in stack:
+                low[module] = min(low[module], index[other])
+        if low[module] == index[module]:
+            component = stack[stack.index(module) :]
+            del stack[stack.index(module) :]
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for module in list(graph):
+        if module not in index:
+            visit(module)
+    return found
+
+
+def test_each_package_has_a_place_in_the_order() -> None:
+    assert {_layer(name) for name in MODULES} - {*ORDER} == set()
+
+
+def test_imports_go_from_the_top_of_the_order_to_the_bottom() -> None:
+    assert _backward(OWN) == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert _circles(OWN) == []
+
+
+def test_no_import_is_relative() -> None:
+    assert [item.place for item in IMPORTS if not item.imported] == []
+
+
+def test_heavy_packages_are_imported_only_where_they_are_needed() -> None:
+    light = ORDER[: ORDER.index("data")]
+    wrong = [item for item in IMPORTS if item.eager and item.imported.split(".")[0] in HEAVY]
+    assert [item.place for item in wrong if _layer(item.importer) in light] == []
+
+
+def test_modules_are_short_enough_to_be_read() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
 @pytest.mark.parametrize(
-    ("importer", "imported", "lazy", "allowed"),
+    ("importer", "imported", "backward"),
     [
-        ("render", "compiler", False, True),
-        ("compiler", "render", False, False),
-        ("compiler", "render", True, False),
-        ("render", "encode", True, True),
-        ("render", "encode", False, False),
-        ("cli", "extra", True, True),
-        ("cli", "extra", False, False),
-        ("laws", "extra", True, False),
-        ("extra", "encode", False, True),
-        ("extra", "cli", True, False),
-        ("lint", "__init__", False, False),
-        ("lint", "a relative import", False, False),
-        ("lint", "lint", False, True),
+        ("chattmpl.template.rendering", "chattmpl.compiler.program", False),
+        ("chattmpl.compiler.program", "chattmpl.template.rendering", True),
+        ("chattmpl.laws.stop", "chattmpl.data.job.run", True),
+        ("chattmpl.data.job.run", "chattmpl.laws.stop", False),
+        ("chattmpl.lint.runner", "chattmpl", True),
+        ("chattmpl.lint.runner", "chattmpl.lint.rule", False),
     ],
 )
-def test_the_order_says_who_may_import_whom(importer: str, imported: str, lazy: bool, allowed: bool) -> None:
-    assert _allowed(Import(importer, imported, lazy, "")) is allowed
+def test_the_order_decides_which_imports_go_backward(importer: str, imported: str, backward: bool) -> None:
+    assert bool(_backward([Import(importer, imported, "here", eager=False)])) is backward
+
+
+def test_a_circle_is_found_through_lazy_imports() -> None:
+    edges = [("a", "b"), ("b", "c"), ("c", "a"), ("c", "d")]
+    assert _circles([Import(one, other, "here", eager=False) for one, other in edges]) == [["a", "b", "c"]]

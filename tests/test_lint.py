@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
-from chattmpl.family import family_names
 from chattmpl.lint.baseline import without_known, write_baseline
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
 from chattmpl.lint.runner import lint
 from chattmpl.lint.settings import Settings, read_settings
-from chattmpl.lint.subject import Subject
-from chattmpl.origins import Found
 from chattmpl.source import Place, Source
+from chattmpl.template.family import family_names
+from chattmpl.template.resolver import Found
 from support import ROOT
 
 CLOCK = "{{- strftime_now('%Y') -}}"

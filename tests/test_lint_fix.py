@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
-from chattmpl.compiler.edits import Edit
 from chattmpl.lint.fix import edited, fix
 from chattmpl.lint.rule import Rule, chosen, rules
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
 from chattmpl.source import Source
-from chattmpl.template import Template
+from chattmpl.syntax.edits import Edit
+from chattmpl.template.resolver import Found
+from chattmpl.template.template import Template
 from support import ROOT
 from support.command import run_here
 from support.lint_tokenizers import lint_tokenizer
@@ -338,21 +338,21 @@ def test_of_a_config_the_template_that_is_meant_is_fixed(here: Path) -> None:
 
 
 def test_a_shipped_family_that_is_only_named_is_not_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chattmpl.lint import writing
+    from chattmpl.lint import fixed_files as writing
 
     monkeypatch.setattr(writing, "file_of", lambda found: Path("qwen3"))
     assert writing.planned(found("a"), found("b")) == "it is no file; give its path"
 
 
 def test_a_gguf_file_is_refused_by_name() -> None:
-    from chattmpl.lint.writing import planned
+    from chattmpl.lint.fixed_files import planned
 
     inside = Found(Source("a", "m/model.gguf:tokenizer.chat_template"))
     assert "GGUF files are not written" in str(planned(inside, found("b")))
 
 
 def test_a_file_that_changed_in_the_meantime_is_not_written(here: Path) -> None:
-    from chattmpl.lint.writing import planned
+    from chattmpl.lint.fixed_files import planned
 
     old = Found(Source("what was read", str(here / "bad.jinja")))
     assert planned(old, found("b")) == "the file has changed in the meantime"

@@ -6,8 +6,8 @@ import pytest
 
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 from support import ROOT
 from support.snapshots import matches_snapshot
 from support.trl_templates import llama_cpp_templates, trl_templates

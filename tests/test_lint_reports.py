@@ -9,9 +9,9 @@ import pytest
 
 from chattmpl.lint.rule import chosen, rules
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
 from chattmpl.report import diagnostics as report
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 from support.command import run_here
 from support.sarif import sarif_schema
 from support.snapshots import matches_snapshot

@@ -12,8 +12,8 @@ import pytest
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import SECTIONS, rules
 from chattmpl.lint.runner import lint
-from chattmpl.origins import Found
 from chattmpl.source import Source
+from chattmpl.template.resolver import Found
 from support import ROOT
 from support.lint_tokenizers import lint_tokenizer
 

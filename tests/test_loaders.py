@@ -10,10 +10,11 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.files import load_conversation, load_conversations, parse_text
+from chattmpl.conversation.json_text import JsonText
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.shapes import SHAPES, detect_shape, parse_record
 from chattmpl.errors import ConversationError
-from chattmpl.loaders import SHAPES, detect_shape, load_conversation, load_conversations, parse_record, parse_text
-from chattmpl.loaders.jsontext import JsonText
 from support import ROOT
 
 FIXTURES = sorted((ROOT / "fixtures").glob("*.json"))

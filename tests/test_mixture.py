@@ -15,7 +15,7 @@ need("numpy", "yaml")
 
 import numpy as np  # noqa: E402
 
-from chattmpl.extra.mixture import (  # noqa: E402
+from chattmpl.data.mixture import (  # noqa: E402
     EVERY,
     Available,
     Draw,

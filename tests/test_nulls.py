@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 
 
 def _call(name: str = "ping", arguments: Any = None, **rest: Any) -> dict[str, Any]:

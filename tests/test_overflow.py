@@ -11,9 +11,9 @@ from support.extras import need
 
 need("numpy")
 
-from chattmpl.extra.encoder import Encoder, Row  # noqa: E402
-from chattmpl.extra.overflow import Fitted, Overflow, fit  # noqa: E402
-from chattmpl.extra.samples import Sample, encode_one  # noqa: E402
+from chattmpl.data.encoder import Encoder, Row  # noqa: E402
+from chattmpl.data.overflow import Fitted, Overflow, fit  # noqa: E402
+from chattmpl.data.samples import Sample, encode_one  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chattmpl.extra.pack import best_fit, rows_needed, windows
+from chattmpl.data.pack import best_fit, rows_needed, windows
 
 SIZES = st.integers(1, 60).flatmap(lambda size: st.tuples(st.lists(st.integers(1, size), max_size=80), st.just(size)))
 

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chattmpl import Conversation, Template
+from chattmpl.conversation.strategies import conversations, texts
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
-from chattmpl.strategies import conversations, texts
 from support.parsing import CLOCK, FAMILIES, as_sampled, differences
 from support.snapshots import matches_snapshot
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from chattmpl import Template
-from chattmpl.family import shipped_folder
+from chattmpl.template.family import shipped_folder
 from support.command import run_here
 
 FIXTURE = shipped_folder("fixtures") / "parallel_tool_calls.json"

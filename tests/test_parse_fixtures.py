@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chattmpl import Conversation, Rendering, Template
+from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import NotRepresentable, RenderError
-from chattmpl.family import shipped_folder
-from chattmpl.loaders import load_conversation
+from chattmpl.template.family import shipped_folder
 from support.goldens import UPSTREAM_FAMILIES, conversation_of, goldens, kwargs_of, render_row
 from support.parsing import CLOCK, FAMILIES, differences
 from support.snapshots import matches_snapshot

@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chattmpl import Conversation, Template
+from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse import Parser
-from chattmpl.strategies import conversations
 from support.parsing import CLOCK, FAMILIES, as_sampled
 
 QUESTION = {"role": "user", "content": "Hi"}

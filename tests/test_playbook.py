@@ -23,7 +23,7 @@ from playbook_parts.plan import MIX, SIZES, Config, base
 from playbook_parts.statistics import Estimate, difference, estimate, verdict
 from playbook_parts.store import Store
 
-from chattmpl.extra.prove.talks import Abilities, make_talks
+from chattmpl.training.prove.dialogues import Abilities, make_talks
 
 EXPERIMENTS = all_experiments()
 ABLE = Abilities(reasoning=True, calls=True, tools=True, switch="enable_thinking")

@@ -17,20 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl.errors import UsageError
-from chattmpl.extra.playground.guard import Guard, refusal
-from chattmpl.extra.playground.lane import Lane, Superseded, TooLong
-from chattmpl.extra.playground.setup import Setup, accepted, read_folder, set_up, shared
-from chattmpl.extra.playground.state import AGAINST, TABS, State, Tab, from_fragment, to_fragment
-from chattmpl.extra.playground.views.jobs import answer
-from chattmpl.extra.playground.views.loading import (
-    conversation_of,
-    conversation_text,
-    fixture_names,
-    template_of,
-    text_of,
-)
-from chattmpl.extra.playground.watch import Watch, watched
-from chattmpl.family import family_names
+from chattmpl.playground.file_watch import Watch, watched
+from chattmpl.playground.guard import Guard, refusal
+from chattmpl.playground.setup import Setup, accepted, read_folder, set_up, shared
+from chattmpl.playground.state import AGAINST, TABS, State, Tab, from_fragment, to_fragment
+from chattmpl.playground.views.jobs import answer
+from chattmpl.playground.views.loading import conversation_of, conversation_text, fixture_names, template_of, text_of
+from chattmpl.playground.worker_lane import Lane, Superseded, TooLong
+from chattmpl.template.family import family_names
 from support.command import run_here
 
 HOSTILE = "</pre><script>alert(1)</script><img src=x onerror=alert(1)>\"'"

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from chattmpl.extra.playground.state import TABS, State, to_fragment
-from chattmpl.family import family_names
+from chattmpl.playground.state import TABS, State, to_fragment
+from chattmpl.template.family import family_names
 from support.playground import Served, axe_script, chromium, serving, violations
 
 pytestmark = pytest.mark.browser

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.extra.prove.talks import abilities_of, make_talks, rendering_traces
-from chattmpl.family import family_names
+from chattmpl.template.family import family_names
+from chattmpl.training.prove.dialogues import abilities_of, make_talks, rendering_traces
 from support.command import Outcome, run_here
 from support.extras import need
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
 
-from chattmpl.extra.prove.models import make_tokenizer  # noqa: E402
-from chattmpl.extra.prove.training import CLOCK  # noqa: E402
+from chattmpl.training.prove.models import make_tokenizer  # noqa: E402
+from chattmpl.training.prove.trainer import CLOCK  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,

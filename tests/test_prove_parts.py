@@ -9,19 +9,19 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.errors import UsageError
-from chattmpl.family import family_names, load_family
-from chattmpl.render import Rendering
+from chattmpl.template.family import family_names, load_family
+from chattmpl.template.rendering import Rendering
 from support.extras import need
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
 
-from chattmpl.extra.prove import tasks  # noqa: E402
-from chattmpl.extra.prove.intervals import Share  # noqa: E402
-from chattmpl.extra.prove.models import make_tokenizer  # noqa: E402
-from chattmpl.extra.prove.plots import bars, curve  # noqa: E402
-from chattmpl.extra.prove.talks import Talk, Turn, abilities_of, make_talks, rendering_traces  # noqa: E402
-from chattmpl.extra.prove.verdict import Thresholds, failures  # noqa: E402
-from chattmpl.extra.trainer import stop_ids  # noqa: E402
+from chattmpl.training.adapter import stop_ids  # noqa: E402
+from chattmpl.training.prove import tasks  # noqa: E402
+from chattmpl.training.prove.dialogues import Talk, Turn, abilities_of, make_talks, rendering_traces  # noqa: E402
+from chattmpl.training.prove.intervals import Share  # noqa: E402
+from chattmpl.training.prove.models import make_tokenizer  # noqa: E402
+from chattmpl.training.prove.plots import bars, curve  # noqa: E402
+from chattmpl.training.prove.verdict import Thresholds, failures  # noqa: E402
 
 pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]  # of torch and transformers
 

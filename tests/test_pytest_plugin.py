@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.family import family_names
+from chattmpl.template.family import family_names
 from support import ROOT
 from support.snapshots import matches_snapshot
 
@@ -318,7 +318,7 @@ def test_a_run_that_does_not_use_the_plugin_imports_nothing_for_it(project: pyte
         def test_own():
             loaded = set(sys.modules)
             assert not loaded & {"jinja2", "pydantic", "tokenizers", "rich", "click", "torch", "transformers"}
-            assert {name for name in loaded if name.startswith("chattmpl")} == {"chattmpl", "chattmpl.pytest_plugin"}
+            assert {name for name in loaded if name.startswith("chattmpl")} == {"chattmpl", "chattmpl.testing", "chattmpl.testing.plugin"}
         """
     )
     given = ("-p", "no:hypothesispytest", "-p", "no:cacheprovider")
@@ -329,10 +329,10 @@ def test_importing_the_plugin_takes_less_than_10_ms() -> None:
     times = []
     for _ in range(5):
         done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-c", "import pytest; import chattmpl.pytest_plugin"],
+            [sys.executable, "-X", "importtime", "-c", "import pytest; import chattmpl.testing.plugin"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
-        (line,) = [line for line in done.stderr.splitlines() if line.endswith(" chattmpl.pytest_plugin")]
+        (line,) = [line for line in done.stderr.splitlines() if line.endswith(" chattmpl.testing.plugin")]
         (package,) = [line for line in done.stderr.splitlines() if line.endswith(" chattmpl")]
         times.append(sum(int(part.split("|")[1]) for part in (line, package)) / 1_000)
     assert statistics.median(times) < 10

@@ -12,7 +12,7 @@ import pytest
 
 from chattmpl import Conversation, Template
 from chattmpl.errors import RenderError, UsageError
-from chattmpl.render import Rendering, Span
+from chattmpl.template.rendering import Rendering, Span
 from support.plain_jinja import CLOCK, plain_render
 
 MESSAGES: list[dict[str, Any]] = [

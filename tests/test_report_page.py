@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.loaders import load_conversation
+from chattmpl.conversation.files import load_conversation
 from chattmpl.report.page import page_end, page_start, section
 from chattmpl.report.picture import picture
 from support import ROOT

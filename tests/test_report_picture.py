@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.family import family_names
-from chattmpl.loaders import load_conversation
-from chattmpl.render import Rendering
+from chattmpl.conversation.files import load_conversation
 from chattmpl.report.losses import losses
 from chattmpl.report.picture import Picture, picture
+from chattmpl.template.family import family_names
+from chattmpl.template.rendering import Rendering
 from support import ROOT
 
 MINI = (

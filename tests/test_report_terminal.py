@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from chattmpl import Template
-from chattmpl.loaders import load_conversation
+from chattmpl.conversation.files import load_conversation
 from chattmpl.report.picture import Picture, picture
 from chattmpl.report.terminal import console, print_picture
 from support import ROOT

@@ -10,9 +10,9 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.family import family_names
 from chattmpl.laws.checker import fixtures, modes
 from chattmpl.laws.law import CLOCK
+from chattmpl.template.family import family_names
 from support.command import run_here
 from support.snapshots import matches_snapshot
 

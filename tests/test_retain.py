@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from chattmpl import Template
+from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import UsageError
-from chattmpl.retain.refusal import CannotRetain
-from chattmpl.strategies import conversations
+from chattmpl.rewrite.retain.refusal import CannotRetain
 
 HEAD = "{%- for m in messages -%}\n{{- '<|im_start|>' + m.role + '\\n' -}}\n"
 TAIL = """{{- m.content + '<|im_end|>\\n' -}}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from chattmpl import Template, cache
-from chattmpl.retain import retaining
-from chattmpl.retain.refusal import CannotRetain
+from chattmpl.rewrite.retain import retainer as retaining
+from chattmpl.rewrite.retain.refusal import CannotRetain
 from support.command import run_here
 from support.retaining import ALL, ALWAYS_PRINTED, LAST, here
 

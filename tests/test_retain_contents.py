@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.retain.refusal import CannotRetain
+from chattmpl.rewrite.retain.refusal import CannotRetain
 
 PROMPT = "{% if add_generation_prompt %}{{ '<|assistant|><think>\\n' }}{% endif %}"
 WHOLE = "{%- for m in messages %}{{ '<|' + m.role + '|>' + m.content + '<|end|>\\n' }}{% endfor %}" + PROMPT

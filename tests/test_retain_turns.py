@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.retain.refusal import CannotRetain
+from chattmpl.rewrite.retain.refusal import CannotRetain
 
 # The results of tools are rendered within the turn that called them, before its content.
 WITHIN = """\

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.engines import Engine
+from chattmpl.engines.drivers import Engine
 from chattmpl.laws.checker import fixtures
 from chattmpl.laws.law import CLOCK
-from chattmpl.retain.refusal import CannotRetain
-from chattmpl.tokens import PLACEHOLDERS
+from chattmpl.rewrite.retain.refusal import CannotRetain
+from chattmpl.template.special_tokens import PLACEHOLDERS
 from support.engines import minijinja
 from support.reference import transformers_render
 from support.trl_templates import trl_templates

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.shapes import SHAPES, detect_shape, parse_record
+from chattmpl.conversation.validation_errors import FieldError
 from chattmpl.errors import UsageError
-from chattmpl.loaders import SHAPES, detect_shape, parse_record
-from chattmpl.misfit import FieldError
 
 MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 

@@ -18,7 +18,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 import zstandard  # noqa: E402
 
-from chattmpl.extra.sources import DataFile, RawRow, find_files, load, read, rows, scan, stream  # noqa: E402
+from chattmpl.data.sources import DataFile, RawRow, find_files, load, read, rows, scan, stream  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -13,11 +13,11 @@ from support.extras import need
 
 need("numpy", "orjson", "pyarrow")
 
+from chattmpl.data.sources import DataFile, Piece  # noqa: E402
+from chattmpl.data.sources.fast_json import LEFT, values  # noqa: E402
+from chattmpl.data.sources.json_row import parse  # noqa: E402
+from chattmpl.data.sources.lines import rows  # noqa: E402
 from chattmpl.errors import ChatTmplError  # noqa: E402
-from chattmpl.extra.sources import DataFile, Piece  # noqa: E402
-from chattmpl.extra.sources.jsonrow import parse  # noqa: E402
-from chattmpl.extra.sources.lines import rows  # noqa: E402
-from chattmpl.extra.sources.quick import LEFT, values  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -86,5 +86,5 @@ def test_rows_have_their_lines_and_numbers_whatever_stands_between() -> None:
 
 
 def test_without_orjson_all_lines_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chattmpl.extra.sources.quick.orjson", None)
+    monkeypatch.setattr("chattmpl.data.sources.fast_json.orjson", None)
     assert values([b"1", b"2"]) == [LEFT, LEFT]

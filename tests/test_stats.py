@@ -30,8 +30,8 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import numpy as np  # noqa: E402
 
-from chattmpl.extra.pack import best_fit  # noqa: E402
-from chattmpl.extra.stats import histogram, packed_rows, padded_random, padded_sorted, percentile, stats  # noqa: E402
+from chattmpl.data.pack import best_fit  # noqa: E402
+from chattmpl.data.stats import histogram, packed_rows, padded_random, padded_sorted, percentile, stats  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -248,7 +248,7 @@ def test_rows_in_memory_and_in_files_are_counted_alike(data: list[str]) -> None:
 
 
 def test_workers_change_nothing(data: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chattmpl.extra.job.plan._SMALLEST", 4_000)  # so that there are several shards
+    monkeypatch.setattr("chattmpl.data.job.plan._SMALLEST", 4_000)  # so that there are several shards
     assert figures(data, workers=2) == figures(data, workers=1)
 
 

@@ -11,7 +11,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from chattmpl.conversation import Conversation, Message
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ConversationError
 
 REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")

@@ -11,7 +11,7 @@ import pytest
 
 from chattmpl import Conversation, Template
 from chattmpl.errors import FamilyError, TemplateError, UsageError
-from chattmpl.family import SEARCH_PATH, family_names, load_family
+from chattmpl.template.family import SEARCH_PATH, family_names, load_family
 
 SOURCE = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
 MESSAGES = [{"role": "user", "content": "hi"}]

@@ -176,12 +176,12 @@ def test_what_a_dry_run_left_does_not_bind_the_run(tmp_path: Path) -> None:
 def test_labels_that_are_altered_are_found_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chattmpl.extra.train.rows import trained_columns
+    from chattmpl.training.run.rows import trained_columns
 
     def altered(rows: Any) -> Any:
         return trained_columns(rows).map(lambda row: {"labels": row["input_ids"]})
 
-    monkeypatch.setattr("chattmpl.extra.train.training.trained_columns", altered)
+    monkeypatch.setattr("chattmpl.training.run.run.trained_columns", altered)
     outcome = run_here(["train", str(write_run(tmp_path))])
     assert outcome.code == 1
     assert "it is trained, and the template says not" in outcome.err
@@ -410,9 +410,9 @@ def test_a_folder_without_a_model_is_refused_before_anything_is_encoded(tmp_path
 
 
 def test_a_model_from_scratch_has_the_dtype_that_is_said(tmp_path: Path) -> None:
-    from chattmpl.extra.train.config import load_config
-    from chattmpl.extra.train.models import load_model
-    from chattmpl.extra.train.tokens import load_tokenizer
+    from chattmpl.training.run.config import load_config
+    from chattmpl.training.run.models import load_model
+    from chattmpl.training.run.tokenizer import load_tokenizer
     from support.runs import SMALL
 
     path = write_run(tmp_path, model={"config": SMALL, "dtype": "bfloat16", "attn_implementation": "eager"})

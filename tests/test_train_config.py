@@ -12,8 +12,8 @@ from support.extras import need
 
 need("numpy", "pyarrow", "yaml")
 
-from chattmpl.extra.train.config import Config, load_config  # noqa: E402
-from chattmpl.extra.train.folder import RunFolder  # noqa: E402
+from chattmpl.training.run.config import Config, load_config  # noqa: E402
+from chattmpl.training.run.folder import RunFolder  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -187,7 +187,7 @@ def test_a_path_that_is_not_there_is_not_taken_for_a_hub_id(path: str, tmp_path:
 @pytest.mark.parametrize("name", ["data", "eval_data"])
 def test_data_that_are_not_there_are_told_with_the_line_that_names_them(name: str, tmp_path: Path) -> None:
     from chattmpl.errors import ConversationError
-    from chattmpl.extra.train.rows import find_data
+    from chattmpl.training.run.rows import find_data
 
     (tmp_path / "a.jsonl").touch()
     path = tmp_path / "c.yaml"
@@ -211,7 +211,7 @@ def test_the_serving_of_adapters_names_the_model_that_they_stand_on(tmp_path: Pa
 
 def test_fields_that_the_template_does_not_render_are_counted(tmp_path: Path) -> None:
     from chattmpl import Template
-    from chattmpl.extra.train.losing import not_rendered
+    from chattmpl.training.run.dropped_fields import not_rendered
 
     config = loaded(tmp_path, PLAIN)
     plain = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "so"}]
@@ -225,7 +225,7 @@ def test_fields_that_the_template_does_not_render_are_counted(tmp_path: Path) ->
 
 def test_reasoning_of_earlier_turns_that_the_retention_leaves_out_is_not_counted(tmp_path: Path) -> None:
     from chattmpl import Template
-    from chattmpl.extra.train.losing import not_rendered
+    from chattmpl.training.run.dropped_fields import not_rendered
 
     traced = [
         {"role": "user", "content": "?"},
@@ -237,7 +237,7 @@ def test_reasoning_of_earlier_turns_that_the_retention_leaves_out_is_not_counted
 
 
 def test_a_model_of_other_weights_in_files_of_the_same_sizes_is_another_run(tmp_path: Path) -> None:
-    from chattmpl.extra.train.identity import _files
+    from chattmpl.training.run.identity import _files
 
     weights = bytearray(5 << 20)
     (tmp_path / "model.safetensors").write_bytes(weights)
@@ -307,7 +307,7 @@ def test_what_other_processes_say_of_the_same_error_is_not_said(
 
 
 def test_the_identity_of_runs_tells_in_what_they_differ() -> None:
-    from chattmpl.extra.train.identity import difference
+    from chattmpl.training.run.identity import difference
 
     one: dict[str, Any] = {"data": 1, "trainer": {"a": 1, "b": 2}, "lora": None, "processes": 1}
     assert difference(one, dict(one)) is None

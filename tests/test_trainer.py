@@ -10,7 +10,7 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.errors import ConversationError, UsageError
-from chattmpl.family import family_names
+from chattmpl.template.family import family_names
 from support.datasets import conversation
 from support.extras import need
 from support.training import model, tokenizer, trainer
@@ -26,14 +26,14 @@ CONVERSATIONS = [conversation(number) for number in range(24)]
 
 
 def prepared(template: Any = "hybrid", conversations: Any = CONVERSATIONS, **options: Any) -> Any:
-    from chattmpl.extra.trainer import prepare
+    from chattmpl.training.adapter import prepare
 
     return prepare(conversations, template, "demo", fast="off", **options)
 
 
 def seen(made: Any) -> list[tuple[list[int], list[int]]]:
     """The documents of all batches: their tokens, and the labels that are predicted."""
-    from chattmpl.extra.trainer.auditing import documents_of
+    from chattmpl.training.adapter.batch_audit import documents_of
 
     return sorted(
         (list(document.ids), [token for token, trained in zip(*document, strict=True) if trained])
@@ -61,7 +61,7 @@ def test_the_labels_that_reach_the_model_are_those_of_the_template(family: str, 
 
 @pytest.mark.parametrize("family", family_names())
 def test_the_audit_of_packed_and_unrolled_rows_finds_what_the_template_says(family: str, tmp_path: Path) -> None:
-    from chattmpl.extra.trainer import audit
+    from chattmpl.training.adapter import audit
 
     options: dict[str, Any] = {"unroll": True, "pack": 4096}
     made = trainer(prepared(family, **options), tmp_path)
@@ -161,7 +161,7 @@ def test_the_template_that_the_tokenizer_was_given_is_saved_with_the_model(tmp_p
 
 
 def test_padding_adds_tokens_that_are_neither_seen_nor_trained() -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     rows = [{"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}, {"input_ids": [8], "labels": [8]}]
     batch = Collator(pad_id=0, multiple_of=4)(rows)
@@ -171,7 +171,7 @@ def test_padding_adds_tokens_that_are_neither_seen_nor_trained() -> None:
 
 
 def test_without_padding_positions_start_anew_with_each_document_and_its_first_token_is_not_trained() -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     rows = [
         {"input_ids": [5, 6, 7], "labels": [5, 6, 7], "seq_lengths": [2, 1]},
@@ -186,7 +186,7 @@ def test_without_padding_positions_start_anew_with_each_document_and_its_first_t
 
 @pytest.mark.parametrize("pack", [None, 512])
 def test_the_collator_takes_rows_that_are_tensors(pack: int | None) -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     rows = prepared(conversations=CONVERSATIONS[:4], pack=pack)
     collator = Collator(pad_id=0, padding_free=pack is not None)
@@ -197,7 +197,7 @@ def test_the_collator_takes_rows_that_are_tensors(pack: int | None) -> None:
 
 @pytest.mark.parametrize("pack", [None, 512])
 def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None, tmp_path: Path) -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     rows = prepared(pack=pack)
     made = trainer(rows, tmp_path)
@@ -208,7 +208,7 @@ def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None
 
 
 def test_the_collator_refuses_a_batch_of_no_rows() -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     with pytest.raises(UsageError, match="no row to make a batch of"):
         Collator(pad_id=0)([])
@@ -224,7 +224,7 @@ def test_the_collator_refuses_a_batch_of_no_rows() -> None:
     ],
 )
 def test_the_collator_refuses_rows_that_would_be_trained_wrongly(row: dict[str, Any], problem: str) -> None:
-    from chattmpl.extra.trainer import Collator
+    from chattmpl.training.adapter import Collator
 
     with pytest.raises(UsageError, match=problem):
         Collator(pad_id=0)([row])
@@ -236,7 +236,7 @@ def test_the_collator_refuses_rows_that_would_be_trained_wrongly(row: dict[str, 
 def test_lora_trains_its_adapters_on_the_same_labels(tmp_path: Path) -> None:
     import peft
 
-    from chattmpl.extra.trainer import audit
+    from chattmpl.training.adapter import audit
 
     made = trainer(prepared(), tmp_path, peft_config=peft.LoraConfig(r=2, task_type="CAUSAL_LM"))
     assert audit(made, CONVERSATIONS, "hybrid", "demo").documents == len(CONVERSATIONS)

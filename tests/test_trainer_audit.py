@@ -15,7 +15,7 @@ need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="tr
 
 from chattmpl import Template  # noqa: E402
 from chattmpl.errors import UsageError  # noqa: E402
-from chattmpl.extra.trainer import AuditError, VibeTest, audit, complete, count_supervised, prepare  # noqa: E402
+from chattmpl.training.adapter import AuditError, VibeTest, audit, complete, count_supervised, prepare  # noqa: E402
 
 pytestmark = [
     pytest.mark.train,

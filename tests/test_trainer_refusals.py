@@ -23,7 +23,7 @@ PACKED = {"input_ids": [[1, 2, 3, 4]], "labels": [[-100, 2, -100, 4]], "seq_leng
 def config(columns: dict[str, Any], **options: Any) -> Any:
     from datasets import Dataset
 
-    from chattmpl.extra.trainer import sft_config
+    from chattmpl.training.adapter import sft_config
 
     return sft_config(Dataset.from_dict(columns), **options)
 
@@ -116,7 +116,7 @@ def test_what_trl_does_as_it_is_said_is_allowed(
 def test_a_stream_of_rows_is_refused(tmp_path: Any) -> None:
     from datasets import Dataset
 
-    from chattmpl.extra.trainer import sft_config
+    from chattmpl.training.adapter import sft_config
 
     with pytest.raises(UsageError, match="the rows are a stream"):
         sft_config(Dataset.from_dict(PLAIN).to_iterable_dataset(), output_dir=str(tmp_path))

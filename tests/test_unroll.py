@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
+from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import ChatTmplError, RenderError
-from chattmpl.family import family_names, shipped_folder
-from chattmpl.loaders import load_conversation
+from chattmpl.template.family import family_names, shipped_folder
 from support.extras import need
 
 need("numpy")
 
 import numpy as np  # noqa: E402
 
-from chattmpl.extra.encoder import Encoder, Rejected, Row  # noqa: E402
-from chattmpl.extra.samples import Sample  # noqa: E402
-from chattmpl.extra.unroll import Prompts, Unrolled, heads  # noqa: E402
-from chattmpl.extra.unroll import unroll as unroll_with  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
+from chattmpl.data.samples import Sample  # noqa: E402
+from chattmpl.data.unroll import Prompts, Unrolled, heads  # noqa: E402
+from chattmpl.data.unroll import unroll as unroll_with  # noqa: E402
 
 pytestmark = pytest.mark.data
 

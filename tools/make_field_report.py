@@ -24,12 +24,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 from chattmpl.lint.diagnostic import Diagnostic  # noqa: E402
 from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
-from chattmpl.origins import Found  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
+from chattmpl.template.resolver import Found  # noqa: E402
 from support.trl_templates import TRL, trl_templates  # noqa: E402
 
 PAGE = ROOT / "docs" / "field-report.md"
-DEMO = ROOT / "chattmpl" / "data" / "demo_tokenizer.json"
+DEMO = ROOT / "chattmpl" / "encode" / "demo_tokenizer.json"
 WIDTH = 44
 _MODE = re.compile(r'with (\w+)=("[^"]*"|\w+), ')
 SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}

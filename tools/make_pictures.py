@@ -17,7 +17,7 @@ from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
 from chattmpl import Template
-from chattmpl.loaders import load_conversation
+from chattmpl.conversation.files import load_conversation
 from chattmpl.report.picture import picture
 from chattmpl.report.terminal import print_picture
 

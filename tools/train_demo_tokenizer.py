@@ -5,7 +5,7 @@ plain sentences, dialogues, code, JSON and numbers, drawn from word lists with a
 families that the library ships are added tokens, the frame tokens special and those inside an answer (``<think>``)
 not, as Qwen has it.
 
-    python tools/train_demo_tokenizer.py            writes chattmpl/data/demo_tokenizer.json
+    python tools/train_demo_tokenizer.py            writes chattmpl/encode/demo_tokenizer.json
     python tools/train_demo_tokenizer.py --check    exits 1 if the file is another one
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-TARGET = Path(__file__).parents[1] / "chattmpl" / "data" / "demo_tokenizer.json"
+TARGET = Path(__file__).parents[1] / "chattmpl" / "encode" / "demo_tokenizer.json"
 VOCABULARY = 3072
 SENTENCES = 12_000
 

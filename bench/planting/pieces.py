@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chattmpl.compiler.lexer import tokens
 from chattmpl.compiler.sandbox import TemplateEnvironment
+from chattmpl.syntax.lexer import tokens
 
 _BEGINS = {"variable_begin": "output", "block_begin": "tag"}
 _ENDS = ("variable_end", "block_end")

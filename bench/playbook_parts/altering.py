@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chattmpl.extra.prove.talks import Talk
+from chattmpl.training.prove.dialogues import Talk
 
 IGNORED = -100
 

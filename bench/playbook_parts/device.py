@@ -11,12 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from chattmpl.extra.prove.models import make_model, make_tokenizer
-from chattmpl.extra.prove.sizes import Size
-from chattmpl.extra.prove.talks import abilities_of, make_talks
-from chattmpl.extra.prove.training import CLOCK
-from chattmpl.extra.quiet import quiet
-from chattmpl.template import Template
+from chattmpl.data.quiet import quiet
+from chattmpl.template.template import Template
+from chattmpl.training.prove.dialogues import abilities_of, make_talks
+from chattmpl.training.prove.models import make_model, make_tokenizer
+from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.trainer import CLOCK
 from playbook_parts.plan import MIX
 
 SIZES = {
@@ -75,7 +75,7 @@ class _Bench:
 
     def prepared(self, *, order: str, pack: int = 1, folder: str | None = None, **options: Any) -> Any:
         """A trainer on rows of chattmpl."""
-        from chattmpl.extra.trainer import prepare, sft_config
+        from chattmpl.training.adapter import prepare, sft_config
 
         records = [talk.record() for talk in self.talks]
         packing = {"pack": _ROOM} if pack > 1 else {}

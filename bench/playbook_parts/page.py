@@ -8,7 +8,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from chattmpl.extra.prove.sizes import Size
+from chattmpl.training.prove.sizes import Size
 from playbook_parts import drawing
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.plan import MIX

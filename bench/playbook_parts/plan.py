@@ -7,9 +7,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from chattmpl.extra.prove.sizes import Size
-from chattmpl.extra.prove.talks import Mix
-from chattmpl.extra.prove.training import Schedule
+from chattmpl.training.prove.dialogues import Mix
+from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.trainer import Schedule
 
 ENGINE = 1
 """Counts up when the same configuration gives other numbers than before."""

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from chattmpl.extra.prove.measures import Answered, held_out_loss, summary
-from chattmpl.extra.prove.models import make_model, make_tokenizer
-from chattmpl.extra.prove.talks import Talk, abilities_of, make_talks
-from chattmpl.extra.prove.training import CLOCK, Trained, answers, train
-from chattmpl.extra.quiet import quiet
-from chattmpl.template import Template
+from chattmpl.data.quiet import quiet
+from chattmpl.template.template import Template
+from chattmpl.training.prove.dialogues import Talk, abilities_of, make_talks
+from chattmpl.training.prove.measures import Answered, held_out_loss, summary
+from chattmpl.training.prove.models import make_model, make_tokenizer
+from chattmpl.training.prove.trainer import CLOCK, Trained, answers, train
 from playbook_parts.altering import LABELS, TALKS
 from playbook_parts.plan import MIX, Config, Stage, key_of
 
@@ -52,7 +52,7 @@ class Runner:
             measured = counted(answered, config.size.limit)
             options: dict[str, Any] = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
             with quiet():
-                from chattmpl.extra.trainer import prepare
+                from chattmpl.training.adapter import prepare
 
                 rows = prepare([talk.record() for talk in tests], template, tokenizer, **options)
             loss = held_out_loss(model, tokenizer, rows, tests)
@@ -108,7 +108,7 @@ def talks_of(stage: Stage, seed: int) -> list[Talk]:
 
 def _rows(stage: Stage, tokenizer: Any, seed: int) -> tuple[Any, int, Figures]:
     """Rows, how many of them a batch has, and figures of them."""
-    from chattmpl.extra.trainer import prepare, stop_ids
+    from chattmpl.training.adapter import prepare, stop_ids
 
     template = Template.load(stage.template, retention=stage.retention)
     records = [talk.record() for talk in talks_of(stage, seed)]

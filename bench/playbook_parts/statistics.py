@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chattmpl.extra.prove.intervals import Share
+from chattmpl.training.prove.intervals import Share
 from playbook_parts.experiment import Claim
 
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

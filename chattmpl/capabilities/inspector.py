@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from chattmpl.capabilities import frames, reasoning, roles, tooling, training
+from chattmpl.capabilities import frames, reasoning, roles, training
+from chattmpl.capabilities import tools as tooling
 from chattmpl.capabilities.answer import Answer, raised, shortened
 from chattmpl.capabilities.modes import find_modes
 from chattmpl.capabilities.parsers import ENGINES, opens_reasoning, parsers
 from chattmpl.capabilities.prober import Prober
 from chattmpl.capabilities.record import ANSWERS, Capabilities
 from chattmpl.errors import ChatTmplError
-from chattmpl.family import TEMPLATE_FILE
-from chattmpl.origins import Found
+from chattmpl.template.family import TEMPLATE_FILE
+from chattmpl.template.resolver import Found
 
 _GENERIC = ("chat_template", "tokenizer_config", "template")
 

@@ -25,7 +25,7 @@ from chattmpl.capabilities.conversations import (
 )
 from chattmpl.capabilities.prober import Prober
 from chattmpl.laws.modes import GIVEN
-from chattmpl.lint.subject import Subject
+from chattmpl.lint.context import Subject
 
 Kind = Literal["switch", "choice", "text", "number", "data", "no effect"]
 

@@ -10,8 +10,8 @@ from chattmpl.capabilities.conversations import ASK, SAY, TRACES, calling, think
 from chattmpl.capabilities.formats import CALLS, REASONING, Format
 from chattmpl.capabilities.prober import Prober
 from chattmpl.capabilities.reasoning import Traces
-from chattmpl.capabilities.tooling import tools
-from chattmpl.render import Rendering
+from chattmpl.capabilities.tools import tools
+from chattmpl.template.rendering import Rendering
 
 ENGINES = ("vllm", "sglang")
 

@@ -22,11 +22,11 @@ from chattmpl.capabilities.conversations import (
     thinking,
 )
 from chattmpl.capabilities.prober import Prober, holds
+from chattmpl.conversation.fields import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
-from chattmpl.fields import REASONING_NAMES
 from chattmpl.lint.tree import key
-from chattmpl.render import Rendering
-from chattmpl.template import Template
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
 
 _PRINTED = re.compile(r"""['"]thinking['"]\s*:""")
 """A list of parts that was printed as data."""

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from chattmpl import __version__, cache
-from chattmpl.cli.failing import guarded, hushed
+from chattmpl.cli.exit_codes import guarded, hushed
 
 COMMANDS = {
     "render": "Render a conversation, and see what the model samples.",

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, say
-from chattmpl.cli.rewriting import Target, rewriting_options
+from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.rewrite_options import Target, rewriting_options
 
 
 @click.command()
@@ -21,8 +21,8 @@ def annotate(repair: bool, strict: bool, stops: tuple[str, ...], examples: int, 
     Where no lawful placement exists, or none could be proven, nothing is written and the exit code is 1.
     """
     target = Target(**where)
-    from chattmpl.annotate.refusal import CannotAnnotate
     from chattmpl.report.annotation import annotation_json, proof_text, refusal_json, refusal_text
+    from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 
     template = target.load()
     try:

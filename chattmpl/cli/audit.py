@@ -8,10 +8,10 @@ from typing import Any
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.failing import FOUND, OK
+from chattmpl.cli.exit_codes import FOUND, OK
 from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
-from chattmpl.cli.trained import training_template
-from chattmpl.cli.watching import watching
+from chattmpl.cli.progress import watching
+from chattmpl.cli.training_template import training_template
 from chattmpl.errors import UsageError
 
 FORMS = ("rich", "text", "json", "sarif")
@@ -63,7 +63,7 @@ def audit(
         raise UsageError("nothing to audit", hint=usage)
     if tokenizer is None:
         raise UsageError("--tokenizer is missing", hint=usage)
-    from chattmpl.extra.audit import audit as run
+    from chattmpl.data.audit import audit as run
 
     options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock), "tolerated": _shares(tolerate)}
     chosen = training_template(template, retention, variant, must=False)
@@ -98,7 +98,7 @@ def explained(which: str) -> str:
     Raises:
         UsageError: there is no such kind.
     """
-    from chattmpl.extra.audit import GROUPS, all_kinds, kind_named
+    from chattmpl.data.audit import GROUPS, all_kinds, kind_named
 
     if which != "all":
         kind = kind_named(which)
@@ -113,7 +113,7 @@ def explained(which: str) -> str:
 
 
 def _show(report: Any, form: str | None) -> None:
-    from chattmpl.extra.audit import all_kinds
+    from chattmpl.data.audit import all_kinds
     from chattmpl.report import audit as written
     from chattmpl.report.lines import write_lines
 

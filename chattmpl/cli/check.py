@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, say
+from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def check(
     file. Ends with exit code 1 if a law is broken; what is only noted does not count. A law that could not be evaluated
     is said to be so.
     """
+    from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws_named
     from chattmpl.lint.inputs import find_inputs
-    from chattmpl.loaders import load_conversations
 
     if not templates:
         raise UsageError("nothing to check", hint="chattmpl check TEMPLATE, a family or a path")
@@ -81,7 +81,7 @@ def _written(form: str, diagnostics: list[Diagnostic]) -> str:
 def _tokenizer(which: str | None) -> Any:
     if which is None:
         return None
-    from chattmpl.encode.loading import load_tokenizer
+    from chattmpl.encode.tokenizer_loader import load_tokenizer
 
     return load_tokenizer(which)
 
@@ -134,8 +134,8 @@ def _shown(report: Report, form: str) -> str:
 
 
 def _diagnostic(report: Report, finding: Finding) -> Diagnostic:
-    from chattmpl.blame import top
     from chattmpl.lint.diagnostic import Diagnostic
+    from chattmpl.template.blame import top
 
     shown = finding.shown
     return Diagnostic(

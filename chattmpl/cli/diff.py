@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK
+from chattmpl.cli.exit_codes import FOUND, OK
 from chattmpl.cli.options import template_kwargs
 from chattmpl.errors import UsageError
 
@@ -42,10 +42,10 @@ def diff(
     A and B are what -t takes elsewhere, or REVISION:PATH in git. With --since there is only A.
     Ends with exit code 1 if anything changes.
     """
-    from chattmpl.comparison.cases import cases, named_conversations, settings_of
-    from chattmpl.comparison.revisions import at, load
-    from chattmpl.comparison.templates import diff as compare
-    from chattmpl.comparison.templates import law_differences
+    from chattmpl.compare.cases import cases, named_conversations, settings_of
+    from chattmpl.compare.revisions import at, load
+    from chattmpl.compare.templates import diff as compare
+    from chattmpl.compare.templates import law_differences
     from chattmpl.report.difference import difference_json, difference_lines
     from chattmpl.report.lines import write_lines
 

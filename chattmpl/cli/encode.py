@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, say
+from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.cli.options import (
     CONTROL_TOKENS,
     FAST,
@@ -21,8 +21,8 @@ from chattmpl.cli.options import (
     template_kwargs,
     template_options,
 )
-from chattmpl.cli.trained import training_template
-from chattmpl.cli.watching import watching
+from chattmpl.cli.progress import watching
+from chattmpl.cli.training_template import training_template
 from chattmpl.errors import UsageError
 
 OVERFLOW = ("truncate-turns", "reject", "truncate-tokens", "split")
@@ -90,8 +90,8 @@ def encode(
     try:
         import pyarrow  # noqa: F401 — what is missing is to be said before anything is read
 
-        from chattmpl.extra.job import Allowance
-        from chattmpl.extra.job import encode as run
+        from chattmpl.data.job import Allowance
+        from chattmpl.data.job import encode as run
     except ImportError as error:
         hint = "pip install 'chattmpl[data,fast]'"
         raise UsageError(f"encoding data sets needs {error.name}, which is not installed", hint=hint) from None

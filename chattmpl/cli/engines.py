@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK
+from chattmpl.cli.exit_codes import FOUND, OK
 from chattmpl.cli.options import template_kwargs
 
 
@@ -36,14 +36,14 @@ def engines(
     The reference is Jinja2 as transformers sets it up. Ends with exit code 1 if an engine
     disagrees in a way that the family does not declare.
     """
-    from chattmpl.comparison.available import Missing
-    from chattmpl.comparison.available import engines as available
-    from chattmpl.comparison.cases import cases, engine_probes, named_conversations, settings_of
-    from chattmpl.comparison.portability import compare, served
+    from chattmpl.compare.cases import cases, engine_probes, named_conversations, settings_of
+    from chattmpl.compare.portability import compare, served
+    from chattmpl.engines.available import Missing
+    from chattmpl.engines.available import engines as available
     from chattmpl.laws.law import CLOCK
     from chattmpl.report.engines import engines_json, engines_lines
     from chattmpl.report.lines import write_lines
-    from chattmpl.template import Template
+    from chattmpl.template.template import Template
 
     loaded = Template.load(template, retention=retention, variant=variant)
     given = list(

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chattmpl.cli.choice import Templates
-from chattmpl.cli.failing import say
+from chattmpl.cli.exit_codes import say
 from chattmpl.cli.options import template_options
+from chattmpl.cli.template_choice import Templates
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.compiler.program import Target
-    from chattmpl.exporting import Change
-    from chattmpl.template import Template
+    from chattmpl.template.template import Template
+    from chattmpl.template.writer import Change
 
 TARGETS = ("train", "inference")
 
@@ -69,7 +69,7 @@ def export(
         sys.stdout.buffer.write(exported.encode())
         sys.stdout.buffer.flush()
         return
-    from chattmpl.exporting import plan
+    from chattmpl.template.writer import plan
 
     change = plan(exported, Path(output), into_variant)
     response, said = None, ""
@@ -87,7 +87,7 @@ def export(
 
 
 def _write(change: Change, dry_run: bool, what: str) -> None:
-    from chattmpl.exporting import write
+    from chattmpl.template.writer import write
 
     if not change.needed:
         say(f"{change.path} already holds {what}: nothing was written")
@@ -100,7 +100,7 @@ def _write(change: Change, dry_run: bool, what: str) -> None:
 
 def _response(template: Template, path: Path, change: Change) -> tuple[Change | None, str]:
     """What a response_template changes, and a line that says what the format cannot express, or why there is none."""
-    from chattmpl.exporting import plan_response
+    from chattmpl.template.writer import plan_response
 
     if not path.is_dir() and path.suffix != ".json":
         return None, ""

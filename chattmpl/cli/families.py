@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from chattmpl.family import family_names, load_family
+from chattmpl.template.family import family_names, load_family
 
 
 @click.command()

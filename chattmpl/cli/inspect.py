@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK
+from chattmpl.cli.exit_codes import FOUND, OK
 from chattmpl.errors import UsageError
 
 FORMS = ("rich", "text", "markdown", "json")

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.failing import FOUND, OK, say
+from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.lint.diagnostic import Diagnostic
     from chattmpl.lint.rule import Rule
-    from chattmpl.origins import Found
+    from chattmpl.template.resolver import Found
 
 BASELINE = ".chattmpl-baseline.json"
 FORMS = ("rich", "text", "json", "sarif", "github")
@@ -101,7 +101,7 @@ def _mended(
     """Fixes all that can be, and returns how many findings were fixed, and those that are left."""
     from chattmpl.lint.baseline import without_known
     from chattmpl.lint.fix import fix
-    from chattmpl.lint.writing import planned, put
+    from chattmpl.lint.fixed_files import planned, put
 
     changed, left = 0, []
     for item in inputs:

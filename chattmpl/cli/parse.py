@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.choice import Templates
 from chattmpl.cli.options import moment, template_kwargs, template_options
+from chattmpl.cli.template_choice import Templates
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.conversation import Conversation
+    from chattmpl.conversation.models import Conversation
 
 
 @click.command()
@@ -61,7 +61,7 @@ def parse(
 
 
 def _prompt(file: str) -> Conversation:
-    from chattmpl.cli.reading import conversations
+    from chattmpl.cli.input import conversations
 
     found = list(conversations(file))
     if len(found) != 1:

@@ -21,14 +21,14 @@ def playground(
     TEMPLATE is what -t takes elsewhere, by default hybrid. A file is watched: the page follows when it is saved.
     The page is served on 127.0.0.1 only, and loads nothing from elsewhere.
     """
-    from chattmpl.cli.failing import say
+    from chattmpl.cli.exit_codes import say
 
     try:
         import nicegui  # noqa: F401
     except ImportError:
         raise UsageError("the playground needs NiceGUI", hint="pip install 'chattmpl[playground]'") from None
-    from chattmpl.extra.playground.server import free_port, serve
-    from chattmpl.extra.playground.setup import set_up
+    from chattmpl.playground.server import free_port, serve
+    from chattmpl.playground.setup import set_up
 
     setup = set_up(template, conversations, tokenizer)
     serve(setup, port=free_port(port), browser=browser, say=say)

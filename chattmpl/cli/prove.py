@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, say
+from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 SIZES = ("tiny", "default", "gpu")
@@ -48,8 +48,8 @@ def prove(
     if template is None:
         raise UsageError("nothing to prove", hint="chattmpl prove TEMPLATE --report DIR")
     run, thresholds = _library()
-    from chattmpl.extra.prove import reporting
-    from chattmpl.template import Template
+    from chattmpl.template.template import Template
+    from chattmpl.training.prove import report as reporting
 
     folder = None if report is None else Path(report)
     if folder is not None and folder.is_file():
@@ -82,8 +82,8 @@ def _library() -> tuple[Any, Any]:
     if missing:
         hint = "pip install 'chattmpl[fast,train]'"
         raise UsageError(f"proving needs {', '.join(missing)}, which is not installed", hint=hint)
-    from chattmpl.extra.prove import Thresholds
-    from chattmpl.extra.prove import prove as run
+    from chattmpl.training.prove import Thresholds
+    from chattmpl.training.prove import prove as run
 
     return run, Thresholds
 

@@ -12,14 +12,14 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 
 import click
 
-from chattmpl.cli.choice import Templates
+from chattmpl.cli.input import conversations
 from chattmpl.cli.options import moment, template_kwargs, template_options
-from chattmpl.cli.reading import conversations
+from chattmpl.cli.template_choice import Templates
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.report.writers import WRITERS, Format, Item
 
 if TYPE_CHECKING:
-    from chattmpl.conversation import Conversation
+    from chattmpl.conversation.models import Conversation
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 SHAPES = ("messages", "sharegpt", "alpaca", "prompt-completion")
@@ -136,7 +136,7 @@ def _opened(output: str | None) -> Iterator[IO[bytes]]:
     if output is None or output == "-":
         yield sys.stdout.buffer
         return
-    from chattmpl.exporting import replacing
+    from chattmpl.template.writer import replacing
 
     with replacing(Path(output)) as file:
         yield file

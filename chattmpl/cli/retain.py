@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, say
-from chattmpl.cli.rewriting import Target, rewriting_options
+from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.rewrite_options import Target, rewriting_options
 
 
 @click.command()
@@ -27,7 +27,7 @@ def retain(policy: str, strict: bool, stops: tuple[str, ...], examples: int, **w
     """
     target = Target(**where)
     from chattmpl.report.retention import proof_text, refusal_json, refusal_text, retention_json, written
-    from chattmpl.retain.refusal import CannotRetain
+    from chattmpl.rewrite.retain.refusal import CannotRetain
 
     template = target.load()
     try:

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.failing import OK
+from chattmpl.cli.exit_codes import OK
 from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
-from chattmpl.cli.trained import training_template
-from chattmpl.cli.watching import watching
+from chattmpl.cli.progress import watching
+from chattmpl.cli.training_template import training_template
 from chattmpl.errors import UsageError
 
 FORMS = ("rich", "text", "markdown", "csv", "json")
@@ -56,9 +56,9 @@ def stats(
     form = _form(form, output)
     for path in filter(None, (output, plot)):
         _refuse_input(path, data)
-    from chattmpl.extra.stats import BATCH_SIZES
-    from chattmpl.extra.stats import stats as count
-    from chattmpl.extra.stats.plot import check_plot, save_plot
+    from chattmpl.data.stats import BATCH_SIZES
+    from chattmpl.data.stats import stats as count
+    from chattmpl.data.stats.plot import check_plot, save_plot
 
     if plot is not None:
         check_plot(plot)
@@ -91,8 +91,8 @@ def _refuse_input(path: str, data: tuple[str, ...]) -> None:
     """Says so where a file that is read would be replaced."""
     if not Path(path).exists():
         return
-    from chattmpl.extra.job.given import mixture_of
-    from chattmpl.extra.sources import find_files, refuse_replacing
+    from chattmpl.data.job.inputs import mixture_of
+    from chattmpl.data.sources import find_files, refuse_replacing
 
     files = [file.path for source in mixture_of(data).sources for name in source.paths for file in find_files(name)]
     refuse_replacing([path], [*data, *files])

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.failing import FOUND, OK, WRONG, say
+from chattmpl.cli.exit_codes import FOUND, OK, WRONG, say
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chattmpl.extra.train.config import Config
-    from chattmpl.extra.train.training import Outcome
-    from chattmpl.extra.train.watching import Watcher
+    from chattmpl.training.run.config import Config
+    from chattmpl.training.run.progress import Watcher
+    from chattmpl.training.run.run import Outcome
 
 PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "datasets", "trl", "accelerate")
 """What the library needs, known here without importing it."""
@@ -49,7 +49,7 @@ def train(config: str | None, settings: tuple[str, ...], resume: str, force: boo
         raise UsageError("nothing to train", hint=USAGE)
     first = os.environ.get("RANK", "0") == "0"
     _check_packages()
-    from chattmpl.extra.train.config import load_config
+    from chattmpl.training.run.config import load_config
 
     try:
         said, read = load_config(config, settings)
@@ -57,9 +57,9 @@ def train(config: str | None, settings: tuple[str, ...], resume: str, force: boo
         if first:
             raise
         return WRONG
-    from chattmpl.extra.train.training import train as run
-    from chattmpl.extra.train.world import Elsewhere
-    from chattmpl.extra.trainer import AuditError
+    from chattmpl.training.adapter import AuditError
+    from chattmpl.training.run.process_group import Elsewhere
+    from chattmpl.training.run.run import train as run
 
     try:
         with _watching() as watcher:
@@ -128,8 +128,8 @@ def _serving(folder: Path, config: Config) -> str:
 @contextmanager
 def _watching() -> Iterator[Watcher]:
     """Tables go to stdout; how the run goes on, to stderr: a bar in a terminal, else a line now and then."""
-    from chattmpl.extra.train.watching import Watcher
     from chattmpl.report.visible import visible
+    from chattmpl.training.run.progress import Watcher
 
     class Lines(Watcher):
         def note(self, text: str) -> None:

@@ -15,9 +15,9 @@ from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.optimizer import Optimizer
 
-from chattmpl.compiler.lexer import Line
 from chattmpl.compiler.variables import descendants
 from chattmpl.provenance.origin import Statement
+from chattmpl.syntax.lexer import Line
 
 _NODES_PER_STEP = 32
 """So many operations in the body of a loop or a macro count as one step."""

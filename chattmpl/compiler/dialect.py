@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 
-from chattmpl.compiler.complaints import syntax_error
-from chattmpl.compiler.lexer import tokens
+from chattmpl.compiler.errors import syntax_error
 from chattmpl.errors import TemplateError
 from chattmpl.source import Place, Source
+from chattmpl.syntax.lexer import tokens
 
 TAGS = ("generation", "reasoning")
 

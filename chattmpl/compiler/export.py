@@ -12,11 +12,11 @@ from typing import Literal
 from jinja2 import Environment
 
 from chattmpl.compiler.dialect import OPENERS, Block, Outline, Tag, outline
-from chattmpl.compiler.edits import Edit, Edited, apply_edits
-from chattmpl.compiler.lexer import tokens
 from chattmpl.compiler.retention import Retention, lower_reasoning
 from chattmpl.errors import TemplateError, UsageError
 from chattmpl.source import Place, Source
+from chattmpl.syntax.edits import Edit, Edited, apply_edits
+from chattmpl.syntax.lexer import tokens
 
 Target = Literal["train", "inference"]
 TARGETS: tuple[Target, ...] = ("train", "inference")

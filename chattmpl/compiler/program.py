@@ -18,20 +18,20 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl import cache
-from chattmpl.budget import METER, Budget, Meter
+from chattmpl.compiler.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
-from chattmpl.compiler.complaints import python_error, render_error, syntax_error
 from chattmpl.compiler.dialect import Outline, outline, with_plain_delimiters
-from chattmpl.compiler.edits import Edited
-from chattmpl.compiler.emit import gather
+from chattmpl.compiler.errors import python_error, render_error, syntax_error
 from chattmpl.compiler.export import Target, export, lower
-from chattmpl.compiler.lexer import Line, normalize_newlines
+from chattmpl.compiler.output import gather
 from chattmpl.compiler.retention import Retention, policy_named
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
 from chattmpl.compiler.variables import copied, descendants, own_text, read_variables
 from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
+from chattmpl.syntax.edits import Edited
+from chattmpl.syntax.lexer import Line, normalize_newlines
 
 _LONGEST = 500_000
 """Characters. The longest templates of real models have a tenth of it."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chattmpl.compiler.dialect import Block, Outline, Tag
-from chattmpl.compiler.edits import Edit
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.source import Place
+from chattmpl.syntax.edits import Edit
 
 VARIABLE = "reasoning_retention"
 """The variable that holds the policy's name in a template, and the kwarg of a template exported with ``runtime``."""

@@ -24,7 +24,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatt
 from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
 from markupsafe import Markup
 
-from chattmpl.budget import (
+from chattmpl.compiler import output as emit
+from chattmpl.compiler.budget import (
     ITEM,
     LONGEST_INTEGER,
     METER,
@@ -38,10 +39,8 @@ from chattmpl.budget import (
     weigh_comparison,
     weigh_search,
 )
-from chattmpl.compiler import emit
 from chattmpl.compiler.codegen import PieceGenerator
 from chattmpl.compiler.filters import FILTERS, TESTS
-from chattmpl.compiler.lexer import OffsetLexer
 from chattmpl.provenance.origin import Statement
 from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import (
@@ -54,6 +53,7 @@ from chattmpl.provenance.text import (
     traced,
 )
 from chattmpl.provenance.tree import TracedDict
+from chattmpl.syntax.lexer import OffsetLexer
 
 Clock = Callable[[], datetime]
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from jinja2 import Environment, nodes
 
-from chattmpl.compiler.lexer import Line
+from chattmpl.syntax.lexer import Line
 
 _Node = TypeVar("_Node", bound=nodes.Node)
 _IN_MACROS = frozenset({"caller", "kwargs", "varargs"})

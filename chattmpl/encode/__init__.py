@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from chattmpl.encode.alignment import Straddling
 from chattmpl.encode.encoder import ControlTokens, Side, encode
 from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
-from chattmpl.encode.loading import load_tokenizer
 from chattmpl.encode.mask import MaskChoice
-from chattmpl.encode.placing import Straddling
 from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.encode.tokenizer_loader import load_tokenizer
 
 __all__ = [
     "ControlTokens",

@@ -6,19 +6,19 @@ import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NoReturn, get_args
 
-from chattmpl.encode import placing
+from chattmpl.encode import alignment as placing
+from chattmpl.encode.alignment import Straddling
 from chattmpl.encode.encoding import Encoding, Escape, Straddle
-from chattmpl.encode.loading import load_tokenizer
 from chattmpl.encode.mask import MaskChoice, trained_pieces
 from chattmpl.encode.offsets import Ranges
-from chattmpl.encode.placing import Straddling
-from chattmpl.encode.rendered import Field, Spans
+from chattmpl.encode.span_index import Field, Spans
 from chattmpl.encode.tokenizer import Hit, TextTokenizer, find_hits
+from chattmpl.encode.tokenizer_loader import load_tokenizer
 from chattmpl.errors import EncodeError, UsageError, did_you_mean
 from chattmpl.source import Place, Source
 
 if TYPE_CHECKING:
-    from chattmpl.render import Rendering
+    from chattmpl.template.rendering import Rendering
 
 ControlTokens = Literal["escape", "allow", "error"]
 Side = Literal["right", "left"]

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from chattmpl.encode.rendered import Piece, Spans, merged
+from chattmpl.encode.span_index import Piece, Spans, merged
 from chattmpl.errors import EncodeError
 
 if TYPE_CHECKING:
-    from chattmpl.conversation import Conversation
+    from chattmpl.conversation.models import Conversation
 
 MaskChoice = Literal["all", "last", "flags", "no-reasoning"]
 

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.files import load_conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.family import shipped_folder
 from chattmpl.laws import modes as found_modes
-from chattmpl.laws.declared import declared_defect
+from chattmpl.laws.declared_defects import declared_defect
 from chattmpl.laws.findings import Finding, grouped
 from chattmpl.laws.law import CLOCK, REFUSED, Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated, first_difference
 from chattmpl.laws.shapes import Shape, as_parts, only_parts
 from chattmpl.laws.shrink import cause, shrink
-from chattmpl.loaders import load_conversation
-from chattmpl.origins import Found
-from chattmpl.template import Template
-from chattmpl.tokens import PLACEHOLDERS
+from chattmpl.template.family import shipped_folder
+from chattmpl.template.resolver import Found
+from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template.template import Template
 
 Progress = Callable[[int, int], None]
 """Called with how many cases are done, and how many there are."""
@@ -112,7 +112,7 @@ def made(count: int, shape: Shape | None = None) -> list[Conversation]:
     try:
         from hypothesis import HealthCheck, Phase, given, settings
 
-        from chattmpl.strategies import conversations
+        from chattmpl.conversation.strategies import conversations
     except ImportError:
         raise UsageError(
             "making conversations needs hypothesis", hint="pip install hypothesis, or check with --examples 0"

@@ -20,7 +20,7 @@ class Inert(Law):
         """Look at the tokens over each span that is not the template's own."""
         if case.tokenizer is None:
             return NotEvaluated("it needs a tokenizer")
-        from chattmpl.encode.loading import load_tokenizer
+        from chattmpl.encode.tokenizer_loader import load_tokenizer
 
         encoding = case.rendering.encode(case.tokenizer, control_tokens="escape")
         control = load_tokenizer(case.tokenizer).control_ids(case.template.source)

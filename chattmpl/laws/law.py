@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Any
 
-from chattmpl.blame import written_at
 from chattmpl.compiler.dialect import Block
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
-from chattmpl.render import Rendering
 from chattmpl.source import Place
-from chattmpl.template import Template
+from chattmpl.template.blame import written_at
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
 
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
 """The time that templates are told while laws are checked."""

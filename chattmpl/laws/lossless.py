@@ -9,8 +9,8 @@ from typing import Any
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import Holds, Outcome
-from chattmpl.losses import why_lost
-from chattmpl.render import Rendering
+from chattmpl.template.lost_fields import why_lost
+from chattmpl.template.rendering import Rendering
 
 _INDEX = re.compile(r"\[\d+\]")
 _MESSAGE = re.compile(r"messages\[(\d+)\]")

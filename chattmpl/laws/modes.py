@@ -14,7 +14,7 @@ from jinja2 import nodes
 
 from chattmpl.compiler.retention import VARIABLE
 from chattmpl.errors import ChatTmplError
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 MOST = 8
 """How many values are tried at most, over all modes of a template."""

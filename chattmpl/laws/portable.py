@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import Any
 
-from chattmpl.engines import minijinja_engine
+from chattmpl.engines.drivers import minijinja_engine
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.laws.law import CLOCK, Case, Law, site
 from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome, first_difference

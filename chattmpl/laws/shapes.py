@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 _ASK = {"role": "user", "content": "Quince"}
 _SAY = {"role": "assistant", "content": "Apricot"}
@@ -24,7 +24,7 @@ _TOOL = {
 
 @dataclass(frozen=True)
 class Shape:
-    """What the conversations that a template supports may have; the arguments of `chattmpl.strategies.conversations`.
+    """The arguments of `chattmpl.conversation.strategies.conversations` for conversations that a template supports.
 
     Attributes:
         parts: content in lists of parts.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 
 class Stop(Law):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from chattmpl.family import Family
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.template.family import Family
 
 _FIELDS = {
     "CT301": ("messages[].content",),

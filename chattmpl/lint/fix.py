@@ -9,16 +9,16 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from chattmpl.compiler.edits import Edit, apply_edits
 from chattmpl.errors import ChatTmplError
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.proof import Proof
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.runner import UNUSED, every, examine
-from chattmpl.lint.subject import Subject
-from chattmpl.origins import Found
 from chattmpl.source import Source
+from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.template.resolver import Found
 
 CANDIDATES = 80
 """As many edits are tried for one finding."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.probe import common_length
-from chattmpl.lint.subject import Subject
-from chattmpl.render import Rendering
-from chattmpl.tokens import CONTROL
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.special_tokens import CONTROL
 
 ROLE = re.compile(r"(?i)assistant|chatbot|model|\b(?:ai|bot|gpt)\b")
 """What names the assistant in a header."""

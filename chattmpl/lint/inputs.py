@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
-from chattmpl.family import FILE, TEMPLATE_FILE, family_names, read_family
-from chattmpl.origins import CONFIG, Found, find_template
 from chattmpl.source import Source
+from chattmpl.template.family import FILE, TEMPLATE_FILE, family_names, read_family
+from chattmpl.template.resolver import CONFIG, Found, find_template
 
 TEMPLATES = (".jinja", ".jinja2", ".j2")
 _MODEL_TEMPLATE = "chat_template.jinja"

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from chattmpl.lint.subject import Subject
-from chattmpl.origins import CONFIG, Found
+from chattmpl.lint.context import Subject
+from chattmpl.template.resolver import CONFIG, Found
 
 TOKENIZER = "tokenizer.json"
 _GENERATION = "generation_config.json"

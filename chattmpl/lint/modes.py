@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from chattmpl.laws.modes import found_modes
+from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import CONVERSATIONS
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import Probe
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
-from chattmpl.render import Rendering
-from chattmpl.tokens import CONTROL
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.special_tokens import CONTROL
 
 MOST = 3
 """Modes of one template that are looked at."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from chattmpl.compiler.edits import Edit
-from chattmpl.lint.subject import Subject
+from chattmpl.lint.context import Subject
+from chattmpl.syntax.edits import Edit
 
 _ENDS = {"variable_begin": "variable_end", "block_begin": "block_end", "raw_begin": "raw_end"}
 _KINDS: dict[str, Literal["expression", "tag", "raw"]] = {

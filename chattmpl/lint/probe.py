@@ -9,12 +9,12 @@ from datetime import datetime
 from functools import cache, cached_property
 from typing import Any
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.provenance.tree import Leaves
-from chattmpl.render import Rendering, spans_of
-from chattmpl.template import Template
+from chattmpl.template.rendering import Rendering, spans_of
+from chattmpl.template.template import Template
 
 _ONCE = frozenset({"spoken"})
 """Conversations of which only the first answer tells something that others do not."""

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.laws.modes import GIVEN
+from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.lint.probe import CLOCK
-from chattmpl.lint.subject import Subject
-from chattmpl.render import Rendering
-from chattmpl.template import Template
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
 
 SpanChange = Literal["same", "shrink", "grow"]
 """How generated spans may change: not at all, by losing text of the template's own, or by gaining text."""

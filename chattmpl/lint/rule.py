@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-from chattmpl import discovery
-from chattmpl.compiler.edits import Edit
-from chattmpl.discovery import by_code, named, one_a_module
+from chattmpl import registry as discovery
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic, Severity
-from chattmpl.lint.subject import Subject
+from chattmpl.registry import by_code, named, one_a_module
 from chattmpl.source import Place
+from chattmpl.syntax.edits import Edit
 
 GROUPS = {
     "CT0": "Lint itself",
@@ -75,7 +75,7 @@ class Rule(ABC):
     def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
         """Edits that write what the author of a slip meant, though the text changes.
 
-        What is not found in the template with these edits is a consequence of the slip; see `chattmpl.lint.causes`.
+        A finding that these edits remove is a consequence of the slip; see `chattmpl.lint.root_causes`.
         """
         return ()
 

@@ -7,18 +7,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from chattmpl.collector import collector_paused
+from chattmpl.compiler.gc_pause import collector_paused
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.causes import one_a_cause, one_a_line
+from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import TITLES
 from chattmpl.lint.declared import as_declared
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.modes import check_in_modes
+from chattmpl.lint.root_causes import one_a_cause, one_a_line
 from chattmpl.lint.rule import Rule, rules
-from chattmpl.lint.subject import Subject
-from chattmpl.lint.suppress import directives
-from chattmpl.origins import Found
+from chattmpl.lint.suppressions import directives
 from chattmpl.source import Place, Source
+from chattmpl.template.resolver import Found
 
 BROKEN, UNUSED, NOT_EVALUATED = "CT001", "CT003", "CT004"
 """Rules whose findings are made here, since they are about linting itself."""

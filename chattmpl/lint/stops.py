@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.probe import Turn
-from chattmpl.lint.subject import Subject
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 PLAIN = ("turn", "reasoning", "calls", "turns")
 MASKED = (*PLAIN, "spoken", "agent", "parallel")

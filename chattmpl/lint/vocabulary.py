@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.model import model_of
 from chattmpl.lint.stops import stops
-from chattmpl.lint.subject import Subject
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 
 
 def token_id(subject: Subject, content: str) -> int | None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from chattmpl.conversation import Conversation, Message
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.parse.completion import as_sampled, parse_completion, prompt_of, reply_start
 from chattmpl.parse.grammar import grammar_of
 from chattmpl.parse.refusal import Refusal
 from chattmpl.parse.stream import Parser, partial_reply
 from chattmpl.parse.whole import Call, Clock, known_messages, parse_whole
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 __all__ = ["Parser", "parse", "parser"]
 

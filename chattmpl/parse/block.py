@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from chattmpl.family import BlockFacts
 from chattmpl.parse.pattern import Match, Pattern, compiled
+from chattmpl.template.family import BlockFacts
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from chattmpl.conversation import Conversation
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, RenderError, UsageError
 from chattmpl.parse.grammar import Grammar
 from chattmpl.parse.refusal import Refusal, differs
 from chattmpl.parse.reply import Reading, readings
 from chattmpl.parse.whole import Call
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 _QUESTION: dict[str, Any] = {"role": "user", "content": "?"}
 """The prompt of a completion that came without one."""

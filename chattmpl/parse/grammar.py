@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from chattmpl.errors import UsageError
-from chattmpl.family import BlockFacts, Family, ParseFacts, TurnFacts
 from chattmpl.parse.block import Block
 from chattmpl.parse.pattern import Pattern, compiled
-from chattmpl.template import Template
+from chattmpl.template.family import BlockFacts, Family, ParseFacts, TurnFacts
+from chattmpl.template.template import Template
 
 
 @dataclass(frozen=True)

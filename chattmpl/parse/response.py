@@ -15,7 +15,7 @@ from chattmpl.errors import UsageError
 from chattmpl.parse.grammar import Grammar, grammar_of
 from chattmpl.parse.pattern import Hole, Pattern
 from chattmpl.parse.reply import pattern_text
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 _VERBATIM = {"content": "text", "content_args": {"strip": False}}
 _CAPTURED = ("name", "id", "type")

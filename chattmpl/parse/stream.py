@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from chattmpl.conversation import Conversation, Message
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import UsageError
 from chattmpl.parse.grammar import Grammar
 from chattmpl.parse.pattern import Pattern

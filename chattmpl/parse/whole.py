@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from chattmpl.conversation import Conversation, Message
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ConversationError, RenderError
-from chattmpl.family import BlockFacts
 from chattmpl.parse.block import Block
 from chattmpl.parse.grammar import Grammar
 from chattmpl.parse.head import Head, Probe, heads
@@ -17,7 +16,8 @@ from chattmpl.parse.pattern import compiled
 from chattmpl.parse.refusal import Refusal, common, differs
 from chattmpl.parse.reply import Reading
 from chattmpl.parse.turns import Scan, scan
-from chattmpl.template import Template
+from chattmpl.template.family import BlockFacts
+from chattmpl.template.template import Template
 
 Clock = datetime | Callable[[], datetime] | None
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.annotate.proof import Excepted, Proof
-from chattmpl.annotate.refusal import CannotAnnotate
 from chattmpl.report.counterexample import counterexample_text
 from chattmpl.report.lines import count
 from chattmpl.report.records import dumps
 from chattmpl.report.visible import visible
-from chattmpl.template import Template
+from chattmpl.rewrite.annotate.proof import Excepted, Proof
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.template.template import Template
 
 _LONGEST = 1_000
 """Characters of a conversation that are shown."""

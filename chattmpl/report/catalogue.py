@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.family import Family
+from chattmpl.template.family import Family
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.comparison.hunks import Hunk
-from chattmpl.comparison.templates import Difference, Group, LawDifference
+from chattmpl.compare.hunks import Hunk
+from chattmpl.compare.templates import Difference, Group, LawDifference
 from chattmpl.report.lines import Line, count, excerpt, line, names, one_line
 from chattmpl.report.records import dumps
-from chattmpl.template import Template
+from chattmpl.template.template import Template
 
 _AROUND = 20
 _LONGEST = 60

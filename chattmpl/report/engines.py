@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chattmpl.comparison.available import NAMES, Missing
-from chattmpl.comparison.portability import Finding, Report
+from chattmpl.compare.portability import Finding, Report
+from chattmpl.engines.available import NAMES, Missing
 from chattmpl.report.lines import Line, count, excerpt, line, names, one_line, versus
 from chattmpl.report.records import dumps
 

@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.losses import why_lost
-from chattmpl.render import Rendering
 from chattmpl.report.visible import excerpt, visible
+from chattmpl.template.lost_fields import why_lost
+from chattmpl.template.rendering import Rendering
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Literal
 
-from chattmpl.render import Rendering, Span
 from chattmpl.report.losses import Loss, losses
 from chattmpl.report.visible import visible
+from chattmpl.template.rendering import Rendering, Span
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding
-    from chattmpl.template import Template
+    from chattmpl.template.template import Template
 
 Kind = Literal["template", "control", "field"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding
-    from chattmpl.render import Rendering
+    from chattmpl.template.rendering import Rendering
 
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 """What JSON allows raw in strings, but a terminal or a reader of lines may obey."""

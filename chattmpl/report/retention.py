@@ -10,9 +10,9 @@ from chattmpl.report.counterexample import counterexample_text
 from chattmpl.report.lines import count
 from chattmpl.report.records import dumps
 from chattmpl.report.visible import visible
-from chattmpl.retain.proof import Proof
-from chattmpl.retain.refusal import CannotRetain
-from chattmpl.template import Template
+from chattmpl.rewrite.retain.proof import Proof
+from chattmpl.rewrite.retain.refusal import CannotRetain
+from chattmpl.template.template import Template
 
 
 def proof_text(proof: Proof) -> str:

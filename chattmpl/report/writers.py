@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from chattmpl.encode import Encoding
-    from chattmpl.render import Rendering
     from chattmpl.report.picture import Picture
+    from chattmpl.template.rendering import Rendering
 
 Format = Literal["rich", "text", "json", "html"]
 

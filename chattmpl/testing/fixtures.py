@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.render import Rendering
-from chattmpl.template import Template
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
 from chattmpl.testing import snapshots
 from chattmpl.testing.nodes import Broken, compare, test_folder
 from chattmpl.testing.settings import Settings, Subject

@@ -14,8 +14,8 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Law
 from chattmpl.report.counterexample import counterexample_text, headline
 from chattmpl.testing import snapshots
-from chattmpl.testing.judging import Judge, Judgement
 from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, way_out_of
+from chattmpl.testing.verdict import Judge, Judgement
 
 MARKER = "chattmpl"
 RENDERING = "rendering"

@@ -15,10 +15,10 @@ import pytest
 from chattmpl.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.conversation import Conversation
+    from chattmpl.conversation.models import Conversation
     from chattmpl.laws import Law
-    from chattmpl.origins import Found
-    from chattmpl.template import Template
+    from chattmpl.template.resolver import Found
+    from chattmpl.template.template import Template
 
 SHIPPED = "shipped"
 """In place of a file: the conversations that ship."""
@@ -168,7 +168,7 @@ class Settings:
         Found by checking them on a template that obeys them all.
         """
         from chattmpl.laws import Case, NotEvaluated, evaluate
-        from chattmpl.template import Template
+        from chattmpl.template.template import Template
 
         case = Case(Template.from_source(_LAWFUL), [{"role": "user", "content": "Hi"}], tokenizer=self.tokenizer)
         outcomes = {law.name: evaluate(law, case) for law in self.laws}
@@ -211,8 +211,8 @@ class Settings:
         return given or [self._from_root(pattern) for pattern in self._ini("templates")]
 
     def _found(self) -> Iterator[Entry]:
-        from chattmpl.family import family_names
         from chattmpl.lint.inputs import find_inputs
+        from chattmpl.template.family import family_names
 
         found: dict[tuple[str, str], tuple[Path | None, Found]] = {}
         for pattern in self._patterns:
@@ -233,7 +233,7 @@ class Settings:
 
     def _from_root(self, pattern: str) -> str:
         """A path of the configuration: it stands beside it, wherever pytest is called."""
-        from chattmpl.family import family_names
+        from chattmpl.template.family import family_names
 
         if pattern in family_names() or Path(pattern).is_absolute():
             return pattern
@@ -299,7 +299,7 @@ def _matches(pattern: str) -> list[Path]:
     Raises:
         UsageError: if there are none.
     """
-    from chattmpl.family import shipped_folder
+    from chattmpl.template.family import shipped_folder
 
     folder = shipped_folder("fixtures") if pattern == SHIPPED else Path(pattern)
     if folder.is_dir():
@@ -318,7 +318,7 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _read(path: Path) -> Iterator[NamedConversation]:
-    from chattmpl.loaders import load_conversations
+    from chattmpl.conversation.files import load_conversations
 
     read = list(load_conversations(path))
     for index, conversation in enumerate(read):

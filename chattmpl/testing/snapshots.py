@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 
 FOLDER = "__chattmpl__"
 SUFFIX = ".txt"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.engines import HUGGINGFACE_JINJA, Engine, huggingface_jinja_engine, minijinja_engine
+from chattmpl.engines.drivers import HUGGINGFACE_JINJA, Engine, huggingface_jinja_engine, minijinja_engine
 from chattmpl.errors import UsageError
 from support.cache import Unavailable, cached, give_up
 from support.reference import CLOCK

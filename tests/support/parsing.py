@@ -8,7 +8,7 @@ from typing import Any
 
 from chattmpl import Conversation, Message, Template, ToolCall
 from chattmpl.errors import ConversationError
-from chattmpl.family import family_names
+from chattmpl.template.family import family_names
 
 CLOCK = dt.datetime(2025, 7, 10, 12, 0)
 FAMILIES = family_names()

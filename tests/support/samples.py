@@ -10,8 +10,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from chattmpl import Conversation, Rendering, Template
-from chattmpl.family import shipped_folder
-from chattmpl.loaders import load_conversation
+from chattmpl.conversation.files import load_conversation
+from chattmpl.template.family import shipped_folder
 from support.goldens import CLOCK, UPSTREAM_FAMILIES, conversation_of, goldens
 from support.reference import transformers_render
 

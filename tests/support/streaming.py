@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from chattmpl.extra.encoder import Encoder
+from chattmpl.data.encoder import Encoder
 
 
 class Encoded(IterableDataset[Any]):  # type: ignore[misc]

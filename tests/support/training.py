@@ -13,7 +13,7 @@ def tokenizer(eos: str = "<|im_end|>") -> Any:
 
     import chattmpl
 
-    definition = Path(chattmpl.__file__).parent / "data" / "demo_tokenizer.json"
+    definition = Path(chattmpl.__file__).parent / "encode" / "demo_tokenizer.json"
     raw = Tokenizer.from_file(str(definition))
     return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token="<|pad|>", eos_token=eos)
 
@@ -32,7 +32,7 @@ def trainer(rows: Any, output: Path, *, config: Any = None, peft_config: Any = N
     """An SFTTrainer of such a model, built as our users build one."""
     from trl import SFTTrainer
 
-    from chattmpl.extra.trainer import sft_config
+    from chattmpl.training.adapter import sft_config
 
     fixed = {"per_device_train_batch_size": 4, "max_steps": 2, "save_strategy": "no", "report_to": "none"}
     args = config or sft_config(rows, output_dir=str(output), **{**fixed, **options})

@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from chattmpl.extra.prove.sizes import Size
-from chattmpl.extra.prove.talks import Abilities, make_talks
+from chattmpl.training.prove.dialogues import Abilities, make_talks
+from chattmpl.training.prove.sizes import Size
 from playbook_parts.altering import system_lost
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.plan import MIX, Config, Portion, base

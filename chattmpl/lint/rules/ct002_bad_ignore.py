@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
-from chattmpl.lint.suppress import directives
+from chattmpl.lint.suppressions import directives
 
 
 class BadIgnore(Rule):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 
 _TRAINING = re.compile(r"(?i)training|_train\b|\bloss\b|\bmask(?:s|ing)?\b")
 _TAG = re.compile(r"\{%[-+]?\s*generation\b")

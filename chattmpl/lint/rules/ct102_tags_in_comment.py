@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 _COMMENTED = re.compile(r"\{#(-?)\s*\{%[-+]?\s*((?:end)?generation)\s*[-+]?%\}\s*(-?)#\}")
 _TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")

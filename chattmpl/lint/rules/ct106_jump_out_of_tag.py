@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import pieces, siblings
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 
 class JumpOutOfTag(Rule):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.moves import moved
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown
-from chattmpl.lint.subject import Subject
+from chattmpl.lint.tag_edits import moved
+from chattmpl.syntax.edits import Edit
 
 
 class SampledNotGenerated(Rule):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import PLAIN
-from chattmpl.lint.subject import Subject
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
 """What closes something inside of a turn."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import MASKED
-from chattmpl.lint.subject import Subject
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 _TURN_ENDS = frozenset(
     {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|eot|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"}

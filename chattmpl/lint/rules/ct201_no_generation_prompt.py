@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 
 class NoGenerationPrompt(Rule):

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import closers, frames, prompt_opener
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
-from chattmpl.tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL
 
 
 def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
 
 
 class AlwaysPrompted(Rule):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import frames
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
 
 _ASSISTANT = re.compile(r"<[^/<>][^<>]*>\W*(?i:assistant)\b|<\|?(?i:assistant)\|?>")
 _USER = re.compile(r"(?i)user|human|question|inst|client|query")

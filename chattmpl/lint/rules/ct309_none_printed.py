@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
 
 _NONE = re.compile(r"None(?![a-z])")
 _NULLS = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
 
 _PYTHON = re.compile(
     r"\{'(?:type|name|tusk|function|id|role|content|arguments)': |\['onyx', |['\"]wild['\"]: True|(?<!=)\bTrue\b"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
-from chattmpl.render import Rendering
+from chattmpl.template.rendering import Rendering
 
 _PLAIN = (
     ("turn", 0, "a question", "Question quince", "the user"),

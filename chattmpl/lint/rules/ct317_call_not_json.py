@@ -6,10 +6,10 @@ import json
 import re
 from collections.abc import Iterator
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.lint.subject import Subject
 
 _OBJECT = re.compile(r"\{\s*\"(?:name|function|tool_name|type|id)\"\s*:")
 _TOOL = "find_walrus"

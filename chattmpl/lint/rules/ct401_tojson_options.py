@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 
 from jinja2 import nodes
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import pieces
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 _OPTIONS = frozenset({"ensure_ascii", "separators", "sort_keys"})
 _DEFAULTS = ("ensure_ascii=false", "sort_keys=false", "indent=none", "separators=none", "separators=(', ',': ')")

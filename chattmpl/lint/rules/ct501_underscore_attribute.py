@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 from chattmpl.lint.tree import key
 
 _IN_FORMAT = re.compile(r"\{[^{}]*?[.\[](_\w+)")

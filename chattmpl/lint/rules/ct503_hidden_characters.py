@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 _GRAVE = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _JOINERS = "\u200c\u200d"

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 from chattmpl.lint.tree import key
 
 _WORDS = re.compile(r"[A-Za-z]{3,}([ ,'-]+[A-Za-z]+)*[.!?]?")

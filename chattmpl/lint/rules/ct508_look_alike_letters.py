@@ -6,10 +6,10 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 _OTHER = "\u0370-\u03ff\u0400-\u052f"
 _MIXED = re.compile(rf"\b[A-Za-z_]*(?:[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z])[\w]*")

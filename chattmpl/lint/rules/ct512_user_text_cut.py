@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.errors import ChatTmplError
+from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import as_parts
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import CLOCK
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 
 _MARKERS = ("</think>", "<tool_call>", "/no_think")
 _FIRST, _SECOND = "Question quince", "Follow fig"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.blame import span_at
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 from chattmpl.lint.vocabulary import stop_token
+from chattmpl.template.blame import span_at
 
 _HINT = "correct its spelling, or add it to the tokenizer and train its embedding"
 _CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")

@@ -7,12 +7,12 @@ from difflib import get_close_matches
 
 from jinja2 import nodes
 
-from chattmpl.compiler.edits import Edit
-from chattmpl.lint.causes import quoted_in, spelt
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.root_causes import quoted_in, spelt
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
 from chattmpl.lint.tree import key, loads, root
+from chattmpl.syntax.edits import Edit
 
 _PASSED = frozenset(
     {

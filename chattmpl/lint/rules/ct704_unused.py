@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
-from chattmpl.compiler.edits import Edit
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 
 class Unused(Rule):

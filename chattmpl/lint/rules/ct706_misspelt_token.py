@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
-from chattmpl.compiler.edits import Edit
-from chattmpl.lint.causes import quoted_in
+from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.lint.root_causes import quoted_in
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.subject import Subject
+from chattmpl.syntax.edits import Edit
 
 _TOKEN = re.compile(r"<\|?/?[A-Za-z_]+\|?>|<｜[^｜<>\s]{3,40}｜>")
 _KNOWN = frozenset(

@@ -1,0 +1,123 @@
+"""What is compared: conversations with names, each with and without the generation prompt, in each mode."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.conversation.files import load_conversation, load_conversations
+from chattmpl.conversation.models import Conversation
+from chattmpl.laws.checker import modes
+from chattmpl.template.family import shipped_folder
+from chattmpl.template.template import Template
+
+
+@dataclass(frozen=True)
+class Case:
+    """One render.
+
+    Attributes:
+        name: what the conversation is called.
+        conversation: what is rendered.
+        prompt: whether with the generation prompt.
+        kwargs: template kwargs, beside those that the conversation brings.
+    """
+
+    name: str
+    conversation: Conversation
+    prompt: bool = False
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def variant(self) -> str:
+        """What tells it from other cases of the same conversation: ``generation prompt, enable_thinking=false``."""
+        import json
+
+        settings = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(self.kwargs.items())]
+        return ", ".join((["generation prompt"] if self.prompt else []) + settings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The case as JSON."""
+        return {"conversation": self.name, "generation_prompt": self.prompt, "kwargs": self.kwargs}
+
+
+def named_conversations(file: str | None = None) -> list[tuple[str, Conversation]]:
+    """The conversations that ship, under the names of their files, and those of a file of conversations.
+
+    Raises:
+        ConversationError: if the file cannot be read as conversations.
+    """
+    found = [(path.stem, load_conversation(path)) for path in sorted(shipped_folder("fixtures").glob("*.json"))]
+    if file is not None:
+        given = list(load_conversations(file))
+        found += [(file if len(given) == 1 else f"{file}[{index}]", item) for index, item in enumerate(given)]
+    return found
+
+
+def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[dict[str, Any]]:
+    """The kwargs to render with: those given, and each of the modes that a template declares on top of them."""
+    settings: list[dict[str, Any]] = []
+    for template in templates:
+        for mode in modes(template):
+            kwargs = {**mode, **given}
+            if kwargs not in settings:
+                settings.append(kwargs)
+    return settings
+
+
+def cases(conversations: Iterable[tuple[str, Conversation]], settings: Iterable[dict[str, Any]]) -> Iterator[Case]:
+    """Each conversation with each of the settings, without and with the generation prompt."""
+    matrix = list(settings)
+    for name, conversation in conversations:
+        for kwargs in matrix:
+            for prompt in (False, True):
+                yield Case(name, conversation, prompt, kwargs)
+
+
+def _user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def _answer(content: str, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **more}
+
+
+def _call(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "id": "call12345", "function": {"name": "f", "arguments": arguments}}
+
+
+_TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "description": "Compares <a> & 'b'.",
+        "parameters": {"type": "object", "properties": {"n": {"type": "number", "default": 1.0}}},
+    },
+}
+
+_PROBES: dict[str, dict[str, Any]] = {
+    "leading newlines": {"messages": [_user("\n\n  Hi  \n"), _answer("\n\n  Hello  \n")]},
+    "unusual whitespace": {"messages": [_user("\ufeff\u001cHi\u0085"), _answer("\u001cHello\ufeff")]},
+    "markup": {"messages": [_user("<b>'R' & \"D\"</b>"), _answer("<i>'1' & 2</i>")]},
+    "beyond the basic plane": {"messages": [_user("𝒳🙂 ab"), _answer("🙂𝒳 ab")]},
+    "carriage returns": {"messages": [_user("one\r\ntwo\r"), _answer("three\r\nfour")]},
+    "numbers in arguments": {
+        "messages": [_user("Hi"), _answer("", tool_calls=[_call({"x": 1.0, "y": 1e-05, "n": 2**60})])],
+        "tools": [_TOOL],
+    },
+    "keys that are numbers": {"messages": [_user("Hi"), _answer("", tool_calls=[_call({"b": 1, "1": 2})])]},
+    "values of each type": {
+        "messages": [
+            _user("Hi"),
+            _answer("", tool_calls=[_call({"t": True, "n": None, "l": ["it's", 1], "o": {"a": "é"}, "s": "<'&'>"})]),
+        ],
+        "tools": [_TOOL],
+    },
+}
+"""What engines are known to render in their own ways, and the fixtures have not."""
+
+
+def engine_probes() -> list[tuple[str, Conversation]]:
+    """Conversations that hold what engines are known to render in their own ways."""
+    return [(name, Conversation.coerce(made)) for name, made in _PROBES.items()]

@@ -1,0 +1,297 @@
+"""Why an engine renders something else: the construct, found by what the texts show and by writing it otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from chattmpl.compare.code import Code, Piece
+from chattmpl.compare.constructs import Site
+from chattmpl.compare.engine_differences import FACTS, REFUSALS, Fact
+from chattmpl.compare.failure_site import reached, without_line
+from chattmpl.compiler.budget import Budget
+from chattmpl.compiler.program import Program, compile_program
+from chattmpl.compiler.retention import Retention
+from chattmpl.engines.drivers import Engine, moment_of
+from chattmpl.errors import BudgetError, ChatTmplError, RenderError
+from chattmpl.laws.law import CLOCK
+from chattmpl.laws.outcome import first_difference
+from chattmpl.source import Place, Source
+from chattmpl.syntax.edits import Edit, Edited, apply_edits
+
+_MOST_TRIES = 24
+"""Constructs that are written otherwise, for one disagreement."""
+
+_AGREE = 1 << 40
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an engine makes of a case: a text, or the error in its place."""
+
+    text: str | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """What both make of one source and one case."""
+
+    edited: Edited
+    expected: Outcome
+    got: Outcome
+
+    @property
+    def agree(self) -> bool:
+        """Whether both texts are the same, or both refuse."""
+        return self.expected.text == self.got.text
+
+    @property
+    def progress(self) -> int:
+        """How far they agree, in characters; -1 where one of them renders and the other does not."""
+        if self.agree:
+            return _AGREE
+        if self.expected.text is None or self.got.text is None:
+            return -1
+        return first_difference(self.expected.text, self.got.text)
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """A construct that makes an engine disagree.
+
+    Attributes:
+        code: a short name for programs.
+        message: what is different, in one sentence.
+        hint: the way out.
+        place: the construct.
+        confirmed: the disagreement went away, or moved on, when the construct was written otherwise.
+        edits: how it was written otherwise.
+    """
+
+    code: str
+    message: str
+    hint: str
+    place: Place
+    confirmed: bool
+    edits: tuple[Edit, ...] = field(default=(), repr=False)
+
+
+class Explainer:
+    """Finds the causes of the disagreements of one engine on one template.
+
+    Args:
+        source: the template as it is served, with LF newlines.
+        engine: which is compared with Jinja2.
+    """
+
+    def __init__(self, source: Source, engine: Engine) -> None:
+        self.source = source
+        self.engine = engine
+
+    @cached_property
+    def code(self) -> Code:
+        """The source, read."""
+        return Code(self.source.text)
+
+    def state(self, edits: Sequence[Edit], context: Mapping[str, Any]) -> State:
+        """What both make of the source with edits."""
+        edited = apply_edits(self.source.text, dict.fromkeys(edits))
+        return State(edited, reference(edited.text, context), rendered(self.engine, edited.text, context))
+
+    def explain(self, state: State, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> tuple[Cause, State]:
+        """The cause of a disagreement, and what both make of the source once it is written otherwise."""
+        if state.expected.text is None:
+            return self._refused(state, context), state
+        piece = self._piece(state, context)
+        distances = self.code.distances(piece) if piece is not None else {}
+        likely: tuple[Fact, str, Site] | None = None
+        tries = 0
+        for fact, word, sites in self._candidates(state, distances, piece):
+            evident = fact.error if state.got.text is None else fact.texts
+            if likely is None and sites and evident and (state.got.text is None or self._near(sites[0], distances)):
+                likely = (fact, word, sites[0])
+                if state.got.text is not None and not sites[0].edits:
+                    break
+            for some in self._rewritings(fact, sites):
+                new = tuple(edit for site in some for edit in site.edits)
+                if not new or tries >= _MOST_TRIES or _overlap(edits, new):
+                    continue
+                tries += 1
+                after = self._tried((*edits, *new), context)
+                if after is not None and _shows(fact, state, after):
+                    return self._cause(fact, word, some[0], True, _all(fact, sites, new, edits)), after
+        if likely is not None and (piece is None or likely[0].error or self._near(likely[2], distances, most=1)):
+            return self._cause(*likely, False), state
+        return self._unknown(state, piece), state
+
+    def _tried(self, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> State | None:
+        try:
+            after = self.state(edits, context)
+        except (ChatTmplError, AssertionError):  # an edit that is no template, or that overlaps another
+            return None
+        return None if after.expected.text is None and after.got.text is not None else after
+
+    def _near(self, site: Site, distances: dict[int, int], most: int = 4) -> bool:
+        return self.code.distance(distances, site.start) <= most
+
+    def _candidates(
+        self, state: State, distances: dict[int, int], piece: Piece | None
+    ) -> Iterator[tuple[Fact, str, list[Site]]]:
+        """Facts that may be the cause, with their constructs, the nearest to what went wrong first."""
+        at = piece.start if piece is not None else 0
+        for fact in FACTS:
+            if self.engine.name not in fact.engines:
+                continue
+            word = self._caught(fact, state)
+            if word is not None:
+                sites = list(fact.find(self.code, word))
+                sites.sort(key=lambda site: (self.code.distance(distances, site.start), abs(site.start - at)))
+                yield fact, word, sites
+
+    def _caught(self, fact: Fact, state: State) -> str | None:
+        """What a fact's pattern caught in the engine's words; None where the fact does not fit."""
+        if state.got.text is None:
+            match = re.search(fact.error, state.got.error or "") if fact.error else None
+            return None if match is None else next(filter(None, match.groups()), "")
+        if fact.error is not None and fact.code != "none-is-iterable":
+            return None
+        expected, got = state.expected.text or "", state.got.text
+        return "" if fact.texts is None or fact.texts(expected, got, first_difference(expected, got)) else None
+
+    @staticmethod
+    def _rewritings(fact: Fact, sites: list[Site]) -> Iterator[list[Site]]:
+        """Which constructs to write otherwise at once: one after the other, and then all of them."""
+        if not fact.together:
+            yield from ([site] for site in sites[:12])
+        elif fact.code == "trim-blocks":
+            yield from ([site] for site in sites[:6])
+        if len(sites) > 1 or fact.together:
+            yield sites
+
+    def _piece(self, state: State, context: Mapping[str, Any]) -> Piece | None:
+        """The tag where things go wrong: the one that the engine fails in, or that wrote what is different."""
+        if state.got.text is None:
+            code = self.code if state.edited.text == self.source.text else Code(state.edited.text)
+            failure = without_line(state.got.error or "")
+            piece = reached(self.engine, code, state.edited.text, context, failure)
+            offset = None if piece is None else state.edited.source_offset(piece.start)
+        else:
+            offset = written_by(state, context)
+        return None if offset is None else self.code.piece_at(offset)
+
+    def _refused(self, state: State, context: Mapping[str, Any]) -> Cause:
+        """Jinja2 refuses, which says where by itself."""
+        complaint = state.expected.error or ""
+        place = _refusal_place(state.edited.text, context)
+        at = 0 if place is None else state.edited.source_offset(place.start)
+        piece = self.code.piece_at(at)
+        where = self._whole(piece)
+        for pattern, code, says in REFUSALS:
+            if re.search(pattern, complaint):
+                return Cause(code, says, "ask for the value's type before it is used", where, True)
+        return Cause(
+            "refused", f"Jinja2 refuses this ({complaint}); the engine renders it", "make both refuse it", where, True
+        )
+
+    def _cause(self, fact: Fact, word: str, site: Site, confirmed: bool, edits: tuple[Edit, ...] = ()) -> Cause:
+        place = Place(self.source, site.start, site.end)
+        text = " ".join(self.source.text[site.start : site.end].split())
+        says = fact.says.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
+        return Cause(fact.code, says, fact.hint, place, confirmed, edits)
+
+    def _unknown(self, state: State, piece: Piece | None) -> Cause:
+        where = self._whole(piece)
+        if state.got.text is None:
+            message = f"the engine fails here: {_without_name(state.got.error or '')}"
+        else:
+            message = "the engine writes another text here"
+        return Cause("other", message, "write it in plainer Jinja", where, False)
+
+    def _whole(self, piece: Piece | None) -> Place:
+        return Place(self.source, piece.start, piece.end) if piece else Place.of_line(self.source, 1)
+
+
+def _shows(fact: Fact, state: State, after: State) -> bool:
+    """Whether what came of writing a construct otherwise shows that it was the cause.
+
+    It does where all that changed is what one of the two makes of it: else the construct may just not be reached any
+    more. Where the engine fails there is no text to compare, so that the failure must be gone.
+    """
+    if state.got.text is None:
+        same = state.expected == after.expected
+        gone = after.got.text is not None or (same and re.search(fact.error or "", after.got.error or "") is None)
+        return gone and (same or after.progress > state.progress)
+    if after.expected != state.expected and after.got != state.got:
+        return False
+    return after.progress > state.progress
+
+
+def _all(fact: Fact, sites: list[Site], new: tuple[Edit, ...], before: Sequence[Edit]) -> tuple[Edit, ...]:
+    """What to write otherwise from now on: of constructs that have one cause, all."""
+    if not fact.together:
+        return new
+    return tuple(edit for site in sites for edit in site.edits if not _overlap(before, [edit]))
+
+
+def _overlap(edits: Sequence[Edit], new: Sequence[Edit]) -> bool:
+    return any(one.start < other.end and other.start < one.end for one in edits for other in new)
+
+
+def _without_name(error: str) -> str:
+    return error.partition(": ")[2] or error
+
+
+def _program(source: str) -> Program:
+    return compile_program(Source(source, "template"), Retention("all"))
+
+
+def reference(source: str, context: Mapping[str, Any]) -> Outcome:
+    """What Jinja2 makes of a template, as transformers sets it up.
+
+    Raises:
+        BudgetError: if it runs past its budget.
+        TemplateError: if it does not compile.
+    """
+    program = _program(source)
+    try:
+        return Outcome(program.run(dict(context), lambda: moment_of(CLOCK), Budget())[0])
+    except BudgetError:
+        raise
+    except RenderError as error:
+        return Outcome(None, error.message)
+
+
+def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome:
+    """What another engine makes of it."""
+    try:
+        return Outcome(engine.render(source, context))
+    except RenderError as error:
+        return Outcome(None, error.message)
+
+
+def written_by(state: State, context: Mapping[str, Any]) -> int | None:
+    """The offset in the source of the tag or text that wrote the first character that differs."""
+    expected, got = state.expected.text or "", state.got.text or ""
+    at = first_difference(expected, got)
+    _, runs = _program(state.edited.text).run(dict(context), lambda: moment_of(CLOCK), Budget())
+    position, before = 0, None
+    for length, _, statement in runs:
+        if not length:
+            continue
+        if position + length > at and statement is not None:
+            return state.edited.source_offset(statement.offset)
+        before = statement or before
+        position += length
+    return None if before is None else state.edited.source_offset(before.offset)
+
+
+def _refusal_place(source: str, context: Mapping[str, Any]) -> Place | None:
+    try:
+        _program(source).run(dict(context), lambda: moment_of(CLOCK), Budget())
+    except RenderError as error:
+        return error.place
+    return None

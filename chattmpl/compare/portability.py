@@ -1,0 +1,194 @@
+"""One template in several engines: where they disagree with Jinja2, by cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.compare.cases import Case
+from chattmpl.compare.explain import Cause, Explainer, Outcome, State, reference, rendered
+from chattmpl.engines.drivers import Engine
+from chattmpl.errors import BudgetError, ChatTmplError
+from chattmpl.laws.outcome import first_difference
+from chattmpl.source import Place, Source
+from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.lexer import normalize_newlines
+from chattmpl.template.family import EngineBug
+from chattmpl.template.template import Template
+
+_ROUNDS = 6
+"""Causes that are looked for behind each other in one case."""
+
+
+@dataclass
+class Finding:
+    """A cause, with the cases in which it shows.
+
+    Attributes:
+        cause: the construct, and what is different.
+        cases: in which it shows.
+        expected, got: what Jinja2 and the engine make of the first of them, with the causes before it out of the way.
+    """
+
+    cause: Cause
+    cases: list[Case]
+    expected: Outcome
+    got: Outcome
+
+    @property
+    def difference(self) -> int | None:
+        """Offset of the first character that differs, where both render."""
+        if self.expected.text is None or self.got.text is None:
+            return None
+        return first_difference(self.expected.text, self.got.text)
+
+
+@dataclass
+class Report:
+    """What came of one engine.
+
+    Attributes:
+        engine, version: which.
+        emulated: it is not the engine itself that ran.
+        agreed, disagreed: numbers of cases; those of a declared bug are in neither.
+        findings: the causes.
+        declared: bugs that the family declares, with the number of cases in which they show.
+        skipped: why cases were not compared, with counts.
+    """
+
+    engine: str
+    version: str | None = None
+    emulated: bool = False
+    agreed: int = 0
+    disagreed: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    declared: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def served(template: Template, target: str | None = None) -> Source:
+    """What is handed to the engines: a file as it is, and of a template in our dialect or a family an export.
+
+    Args:
+        template: the template.
+        target: ``train`` or ``inference``, for that export whatever the template is.
+    """
+    if target is None and template.family is None and not template.program.has_reasoning:
+        return template.given
+    kind: Any = target or ("inference" if template.family else "train")
+    return Source(template.export(kind), f"{template.name} ({kind} export)")
+
+
+def variables(template: Template, case: Case) -> dict[str, Any]:
+    """The variables of a render, as plain data."""
+    data = case.conversation.to_template_input()
+    given = {**data.pop("kwargs"), **case.kwargs}
+    kwargs = {name: value for name, value in given.items() if value is not None}
+    return {**template.tokens, **kwargs, **data, "add_generation_prompt": case.prompt}
+
+
+def compare(template: Template, engine: Engine, cases: Iterable[Case], target: str | None = None) -> Report:
+    """Render cases with Jinja2 and with an engine, and find the causes of what differs.
+
+    Args:
+        template: what is compared.
+        engine: with what.
+        cases: on what.
+        target: see `served`.
+    """
+    return _Comparison(template, engine, target).run(cases)
+
+
+class _Comparison:
+    def __init__(self, template: Template, engine: Engine, target: str | None) -> None:
+        self.template = template
+        self.engine = engine
+        self.raw = served(template, target)
+        self.source = Source(normalize_newlines(self.raw.text), self.raw.name)
+        self.explainer = Explainer(self.source, engine)
+        self.report = Report(engine.name)
+        self.findings: dict[tuple[str, int], Finding] = {}
+        self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
+        self._spent = False
+
+    def run(self, cases: Iterable[Case]) -> Report:
+        for case in cases:
+            try:
+                self._compare(case)
+            except BudgetError as error:
+                self._spent = True
+                self.report.skipped[error.message] += 1
+        self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
+        return self.report
+
+    def _compare(self, case: Case) -> None:
+        if self._spent:  # what runs away once would do so with each conversation
+            self.report.skipped["the template ran past its budget before"] += 1
+            return
+        context = variables(self.template, case)
+        expected = reference(self.source.text, context)
+        got = rendered(self.engine, self.raw.text, context)
+        if expected.text == got.text:
+            self.report.agreed += 1
+            return
+        bugs = [bug for bug in self.bugs if bug.engine == self.engine.name and bug.concerns(context)]
+        if bugs:
+            self.report.declared.update(bug.what for bug in bugs)
+            return
+        self.report.disagreed += 1
+        if "\r" in self.raw.text and got != rendered(self.engine, self.source.text, context):
+            self._note(_carriage_returns(self.raw), case, expected, got)
+        self._explain(case, context)
+
+    def _explain(self, case: Case, context: dict[str, Any]) -> None:
+        edits: tuple[Edit, ...] = ()
+        state = self.explainer.state(edits, context)
+        for finding in list(self.findings.values()):
+            state, edits = self._known(finding, case, state, edits, context)
+        for _ in range(_ROUNDS):
+            if state.agree:
+                return
+            cause, after = self.explainer.explain(state, edits, context)
+            self._note(cause, case, state.expected, state.got)
+            if after is state:
+                return
+            state, edits = after, (*edits, *cause.edits)
+            if cause.edits:
+                state = self.explainer.state(edits, context)
+
+    def _known(
+        self, finding: Finding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
+    ) -> tuple[State, tuple[Edit, ...]]:
+        """The state without a cause that was found before, if this case has it too."""
+        new = tuple(edit for edit in finding.cause.edits if edit not in edits)
+        if state.agree or not new:
+            return state, edits
+        try:
+            after = self.explainer.state((*edits, *new), context)
+        except (ChatTmplError, AssertionError):
+            return state, edits
+        if after.progress <= state.progress or (after.expected.text is None and state.expected.text is not None):
+            return state, edits
+        finding.cases.append(case)
+        return after, (*edits, *new)
+
+    def _note(self, cause: Cause, case: Case, expected: Outcome, got: Outcome) -> None:
+        key = (cause.code, cause.place.start)
+        if key in self.findings:
+            self.findings[key].cases.append(case)
+        else:
+            self.findings[key] = Finding(cause, [case], expected, got)
+
+
+def _carriage_returns(source: Source) -> Cause:
+    at = source.text.index("\r")
+    place = Place(source, at, at + 1)
+    return Cause(
+        "carriage-returns",
+        "the engine keeps the carriage returns of the file, Jinja2 reads CRLF as LF",
+        "write the file with LF newlines",
+        place,
+        True,
+    )

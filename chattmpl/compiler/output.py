@@ -1,0 +1,89 @@
+"""What a compiled template writes: pieces, gathered into one text with runs.
+
+A piece is a value with the statement that wrote it. Gathering gives each run that no statement has claimed yet to the
+statement of the piece, and makes it generated where that statement stands inside a generation tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+from chattmpl.compiler.budget import charge, check_size
+from chattmpl.provenance.origin import REBUILT, Run, Statement, Turn
+from chattmpl.provenance.serialize import to_text
+from chattmpl.provenance.text import Traced, make, runs_of
+
+Piece: TypeAlias = "tuple[Any, Statement | None]"
+
+_RUN = 64
+"""Bytes that a run is charged for when it is gathered."""
+
+NO_TURN: Piece = (Turn(None, None), None)
+"""From here on no message is being rendered."""
+
+REBUILT_TURN: Piece = (Turn(REBUILT, None), None)
+"""From here on a message is being rendered that the template made of others."""
+
+
+def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
+    """The text of the pieces, and its runs."""
+    texts: list[str] = []
+    runs: list[Run] = []
+    add_text = texts.append
+    add_run = runs.append
+    size = 0
+    for value, statement in pieces:
+        kind = type(value)
+        if kind is not str and kind is not Traced:
+            if kind is Turn:
+                add_run((0, value, None))
+                continue
+            value = _printed(value, statement)
+            kind = type(value)
+        if not value:
+            continue
+        add_text(value)
+        length = len(value)
+        size += length
+        if kind is str:
+            add_run((length, None, statement))
+            continue
+        origin: Any = value._origin if kind is Traced else runs_of(value)
+        if type(origin) is not tuple:
+            add_run((length, origin, statement))
+            continue
+        charge(_RUN * len(origin))
+        for run in origin:
+            add_run((run[0], run[1], _claimed(run[2], statement)))
+    check_size(size)
+    text = "".join(texts)
+    charge(str.__sizeof__(text))
+    return text, runs
+
+
+def _printed(value: Any, statement: Statement | None) -> str:
+    """The text of a value; an error notes the statement, for the template's code is not running at this moment."""
+    try:
+        return to_text(value)
+    except Exception as error:
+        error.statement = statement  # type: ignore[attr-defined]
+        raise
+
+
+def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | None:
+    if inner is None:
+        return outer
+    return inner.sampled if outer is not None and outer.generated else inner
+
+
+def concat_pieces(pieces: Iterable[Piece]) -> str:
+    """What a macro, a ``set`` block or a filter block captured, as one string."""
+    text, runs = gather(pieces)
+    return make(text, tuple(runs))
+
+
+def sampled(piece: Piece) -> Piece:
+    """A piece written elsewhere (by a ``block``) that turns out to stand inside a generation tag."""
+    value, statement = piece
+    return value, statement.sampled if statement is not None else None

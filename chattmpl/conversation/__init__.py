@@ -1,0 +1,1 @@
+"""Conversations: their models, and the files and records that hold them."""

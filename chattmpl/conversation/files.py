@@ -1,0 +1,178 @@
+"""Files of conversations: .jsonl as a stream, .json as one value, each error with its place in the file."""
+
+from __future__ import annotations
+
+import codecs
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from chattmpl.conversation.json_text import JsonText
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.nulls import NullCleaning
+from chattmpl.conversation.shapes import Shape, parse_record
+from chattmpl.conversation.validation_errors import FieldError
+from chattmpl.conversation.validation_errors import Path as FieldPath
+from chattmpl.errors import ConversationError, did_you_mean
+
+_LINE_SUFFIXES = (".jsonl", ".ndjson")
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def load_conversations(
+    path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
+) -> Iterator[Conversation]:
+    """The conversations of a file, one at a time.
+
+    A .jsonl (or .ndjson) file has one on each line, and is read as a stream; blank lines are skipped. Any other file
+    is one JSON value: a conversation, a list of messages, or a list of conversations. Files are UTF-8; a byte order
+    mark is skipped.
+
+    Args:
+        path: the file.
+        shape: the shape of the records; found for each record from its keys if None.
+        clean_nulls: see :func:`parse_record`.
+
+    Raises:
+        ConversationError: the file cannot be read, is empty, or holds something that is no conversation.
+        UsageError: there is no shape of that name.
+    """
+    name = os.fspath(path)
+    if name.endswith(_LINE_SUFFIXES):
+        yield from _from_lines(_lines(name), name, shape, clean_nulls)
+    else:
+        yield from parse_text(_decode(_read(name), name), name=name, shape=shape, clean_nulls=clean_nulls)
+
+
+def load_conversation(
+    path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
+) -> Conversation:
+    """The one conversation of a file; see :func:`load_conversations`.
+
+    Raises:
+        ConversationError: as there, or the file holds more than one.
+    """
+    conversations = load_conversations(path, shape=shape, clean_nulls=clean_nulls)
+    first = next(conversations)
+    for _ in conversations:
+        raise ConversationError(
+            f"{os.fspath(path)} holds more than one conversation", hint="load_conversations reads them all"
+        )
+    return first
+
+
+def parse_text(
+    text: str,
+    *,
+    name: str = "<string>",
+    lines: bool = False,
+    shape: Shape | None = None,
+    clean_nulls: NullCleaning = "auto",
+) -> Iterator[Conversation]:
+    """The conversations of a JSON text, as :func:`load_conversations` has them for a file.
+
+    Args:
+        text: the text, without a byte order mark.
+        name: what to call it in errors.
+        lines: the text has one JSON value a line.
+        shape: the shape of the records, if known.
+        clean_nulls: see :func:`parse_record`.
+
+    Raises:
+        ConversationError: the text is empty, or holds something that is no conversation.
+    """
+    if lines:
+        yield from _from_lines(enumerate(text.split("\n"), 1), name, shape, clean_nulls)
+        return
+    if not text.strip():
+        raise ConversationError(f"{name} is empty")
+    source = JsonText(text, name)
+    value = source.value()
+    if not _is_list_of_records(value):
+        yield _parse(value, source, (), shape, clean_nulls)
+        return
+    for index, record in enumerate(value):
+        yield _parse(record, source, (index,), shape, clean_nulls)
+
+
+def _is_list_of_records(value: Any) -> bool:
+    """Whether a JSON value is a list of conversations; a list of messages or of ShareGPT turns is one conversation."""
+    if not isinstance(value, list) or not value:
+        return False
+    first = value[0]
+    return isinstance(first, list) or (
+        isinstance(first, dict) and any(key in first for key in ("messages", "conversations", "instruction", "prompt"))
+    )
+
+
+def _from_lines(
+    lines: Iterable[tuple[int, str]], name: str, shape: Shape | None, clean_nulls: NullCleaning
+) -> Iterator[Conversation]:
+    empty = True
+    for number, line in lines:
+        if line.strip():
+            empty = False
+            source = JsonText(line.rstrip("\r\n"), name, number)
+            yield _parse(source.value(), source, (), shape, clean_nulls)
+    if empty:
+        raise ConversationError(f"{name} is empty")
+
+
+def _parse(
+    record: Any, source: JsonText, path: FieldPath, shape: Shape | None, clean_nulls: NullCleaning
+) -> Conversation:
+    """The conversation of a record at a path of a JSON text, with errors that point into the text."""
+    try:
+        return parse_record(record, shape, clean_nulls=clean_nulls)
+    except FieldError as error:
+        whole = path + error.path
+        place = source.locate(whole, on_key=error.on_key)
+        raise FieldError(error.problem, whole, on_key=error.on_key, place=place, hint=error.hint) from None
+    except ConversationError as error:
+        raise ConversationError(error.message, place=source.locate(path), hint=error.hint) from None
+
+
+def _lines(name: str) -> Iterator[tuple[int, str]]:
+    """The numbered lines of a file, from 1, decoded one by one; only a newline ends a line."""
+    try:
+        with Path(name).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield number, _decode(line, name, number)
+    except OSError as error:
+        raise _unreadable(name, error) from None
+
+
+def _read(name: str) -> bytes:
+    if name.endswith((".parquet", ".arrow")):
+        raise ConversationError(
+            f"{name} is not JSON", hint="load it with the datasets library and pass its rows to Conversation.coerce"
+        )
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise _unreadable(name, error) from None
+
+
+def _unreadable(name: str, error: OSError) -> ConversationError:
+    hint = None
+    folder = Path(name).parent
+    if isinstance(error, FileNotFoundError) and folder.is_dir():
+        hint = did_you_mean(Path(name).name, [file.name for file in folder.iterdir()])
+    return ConversationError(f"cannot read {name}: {(error.strerror or str(error)).lower()}", hint=hint)
+
+
+def _decode(data: bytes, name: str, line: int = 1) -> str:
+    """Text from UTF-8, without a byte order mark at the start of the file."""
+    if line == 1 and data.startswith(_UTF16_MARKS):
+        raise ConversationError(f"{name} is UTF-16", hint="save it as UTF-8")
+    if line == 1:
+        data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # Each bad byte shows as one replacement character, so the first of them stands where the good text ends.
+        start = len(data[: error.start].decode("utf-8"))
+        text = JsonText(data.decode("utf-8", errors="replace").rstrip("\r\n"), name, line)
+        problem = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise ConversationError(problem, place=text.place(start), hint="save the file as UTF-8") from None

@@ -1,0 +1,1 @@
+"""Datasets: read, encoded, measured and audited."""

@@ -1,0 +1,148 @@
+"""A row as the kinds of findings see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.shapes import parse_record
+from chattmpl.data.survey import Mode, Switch, Taken, messages_of, modes_asked, thinks
+from chattmpl.encode.span_index import Piece, Spans
+from chattmpl.errors import ChatTmplError
+from chattmpl.template.lost_fields import why_lost
+from chattmpl.template.special_tokens import CONTROL
+
+if TYPE_CHECKING:
+    from chattmpl.data.audit.settings import Settings
+    from chattmpl.data.encoder import Encoder
+    from chattmpl.encode import Encoding
+    from chattmpl.template.rendering import Rendering
+
+
+@dataclass(frozen=True)
+class Background:
+    """What is the same for all rows.
+
+    Attributes:
+        settings: the thresholds.
+        switch: how the template is told to reason.
+        default_system: a sentence that the template writes where there is no system message; None if it writes none.
+    """
+
+    settings: Settings
+    switch: Switch
+    default_system: str | None
+
+
+class View:
+    """A row.
+
+    Args:
+        taken: the row, encoded if it can be.
+        encoder: what encoded it.
+        background: what is the same for all rows.
+    """
+
+    def __init__(self, taken: Taken, encoder: Encoder, background: Background) -> None:
+        self.taken, self.encoder, self.background = taken, encoder, background
+        self.settings, self.switch = background.settings, background.switch
+
+    @cached_property
+    def conversation(self) -> Conversation | None:
+        """The conversation; None if the row is none."""
+        given = self.taken.conversation
+        if given is None or isinstance(given, Conversation):
+            return given
+        try:
+            return parse_record(given)
+        except ChatTmplError:
+            return None
+
+    @cached_property
+    def encodable(self) -> bool:
+        """Whether there is a row."""
+        return self.taken.row is not None and self.conversation is not None
+
+    @cached_property
+    def text(self) -> str:
+        """The text of a row that can be encoded; known without rendering it once more."""
+        kept = self.taken.row.text
+        return self.rendering.text if kept is None else str(kept)
+
+    @cached_property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages, as they were given."""
+        return [] if self.conversation is None else messages_of(self.conversation)
+
+    @cached_property
+    def kwargs(self) -> Mapping[str, Any]:
+        """The template kwargs: those of the row and its source, and over them those of the audit."""
+        own = self.conversation.chat_template_kwargs if self.conversation else None
+        return {**(own or {}), **self.encoder.kwargs}
+
+    @cached_property
+    def own_kwargs(self) -> Mapping[str, Any]:
+        """The template kwargs that stand in the row itself, nulls included."""
+        record = self.taken.record
+        own = record.get("chat_template_kwargs") if isinstance(record, Mapping) else None
+        return own if isinstance(own, Mapping) else {}
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """The rendering with provenance, of a row that can be encoded; it takes most of the time of an audit."""
+        encoder = self.encoder
+        return encoder.template.render(self.conversation, clock=encoder._now, **encoder.kwargs)
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The tokens with all that was noticed on the way."""
+        return self.rendering.encode(self.encoder._exact.tokenizer, **self.encoder.options)
+
+    @cached_property
+    def spans(self) -> Spans:
+        """The spans of the rendering."""
+        return Spans(self.rendering)
+
+    @cached_property
+    def losses(self) -> tuple[tuple[str, str | None], ...]:
+        """The fields from which no character came, and why, where somebody said that it would be so."""
+        rendering = self.rendering
+        return tuple((path, why_lost(rendering, path)) for path in rendering.lost)
+
+    @cached_property
+    def asked(self) -> list[tuple[int, Mode | None]]:
+        """For each message of the assistant its index, and the mode that is asked for."""
+        return modes_asked(self.messages, self.kwargs, self.switch)
+
+    @cached_property
+    def thinking(self) -> frozenset[int]:
+        """The messages of the assistant that have reasoning, by index."""
+        return frozenset(index for index, _ in self.asked if thinks(self.messages[index]))
+
+    def role(self, index: int) -> Any:
+        """The role of a message."""
+        return self.messages[index].get("role")
+
+    def trained_turns(self) -> Iterator[Piece]:
+        """The last generated piece of each turn that is trained."""
+        assert self.conversation is not None
+        last: dict[int | None, Piece] = {}
+        for piece in self.spans.generated:
+            last[piece.turn] = piece
+        for turn, piece in last.items():
+            if turn is None or self.conversation.messages[turn].trained is not False:
+                yield piece
+
+    def stops(self, piece: Piece) -> tuple[str, ...]:
+        """What may end a turn: the family's stop tokens; else ``eos_token``, and control tokens behind the message."""
+        template = self.rendering.template
+        if template.family is not None:
+            return template.family.generation.stop_tokens
+        given = {**template.tokens, **self.kwargs}.get("eos_token")
+        own = [s.end for s in self.rendering.spans if s.message == piece.turn and s.field not in (None, "role")]
+        turn = [s.end for s in self.rendering.spans if s.turn == piece.turn]
+        behind = CONTROL.findall(self.rendering.text, own[-1] if own else piece.start, max(turn, default=piece.end))
+        return tuple(dict.fromkeys([*([given] if isinstance(given, str) and given else []), *behind]))

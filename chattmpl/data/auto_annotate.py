@@ -1,0 +1,48 @@
+"""Generation tags for a template that has none, placed without being asked, and announced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chattmpl.errors import TemplateError
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.template.template import Template
+
+
+def annotated(template: Template, note: Callable[[str], None], stop_tokens: tuple[str, ...] = ()) -> Template:
+    """A template that says what the model samples: as it is, or annotated, with what was proven.
+
+    Args:
+        template: any template.
+        note: is told that tags were placed, and what holds of them.
+        stop_tokens: what ends the assistant's turns, where that does not look like a control token.
+
+    Raises:
+        TemplateError: there are none, and none can be placed; it tells why, and the way out.
+    """
+    if template.program.has_generation:
+        return template
+    try:
+        made = template.annotate(stop_tokens=stop_tokens)
+    except CannotAnnotate as refusal:
+        raise TemplateError(
+            f"{template.name} has no generation tags, so that nothing would be trained, and none can be placed: "
+            f"{refusal.message}",
+            place=refusal.place,
+            hint=f"{refusal.hint or 'write them by hand, or choose a family'}; chattmpl annotate tells all of it",
+        ) from None
+    note(announcement(template, made))
+    return made
+
+
+def announcement(template: Template, made: Template) -> str:
+    """What a person is told about a template that was annotated."""
+    proof = made.proof
+    laws = ", ".join(f"{law} {times} times" for law, times in sorted(proof.held.items()))
+    said = [
+        f"{template.name} has no generation tags: it was annotated by itself",
+        f"{proof.texts} texts are as before" + (f", and the laws held ({laws})" if laws else ""),
+        f"{' or '.join(map(repr, proof.stops))} ends what is trained",
+    ]
+    said += [f"{each.law} cannot hold where {each.why}" for each in proof.exceptions]
+    return "; ".join(said)

@@ -1,0 +1,379 @@
+"""Rows as a template gets them: plain data straight from a well-formed record, else by way of a `Conversation`.
+
+What is read here in a few plain steps is only what `chattmpl.conversation.models` would accept and hand on unchanged.
+Anything else (other shapes and names, null padding, mistakes) goes through them.
+"""
+
+from __future__ import annotations
+
+import json
+import marshal
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from chattmpl.conversation.fields import REASONING_NAMES
+from chattmpl.conversation.models import Conversation, Message
+from chattmpl.conversation.nulls import clean_tools, messages_are_padded
+from chattmpl.conversation.plain import plain_data
+from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.spelling import first_misspelt
+from chattmpl.conversation.validation_errors import ROLES
+from chattmpl.data.fast.control_tokens import LEAF_END
+
+TOOLS, CALLS, TEXT_ARGUMENTS, OTHER_ARGUMENTS, PARTS, KWARGS, DOCUMENTS, EXTRA_KEYS, NO_CONTENT = (
+    1 << n for n in range(9)
+)
+"""Features of a row, as bits: what engines have been seen to render differently. `OTHER_ARGUMENTS` are arguments of
+tool calls that are no strings."""
+
+FEATURE_NAMES = {
+    TOOLS: "tools",
+    CALLS: "tool calls",
+    TEXT_ARGUMENTS: "arguments as a string",
+    OTHER_ARGUMENTS: "arguments that are no strings",
+    PARTS: "content in parts",
+    KWARGS: "template kwargs of the row",
+    DOCUMENTS: "documents",
+    EXTRA_KEYS: "other keys of messages",
+    NO_CONTENT: "messages without content",
+}
+
+_ROLES = frozenset(ROLES)
+_TEXTS = frozenset({"content", "reasoning_content", "tool_call_id", "name"})
+_NAMES = Message._names
+_CONVERSATION = frozenset(Conversation.model_fields)
+_OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "completion"})
+_CALL = frozenset({"id", "type", "function"})
+_FUNCTION = frozenset({"name", "arguments"})
+
+
+_NO_REFERENCES = 2
+"""The version of marshal's format that writes equal values as equal bytes."""
+_TOOLS_KEPT = 256
+_TOOLS_SEEN: dict[tuple[bytes, bool], tuple[list[Any], str]] = {}
+
+
+class _Unusual(Exception):
+    """The record is for the models."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One row, ready to be rendered.
+
+    Attributes:
+        messages, tools, documents, kwargs: what `Conversation.to_template_input` tells of it.
+        texts: all its texts.
+        features: bits, see above.
+        flagged: a message says that it is not trained.
+        conversation: the row as a model, if it was read as one.
+    """
+
+    messages: list[dict[str, Any]]
+    tools: list[Any] | None
+    documents: list[Any] | None
+    kwargs: dict[str, Any]
+    texts: list[str]
+    features: int = 0
+    flagged: bool = False
+    conversation: Conversation | None = None
+
+    @property
+    def leaves(self) -> str:
+        """All its texts, with `LEAF_END` before and behind each."""
+        return leaves_of(self.texts)
+
+
+def leaves_of(texts: list[str]) -> str:
+    """Texts in a row, with `LEAF_END` before and behind each."""
+    return f"{LEAF_END}{LEAF_END.join(texts)}{LEAF_END}"
+
+
+def prepare(record: Any) -> Prepared:
+    """A record of a data set, of any shape that `chattmpl.loaders` knows, or a `Conversation`.
+
+    Raises:
+        ConversationError: for what is no conversation, as the exact path does.
+    """
+    if type(record) is dict:
+        try:
+            return _Reader().record(record)
+        except (_Unusual, RecursionError, TypeError, ValueError):
+            pass
+    conversation = record if isinstance(record, Conversation) else parse_record(record)
+    return _of_model(conversation)
+
+
+class _Reader:
+    """Reads one well-formed record."""
+
+    def __init__(self) -> None:
+        self.leaves: list[str] = []
+        self.features = 0
+        self.flagged = False
+
+    def record(self, record: dict[str, Any]) -> Prepared:
+        given = record.get("messages")
+        if type(given) is not list or not given:
+            raise _Unusual
+        messages = self._messages(given)
+        if len(record) == 1:
+            return Prepared(messages, None, None, {}, self.leaves, self.features, self.flagged)
+        if not _OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
+            raise _Unusual
+        _check_names(record, _CONVERSATION)
+        tools, documents, kwargs = record.get("tools"), record.get("documents"), record.get("chat_template_kwargs")
+        if tools is not None:
+            tools = self._tools(tools, given)
+        if documents is not None:
+            documents = self._documents(documents)
+        kwargs = {} if kwargs is None else self._kwargs(kwargs)
+        return Prepared(messages, tools, documents, kwargs, self.leaves, self.features, self.flagged)
+
+    def _messages(self, given: list[Any]) -> list[dict[str, Any]]:
+        messages: list[dict[str, Any]] = []
+        leaves = self.leaves
+        for message in given:
+            if type(message) is not dict or message.get("role") not in _ROLES:
+                raise _Unusual
+            content = message.get("content")
+            size = len(message)
+            if size <= 3 and type(content) is str:  # most have a role and a text, or also a trace
+                if size == 2:
+                    leaves.append(content)
+                    messages.append(message)
+                    continue
+                reasoning = message.get("reasoning_content")
+                if type(reasoning) is str:
+                    leaves.append(content)
+                    leaves.append(reasoning)
+                    messages.append({"thinking": reasoning, **message})
+                    continue
+            messages.append(self._other_message(message))
+        return messages
+
+    def _other_message(self, given: dict[str, Any]) -> dict[str, Any]:
+        message: dict[str, Any] = {}
+        for key, value in given.items():
+            if value is None:
+                continue
+            if key == "role":
+                message[key] = value
+            elif key in _TEXTS:
+                if type(value) is str:
+                    self.leaves.append(value)
+                    message[key] = value
+                elif key == "content":
+                    message[key] = self._parts(value)
+                else:
+                    raise _Unusual
+            else:
+                self._other(message, key, value)
+        if not _NAMES.issuperset(given):
+            _check_names(given, _NAMES)
+        if "content" not in message:
+            self.features |= NO_CONTENT
+        reasoning = message.get("reasoning_content")
+        if reasoning is None:
+            return message
+        return {"thinking": reasoning, **message}
+
+    def _other(self, message: dict[str, Any], key: str, value: Any) -> None:
+        """The keys of a message that are rarer."""
+        if key == "tool_calls":
+            message[key] = self._calls(value)
+        elif key == "train":
+            if type(value) is not bool or "weight" in message:
+                raise _Unusual
+            self.flagged |= not value
+        elif key == "weight":
+            if type(value) not in (int, float) or not 0 <= value < math.inf:
+                raise _Unusual
+            self.flagged |= value == 0
+        elif key in REASONING_NAMES or type(key) is not str or type(value) is not str:
+            raise _Unusual
+        else:
+            message[key] = value
+            self.leaves += (key, value)
+            self.features |= EXTRA_KEYS
+
+    def _parts(self, parts: Any) -> list[dict[str, Any]]:
+        if type(parts) is not list:
+            raise _Unusual
+        for part in parts:
+            if type(part) is not dict or len(part) != 2 or part.get("type") != "text" or type(part["text"]) is not str:
+                raise _Unusual
+            self.leaves.append(part["text"])
+        self.features |= PARTS
+        return [dict(part) for part in parts]
+
+    def _calls(self, calls: Any) -> list[dict[str, Any]]:
+        if type(calls) is not list:
+            raise _Unusual
+        self.features |= CALLS
+        return [self._call(call) for call in calls]
+
+    def _call(self, given: Any) -> dict[str, Any]:
+        if type(given) is not dict or not _CALL.issuperset(given) or type(given.get("function")) is not dict:
+            raise _Unusual
+        call: dict[str, Any] = {}
+        for key, value in given.items():
+            if value is None:
+                continue
+            if key == "function":
+                value = self._function(value)
+            elif type(value) is str:
+                self.leaves.append(value)
+            else:
+                raise _Unusual
+            call[key] = value
+        return call
+
+    def _function(self, given: dict[str, Any]) -> dict[str, Any]:
+        name, arguments = given.get("name"), given.get("arguments")
+        if not _FUNCTION.issuperset(given) or type(name) is not str:
+            raise _Unusual
+        self.leaves.append(name)
+        if type(arguments) is str:
+            self.features |= TEXT_ARGUMENTS
+            self.leaves.append(arguments)
+        elif type(arguments) is dict:
+            for key, value in arguments.items():
+                if type(key) is not str:
+                    raise _Unusual
+                if type(value) is not str:
+                    self.features |= OTHER_ARGUMENTS
+                    self._walk(value)
+                else:
+                    self.leaves.append(value)
+                self.leaves.append(key)
+        else:
+            raise _Unusual
+        return given
+
+    def _walk(self, value: Any) -> None:
+        """A value inside arguments: plain JSON without nulls, which may be padding."""
+        kind = type(value)
+        if kind is str:
+            self.leaves.append(value)
+        elif kind is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    raise _Unusual
+                self.leaves.append(key)
+                self._walk(item)
+        elif kind is list:
+            for item in value:
+                self._walk(item)
+        elif kind not in (int, float, bool):
+            raise _Unusual
+
+    def _tools(self, tools: Any, messages: list[Any]) -> list[Any]:
+        # Most rows of a data set have the tools of another one. As bytes, 1, 1.0 and true differ.
+        # Padded messages have the same keys, and so all have that of calls.
+        key = (marshal.dumps(tools, _NO_REFERENCES), "tool_calls" in messages[0] and messages_are_padded(messages))
+        known = _TOOLS_SEEN.get(key)
+        if known is None:
+            known = _read_tools(tools, padded=key[1])
+            if len(_TOOLS_SEEN) >= _TOOLS_KEPT:
+                _TOOLS_SEEN.clear()
+            _TOOLS_SEEN[key] = known
+        self.features |= TOOLS
+        self.leaves.append(known[1])
+        return known[0]
+
+    def _documents(self, documents: Any) -> list[Any]:
+        if type(documents) is not list or not all(type(document) is dict for document in documents):
+            raise _Unusual
+        self.features |= DOCUMENTS
+        cleaned = [{key: value for key, value in document.items() if value is not None} for document in documents]
+        self._json(cleaned)
+        return cleaned
+
+    def _kwargs(self, kwargs: Any) -> dict[str, Any]:
+        if type(kwargs) is not dict:
+            raise _Unusual
+        kept = {key: value for key, value in kwargs.items() if value is not None}
+        if kept:
+            self.features |= KWARGS
+            self._json(kept)
+        return kept
+
+    def _json(self, value: Any) -> None:
+        self.leaves.append(_texts_of(value))
+
+
+def _read_tools(tools: Any, *, padded: bool) -> tuple[list[Any], str]:
+    """Tools without padding, and their texts."""
+    if type(tools) is not list or not all(type(tool) is dict for tool in tools):
+        raise _Unusual
+    for tool in tools:
+        names = frozenset({"name", "description"}) if "parameters" in tool else frozenset({"function"})
+        if first_misspelt(tuple(tool), names):
+            raise _Unusual
+    cleaned = plain_data(clean_tools(tools, "auto", padded=padded))
+    return cleaned, _texts_of(cleaned)
+
+
+def _texts_of(value: Any) -> str:
+    """The texts of a value that may hold anything: JSON changes only quotes, backslashes and control characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    if "\\u00" in text or not _string_keys(value):
+        raise _Unusual
+    # The texts end at quotes here, where a beginning of a control token is looked for at the ends of leaves.
+    return text.replace('"', LEAF_END)
+
+
+def _string_keys(value: Any) -> bool:
+    kind = type(value)
+    if kind is dict:
+        return all(type(key) is str and _string_keys(item) for key, item in value.items())
+    if kind is list:
+        return all(map(_string_keys, value))
+    return kind in (str, int, float, bool, type(None))
+
+
+def _check_names(given: dict[str, Any], known: frozenset[str]) -> None:
+    if known.issuperset(given):
+        return
+    if first_misspelt(tuple(key for key, value in given.items() if value is not None), known) is not None:
+        raise _Unusual
+
+
+def _of_model(conversation: Conversation) -> Prepared:
+    data = conversation.to_template_input()
+    messages, tools, documents = data["messages"], data["tools"], data["documents"]
+    kwargs = {name: value for name, value in data["kwargs"].items() if value is not None}
+    leaves: list[str] = []
+    # a role between the template's own brackets is the template's doing
+    without_roles = [{key: value for key, value in message.items() if key != "role"} for message in messages]
+    for value in (without_roles, tools, documents, kwargs):
+        _gather(value, leaves)
+    features = TOOLS * (tools is not None) | DOCUMENTS * (documents is not None) | KWARGS * bool(kwargs)
+    for message in messages:
+        features |= PARTS * isinstance(message.get("content"), list) | EXTRA_KEYS * (not _NAMES.issuperset(message))
+        features |= NO_CONTENT * ("content" not in message)
+        for call in message.get("tool_calls", ()):
+            arguments = call.get("function", call).get("arguments")
+            features |= CALLS | (TEXT_ARGUMENTS if isinstance(arguments, str) else _kind_of_arguments(arguments))
+    flagged = any(message.trained is False for message in conversation.messages)
+    return Prepared(messages, tools, documents, kwargs, leaves, features, flagged=flagged, conversation=conversation)
+
+
+def _kind_of_arguments(arguments: Any) -> int:
+    only_text = isinstance(arguments, dict) and all(isinstance(value, str) for value in arguments.values())
+    return 0 if only_text else OTHER_ARGUMENTS
+
+
+def _gather(value: Any, leaves: list[str]) -> None:
+    """All strings of a value, keys included."""
+    if isinstance(value, str):
+        leaves.append(value)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            leaves.append(str(key))
+            _gather(item, leaves)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _gather(item, leaves)

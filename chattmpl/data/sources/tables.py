@@ -1,0 +1,109 @@
+"""Parquet and Arrow files: rows in columns, read batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from chattmpl.data.sources.byte_stream import unreadable
+from chattmpl.data.sources.chunk import DataFile, Piece, RawRow
+from chattmpl.errors import ConversationError, UsageError
+
+_BATCH = 1024
+
+
+def _arrow(file: DataFile) -> Any:
+    try:
+        import pyarrow
+        import pyarrow.ipc
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError(f"{file.path} needs pyarrow", hint="pip install 'chattmpl[data]'") from None
+    return pyarrow
+
+
+def batches(file: DataFile) -> Iterator[Any]:
+    """The record batches of a file, one in memory at a time.
+
+    Raises:
+        ConversationError: it cannot be read.
+        UsageError: pyarrow is not installed.
+    """
+    arrow = _arrow(file)
+    try:
+        if file.kind == "parquet":
+            with arrow.parquet.ParquetFile(file.path, pre_buffer=False) as table:
+                for group in range(table.num_row_groups):
+                    yield from table.iter_batches(_BATCH, row_groups=[group])
+            return
+        with arrow.OSFile(file.path) as source:
+            try:
+                yield from arrow.ipc.open_stream(source)
+            except arrow.ArrowInvalid:
+                source.seek(0)
+                reader = arrow.ipc.open_file(source)
+                yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
+    except arrow.ArrowInvalid as error:
+        raise ConversationError(f"cannot read {file.path}: {error}") from None
+    except OSError as error:
+        raise unreadable(file.path, error) from None
+
+
+def pieces(file: DataFile, size: int, limit: int | None) -> Iterator[Piece]:
+    """The pieces of a file, of about ``size`` bytes each."""
+    rows, weight = _measure(file)
+    step = max(1, min(size * rows // max(weight, 1), 16 * _BATCH))
+    end = rows if limit is None else min(rows, limit)
+    for first in range(0, end, step):
+        count = min(step, end - first)
+        yield Piece(first, count, first, count, 0, count * weight // rows)
+
+
+def _measure(file: DataFile) -> tuple[int, int]:
+    """How many rows a file has, and about how many bytes they are."""
+    arrow = _arrow(file)
+    if file.kind == "parquet":
+        try:
+            data = arrow.parquet.read_metadata(file.path)
+        except arrow.ArrowInvalid as error:
+            raise ConversationError(f"cannot read {file.path}: {error}") from None
+        groups = range(data.num_row_groups)
+        return data.num_rows, sum(data.row_group(group).total_byte_size for group in groups)
+    rows = weight = 0
+    for batch in batches(file):
+        rows += batch.num_rows
+        weight += batch.nbytes
+    return rows, weight
+
+
+def streamed(file: DataFile, wanted: Iterator[Piece]) -> Iterator[bytes]:
+    """The rows of each wanted piece, which are in order, as the bytes of an Arrow stream."""
+    arrow = _arrow(file)
+    source = batches(file)
+    held: Any = None
+    position = 0  # of the first row of what is held
+    for piece in wanted:
+        parts = []
+        need, at = piece.size, piece.start
+        while need:
+            while held is None or position + held.num_rows <= at:
+                position += 0 if held is None else held.num_rows
+                held = next(source)
+            part = held.slice(at - position, need)
+            parts.append(part)
+            need, at = need - part.num_rows, at + part.num_rows
+        sink = arrow.BufferOutputStream()
+        with arrow.ipc.new_stream(sink, parts[0].schema) as writer:
+            for part in parts:
+                writer.write_batch(part)
+        yield sink.getvalue().to_pybytes()
+
+
+def rows(data: bytes, piece: Piece, file: DataFile) -> Iterator[RawRow]:
+    """The rows of a piece, from the bytes of an Arrow stream."""
+    arrow = _arrow(file)
+    index = piece.first
+    for batch in arrow.ipc.open_stream(data):
+        for value in batch.to_pylist():
+            yield RawRow(index, None, value)
+            index += 1

@@ -1,0 +1,143 @@
+"""The reasoning mode of a row: what its data shows, and what it asks for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.plain import as_dict, as_list
+from chattmpl.errors import ChatTmplError
+
+if TYPE_CHECKING:
+    from chattmpl.template.template import Template
+
+Mode = Literal["think", "no-think", "mixed"]
+
+MODES: tuple[Mode, ...] = ("think", "no-think", "mixed")
+SWITCHES = ("enable_thinking", "thinking")
+"""The kwargs by which templates switch reasoning."""
+
+_TRACE = re.compile(r"<think>\s*\S.*?</think>", re.DOTALL)
+_FLAG = re.compile(r"(?<![\w/<])/(no_)?think(?![\w/>])")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """How a template is told to reason.
+
+    Attributes:
+        name: the kwarg; None if the template reads none of `SWITCHES`.
+        default: the mode without it; None where that cannot be told.
+    """
+
+    name: str | None = None
+    default: Mode | None = None
+
+
+def find_switch(template: Template) -> Switch:
+    """The switch of a template, and its default: what the family says, else what a generation prompt shows."""
+    name = next((known for known in SWITCHES if known in template.program.variables), None)
+    if name is None:
+        return Switch()
+    declared = template.family.modes.get(name) if template.family else None
+    if declared is not None:
+        return Switch(name, "think" if declared.default else "no-think")
+    asked = {"messages": [{"role": "user", "content": "x"}]}
+    kwargs_of: tuple[dict[str, Any], ...] = ({}, {name: True}, {name: False})
+    try:
+        plain, on, off = (template.render(asked, add_generation_prompt=True, **kwargs).text for kwargs in kwargs_of)
+    except ChatTmplError:
+        return Switch(name)
+    if on == off:
+        return Switch(name)
+    return Switch(name, "think" if plain == on else "no-think" if plain == off else None)
+
+
+def messages_of(conversation: Any) -> list[dict[str, Any]]:
+    """The messages of a row as dicts; those that are none are left out."""
+    if isinstance(conversation, Conversation):
+        return [message.dump() for message in conversation.messages]
+    given = as_list(conversation.get("messages") if isinstance(conversation, Mapping) else conversation)
+    found = (as_dict(message) for message in (given if isinstance(given, list) else ()))
+    return [message for message in found if message is not None]
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content: the string, or that of its parts."""
+    if isinstance(content, str):
+        return content
+    parts = as_list(content)
+    if not isinstance(parts, list):
+        return ""
+    dicts = (as_dict(part) or {} for part in parts)
+    return "".join(text for part in dicts if isinstance(text := part.get("text"), str))
+
+
+def trace_of(message: Mapping[str, Any]) -> str:
+    """The reasoning of a message, from its own field; empty if there is none."""
+    for name in ("reasoning_content", "thinking", "reasoning"):
+        if isinstance(trace := message.get(name), str) and trace.strip():
+            return trace
+    return ""
+
+
+def thinks(message: Mapping[str, Any]) -> bool:
+    """Whether a message has reasoning: in its field, or between ``<think>`` and ``</think>`` in its content."""
+    return bool(trace_of(message)) or _TRACE.search(text_of(message.get("content"))) is not None
+
+
+def assistants(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The messages of the assistant."""
+    return [message for message in messages if message.get("role") == "assistant"]
+
+
+def mode_shown(messages: Sequence[Mapping[str, Any]]) -> Mode:
+    """What the data shows: ``think`` if every assistant message has reasoning, ``no-think`` if none has any."""
+    shown = [thinks(message) for message in assistants(messages)]
+    if not any(shown):
+        return "no-think"
+    return "think" if all(shown) else "mixed"
+
+
+def flag_in(message: Mapping[str, Any]) -> Mode | None:
+    """The mode that the last ``/think`` or ``/no_think`` in a system or user message asks for.
+
+    In a user message it counts as its first or last word only: elsewhere people write about it.
+    """
+    role, text = message.get("role"), text_of(message.get("content"))
+    if "think" not in text or role not in ("system", "user"):
+        return None
+    if role == "user":
+        words = text.split()
+        text = " ".join(dict.fromkeys((words[0], words[-1])))
+    flags = _FLAG.findall(text)
+    return None if not flags else "no-think" if flags[-1] else "think"
+
+
+def mode_of_kwarg(kwargs: Mapping[str, Any], switch: Switch) -> Mode | None:
+    """The mode that the template kwargs ask for."""
+    for name in (switch.name,) if switch.name else SWITCHES:
+        value = kwargs.get(name)
+        if isinstance(value, bool):
+            return "think" if value else "no-think"
+    return None
+
+
+def modes_asked(
+    messages: Sequence[Mapping[str, Any]], kwargs: Mapping[str, Any], switch: Switch
+) -> list[tuple[int, Mode | None]]:
+    """For each message of the assistant its index, and the mode that is asked for when its turn comes.
+
+    A flag in the text stands above a kwarg, and a later flag above an earlier one.
+    """
+    asked = mode_of_kwarg(kwargs, switch)
+    found = []
+    for index, message in enumerate(messages):
+        if message.get("role") == "assistant":
+            found.append((index, asked))
+        else:
+            asked = flag_in(message) or asked
+    return found

@@ -1,0 +1,144 @@
+"""From what a caller calls a tokenizer (an object, a file, a folder, a name) to one that encoding can use."""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.encode.slow_tokenizer import SlowTokenizer
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.errors import EncodeError, did_you_mean
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+DEMO = "demo"
+"""The name of the small tokenizer that ships with the library."""
+
+_DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
+_KINDS = "a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, or 'demo'"
+_OBJECTS_KEPT = 8
+
+_objects: OrderedDict[int, tuple[object, TextTokenizer]] = OrderedDict()
+
+
+def load_tokenizer(tokenizer: object) -> TextTokenizer:
+    """The tokenizer to encode with; each is read once.
+
+    Args:
+        tokenizer: a ``tokenizers.Tokenizer``, a transformers tokenizer (fast or slow) or processor, the path of a
+            ``tokenizer.json`` or of a model directory, a hub id, or ``"demo"``.
+
+    Raises:
+        EncodeError: if it cannot be found, read, or used.
+    """
+    if isinstance(tokenizer, TextTokenizer):
+        return tokenizer
+    if isinstance(tokenizer, str | Path):
+        return _from_name(str(tokenizer))
+    raw = _raw(tokenizer)
+    known = _objects.get(id(raw))
+    if known is not None and known[0] is raw:
+        return known[1]
+    adapted = _adapt(raw)
+    # the object is kept with its adapter, so that its id cannot be that of another one
+    _objects[id(raw)] = (raw, adapted)
+    while len(_objects) > _OBJECTS_KEPT:
+        _objects.popitem(last=False)
+    return adapted
+
+
+def _raw(tokenizer: object) -> object:
+    """The object that does the work: that of the ``tokenizers`` library inside a fast tokenizer or a processor."""
+    for name in ("backend_tokenizer", "_tokenizer"):
+        inner = getattr(tokenizer, name, None)
+        if inner is not None and hasattr(inner, "encode_batch_fast"):
+            return inner
+    inner = getattr(tokenizer, "tokenizer", None)
+    return tokenizer if inner is None or hasattr(tokenizer, "convert_ids_to_tokens") else _raw(inner)
+
+
+def _adapt(raw: Any) -> TextTokenizer:
+    if hasattr(raw, "encode_batch_fast"):
+        return FastTokenizer(raw)
+    if hasattr(raw, "encode") and hasattr(raw, "convert_ids_to_tokens"):
+        return SlowTokenizer(raw)
+    raise EncodeError(f"a {type(raw).__name__} is no tokenizer", hint=f"give {_KINDS}")
+
+
+def _from_name(name: str) -> TextTokenizer:
+    if name == DEMO:
+        return _from_file(_DEMO_FILE, 0.0)
+    path = Path(name)
+    if name and path.is_dir():
+        path = path / "tokenizer.json"
+        if not path.is_file():
+            raise EncodeError(
+                f"{name} has no tokenizer.json",
+                hint="load it with transformers and give the tokenizer itself, or save it from there",
+            )
+    if path.is_file():
+        return _from_file(path, path.stat().st_mtime)
+    if path.suffix == ".json" or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
+        raise EncodeError(f"no such file: {name!r}", hint=f"give {_KINDS}")
+    if "/" not in name and (hint := did_you_mean(name, [DEMO])):
+        raise EncodeError(f"no tokenizer is called {name!r}", hint=hint)
+    return _from_hub(name)
+
+
+@lru_cache(maxsize=8)
+def _from_file(path: Path, modified: float) -> TextTokenizer:
+    """Reads a ``tokenizer.json``; ``modified`` makes a file that has changed another one."""
+    from tokenizers import Tokenizer
+
+    try:
+        raw = Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise EncodeError(
+            f"{path} is no tokenizer.json ({error})", hint="it is the file that tokenizers and transformers save"
+        ) from error
+    _add_configured(raw, path.with_name("tokenizer_config.json"))
+    return FastTokenizer(raw)
+
+
+def _add_configured(raw: Tokenizer, config: Path) -> None:
+    """Adds the tokens that only ``tokenizer_config.json`` tells of, as transformers does."""
+    from tokenizers import AddedToken
+
+    if not config.is_file():
+        return
+    try:
+        declared = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder") or {}
+        flags = ("special", "lstrip", "rstrip", "single_word", "normalized")
+        tokens = {
+            int(index): AddedToken(token["content"], **{flag: token[flag] for flag in flags if flag in token})
+            for index, token in declared.items()
+        }
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise EncodeError(f"{config} cannot be read ({error!r})") from error
+    for index, token in sorted(tokens.items()):
+        if raw.token_to_id(token.content) is None:
+            raw.add_tokens([token])
+            if raw.token_to_id(token.content) != index:
+                raise EncodeError(
+                    f"{config} gives {token.content!r} the id {index}, which the tokenizer cannot",
+                    hint="load it with transformers and save it again",
+                )
+
+
+@cache
+def _from_hub(name: str) -> TextTokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        return FastTokenizer(Tokenizer.from_pretrained(name))
+    except Exception as error:
+        reason = next((line for line in str(error).splitlines() if line), type(error).__name__)
+        raise EncodeError(
+            f"no file is called {name!r}, and the hub gave no tokenizer of that name ({reason})",
+            hint=f"give {_KINDS}; 'demo' needs no network",
+        ) from error

@@ -1,0 +1,1 @@
+"""Other engines that serve chat templates."""

@@ -1,0 +1,79 @@
+"""Comments that silence a finding: ``{# chattmpl: ignore CT203 the reason #}``.
+
+On a line with something else on it, such a comment concerns that line; alone on its line, the next one.
+``ignore-file`` concerns the whole template. The reason is required: without one, nothing is silenced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from chattmpl.lint.context import Subject
+from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.source import Place
+
+_DIRECTIVE = re.compile(r"^[-+]?\s*chattmpl\s*:\s*(.*?)\s*[-+]?$", re.DOTALL)
+_IGNORE = re.compile(r"ignore(-file)?(?:\s+(CT\d+(?:\s*,\s*CT\d+)*)\b)?[\s:,]*(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One comment that speaks to chattmpl.
+
+    Attributes:
+        place: the comment.
+        text: what it says.
+        codes: the codes, or beginnings of codes, that it silences.
+        reason: why.
+        line: the line that it concerns; None for the whole template.
+        understood: whether it is an ``ignore`` at all.
+    """
+
+    place: Place
+    text: str
+    codes: tuple[str, ...] = ()
+    reason: str = ""
+    line: int | None = None
+    understood: bool = True
+
+    @property
+    def valid(self) -> bool:
+        """Whether it silences anything."""
+        return self.understood and bool(self.codes) and bool(self.reason)
+
+    def silences(self, diagnostic: Diagnostic) -> bool:
+        """Whether a finding is one that it is about."""
+        concerned = self.line is None or self.line == diagnostic.place.line
+        return self.valid and concerned and diagnostic.code.startswith(self.codes)
+
+
+def directives(subject: Subject) -> Iterator[Directive]:
+    """The comments of a template that speak to chattmpl."""
+    for start, text in subject.comments:
+        said = _DIRECTIVE.match(text.strip())
+        if said is None:
+            continue
+        end = subject.source.text.find("#}", start) + 2
+        place = Place(subject.source, start, end)
+        ignore = _IGNORE.fullmatch(said[1])
+        if ignore is None:
+            yield Directive(place, said[1], understood=False)
+            continue
+        codes = tuple(re.findall(r"CT\d+", ignore[2] or ""))
+        line = None if ignore[1] else _concerned(subject, start, end)
+        yield Directive(place, said[1], codes, ignore[3].strip(), line)
+
+
+def _concerned(subject: Subject, start: int, end: int) -> int:
+    text, source = subject.source.text, subject.source
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    newline = text.find("\n", end)
+    after = text[end:] if newline < 0 else text[end:newline]
+    if before.strip() or after.strip() or newline < 0:
+        return source.position(start)[0]
+    following = newline + 1
+    while following < len(text) and text[following].isspace():
+        following += 1
+    return source.position(min(following, len(text)))[0]

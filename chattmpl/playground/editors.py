@@ -1,0 +1,152 @@
+"""The two editors of the page: a text, what is marked in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nicegui import ui
+
+from chattmpl.playground.controls import Tag
+
+SIGNS = {"error": "✕", "warning": "!", "info": "i"}
+MOST_PROBLEMS = 60
+_ORDER = ("error", "warning", "info")
+
+
+class Editor:
+    """An editor with its problems under it.
+
+    Args:
+        label: what it is called.
+        language: what is highlighted.
+        changed: called with the text, after each change that a person made.
+    """
+
+    def __init__(self, label: str, language: str, changed: Callable[[str], object]) -> None:
+        self.label = label
+        self.changed = changed
+        self._quiet = False
+        self._applied: list[Any] = []
+        self.code = ui.codemirror("", language=language, on_change=self._on_change)
+        self.code.classes("editor").set_line_wrapping(True)
+        self.list = Tag("div", kind="problems", role="status")
+        self.marks: list[dict[str, Any]] = []
+        self.problems: list[dict[str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        """What stands in it."""
+        return self.code.value or ""
+
+    def set(self, text: str) -> None:
+        """Another text, without telling of it."""
+        if text != self.text:
+            self.marks, self.problems = [], []
+        self._quiet = True
+        self.code.set_value(text)
+        self._quiet = False
+
+    def _on_change(self, event: Any) -> None:
+        if not self._quiet:
+            self.changed(event.value)
+
+    def mark(self, marks: Sequence[dict[str, Any]]) -> None:
+        """What is marked, as decorations."""
+        self.marks = list(marks)
+        self._decorate()
+
+    def tell(self, problems: Sequence[dict[str, Any]], clean: str = "") -> None:
+        """What is wrong: in the margin, in the text, and in a list. ``clean`` is said where there is nothing."""
+        if (problems, clean) != (self.problems, getattr(self, "_clean", None)):
+            self.problems, self._clean = list(problems), clean
+            self._list(clean)
+        self._decorate()
+
+    def _decorate(self) -> None:
+        """Set what is drawn in the text.
+
+        It goes to the browser as a call, not as an attribute of the editor: with each of those NiceGUI sends the text
+        as well, which would undo what was typed meanwhile.
+        """
+        size, last = len(self.text), self.text.count("\n") + 1
+        fitting = [mark for mark in self.marks if mark.get("line", 1) <= last and mark.get("to", 0) <= size]
+        decorations = [*fitting, *self._marked()]
+        tips = self._tips()
+        if [decorations, tips] == self._applied:
+            return
+        self._applied = [decorations, tips]
+        self.code.run_method("setDecorations", decorations)
+        self.code.run_method("setLineTooltips", tips)
+
+    def renew(self) -> None:
+        """Draw all of it again, as after another text was set."""
+        self._applied = []
+        self._decorate()
+
+    def _marked(self) -> list[dict[str, Any]]:
+        made: list[dict[str, Any]] = []
+        lines: dict[int, str] = {}
+        size = len(self.text)
+        for item in self.problems:
+            line, severity = item["line"], item["severity"]
+            if line is None:
+                continue
+            lines[line] = min(severity, lines.get(line, severity), key=_ORDER.index)
+            start, end = item["start"], min(item["end"], size)
+            newline = self.text.find("\n", start, end)
+            end = newline if newline > start else end
+            if start < end:
+                made.append({"kind": "mark", "from": start, "to": end, "class": f"at-{severity}"})
+        last = self.text.count("\n") + 1
+        lined = [(min(line, last), severity) for line, severity in lines.items()]
+        return made + [{"kind": "line", "line": line, "class": f"has-{severity}"} for line, severity in lined]
+
+    def _tips(self) -> dict[int, str]:
+        tips: dict[int, list[str]] = {}
+        last = self.text.count("\n") + 1
+        for item in self.problems:
+            if item["line"] is not None:
+                told = f"{item['code']} {item['message']}".strip()
+                tips.setdefault(min(item["line"], last), []).append(
+                    told + (f"\n{item['hint']}" if item["hint"] else "")
+                )
+        return {line: "\n\n".join(told) for line, told in tips.items()}
+
+    def _list(self, clean: str) -> None:
+        self.list.clear()
+        with self.list:
+            if not self.problems and clean:
+                Tag("p", clean, kind="clean")
+            gravest = sorted(self.problems, key=lambda item: _ORDER.index(item["severity"]))
+            for item in gravest[:MOST_PROBLEMS]:
+                self._row(item)
+            if len(self.problems) > MOST_PROBLEMS:
+                Tag("p", f"{len(self.problems) - MOST_PROBLEMS} more", kind="clean")
+
+    def _row(self, item: dict[str, Any]) -> None:
+        told = "\n".join(filter(None, (f"{item['code']} {item['message']}".strip(), item["hint"])))
+        with Tag("button", kind=item["severity"], type="button", title=told) as row:
+            Tag("span", SIGNS[item["severity"]], kind="sign", role="img", aria_label=item["severity"])
+            Tag("span", "" if item["line"] is None else f"line {item['line']}", kind="line")
+            with Tag("span"):
+                Tag("span", f"{item['code']} {item['message']}".strip(), kind="said")
+                if item["hint"]:
+                    Tag("span", item["hint"], kind="hint")
+        row.on("click", lambda _: self.reveal(item["line"]))
+
+    def reveal(self, line: int | None) -> None:
+        """Scroll to a line."""
+        if line is not None:
+            self.code.run_method("revealLine", min(line, self.text.count("\n") + 1))
+
+    def reveal_mark(self, name: str) -> None:
+        """Scroll to what has a class, if anything has."""
+        for mark in self.marks:
+            if name in mark["class"].split():
+                self.reveal(mark.get("line") or self.text.count("\n", 0, mark["from"]) + 1)
+                return
+
+    def theme(self, dark: bool) -> None:
+        """Draw it dark, or light."""
+        self.code.run_method("setTheme", "githubDark" if dark else "githubLight")

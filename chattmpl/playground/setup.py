@@ -1,0 +1,121 @@
+"""What the playground was started with: a template, conversations, a tokenizer; and what may be named in an address."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from chattmpl.conversation.files import load_conversations
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.playground.state import State
+from chattmpl.playground.views import compare
+from chattmpl.playground.views.loading import Failed, fixture_names, found_of, text_of
+from chattmpl.template.family import family_names
+from chattmpl.template.resolver import find_template
+
+DEMO = "demo"
+MOST_CONVERSATIONS = 200
+"""Of one file: more of them are not chosen from a list."""
+
+_SUFFIXES = (".json", ".jsonl", ".ndjson")
+
+
+@dataclass
+class Setup:
+    """What was given on the command line.
+
+    Attributes:
+        template: a family, a file, or a model directory.
+        conversations: texts by their names.
+        tokenizer: as `chattmpl.encode.load_tokenizer` takes it.
+        trusted: files and tokenizers that a person named here; others are not read because an address says so.
+    """
+
+    template: str = "hybrid"
+    conversations: dict[str, str] = field(default_factory=dict)
+    tokenizer: str = DEMO
+    trusted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.trusted |= {self.template, self.tokenizer}
+
+    def first(self) -> State:
+        """What is shown without an address."""
+        own = next(iter(self.conversations), None)
+        state = State(base=self.template, tokenizer=self.tokenizer)
+        return state if own is None else replace(state, fixture=own, conversation=self.conversations[own])
+
+
+def set_up(template: str | None, conversations: str | None, tokenizer: str | None) -> Setup:
+    """The setup of a command line.
+
+    Raises:
+        ChatTmplError: if there is no such template, folder or tokenizer.
+    """
+    if template is not None:
+        find_template(template)
+    if tokenizer not in (None, DEMO):
+        from chattmpl.encode import load_tokenizer
+
+        load_tokenizer(tokenizer)
+    found = {} if conversations is None else read_folder(Path(conversations))
+    return Setup(template or "hybrid", found, tokenizer or DEMO)
+
+
+def read_folder(folder: Path) -> dict[str, str]:
+    """The conversations of a folder, or of a file, as texts; a file of several has one entry for each.
+
+    Raises:
+        UsageError: if there are none.
+        ConversationError: if one of them is wrong.
+    """
+    if not folder.exists():
+        raise UsageError(f"there is no folder {folder}", hint="check the path")
+    files = [folder] if folder.is_file() else sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
+    texts: dict[str, str] = {}
+    for file in files:
+        found = list(zip(range(MOST_CONVERSATIONS), load_conversations(file), strict=False))
+        if file.suffix == ".json" and len(found) == 1:
+            texts[file.name] = file.read_text(encoding="utf-8-sig")
+            continue
+        for index, conversation in found:
+            name = f"{file.name}[{index}]" if len(found) > 1 else file.name
+            texts[name] = json.dumps(conversation.dump(), ensure_ascii=False, indent=2) + "\n"
+    if not texts:
+        raise UsageError(f"{folder} holds no conversations", hint="they are .json and .jsonl files")
+    return texts
+
+
+def shared(state: State) -> State:
+    """The state as an address has it: a template that is a file goes along as its text."""
+    if not state.base or state.base in family_names():
+        return state
+    try:
+        found = found_of(state)
+        return replace(state, base="", source=text_of(state), name=Path(state.base).name, tokens=dict(found.tokens))
+    except (Failed, ChatTmplError, OSError):
+        return state
+
+
+def accepted(state: State, setup: Setup) -> tuple[State, list[str]]:
+    """The state of an address, without what only a person at this machine may ask for, and what was left out."""
+    left: list[str] = []
+    if state.base and state.base not in family_names() and state.base not in setup.trusted:
+        left.append(f"the template {state.base}")
+        state = replace(state, base="", source=state.source or "")
+    if not state.base and setup.template not in family_names() and Path(setup.template).name == state.name:
+        # The address of this very playground: go on watching the file.
+        base = State(base=setup.template)
+        own = state.source == text_of(base)
+        state = replace(state, base=setup.template, source=None if own else state.source, tokens={})
+    if state.tokenizer not in ("", DEMO) and state.tokenizer not in setup.trusted:
+        left.append(f"the tokenizer {state.tokenizer}")
+        state = replace(state, tokenizer=DEMO)
+    if state.other and state.other not in compare.choices(state) and state.other not in setup.trusted:
+        left.append(f"the comparison with {state.other}")
+        state = replace(state, other="")
+    if state.conversation is None and state.fixture not in fixture_names():
+        own_text = setup.conversations.get(state.fixture)
+        state = replace(state, fixture=state.fixture if own_text else State().fixture, conversation=own_text)
+    return state, left

@@ -1,0 +1,199 @@
+"""The view *Compare*: another template, policy, revision or engine beside this one, with what differs marked."""
+
+from __future__ import annotations
+
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from chattmpl.compare.cases import Case
+from chattmpl.compare.hunks import Hunk, hunks
+from chattmpl.compare.portability import served, variables
+from chattmpl.compare.revisions import load
+from chattmpl.engines.available import NAMES, Missing, engines
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.playground.state import State
+from chattmpl.playground.views.loading import RETENTION, Failed, Rendered, blaming, kwargs_of, template_of
+from chattmpl.playground.views.marks import Marks
+from chattmpl.playground.views.markup import note, nothing, quoted
+from chattmpl.playground.views.text import legend
+from chattmpl.report.visible import html_of
+from chattmpl.template.family import family_names
+from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.template import Template
+
+LEGEND = [
+    ("gen", "generated"),
+    ("del", "only here, on the left"),
+    ("ins", "only here, on the right"),
+    ("msk", "the same text, generated on one side"),
+]
+
+
+@dataclass(frozen=True)
+class Other:
+    """What stands on the right: a rendering, or why there is none; and whether its mask means anything."""
+
+    name: str
+    rendering: Rendering | None
+    error: str = ""
+    masked: bool = True
+
+
+def choices(state: State) -> list[str]:
+    """What a comparison can be with, where that can be listed."""
+    if state.against == "retention":
+        return list(RETENTION)
+    if state.against == "template":
+        return family_names()
+    if state.against == "engine":
+        return list(NAMES)
+    return []
+
+
+def default(state: State, own: str | None = None) -> str:
+    """What is compared with, as long as nothing was chosen.
+
+    Args:
+        state: the state.
+        own: the policy that the template is rendered under.
+    """
+    if state.against == "revision":
+        return f"HEAD:{state.base}" if state.base else ""
+    listed = [name for name in choices(state) if name not in (own, state.base)]
+    return listed[0] if listed else ""
+
+
+def view(made: Rendered, marks: Marks) -> tuple[str, str]:
+    """The view as HTML, and its counts in words.
+
+    Raises:
+        Failed: if there is no such thing to compare with.
+    """
+    state = made.state
+    if not state.other:
+        return nothing("Nothing to compare with yet", "Write a revision and a path, as in HEAD~1:my.jinja."), ""
+    other = _other(made)
+    left = _name(made.template)
+    if other.rendering is None:
+        return note(f"{other.name} renders nothing", f"<p>{quoted(other.error)}</p>", "error"), "one side only"
+    mine = made.marked
+    pair = (mine, other.rendering)
+    found = [hunk for hunk in hunks(*pair) if hunk.kind == "text" or other.masked]
+    texts = sum(hunk.kind == "text" for hunk in found)
+    counts = _counts(texts, len(found) - texts)
+    sides = [
+        _side(left, mine, list(_ranges(found, 0)), marks, True),
+        _side(other.name, other.rendering, list(_ranges(found, 1)), None, other.masked),
+    ]
+    same = "" if found else note("No difference", "<p>Both render the same text, with the same mask.</p>", "good")
+    if not found and not other.masked:
+        same = note("No difference", "<p>Both render the same text.</p>", "good")
+    return f'{same}<div class="text sides">{"".join(sides)}</div>{legend(LEGEND)}', counts
+
+
+def _counts(texts: int, masks: int) -> str:
+    parts = [f"{texts} {'change' if texts == 1 else 'changes'} of the text"] if texts else []
+    parts += [f"{masks} of the mask"] if masks else []
+    return " · ".join(parts) or "no difference"
+
+
+def _name(template: Template) -> str:
+    return template.name + (f" · {template.retention}" if template.retention else "")
+
+
+def _other(made: Rendered) -> Other:
+    state = made.state
+    if state.against == "engine":
+        return _engine(made)
+    with blaming("settings"):
+        template = _template(state, made)
+    try:
+        rendering = template.render(made.conversation, state.prompt, made.clock, **kwargs_of(state, template))
+    except ChatTmplError as error:
+        return Other(_name(template), None, error.message)
+    if state.target == "inference":
+        rendering = replace(rendering, spans=tuple(span._replace(generated=False) for span in rendering.spans))
+    return Other(_name(template), rendering)
+
+
+def _template(state: State, made: Rendered) -> Template:
+    if state.against == "retention":
+        if made.template.retention is None:
+            raise UsageError(
+                "this template has no reasoning block, and so no retention policies",
+                hint="chattmpl retain gives a template one",
+            )
+        return template_of(replace(state, retention=state.other))
+    if state.against == "template" and state.other in family_names():
+        return template_of(replace(state, base=state.other, source=None, retention=None))
+    if state.other.startswith("-"):
+        raise UsageError(f"there is no template {state.other!r}")
+    with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
+        return load(state.other, Path(folder))
+
+
+def _engine(made: Rendered) -> Other:
+    state = made.state
+    if state.other not in NAMES:
+        with blaming("settings"):
+            raise UsageError(f"there is no engine {state.other!r}", hint=f"the engines are {', '.join(NAMES)}")
+    try:
+        (ready,) = engines((state.other,), clock=made.clock)
+        assert not isinstance(ready, Missing)
+        case = Case("conversation", made.conversation, state.prompt, made.kwargs)
+        text = ready.engine.render(served(made.template).text, variables(made.template, case))
+        ready.engine.close()
+    except ChatTmplError as error:
+        return Other(state.other, None, f"{error.message}. {error.hint or ''}")
+    name = state.other + (f" {ready.version}" if ready.version else "") + (" (emulated)" if ready.emulated else "")
+    spans = (Span(0, len(text), None, None, False),) if text else ()
+    return Other(name, Rendering(text, spans, (), made.conversation, made.template), masked=False)
+
+
+def _ranges(found: Iterable[Hunk], side: int) -> Iterable[tuple[int, int, str]]:
+    for hunk in found:
+        start, end = (hunk.old, hunk.new)[side]
+        if start < end:
+            yield start, end, "msk" if hunk.kind == "mask" else ("del", "ins")[side]
+
+
+def _side(name: str, side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | None, known: bool) -> str:
+    text = _text(side, ranges, marks, known)
+    head = f"<h3><span>{quoted(name)}</span><span>{len(side.text):,} characters</span></h3>"
+    return f'<section class="frame outside">{head}<pre tabindex="0">{text}</pre></section>'
+
+
+def _text(side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | None, known: bool) -> str:
+    cuts = {0, len(side.text), *(span.start for span in side.spans)}
+    cuts.update(edge for start, end, _ in ranges for edge in (start, end))
+    starts = [start for start, _, _ in ranges]
+    pieces, at = [], 0
+    for start, end in pairwise(sorted(cuts)):
+        while side.spans[at].end <= start:
+            at += 1
+        span = side.spans[at]
+        near = bisect_right(starts, start) - 1
+        changed = ranges[near][2] if near >= 0 and start < ranges[near][1] else ""
+        classes = ["gen" if span.generated else "", "own" if known and span.literal else "fld", changed]
+        classes.append(marks.of(span) if marks is not None else "")
+        tag = {"del": "del", "ins": "ins"}.get(changed, "b")
+        said = quoted(_origin(span) if known else "the engine's text: where it came from is not known")
+        pieces.append(
+            f'<{tag} class="{" ".join(filter(None, classes))}" data-o="{said}">{html_of(side.text[start:end])}</{tag}>'
+        )
+    return "".join(pieces)
+
+
+def _origin(span: Span) -> str:
+    from chattmpl.report.picture import Piece
+
+    return Piece("", span, "field").origin
+
+
+def failed(error: Failed) -> str:
+    """What stands in the view where a comparison cannot be made."""
+    return note(error.problem.message, f"<p>{quoted(error.problem.hint)}</p>", "error")

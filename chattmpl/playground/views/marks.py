@@ -1,0 +1,116 @@
+"""Which characters, template lines and fields belong together: the classes by which the page lights them up.
+
+A piece of a rendered text, a line of the template and a value of the conversation have one class for each thing that
+they have in common: ``L12`` for line 12 of the template, ``F3`` for the field of that number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from chattmpl.conversation.fields import REASONING_NAMES
+from chattmpl.conversation.json_text import Entry, JsonText
+from chattmpl.playground.views.loading import Rendered, conversation_text
+from chattmpl.report.picture import field_path
+from chattmpl.template.rendering import Span
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+_PATH = tuple[str | int, ...]
+
+
+class Marks:
+    """The classes of one rendering.
+
+    Args:
+        rendered: the rendering.
+    """
+
+    def __init__(self, rendered: Rendered) -> None:
+        self.rendered = rendered
+        self.fields: dict[str, str] = {}
+        for span in rendered.rendering.spans:
+            if path := field_path(span.message, span.field):
+                self.fields.setdefault(path, f"F{len(self.fields)}")
+
+    def of(self, span: Span) -> str:
+        """The classes of the characters of a span."""
+        field = self.fields.get(field_path(span.message, span.field), "")
+        return " ".join(filter(None, (f"L{span.line}" if span.line else "", field)))
+
+    def template(self) -> list[dict[str, Any]]:
+        """Decorations of the template's editor: the lines that wrote something."""
+        lines: dict[int, bool] = {}
+        for span in self.rendered.marked.spans:
+            if span.line:
+                lines[span.line] = lines.get(span.line, False) or span.generated
+        return [
+            {"kind": "line", "line": line, "class": f"wrote L{line}" + (" wrote-made" if made else "")}
+            for line, made in sorted(lines.items())
+        ]
+
+    def conversation(self) -> list[dict[str, Any]]:
+        """Decorations of the conversation's editor: the values that were rendered, and those that are lost."""
+        text = conversation_text(self.rendered.state)
+        source = JsonText(text)
+        entries = {entry.path: entry for entry in source.entries()}
+        prefix: _PATH = () if text.lstrip().startswith("{") else ("messages",)
+        wanted = [(path, name) for path, name in self.fields.items()]
+        wanted += [(path, "lost") for path in self.rendered.rendering.lost]
+        made: dict[tuple[int, int], set[str]] = {}
+        strings = _strings(text, entries.values())
+        data = self.rendered.conversation.dump()
+        for path, name in wanted:
+            entry = _entry(entries, _steps(path), prefix) or strings.get(_at(data, _steps(path)))
+            if entry is not None and entry.value[0] < entry.value[1]:
+                made.setdefault(entry.value, set()).add(name)
+        return [
+            {"kind": "mark", "from": start, "to": end, "class": " ".join(sorted({"value", *names}))}
+            for (start, end), names in sorted(made.items())
+        ]
+
+
+def _strings(text: str, entries: Iterable[Entry]) -> dict[str | None, Entry]:
+    """The strings that stand once in a text: by these, values are found in other shapes than that of messages."""
+    found: dict[str | None, list[Entry]] = {}
+    for entry in entries:
+        start, end = entry.value
+        if text[start] == '"':
+            found.setdefault(str(json.loads(text[start:end])), []).append(entry)
+    return {value: held[0] for value, held in found.items() if len(held) == 1}
+
+
+def _at(data: Any, path: _PATH) -> str | None:
+    """The string at a path; None where there is none."""
+    for step in path:
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return data if isinstance(data, str) else None
+
+
+def _steps(path: str) -> _PATH:
+    return tuple(name or int(index) for name, index in _STEP.findall(path))
+
+
+def _entry(entries: dict[_PATH, Entry], path: _PATH, prefix: _PATH) -> Entry | None:
+    """The value at a path, or the innermost one around it that is no list of messages."""
+    if prefix and path[:1] == prefix:
+        path = path[1:]
+    least = 2 if not prefix else 1
+    while len(path) > least:
+        for known in _spellings(path):
+            if known in entries:
+                return entries[known]
+        path = path[:-1]
+    return entries.get(path) if path and path[0] != "messages" else None
+
+
+def _spellings(path: _PATH) -> list[_PATH]:
+    """The paths that the loaders read as this one."""
+    if path[-1] == "reasoning_content":
+        return [(*path[:-1], name) for name in ("reasoning_content", *REASONING_NAMES)]
+    return [path]

@@ -1,0 +1,91 @@
+"""What takes longer than a blink: lint of the template, and the controls of the kwargs that it reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from chattmpl.capabilities.modes import Mode, find_modes
+from chattmpl.capabilities.prober import Prober
+from chattmpl.encode import load_tokenizer
+from chattmpl.errors import ChatTmplError
+from chattmpl.lint.runner import lint
+from chattmpl.playground.state import State
+from chattmpl.playground.views.loading import Failed, Problem, found_of, position, readable, template_of, text_of
+from chattmpl.template.resolver import Found
+
+Control = dict[str, Any]
+
+
+def controls(state: State) -> list[Control]:
+    """One control for each kwarg that the template reads, with the values that change something.
+
+    Raises:
+        Failed: if the template does not compile.
+    """
+    template, found = template_of(state), found_of(state)
+    modes = {mode.name: mode for mode in _modes(found)}
+    declared = found.family.modes if found.family else {}
+    others = found.family.kwargs if found.family else {}
+    made = []
+    for name in readable(template):
+        mode = modes.get(name)
+        facts = declared.get(name) or others.get(name)
+        help_text = facts.description if facts is not None else ""
+        made.append(_control(name, mode, help_text))
+    return made
+
+
+def _modes(found: Found) -> list[Mode]:
+    try:
+        return find_modes(Prober(found))
+    except ChatTmplError:
+        return []
+
+
+def _control(name: str, mode: Mode | None, help_text: str) -> Control:
+    kind = "data" if mode is None else mode.kind
+    values = list(mode.values) if mode is not None else []
+    default = None if mode is None else mode.default
+    return {
+        "name": name,
+        "kind": "choice" if kind == "switch" else "data" if kind == "no effect" else kind,
+        "values": values,
+        "default": default,
+        "effect": kind != "no effect",
+        "help": help_text,
+    }
+
+
+def problems(state: State) -> list[Problem]:
+    """What lint finds in the template.
+
+    Raises:
+        Failed: if there is no such template.
+    """
+    try:
+        tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
+    except ChatTmplError:
+        tokenizer = None
+    # The tokenizer that ships belongs to no template: what is missing in it is no finding.
+    known = None if state.tokenizer == "demo" else tokenizer
+    made: list[Problem] = []
+    if not text_of(state).strip():
+        return made
+    for item in lint(found_of(state), tokenizer=known):
+        at = position(item.place)
+        made.append(Problem("template", item.severity, item.message, item.hint, item.code, *at))
+    return made
+
+
+def view(state: State) -> dict[str, Any]:
+    """Both; what cannot be known for a template that does not compile is left out."""
+    try:
+        known = controls(state)
+    except Failed:
+        known = None
+    try:
+        found = [asdict(problem) for problem in problems(state)]
+    except Failed as error:
+        found = [asdict(error.problem)]
+    return {"controls": known, "problems": found}

@@ -1,0 +1,139 @@
+"""Lanes: a worker process each, asked for one thing at a time, ended when it takes too long, and started anew."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from chattmpl.playground.worker import READY
+
+_ROOT = Path(__file__).parents[2]
+_LONGEST_LINE = 64 << 20
+_START_SECONDS = 60.0
+
+
+class TooLong(Exception):
+    """A job that was ended, and after how many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"it took more than {seconds:g} seconds")
+        self.seconds = seconds
+
+
+class Superseded(Exception):
+    """A job that nobody waits for: a newer one took its place."""
+
+
+class Lane:
+    """One worker process.
+
+    Args:
+        seconds: the longest that a job may take.
+        impatient: end a job when its owner asks anew, instead of letting it finish first.
+    """
+
+    def __init__(self, seconds: float, *, impatient: bool = False) -> None:
+        self.seconds = seconds
+        self.impatient = impatient
+        self._process: asyncio.subprocess.Process | None = None
+        self._busy = asyncio.Lock()
+        self._newest: dict[Any, int] = {}
+        self._owner: Any = None
+        self._prepared: list[dict[str, Any]] = []
+        self._ending: set[asyncio.Future[int]] = set()
+
+    async def ask(self, job: dict[str, Any], owner: Any = None, before: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The answer to a job.
+
+        Args:
+            job: what to do, as JSON.
+            owner: who asks: of the jobs of one owner that wait, only the newest is done.
+            before: a job that each process does once, and may take its time for, such as reading a large file.
+
+        Raises:
+            TooLong: if it was ended.
+            Superseded: if a newer job of this owner came before it was its turn.
+        """
+        number = self._newest.get(owner, 0) + 1
+        if owner is not None:
+            self._newest[owner] = number
+        if self.impatient and owner is not None and owner == self._owner:
+            self._end()
+        async with self._busy:
+            if owner is not None and self._newest[owner] != number:
+                raise Superseded
+            self._owner = owner
+            try:
+                process = await asyncio.wait_for(self._running(), _START_SECONDS)
+                if before is not None and before not in self._prepared:
+                    await asyncio.wait_for(_exchange(process, before), _START_SECONDS)
+                    self._prepared.append(before)
+                return await asyncio.wait_for(_exchange(process, job), self.seconds)
+            except TimeoutError:
+                self._end()
+                raise TooLong(self.seconds) from None
+            except (ConnectionError, EOFError, ValueError):
+                self._end()
+                if owner is not None and self._newest[owner] != number:
+                    raise Superseded from None
+                problem = {"where": "template", "severity": "error", "hint": "", "code": ""}
+                problem |= {"message": "the process that renders ended, perhaps for want of memory"}
+                return {"ok": False, "problem": problem | dict.fromkeys(("line", "start", "end"))}
+            except asyncio.CancelledError:
+                self._end()
+                raise
+            finally:
+                self._owner = None
+
+    async def warm(self) -> None:
+        """Start the process before it is needed; what goes wrong shows when it is."""
+        async with self._busy:
+            with contextlib.suppress(OSError, EOFError, TimeoutError):
+                await asyncio.wait_for(self._running(), _START_SECONDS)
+
+    async def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None or self._process.returncode is not None:
+            pipe = asyncio.subprocess.PIPE
+            paths = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+            # -P: what lies in the folder that the playground was started in is not imported.
+            command = [sys.executable, "-P", "-m", "chattmpl.playground.worker"]
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, env=environment, limit=_LONGEST_LINE
+            )
+            self._prepared = []
+            assert self._process.stdout is not None
+            if await self._process.stdout.readline() != READY.encode():
+                raise EOFError
+        return self._process
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            ending = asyncio.ensure_future(process.wait())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Ends the process, and sees it gone."""
+        self._end()
+        await asyncio.gather(*self._ending)
+
+
+async def _exchange(process: asyncio.subprocess.Process, job: dict[str, Any]) -> dict[str, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(job).encode() + b"\n")
+    await process.stdin.drain()
+    line = await process.stdout.readline()
+    if not line:
+        raise EOFError
+    answer: dict[str, Any] = json.loads(line)
+    return answer

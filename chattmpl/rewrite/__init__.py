@@ -1,0 +1,1 @@
+"""Rewrites of a template that are proven to change nothing else."""

@@ -1,0 +1,151 @@
+"""Tags written into a source as a person would write them, and so that they change nothing but the mask.
+
+What a tag does to the white space around it depends on its signs and on where it stands. So each way of writing it is
+tried, the most readable first, until the source means to Jinja what it meant before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from jinja2 import Environment
+from jinja2.exceptions import TemplateSyntaxError
+
+from chattmpl.errors import TemplateError
+from chattmpl.rewrite.annotate.placement import Run
+from chattmpl.syntax.lexer import tokens
+
+_DELIMITERS = frozenset({"block_begin", "block_end", "variable_begin", "variable_end", "raw_begin", "raw_end"})
+
+
+def write(source: str, runs: list[Run], environment: Environment) -> str:
+    """The source with tags around each run.
+
+    Raises:
+        TemplateError: if there is no way to write them.
+    """
+    for run in sorted(runs, key=lambda run: run.start, reverse=True):
+        source = _write_one(source, run, environment)
+    return source
+
+
+def _write_one(source: str, run: Run, environment: Environment) -> str:
+    meaning = stream(source, environment)
+    copied = stream(source, environment, (run.start, run.end))
+    for new, holes, tagged, copy in _ways(source, run):
+        try:
+            if stream(new, environment, without=holes, copy=copy) != meaning:
+                continue
+            # A newline of the text must not get into the tag with which it shares a line.
+            if stream(new, environment, tagged, without=holes) != copied:
+                continue
+            if copy is None or stream(new, environment, copy) == copied:
+                return new
+        except TemplateSyntaxError:
+            continue
+    raise TemplateError("there is no way to write a generation tag here that changes no white space")
+
+
+def _ways(
+    source: str, run: Run
+) -> Iterator[tuple[str, list[tuple[int, int]], tuple[int, int], tuple[int, int] | None]]:
+    """New sources, each with the ranges that are new, that of the tag, and that of the copy for other roles."""
+    inside = source[run.start : run.end]
+    dashed = source[run.start : run.start + 3] in ("{{-", "{%-") or inside.endswith(("-}}", "-%}"))
+    for (before, opening), (closing, after) in _placed(source, run, dashed):
+        head = f"{before}{opening}"
+        tail = f"{closing}"
+        copy = None
+        if run.guard is not None:
+            head, tail, copy_at = _guarded(run.guard, inside, before, opening, closing)
+            copy = copy_at
+        new = f"{source[: run.start]}{head}{inside}{tail}{after}{source[run.end :]}"
+        opened = (run.start, run.start + len(head))
+        closed_at = opened[1] + len(inside)
+        holes = [opened, (closed_at, closed_at + len(tail) + len(after))]
+        shifted = None if copy is None else (closed_at + copy[0], closed_at + copy[1])
+        yield new, holes, (opened[0], closed_at + len(closing)), shifted
+
+
+def _guarded(guard: str, inside: str, before: str, opening: str, closing: str) -> tuple[str, str, tuple[int, int]]:
+    """The opening, the closing with the copy for other roles, and where in that the copy stands."""
+    condition = opening.replace("generation", f"if {guard}")
+    otherwise = closing.replace("endgeneration", "else")
+    end = closing.replace("endgeneration", "endif")
+    indent = opening[opening.index("\n") :] if "\n" in opening else ""
+    tail = f"{closing}{otherwise}{indent}"
+    return f"{before}{condition}{opening}", f"{tail}{inside}{end}", (len(tail), len(tail) + len(inside))
+
+
+def _placed(source: str, run: Run, dashed: bool) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Ways to write the pair of tags: what stands before and in the opening, what in the closing and after it."""
+    line = source.rfind("\n", 0, run.start) + 1
+    indent = source[line : run.start]
+    end_of_line = source.find("\n", run.end)
+    rest = source[run.end :] if end_of_line < 0 else source[run.end : end_of_line]
+    first = not indent.strip() and line > 0
+    alone = first and not rest.strip()
+    signs = [("-", ""), ("-", "-"), ("", ""), ("", "-")] if dashed else [("", ""), ("-", ""), ("-", "-"), ("", "-")]
+    pairs = sorted(product(signs, signs), key=lambda pair: (pair[0] != pair[1], signs.index(pair[0])))
+    if alone:
+        for (a, b), (c, d) in pairs:
+            yield ("", f"{{%{a} generation {b}%}}\n{indent}"), (f"\n{indent}{{%{c} endgeneration {d}%}}", "")
+    if first and "\n" in source[run.start : run.end] and run.guard is None:
+        for (a, b), (c, d) in pairs:
+            yield ("", f"{{%{a} generation {b}%}}\n{indent}"), (f"{{%{c} endgeneration {d}%}}", "")
+    elif "\n" in source[run.start : run.end] and not rest.strip() and run.guard is None:
+        last = source[source.rfind("\n", 0, run.end) + 1 : run.end]
+        back = last[: len(last) - len(last.lstrip())]
+        for (a, b), (c, d) in pairs:
+            yield ("", f"{{%{a} generation {b}%}}"), (f"\n{back}{{%{c} endgeneration {d}%}}", "")
+    for extra in ("", "\n"):
+        for (a, b), (c, d) in pairs:
+            yield ("", f"{{%{a} generation {b}%}}"), (f"{{%{c} endgeneration {d}%}}", extra)
+    for (a, b), (c, d) in pairs:
+        # An empty output keeps white space at the beginning of a line from being taken for indentation.
+        yield ('{{ "" }}', f"{{%{a} generation {b}%}}\n"), (f"{{%{c} endgeneration {d}%}}", "\n")
+
+
+def stream(
+    text: str,
+    environment: Environment,
+    only: tuple[int, int] | None = None,
+    without: list[tuple[int, int]] | None = None,
+    copy: tuple[int, int] | None = None,
+) -> list[tuple[str, str]]:
+    """What a text means to Jinja: its tokens without white space in tags, neighbouring data joined.
+
+    Args:
+        text: a source.
+        environment: for its lexer.
+        only: the range to look at.
+        without: ranges to leave out, but for text in them, which would be rendered.
+        copy: a range to leave out, text included.
+    """
+    found: list[tuple[str, str]] = []
+    for offset, kind, value in tokens(environment, text):
+        if kind == "whitespace" or kind.startswith("comment"):
+            continue
+        # A delimiter takes white space with it, and so may reach out of a range.
+        length = 1 if kind in _DELIMITERS else len(value)
+        left_out = [] if kind == "data" else list(without or [])
+        for start, end in _kept(offset, offset + length, only, [*left_out, *([copy] if copy else [])]):
+            shown = kind if kind in _DELIMITERS else value[start - offset : end - offset]
+            if kind == "data" and found and found[-1][0] == "data":
+                found[-1] = ("data", found[-1][1] + shown)
+            elif shown or kind != "data":
+                found.append((kind, shown))
+    return found
+
+
+def _kept(start: int, end: int, only: tuple[int, int] | None, without: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """What is left of the range of a token."""
+    if only is not None:
+        start, end = max(start, only[0]), min(end, only[1])
+        if start >= end:
+            return []
+    left = [(start, end)]
+    for begin, stop in without:
+        left = [piece for a, b in left for piece in ((a, min(b, begin)), (max(a, stop), b)) if piece[0] < piece[1]]
+    return left

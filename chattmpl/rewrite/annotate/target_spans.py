@@ -1,0 +1,200 @@
+"""What should be generated: for each assistant turn of a conversation the characters that the model samples.
+
+They are known without any tag. A turn begins where its prompt ends, and ends with the stop token behind what the
+message holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import Case
+from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.special_tokens import CONTROL
+
+UNASKED = "an answer stands before any question"
+"""Why a law cannot hold where nobody trains."""
+
+UNPROMPTED = "no generation prompt is written before it"
+"""Why a law cannot hold for an answer that follows another one, where only a question brings on a generation prompt."""
+
+
+@dataclass(frozen=True)
+class Stops:
+    """What ends the assistant's turns.
+
+    Attributes:
+        tokens: what ends an answer.
+        others: whether a turn may end with another control token instead, as some do after tool calls.
+        header: what stands in an answer's own turn before what is to be generated.
+    """
+
+    tokens: tuple[str, ...]
+    others: bool = True
+    header: str = ""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One assistant turn.
+
+    Attributes:
+        turn: index of the message.
+        start, end: the characters of the whole rendering that are to be generated.
+        broken: the law that no placement of tags can keep for this turn; None if there is none.
+        why: what the template does to it.
+        kind: where that comes from: ``history``, ``prompt``, ``stop``, or ``lost``.
+        expected, got: the two texts that should begin alike, where two are compared.
+    """
+
+    turn: int
+    start: int
+    end: int
+    broken: str | None = None
+    why: str = ""
+    kind: str = ""
+    expected: str = ""
+    got: str = ""
+
+
+def stop_tokens(case: Case) -> tuple[str, ...]:
+    """What ends the answer of a conversation of one question and one answer: the first control token behind it."""
+    family = case.template.family
+    if family is not None:
+        return tuple(family.generation.stop_tokens)
+    turn = case.assistant_turns()[-1]
+    held = _held(case.rendering, turn)
+    if held is None:
+        return ()
+    tail = case.rendering.text[held[1] :]
+    eos = case.template.tokens.get("eos_token") or ""
+    first = CONTROL.search(tail)
+    at_eos = tail.find(eos) if eos else -1
+    if first is None:
+        return (eos,) if at_eos >= 0 else ()
+    end = first.end()
+    while (match := CONTROL.match(tail, end)) is not None:
+        end = match.end()
+    # Where several stand in a row, an engine goes on to the one that it knows for the end.
+    ends = [one for one in (eos, "</s>") if one and (at_eos if one == eos else tail.find(one, 0, end)) in range(end)]
+    return (ends[0] if ends else first[0],)
+
+
+def wishes(case: Case, stops: Stops) -> Iterator[Wish]:
+    """The wish for each assistant turn.
+
+    Raises:
+        ChatTmplError: if the template does.
+    """
+    roles = [message.role for message in case.messages]
+    for turn in case.assistant_turns():
+        wish = _wish(case, turn, stops)
+        unasked = "user" not in roles[:turn]
+        if wish.broken is None and _unprompted(case.rendering, wish, stops.header, unasked, roles[turn - 1]):
+            wish = replace(wish, broken="sampled", why=UNPROMPTED, kind="prompt")
+        yield replace(wish, why=UNASKED) if unasked and wish.kind in ("prompt", "history") else wish
+
+
+def _unprompted(whole: Rendering, wish: Wish, header: str, unasked: bool, before: str) -> bool:
+    """Whether more than an answer would have to be generated, since nothing that its prompt ends with asks for one."""
+    own = _region(whole, wish.turn)
+    if own is not None and wish.start < own[0] and (unasked or before == "assistant"):
+        return True
+    held = _held(whole, wish.turn) or (wish.end, wish.end)
+    return bool(header) and header in whole.text[wish.start : max(held[0], wish.start)]
+
+
+def _wish(case: Case, turn: int, stops: Stops) -> Wish:
+    whole = case.rendering
+    held = _held(whole, turn)
+    rough = (0, 0)
+    if held is not None:
+        own = _region(whole, turn) or (0, len(whole.text))
+        rough = (held[0], min(_stop_end(whole, held[1], turn, stops.tokens) or held[1], max(own[1], held[1])))
+    try:
+        prompt, alone = case.head(turn, prompt=True).text, case.head(turn + 1)
+    except ChatTmplError as error:
+        return Wish(turn, *rough, "sampled", f"it is not rendered on its own: {error.message}", "prompt")
+    if held is not None and whole.text.startswith(prompt):
+        rough = (min(len(prompt), rough[0]), rough[1])
+    held_alone = _held(alone, turn) or _empty(alone, prompt)
+    if held_alone is None and held is None and turn not in {span.turn for span in whole.spans}:
+        return Wish(turn, 0, 0, "sampled", "nothing of it is rendered", "lost")
+    end = held_alone and _stop_end(alone, held_alone[1], turn, stops.tokens)
+    if held_alone and not end and stops.others:
+        end = _other_stop(alone, held_alone[1])
+    if held_alone is None or not alone.text.startswith(prompt) or held_alone[0] < len(prompt):
+        why = "its text does not begin with its prompt"
+        return Wish(turn, *rough, "sampled", why, "prompt", prompt, alone.text)
+    if not end:
+        return Wish(turn, *rough, "stop", "it does not end with the stop token of an answer", "stop")
+    if not whole.text.startswith(alone.text[:end]):
+        why = "in history it is not rendered as it was sampled"
+        return Wish(turn, *rough, "sampled", why, "history", alone.text[:end], whole.text)
+    return Wish(turn, len(prompt), end)
+
+
+def _other_stop(alone: Rendering, at: int) -> int | None:
+    """Where a control token ends that ends a turn in place of the usual one, as some do after tool calls."""
+    tail = alone.text[at:].rstrip()
+    found = [match for match in CONTROL.finditer(tail) if match.end() == len(tail) and re.search("[|｜]", match[0])]
+    return at + found[-1].end() if found else None
+
+
+def _empty(alone: Rendering, prompt: str) -> tuple[int, int] | None:
+    """Where a message that holds nothing stands: right behind its prompt, if anything of its turn is rendered."""
+    return (len(prompt), len(prompt)) if alone.text.startswith(prompt) and len(alone.text) > len(prompt) else None
+
+
+def _held(rendering: Rendering, turn: int) -> tuple[int, int] | None:
+    """From the first to the last character of what the message holds, in its own turn."""
+    spans = [span for span in rendering.spans if span.message == turn and span.field != "role"]
+    # The turn of a tool's result may repeat the name of the call.
+    own = _region(rendering, turn)
+    spans = [span for span in spans if own is None or own[0] <= span.start < own[1]] or spans
+    return (spans[0].start, spans[-1].end) if spans else None
+
+
+def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
+    """From where a message begins to be rendered until another one is; None if that is not known."""
+    start = end = None
+    for span in rendering.spans:
+        if span.turn == turn:
+            start = span.start if start is None else start
+            end = span.end
+        elif start is not None and span.turn is not None:
+            break
+    return None if start is None or end is None else (start, end)
+
+
+def header_of(case: Case, stops: Stops) -> str:
+    """What an answer's own turn begins with before what is to be generated, less white space around it."""
+    turn = case.assistant_turns()[-1]
+    own, wish = _region(case.rendering, turn), _wish(case, turn, stops)
+    return "" if own is None or wish.broken else case.rendering.text[own[0] : max(wish.start, own[0])].strip()
+
+
+def echoes(case: Case) -> list[Span]:
+    """What comes from assistant messages and is rendered once more in the turns of others."""
+    regions = {turn: _region(case.rendering, turn) for turn in case.assistant_turns()}
+    return [
+        span
+        for span in case.rendering.spans
+        if span.message in regions and span.field != "role" and _is_outside(span, regions[span.message])
+    ]
+
+
+def _is_outside(span: Span, region: tuple[int, int] | None) -> bool:
+    return region is not None and not region[0] <= span.start < region[1]
+
+
+def _stop_end(rendering: Rendering, at: int, turn: int, stops: tuple[str, ...]) -> int | None:
+    """Where the stop token ends that follows an offset, before the next message begins."""
+    following = [span.start for span in rendering.spans if span.message is not None and span.message > turn]
+    limit = min((start for start in following if start >= at), default=len(rendering.text))
+    tail = rendering.text[at:limit]
+    found = [match.end() for stop in stops if (match := re.search(re.escape(stop), tail))]
+    return at + min(found) if found else None

@@ -1,0 +1,162 @@
+"""Which part of a source wrote which characters: the template, compiled once more with every part on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Template as JinjaTemplate
+from jinja2 import nodes
+
+from chattmpl.compiler.budget import METER, Meter
+from chattmpl.compiler.codegen import add_hooks
+from chattmpl.compiler.sandbox import RenderContext, TemplateEnvironment
+from chattmpl.laws.law import CLOCK
+from chattmpl.provenance.origin import Turn
+from chattmpl.provenance.serialize import to_text
+from chattmpl.provenance.text import runs_of
+from chattmpl.provenance.tree import Leaves
+from chattmpl.rewrite.annotate.layout import Item, Output, layout, walk
+from chattmpl.source import Source
+from chattmpl.syntax.lexer import Line
+from chattmpl.template.template import Template
+
+
+@dataclass(frozen=True)
+class Written:
+    """Characters that a part wrote in one go.
+
+    Attributes:
+        start, end: half-open range in the rendered text, in characters.
+        part: where the part begins in the source.
+    """
+
+    start: int
+    end: int
+    part: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A rendered text, and who wrote it.
+
+    Attributes:
+        outer: by the parts of the template's own outputs.
+        inner: by the parts that wrote the characters first, which may stand in a macro or in a captured block.
+    """
+
+    text: str
+    outer: list[Written]
+    inner: list[Written]
+
+
+class Tracer:
+    """A template whose outputs are taken apart.
+
+    Args:
+        template: what is traced.
+        bold: whether to take apart also what may be a sum of numbers.
+
+    Attributes:
+        items: the layout of its source.
+    """
+
+    def __init__(self, template: Template, *, bold: bool = True) -> None:
+        self._template = template
+        self._bold = bold
+        program = template.program
+        self.source: Source = program.source
+        self._environment = TemplateEnvironment()
+        self.items: list[Item] = layout(self.source, self._environment)
+        token = METER.set(Meter(template.budget))
+        try:
+            tree = self._environment.parse(program.lowered.text)
+            self._take_apart(tree)
+            code = self._environment.compile(add_hooks(tree), filename="<chat template>")
+        finally:
+            METER.reset(token)
+        globals_ = self._environment.make_globals(None)
+        self._compiled = JinjaTemplate.from_code(self._environment, code, globals_)
+
+    def _take_apart(self, tree: nodes.Template) -> None:
+        outputs = iter([item for item in walk(self.items) if isinstance(item, Output)])
+        lowered = self._template.program.lowered
+        for node in list(tree.find_all(nodes.Output)):
+            children: list[nodes.Expr] = []
+            for child in node.nodes:
+                if isinstance(child, nodes.TemplateData):
+                    line = child.lineno
+                    offset = line.offset if isinstance(line, Line) else 0
+                    child.lineno = Line(int(line), lowered.source_offset(offset))
+                    children.append(child)
+                    continue
+                children += _apart(child, next(outputs), self._bold)
+            node.nodes = children
+
+    def writes(self, conversation: Any, kwargs: dict[str, Any], *, prompt: bool = False) -> Trace:
+        """The text of a conversation, and which part wrote what.
+
+        Raises:
+            Exception: whatever the template raises.
+        """
+        template = self._template
+        variables = template.variables(conversation, prompt, kwargs, Leaves())
+        meter = Meter(template.budget)
+        context = self._compiled.new_context(variables)
+        assert isinstance(context, RenderContext)
+        context.clock = lambda: CLOCK
+        context.tick = meter.tick  # type: ignore[method-assign]
+        token = METER.set(meter)
+        try:
+            return _gathered(self._compiled.root_render_func(context))
+        finally:
+            METER.reset(token)
+
+
+def _gathered(pieces: Iterable[Any]) -> Trace:
+    texts: list[str] = []
+    outer: list[Written] = []
+    inner: list[Written] = []
+    position = 0
+    for value, statement in pieces:
+        if isinstance(value, Turn):
+            continue
+        text = value if isinstance(value, str) else to_text(value)
+        part = statement.offset if statement is not None else -1
+        outer.append(Written(position, position + len(text), part))
+        for length, _, writer in runs_of(text):
+            if length:
+                inner.append(Written(position, position + length, part if writer is None else writer.offset))
+                position += length
+        texts.append(text)
+    return Trace("".join(texts), outer, inner)
+
+
+def _apart(node: nodes.Expr, output: Output, bold: bool) -> list[nodes.Expr]:
+    """The operands of an output, each with a line that knows where it stands."""
+    operands = list(_operands(node))
+    joins_text = any(isinstance(operand, nodes.Const) and isinstance(operand.value, str) for operand in operands)
+    if len(operands) != len(output.parts) or not (bold or joins_text or _has_tilde(node)):
+        operands = [node]
+    for operand, part in zip(operands, output.parts, strict=False):
+        start = output.parts[0].start if len(operands) == 1 else part.start
+        operand.lineno = Line(int(operand.lineno), start)
+    return operands
+
+
+def _operands(node: nodes.Expr) -> Iterator[nodes.Expr]:
+    if isinstance(node, nodes.Concat):
+        for operand in node.nodes:
+            yield from _operands(operand)
+    elif isinstance(node, nodes.Add):
+        yield from _operands(node.left)
+        yield from _operands(node.right)
+    else:
+        yield node
+
+
+def _has_tilde(node: nodes.Expr) -> bool:
+    return isinstance(node, nodes.Concat) or (
+        isinstance(node, nodes.Add) and (_has_tilde(node.left) or _has_tilde(node.right))
+    )

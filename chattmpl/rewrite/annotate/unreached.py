@@ -1,0 +1,53 @@
+"""Parts of a template that no conversation reached, in or beside what the assistant's turns write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.laws.law import Case
+from chattmpl.rewrite.annotate.layout import Block, Item, Output, Text
+from chattmpl.rewrite.annotate.trace import Tracer
+from chattmpl.template.template import Template
+
+_NO_OUTPUT = "raise_exception"
+
+
+def unreached(template: Template, cases: list[Case]) -> list[str]:
+    """A line for each stretch of such parts, with what was assumed of it.
+
+    Args:
+        template: with its new tags.
+        cases: what tags were placed by.
+    """
+    tracer = Tracer(template, bold=False)
+    seen: set[int] = set()
+    for case in cases:
+        trace = tracer.writes(case.conversation, case.kwargs)
+        seen |= {written.part for one in (trace.outer, trace.inner) for written in one}
+    source = template.program.source
+    lines: dict[tuple[bool, int], None] = {}
+    for item, generated in _parts(tracer.items, inside=False, beside=False):
+        parts = [part.start for part in item.parts] if isinstance(item, Output) else [item.start]
+        text = source.text[item.start : item.end]
+        if seen.isdisjoint(parts) and text.strip() and _NO_OUTPUT not in text:
+            lines[generated, source.position(item.start)[0]] = None
+    return [
+        f"never reached, and taken for {'generated' if generated else 'not generated'}: "
+        f"line{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}; check by hand"
+        for generated in (True, False)
+        if (found := sorted(line for kind, line in lines if kind == generated))
+    ]
+
+
+def _parts(items: list[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
+    """Texts and outputs inside of generation tags, and those beside such a tag in the same branch."""
+    beside = beside or any(isinstance(item, Block) and item.opening.name == "generation" for item in items)
+    for item in items:
+        if isinstance(item, (Text, Output)):
+            if inside or beside:
+                yield item, inside
+        elif isinstance(item, Block):
+            within = inside or item.opening.name == "generation"
+            for body in item.bodies:
+                # At the root of a loop over all messages there are turns of others.
+                yield from _parts(body, inside=within, beside=beside and item.opening.name == "if")

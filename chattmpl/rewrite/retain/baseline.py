@@ -1,0 +1,348 @@
+"""How a template renders a turn with its trace, and without it: what a change of its policy must lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.capabilities.answer import refuses
+from chattmpl.conversation.fields import REASONING_NAMES
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import CLOCK
+from chattmpl.laws.outcome import first_difference
+from chattmpl.rewrite.retain.conversation_keys import Names
+from chattmpl.rewrite.retain.policy import kept
+from chattmpl.rewrite.retain.turn_text import (
+    CLOSE,
+    Form,
+    form,
+    held_of,
+    inserted,
+    is_form,
+    rendered,
+    restored,
+    trace_of,
+    with_traces,
+    without_trace,
+)
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
+
+Render = Callable[[Conversation, dict[str, Any], bool], "Rendering | None"]
+
+_MARK = "Marvel marmot"
+"""What no template treats in a way of its own."""
+
+_ASK_MORE = {"role": "user", "content": "Follow fig"}
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is not as it should be.
+
+    Attributes:
+        what: in words.
+        turn: index of the message; None for what is no assistant's turn.
+    """
+
+    what: str
+    turn: int | None
+    expected: str
+    got: str
+
+
+@dataclass
+class Expected:
+    """What is known of one rendering before a change.
+
+    Attributes:
+        wanted: the messages whose traces the policy keeps.
+        agree: whether the template keeps the same already.
+        free: whether a text that is as before is right without another look.
+        forms: how each turn is rendered now, and how it may be.
+    """
+
+    conversation: Conversation
+    old: Rendering | None
+    wanted: frozenset[int]
+    agree: bool = False
+    free: bool = False
+    forms: dict[int, tuple[Form, list[Form]]] = field(default_factory=dict)
+
+
+def _said(conversation: Conversation, index: int, content: str) -> Conversation:
+    """The conversation with another content of one message."""
+    data = conversation.dump()
+    data["messages"][index]["content"] = content
+    return Conversation.coerce(data)
+
+
+class Before:
+    """The template as it is, as the measure of what it may become.
+
+    Args:
+        template: plain Jinja.
+        policy: what is asked for.
+        carriers: where it reads traces: ``field``, ``content``.
+        thinking: the kwargs without which no trace is rendered.
+        stops: what ends an assistant's turn.
+        sample: a conversation of two questions and answers with traces, which tells what a kwarg switches.
+
+    Attributes:
+        sampled: how many turns of history were seen to be as they were sampled.
+        names: of conversations.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        policy: str,
+        carriers: tuple[str, ...],
+        thinking: dict[str, Any],
+        stops: tuple[str, ...],
+        sample: Conversation | None = None,
+    ) -> None:
+        self.template = template
+        self.policy = policy
+        self.carriers = carriers
+        self.thinking = thinking
+        self.stops = stops
+        self.sample = sample
+        self.sampled = 0
+        self.names = Names()
+        self._cached: dict[tuple[str, bool], Rendering | None] = {}
+        self._expectations: dict[str, Expected] = {}
+
+    def render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
+        """With the template as it is; None if it refuses."""
+        key = f"{self.names.of(conversation)}{kwargs}", prompt
+        if key not in self._cached:
+            self._cached[key] = rendered(self.template, conversation, kwargs, prompt)
+        return self._cached[key]
+
+    # -- what is expected
+
+    def keeps(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> frozenset[int]:
+        """The messages whose traces are rendered, or would be if they had one."""
+        found = set(kept(self.policy, conversation, prompt))
+        for carrier in self.carriers[:1]:
+            twin = with_traces(conversation, carrier)
+            whole = self.render(twin, kwargs, prompt)
+            for index, message in enumerate(twin.messages):
+                if message.role != "assistant" or whole is None:
+                    continue
+                alone = self.alone(twin, index, kwargs)
+                if carrier == "content" or (alone is not None and alone.shows):
+                    (found.add if form(whole, index).shows else found.discard)(index)
+        return frozenset(found)
+
+    def alone(self, conversation: Conversation, index: int, kwargs: dict[str, Any]) -> Form | None:
+        """A turn as the last one: as it was sampled."""
+        made = self.render(self.names.head(conversation, index + 1), kwargs, False)
+        return None if made is None else form(made, index)
+
+    def _kept_forms(self, conversation: Conversation, index: int, kwargs: dict[str, Any], here: Form) -> Iterator[Form]:
+        alone = self.alone(conversation, index, kwargs)
+        message = conversation.messages[index]
+        trace = trace_of(message)
+        content = message.content
+        cut = "content" in self.carriers and alone is not None and not alone.shows
+        if alone is not None and cut and isinstance(content, str) and CLOSE in content:
+            yield from restored(alone, content, content.split(CLOSE)[-1].strip())
+            marked = self.alone(_said(conversation, index, _MARK), index, kwargs)
+            yield from restored(marked, content, _MARK) if marked is not None else ()
+        if alone is not None and (alone.shows or message.reasoning_content or not trace):
+            yield alone
+        if not any(earlier.role == "user" for earlier in conversation.messages[:index]):
+            # Templates look for the last question, and keep nothing where there is none.
+            asked = Conversation.coerce(
+                {**conversation.dump(), "messages": [_ASK_MORE, *conversation.dump()["messages"]]}
+            )
+            alone = self.alone(asked, index + 1, kwargs)
+            if alone is not None:
+                yield alone
+        if here.shows or not trace:
+            # For ``all``, whether that is as it was sampled is asked apart.
+            yield here
+        elif alone is not None and alone.shows:
+            bare = self.alone(without_trace(conversation, index), index, kwargs)
+            made = None if bare is None else inserted(alone, bare, here)
+            if made is not None:
+                yield made
+
+    def _dropped_forms(
+        self, conversation: Conversation, index: int, kwargs: dict[str, Any], prompt: bool
+    ) -> Iterator[Form]:
+        bare = without_trace(conversation, index)
+        for variant, ending in ((conversation, prompt), (bare, prompt)):
+            whole = self.render(variant, kwargs, ending)
+            if whole is not None:
+                yield form(whole, index)
+            for more in ([], [_ASK_MORE]):
+                tail = [*variant.dump()["messages"][: index + 1], *more]
+                made = self.render(Conversation.coerce({**variant.dump(), "messages": tail}), kwargs, False)
+                if made is not None:
+                    yield form(made, index)
+
+    def wrongs(self, new: Render, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Iterator[Wrong]:
+        """What of a rendering is not as the policy wants it."""
+        expected = self._expected(conversation, kwargs, prompt)
+        got = new(conversation, kwargs, prompt)
+        old = expected.old
+        if old is None or got is None:
+            if (old is None) != (got is None) and not (got is not None and self._mended(got, kwargs, prompt)):
+                yield Wrong("refused" if got is None else "no longer refused", None, "", "")
+            return
+        if got.text == old.text and expected.free:
+            return
+        if expected.agree and self.policy != "all":
+            if got.text != old.text:
+                yield Wrong(
+                    "the policy does not concern it, and it is not rendered as before", None, old.text, got.text
+                )
+            return
+        wrong = None
+        # Where each trace is kept already and no character changes, only the law is left to ask.
+        for wrong in self._segments(expected, old, got) if not expected.agree or got.text != old.text else ():
+            yield wrong
+        if self.policy == "all" and not prompt and wrong is None:
+            yield from self._as_sampled(new, got, kwargs)
+
+    def _mended(self, got: Rendering, kwargs: dict[str, Any], prompt: bool) -> bool:
+        """Whether the template failed here only where it cut a trace out of what is no string."""
+        try:
+            self.template.render(got.conversation, prompt, CLOCK, **kwargs)
+        except ChatTmplError as error:
+            return not refuses(error) and "None" not in got.text
+        return False
+
+    def _expected(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Expected:
+        key = f"{self.names.of(conversation)}{kwargs}{prompt}"
+        if key not in self._expectations:
+            old = self.render(conversation, kwargs, prompt)
+            made = Expected(conversation, old, kept(self.policy, conversation, prompt))
+            if old is not None:
+                made.agree = self.keeps(conversation, kwargs, prompt) == made.wanted
+                made.free = self._free(conversation, kwargs, prompt, made.agree)
+                if not (made.agree and self.policy != "all"):
+                    made.forms = self._forms(made, kwargs, prompt)
+            self._expectations[key] = made
+        return self._expectations[key]
+
+    def _forms(self, expected: Expected, kwargs: dict[str, Any], prompt: bool) -> dict[int, tuple[Form, list[Form]]]:
+        """How each turn is rendered, and for those of the assistant how it may be."""
+        assert expected.old is not None
+        found = {}
+        for index, message in enumerate(expected.conversation.messages):
+            here, forms = form(expected.old, index), []
+            if message.role == "assistant" and index in expected.wanted:
+                forms = list(self._kept_forms(expected.conversation, index, kwargs, here))
+            elif message.role == "assistant":
+                dropped = self._dropped_forms(expected.conversation, index, kwargs, prompt)
+                forms = [one for one in dropped if not one.shows]
+            found[index] = (here, forms)
+        return found
+
+    def _free(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool, agree: bool) -> bool:
+        """Whether a text that is as before is right without another look."""
+        if agree:
+            return self.policy != "all"
+        roles = [message.role for message in conversation.messages]
+        if self.policy == "since_last_user" and "user" not in roles:
+            return True
+        if self.policy == "last" and prompt and roles[-1:] == ["assistant"]:
+            return True
+        # A kwarg of its own that asks for another policy is still obeyed.
+        return self._switches(conversation, kwargs)
+
+    def _switches(self, conversation: Conversation, kwargs: dict[str, Any]) -> bool:
+        """Whether kwargs make the template keep other traces than it does without them."""
+        usual = {**self.thinking, **{name: value for name, value in kwargs.items() if name in self.thinking}}
+        if kwargs == usual:
+            return False
+        samples = [conversation] if self.sample is None else [self.sample, conversation]
+        return any(self.keeps(one, kwargs, False) != self.keeps(one, usual, False) for one in samples)
+
+    def _segments(self, expected: Expected, old: Rendering, got: Rendering) -> Iterator[Wrong]:
+        for index, message in enumerate(expected.conversation.messages):
+            before, forms = expected.forms[index]
+            after = form(got, index)
+            if message.role != "assistant":
+                if before.text != after.text:
+                    yield Wrong("not rendered as before", None, before.text, after.text)
+            elif forms and not any(is_form(after, one, before) for one in forms):
+                verb = "kept" if index in expected.wanted else "dropped"
+                what = f"the trace of messages[{index}] is not {verb} as the template does it"
+                yield Wrong(what, index, forms[0].text, after.text)
+        outside = [
+            "".join(one.text[span.start : span.end] for span in one.spans if span.turn is None and span.message is None)
+            for one in (old, got)
+        ]
+        if outside[0] != outside[1]:
+            yield Wrong("not rendered as before", None, outside[0], outside[1])
+        # Some templates render the results of tools within the turn that called them.
+        for (index, path), text in (held := held_of(old)).items():
+            if text.strip() != (now := held_of(got).get((index, path), "")).strip():
+                yield Wrong(f"messages[{index}].{path} is not rendered as before", None, text, now)
+        lost = {**held_of(got), **held}.keys() - held.keys()
+        for index, path in sorted(lost)[:1]:
+            yield Wrong(f"messages[{index}].{path} was not rendered before", None, "", held_of(got)[index, path])
+
+    def _as_sampled(self, new: Render, whole: Rendering, kwargs: dict[str, Any]) -> Iterator[Wrong]:
+        """The law ``sampled`` for history, wherever tags stand: each turn begins the text, up to its stop token."""
+        conversation = whole.conversation
+        for index, message in enumerate(conversation.messages[:-1]):
+            # Where two answers follow each other, templates join them, whatever is in them.
+            if message.role != "assistant" or conversation.messages[index + 1].role == "assistant":
+                continue
+            alone = new(self.names.head(conversation, index + 1), kwargs, False)
+            if alone is None:
+                continue
+            end = self._end(alone, index)
+            if whole.text.startswith(alone.text[:end]):
+                self.sampled += 1
+                continue
+            at = first_difference(alone.text[:end], whole.text)
+            span = next((one for one in whole.spans if one.start <= at < one.end), None)
+            turn = None if span is None else span.turn
+            if turn is not None and conversation.messages[turn].role == "assistant":
+                if turn == index and self._differs_anyway(alone, index, at, whole, kwargs):
+                    continue
+                yield Wrong(
+                    f"in history messages[{turn}] is not rendered as it was sampled", turn, alone.text[:end], whole.text
+                )
+
+    def _differs_anyway(self, alone: Rendering, turn: int, at: int, whole: Rendering, kwargs: dict[str, Any]) -> bool:
+        """Whether history differs for another reason than traces: behind them, and in the same turn without any.
+
+        The law that is broken by it is an exception, which the proof names.
+        """
+        own = [span for span in alone.spans if span.message == turn and span.field != "role"]
+        if any(span.end > at for span in own if span.field in REASONING_NAMES):
+            return False
+        if not any(span.end <= at for span in own if span.field not in REASONING_NAMES):
+            return False
+        bare = whole.conversation
+        for index in range(len(bare.messages)):
+            bare = without_trace(bare, index)
+        history = self.render(bare, kwargs, False)
+        last = self.render(self.names.head(bare, turn + 1), kwargs, False)
+        return (
+            history is not None and last is not None and not history.text.startswith(last.text[: self._end(last, turn)])
+        )
+
+    def _end(self, rendering: Rendering, turn: int) -> int:
+        """Where a turn that is the last one ends, with its stop token."""
+        held = [
+            span.end
+            for span in rendering.spans
+            if span.message == turn and span.turn in (turn, None) and span.field != "role"
+        ]
+        start = held[-1] if held else 0
+        ends = [at + len(stop) for stop in self.stops if (at := rendering.text.find(stop, start)) >= 0]
+        return min(ends, default=start)
+
+
+__all__ = ["Before", "Render", "Wrong"]

@@ -1,0 +1,182 @@
+"""A template whose terms can be overridden at each render, so that a change is tried without compiling it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from chattmpl.compiler.dialect import outline
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import CLOCK
+from chattmpl.provenance.tree import Leaves
+from chattmpl.rewrite.retain.conversation_keys import Names
+from chattmpl.rewrite.retain.policy import kept
+from chattmpl.rewrite.retain.terms import Term, message_loops, terms
+from chattmpl.rewrite.retain.turn_text import CLOSE
+from chattmpl.source import Source
+from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.template.rendering import Rendering, spans_of
+from chattmpl.template.resolver import Found
+from chattmpl.template.template import Template
+
+Change = tuple[int, str]
+"""The number of a term, and what takes its place; one of `WAYS`."""
+
+WAYS = ("true", "false", "here", "not here", "and here", "or here", "and not here", "or not here")
+"""``here``: the policy keeps the trace of the message being rendered."""
+
+_Value = tuple[bool, bool | None]
+"""Whether the policy keeps the trace, and what matters of the value that a term had."""
+
+_TERM, _AT = "chattmpl_term", "chattmpl_at"
+
+
+class Switchboard:
+    """A template with its terms.
+
+    Args:
+        template: plain Jinja; reasoning tags are not known here.
+        policy: what ``here`` stands for.
+        contents: whether traces may be cut out of contents.
+        only: the numbers of the terms to be overridden; each costs time at every render.
+
+    Attributes:
+        terms: its terms, by number.
+        shared: the numbers of those that see messages of others than the assistant.
+    """
+
+    def __init__(
+        self, template: Template, policy: str, *, contents: bool = False, only: frozenset[int] | None = None
+    ) -> None:
+        self.template = template
+        self._policy = policy
+        text = template.source
+        environment = template.program.environment
+        self._contents = contents
+        self.terms: list[Term] = terms(text, environment, contents=contents)
+        self.shared: set[int] = set()
+        edits = []
+        for tag in message_loops(text, environment):
+            mark = f"{{% set {_AT} = loop.revindex0 {tag.right}%}}"
+            edits.append(Edit(tag.end, tag.end, mark))
+        wrapped = [(number, term) for number, term in enumerate(self.terms) if only is None or number in only]
+        for number, term in wrapped:
+            at = _AT if term.loop is not None else "none"
+            edits.append(Edit(term.start, term.start, f" {_TERM}[[{number}, {at}, "))
+        # At one place the inner ones are closed first; all that is inserted there is alike.
+        for _, term in reversed(wrapped):
+            base = f", {text[term.start : term.base]}" if term.base is not None else ""
+            edits.append(Edit(term.end, term.end, f"{base}]]"))
+        self._known: dict[tuple[str, frozenset[Change]], tuple[Rendering | None, dict[int, set[_Value]]]] = {}
+        self._names = Names()
+        switched = apply_edits(text, _closed_first(edits)).text
+        outline(Source(switched), environment)
+        found = Found(Source(switched, template.program.source.name), template.tokens)
+        self._switched = Template(found, None, template.budget)
+
+    def narrowed(self, numbers: Iterable[int]) -> Switchboard:
+        """The same with fewer terms that can be overridden; their numbers stay."""
+        made = Switchboard(self.template, self._policy, contents=self._contents, only=frozenset(numbers))
+        made._known, made._names, made.shared = self._known, self._names, self.shared
+        return made
+
+    def render(
+        self, changes: Mapping[int, str], conversation: Conversation, kwargs: dict[str, Any], prompt: bool
+    ) -> Rendering | None:
+        """A conversation under changes; None if it is refused."""
+        where = f"{self._names.of(conversation)}{kwargs}{prompt}"
+        asked = frozenset(changes.items())
+        if (where, asked) not in self._known:
+            made = next((self._known[where, less] for less in self._alike(where, asked)), None)
+            self._known[where, asked] = made or self._run(changes, conversation, kwargs, prompt)
+        return self._known[where, asked][0]
+
+    def _alike(self, where: str, changes: frozenset[Change]) -> Iterator[frozenset[Change]]:
+        """Fewer changes under which the same is known to be rendered."""
+        for left_out in (changes, *({change} for change in changes)) if len(changes) > 1 else (changes,):
+            less = changes - left_out
+            known = self._known.get((where, less))
+            if changes and known is not None and all(_idle(one, known[1].get(one[0], ())) for one in left_out):
+                yield less
+
+    def _run(
+        self,
+        changes: Mapping[int, str],
+        conversation: Conversation,
+        kwargs: dict[str, Any],
+        prompt: bool,
+    ) -> tuple[Rendering | None, dict[int, set[_Value]]]:
+        values: dict[int, set[_Value]] = defaultdict(set)
+        keep = kept(self._policy, conversation, prompt)
+        count = len(conversation.messages)
+
+        def term(number: int, at: Any, value: Any, base: Any = None) -> Any:
+            here = isinstance(at, int) and count - 1 - at in keep
+            way, kind = changes.get(number), self.terms[number].kind
+            if kind == "content" and conversation.messages[count - 1 - at].role != "assistant":
+                self.shared.add(number)
+                return value
+            if kind in ("content", "cut"):
+                # With a trace, and without it; where there is none, no change makes a difference.
+                whole, rest = (base, value) if kind == "cut" else (value, _cut(value))
+                if whole != rest:
+                    values[number].add((here, None))
+                if way is None:
+                    return value
+                return whole if way == "true" or (way == "here" and here) else rest
+            values[number].add((here, self._value(number, value)))
+            return value if way is None else _overridden(way, here, value)
+
+        switched = self._switched
+        try:
+            variables = switched.variables(conversation, prompt, kwargs, Leaves())
+            variables[_TERM] = _Subscript(term)
+            text, runs = switched.program.run(variables, lambda: CLOCK, switched.budget)
+        except ChatTmplError:
+            return None, values
+        return Rendering(text, spans_of(runs), (), conversation, switched), values
+
+    def _value(self, number: int, value: Any) -> bool | None:
+        """What matters of a value: that it is true; None if more than that does."""
+        return bool(value) if type(value) is bool or self.terms[number].tested else None
+
+
+def _cut(content: Any) -> Any:
+    """A content without its trace."""
+    return content.split(CLOSE)[-1].lstrip("\n") if isinstance(content, str) and CLOSE in content else content
+
+
+def _idle(change: Change, values: Iterable[_Value]) -> bool:
+    """Whether a change makes no difference where a term had these values."""
+    return all(value is not None and _overridden(change[1], here, value) == value for here, value in values)
+
+
+class _Subscript:
+    """What a template calls by a subscript: a call would be accounted for, each time."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __getitem__(self, arguments: list[Any]) -> Any:
+        return self._function(*arguments)
+
+
+def _closed_first(edits: list[Edit]) -> list[Edit]:
+    """What ends a term stands before what begins the next one at the same place."""
+    return sorted(edits, key=lambda edit: (edit.start, not edit.text.endswith("]")))
+
+
+def _overridden(way: str, here: bool, value: Any) -> Any:
+    if way in ("true", "false"):
+        return way == "true"
+    truth = here != way.endswith("not here")
+    if way.startswith("and"):
+        return value if not value else truth
+    if way.startswith("or"):
+        return value if value else truth
+    return truth
+
+
+__all__ = ["WAYS", "Change", "Switchboard"]

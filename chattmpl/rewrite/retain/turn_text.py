@@ -1,0 +1,171 @@
+"""The text of a turn with its trace, and without it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from chattmpl.conversation.fields import REASONING_NAMES
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import CLOCK
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True)
+class Form:
+    """The text of a turn.
+
+    Attributes:
+        text: of the turn.
+        held: where what the message holds ends in it; None if nothing of it is rendered.
+        shows: whether the trace is in it.
+        ends: where each field of the message ends in it; behind the last may stand what others repeat of it, such as
+            the name of the function whose result is rendered within the turn.
+    """
+
+    text: str
+    held: int | None
+    shows: bool
+    ends: tuple[int, ...] = ()
+
+
+def held_of(rendering: Rendering) -> dict[tuple[int, str], str]:
+    """What is rendered of each field that is no trace, nor taken for one as the assistant's contents may be."""
+    found: dict[tuple[int, str], str] = {}
+    messages = rendering.conversation.messages
+    for span in rendering.spans:
+        if span.message is None or span.field is None or span.field in REASONING_NAMES:
+            continue
+        if messages[span.message].role == "assistant" and span.field.startswith("content"):
+            continue
+        key = span.message, span.field
+        found[key] = found.get(key, "") + rendering.text[span.start : span.end]
+    return found
+
+
+def trace_of(message: Any) -> str:
+    """The trace of a message, in its own field or in ``<think>`` in its content."""
+    if message.reasoning_content:
+        return str(message.reasoning_content).strip()
+    content = message.content.lstrip() if isinstance(message.content, str) else ""
+    # What only mentions the tag is no trace.
+    return content.split(CLOSE)[0].removeprefix(OPEN).strip() if CLOSE in content and content.startswith(OPEN) else ""
+
+
+def without_trace(conversation: Conversation, index: int) -> Conversation:
+    """The conversation, and nothing of the trace of one message in it."""
+    data = conversation.dump()
+    message = data["messages"][index]
+    for name in REASONING_NAMES:
+        message.pop(name, None)
+    if isinstance(message.get("content"), str) and CLOSE in message["content"]:
+        message["content"] = message["content"].split(CLOSE)[-1].lstrip("\n")
+    return Conversation.coerce(data)
+
+
+def form(rendering: Rendering, turn: int) -> Form:
+    """The text of a turn in a rendering."""
+    text, shows = "", False
+    ends: list[int] = []
+    for span in rendering.spans:
+        # Some templates render the last message behind the loop over messages.
+        if (span.turn if span.turn is not None else span.message) != turn:
+            continue
+        text += rendering.text[span.start : span.end]
+        if span.message == turn and span.field != "role" and span.end > span.start:
+            ends.append(len(text))
+            shows = shows or span.field in REASONING_NAMES
+    trace = trace_of(rendering.conversation.messages[turn])
+    in_content = not rendering.conversation.messages[turn].reasoning_content
+    held = ends[-1] if ends else None
+    return Form(text, held, shows or bool(in_content and trace and trace in text), tuple(ends))
+
+
+def rendered(template: Template, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
+    """A rendering, or None; kwargs that the template no longer reads are left out."""
+    known = {name: value for name, value in kwargs.items() if name in template.program.variables}
+    try:
+        return template.render(conversation, prompt, CLOCK, **known)
+    except ChatTmplError:
+        return None
+
+
+def with_traces(conversation: Conversation, carrier: str) -> Conversation:
+    """The conversation with a trace in each assistant message; those that have one keep it."""
+    data = conversation.dump()
+    for index, message in enumerate(data["messages"]):
+        if message.get("role") != "assistant" or trace_of(conversation.messages[index]):
+            continue
+        if carrier == "field":
+            for name in REASONING_NAMES:
+                message.pop(name, None)
+            message["reasoning_content"] = f"Ponder papaya {index}"
+        elif isinstance(message.get("content"), str):
+            message["content"] = f"<think>\nPonder papaya {index}\n</think>\n\n{message['content']}"
+    return Conversation.coerce(data)
+
+
+def restored(alone: Form, content: str, rest: str) -> Iterator[Form]:
+    """A turn that the template cuts the trace out of, with the whole content in the place of what is left of it.
+
+    Args:
+        alone: the turn as the last one.
+        content: the whole content.
+        rest: what is left of it.
+    """
+    at = alone.text.rfind(rest) if rest else -1
+    if at < 0:
+        return
+    head, tail = alone.text[:at], alone.text[at + len(rest) :]
+    # White space before what is left was left by the cut, or is part of the frame.
+    for before in dict.fromkeys((head, head.rstrip(), head.rstrip() + "\n", head.removesuffix("\n\n"))):
+        for whole in dict.fromkeys((content, content.strip())):
+            yield Form(
+                before + whole + tail.removeprefix(content[len(content.rstrip()) :]), len(before) + len(whole), True
+            )
+
+
+def inserted(alone: Form, bare: Form, here: Form) -> Form | None:
+    """A turn of history with the trace where the template writes it in a turn that is the last one.
+
+    Args:
+        alone: the turn as the last one.
+        bare: the same without the trace.
+        here: the turn in history, without the trace.
+    """
+    longer, shorter = alone.text, bare.text
+    start = next((n for n, (a, b) in enumerate(zip(longer, shorter, strict=False)) if a != b), len(shorter))
+    added = len(longer) - len(shorter)
+    if added <= 0 or longer[start + added :] != shorter[start:] or not here.text.startswith(shorter[:start]):
+        return None
+    return Form(here.text[:start] + longer[start : start + added] + here.text[start:], None, True)
+
+
+def is_form(got: Form, wanted: Form, here: Form) -> bool:
+    """Whether a turn is rendered in a form, however the template ends it in this place."""
+    if got.text == wanted.text or got.text.rstrip() == wanted.text.rstrip():
+        return True
+    if wanted.held is None:
+        return False
+    return any(got.text == wanted.text[: wanted.held] + here.text[end:] for end in here.ends)
+
+
+__all__ = [
+    "CLOSE",
+    "OPEN",
+    "Form",
+    "form",
+    "held_of",
+    "inserted",
+    "is_form",
+    "rendered",
+    "restored",
+    "trace_of",
+    "with_traces",
+    "without_trace",
+]

@@ -1,0 +1,1 @@
+"""The source text of templates: lexer, syntax tree and edits."""

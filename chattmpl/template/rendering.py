@@ -1,0 +1,225 @@
+"""Renderings: a text, and for each of its characters where it came from and whether the model samples it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chattmpl.errors import RenderError
+from chattmpl.provenance.origin import REBUILT, Origin, Run, Turn
+
+if TYPE_CHECKING:
+    from chattmpl.conversation.models import Conversation
+    from chattmpl.encode import Encoding
+    from chattmpl.template.template import Template
+
+
+class Span(NamedTuple):
+    """Characters ``[start, end)`` of a rendering that have one origin.
+
+    Attributes:
+        start, end: half-open range, in characters.
+        message: index of the message that the characters came from; None for the template's own text and for tools,
+            documents and kwargs.
+        field: the field that they came from: ``content``, ``tool_calls[0].function.arguments.city``; where there is no
+            message ``tools[0].function.name``, ``documents[1].text``, ``chat_template_kwargs.date``. None for the
+            template's own text.
+        generated: whether they stand inside a generation tag, so that the model samples them.
+        turn: index of the message that was being rendered, also for the template's own text; None outside of turns.
+        line: the template line that wrote them, from 1.
+        derived: the characters were computed from the field, not copied from it, or it is not known from which.
+    """
+
+    start: int
+    end: int
+    message: int | None
+    field: str | None
+    generated: bool
+    turn: int | None = None
+    line: int | None = None
+    derived: bool = False
+
+    @property
+    def literal(self) -> bool:
+        """Whether this is the template's own text."""
+        return self.message is None and self.field is None and not self.derived
+
+    def to_dict(self) -> dict[str, Any]:
+        """The span as JSON."""
+        return self._asdict()
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a template makes of a conversation.
+
+    Attributes:
+        text: the rendered text.
+        spans: contiguous, in order, and covering the text.
+        lost: paths of the fields of the conversation that no character came from. Roles and types, which are obeyed
+            rather than rendered, and the payload of media parts do not count; neither do empty strings, booleans and
+            nulls.
+        conversation, template: what was rendered, and with what.
+    """
+
+    text: str
+    spans: tuple[Span, ...]
+    lost: tuple[str, ...]
+    conversation: Conversation
+    template: Template
+
+    def __post_init__(self) -> None:
+        position = 0
+        for span in self.spans:
+            if span.start != position or span.end <= position:
+                raise AssertionError(f"spans are not contiguous at character {position}")
+            position = span.end
+        if position != len(self.text):
+            raise AssertionError(f"spans cover {position} of {len(self.text)} characters")
+
+    @cached_property
+    def generated(self) -> tuple[tuple[int, int], ...]:
+        """What the model samples: half-open character ranges, neighbours of one turn joined."""
+        ranges: list[tuple[int, int]] = []
+        turn: int | None = None
+        for span in self.spans:
+            if not span.generated:
+                continue
+            if ranges and ranges[-1][1] == span.start and turn == span.turn:
+                ranges[-1] = (ranges[-1][0], span.end)
+            else:
+                ranges.append((span.start, span.end))
+            turn = span.turn
+        return tuple(ranges)
+
+    def encode(self, tokenizer: Any, **options: Any) -> Encoding:
+        """Tokens and masks; see `chattmpl.encode.encode` for the options."""
+        from chattmpl.encode import encode
+
+        return encode(self, tokenizer, **options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rendering as JSON: ``text``, ``spans``, ``generated`` and ``lost``."""
+        return {
+            "text": self.text,
+            "spans": [span.to_dict() for span in self.spans],
+            "generated": [list(pair) for pair in self.generated],
+            "lost": list(self.lost),
+        }
+
+    def cut(self, end: int) -> Rendering:
+        """The rendering up to a character offset."""
+        kept = tuple(span._replace(end=min(span.end, end)) for span in self.spans if span.start < end)
+        return replace(self, text=self.text[:end], spans=kept)
+
+
+def spans_of(runs: Iterable[Run]) -> tuple[Span, ...]:
+    """The spans of the runs that a template wrote."""
+    spans = list(_merged(runs))
+    if any(span.turn is not None for span in spans):
+        return tuple(_with_rebuilt(spans))
+    return tuple(_with_turns(spans))
+
+
+def _merged(runs: Iterable[Run]) -> Iterator[Span]:
+    position = start = 0
+    turn: int | None = None
+    rebuilt = 0  # counts down: each such turn has a number of its own until it is known which messages it holds
+    key: tuple[Any, ...] | None = None
+    for length, origin, statement in runs:
+        if not length:
+            if type(origin) is Turn:
+                rebuilt -= origin.message == REBUILT
+                turn = rebuilt if origin.message == REBUILT else origin.message
+            continue
+        line = None if statement is None else statement.line
+        generated = statement is not None and statement.generated
+        new: tuple[Any, ...]
+        if origin is None:
+            new = (None, None, generated, turn, line, False)
+        else:
+            # What was computed from something unknown belongs to the turn in which it stands.
+            known = turn if turn is None or turn >= 0 else None
+            message = known if origin.derived and origin.field is None else origin.message
+            new = (message, origin.field, generated, turn, line, origin.derived)
+        if new != key:
+            if key is not None:
+                yield Span(start, position, *key)
+            start, key = position, new
+        position += length
+    if key is not None:
+        yield Span(start, position, *key)
+
+
+def _with_rebuilt(spans: list[Span]) -> Iterator[Span]:
+    """Turns of messages that the template made of others, by the fields that stand in them.
+
+    Text between the fields of two messages belongs to the one before it. Where none stands, it is the message behind
+    the one that was rendered before.
+    """
+    last: int | None = None
+    for turn, group in groupby(spans, key=lambda span: span.turn):
+        if turn is None or turn >= 0:
+            last = turn if turn is not None else last
+            yield from group
+            continue
+        inside = list(group)
+        behind = 0 if last is None else last + 1
+        known: int | None = next((span.message for span in inside if span.message is not None), behind)
+        last = max((span.message for span in inside if span.message is not None), default=behind)
+        for span in inside:
+            known = span.message if span.message is not None else known
+            yield span._replace(turn=known)
+
+
+def _with_turns(spans: list[Span]) -> Iterator[Span]:
+    """Turns for a template that does not loop over the messages themselves, from the fields that it rendered.
+
+    Text belongs to the message behind it; generated text to the one whose fields it is generated with, before it or
+    behind it, and else to the last one before it.
+    """
+    behind: list[tuple[int | None, int | None]] = []
+    following = within = None
+    for span in reversed(spans):
+        following = span.message if span.message is not None else following
+        within = (span.message if span.message is not None else within) if span.generated else None
+        behind.append((following, within))
+    before: int | None = None
+    within = None
+    for span, (after, after_within) in zip(spans, reversed(behind), strict=True):
+        before = span.message if span.message is not None else before
+        within = (span.message if span.message is not None else within) if span.generated else None
+        if span.generated:
+            known = (turn for turn in (within, after_within, before) if turn is not None)
+            yield span._replace(turn=next(known, None))
+        else:
+            yield span._replace(turn=before if after is None else after)
+
+
+def lost_fields(leaves: Iterable[Origin], runs: Iterable[Run]) -> tuple[str, ...]:
+    """The paths of the leaves that no character came from."""
+    used: set[Origin] = set()
+    for length, origin, _ in runs:
+        if length and origin is not None:
+            used.add(origin)
+            used.update(origin.sources)
+    return tuple(dict.fromkeys(leaf.path() for leaf in leaves if leaf not in used))
+
+
+def continue_final_message(rendering: Rendering) -> Rendering:
+    """The rendering up to the last character of the final message's content, for the model to go on from.
+
+    Raises:
+        RenderError: if no character of that content was rendered.
+    """
+    last = len(rendering.conversation.messages) - 1
+    for span in reversed(rendering.spans):
+        if span.message == last and span.field is not None and span.field.partition("[")[0] == "content":
+            return rendering.cut(span.end)
+    raise RenderError(
+        "there is nothing to continue: the template renders no content of the final message",
+        hint="give the final message some content, or use add_generation_prompt instead",
+    )

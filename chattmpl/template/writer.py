@@ -1,0 +1,282 @@
+"""Writing a template where others read it: a .jinja file, a tokenizer_config.json, a model directory.
+
+Nothing is lost on the way: the file is replaced in one step, what it held is kept beside it as a backup, and of a
+JSON file only the template's own characters change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+from chattmpl.conversation.json_text import Entry, JsonText
+from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.template.resolver import CONFIG
+
+TEMPLATE_FILE = "chat_template.jinja"
+"""Where transformers keeps the template of a model directory."""
+
+_KEY = "chat_template"
+_RESPONSE = "response_template"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What writing a template into a file changes.
+
+    Attributes:
+        path: the file.
+        before: the template that it holds; None if it holds none.
+        after: the template to write.
+        content: the whole file as it is to be, in bytes.
+        old: the whole file as it is; None if there is none.
+    """
+
+    path: Path
+    before: str | None
+    after: str
+    content: bytes
+    old: bytes | None
+
+    @property
+    def needed(self) -> bool:
+        """Whether the file would be another one."""
+        return self.content != self.old
+
+    def diff(self) -> str:
+        """A unified diff of the two templates; empty if there was none before."""
+        if self.before is None:
+            return ""
+        lines = difflib.unified_diff(
+            self.before.splitlines(),
+            self.after.splitlines(),
+            f"{self.path} (before)",
+            f"{self.path} (after)",
+            lineterm="",
+        )
+        return "".join(f"{line}\n" for line in lines)
+
+
+def plan(template: str, path: Path, variant: str | None = None) -> Change:
+    """What would change if the template were written to a path; nothing is written.
+
+    Args:
+        template: the text of the template.
+        path: a model directory, a .json file with a ``chat_template``, or another file, which holds nothing else.
+        variant: which of several named templates to replace; ``default`` if not given.
+
+    Raises:
+        UsageError: if the path is not one of these.
+    """
+    if path.is_dir():
+        path = _in_directory(path, variant)
+    old = path.read_bytes() if path.exists() else None
+    if path.suffix != ".json":
+        before = None if old is None else old.decode("utf-8", errors="replace")
+        return Change(path, before, template, template.encode(), old)
+    if old is None:
+        raise UsageError(
+            f"there is no file {path}", hint=f"a template alone is written to a .jinja file or to a {CONFIG}"
+        )
+    text, config = _config(old, path)
+    before, content = _replaced(text, config, template, variant, path)
+    return Change(path, before, template, content.encode(), old)
+
+
+def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
+    """What would change if a ``response_template`` were written beside an exported template.
+
+    Args:
+        data: the response template, as `chattmpl.Template.response_template` makes it.
+        path: the model directory or file that the template is written to.
+        beside: what the template changes. Where it is the same file, the result has both changes.
+
+    Returns:
+        None where there is no ``tokenizer_config.json`` that could hold it.
+
+    Raises:
+        UsageError: if that file is not a JSON object.
+    """
+    config = path / CONFIG if path.is_dir() else path
+    if config.suffix != ".json" or not config.is_file():
+        return None
+    old = config.read_bytes()
+    text, held = _config(beside.content if beside.path == config else old, config)
+    entries = {entry.path: entry for entry in text.entries() if len(entry.path) == 1}
+    keys = list(entries.values())
+    space = _space(text.text, keys[-1]) if keys else "\n  "
+    value = json.dumps(data, ensure_ascii=_escapes(text.text), indent=2 if "\n" in space else None)
+    value = value.replace("\n", space)
+    if (_RESPONSE,) in entries:
+        start, end = entries[(_RESPONSE,)].value
+        content = text.text if held[_RESPONSE] == data else text.text[:start] + value + text.text[end:]
+    else:
+        content = _with_key(text.text, keys, value, _RESPONSE)
+    if beside.path == config:
+        return replace(beside, content=content.encode())
+    return Change(config, None, "", content.encode(), old)
+
+
+def _escapes(text: str) -> bool:
+    """Whether a JSON text writes other characters than ASCII as escapes."""
+    return text.isascii() and "\\u" in text
+
+
+def _space(text: str, entry: Entry) -> str:
+    """The white space in front of a key."""
+    assert entry.key is not None
+    space = re.search(r"\s*$", text[: entry.key[0]])
+    return space.group() if space else ""
+
+
+def write(change: Change) -> Path | None:
+    """Writes a change in one step, and returns the backup of what was there, if anything was.
+
+    A backup never replaces another: they are called ``.bak``, ``.bak1``, ``.bak2``, … A symbolic link, such as a hub
+    cache is made of, is replaced by the file; what it leads to stays as it is.
+
+    Raises:
+        OSError: if the folder or the file cannot be written.
+    """
+    backup = None if change.old is None else _backup(change.path, change.old)
+    with replacing(change.path) as file:
+        file.write(change.content)
+    return backup
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, which takes the place of ``path`` when all went well, and is gone when it did not.
+
+    What is not a regular file, such as ``/dev/stdout``, is written directly.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as file:
+            yield file
+        return
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(_mode(path))
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _mode(path: Path) -> int:
+    """The permissions that a file has, or gets when it is new."""
+    if path.exists():
+        return stat.S_IMODE(path.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _backup(path: Path, content: bytes) -> Path:
+    number = 0
+    while True:
+        backup = path.with_name(f"{path.name}.bak{number or ''}")
+        try:
+            with backup.open("xb") as file:
+                file.write(content)
+        except FileExistsError:
+            number += 1
+            continue
+        shutil.copystat(path, backup)
+        return backup
+
+
+def _in_directory(folder: Path, variant: str | None) -> Path:
+    """The file of a model directory in which transformers looks first."""
+    if variant not in (None, "default"):
+        named = folder / "additional_chat_templates" / f"{variant}.jinja"
+        if named.is_file():
+            return named
+    elif (folder / TEMPLATE_FILE).is_file():
+        return folder / TEMPLATE_FILE
+    config = folder / CONFIG
+    if not config.is_file():
+        raise UsageError(
+            f"{folder} holds neither a {TEMPLATE_FILE} nor a {CONFIG}, so it is no model directory",
+            hint=f"name the file to write, as in {folder / TEMPLATE_FILE}",
+        )
+    inside = _config(config.read_bytes(), config)[1].get(_KEY) is not None
+    return config if inside or variant not in (None, "default") else folder / TEMPLATE_FILE
+
+
+def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:
+    """A JSON file as text, and the object that it holds."""
+    try:
+        text = JsonText(content.decode("utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    try:
+        value = text.value()
+    except ChatTmplError as error:
+        raise UsageError(error.message, place=error.place, hint=f"{path.name} should be a {CONFIG}") from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{path} is not a JSON object", hint=f"it should be a {CONFIG}")
+    return text, value
+
+
+def _replaced(
+    text: JsonText, config: dict[str, Any], template: str, variant: str | None, path: Path
+) -> tuple[str | None, str]:
+    """The template that a JSON text holds, and the text with another one in its place."""
+    value = json.dumps(template, ensure_ascii=_escapes(text.text))
+    where = _where(config, variant, path)
+    entries = {entry.path: entry for entry in text.entries() if len(entry.path) <= 3}
+    if where in entries:
+        start, end = entries[where].value
+        before = json.loads(text.text[start:end])
+        return before if isinstance(before, str) else None, text.text[:start] + value + text.text[end:]
+    return None, _with_key(text.text, [entry for entry in entries.values() if len(entry.path) == 1], value)
+
+
+def _where(config: dict[str, Any], variant: str | None, path: Path) -> tuple[str | int, ...]:
+    """The path of the template to replace: the one there is, or one of several named ones."""
+    held, name = config.get(_KEY), variant or "default"
+    if isinstance(held, list):
+        named = {
+            item.get("name"): (_KEY, index, "template") for index, item in enumerate(held) if isinstance(item, dict)
+        }
+    elif isinstance(held, dict):
+        named = {key: (_KEY, key) for key in held}  # type: ignore[misc]
+    elif name == "default":
+        return (_KEY,)
+    else:
+        named = {}
+    if name not in named:
+        known = ", ".join(sorted(map(str, named))) or "none that has a name"
+        raise UsageError(f"{path} has no template named {name!r}", hint=f"it has {known}")
+    return named[name]
+
+
+def _with_key(text: str, entries: list[Entry], value: str, key: str = _KEY) -> str:
+    """A JSON object with the template as its last key, indented as its other keys are."""
+    pair = f'"{key}": {value}'
+    if not entries:
+        closing = text.rindex("}")
+        return f"{text[:closing].rstrip()}\n  {pair}\n{text[closing:]}"
+    last = entries[-1]
+    return f"{text[: last.value[1]]},{_space(text, last)}{pair}{text[last.value[1] :]}"

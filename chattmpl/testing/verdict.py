@@ -1,0 +1,131 @@
+"""One law on one conversation, in every mode of the template: what came of it, in one word with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws import Case, Counterexample, Law, NotEvaluated
+from chattmpl.laws.checker import cases_of, modes
+from chattmpl.laws.declared_defects import declared_defect
+from chattmpl.laws.findings import Finding
+from chattmpl.laws.law import evaluate_all
+from chattmpl.laws.outcome import DoesNotApply, Outcome
+from chattmpl.laws.shapes import as_parts, only_parts
+from chattmpl.laws.shrink import cause, shrink
+from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Template
+
+_KEPT = 64
+"""So many conversations keep their renderings from one law to the next."""
+
+_LONGEST = 80
+"""Characters of a declaration that are told with each item; ``chattmpl families NAME`` tells it whole."""
+
+Word = Literal["holds", "does not apply", "not evaluated", "declared", "noted", "broken"]
+_GRAVEST: tuple[Word, ...] = ("broken", "declared", "not evaluated", "noted", "holds", "does not apply")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of a law.
+
+    Attributes:
+        word: the outcome, of all modes and causes the one that matters most.
+        why: the reason, where the word wants one.
+        found: what breaks the law: for each cause the counterexample that was met, and the smallest one.
+    """
+
+    word: Word
+    why: str = ""
+    found: tuple[tuple[Counterexample, Counterexample], ...] = ()
+
+
+class Judge:
+    """The laws on one template. Renderings are shared by the laws, and a cause is made small once.
+
+    Args:
+        template: what is checked.
+        tokenizer: for the laws about tokens.
+    """
+
+    def __init__(self, template: Template, tokenizer: Any = None) -> None:
+        self.template = template
+        self.tokenizer = tokenizer
+        self._modes: list[dict[str, Any]] | None = None
+        self._parts: bool | None = None
+        self._cases: dict[int, list[Case]] = {}
+        self._smallest: dict[tuple[Any, ...], Counterexample] = {}
+        self._shown_by: dict[tuple[Any, ...], str] = {}
+        self._renders: bool | None = None
+
+    def judge(self, law: Law, conversation: Conversation) -> Judgement:
+        """Check a law in each of the template's modes, as ``chattmpl check`` does."""
+        judged = [
+            self._judged(law, outcome, case)
+            for case in self._cases_of(conversation)
+            for outcome in evaluate_all(law, case)
+        ]
+        word = next(word for word in _GRAVEST if any(each.word == word for each in judged))
+        those = [each for each in judged if each.word == word]
+        causes = {cause(found[0]): found for each in those for found in each.found}
+        return Judgement(word, those[0].why, tuple(causes.values()))
+
+    def rendering(self, conversation: Conversation) -> Rendering:
+        """The rendering of a conversation without further kwargs.
+
+        Raises:
+            ChatTmplError: if the template refuses it.
+        """
+        return self._cases_of(conversation)[0].rendering
+
+    def refusal(self, conversation: Conversation) -> str | None:
+        """Why the template does not render a conversation; None if it does."""
+        try:
+            self.rendering(conversation)
+        except ChatTmplError as error:
+            return error.message
+        return None
+
+    def renders_any(self, conversations: Iterable[Conversation]) -> bool:
+        """Whether the template renders at least one of them: laws say nothing of one that renders none."""
+        if self._renders is None:
+            self._renders = any(self.refusal(conversation) is None for conversation in conversations)
+        return self._renders
+
+    def shown_by(self, found: Counterexample, nodeid: str) -> str:
+        """The id of the item that shows a cause whole: the first that asks, and the same for all after it."""
+        return self._shown_by.setdefault(cause(found), nodeid)
+
+    def _cases_of(self, conversation: Conversation) -> list[Case]:
+        known = self._cases.get(id(conversation))
+        if known is not None:
+            return known
+        if self._modes is None:
+            self._modes, self._parts = modes(self.template), only_parts(self.template)
+        usual = as_parts(conversation) if self._parts else conversation
+        if len(self._cases) >= _KEPT:
+            self._cases.pop(next(iter(self._cases)))
+        made = list(cases_of(self.template, [usual], self._modes, self.tokenizer))
+        return self._cases.setdefault(id(conversation), made)
+
+    def _judged(self, law: Law, outcome: Outcome, case: Case) -> Judgement:
+        if isinstance(outcome, DoesNotApply):
+            return Judgement("does not apply", outcome.why)
+        if isinstance(outcome, NotEvaluated):
+            return Judgement("not evaluated", outcome.why)
+        if not isinstance(outcome, Counterexample):
+            return Judgement("holds")
+        family = self.template.family
+        defect = declared_defect(family, outcome)
+        if defect is not None and family is not None:
+            what = defect.what if len(defect.what) <= _LONGEST else f"{defect.what[: _LONGEST - 1]}…"
+            return Judgement("declared", f"{family.name} declares it: {what}", ((outcome, outcome),))
+        if Finding(outcome).severity == "info":
+            return Judgement("noted", f"noted: {outcome.message}", ((outcome, outcome),))
+        if cause(outcome) not in self._smallest:
+            self._smallest[cause(outcome)] = shrink(law, outcome, case)
+        return Judgement("broken", outcome.message, ((outcome, self._smallest[cause(outcome)]),))
