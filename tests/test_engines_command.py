@@ -14,13 +14,12 @@ import pytest
 from chattmpl import Conversation, Template
 from chattmpl.compare.cases import Case, cases, engine_probes, named_conversations
 from chattmpl.compare.code import Code
-from chattmpl.compare.engine_differences import FACTS, HUGGINGFACE, MINIJINJA
+from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
 from chattmpl.compare.explain import reference
 from chattmpl.compare.failure_site import reached
 from chattmpl.compare.portability import Report, compare, served
 from chattmpl.engines import available
-from chattmpl.engines.drivers import Engine
-from chattmpl.engines.tgi import Tgi
+from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, Engine, Tgi
 from chattmpl.errors import ChatTmplError, RenderError
 from support import engines as real
 from support.command import Outcome, run_here
@@ -254,7 +253,7 @@ def test_a_family_is_served_as_its_inference_export_and_a_file_as_it_is(tmp_path
 
 
 def test_facts_have_names_of_their_own() -> None:
-    names = [fact.code for fact in FACTS]
+    names = [fact.code for fact in ENGINE_DIFFERENCES]
     assert len(names) == len(set(names))
 
 

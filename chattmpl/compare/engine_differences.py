@@ -1,228 +1,260 @@
-"""What is known of how engines differ: each fact says where to look, and by what it is told."""
+"""Known differences between engines and Jinja2: where in a template to look for each, and how it shows."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from chattmpl.compare import constructs, evidence
+from chattmpl.compare import constructs
 from chattmpl.compare.code import Code
 from chattmpl.compare.constructs import Site
+from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, TGI
 
-MINIJINJA, HUGGINGFACE, TGI = "minijinja", "huggingface-jinja", "tgi"
-_ALL = (MINIJINJA, HUGGINGFACE, TGI)
+_NUMBER = re.compile(r"-?\d[\d.eE+-]*")
+
+
+def _number_around(text: str, at: int) -> str:
+    return next((m.group() for m in _NUMBER.finditer(text, max(0, at - 30)) if m.start() <= at <= m.end()), "")
+
+
+def _numbers_differ(expected: str, got: str, at: int) -> bool:
+    """Tell whether two texts write the same number in two ways at an offset."""
+    one, other = _number_around(expected, at), _number_around(got, at)
+    try:
+        return one != other and abs(float(one) - float(other)) <= 1e-9 * abs(float(one))
+    except ValueError:
+        return False
+
+
+def _order_differs(expected: str, got: str, at: int) -> bool:
+    """Tell whether the paragraph around an offset has the same characters in another order."""
+    one, other = ((text[max(text.rfind("\n", 0, at), 0) :].partition("\n\n"))[0] for text in (expected, got))
+    return len(expected) == len(got) and sorted(one) == sorted(other)
+
+
+def _space_differs(expected: str, got: str, at: int) -> bool:
+    """Tell whether only white space differs, including characters that not every engine counts as white space."""
+    return "".join(expected.split()) == "".join(got.split()) or any(
+        text[at : at + 1] in tuple("\u001c\u001d\u001e\u001f\u0085\ufeff") for text in (expected, got)
+    )
+
+
+def _escapes_differ(expected: str, got: str, at: int) -> bool:
+    """Tell whether one text has an HTML or JSON escape at an offset."""
+    return any(re.match(r"&(?:#\d+|\w+);|\\u00", text[at : at + 6]) is not None for text in (expected, got))
 
 
 @dataclass(frozen=True)
-class Fact:
-    """One known difference.
+class EngineDifference:
+    """A known difference between Jinja2 and other engines.
 
     Attributes:
-        code: a short name for programs.
-        says: what the engine does, in one sentence; ``{word}`` is what ``error`` caught, ``{text}`` the construct.
-        hint: the way out.
-        find: the constructs in a template, given what ``error`` caught.
-        engines: which engines.
-        error: found in what the engine says where it fails; None for a fact that shows in the text.
-        texts: for a fact that shows in the text, whether two texts may differ by it from an offset on.
-        together: the constructs have one cause, and are reported once.
+        code: short name for programs.
+        message: what the engine does, in one sentence; ``{word}`` is the match of ``error``, ``{text}`` the construct.
+        hint: how to avoid it.
+        find: returns the constructs in a template, given the match of ``error``.
+        engines: names of the engines concerned; empty for all.
+        error: pattern of the engine's error message; None if the difference shows in the text.
+        texts: for a difference in the text: can two texts differ from an offset on because of it?
+        together: the constructs have one cause and are reported once.
     """
 
     code: str
-    says: str
+    message: str
     hint: str
     find: Callable[[Code, str], Iterable[Site]]
-    engines: tuple[str, ...] = _ALL
+    engines: tuple[str, ...] = ()
     error: str | None = None
     texts: Callable[[str, str, int], bool] | None = None
     together: bool = False
 
 
-FACTS: tuple[Fact, ...] = (
-    Fact(
+ENGINE_DIFFERENCES: tuple[EngineDifference, ...] = (
+    EngineDifference(
         "generation-tag",
-        "the engine does not know the generation tag",
-        "serve what `chattmpl export --target inference` writes",
+        "the engine does not support the generation tag",
+        "serve the output of `chattmpl export --target inference`",
         constructs.generation,
         error=r"generation",
         together=True,
     ),
-    Fact(
+    EngineDifference(
         "trim-blocks",
         "the engine sets neither trim_blocks nor lstrip_blocks, and keeps the white space around this tag",
-        "take the white space away in the template itself, with {%- and -%}",
+        "strip the white space in the template itself, with {%- and -%}",
         constructs.untrimmed,
         (TGI,),
-        texts=evidence.space_differs,
+        texts=_space_differs,
         together=True,
     ),
-    Fact(
+    EngineDifference(
         "strip-characters",
         "the engine ignores the argument of `{text}` and strips all white space",
-        "use a form that needs no argument, such as the filter trim",
+        "use a form without an argument, such as the filter trim",
         constructs.strips,
         (HUGGINGFACE,),
     ),
-    Fact(
+    EngineDifference(
         "safe",
-        "in Jinja2 what is added to a string marked `safe` is escaped as HTML, in the engine it is not",
-        "drop the filter: nothing in a chat template is escaped without it",
+        "Jinja2 escapes strings as HTML when they are added to one marked `safe`; the engine does not",
+        "remove the filter: chat templates are rendered without autoescaping",
         constructs.safe,
         (MINIJINJA, HUGGINGFACE),
     ),
-    Fact(
+    EngineDifference(
         "escape",
-        "the engine escapes other characters in `{text}` than Jinja2",
-        "drop the filter: a prompt is not HTML",
+        "`{text}` escapes other characters in the engine than in Jinja2",
+        "remove the filter: a prompt is not HTML",
         constructs.escapes,
         (MINIJINJA, HUGGINGFACE),
-        texts=evidence.escaped,
+        texts=_escapes_differ,
     ),
-    Fact(
+    EngineDifference(
         "string-is-sequence",
-        "for the engine a string is no sequence, so `{text}` is false",
-        "ask `is string` first",
+        "a string is not a sequence in the engine, so `{text}` is false",
+        "test `is string` first",
         constructs.sequences,
         (MINIJINJA, HUGGINGFACE),
     ),
-    Fact(
+    EngineDifference(
         "none-is-iterable",
-        "for the engine none can be iterated, so `{text}` is true",
-        "ask for what is meant: `{% if tools %}` is false for none and for an empty list",
+        "none is iterable in the engine, so `{text}` is true",
+        "test for truth instead: `{% if tools %}` is false for none and for an empty list",
         constructs.iterables,
         (MINIJINJA, HUGGINGFACE),
         error=r"type none|of NullValue|null",
     ),
-    Fact(
+    EngineDifference(
         "numbers",
-        "the engine prints numbers in its own way, such as 1.0 as 1 and 1e-05 as 0.00001",
+        "the engine formats numbers differently, such as 1.0 as 1 and 1e-05 as 0.00001",
         "pass such values as strings",
         constructs.json,
         (HUGGINGFACE, MINIJINJA),
-        texts=evidence.numbers_differ,
+        texts=_numbers_differ,
     ),
-    Fact(
+    EngineDifference(
         "order-of-keys",
-        "the engine puts keys that are whole numbers before the others, as JavaScript does",
-        "name keys otherwise",
+        "the engine orders integer keys before all others, as JavaScript does",
+        "rename the keys",
         constructs.json,
         (HUGGINGFACE,),
-        texts=evidence.order_differs,
+        texts=_order_differs,
     ),
-    Fact(
+    EngineDifference(
         "white-space",
-        "the engine takes other characters for white space than Python when it strips",
-        "clean such characters out of the data",
+        "the engine strips other white space characters than Python",
+        "remove these characters from the data",
         constructs.trims,
         (HUGGINGFACE, MINIJINJA),
-        texts=evidence.space_differs,
+        texts=_space_differs,
     ),
-    Fact(
+    EngineDifference(
         "string-filter",
-        "`{text}` of a value that is no string is JSON in the engine, and Python's notation in Jinja2",
-        "use tojson where the value may be no string",
+        "`{text}` of a value that is not a string gives JSON in the engine and Python notation in Jinja2",
+        "use tojson where the value may not be a string",
         constructs.as_strings,
         (HUGGINGFACE, MINIJINJA),
     ),
-    Fact(
+    EngineDifference(
         "printed-value",
-        "the engine prints booleans, none, lists and objects as JSON, Jinja2 as Python does",
-        "use tojson where the value may be no string",
+        "the engine prints booleans, none, lists and objects as JSON, Jinja2 in Python notation",
+        "use tojson where the value may not be a string",
         constructs.outputs,
         (HUGGINGFACE, MINIJINJA),
     ),
-    Fact(
+    EngineDifference(
         "plus-sign",
-        "the engine does not know the sign + in a tag",
-        "write the tag without it",
+        "the engine does not support the sign + in a tag",
+        "write the tag without the sign",
         constructs.plus_signs,
         (HUGGINGFACE,),
         error=r"[Uu]nexpected|[Uu]nknown|UnaryOperator|Expected",
         together=True,
     ),
-    Fact(
+    EngineDifference(
         "unknown-tag",
-        "the engine does not know the tag {word}",
-        "write it in plainer Jinja",
+        "the engine does not support the tag {word}",
+        "use simpler Jinja",
         constructs.tags,
         error=r"(?:Unknown statement type|unknown statement|unknown tag):? '?(\w+)",
         together=True,
     ),
-    Fact(
+    EngineDifference(
         "loop-over-no-list",
-        "the engine cannot loop over this where it is {word}, which Jinja2 can",
-        "ask whether it is a list before the loop",
+        "the engine cannot loop over this when it is {word}; Jinja2 can",
+        "test that it is a list before the loop",
         constructs.loops,
         (HUGGINGFACE, MINIJINJA),
         error=r"iterable or object type in for loop: got (\w+?)Value|(none|undefined) is not iterable",
     ),
-    Fact(
+    EngineDifference(
         "length-of-nothing",
-        "the engine has no length for what is none or undefined",
-        "ask whether it is there first",
+        "the engine cannot take the length of none or of an undefined value",
+        "test that the value is defined first",
         constructs.length,
         (HUGGINGFACE, MINIJINJA),
         error=r"length of value of type|filter \"(?:length|count)\" to type",
     ),
-    Fact(
+    EngineDifference(
         "filter-of-other-type",
-        "the engine has no `{word}` for a value of this type, which Jinja2 has",
-        "ask for the value's type first",
+        "the engine has no `{word}` for values of this type; Jinja2 does",
+        "test the type of the value first",
         constructs.filtered,
         (HUGGINGFACE, MINIJINJA),
         error=r"Unknown \w+ filter: (\w+)|Cannot apply filter \"(\w+)\" to type",
     ),
-    Fact(
+    EngineDifference(
         "membership-of-nothing",
-        "for the engine it is an error to look into something that is undefined",
-        "ask whether it is defined first",
+        "`in` with an undefined value is an error in the engine",
+        "test that the value is defined first",
         constructs.membership,
         (HUGGINGFACE, MINIJINJA),
         error=r"operation (?:not )?in on undefined",
     ),
-    Fact(
+    EngineDifference(
         "method",
         "the engine has no method `{text}`",
-        "use a filter or an operator in its place",
+        "use a filter or an operator instead",
         constructs.calls,
         (HUGGINGFACE, MINIJINJA),
         error=r"Cannot call something that is not a function|has no method named|unknown method",
     ),
-    Fact(
+    EngineDifference(
         "number-as-key",
-        "in the engine only strings can be keys of an object",
+        "the engine accepts only strings as keys of an object",
         "use strings as keys",
         constructs.number_keys,
         (HUGGINGFACE,),
         error=r"Object keys must be strings",
         together=True,
     ),
-    Fact(
+    EngineDifference(
         "operator",
-        "the engine does not know the operator {word} for these types",
-        "write it without this operator",
+        "the engine does not support the operator {word} for these types",
+        "avoid this operator",
         constructs.operators,
         (HUGGINGFACE, MINIJINJA),
         error=r"[Uu]nknown operator \"([^\"]+)\" between|unable to calculate \w+ (\S+) \w+|tried to use (\S+) operator",
     ),
-    Fact(
+    EngineDifference(
         "length-of-characters",
-        "the engine counts UTF-16 units, Jinja2 characters",
-        "do not compute with lengths of texts",
+        "the engine counts UTF-16 code units, Jinja2 counts characters",
+        "do not compute with the lengths of texts",
         constructs.lengths,
         (HUGGINGFACE,),
     ),
 )
-"""In the order in which they are tried, the surest first."""
+"""In the order in which they are tried, the most certain first."""
 
 REFUSALS: tuple[tuple[str, str, str], ...] = (
     (
         r"can only concatenate|unsupported operand type\(s\) for \+",
         "adds-no-string",
-        "Jinja2 cannot add what is no string to a string; the engine writes it in its own way",
+        "Jinja2 cannot add a value that is not a string to a string; the engine converts it",
     ),
-    (r"is not iterable", "loops-over-none", "Jinja2 cannot loop over what is no list; the engine takes it for empty"),
-    (r"not JSON serializable", "json-of-nothing", "Jinja2 has no JSON for this value; the engine writes something"),
-    (r"has no attribute|is undefined", "undefined", "for Jinja2 this is undefined; the engine goes on"),
+    (r"is not iterable", "loops-over-none", "Jinja2 cannot loop over this value; the engine treats it as empty"),
+    (r"not JSON serializable", "json-of-nothing", "Jinja2 cannot write this value as JSON; the engine can"),
+    (r"has no attribute|is undefined", "undefined", "this is undefined in Jinja2; the engine continues"),
 )
-"""What Jinja2 refuses and an engine renders: found in Jinja2's complaint, a code, and what to say."""
+"""Errors of Jinja2 where an engine renders: pattern of Jinja2's message, code, message."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from chattmpl.compare.code import Code, Piece
 from chattmpl.compare.constructs import Site
-from chattmpl.compare.engine_differences import FACTS, REFUSALS, Fact
+from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES, REFUSALS, EngineDifference
 from chattmpl.compare.failure_site import reached, without_line
 from chattmpl.compiler.budget import Budget
 from chattmpl.compiler.program import Program, compile_program
 from chattmpl.compiler.retention import Retention
-from chattmpl.engines.drivers import Engine, moment_of
+from chattmpl.engines.drivers import Engine
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError
 from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference
@@ -108,7 +108,7 @@ class Explainer:
             return self._refused(state, context), state
         piece = self._piece(state, context)
         distances = self.code.distances(piece) if piece is not None else {}
-        likely: tuple[Fact, str, Site] | None = None
+        likely: tuple[EngineDifference, str, Site] | None = None
         tries = 0
         for fact, word, sites in self._candidates(state, distances, piece):
             evident = fact.error if state.got.text is None else fact.texts
@@ -140,11 +140,11 @@ class Explainer:
 
     def _candidates(
         self, state: State, distances: dict[int, int], piece: Piece | None
-    ) -> Iterator[tuple[Fact, str, list[Site]]]:
+    ) -> Iterator[tuple[EngineDifference, str, list[Site]]]:
         """Facts that may be the cause, with their constructs, the nearest to what went wrong first."""
         at = piece.start if piece is not None else 0
-        for fact in FACTS:
-            if self.engine.name not in fact.engines:
+        for fact in ENGINE_DIFFERENCES:
+            if fact.engines and self.engine.name not in fact.engines:
                 continue
             word = self._caught(fact, state)
             if word is not None:
@@ -152,7 +152,7 @@ class Explainer:
                 sites.sort(key=lambda site: (self.code.distance(distances, site.start), abs(site.start - at)))
                 yield fact, word, sites
 
-    def _caught(self, fact: Fact, state: State) -> str | None:
+    def _caught(self, fact: EngineDifference, state: State) -> str | None:
         """What a fact's pattern caught in the engine's words; None where the fact does not fit."""
         if state.got.text is None:
             match = re.search(fact.error, state.got.error or "") if fact.error else None
@@ -163,7 +163,7 @@ class Explainer:
         return "" if fact.texts is None or fact.texts(expected, got, first_difference(expected, got)) else None
 
     @staticmethod
-    def _rewritings(fact: Fact, sites: list[Site]) -> Iterator[list[Site]]:
+    def _rewritings(fact: EngineDifference, sites: list[Site]) -> Iterator[list[Site]]:
         """Which constructs to write otherwise at once: one after the other, and then all of them."""
         if not fact.together:
             yield from ([site] for site in sites[:12])
@@ -197,10 +197,12 @@ class Explainer:
             "refused", f"Jinja2 refuses this ({complaint}); the engine renders it", "make both refuse it", where, True
         )
 
-    def _cause(self, fact: Fact, word: str, site: Site, confirmed: bool, edits: tuple[Edit, ...] = ()) -> Cause:
+    def _cause(
+        self, fact: EngineDifference, word: str, site: Site, confirmed: bool, edits: tuple[Edit, ...] = ()
+    ) -> Cause:
         place = Place(self.source, site.start, site.end)
         text = " ".join(self.source.text[site.start : site.end].split())
-        says = fact.says.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
+        says = fact.message.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
         return Cause(fact.code, says, fact.hint, place, confirmed, edits)
 
     def _unknown(self, state: State, piece: Piece | None) -> Cause:
@@ -215,7 +217,7 @@ class Explainer:
         return Place(self.source, piece.start, piece.end) if piece else Place.of_line(self.source, 1)
 
 
-def _shows(fact: Fact, state: State, after: State) -> bool:
+def _shows(fact: EngineDifference, state: State, after: State) -> bool:
     """Whether what came of writing a construct otherwise shows that it was the cause.
 
     It does where all that changed is what one of the two makes of it: else the construct may just not be reached any
@@ -230,7 +232,7 @@ def _shows(fact: Fact, state: State, after: State) -> bool:
     return after.progress > state.progress
 
 
-def _all(fact: Fact, sites: list[Site], new: tuple[Edit, ...], before: Sequence[Edit]) -> tuple[Edit, ...]:
+def _all(fact: EngineDifference, sites: list[Site], new: tuple[Edit, ...], before: Sequence[Edit]) -> tuple[Edit, ...]:
     """What to write otherwise from now on: of constructs that have one cause, all."""
     if not fact.together:
         return new
@@ -258,7 +260,7 @@ def reference(source: str, context: Mapping[str, Any]) -> Outcome:
     """
     program = _program(source)
     try:
-        return Outcome(program.run(dict(context), lambda: moment_of(CLOCK), Budget())[0])
+        return Outcome(program.run(dict(context), lambda: CLOCK, Budget())[0])
     except BudgetError:
         raise
     except RenderError as error:
@@ -277,7 +279,7 @@ def written_by(state: State, context: Mapping[str, Any]) -> int | None:
     """The offset in the source of the tag or text that wrote the first character that differs."""
     expected, got = state.expected.text or "", state.got.text or ""
     at = first_difference(expected, got)
-    _, runs = _program(state.edited.text).run(dict(context), lambda: moment_of(CLOCK), Budget())
+    _, runs = _program(state.edited.text).run(dict(context), lambda: CLOCK, Budget())
     position, before = 0, None
     for length, _, statement in runs:
         if not length:
@@ -291,7 +293,7 @@ def written_by(state: State, context: Mapping[str, Any]) -> int | None:
 
 def _refusal_place(source: str, context: Mapping[str, Any]) -> Place | None:
     try:
-        _program(source).run(dict(context), lambda: moment_of(CLOCK), Budget())
+        _program(source).run(dict(context), lambda: CLOCK, Budget())
     except RenderError as error:
         return error.place
     return None

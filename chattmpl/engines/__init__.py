@@ -1,1 +1,1 @@
-"""Other engines that serve chat templates."""
+"""Engines other than Jinja2 that serve chat templates."""

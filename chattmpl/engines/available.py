@@ -1,28 +1,35 @@
-"""Which engines there are to compare with, and how the others are got."""
+"""The table of engines that a template can be compared in, and how to install those that are missing."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from chattmpl.compare.engine_differences import HUGGINGFACE, MINIJINJA, TGI
-from chattmpl.engines.drivers import Clock, Engine, huggingface_jinja_engine, minijinja_engine
-from chattmpl.engines.tgi import Tgi
+from chattmpl.engines.drivers import (
+    HUGGINGFACE,
+    MINIJINJA,
+    TGI,
+    Clock,
+    Engine,
+    Tgi,
+    huggingface_jinja_engine,
+    minijinja_engine,
+)
 from chattmpl.errors import UsageError, did_you_mean
 
-NAMES = (MINIJINJA, HUGGINGFACE, TGI)
 NODE_FOLDER = "CHATTMPL_NODE_DIR"
-"""The environment variable that names the folder in which npm installed @huggingface/jinja."""
+"""Environment variable that names the folder in which npm installed @huggingface/jinja."""
 
 _PACKAGE = Path("node_modules") / "@huggingface" / "jinja"
 
 
 @dataclass(frozen=True)
 class Ready:
-    """An engine that can be compared with; ``emulated`` says that it is not the engine itself that runs."""
+    """An engine that can render; ``emulated`` if it is not the engine's own code that runs."""
 
     engine: Engine
     version: str | None = None
@@ -31,7 +38,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Missing:
-    """An engine that is not here, why, and how it is got."""
+    """An engine that is not installed, the reason, and how to install it."""
 
     name: str
     why: str
@@ -39,40 +46,34 @@ class Missing:
 
 
 def engines(names: tuple[str, ...] = (), *, clock: Clock = None) -> list[Ready | Missing]:
-    """The engines of these names, or all, in the order in which they are listed.
+    """Return the named engines, or all of them, in the order of the table.
 
     Raises:
-        UsageError: for a name that no engine has, and for an engine that was named and is not here.
+        UsageError: for an unknown engine, and for a named engine that is not installed.
     """
     for name in names:
-        if name not in NAMES:
-            hint = did_you_mean(name, NAMES) or f"the engines are {', '.join(NAMES)}"
-            raise UsageError(f"there is no engine {name!r}", hint=hint)
-    found = [_engine(name, clock) for name in NAMES if not names or name in names]
-    for item in found:
-        if names and isinstance(item, Missing):
-            raise UsageError(item.why, hint=item.hint)
+        if name not in ENGINES:
+            hint = did_you_mean(name, ENGINES) or f"the engines are {', '.join(ENGINES)}"
+            raise UsageError(f"unknown engine {name!r}", hint=hint)
+    found: list[Ready | Missing] = []
+    for name, start in ENGINES.items():
+        if names and name not in names:
+            continue
+        try:
+            found.append(start(clock))
+        except UsageError as error:
+            if names:
+                raise
+            found.append(Missing(name, error.message, error.hint or ""))
     return found
 
 
-def _engine(name: str, clock: Clock) -> Ready | Missing:
-    if name == TGI:
-        return Ready(Tgi(clock), emulated=True)
-    try:
-        if name == MINIJINJA:
-            return Ready(minijinja_engine(clock=clock), importlib.metadata.version("minijinja"))
-        folder = node_folder()
-        engine = huggingface_jinja_engine(folder, clock=clock)
-        return Ready(engine, str(json.loads((folder / _PACKAGE / "package.json").read_bytes())["version"]))
-    except UsageError as error:
-        hint = error.hint or ""
-        if hint.startswith("npm"):
-            hint += f" (or name in {NODE_FOLDER} the folder that has it in node_modules)"
-        return Missing(name, error.message, hint)
-
-
 def node_folder() -> Path:
-    """Where @huggingface/jinja is looked for: the folder that is named, one from here up, else the user's cache."""
+    """Return the folder in which to look for @huggingface/jinja.
+
+    The first of: the folder that the environment variable names, the nearest folder upwards that has the package in
+    node_modules, a folder in the user's cache.
+    """
     named = os.environ.get(NODE_FOLDER)
     if named:
         return Path(named)
@@ -82,3 +83,26 @@ def node_folder() -> Path:
             return folder
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "chattmpl" / "node"
+
+
+def _minijinja(clock: Clock) -> Ready:
+    return Ready(minijinja_engine(clock=clock), importlib.metadata.version("minijinja"))
+
+
+def _huggingface(clock: Clock) -> Ready:
+    folder = node_folder()
+    try:
+        engine = huggingface_jinja_engine(folder, clock=clock)
+    except UsageError as error:
+        if (error.hint or "").startswith("npm"):
+            error.hint = f"{error.hint} (or set {NODE_FOLDER} to the folder whose node_modules holds it)"
+        raise
+    return Ready(engine, str(json.loads((folder / _PACKAGE / "package.json").read_bytes())["version"]))
+
+
+def _tgi(clock: Clock) -> Ready:
+    return Ready(Tgi(clock), emulated=True)
+
+
+ENGINES: dict[str, Callable[[Clock], Ready]] = {MINIJINJA: _minijinja, HUGGINGFACE: _huggingface, TGI: _tgi}
+"""The engines by name, each with the function that starts it or raises a UsageError that says what is missing."""

@@ -1,13 +1,15 @@
-"""Drivers for the other engines that serve chat templates: minijinja, and @huggingface/jinja under node.
+"""Drivers for engines other than Jinja2 that serve chat templates.
 
-Each engine renders as its users see it, with what every host adds to it: ``raise_exception``, ``strftime_now`` and, for
-minijinja, the ``tojson`` of transformers. A source goes in as it is: an inference export, without our tags.
+Each engine renders as its users see it, with the functions that every host adds: ``raise_exception``, ``strftime_now``
+and, for minijinja, the ``tojson`` of transformers. A source is rendered as it is: pass an inference export, which has
+no generation tags.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import shutil
 import subprocess
 import threading
@@ -17,47 +19,55 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chattmpl.errors import RenderError, UsageError
+from chattmpl.compiler.budget import Budget
+from chattmpl.compiler.program import compile_program
+from chattmpl.compiler.retention import Retention
+from chattmpl.compiler.sandbox import TemplateEnvironment
+from chattmpl.errors import ChatTmplError, RenderError, UsageError
+from chattmpl.source import Source
+from chattmpl.syntax.lexer import normalize_newlines, tokens
+
+MINIJINJA, HUGGINGFACE, TGI = "minijinja", "huggingface-jinja", "tgi"
 
 Clock = dt.datetime | Callable[[], dt.datetime] | None
-"""What ``strftime_now`` reads: a fixed time, something that tells it, or None for the local time."""
+"""Time that ``strftime_now`` reads: fixed, returned by a function, or None for the local time."""
 
 HUGGINGFACE_JINJA = "@huggingface/jinja@0.5.11"
-"""The npm package that is installed, and the version that the families' declared engine bugs were seen with."""
+"""The npm package to install, in the version with which the families' declared engine bugs were observed."""
 
 _INSTALL_SECONDS = 300
 
 
 class Engine(ABC):
-    """Something other than Jinja2 that renders chat templates. Usable from several threads.
+    """An engine other than Jinja2 that renders chat templates. Usable from several threads.
 
     Attributes:
-        name: as a family's declared engine bugs name it.
+        name: the name that families use in their declared engine bugs.
     """
 
     name: str
 
     @abstractmethod
     def render(self, source: str, context: Mapping[str, object]) -> str:
-        """The text that the engine makes of a template and its variables (``messages``, ``tools``, ``bos_token``, …).
+        """Render a template with its variables (``messages``, ``tools``, ``bos_token``, …).
 
         Args:
             source: the template, in plain Jinja.
-            context: plain JSON-like values.
+            context: JSON-like values.
 
         Raises:
-            RenderError: if the engine cannot parse or render it, or the template calls ``raise_exception``.
+            RenderError: if the engine cannot parse or render the template, or the template calls ``raise_exception``.
         """
 
-    def close(self) -> None:  # noqa: B027 - most engines have nothing to end
-        """Ends what the engine has running; it may be used again."""
+    def close(self) -> None:  # noqa: B027 - most engines hold no resources
+        """End the engine's process, if it has one. The engine can be used again."""
 
 
 def minijinja_engine(*, clock: Clock = None) -> Engine:
-    """The minijinja engine, in this process.
+    """Return the minijinja engine, which runs in this process.
 
     Args:
-        clock: what ``strftime_now`` reads.
+        clock: the time that ``strftime_now`` reads.
 
     Raises:
         UsageError: if the package ``minijinja`` is not installed.
@@ -72,16 +82,16 @@ def minijinja_engine(*, clock: Clock = None) -> Engine:
 def huggingface_jinja_engine(
     cache_dir: Path, *, install: bool = False, clock: Clock = None, timeout: float = 30.0
 ) -> Engine:
-    """The engine of transformers.js, in a node process that starts with the first render and serves them all.
+    """Return the engine of transformers.js. A node process starts with the first render and serves all others.
 
     Args:
-        cache_dir: a folder in which the npm package is, or is to be, installed.
-        install: let npm install it there, if it is missing.
-        clock: what ``strftime_now`` reads.
-        timeout: the longest that one render may take, in seconds.
+        cache_dir: the folder in which npm installs the package.
+        install: install the package with npm if it is missing.
+        clock: the time that ``strftime_now`` reads.
+        timeout: limit of one render, in seconds.
 
     Raises:
-        UsageError: if node is not on PATH, or the package is missing and not to be installed, or cannot be.
+        UsageError: if node is not on PATH, or the package is missing and ``install`` is false or npm fails.
     """
     node = shutil.which("node")
     if node is None:
@@ -97,28 +107,28 @@ def huggingface_jinja_engine(
     return _HuggingfaceJinja(node, package, clock, timeout)
 
 
-def moment_of(clock: Clock) -> dt.datetime:
-    """What a clock tells now."""
+def now_of(clock: Clock) -> dt.datetime:
+    """Return the current time of a clock."""
     if clock is None:
         return dt.datetime.now()
     return clock() if callable(clock) else clock
 
 
 class _Minijinja(Engine):
-    name = "minijinja"
+    name = MINIJINJA
 
     def __init__(self, minijinja: Any, clock: Clock) -> None:
         self._environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
         self._environment.add_filter("tojson", _tojson)
         self._environment.add_function("raise_exception", _raise_exception)
-        self._environment.add_function("strftime_now", lambda format: moment_of(clock).strftime(format))
+        self._environment.add_function("strftime_now", lambda format: now_of(clock).strftime(format))
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
         try:
             return str(self._environment.render_str(source, **context))
         except RenderError:
             raise
-        # A filter or function of Python's raises its own error through the engine, of any kind
+        # Errors of any type raised by Python filters and functions pass through the engine.
         except Exception as error:
             raise RenderError(f"minijinja: {_first_line(error)}") from error
 
@@ -135,14 +145,14 @@ def _tojson(
 
 
 def _raise_exception(message: object) -> NoReturn:
-    raise RenderError(f"the template refuses: {message}")
+    raise RenderError(f"the template raised an exception: {message}")
 
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-# One request and one answer a line, in JSON. The clock is the wall that the engine itself reads: it takes no other.
+# One JSON request and one JSON answer per line. The engine offers no way to set the clock, so Date is replaced.
 _DRIVER = r"""
 const { Template } = require(process.argv[1]);
 const Wall = Date;
@@ -172,7 +182,7 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
 
 
 class _HuggingfaceJinja(Engine):
-    name = "huggingface-jinja"
+    name = HUGGINGFACE
 
     def __init__(self, node: str, package: Path, clock: Clock, timeout: float) -> None:
         self._command = [node, "-e", _DRIVER, str(package.resolve())]
@@ -183,7 +193,7 @@ class _HuggingfaceJinja(Engine):
         self._stop: Callable[[], object] | None = None
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
-        now = moment_of(self._clock)
+        now = now_of(self._clock)
         moment = [now.year, now.month - 1, now.day, now.hour, now.minute, now.second]  # months count from 0 in node
         try:
             line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)
@@ -211,7 +221,7 @@ class _HuggingfaceJinja(Engine):
                 timer.cancel()
             if not reply:
                 self.close()
-                raise RenderError(f"huggingface-jinja: node ended, or took more than {self._timeout:g} seconds")
+                raise RenderError(f"huggingface-jinja: node exited or took more than {self._timeout:g} seconds")
         answer: dict[str, object] = json.loads(reply)
         return answer
 
@@ -231,7 +241,7 @@ class _HuggingfaceJinja(Engine):
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kills: the process keeps nothing, and one that hangs would not see its input end."""
+    # Killed, because a process that hangs does not notice that its input was closed.
     process.kill()
     process.communicate()
 
@@ -247,4 +257,52 @@ def _npm_install(cache_dir: Path, command: str) -> None:
     except subprocess.TimeoutExpired as error:
         raise UsageError(f"npm took more than {_INSTALL_SECONDS} seconds", hint=command) from error
     if done.returncode != 0:
-        raise UsageError(f"npm cannot install huggingface-jinja: {done.stderr.strip()[-300:]}", hint=command)
+        raise UsageError(f"npm failed to install huggingface-jinja: {done.stderr.strip()[-300:]}", hint=command)
+
+
+_TGI_TAGS = ("{% generation %}", "{% endgeneration %}")
+_TAG_ENDS = {"block_end": "%}", "comment_end": "#}", "raw_end": "%}"}
+_TAG_BEGINS = {"block_begin": "{%", "comment_begin": "{#", "raw_begin": "{%"}
+
+
+class Tgi(Engine):
+    """An emulation of text-generation-inference, which sets neither trim_blocks nor lstrip_blocks.
+
+    The engine removes exactly ``{% generation %}`` and ``{% endgeneration %}`` before it renders. The sign ``+`` turns
+    trim_blocks and lstrip_blocks off for a tag, so the template runs in the sandbox with a ``+`` in each tag that has
+    no sign.
+    """
+
+    name = TGI
+
+    def __init__(self, clock: Clock = None) -> None:
+        self._clock = clock
+
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template; see `Engine.render`."""
+        for tag in _TGI_TAGS:
+            source = source.replace(tag, "")
+        if re.search(r"\{%[-+]?\s*(?:end)?generation\b", source):
+            raise RenderError("tgi: unknown tag: generation")
+        try:
+            program = compile_program(Source(_with_signs(source), TGI), Retention("all"))
+            return program.run(dict(context), lambda: now_of(self._clock), Budget())[0]
+        except ChatTmplError as error:
+            raise RenderError(f"tgi: {error.message}") from error
+
+
+def _with_signs(source: str) -> str:
+    """Return the source with ``+`` in each tag that has no sign."""
+    source = normalize_newlines(source)
+    pieces: list[str] = []
+    position = 0
+    for offset, kind, value in tokens(TemplateEnvironment(), source):
+        if kind in _TAG_BEGINS and not re.search(r"\{[%#][-+]", value):
+            at = offset + value.index(_TAG_BEGINS[kind]) + 2
+        elif kind in _TAG_ENDS and not re.search(r"[-+][%#]\}", value):
+            at = offset + value.index(_TAG_ENDS[kind])
+        else:
+            continue
+        pieces.append(source[position:at] + "+")
+        position = at
+    return "".join(pieces) + source[position:]

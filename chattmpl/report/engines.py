@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chattmpl.compare.portability import Finding, Report
-from chattmpl.engines.available import NAMES, Missing
+from chattmpl.engines.available import ENGINES, Missing
 from chattmpl.report.lines import Line, count, excerpt, line, names, one_line, versus
 from chattmpl.report.records import dumps
 
@@ -86,7 +86,7 @@ def _finding(report: Report, finding: Finding, *others: Finding) -> Iterator[Lin
 
 def _words(error: str) -> str:
     error = one_line(error)
-    error = error.removeprefix(f"{error.partition(': ')[0]}: ") if error.partition(": ")[0] in NAMES else error
+    error = error.removeprefix(f"{error.partition(': ')[0]}: ") if error.partition(": ")[0] in ENGINES else error
     return error if len(error) <= 120 else f"{error[:119]}…"
 
 

@@ -13,7 +13,7 @@ from chattmpl.compare.cases import Case
 from chattmpl.compare.hunks import Hunk, hunks
 from chattmpl.compare.portability import served, variables
 from chattmpl.compare.revisions import load
-from chattmpl.engines.available import NAMES, Missing, engines
+from chattmpl.engines.available import ENGINES, Missing, engines
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.state import State
 from chattmpl.playground.views.loading import RETENTION, Failed, Rendered, blaming, kwargs_of, template_of
@@ -50,7 +50,7 @@ def choices(state: State) -> list[str]:
     if state.against == "template":
         return family_names()
     if state.against == "engine":
-        return list(NAMES)
+        return list(ENGINES)
     return []
 
 
@@ -138,9 +138,9 @@ def _template(state: State, made: Rendered) -> Template:
 
 def _engine(made: Rendered) -> Other:
     state = made.state
-    if state.other not in NAMES:
+    if state.other not in ENGINES:
         with blaming("settings"):
-            raise UsageError(f"there is no engine {state.other!r}", hint=f"the engines are {', '.join(NAMES)}")
+            raise UsageError(f"unknown engine {state.other!r}", hint=f"the engines are {', '.join(ENGINES)}")
     try:
         (ready,) = engines((state.other,), clock=made.clock)
         assert not isinstance(ready, Missing)
