@@ -137,7 +137,7 @@ def test_a_template_gets_tags_and_its_laws_hold_on_conversations_that_were_not_t
     for conversation in conversations:
         for prompt in (False, True):
             assert _outcome(after, conversation, prompt) == _outcome(before, conversation, prompt)
-    named = {excepted.law for excepted in after.proof.exceptions} if after.proof else set()
+    named = {exemption.law for exemption in after.proof.exceptions} if after.proof else set()
     report = check(after, laws_named(["sampled", "stop", "pure"]), conversations)
     assert {finding.shown.law for finding in report.findings} <= named
     assert all(verdict.holds for verdict in report.verdicts)

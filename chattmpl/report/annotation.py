@@ -10,7 +10,7 @@ from chattmpl.report.counterexample import counterexample_text
 from chattmpl.report.lines import count
 from chattmpl.report.records import dumps
 from chattmpl.report.visible import visible
-from chattmpl.rewrite.annotate.proof import Excepted, Proof
+from chattmpl.rewrite.annotate.proof import Exemption, Proof
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.template.template import Template
 
@@ -35,8 +35,8 @@ def _lines(proof: Proof) -> Iterator[str]:
     yield f"held: {count(proof.texts, 'text')} as before, with and without generation prompt{_refused(proof.refused)}"
     laws = ", ".join(f"{law} {times} times" for law, times in sorted(proof.held.items()))
     yield f"held: {laws}; in no case did a law fail that could hold" if laws else "held: no law applied"
-    for excepted in proof.exceptions:
-        yield from _exception(excepted)
+    for exemption in proof.exceptions:
+        yield from _exception(exemption)
     for note in proof.notes:
         yield f"note: {note}"
 
@@ -45,12 +45,12 @@ def _refused(times: int) -> str:
     return f" ({times} of them refused, before as after)" if times else ""
 
 
-def _exception(excepted: Excepted) -> Iterator[str]:
-    mode = f" with {_kwargs(excepted.kwargs)}" if excepted.kwargs else ""
-    yield f"exception: {excepted.law} cannot hold{mode} where {excepted.why}, whatever the tags"
-    shown = json.dumps(excepted.conversation.dump()["messages"], ensure_ascii=False)
+def _exception(exemption: Exemption) -> Iterator[str]:
+    mode = f" with {_kwargs(exemption.kwargs)}" if exemption.kwargs else ""
+    yield f"exception: {exemption.law} cannot hold{mode} where {exemption.why}, whatever the tags"
+    shown = json.dumps(exemption.conversation.dump()["messages"], ensure_ascii=False)
     yield f"  as in {shown if len(shown) <= _LONGEST else f'{shown[:_LONGEST]}…'}"
-    yield f"  way out: {excepted.way_out}"
+    yield f"  way out: {exemption.way_out}"
 
 
 def _kwargs(kwargs: dict[str, Any]) -> str:

@@ -10,22 +10,22 @@ from chattmpl.compiler.export import without_generation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
 from chattmpl.rewrite.annotate.cache import RESULTS
-from chattmpl.rewrite.annotate.context import Situation, Try, with_tokens
+from chattmpl.rewrite.annotate.context import AnnotationContext, Trial, with_source
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.existing_tags import taken_back
-from chattmpl.rewrite.annotate.expand_conditionals import with_conditions
-from chattmpl.rewrite.annotate.inline_accumulators import uncollected
-from chattmpl.rewrite.annotate.inline_macros import inlined, with_constants
+from chattmpl.rewrite.annotate.existing_tags import minimize_diff
+from chattmpl.rewrite.annotate.expand_conditionals import expand_conditionals
+from chattmpl.rewrite.annotate.inline_accumulators import inline_accumulators
+from chattmpl.rewrite.annotate.inline_macros import inline_constants, inline_macros
 from chattmpl.rewrite.annotate.layout import Item
-from chattmpl.rewrite.annotate.placement import Placer
+from chattmpl.rewrite.annotate.placement import TagPlacer
 from chattmpl.rewrite.annotate.proof import Failure, Proof, prove
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate, uncuttable
-from chattmpl.rewrite.annotate.split_outputs import split
-from chattmpl.rewrite.annotate.split_variables import carried_apart
-from chattmpl.rewrite.annotate.tag_writer import write
-from chattmpl.rewrite.annotate.target_spans import UNASKED, Wish, wishes
+from chattmpl.rewrite.annotate.split_outputs import split_outputs
+from chattmpl.rewrite.annotate.split_variables import split_variables
+from chattmpl.rewrite.annotate.tag_writer import write_tags
+from chattmpl.rewrite.annotate.target_spans import UNASKED, TargetSpan, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
-from chattmpl.rewrite.annotate.unreached import unreached
+from chattmpl.rewrite.annotate.unreached import unreached_lines
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
 from chattmpl.template.template import Template
@@ -41,7 +41,7 @@ _DEPTH = 4
 
 
 @dataclass(frozen=True)
-class Way:
+class PlacementOptions:
     """How tags are looked for.
 
     Attributes:
@@ -53,7 +53,12 @@ class Way:
     deep: bool = False
 
 
-_WAYS = (Way(), Way(expand=True), Way(deep=True), Way(expand=True, deep=True))
+_PLACEMENTS = (
+    PlacementOptions(),
+    PlacementOptions(expand=True),
+    PlacementOptions(deep=True),
+    PlacementOptions(expand=True, deep=True),
+)
 
 
 def annotate(
@@ -88,17 +93,17 @@ def _annotated(
     template: Template, repair: bool, strict: bool, stop_tokens: tuple[str, ...], examples: int
 ) -> tuple[str, Proof]:
     """The new source, and why to trust it."""
-    work = with_tokens(template, template.source)
+    work = with_source(template, template.source)
     program = template.program
     proof = Proof()
     source = None
     if program.has_generation:
-        bare = with_tokens(template, without_generation(program.source, program.environment))
-        situation = Situation(bare, stop_tokens)
-        failure = _proven(situation, work, work, proof, [], examples)
+        bare = with_source(template, without_generation(program.source, program.environment))
+        context = AnnotationContext(bare, stop_tokens)
+        failure = _proven(context, work, work, proof, [], examples)
         if failure is not None:
             other = Proof()
-            lenient = Situation(bare, stop_tokens, others=False)
+            lenient = AnnotationContext(bare, stop_tokens, others=False)
             if _proven(lenient, work, work, other, [], examples) is None:
                 failure, proof = None, other
         if failure is None:
@@ -109,9 +114,9 @@ def _annotated(
             raise _refused(failure, "its generation tags are not lawful", hint)
     else:
         bare = work
-        situation = Situation(work, stop_tokens)
+        context = AnnotationContext(work, stop_tokens)
     if source is None:
-        source, proof = _placed(situation, bare, work, stop_tokens, examples)
+        source, proof = _placed(context, bare, work, stop_tokens, examples)
     grave = [one for one in proof.exceptions if one.why != UNASKED and one.law != "pure"]
     if strict and grave:
         first = grave[0]
@@ -127,24 +132,24 @@ def _annotated(
 
 
 def _placed(
-    situation: Situation, bare: Template, given: Template, stop_tokens: tuple[str, ...], examples: int
+    context: AnnotationContext, bare: Template, given: Template, stop_tokens: tuple[str, ...], examples: int
 ) -> tuple[str, Proof]:
-    """Tags placed as wished for, else with fewer wishes, else where what is collected is written at once."""
+    """Place tags as the targets ask, else with fewer targets, else where what is collected is written at once."""
     try:
-        return _search(situation, given, examples)
+        return _search(context, given, examples)
     except CannotAnnotate as error:
         refusal = error
-    apart = with_tokens(bare, uncollected(bare.source, bare.program.environment))
-    last = () if stop_tokens else situation.last_stop()
+    apart = with_source(bare, inline_accumulators(bare.source, bare.program.environment))
+    last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
-    if last and last != situation.stops.tokens:
+    if last and last != context.stops.tokens:
         ways.append((bare, last, True))
     ways.append((bare, stop_tokens, False))
     if apart.source != bare.source:
         ways.append((apart, stop_tokens, True))
     for template, stops, others in ways:
         try:
-            return _search(Situation(template, stops, others=others), given, examples)
+            return _search(AnnotationContext(template, stops, others=others), given, examples)
         except CannotAnnotate:
             continue
     raise refusal
@@ -161,12 +166,12 @@ def _result(template: Template, source: str, proof: Proof) -> Template:
     return made
 
 
-def _search(situation: Situation, given: Template, examples: int) -> tuple[str, Proof]:
+def _search(context: AnnotationContext, given: Template, examples: int) -> tuple[str, Proof]:
     """The first way to place tags that can be proven."""
     refusal: ChatTmplError | None = None
-    for way in _WAYS:
+    for options in _PLACEMENTS:
         try:
-            return _learned(situation, given, way, examples)
+            return _learned(context, given, options, examples)
         except ChatTmplError as error:
             refusal = refusal or error
     assert refusal is not None
@@ -175,22 +180,24 @@ def _search(situation: Situation, given: Template, examples: int) -> tuple[str, 
     raise refusal
 
 
-def _learned(situation: Situation, given: Template, way: Way, examples: int) -> tuple[str, Proof]:
+def _learned(
+    context: AnnotationContext, given: Template, options: PlacementOptions, examples: int
+) -> tuple[str, Proof]:
     """Tags placed in one way, with what their counterexamples teach."""
-    learned: list[Try] = []
+    learned: list[Trial] = []
     careful = False
     failure: Failure | None = None
     for _ in range(_ROUNDS):
-        source = _tagged(situation, learned, way, careful=careful)
+        source = _tagged(context, learned, options, careful=careful)
         if given.program.has_generation:
-            source = taken_back(given, with_tokens(given, source), [case for case, _ in situation.cases])
+            source = minimize_diff(given, with_source(given, source), [case for case, _ in context.cases])
         proof = Proof()
-        after = with_tokens(given, source)
-        failure = _proven(situation, given, after, proof, learned, examples)
+        after = with_source(given, source)
+        failure = _proven(context, given, after, proof, learned, examples)
         if failure is None:
-            if way.deep:
+            if options.deep:
                 proof.notes.append("tags stand in a macro or a captured block, where transformers does not see them")
-            proof.notes += unreached(after, [case for case, _ in situation.cases])
+            proof.notes += unreached_lines(after, [case for case, _ in context.cases])
             return source, proof
         if failure.kind == "refusal":
             careful = True
@@ -203,18 +210,18 @@ def _learned(situation: Situation, given: Template, way: Way, examples: int) -> 
 
 
 def _proven(
-    situation: Situation, before: Template, after: Template, proof: Proof, learned: list[Try], examples: int
+    context: AnnotationContext, before: Template, after: Template, proof: Proof, learned: list[Trial], examples: int
 ) -> Failure | None:
     """Check the conversations that tags were placed by, then others."""
-    proof.stops, proof.modes = situation.stops.tokens, [{}, *situation.modes]
-    proof.notes += situation.notes
-    searched = [*situation.searched, *learned]
-    failure = prove(before, after, searched, situation.stops, proof)
+    proof.stops, proof.modes = context.stops.tokens, [{}, *context.modes]
+    proof.notes += context.notes
+    searched = [*context.searched, *learned]
+    failure = prove(before, after, searched, context.stops, proof)
     if failure is not None:
         return failure
-    others = [one for one in situation.independent(examples) if one not in learned]
+    others = [one for one in context.independent(examples) if one not in learned]
     proof.searched, proof.independent = len(searched), len(others)
-    return prove(before, after, others, situation.stops, proof)
+    return prove(before, after, others, context.stops, proof)
 
 
 def _refused(failure: Failure, message: str, hint: str | None = None) -> CannotAnnotate:
@@ -229,65 +236,65 @@ def _refused(failure: Failure, message: str, hint: str | None = None) -> CannotA
     )
 
 
-def _tagged(situation: Situation, learned: list[Try], way: Way, *, careful: bool) -> str:
+def _tagged(context: AnnotationContext, learned: list[Trial], options: PlacementOptions, *, careful: bool) -> str:
     """The source with outputs taken apart and tags around what is to be generated."""
-    template = situation.template
-    wished = [*situation.cases, *_wished(situation, learned)]
-    tracer, evidence = _seen(template, wished, deep=way.deep)
-    if way.expand:
-        template, tracer, evidence = _expanded(template, tracer, evidence, wished, deep=way.deep)
-    source = split(tracer.source.text, tracer.items, evidence, careful=careful)
-    apart = with_tokens(template, source)
-    tracer, evidence = _seen(apart, wished, deep=way.deep)
-    placer = Placer(source, tracer.items, evidence, apart.program.environment, way.deep)
+    template = context.template
+    targets = [*context.cases, *_learned_targets(context, learned)]
+    tracer, evidence = _seen(template, targets, deep=options.deep)
+    if options.expand:
+        template, tracer, evidence = _expanded(template, tracer, evidence, targets, deep=options.deep)
+    source = split_outputs(tracer.source.text, tracer.items, evidence, careful=careful)
+    apart = with_source(template, source)
+    tracer, evidence = _seen(apart, targets, deep=options.deep)
+    placer = TagPlacer(source, tracer.items, evidence, apart.program.environment, options.deep)
     runs = placer.runs()
     if placer.unclear:
         raise uncuttable(placer.unclear[0], apart.program.source, tracer.items)
     if not runs:
         raise CannotAnnotate("no part of the template writes what is to be generated")
-    return write(source, runs, apart.program.environment)
+    return write_tags(source, runs, apart.program.environment)
 
 
 def _expanded(
-    template: Template, tracer: Tracer, evidence: Evidence, wished: list[tuple[Case, list[Wish]]], *, deep: bool
+    template: Template, tracer: Tracer, evidence: Evidence, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool
 ) -> tuple[Template, Tracer, Evidence]:
     """The template with conditional expressions and carried texts rewritten as statements, traced anew."""
     environment = template.program.environment
 
     def seen(source: str) -> tuple[list[Item], Evidence]:
-        tracer, evidence = _seen(with_tokens(template, source), wished, deep=deep)
+        tracer, evidence = _seen(with_source(template, source), targets, deep=deep)
         return tracer.items, evidence
 
     known = tracer.source.text
     items = tracer.items
     for _ in range(_DEPTH):
-        source = inlined(known, items, evidence, environment)
+        source = inline_macros(known, items, evidence, environment)
         if source == known:
-            source = with_constants(known, items, evidence)
+            source = inline_constants(known, items, evidence)
         if source == known:
             break
         (items, evidence), known = seen(source), source
-    source = with_conditions(known, items, evidence, environment)
+    source = expand_conditionals(known, items, evidence, environment)
     if source != known:
         items, evidence = seen(source)
-    source = carried_apart(source, items, evidence, environment, seen)
-    made = with_tokens(template, source)
-    return made, *_seen(made, wished, deep=deep)
+    source = split_variables(source, items, evidence, environment, seen)
+    made = with_source(template, source)
+    return made, *_seen(made, targets, deep=deep)
 
 
-def _wished(situation: Situation, learned: list[Try]) -> Iterator[tuple[Case, list[Wish]]]:
+def _learned_targets(context: AnnotationContext, learned: list[Trial]) -> Iterator[tuple[Case, list[TargetSpan]]]:
     for conversation, kwargs in learned:
-        case = Case(situation.template, conversation, kwargs)
-        yield case, list(wishes(case, situation.stops))
+        case = Case(context.template, conversation, kwargs)
+        yield case, list(target_spans(case, context.stops))
 
 
-def _seen(template: Template, wished: list[tuple[Case, list[Wish]]], *, deep: bool) -> tuple[Tracer, Evidence]:
+def _seen(template: Template, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool) -> tuple[Tracer, Evidence]:
     """What each part of the source wrote."""
     for bold in (True, False):
         tracer = Tracer(template, bold=bold)
         evidence = Evidence()
         same = True
-        for case, found in wished:
+        for case, found in targets:
             try:
                 trace = tracer.writes(case.conversation, case.kwargs)
             except Exception:  # whatever a template can raise

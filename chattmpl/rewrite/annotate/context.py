@@ -17,7 +17,7 @@ from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.shapes import Shape, as_parts, only_parts, shape_of
 from chattmpl.lint.conversations import CONVERSATIONS, TOOL
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
-from chattmpl.rewrite.annotate.target_spans import Stops, Wish, header_of, stop_tokens, wishes
+from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, header_of, stop_tokens, target_spans
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
 from chattmpl.template.special_tokens import CONTROL, PLACEHOLDERS
@@ -44,10 +44,10 @@ _ORDERS: list[list[dict[str, Any]]] = [[_SAY], [_SAY, _ASK, _SAY], [_ASK, _SAY, 
 _HELD_OUT = 20
 """So many made conversations of shapes that the template may refuse; they compare texts and refusals."""
 
-Try = tuple[Conversation, dict[str, Any]]
+Trial = tuple[Conversation, dict[str, Any]]
 
 
-class Situation:
+class AnnotationContext:
     """A template without tags, and what to look at.
 
     Args:
@@ -83,20 +83,20 @@ class Situation:
         return as_parts(conversation) if self._in_parts else conversation
 
     @cached_property
-    def cases(self) -> list[tuple[Case, list[Wish]]]:
+    def cases(self) -> list[tuple[Case, list[TargetSpan]]]:
         """What tags are placed by: each conversation that the template renders, with what is to be generated."""
         found = []
         for conversation, kwargs in self.searched:
             case = Case(self.template, conversation, kwargs)
             try:
                 case.rendering  # noqa: B018 — without an assistant message nothing else would render it
-                found.append((case, list(wishes(case, self.stops))))
+                found.append((case, list(target_spans(case, self.stops))))
             except ChatTmplError:
                 continue
         return found
 
     @cached_property
-    def searched(self) -> list[Try]:
+    def searched(self) -> list[Trial]:
         """The conversations that tags are placed by, with kwargs."""
         usual = [
             *map(self.conversation, CONVERSATIONS),
@@ -112,7 +112,7 @@ class Situation:
         """The kwargs that switch what the template does."""
         return modes(self.template)
 
-    def independent(self, count: int) -> Iterator[Try]:
+    def independent(self, count: int) -> Iterator[Trial]:
         """Conversations that tags are not placed by: made for this template, and others that it may refuse."""
         fitting = _made(count, self.shape)
         for conversation in fitting:
@@ -176,38 +176,38 @@ class Situation:
         conversation = self.conversation(name)
         case = Case(self.template, conversation)
         try:
-            found = list(wishes(case, self.stops))
+            found = list(target_spans(case, self.stops))
         except ChatTmplError as error:
             raise CannotAnnotate(f"it does not render {_TITLES[name]}: {error.message}") from None
-        for wish in found:
-            if wish.broken:
-                raise self.refusal(wish, case, _TITLES[name])
+        for target in found:
+            if target.broken:
+                raise self.refusal(target, case, _TITLES[name])
 
-    def refusal(self, wish: Wish, case: Case, title: str) -> CannotAnnotate:
+    def refusal(self, target: TargetSpan, case: Case, title: str) -> CannotAnnotate:
         """The error that says which law cannot hold, with the counterexample."""
-        message = f"the law {wish.broken} cannot hold for messages[{wish.turn}] of {title}: {wish.why}"
+        message = f"the law {target.broken} cannot hold for messages[{target.turn}] of {title}: {target.why}"
         expected = got = place = None
-        if wish.expected:
-            expected, got = wish.expected, wish.got
-            prompted = wish.kind == "prompt"
-            other = case.head(wish.turn, prompt=True) if prompted else case.head(wish.turn + 1)
-            place = case.place_of_difference(other, case.head(wish.turn + 1) if prompted else case.rendering)
+        if target.expected:
+            expected, got = target.expected, target.got
+            prompted = target.kind == "prompt"
+            other = case.head(target.turn, prompt=True) if prompted else case.head(target.turn + 1)
+            place = case.place_of_difference(other, case.head(target.turn + 1) if prompted else case.rendering)
         hint = {
             "history": "train on one row for each assistant turn, or rewrite it with chattmpl retain",
             "prompt": "render history as the generation prompt begins it, or let the prompt render what history has",
             "stop": "end each of the assistant's turns with the stop token",
             "lost": "render the assistant's messages",
-        }[wish.kind]
+        }[target.kind]
         found = Counterexample(
-            wish.broken or "", message, case.conversation, case.kwargs, expected, got, place=place, hint=hint
+            target.broken or "", message, case.conversation, case.kwargs, expected, got, place=place, hint=hint
         )
-        return CannotAnnotate(message, law=wish.broken, hint=hint, counterexample=found)
+        return CannotAnnotate(message, law=target.broken, hint=hint, counterexample=found)
 
 
 _TITLES = {"turn": "a question and an answer", "turns": "two questions and two answers"}
 
 
-def with_tokens(template: Template, source: str) -> Template:
+def with_source(template: Template, source: str) -> Template:
     """Another source as the same template, with stand-ins for the special tokens that are not known."""
     tokens = {**PLACEHOLDERS, **template.tokens}
     found = Found(Source(source, template.program.source.name), tokens, template.family)
@@ -228,4 +228,4 @@ def _nulled(conversation: Conversation) -> Conversation:
     return Conversation.coerce(data)
 
 
-__all__ = ["CORE", "Situation", "Try", "with_tokens"]
+__all__ = ["CORE", "AnnotationContext", "Trial", "with_source"]

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from chattmpl.laws.law import Case
-from chattmpl.rewrite.annotate.target_spans import Wish
-from chattmpl.rewrite.annotate.trace import Trace, Written
+from chattmpl.rewrite.annotate.target_spans import TargetSpan
+from chattmpl.rewrite.annotate.trace import Trace, WrittenRange
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observation:
     """A part that wrote something, once.
 
     Attributes:
@@ -43,15 +43,15 @@ class Evidence:
         rough: in turns that cannot be, where it says only what would be best.
     """
 
-    sure: dict[int, list[Seen]] = field(default_factory=lambda: defaultdict(list))
-    modal: dict[int, list[Seen]] = field(default_factory=lambda: defaultdict(list))
-    rough: dict[int, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    sure: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    modal: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
+    rough: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
 
-    def of(self, part: int) -> list[Seen]:
+    def of(self, part: int) -> list[Observation]:
         """What counts for a part."""
         return self.sure.get(part) or self.modal.get(part) or self.rough.get(part) or []
 
-    def all_of(self, part: int) -> list[Seen]:
+    def all_of(self, part: int) -> list[Observation]:
         """What counts for a part, with what it wrote where kwargs are set."""
         return [*self.sure.get(part, ()), *self.modal.get(part, ())]
 
@@ -63,13 +63,13 @@ class Evidence:
         """All parts that wrote something."""
         return {*self.sure, *self.modal, *self.rough}
 
-    def add(self, case: Case, trace: Trace, wished: Iterable[Wish], *, deep: bool) -> None:
+    def add(self, case: Case, trace: Trace, targets: Iterable[TargetSpan], *, deep: bool) -> None:
         """What one conversation shows."""
-        wished = list(wished)
-        ranges = [(wish.start, wish.end) for wish in wished]
+        targets = list(targets)
+        ranges = [(target.start, target.end) for target in targets]
         # What would be best for a turn that cannot be lawful says nothing of the turns beside it.
-        lawful = [(wish.start, wish.end) for wish in wished if not wish.broken]
-        blurred = {wish.turn for wish in wished if wish.broken}
+        lawful = [(target.start, target.end) for target in targets if not target.broken]
+        blurred = {target.turn for target in targets if target.broken}
         turns, others = _turns(case)
         known = [_facts(case, turn) for turn in range(len(case.messages))]
         set_ = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
@@ -84,7 +84,7 @@ class Evidence:
             wrote.add((turn, written.part))
             foreign = any(others[written.start : written.end])
             inside = _within(written, ranges if turn in blurred else lawful)
-            seen = Seen(written.end - written.start, inside, facts, foreign)
+            seen = Observation(written.end - written.start, inside, facts, foreign)
             tier = self.rough if turn in blurred else self.modal if case.kwargs else self.sure
             tier[written.part].append(seen)
 
@@ -113,7 +113,7 @@ def _facts(case: Case, turn: int) -> frozenset[str]:
     return frozenset(fact for fact, holds in true.items() if holds)
 
 
-def _within(written: Written, ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+def _within(written: WrittenRange, ranges: list[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(
         (max(start - written.start, 0), min(end, written.end) - written.start)
         for start, end in ranges

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
-from chattmpl.rewrite.annotate.context import with_tokens
+from chattmpl.rewrite.annotate.context import with_source
 from chattmpl.template.rendering import Rendering
 from chattmpl.template.template import Template
 
@@ -22,7 +22,7 @@ _MOST = 40
 """So many of these are tried, for each takes a render of every case."""
 
 
-def taken_back(before: Template, after: Template, cases: list[Case]) -> str:
+def minimize_diff(before: Template, after: Template, cases: list[Case]) -> str:
     """The new source without the changes that make no difference to any mask.
 
     Args:
@@ -52,7 +52,7 @@ def _joined(old: list[str], new: list[str], changes: Sequence[tuple[str, int, in
 
 def _same(template: Template, source: str, cases: list[Case], wanted: list[Rendering | None]) -> bool:
     try:
-        made = with_tokens(template, source)
+        made = with_source(template, source)
     except ChatTmplError:
         return False
     for case, want in zip(cases, wanted, strict=True):

@@ -8,7 +8,7 @@ from jinja2 import Environment
 
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.layout import Item, Output, Part, Token, walk
-from chattmpl.rewrite.annotate.span_labels import UNCLEAR, pieces_of
+from chattmpl.rewrite.annotate.span_labels import UNCLEAR, labeled_parts
 from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.syntax.lexer import tokens
 
@@ -17,12 +17,12 @@ def unclear_parts(items: list[Item], evidence: Evidence, source: str) -> Iterato
     """The parts of outputs of which some is generated, and that cannot be cut."""
     for item in walk(items):
         if isinstance(item, Output):
-            for piece in pieces_of(evidence, item, source):
-                if piece.share == UNCLEAR:
+            for piece in labeled_parts(evidence, item, source):
+                if piece.label == UNCLEAR:
                     yield item, piece.part
 
 
-def with_conditions(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
+def expand_conditionals(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
     """The source in which ``{{ 'a' if x else b }}`` became ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``."""
     raw = tokens(environment, source)
     edits: dict[int, Edit] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
@@ -37,16 +37,6 @@ class Guard:
         """Whether it asks for nothing but kwargs, and so can be asked outside of the loop over messages."""
         return all("=" in fact for fact, _ in self.literals)
 
-    def written(self, spelled: Callable[[str], str | None]) -> str | None:
-        """The condition in Jinja; None if one of the facts cannot be told."""
-        words = []
-        for fact, wanted in self.literals:
-            word = spelled(fact)
-            if word is None:
-                return None
-            words.append(word if wanted else _negated(word))
-        return (" and " if self.both else " or ").join(words)
-
 
 def guard_for(cases: Collection[tuple[frozenset[str], bool]]) -> Guard | None:
     """The simplest condition that is true in just the cases that are marked so."""
@@ -73,34 +63,48 @@ def _guards(known: tuple[str, ...]) -> Iterator[Guard]:
                 yield Guard(tuple(zip(facts, signs, strict=True)), both)
 
 
-def speller(source: str, loops: tuple[str, ...]) -> Callable[[str], str | None]:
-    """How a template says a fact, where it stands inside of loops.
+class GuardPrinter:
+    """Prints guards as Jinja at one place of a template.
 
     Args:
-        source: the template, whose way to read a field is taken over.
+        source: the template; its own way of reading a field is reused.
         loops: what follows the name in each ``{% for %}`` around the place, the outermost first.
     """
-    targets = [match[1] for loop in loops if (match := re.match(r"(\w+)\s+in\b", loop))]
-    message = next((name for name in reversed(targets) if _reads(source, name, "role")), None)
-    if message is None:
-        named = re.search(r"\b(?!messages\b)(\w+)(?:\.role\b|\[\s*['\"]role['\"]\s*\])\s*==", source)
-        message = targets[0] if targets else named[1] if named else None
-    nested = len(targets) > 0 and targets[-1] != message
 
-    def spelled(fact: str) -> str | None:
+    def __init__(self, source: str, loops: tuple[str, ...]) -> None:
+        targets = [match[1] for loop in loops if (match := re.match(r"(\w+)\s+in\b", loop))]
+        message = next((name for name in reversed(targets) if _reads(source, name, "role")), None)
+        if message is None:
+            named = re.search(r"\b(?!messages\b)(\w+)(?:\.role\b|\[\s*['\"]role['\"]\s*\])\s*==", source)
+            message = targets[0] if targets else named[1] if named else None
+        self._source = source
+        self._message = message
+        self._in_loop = bool(loops)
+        self._nested = len(targets) > 0 and targets[-1] != message
+
+    def print(self, guard: Guard) -> str | None:
+        """Return the condition in Jinja; None if one of its facts cannot be expressed at this place."""
+        words = []
+        for fact, wanted in guard.literals:
+            word = self._fact(fact)
+            if word is None:
+                return None
+            words.append(word if wanted else _negated(word))
+        return (" and " if guard.both else " or ").join(words)
+
+    def _fact(self, fact: str) -> str | None:
         if "=" in fact:
             return _kwarg(*fact.split("=", 1))
-        if message is None:
+        if self._message is None:
             return None
         if fact == "first":
-            return "loop.first" if nested else None
+            return "loop.first" if self._nested else None
         if fact == "last":
-            return None if nested or not loops else "loop.last"
+            return None if self._nested or not self._in_loop else "loop.last"
         field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
-        read = _reads(source, message, field[fact]) or _like(source, message, field[fact])
+        name = field[fact]
+        read = _reads(self._source, self._message, name) or _like(self._source, self._message, name)
         return f"{read} == 'assistant'" if fact == "assistant" else read
-
-    return spelled
 
 
 def _kwarg(name: str, value: str) -> str:

@@ -16,7 +16,7 @@ from chattmpl.syntax.edits import Edit, apply_edits
 _CAPTURED = frozenset({"macro", "call", "filter", "set"})
 
 
-def uncollected(source: str, environment: Environment) -> str:
+def inline_accumulators(source: str, environment: Environment) -> str:
     """The source in which what was collected is written at once; the same where nothing is, or not in this way."""
     items = layout(Source(source), environment)
     outputs = [

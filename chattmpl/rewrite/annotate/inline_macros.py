@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[\d.]+|true|false|none|True|False|No
 _OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
-def inlined(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
+def inline_macros(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
     """The source in which no macro writes a text that is generated in part, as far as one level of calls goes."""
     macros = {
         match[0]: item
@@ -125,7 +125,7 @@ def _argument(source: str, inside: list[Token]) -> tuple[str, str]:
     return inside[0][2] if named else "", source[first[0] : inside[-1][0] + len(inside[-1][2])]
 
 
-def with_constants(source: str, items: list[Item], evidence: Evidence) -> str:
+def inline_constants(source: str, items: list[Item], evidence: Evidence) -> str:
     """The source in which a variable that only ever holds one constant is that constant, where it has to be cut."""
     edits: dict[int, Edit] = {}
     for _, part in unclear_parts(items, evidence, source):

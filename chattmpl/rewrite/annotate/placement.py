@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from jinja2 import Environment
 
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.guards import Guard, speller
+from chattmpl.rewrite.annotate.guards import Guard, GuardPrinter
 from chattmpl.rewrite.annotate.layout import Block, Item, Output, Statement, Text, variables, walk
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
-from chattmpl.rewrite.annotate.span_labels import ALL, NONE, UNCLEAR, UNSEEN, Share, pieces_of, share_of
+from chattmpl.rewrite.annotate.span_labels import ALL, NONE, UNCLEAR, UNSEEN, SpanLabel, labeled_parts, labels_of
 
 _SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
 _CLOSED = frozenset({"macro", "call", "filter", "set"})
@@ -22,7 +22,7 @@ _LONGEST_COPY = 700
 
 
 @dataclass(frozen=True)
-class Run:
+class TaggedRange:
     """A stretch of the source that is to be generated.
 
     Attributes:
@@ -39,12 +39,12 @@ class Run:
 class _Unit:
     start: int
     end: int
-    share: Share
+    label: SpanLabel
     item: Item | None = None
     barrier: bool = False
 
 
-class Placer:
+class TagPlacer:
     """Finds the runs of one source, whose outputs are not to be cut any more."""
 
     def __init__(
@@ -58,48 +58,48 @@ class Placer:
         self.unclear: list[Item] = []
         """What is generated in part, and cannot be cut."""
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[TaggedRange]:
         """The runs, in the order of the source."""
         return sorted(self._runs(self._items, ()), key=lambda run: run.start)
 
-    def _runs(self, items: list[Item], loops: tuple[Block, ...]) -> Iterator[Run]:
+    def _runs(self, items: list[Item], loops: tuple[Block, ...]) -> Iterator[TaggedRange]:
         units = [unit for item in items for unit in self._units(item, loops)]
-        for share in dict.fromkeys(unit.share for unit in units):
-            if share != ALL and share.guard is None:
+        for label in dict.fromkeys(unit.label for unit in units):
+            if label != ALL and label.guard is None:
                 continue
-            for stretch in self._stretches(units, share):
+            for stretch in self._stretches(units, label):
                 start, end = stretch[0].start, stretch[-1].end
-                yield Run(start, end, None if share.guard is None else self._written(share.guard, loops, start))
+                yield TaggedRange(start, end, None if label.guard is None else self._written(label.guard, loops, start))
         for unit in units:
             if isinstance(unit.item, Block) and unit.barrier:
                 inner = (*loops, unit.item) if unit.item.opening.name == "for" else loops
                 for body in unit.item.bodies:
                     yield from self._runs(body, inner)
-            elif unit.share == UNCLEAR and unit.item is not None:
+            elif unit.label == UNCLEAR and unit.item is not None:
                 self.unclear.append(unit.item)
 
-    def _stretches(self, units: list[_Unit], share: Share) -> Iterator[list[_Unit]]:
+    def _stretches(self, units: list[_Unit], label: SpanLabel) -> Iterator[list[_Unit]]:
         stretch: list[_Unit] = []
         for unit in [*units, _Unit(0, 0, NONE, barrier=True)]:
-            if not unit.barrier and unit.share in (share, UNSEEN):
+            if not unit.barrier and unit.label in (label, UNSEEN):
                 stretch.append(unit)
                 continue
-            yield from self._closed(stretch, share)
+            yield from self._closed(stretch, label)
             stretch = []
 
-    def _closed(self, stretch: list[_Unit], share: Share) -> Iterator[list[_Unit]]:
+    def _closed(self, stretch: list[_Unit], label: SpanLabel) -> Iterator[list[_Unit]]:
         """The stretch without what wrote nothing at its ends, and cut at assignments that are seen outside of it."""
-        while stretch and stretch[0].share != share:
+        while stretch and stretch[0].label != label:
             stretch = stretch[1:]
-        while stretch and stretch[-1].share != share:
+        while stretch and stretch[-1].label != label:
             stretch = stretch[:-1]
         if not stretch:
             return
         start, end = stretch[0].start, stretch[-1].end
         for index, unit in enumerate(stretch):
             if unit.item is not None and self._leaks(unit.item, start, end):
-                yield from self._closed(stretch[:index], share)
-                yield from self._closed(stretch[index + 1 :], share)
+                yield from self._closed(stretch[:index], label)
+                yield from self._closed(stretch[index + 1 :], label)
                 return
         yield stretch
 
@@ -107,28 +107,28 @@ class Placer:
 
     def _units(self, item: Item, loops: tuple[Block, ...]) -> Iterator[_Unit]:
         if isinstance(item, Text):
-            for piece in pieces_of(self._evidence, item, self._source):
+            for piece in labeled_parts(self._evidence, item, self._source):
                 start = item.start + (piece.start or 0)
                 end = item.start + piece.end if piece.end is not None else item.end
-                yield _Unit(start, end, piece.share, item)
+                yield _Unit(start, end, piece.label, item)
         elif isinstance(item, Statement):
             barrier = item.tag.name in ("break", "continue", "extends", "block")
             yield _Unit(item.start, item.end, UNSEEN, item, barrier)
         else:
-            shares = share_of(self._evidence, item, self._source)
-            share = UNSEEN if not shares else shares.pop() if len(shares) == 1 else UNCLEAR
+            labels = labels_of(self._evidence, item, self._source)
+            label = UNSEEN if not labels else labels.pop() if len(labels) == 1 else UNCLEAR
             if isinstance(item, Output):
-                yield _Unit(item.start, item.end, share, item)
+                yield _Unit(item.start, item.end, label, item)
                 return
-            yield _Unit(item.start, item.end, share, item, self._goes_inside(item, share, loops))
+            yield _Unit(item.start, item.end, label, item, self._goes_inside(item, label, loops))
 
-    def _goes_inside(self, block: Block, share: Share, loops: tuple[Block, ...]) -> bool:
+    def _goes_inside(self, block: Block, label: SpanLabel, loops: tuple[Block, ...]) -> bool:
         """Whether tags are looked for inside of a block, rather than put around it."""
         if block.opening.name in _CLOSED:
-            return self._deep and share != UNSEEN
-        if share in (NONE, UNCLEAR):
-            return share == UNCLEAR
-        if share.guard is not None and (block.end - block.start > _LONGEST_COPY or not (loops or share.guard.anywhere)):
+            return self._deep and label != UNSEEN
+        if label in (NONE, UNCLEAR):
+            return label == UNCLEAR
+        if label.guard is not None and (block.end - block.start > _LONGEST_COPY or not (loops or label.guard.anywhere)):
             return True
         return self._leaks(block, block.start, block.end) or self._jumps(block)
 
@@ -152,7 +152,7 @@ class Placer:
         return bool(assigned) and any(name in assigned for offset, name in self._names if not start <= offset < end)
 
     def _written(self, guard: Guard, loops: tuple[Block, ...], start: int) -> str:
-        written = guard.written(speller(self._source, tuple(loop.opening.body for loop in loops)))
+        written = GuardPrinter(self._source, tuple(loop.opening.body for loop in loops)).print(guard)
         if written is None:
             line = self._source.count("\n", 0, start) + 1
             raise CannotAnnotate(

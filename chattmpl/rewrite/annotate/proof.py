@@ -12,7 +12,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
-from chattmpl.rewrite.annotate.target_spans import Stops, Wish, echoes, wishes
+from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, echoes, target_spans
 from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
@@ -32,7 +32,7 @@ _WAYS_OUT = {
 
 
 @dataclass(frozen=True)
-class Excepted:
+class Exemption:
     """A law that the template's own rendering breaks for some conversations, whatever the tags.
 
     Attributes:
@@ -83,21 +83,21 @@ class Proof:
     texts: int = 0
     refused: int = 0
     held: Counter[str] = field(default_factory=Counter)
-    exceptions: list[Excepted] = field(default_factory=list)
+    exceptions: list[Exemption] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     diff: str = ""
 
-    def except_for(self, excepted: Excepted) -> None:
+    def except_for(self, exemption: Exemption) -> None:
         """Add an exception, or take its conversation if it is smaller than the one that is known."""
         for index, known in enumerate(self.exceptions):
-            if (known.law, known.why, known.kwargs) == (excepted.law, excepted.why, excepted.kwargs):
-                if _size(excepted.conversation) < _size(known.conversation):
-                    self.exceptions[index] = excepted
+            if (known.law, known.why, known.kwargs) == (exemption.law, exemption.why, exemption.kwargs):
+                if _size(exemption.conversation) < _size(known.conversation):
+                    self.exceptions[index] = exemption
                 return
             # What holds in no mode is said once.
-            if (known.law, known.why, known.kwargs) == (excepted.law, excepted.why, {}):
+            if (known.law, known.why, known.kwargs) == (exemption.law, exemption.why, {}):
                 return
-        self.exceptions.append(excepted)
+        self.exceptions.append(exemption)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON."""
@@ -109,7 +109,7 @@ class Proof:
             "texts": self.texts,
             "refused": self.refused,
             "held": dict(self.held),
-            "exceptions": [excepted.to_dict() for excepted in self.exceptions],
+            "exceptions": [exemption.to_dict() for exemption in self.exceptions],
             "notes": self.notes,
             "diff": self.diff,
         }
@@ -118,7 +118,7 @@ class Proof:
     def from_dict(cls, data: dict[str, Any]) -> Proof:
         """What `to_dict` wrote."""
         exceptions = [
-            Excepted(**{**one, "conversation": Conversation.coerce(one["conversation"])}) for one in data["exceptions"]
+            Exemption(**{**one, "conversation": Conversation.coerce(one["conversation"])}) for one in data["exceptions"]
         ]
         changed = {"stops": tuple(data["stops"]), "held": Counter(data["held"]), "exceptions": exceptions}
         return cls(**{**data, **changed})
@@ -157,14 +157,14 @@ def prove(
         proof: what was tried and held is added to it.
     """
     eos = before.tokens.get("eos_token")
-    # The law knows control tokens only; what else a user says ends a turn is compared with what was wished for.
+    # The law knows control tokens only; what else a user says ends a turn is compared with what was targeted.
     known = all(stop == eos or CONTROL.fullmatch(stop) for stop in stops.tokens)
     laws = laws_named(name for name in LAWS if known or name != "stop")
     for conversation, kwargs in tries:
         old, new = Case(before, conversation, kwargs), Case(after, conversation, kwargs)
         failure = _other_text(old, new, proof)
         if failure is None and _rendered(old, False) is not None:
-            failure = _other_mask(old, new, list(wishes(old, stops)), laws, proof)
+            failure = _other_mask(old, new, list(target_spans(old, stops)), laws, proof)
         if failure is not None:
             return failure
     return None
@@ -183,18 +183,18 @@ def _other_text(old: Case, new: Case, proof: Proof) -> Failure | None:
     return None
 
 
-def _other_mask(old: Case, new: Case, wished: list[Wish], laws: list[Law], proof: Proof) -> Failure | None:
+def _other_mask(old: Case, new: Case, targets: list[TargetSpan], laws: list[Law], proof: Proof) -> Failure | None:
     conversation, kwargs = old.conversation, old.kwargs
-    broken = [wish for wish in wished if wish.broken]
-    for wish in broken:
-        proof.except_for(Excepted(wish.broken or "", wish.why, conversation, kwargs, _WAYS_OUT[wish.kind]))
-    wrong = next(_misplaced(new, wished), None)
+    broken = [target for target in targets if target.broken]
+    for target in broken:
+        proof.except_for(Exemption(target.broken or "", target.why, conversation, kwargs, _WAYS_OUT[target.kind]))
+    wrong = next(_misplaced(new, targets), None)
     if wrong is not None:
         return Failure("mask", wrong, conversation, kwargs)
     for law in laws:
         if law.name == "pure" and (repeated := echoes(old)):
             why = f"{_kind(repeated[0].field)} is rendered again in the turn of another message"
-            proof.except_for(Excepted("pure", why, conversation, kwargs, _WAYS_OUT["echo"]))
+            proof.except_for(Exemption("pure", why, conversation, kwargs, _WAYS_OUT["echo"]))
             continue
         outcome = evaluate(law, new)
         if isinstance(outcome, Holds):
@@ -203,15 +203,15 @@ def _other_mask(old: Case, new: Case, wished: list[Wish], laws: list[Law], proof
             excuse = _excuse(outcome, broken)
             if excuse is None:
                 return Failure("mask", outcome.message, conversation, kwargs, outcome)
-            proof.except_for(Excepted(law.name, excuse.why, conversation, kwargs, _WAYS_OUT[excuse.kind]))
+            proof.except_for(Exemption(law.name, excuse.why, conversation, kwargs, _WAYS_OUT[excuse.kind]))
     return None
 
 
-def _excuse(found: Counterexample, broken: list[Wish]) -> Wish | None:
+def _excuse(found: Counterexample, broken: list[TargetSpan]) -> TargetSpan | None:
     """The turn that no tags could make lawful, if the counterexample is about such a turn and no other."""
     about = {int(turn) for turn in _TURN.findall(found.message)}
-    first = next((wish for wish in broken if wish.turn in about), None)
-    return first if about <= {wish.turn for wish in broken} else None
+    first = next((target for target in broken if target.turn in about), None)
+    return first if about <= {target.turn for target in broken} else None
 
 
 def _rendered(case: Case, prompt: bool) -> Rendering | None:
@@ -221,19 +221,21 @@ def _rendered(case: Case, prompt: bool) -> Rendering | None:
         return None
 
 
-def _misplaced(case: Case, wished: list[Wish]) -> Iterator[str]:
-    """What of the mask is not as wished; of turns that can obey no law only that nothing of others is in it."""
+def _misplaced(case: Case, targets: list[TargetSpan]) -> Iterator[str]:
+    """What of the mask is not as targeted; of turns that can obey no law only that nothing of others is in it."""
     rendering = case.rendering
     answers = set(case.assistant_turns())
     for span in rendering.spans:
         if span.generated and (span.turn not in answers or (span.message is not None and span.message not in answers)):
             yield f"{rendering.text[span.start : span.end]!r} is generated, which the model does not sample"
-    for wish in wished:
-        got = [span for span in rendering.spans if span.generated and span.turn == wish.turn]
-        whole = bool(got) and (got[0].start, got[-1].end) == (wish.start, wish.end)
-        if not wish.broken and not (whole and sum(span.end - span.start for span in got) == wish.end - wish.start):
+    for target in targets:
+        got = [span for span in rendering.spans if span.generated and span.turn == target.turn]
+        whole = bool(got) and (got[0].start, got[-1].end) == (target.start, target.end)
+        exact = whole and sum(span.end - span.start for span in got) == target.end - target.start
+        if not target.broken and not exact:
             shown = "".join(rendering.text[span.start : span.end] for span in got)
-            yield f"of messages[{wish.turn}] {shown!r} is generated, not {rendering.text[wish.start : wish.end]!r}"
+            wanted = rendering.text[target.start : target.end]
+            yield f"of messages[{target.turn}] {shown!r} is generated, not {wanted!r}"
     prompted = _rendered(case, True)
     if prompted is not None and prompted.text.startswith(rendering.text):
         late = [end for _, end in prompted.generated if end > len(rendering.text)]
@@ -250,4 +252,4 @@ def _size(conversation: Conversation) -> int:
     return len(str(conversation.dump()))
 
 
-__all__ = ["LAWS", "Excepted", "Failure", "Proof", "prove"]
+__all__ = ["LAWS", "Exemption", "Failure", "Proof", "prove"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.layout import Item, Output, cut_of, walk
-from chattmpl.rewrite.annotate.span_labels import UNSEEN, Piece, pieces_of
+from chattmpl.rewrite.annotate.span_labels import UNSEEN, LabeledPart, labeled_parts
 from chattmpl.syntax.edits import Edit, apply_edits
 
 _TEXT = re.compile(r"\|\s*(?:trim|tojson|string|join(?:\([^()]*\))?|upper|lower)\s*$")
@@ -17,7 +17,7 @@ _LOOSE = re.compile(r"\b(?:if|else|and|or|not|in|is)\b|[=<>]")
 """What binds looser than what joins texts."""
 
 
-def split(source: str, items: list[Item], evidence: Evidence, *, careful: bool = False) -> str:
+def split_outputs(source: str, items: list[Item], evidence: Evidence, *, careful: bool = False) -> str:
     """The source in which every output is wholly generated, wholly not, or both as a whole.
 
     Args:
@@ -29,27 +29,27 @@ def split(source: str, items: list[Item], evidence: Evidence, *, careful: bool =
     edits = []
     for item in walk(items):
         if isinstance(item, Output):
-            groups = list(_groups(pieces_of(evidence, item, source)))
+            groups = list(_groups(labeled_parts(evidence, item, source)))
             if len(groups) > 1:
                 edits.append(_edit(source, item, groups, careful))
     return apply_edits(source, edits).text
 
 
-def _groups(pieces: list[Piece]) -> Iterator[list[Piece]]:
-    """Neighbours of one share; what wrote nothing goes with its neighbour."""
-    group: list[Piece] = []
+def _groups(pieces: list[LabeledPart]) -> Iterator[list[LabeledPart]]:
+    """Neighbours of one label; what wrote nothing goes with its neighbour."""
+    group: list[LabeledPart] = []
     known = UNSEEN
     for piece in pieces:
-        if group and piece.share not in (known, UNSEEN) and known != UNSEEN:
+        if group and piece.label not in (known, UNSEEN) and known != UNSEEN:
             yield group
             group, known = [], UNSEEN
         group.append(piece)
-        known = piece.share if known == UNSEEN else known
+        known = piece.label if known == UNSEEN else known
     if group:
         yield group
 
 
-def _edit(source: str, item: Output, groups: list[list[Piece]], careful: bool) -> Edit:
+def _edit(source: str, item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
     inside = source[item.start : item.end]
     left, right = inside[2:3] if inside[2] in "-+" else "", inside[-3] if inside[-3] in "-+" else ""
     start, end = item.start + 2 + len(left), item.end - 2 - len(right)
@@ -67,7 +67,7 @@ def _edit(source: str, item: Output, groups: list[list[Piece]], careful: bool) -
     return Edit(start, end, f"{before}{' }}{{ '.join(expressions)}{after}")
 
 
-def _expression(source: str, piece: Piece, *, alone: bool) -> str:
+def _expression(source: str, piece: LabeledPart, *, alone: bool) -> str:
     literal = source[piece.part.start : piece.part.end]
     if piece.part.enclosed and not alone and _LOOSE.search(literal):
         return f"({literal})"

@@ -17,7 +17,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.expand_conditionals import unclear_parts
 from chattmpl.rewrite.annotate.layout import Item, Output, Part, Statement, cut_of, parts_of, variables, walk
-from chattmpl.rewrite.annotate.span_labels import NONE, UNCLEAR, UNSEEN, pieces_for
+from chattmpl.rewrite.annotate.span_labels import NONE, UNCLEAR, UNSEEN, label_part
 from chattmpl.syntax.edits import Edit, apply_edits
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
@@ -47,7 +47,7 @@ class _Carrier:
     outputs: list[Output]
 
 
-def carried_apart(source: str, items: list[Item], evidence: Evidence, environment: Environment, see: See) -> str:
+def split_variables(source: str, items: list[Item], evidence: Evidence, environment: Environment, see: See) -> str:
     """The source in which carried texts that are generated in part are carried by two or three variables."""
     names = dict.fromkeys(
         name
@@ -152,17 +152,17 @@ def _cut(source: str, operand: Part, evidence: Evidence, parts: list[Part]) -> l
     literal = _written(source, operand)
     pieces = []
     for part in parts:
-        pieces = pieces_for(evidence, Part(part.start, part.end, operand.constant))
-        if any(piece.share not in (NONE, UNSEEN, UNCLEAR) for piece in pieces):
+        pieces = label_part(evidence, Part(part.start, part.end, operand.constant))
+        if any(piece.label not in (NONE, UNSEEN, UNCLEAR) for piece in pieces):
             break
-    if any(piece.share == UNCLEAR for piece in pieces):
+    if any(piece.label == UNCLEAR for piece in pieces):
         raise ChatTmplError(f"{literal} is generated in part")
     if operand.constant is None or len(pieces) < 2:
-        return [(literal, any(piece.share not in (NONE, UNSEEN) for piece in pieces))]
+        return [(literal, any(piece.label not in (NONE, UNSEEN) for piece in pieces))]
     found = []
     for piece in pieces:
         begin = cut_of(literal, piece.start) if piece.start else 1
         whole = piece.end is None or piece.end == len(operand.constant)
         end = len(literal) - 1 if whole else cut_of(literal, piece.end or 0)
-        found.append((f"{literal[0]}{literal[begin:end]}{literal[0]}", piece.share not in (NONE, UNSEEN)))
+        found.append((f"{literal[0]}{literal[begin:end]}{literal[0]}", piece.label not in (NONE, UNSEEN)))
     return found

@@ -13,13 +13,13 @@ from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl.errors import TemplateError
-from chattmpl.rewrite.annotate.placement import Run
+from chattmpl.rewrite.annotate.placement import TaggedRange
 from chattmpl.syntax.lexer import tokens
 
 _DELIMITERS = frozenset({"block_begin", "block_end", "variable_begin", "variable_end", "raw_begin", "raw_end"})
 
 
-def write(source: str, runs: list[Run], environment: Environment) -> str:
+def write_tags(source: str, runs: list[TaggedRange], environment: Environment) -> str:
     """The source with tags around each run.
 
     Raises:
@@ -30,7 +30,7 @@ def write(source: str, runs: list[Run], environment: Environment) -> str:
     return source
 
 
-def _write_one(source: str, run: Run, environment: Environment) -> str:
+def _write_one(source: str, run: TaggedRange, environment: Environment) -> str:
     meaning = stream(source, environment)
     copied = stream(source, environment, (run.start, run.end))
     for new, holes, tagged, copy in _ways(source, run):
@@ -48,7 +48,7 @@ def _write_one(source: str, run: Run, environment: Environment) -> str:
 
 
 def _ways(
-    source: str, run: Run
+    source: str, run: TaggedRange
 ) -> Iterator[tuple[str, list[tuple[int, int]], tuple[int, int], tuple[int, int] | None]]:
     """New sources, each with the ranges that are new, that of the tag, and that of the copy for other roles."""
     inside = source[run.start : run.end]
@@ -78,7 +78,7 @@ def _guarded(guard: str, inside: str, before: str, opening: str, closing: str) -
     return f"{before}{condition}{opening}", f"{tail}{inside}{end}", (len(tail), len(tail) + len(inside))
 
 
-def _placed(source: str, run: Run, dashed: bool) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+def _placed(source: str, run: TaggedRange, dashed: bool) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
     """Ways to write the pair of tags: what stands before and in the opening, what in the closing and after it."""
     line = source.rfind("\n", 0, run.start) + 1
     indent = source[line : run.start]

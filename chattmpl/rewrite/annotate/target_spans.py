@@ -38,7 +38,7 @@ class Stops:
 
 
 @dataclass(frozen=True)
-class Wish:
+class TargetSpan:
     """One assistant turn.
 
     Attributes:
@@ -83,31 +83,31 @@ def stop_tokens(case: Case) -> tuple[str, ...]:
     return (ends[0] if ends else first[0],)
 
 
-def wishes(case: Case, stops: Stops) -> Iterator[Wish]:
-    """The wish for each assistant turn.
+def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
+    """The target for each assistant turn.
 
     Raises:
         ChatTmplError: if the template does.
     """
     roles = [message.role for message in case.messages]
     for turn in case.assistant_turns():
-        wish = _wish(case, turn, stops)
+        target = _target(case, turn, stops)
         unasked = "user" not in roles[:turn]
-        if wish.broken is None and _unprompted(case.rendering, wish, stops.header, unasked, roles[turn - 1]):
-            wish = replace(wish, broken="sampled", why=UNPROMPTED, kind="prompt")
-        yield replace(wish, why=UNASKED) if unasked and wish.kind in ("prompt", "history") else wish
+        if target.broken is None and _unprompted(case.rendering, target, stops.header, unasked, roles[turn - 1]):
+            target = replace(target, broken="sampled", why=UNPROMPTED, kind="prompt")
+        yield replace(target, why=UNASKED) if unasked and target.kind in ("prompt", "history") else target
 
 
-def _unprompted(whole: Rendering, wish: Wish, header: str, unasked: bool, before: str) -> bool:
+def _unprompted(whole: Rendering, target: TargetSpan, header: str, unasked: bool, before: str) -> bool:
     """Whether more than an answer would have to be generated, since nothing that its prompt ends with asks for one."""
-    own = _region(whole, wish.turn)
-    if own is not None and wish.start < own[0] and (unasked or before == "assistant"):
+    own = _region(whole, target.turn)
+    if own is not None and target.start < own[0] and (unasked or before == "assistant"):
         return True
-    held = _held(whole, wish.turn) or (wish.end, wish.end)
-    return bool(header) and header in whole.text[wish.start : max(held[0], wish.start)]
+    held = _held(whole, target.turn) or (target.end, target.end)
+    return bool(header) and header in whole.text[target.start : max(held[0], target.start)]
 
 
-def _wish(case: Case, turn: int, stops: Stops) -> Wish:
+def _target(case: Case, turn: int, stops: Stops) -> TargetSpan:
     whole = case.rendering
     held = _held(whole, turn)
     rough = (0, 0)
@@ -117,24 +117,24 @@ def _wish(case: Case, turn: int, stops: Stops) -> Wish:
     try:
         prompt, alone = case.head(turn, prompt=True).text, case.head(turn + 1)
     except ChatTmplError as error:
-        return Wish(turn, *rough, "sampled", f"it is not rendered on its own: {error.message}", "prompt")
+        return TargetSpan(turn, *rough, "sampled", f"it is not rendered on its own: {error.message}", "prompt")
     if held is not None and whole.text.startswith(prompt):
         rough = (min(len(prompt), rough[0]), rough[1])
     held_alone = _held(alone, turn) or _empty(alone, prompt)
     if held_alone is None and held is None and turn not in {span.turn for span in whole.spans}:
-        return Wish(turn, 0, 0, "sampled", "nothing of it is rendered", "lost")
+        return TargetSpan(turn, 0, 0, "sampled", "nothing of it is rendered", "lost")
     end = held_alone and _stop_end(alone, held_alone[1], turn, stops.tokens)
     if held_alone and not end and stops.others:
         end = _other_stop(alone, held_alone[1])
     if held_alone is None or not alone.text.startswith(prompt) or held_alone[0] < len(prompt):
         why = "its text does not begin with its prompt"
-        return Wish(turn, *rough, "sampled", why, "prompt", prompt, alone.text)
+        return TargetSpan(turn, *rough, "sampled", why, "prompt", prompt, alone.text)
     if not end:
-        return Wish(turn, *rough, "stop", "it does not end with the stop token of an answer", "stop")
+        return TargetSpan(turn, *rough, "stop", "it does not end with the stop token of an answer", "stop")
     if not whole.text.startswith(alone.text[:end]):
         why = "in history it is not rendered as it was sampled"
-        return Wish(turn, *rough, "sampled", why, "history", alone.text[:end], whole.text)
-    return Wish(turn, len(prompt), end)
+        return TargetSpan(turn, *rough, "sampled", why, "history", alone.text[:end], whole.text)
+    return TargetSpan(turn, len(prompt), end)
 
 
 def _other_stop(alone: Rendering, at: int) -> int | None:
@@ -173,8 +173,8 @@ def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
 def header_of(case: Case, stops: Stops) -> str:
     """What an answer's own turn begins with before what is to be generated, less white space around it."""
     turn = case.assistant_turns()[-1]
-    own, wish = _region(case.rendering, turn), _wish(case, turn, stops)
-    return "" if own is None or wish.broken else case.rendering.text[own[0] : max(wish.start, own[0])].strip()
+    own, target = _region(case.rendering, turn), _target(case, turn, stops)
+    return "" if own is None or target.broken else case.rendering.text[own[0] : max(target.start, own[0])].strip()
 
 
 def echoes(case: Case) -> list[Span]:

@@ -24,7 +24,7 @@ from chattmpl.template.template import Template
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenRange:
     """Characters that a part wrote in one go.
 
     Attributes:
@@ -47,8 +47,8 @@ class Trace:
     """
 
     text: str
-    outer: list[Written]
-    inner: list[Written]
+    outer: list[WrittenRange]
+    inner: list[WrittenRange]
 
 
 class Tracer:
@@ -116,18 +116,18 @@ class Tracer:
 
 def _gathered(pieces: Iterable[Any]) -> Trace:
     texts: list[str] = []
-    outer: list[Written] = []
-    inner: list[Written] = []
+    outer: list[WrittenRange] = []
+    inner: list[WrittenRange] = []
     position = 0
     for value, statement in pieces:
         if isinstance(value, Turn):
             continue
         text = value if isinstance(value, str) else to_text(value)
         part = statement.offset if statement is not None else -1
-        outer.append(Written(position, position + len(text), part))
+        outer.append(WrittenRange(position, position + len(text), part))
         for length, _, writer in runs_of(text):
             if length:
-                inner.append(Written(position, position + length, part if writer is None else writer.offset))
+                inner.append(WrittenRange(position, position + length, part if writer is None else writer.offset))
                 position += length
         texts.append(text)
     return Trace("".join(texts), outer, inner)

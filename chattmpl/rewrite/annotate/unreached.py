@@ -12,7 +12,7 @@ from chattmpl.template.template import Template
 _NO_OUTPUT = "raise_exception"
 
 
-def unreached(template: Template, cases: list[Case]) -> list[str]:
+def unreached_lines(template: Template, cases: list[Case]) -> list[str]:
     """A line for each stretch of such parts, with what was assumed of it.
 
     Args:

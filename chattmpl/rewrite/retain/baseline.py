@@ -12,18 +12,18 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference
-from chattmpl.rewrite.retain.conversation_keys import Names
+from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.policy import kept
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,
-    Form,
-    form,
-    held_of,
+    TurnText,
     inserted,
-    is_form,
+    matches_form,
     rendered,
+    rendered_fields,
     restored,
     trace_of,
+    turn_text,
     with_traces,
     without_trace,
 )
@@ -39,7 +39,7 @@ _ASK_MORE = {"role": "user", "content": "Follow fig"}
 
 
 @dataclass(frozen=True)
-class Wrong:
+class Mismatch:
     """What is not as it should be.
 
     Attributes:
@@ -69,7 +69,7 @@ class Expected:
     wanted: frozenset[int]
     agree: bool = False
     free: bool = False
-    forms: dict[int, tuple[Form, list[Form]]] = field(default_factory=dict)
+    forms: dict[int, tuple[TurnText, list[TurnText]]] = field(default_factory=dict)
 
 
 def _said(conversation: Conversation, index: int, content: str) -> Conversation:
@@ -79,7 +79,7 @@ def _said(conversation: Conversation, index: int, content: str) -> Conversation:
     return Conversation.coerce(data)
 
 
-class Before:
+class Baseline:
     """The template as it is, as the measure of what it may become.
 
     Args:
@@ -111,13 +111,13 @@ class Before:
         self.stops = stops
         self.sample = sample
         self.sampled = 0
-        self.names = Names()
+        self.keys = ConversationKeys()
         self._cached: dict[tuple[str, bool], Rendering | None] = {}
         self._expectations: dict[str, Expected] = {}
 
     def render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
         """With the template as it is; None if it refuses."""
-        key = f"{self.names.of(conversation)}{kwargs}", prompt
+        key = f"{self.keys.of(conversation)}{kwargs}", prompt
         if key not in self._cached:
             self._cached[key] = rendered(self.template, conversation, kwargs, prompt)
         return self._cached[key]
@@ -135,15 +135,17 @@ class Before:
                     continue
                 alone = self.alone(twin, index, kwargs)
                 if carrier == "content" or (alone is not None and alone.shows):
-                    (found.add if form(whole, index).shows else found.discard)(index)
+                    (found.add if turn_text(whole, index).shows else found.discard)(index)
         return frozenset(found)
 
-    def alone(self, conversation: Conversation, index: int, kwargs: dict[str, Any]) -> Form | None:
+    def alone(self, conversation: Conversation, index: int, kwargs: dict[str, Any]) -> TurnText | None:
         """A turn as the last one: as it was sampled."""
-        made = self.render(self.names.head(conversation, index + 1), kwargs, False)
-        return None if made is None else form(made, index)
+        made = self.render(self.keys.head(conversation, index + 1), kwargs, False)
+        return None if made is None else turn_text(made, index)
 
-    def _kept_forms(self, conversation: Conversation, index: int, kwargs: dict[str, Any], here: Form) -> Iterator[Form]:
+    def _kept_forms(
+        self, conversation: Conversation, index: int, kwargs: dict[str, Any], here: TurnText
+    ) -> Iterator[TurnText]:
         alone = self.alone(conversation, index, kwargs)
         message = conversation.messages[index]
         trace = trace_of(message)
@@ -174,32 +176,34 @@ class Before:
 
     def _dropped_forms(
         self, conversation: Conversation, index: int, kwargs: dict[str, Any], prompt: bool
-    ) -> Iterator[Form]:
+    ) -> Iterator[TurnText]:
         bare = without_trace(conversation, index)
         for variant, ending in ((conversation, prompt), (bare, prompt)):
             whole = self.render(variant, kwargs, ending)
             if whole is not None:
-                yield form(whole, index)
+                yield turn_text(whole, index)
             for more in ([], [_ASK_MORE]):
                 tail = [*variant.dump()["messages"][: index + 1], *more]
                 made = self.render(Conversation.coerce({**variant.dump(), "messages": tail}), kwargs, False)
                 if made is not None:
-                    yield form(made, index)
+                    yield turn_text(made, index)
 
-    def wrongs(self, new: Render, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Iterator[Wrong]:
+    def mismatches(
+        self, new: Render, conversation: Conversation, kwargs: dict[str, Any], prompt: bool
+    ) -> Iterator[Mismatch]:
         """What of a rendering is not as the policy wants it."""
         expected = self._expected(conversation, kwargs, prompt)
         got = new(conversation, kwargs, prompt)
         old = expected.old
         if old is None or got is None:
             if (old is None) != (got is None) and not (got is not None and self._mended(got, kwargs, prompt)):
-                yield Wrong("refused" if got is None else "no longer refused", None, "", "")
+                yield Mismatch("refused" if got is None else "no longer refused", None, "", "")
             return
         if got.text == old.text and expected.free:
             return
         if expected.agree and self.policy != "all":
             if got.text != old.text:
-                yield Wrong(
+                yield Mismatch(
                     "the policy does not concern it, and it is not rendered as before", None, old.text, got.text
                 )
             return
@@ -219,7 +223,7 @@ class Before:
         return False
 
     def _expected(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Expected:
-        key = f"{self.names.of(conversation)}{kwargs}{prompt}"
+        key = f"{self.keys.of(conversation)}{kwargs}{prompt}"
         if key not in self._expectations:
             old = self.render(conversation, kwargs, prompt)
             made = Expected(conversation, old, kept(self.policy, conversation, prompt))
@@ -231,12 +235,14 @@ class Before:
             self._expectations[key] = made
         return self._expectations[key]
 
-    def _forms(self, expected: Expected, kwargs: dict[str, Any], prompt: bool) -> dict[int, tuple[Form, list[Form]]]:
+    def _forms(
+        self, expected: Expected, kwargs: dict[str, Any], prompt: bool
+    ) -> dict[int, tuple[TurnText, list[TurnText]]]:
         """How each turn is rendered, and for those of the assistant how it may be."""
         assert expected.old is not None
         found = {}
         for index, message in enumerate(expected.conversation.messages):
-            here, forms = form(expected.old, index), []
+            here, forms = turn_text(expected.old, index), []
             if message.role == "assistant" and index in expected.wanted:
                 forms = list(self._kept_forms(expected.conversation, index, kwargs, here))
             elif message.role == "assistant":
@@ -265,39 +271,41 @@ class Before:
         samples = [conversation] if self.sample is None else [self.sample, conversation]
         return any(self.keeps(one, kwargs, False) != self.keeps(one, usual, False) for one in samples)
 
-    def _segments(self, expected: Expected, old: Rendering, got: Rendering) -> Iterator[Wrong]:
+    def _segments(self, expected: Expected, old: Rendering, got: Rendering) -> Iterator[Mismatch]:
         for index, message in enumerate(expected.conversation.messages):
             before, forms = expected.forms[index]
-            after = form(got, index)
+            after = turn_text(got, index)
             if message.role != "assistant":
                 if before.text != after.text:
-                    yield Wrong("not rendered as before", None, before.text, after.text)
-            elif forms and not any(is_form(after, one, before) for one in forms):
+                    yield Mismatch("not rendered as before", None, before.text, after.text)
+            elif forms and not any(matches_form(after, one, before) for one in forms):
                 verb = "kept" if index in expected.wanted else "dropped"
                 what = f"the trace of messages[{index}] is not {verb} as the template does it"
-                yield Wrong(what, index, forms[0].text, after.text)
+                yield Mismatch(what, index, forms[0].text, after.text)
         outside = [
             "".join(one.text[span.start : span.end] for span in one.spans if span.turn is None and span.message is None)
             for one in (old, got)
         ]
         if outside[0] != outside[1]:
-            yield Wrong("not rendered as before", None, outside[0], outside[1])
+            yield Mismatch("not rendered as before", None, outside[0], outside[1])
         # Some templates render the results of tools within the turn that called them.
-        for (index, path), text in (held := held_of(old)).items():
-            if text.strip() != (now := held_of(got).get((index, path), "")).strip():
-                yield Wrong(f"messages[{index}].{path} is not rendered as before", None, text, now)
-        lost = {**held_of(got), **held}.keys() - held.keys()
+        for (index, path), text in (held := rendered_fields(old)).items():
+            if text.strip() != (now := rendered_fields(got).get((index, path), "")).strip():
+                yield Mismatch(f"messages[{index}].{path} is not rendered as before", None, text, now)
+        lost = {**rendered_fields(got), **held}.keys() - held.keys()
         for index, path in sorted(lost)[:1]:
-            yield Wrong(f"messages[{index}].{path} was not rendered before", None, "", held_of(got)[index, path])
+            yield Mismatch(
+                f"messages[{index}].{path} was not rendered before", None, "", rendered_fields(got)[index, path]
+            )
 
-    def _as_sampled(self, new: Render, whole: Rendering, kwargs: dict[str, Any]) -> Iterator[Wrong]:
+    def _as_sampled(self, new: Render, whole: Rendering, kwargs: dict[str, Any]) -> Iterator[Mismatch]:
         """The law ``sampled`` for history, wherever tags stand: each turn begins the text, up to its stop token."""
         conversation = whole.conversation
         for index, message in enumerate(conversation.messages[:-1]):
             # Where two answers follow each other, templates join them, whatever is in them.
             if message.role != "assistant" or conversation.messages[index + 1].role == "assistant":
                 continue
-            alone = new(self.names.head(conversation, index + 1), kwargs, False)
+            alone = new(self.keys.head(conversation, index + 1), kwargs, False)
             if alone is None:
                 continue
             end = self._end(alone, index)
@@ -310,7 +318,7 @@ class Before:
             if turn is not None and conversation.messages[turn].role == "assistant":
                 if turn == index and self._differs_anyway(alone, index, at, whole, kwargs):
                     continue
-                yield Wrong(
+                yield Mismatch(
                     f"in history messages[{turn}] is not rendered as it was sampled", turn, alone.text[:end], whole.text
                 )
 
@@ -328,7 +336,7 @@ class Before:
         for index in range(len(bare.messages)):
             bare = without_trace(bare, index)
         history = self.render(bare, kwargs, False)
-        last = self.render(self.names.head(bare, turn + 1), kwargs, False)
+        last = self.render(self.keys.head(bare, turn + 1), kwargs, False)
         return (
             history is not None and last is not None and not history.text.startswith(last.text[: self._end(last, turn)])
         )
@@ -345,4 +353,4 @@ class Before:
         return min(ends, default=start)
 
 
-__all__ = ["Before", "Render", "Wrong"]
+__all__ = ["Baseline", "Mismatch", "Render"]

@@ -1,11 +1,11 @@
-"""Names for conversations, by which what is known of them is found again."""
+"""Keys by which what is known of a conversation is found again."""
 
 from __future__ import annotations
 
 from chattmpl.conversation.models import Conversation
 
 
-class Names:
+class ConversationKeys:
     """The same name for equal conversations; each object is read once, and kept."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.provenance.tree import Leaves
-from chattmpl.rewrite.retain.conversation_keys import Names
+from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.policy import kept
 from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
@@ -33,7 +33,7 @@ _Value = tuple[bool, bool | None]
 _TERM, _AT = "chattmpl_term", "chattmpl_at"
 
 
-class Switchboard:
+class OverridableTemplate:
     """A template with its terms.
 
     Args:
@@ -70,23 +70,23 @@ class Switchboard:
             base = f", {text[term.start : term.base]}" if term.base is not None else ""
             edits.append(Edit(term.end, term.end, f"{base}]]"))
         self._known: dict[tuple[str, frozenset[Change]], tuple[Rendering | None, dict[int, set[_Value]]]] = {}
-        self._names = Names()
+        self._keys = ConversationKeys()
         switched = apply_edits(text, _closed_first(edits)).text
         outline(Source(switched), environment)
         found = Found(Source(switched, template.program.source.name), template.tokens)
         self._switched = Template(found, None, template.budget)
 
-    def narrowed(self, numbers: Iterable[int]) -> Switchboard:
+    def narrowed(self, numbers: Iterable[int]) -> OverridableTemplate:
         """The same with fewer terms that can be overridden; their numbers stay."""
-        made = Switchboard(self.template, self._policy, contents=self._contents, only=frozenset(numbers))
-        made._known, made._names, made.shared = self._known, self._names, self.shared
+        made = OverridableTemplate(self.template, self._policy, contents=self._contents, only=frozenset(numbers))
+        made._known, made._keys, made.shared = self._known, self._keys, self.shared
         return made
 
     def render(
         self, changes: Mapping[int, str], conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> Rendering | None:
         """A conversation under changes; None if it is refused."""
-        where = f"{self._names.of(conversation)}{kwargs}{prompt}"
+        where = f"{self._keys.of(conversation)}{kwargs}{prompt}"
         asked = frozenset(changes.items())
         if (where, asked) not in self._known:
             made = next((self._known[where, less] for less in self._alike(where, asked)), None)
@@ -179,4 +179,4 @@ def _overridden(way: str, here: bool, value: Any) -> Any:
     return truth
 
 
-__all__ = ["WAYS", "Change", "Switchboard"]
+__all__ = ["WAYS", "Change", "OverridableTemplate"]

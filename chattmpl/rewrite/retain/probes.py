@@ -38,7 +38,7 @@ from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, rendered
 from chattmpl.template.resolver import Found
 from chattmpl.template.template import Template
 
-Try = tuple[Conversation, dict[str, Any]]
+Trial = tuple[Conversation, dict[str, Any]]
 
 
 @dataclass
@@ -111,22 +111,22 @@ class Probes:
 
     # -- conversations
 
-    def searched(self) -> list[Try]:
+    def searched(self) -> list[Trial]:
         """The conversations that a change is looked for with."""
         return [(one, self.thinking) for one in self._probes()]
 
     @cached_property
-    def again(self) -> list[Try]:
+    def again(self) -> list[Trial]:
         """The same and fixtures in each of the template's modes."""
         usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in fixtures())]
         return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.modes] for one in usual]
 
     @cached_property
-    def independent(self) -> list[Try]:
+    def independent(self) -> list[Trial]:
         """Conversations that no change is looked for with."""
         made_ = _made(self.examples, shape_of(self.template)) if self.examples else ()
         fitting = [self._fit(one) for one in made_]
-        found: list[Try] = []
+        found: list[Trial] = []
         for conversation in fitting:
             found.append((conversation, {}))
             if self.thinking:
@@ -221,4 +221,4 @@ def _in_content(conversation: Conversation) -> Conversation:
     return Conversation.coerce(data)
 
 
-__all__ = ["Probes", "Try"]
+__all__ = ["Probes", "Trial"]

@@ -10,7 +10,7 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
-from chattmpl.rewrite.retain.baseline import Before, Wrong
+from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
 from chattmpl.rewrite.retain.turn_text import rendered
 from chattmpl.template.rendering import Rendering
 from chattmpl.template.template import Template
@@ -77,14 +77,14 @@ class Proof:
 class Failure:
     """What a template does wrong, and where."""
 
-    wrong: Wrong
+    wrong: Mismatch
     conversation: Conversation
     kwargs: dict[str, Any]
     prompt: bool
 
 
 def prove(
-    before: Before, after: Template, tries: Iterable[tuple[Conversation, dict[str, Any]]], proof: Proof
+    before: Baseline, after: Template, tries: Iterable[tuple[Conversation, dict[str, Any]]], proof: Proof
 ) -> Failure | None:
     """Compare each text with what the policy wants; what held is added to the proof."""
 
@@ -94,7 +94,7 @@ def prove(
     known = before.sampled
     for conversation, kwargs in tries:
         for prompt in (False, True):
-            wrong = next(before.wrongs(render, conversation, kwargs, prompt), None)
+            wrong = next(before.mismatches(render, conversation, kwargs, prompt), None)
             if wrong is not None:
                 return Failure(wrong, conversation, kwargs, prompt)
             old, new = before.render(conversation, kwargs, prompt), render(conversation, kwargs, prompt)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
-from chattmpl.rewrite.retain.baseline import Before
+from chattmpl.rewrite.retain.baseline import Baseline
 from chattmpl.rewrite.retain.cache import RESULTS
 from chattmpl.rewrite.retain.condition_edits import rewritten
-from chattmpl.rewrite.retain.overridable_template import Switchboard
+from chattmpl.rewrite.retain.overridable_template import OverridableTemplate
 from chattmpl.rewrite.retain.policy import chosen
 from chattmpl.rewrite.retain.probes import Probes
 from chattmpl.rewrite.retain.proof import Failure, Proof, prove
@@ -65,9 +65,9 @@ def _retained(
     """The new source, and why to trust it."""
     probes = Probes(template, policy, stops=stop_tokens, examples=examples)
     searched = probes.searched()
-    before = Before(template, policy, probes.carriers, probes.thinking, probes.stops, searched[1][0])
+    before = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, searched[1][0])
     contents = "content" in probes.carriers and policy != "all"
-    search = Search(before, Switchboard(template, policy, contents=contents), searched)
+    search = Search(before, OverridableTemplate(template, policy, contents=contents), searched)
     search.score(())
     failure: Failure | None = None
     for number, source in enumerate(_sources(template, search, policy)):
@@ -121,7 +121,7 @@ def _sources(template: Template, search: Search, policy: str) -> Iterator[str]:
             yield source
 
 
-def _proven(before: Before, made: Template, probes: Probes, proof: Proof) -> Failure | None:
+def _proven(before: Baseline, made: Template, probes: Probes, proof: Proof) -> Failure | None:
     if not probes.leads_to_traces(made):
         hint = "a policy can be written where a message's reasoning has a place of its own"
         message = "its prompt has closed the trace, or begins otherwise than a turn with one: no turn can be as sampled"

@@ -7,12 +7,12 @@ from itertools import pairwise
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.rewrite.retain.baseline import Before, Wrong
+from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
 from chattmpl.rewrite.retain.condition_edits import cost
-from chattmpl.rewrite.retain.overridable_template import WAYS, Change, Switchboard
-from chattmpl.rewrite.retain.probes import Try
+from chattmpl.rewrite.retain.overridable_template import WAYS, Change, OverridableTemplate
+from chattmpl.rewrite.retain.probes import Trial
 from chattmpl.rewrite.retain.terms import Term
-from chattmpl.rewrite.retain.turn_text import form
+from chattmpl.rewrite.retain.turn_text import turn_text
 from chattmpl.template.rendering import Rendering
 
 Changes = tuple[Change, ...]
@@ -43,7 +43,7 @@ class Search:
         best: the one after which the least is wrong, and how much that is.
     """
 
-    def __init__(self, before: Before, board: Switchboard, tries: Iterable[Try]) -> None:
+    def __init__(self, before: Baseline, board: OverridableTemplate, tries: Iterable[Trial]) -> None:
         self._before = before
         self._board = board
         self._tries = [(one, prompt) for one in tries for prompt in (False, True)]
@@ -51,7 +51,7 @@ class Search:
         self.tried = 0
         self.best: tuple[int, Changes] = (_WORST, ())
 
-    def learn(self, one: Try) -> None:
+    def learn(self, one: Trial) -> None:
         """One more conversation to look at."""
         self._tries[:0] = [(one, prompt) for prompt in (False, True)]
         self._scores.clear()
@@ -62,7 +62,7 @@ class Search:
         if base == 0:
             yield ()
         # What is wrong now is looked at first, so that counting ends early where a change mends nothing.
-        self._tries.sort(key=lambda one: next(self._wrong_of({}, *one), None) is None)
+        self._tries.sort(key=lambda one: next(self._mismatches_of({}, *one), None) is None)
         singles = self._singles()
         self._board = self._board.narrowed(number for number, _ in singles)
         ranked: list[tuple[int, float, Changes]] = sorted(
@@ -103,7 +103,7 @@ class Search:
             return self._scores[changes]
         self.tried += 1
         count = 0
-        for _ in self.wrongs(changes):
+        for _ in self.mismatches(changes):
             count += 1
             if count >= limit:
                 return count
@@ -111,23 +111,23 @@ class Search:
         self.best = min(self.best, (count, changes), key=lambda item: item[0])
         return count
 
-    def wrongs(self, changes: Changes) -> Iterator[Wrong]:
+    def mismatches(self, changes: Changes) -> Iterator[Mismatch]:
         """What is not as it should be."""
         for one, prompt in self._tries:
-            yield from self._wrong_of(dict(changes), one, prompt)
+            yield from self._mismatches_of(dict(changes), one, prompt)
 
-    def example(self) -> tuple[Conversation, dict[str, Any], Wrong] | None:
+    def example(self) -> tuple[Conversation, dict[str, Any], Mismatch] | None:
         """What is still wrong after the best change."""
         for (conversation, kwargs), prompt in self._tries:
-            for wrong in self._wrong_of(dict(self.best[1]), (conversation, kwargs), prompt):
+            for wrong in self._mismatches_of(dict(self.best[1]), (conversation, kwargs), prompt):
                 return conversation, kwargs, wrong
         return None
 
-    def _wrong_of(self, changes: dict[int, str], one: Try, prompt: bool) -> Iterator[Wrong]:
+    def _mismatches_of(self, changes: dict[int, str], one: Trial, prompt: bool) -> Iterator[Mismatch]:
         def render(conversation: Conversation, kwargs: dict[str, object], prompt: bool) -> Rendering | None:
             return self._board.render(changes, conversation, kwargs, prompt)
 
-        yield from self._before.wrongs(render, *one, prompt)
+        yield from self._before.mismatches(render, *one, prompt)
 
     def _singles(self) -> list[Change]:
         """Changes of the terms that have a say in what is rendered of an assistant's turn."""
@@ -160,7 +160,7 @@ class Search:
             if old.text == new.text:
                 continue
             for index, message in enumerate(conversation.messages):
-                same = form(old, index).text == form(new, index).text
+                same = turn_text(old, index).text == turn_text(new, index).text
                 if message.role == "assistant":
                     altered = altered or not same
                 elif not same:

@@ -17,7 +17,7 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 @dataclass(frozen=True)
-class Form:
+class TurnText:
     """The text of a turn.
 
     Attributes:
@@ -34,7 +34,7 @@ class Form:
     ends: tuple[int, ...] = ()
 
 
-def held_of(rendering: Rendering) -> dict[tuple[int, str], str]:
+def rendered_fields(rendering: Rendering) -> dict[tuple[int, str], str]:
     """What is rendered of each field that is no trace, nor taken for one as the assistant's contents may be."""
     found: dict[tuple[int, str], str] = {}
     messages = rendering.conversation.messages
@@ -68,7 +68,7 @@ def without_trace(conversation: Conversation, index: int) -> Conversation:
     return Conversation.coerce(data)
 
 
-def form(rendering: Rendering, turn: int) -> Form:
+def turn_text(rendering: Rendering, turn: int) -> TurnText:
     """The text of a turn in a rendering."""
     text, shows = "", False
     ends: list[int] = []
@@ -83,7 +83,7 @@ def form(rendering: Rendering, turn: int) -> Form:
     trace = trace_of(rendering.conversation.messages[turn])
     in_content = not rendering.conversation.messages[turn].reasoning_content
     held = ends[-1] if ends else None
-    return Form(text, held, shows or bool(in_content and trace and trace in text), tuple(ends))
+    return TurnText(text, held, shows or bool(in_content and trace and trace in text), tuple(ends))
 
 
 def rendered(template: Template, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
@@ -110,7 +110,7 @@ def with_traces(conversation: Conversation, carrier: str) -> Conversation:
     return Conversation.coerce(data)
 
 
-def restored(alone: Form, content: str, rest: str) -> Iterator[Form]:
+def restored(alone: TurnText, content: str, rest: str) -> Iterator[TurnText]:
     """A turn that the template cuts the trace out of, with the whole content in the place of what is left of it.
 
     Args:
@@ -125,12 +125,12 @@ def restored(alone: Form, content: str, rest: str) -> Iterator[Form]:
     # White space before what is left was left by the cut, or is part of the frame.
     for before in dict.fromkeys((head, head.rstrip(), head.rstrip() + "\n", head.removesuffix("\n\n"))):
         for whole in dict.fromkeys((content, content.strip())):
-            yield Form(
+            yield TurnText(
                 before + whole + tail.removeprefix(content[len(content.rstrip()) :]), len(before) + len(whole), True
             )
 
 
-def inserted(alone: Form, bare: Form, here: Form) -> Form | None:
+def inserted(alone: TurnText, bare: TurnText, here: TurnText) -> TurnText | None:
     """A turn of history with the trace where the template writes it in a turn that is the last one.
 
     Args:
@@ -143,10 +143,10 @@ def inserted(alone: Form, bare: Form, here: Form) -> Form | None:
     added = len(longer) - len(shorter)
     if added <= 0 or longer[start + added :] != shorter[start:] or not here.text.startswith(shorter[:start]):
         return None
-    return Form(here.text[:start] + longer[start : start + added] + here.text[start:], None, True)
+    return TurnText(here.text[:start] + longer[start : start + added] + here.text[start:], None, True)
 
 
-def is_form(got: Form, wanted: Form, here: Form) -> bool:
+def matches_form(got: TurnText, wanted: TurnText, here: TurnText) -> bool:
     """Whether a turn is rendered in a form, however the template ends it in this place."""
     if got.text == wanted.text or got.text.rstrip() == wanted.text.rstrip():
         return True
@@ -158,14 +158,14 @@ def is_form(got: Form, wanted: Form, here: Form) -> bool:
 __all__ = [
     "CLOSE",
     "OPEN",
-    "Form",
-    "form",
-    "held_of",
+    "TurnText",
     "inserted",
-    "is_form",
+    "matches_form",
     "rendered",
+    "rendered_fields",
     "restored",
     "trace_of",
+    "turn_text",
     "with_traces",
     "without_trace",
 ]
