@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chattmpl.compiler.budget import Budget
+    from chattmpl.budget import Budget
     from chattmpl.conversation.models import Conversation, Message, ToolCall
     from chattmpl.errors import ChatTmplError
     from chattmpl.template.rendering import Rendering, Span
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Budget": "compiler.budget",
+    "Budget": "budget",
     "ChatTmplError": "errors",
     "Conversation": "conversation.models",
     "Message": "conversation.models",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError, TemplateError, UsageError
 from support.snapshots import FOLDER, matches_snapshot
 

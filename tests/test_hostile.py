@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.errors import BudgetError, TemplateError
 from support import ROOT
 

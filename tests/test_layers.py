@@ -19,6 +19,7 @@ ORDER = (
     "errors",
     "registry",
     "cache",
+    "budget",
     "conversation",
     "syntax",
     "provenance",

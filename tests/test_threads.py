@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Rendering, Template
-from chattmpl.compiler.budget import METER, Budget
+from chattmpl.budget import METER, Budget
 from chattmpl.errors import BudgetError, RenderError
 
 THREADS = 8

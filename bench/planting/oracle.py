@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import PLACEHOLDERS

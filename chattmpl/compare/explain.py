@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from chattmpl.budget import Budget
 from chattmpl.compare.code import Code, Piece
 from chattmpl.compare.constructs import Site
 from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES, REFUSALS, EngineDifference
 from chattmpl.compare.failure_site import reached, without_line
-from chattmpl.compiler.budget import Budget
 from chattmpl.compiler.program import Program, compile_program
 from chattmpl.compiler.retention import Retention
 from chattmpl.engines.drivers import Engine

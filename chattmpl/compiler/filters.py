@@ -19,7 +19,7 @@ from jinja2.nodes import EvalContext
 from jinja2.tests import TESTS as JINJA_TESTS
 from markupsafe import Markup
 
-from chattmpl.compiler.budget import (
+from chattmpl.budget import (
     charge,
     check_integer,
     check_items,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from chattmpl.compiler.budget import charge, check_size
+from chattmpl.budget import charge, check_size
 from chattmpl.provenance.origin import REBUILT, Run, Statement, Turn
 from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import Traced, make, runs_of

@@ -18,7 +18,7 @@ from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl import cache
-from chattmpl.compiler.budget import METER, Budget, Meter
+from chattmpl.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.dialect import Outline, outline, with_plain_delimiters
 from chattmpl.compiler.errors import python_error, render_error, syntax_error

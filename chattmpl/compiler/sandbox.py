@@ -24,8 +24,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatt
 from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
 from markupsafe import Markup
 
-from chattmpl.compiler import output as emit
-from chattmpl.compiler.budget import (
+from chattmpl.budget import (
     ITEM,
     LONGEST_INTEGER,
     METER,
@@ -39,6 +38,7 @@ from chattmpl.compiler.budget import (
     weigh_comparison,
     weigh_search,
 )
+from chattmpl.compiler import output as emit
 from chattmpl.compiler.codegen import PieceGenerator
 from chattmpl.compiler.filters import FILTERS, TESTS
 from chattmpl.provenance.origin import Statement

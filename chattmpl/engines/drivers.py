@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.compiler.program import compile_program
 from chattmpl.compiler.retention import Retention
 from chattmpl.compiler.sandbox import TemplateEnvironment

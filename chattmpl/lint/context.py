@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import jinja2.nodes
 
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.compiler.dialect import Block, Tag
 from chattmpl.compiler.variables import targets
 from chattmpl.lint.probe import Probe

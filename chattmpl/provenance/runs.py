@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from chattmpl.compiler.budget import charge
+from chattmpl.budget import charge
 from chattmpl.provenance.origin import Run
 
 RUN = 32

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
-from chattmpl.compiler.budget import METER, VIEWS, charge, check_size, weigh
+from chattmpl.budget import METER, VIEWS, charge, check_size, weigh
 from chattmpl.errors import RenderError
 from chattmpl.provenance.origin import Origin
 from chattmpl.provenance.text import UNKNOWN, Traced, concat, derive, make, runs_of

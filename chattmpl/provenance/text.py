@@ -16,7 +16,7 @@ from itertools import accumulate
 from operator import index
 from typing import Any, SupportsIndex, cast
 
-from chattmpl.compiler.budget import charge, check_items, check_search_from_right, check_size, weigh
+from chattmpl.budget import charge, check_items, check_search_from_right, check_size, weigh
 from chattmpl.provenance.origin import Origin, Run
 from chattmpl.provenance.runs import RUN, cut, merged
 

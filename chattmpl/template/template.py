@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.compiler.gc_pause import collector_paused
 from chattmpl.compiler.program import Program, Target, compile_program
 from chattmpl.compiler.retention import VARIABLE, Retention, policy_named

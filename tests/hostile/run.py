@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from chattmpl import Template
-from chattmpl.compiler.budget import Budget
+from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
 
 SECONDS = 60

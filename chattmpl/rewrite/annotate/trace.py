@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
 
-from chattmpl.compiler.budget import METER, Meter
+from chattmpl.budget import METER, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.sandbox import RenderContext, TemplateEnvironment
 from chattmpl.laws.law import CLOCK
