@@ -187,8 +187,8 @@ def test_other_misspellings_get_a_suggestion_too(value: Any, path: tuple[str | i
     [
         ("asistant", "did you mean 'assistant'?"),
         ("User", "did you mean 'user'?"),
-        ("human", "'human' is 'user' here"),
-        ("gpt", "'gpt' is 'assistant' here"),
+        ("human", "did you mean 'user'?"),
+        ("gpt", "did you mean 'assistant'?"),
         ("narrator", "the roles are system, developer, user, assistant, tool"),
     ],
 )
@@ -239,14 +239,14 @@ def test_a_key_that_is_no_misspelling_is_left_alone(extra: dict[str, Any]) -> No
         ({"messages": [], "documents": ["x"]}, "documents[0]: must be a dict with 'title' and 'text', not 'x'"),
         ({"messages": [], "chat_template_kwargs": []}, "chat_template_kwargs: must be a dict, not a list"),
         ({"messages": [], "tools": {}}, "tools: must be a list of JSON schemas, not dict"),
-        ({"messages": [], "tools": "[{"}, "tools: is a string that is not JSON"),
+        ({"messages": [], "tools": "[{"}, "tools: is a string but not JSON"),
         (
             [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": 5}}]}],
             "messages[0].tool_calls[0].function.arguments: must be a dict, a string of JSON or null, not 5",
         ),
         (
             [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {1: 2}}}]}],
-            "messages[0].tool_calls[0].function.arguments: has a key that is no string: 1",
+            "messages[0].tool_calls[0].function.arguments: has a key that is not a string: 1",
         ),
         ([{"role": "assistant", "tool_calls": [{}]}], "messages[0].tool_calls[0]: 'function' is missing"),
         (
@@ -268,7 +268,7 @@ def test_a_wrong_type_is_named_with_its_path(value: Any, message: str) -> None:
 
 @pytest.mark.parametrize("value", [5, "conv.json", None, Conversation])
 def test_what_is_no_conversation_at_all_is_refused(value: Any) -> None:
-    with pytest.raises(ConversationError, match="a conversation is a dict with 'messages' or a list of messages"):
+    with pytest.raises(ConversationError, match="a conversation must be a dict with 'messages' or a list of messages"):
         Conversation.coerce(value)
 
 

@@ -181,7 +181,7 @@ hint: did you mean 'content'?""",
 conv.json:2:3: [0]: 'role' is missing
    2 |   {"content": "Hi"}
      |   ^^^^^^^^^^^^^^^^^
-hint: the keys are 'content'""",
+hint: the keys found are 'content'""",
         ),
         (
             "conv.jsonl",
@@ -211,7 +211,7 @@ conv.json:2:3: conversations[0].content: must be a string, a list of parts or nu
             "conv.json",
             '{"messages": []}',
             """\
-conv.json:1:14: messages: holds no message
+conv.json:1:14: messages: contains no messages
    1 | {"messages": []}
      |              ^^""",
         ),
@@ -229,7 +229,7 @@ prompt-completion (prompt, completion)""",
             "conv.json",
             '{"messages": [{"role": "user", "content": "a",\n  "content": "b"}]}',
             """\
-conv.json:2:3: the key 'content' stands twice in one object
+conv.json:2:3: duplicate key 'content' in one object
    2 |   "content": "b"}]}
      |   ^^^^^^^^^
 hint: remove or rename one of them""",
@@ -256,10 +256,10 @@ hint: use null, or a string""",
             "conv.json",
             '[{"role": "user", "content": "cut \\ud83d"}]',
             """\
-conv.json:1:30: half of a surrogate pair, which is no character
+conv.json:1:30: half of a surrogate pair, which is not a character
    1 | [{"role": "user", "content": "cut \\ud83d"}]
      |                              ^^^^^^^^^^^^
-hint: an emoji was cut in two when this text was made""",
+hint: the text was probably cut in the middle of an emoji""",
         ),
         (
             "conv.jsonl",
@@ -297,11 +297,11 @@ def test_an_error_says_what_is_wrong_and_where(tmp_path: Path, name: str, conten
     ("content", "position", "hint"),
     [
         ("[1,\n 2,]", (2, 4), "remove the comma before the closing bracket"),
-        ("{'messages': []}", (1, 2), "this looks like Python: JSON has double quotes, null, true and false"),
-        ('{"messages": None}', (1, 14), "this looks like Python: JSON has double quotes, null, true and false"),
+        ("{'messages': []}", (1, 2), "this looks like Python; JSON uses double quotes, null, true and false"),
+        ('{"messages": None}', (1, 14), "this looks like Python; JSON uses double quotes, null, true and false"),
         ("[ // first\n]", (1, 3), "JSON has no comments"),
-        ("[]\n[]", (2, 1), "a file with one JSON value a line is named .jsonl"),
-        ('{"messages": [', (1, 14), "the text ends too early; in a .jsonl file each value is on one line"),
+        ("[]\n[]", (2, 1), "name a file with one JSON value per line .jsonl"),
+        ('{"messages": [', (1, 14), "the text ends too early; in a .jsonl file each value must be on one line"),
     ],
 )
 def test_what_is_not_json_is_shown_with_a_hint(

@@ -47,7 +47,7 @@ def test_a_record_of_two_shapes_is_refused_until_one_is_named() -> None:
     record = {"messages": MESSAGES, "prompt": "Hi", "completion": "Hey"}
     assert str(_record_error(record)) == (
         "the keys ('messages', 'prompt', 'completion') fit more than one shape: messages and prompt-completion\n"
-        "hint: say which one is meant, as in shape='messages'"
+        "hint: choose one, for example shape='messages'"
     )
     assert _shown(record, shape="messages") == MESSAGES
     assert _shown(record, shape="prompt-completion")[1]["content"] == "Hey"
@@ -79,13 +79,13 @@ def test_a_shape_that_does_not_exist_gets_a_suggestion() -> None:
 
 def test_a_named_shape_needs_its_keys() -> None:
     error = _record_error({"instruction": "Say hi", "input": ""}, shape="alpaca")
-    assert str(error) == "a record of shape 'alpaca' needs 'output'\nhint: the keys are 'instruction', 'input'"
+    assert str(error) == "a record of shape 'alpaca' needs the key 'output'\nhint: the keys found are 'instruction', 'input'"
     assert "is an object, not a list" in str(_record_error(MESSAGES, shape="alpaca"))
 
 
 @pytest.mark.parametrize("record", [[], {"messages": []}, {"conversations": []}, {"prompt": [], "completion": []}])
 def test_a_record_without_messages_is_refused(record: Any) -> None:
-    assert "holds no message" in str(_record_error(record))
+    assert "contains no messages" in str(_record_error(record))
 
 
 @pytest.mark.parametrize(

@@ -99,8 +99,8 @@ def test_lines_are_told_by_their_numbers_blank_ones_included(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        (b'{"a": 1, "a": 2}', "the key 'a' stands twice"),
-        (b'{"a" : [{"b": 1 , "b" : 2}]}', "the key 'b' stands twice"),
+        (b'{"a": 1, "a": 2}', "duplicate key 'a'"),
+        (b'{"a" : [{"b": 1 , "b" : 2}]}', "duplicate key 'b'"),
         (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": [1e999]}', "1e999 is not a JSON number"),
         (b'{"a": "\\ud83d"}', "half of a surrogate pair"),

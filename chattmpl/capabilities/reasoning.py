@@ -22,7 +22,7 @@ from chattmpl.capabilities.conversations import (
     thinking,
 )
 from chattmpl.capabilities.prober import Prober, holds
-from chattmpl.conversation.fields import REASONING_NAMES
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.tree import key
 from chattmpl.template.rendering import Rendering

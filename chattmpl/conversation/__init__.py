@@ -1,1 +1,1 @@
-"""Conversations: their models, and the files and records that hold them."""
+"""Conversations: models, normalisation, file and record formats, hypothesis strategies."""

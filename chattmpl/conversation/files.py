@@ -1,4 +1,4 @@
-"""Files of conversations: .jsonl as a stream, .json as one value, each error with its place in the file."""
+"""Conversation files: .jsonl as a stream, .json as one value, and errors with their position in the file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from typing import Any
 
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.nulls import NullCleaning
+from chattmpl.conversation.normalization import NullCleaning
 from chattmpl.conversation.shapes import Shape, parse_record
-from chattmpl.conversation.validation_errors import FieldError
-from chattmpl.conversation.validation_errors import Path as FieldPath
+from chattmpl.conversation.validation_errors import FieldError, FieldPath
 from chattmpl.errors import ConversationError, did_you_mean
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
@@ -23,19 +22,19 @@ _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def load_conversations(
     path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
 ) -> Iterator[Conversation]:
-    """The conversations of a file, one at a time.
+    """Yield the conversations of a file, one at a time.
 
-    A .jsonl (or .ndjson) file has one on each line, and is read as a stream; blank lines are skipped. Any other file
-    is one JSON value: a conversation, a list of messages, or a list of conversations. Files are UTF-8; a byte order
-    mark is skipped.
+    A .jsonl (or .ndjson) file has one conversation per line and is read as a stream; blank lines are skipped. Any other
+    file is one JSON value: a conversation, a list of messages, or a list of conversations. Files are UTF-8; a byte
+    order mark is skipped.
 
     Args:
         path: the file.
-        shape: the shape of the records; found for each record from its keys if None.
+        shape: the shape of the records; detected from the keys of each record if None.
         clean_nulls: see :func:`parse_record`.
 
     Raises:
-        ConversationError: the file cannot be read, is empty, or holds something that is no conversation.
+        ConversationError: the file cannot be read, is empty, or contains a value that is not a conversation.
         UsageError: there is no shape of that name.
     """
     name = os.fspath(path)
@@ -48,17 +47,15 @@ def load_conversations(
 def load_conversation(
     path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
 ) -> Conversation:
-    """The one conversation of a file; see :func:`load_conversations`.
+    """Load the only conversation of a file; see :func:`load_conversations`.
 
     Raises:
-        ConversationError: as there, or the file holds more than one.
+        ConversationError: as there, or the file contains more than one conversation.
     """
     conversations = load_conversations(path, shape=shape, clean_nulls=clean_nulls)
     first = next(conversations)
     for _ in conversations:
-        raise ConversationError(
-            f"{os.fspath(path)} holds more than one conversation", hint="load_conversations reads them all"
-        )
+        raise ConversationError(f"{os.fspath(path)} contains more than one conversation", hint="use load_conversations")
     return first
 
 
@@ -70,17 +67,17 @@ def parse_text(
     shape: Shape | None = None,
     clean_nulls: NullCleaning = "auto",
 ) -> Iterator[Conversation]:
-    """The conversations of a JSON text, as :func:`load_conversations` has them for a file.
+    """Yield the conversations of a JSON text, in the formats of :func:`load_conversations`.
 
     Args:
         text: the text, without a byte order mark.
-        name: what to call it in errors.
-        lines: the text has one JSON value a line.
-        shape: the shape of the records, if known.
+        name: the name of the text in errors.
+        lines: the text has one JSON value per line.
+        shape: the shape of the records; detected if None.
         clean_nulls: see :func:`parse_record`.
 
     Raises:
-        ConversationError: the text is empty, or holds something that is no conversation.
+        ConversationError: the text is empty, or contains a value that is not a conversation.
     """
     if lines:
         yield from _from_lines(enumerate(text.split("\n"), 1), name, shape, clean_nulls)
@@ -97,7 +94,7 @@ def parse_text(
 
 
 def _is_list_of_records(value: Any) -> bool:
-    """Whether a JSON value is a list of conversations; a list of messages or of ShareGPT turns is one conversation."""
+    """Return whether a value is a list of conversations; a list of messages or ShareGPT turns is one conversation."""
     if not isinstance(value, list) or not value:
         return False
     first = value[0]
@@ -122,7 +119,7 @@ def _from_lines(
 def _parse(
     record: Any, source: JsonText, path: FieldPath, shape: Shape | None, clean_nulls: NullCleaning
 ) -> Conversation:
-    """The conversation of a record at a path of a JSON text, with errors that point into the text."""
+    """Parse the record at a path of a JSON text; errors point into the text."""
     try:
         return parse_record(record, shape, clean_nulls=clean_nulls)
     except FieldError as error:
@@ -134,7 +131,7 @@ def _parse(
 
 
 def _lines(name: str) -> Iterator[tuple[int, str]]:
-    """The numbered lines of a file, from 1, decoded one by one; only a newline ends a line."""
+    """Yield the lines of a file with their numbers from 1, decoded one by one; only a newline ends a line."""
     try:
         with Path(name).open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -146,7 +143,7 @@ def _lines(name: str) -> Iterator[tuple[int, str]]:
 def _read(name: str) -> bytes:
     if name.endswith((".parquet", ".arrow")):
         raise ConversationError(
-            f"{name} is not JSON", hint="load it with the datasets library and pass its rows to Conversation.coerce"
+            f"{name} is not JSON", hint="load it with the datasets library and pass the rows to Conversation.coerce"
         )
     try:
         return Path(name).read_bytes()
@@ -163,7 +160,7 @@ def _unreadable(name: str, error: OSError) -> ConversationError:
 
 
 def _decode(data: bytes, name: str, line: int = 1) -> str:
-    """Text from UTF-8, without a byte order mark at the start of the file."""
+    """Decode UTF-8, dropping a byte order mark at the start of the file."""
     if line == 1 and data.startswith(_UTF16_MARKS):
         raise ConversationError(f"{name} is UTF-16", hint="save it as UTF-8")
     if line == 1:
@@ -171,7 +168,7 @@ def _decode(data: bytes, name: str, line: int = 1) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        # Each bad byte shows as one replacement character, so the first of them stands where the good text ends.
+        # Each invalid byte becomes one replacement character, so the first one is where the valid text ends.
         start = len(data[: error.start].decode("utf-8"))
         text = JsonText(data.decode("utf-8", errors="replace").rstrip("\r\n"), name, line)
         problem = f"byte 0x{data[error.start]:02x} is not UTF-8"

@@ -1,4 +1,4 @@
-"""JSON text with places: strict parsing, and the way from a path in the value back to characters of the text."""
+"""JSON text with positions: strict parsing, and the character range of the value at a path."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from chattmpl.conversation.validation_errors import Path
+from chattmpl.conversation.validation_errors import FieldPath
 from chattmpl.errors import ConversationError
 from chattmpl.source import Place, Source
 
@@ -19,43 +19,43 @@ _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
-class _Refused(ValueError):
-    """A key or a number that Python's parser would let pass; raised from its hooks, which do not know the position."""
+class _InvalidValue(ValueError):
+    """A key or a number that Python's parser accepts; raised from its hooks, which do not know the position."""
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        raise _Refused("duplicate")
+        raise _InvalidValue("duplicate")
     return made
 
 
 def _constant(name: str) -> NoReturn:
-    raise _Refused(name)
+    raise _InvalidValue(name)
 
 
 def _float(text: str) -> float:
     number = float(text)
     if number in (float("inf"), float("-inf")):
-        raise _Refused(text)
+        raise _InvalidValue(text)
     return number
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A value in a JSON text: its path, and the character ranges of its key (None in a list) and of itself."""
+class JsonEntry:
+    """A value in a JSON text: its path, the character range of its key (None in a list) and its own range."""
 
-    path: Path
+    path: FieldPath
     key: tuple[int, int] | None
     value: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class JsonText:
-    """A JSON value as text, perhaps one line of a longer file.
+    """A JSON value as text, which may be one line of a longer file.
 
     Args:
-        text: the JSON, without what stands before its line.
+        text: the JSON, without the lines before it.
         name: the name of the file.
         line: the line of the file at which the text starts, from 1.
     """
@@ -65,50 +65,50 @@ class JsonText:
     line: int = 1
 
     def place(self, start: int, end: int | None = None) -> Place:
-        """The place of a character range of the text; one character, where there is no end."""
-        # Empty lines stand for those before: a stream keeps no earlier text, and only numbers and excerpts are shown.
+        """Return the place of a character range of the text; one character if ``end`` is None."""
+        # Empty lines replace the earlier ones, which a stream does not keep; only line numbers and excerpts are shown.
         before = "\n" * (self.line - 1)
         source = Source(before + self.text, self.name)
         return Place(source, len(before) + start, len(before) + (start + 1 if end is None else end))
 
     def value(self) -> Any:
-        """The value.
+        """Parse the text.
 
         Raises:
-            ConversationError: the text is not JSON, has a key twice in one object (only one value would survive), or
-                holds NaN, an infinity or half of a surrogate pair, which are no JSON data and cannot be rendered.
+            ConversationError: the text is not JSON, repeats a key in one object (only one value would survive), or
+                contains NaN, an infinity or half of a surrogate pair, which JSON does not allow.
         """
         try:
             value = json.loads(self.text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
         except json.JSONDecodeError as error:
             raise self._syntax_error(error) from None
-        except _Refused as error:
-            raise self._refused(str(error)) from None
+        except _InvalidValue as error:
+            raise self._invalid_value(str(error)) from None
         except RecursionError:
-            raise ConversationError("JSON that is nested too deeply", place=self.place(0)) from None
+            raise ConversationError("the JSON is nested too deeply", place=self.place(0)) from None
         if _SURROGATE_ESCAPE.search(self.text):
             self._check_surrogates()
         return value
 
-    def locate(self, path: Path, *, on_key: bool = False) -> Place:
-        """The place of the value (or of the key) at a path, or of the innermost value around it that the text has."""
-        found = Entry((), None, (0, len(self.text.rstrip())))
+    def locate(self, path: FieldPath, *, on_key: bool = False) -> Place:
+        """Return the place of the value (or the key) at a path, or of the innermost value around it that exists."""
+        found = JsonEntry((), None, (0, len(self.text.rstrip())))
         for entry in self.entries():
             if entry.path == path[: len(entry.path)] and len(entry.path) >= len(found.path):
                 found = entry
         if on_key and found.key is not None and found.path == path:
             return self.place(*found.key)
-        return self.place(*self._head(found.value))
+        return self.place(*self._first_line(found.value))
 
-    def entries(self) -> Iterator[Entry]:
-        """All values of the text, each after those inside it; what follows a syntax error is left out."""
+    def entries(self) -> Iterator[JsonEntry]:
+        """Yield all values of the text, each after its children, up to the first syntax error."""
         try:
             yield from _walk(self.text, _SPACE.match(self.text, 0).end(), (), None)  # type: ignore[union-attr]
         except (ValueError, IndexError, RecursionError):
             return
 
-    def _head(self, span: tuple[int, int]) -> tuple[int, int]:
-        """A range cut at the end of its first line."""
+    def _first_line(self, span: tuple[int, int]) -> tuple[int, int]:
+        """Cut a range at the end of its first line."""
         newline = self.text.find("\n", *span)
         return span if newline < 0 else (span[0], newline)
 
@@ -118,24 +118,24 @@ class JsonText:
         before = self.text[:position].rstrip()
         hint = None
         if error.msg == "Extra data":
-            hint = "a file with one JSON value a line is named .jsonl"
+            hint = "name a file with one JSON value per line .jsonl"
         elif rest.startswith(("'", "None", "True", "False")):
-            hint = "this looks like Python: JSON has double quotes, null, true and false"
+            hint = "this looks like Python; JSON uses double quotes, null, true and false"
         elif rest.startswith(("}", "]")) and before.endswith(","):
             hint = "remove the comma before the closing bracket"
         elif rest.startswith(("//", "/*", "#")):
             hint = "JSON has no comments"
         elif not self.text[position:].strip() or position >= len(self.text) - 1:
-            hint = "the text ends too early; in a .jsonl file each value is on one line"
+            hint = "the text ends too early; in a .jsonl file each value must be on one line"
         problem = error.msg[:1].lower() + error.msg[1:]
         return ConversationError(f"not JSON: {problem}", place=self.place(position), hint=hint)
 
-    def _refused(self, what: str) -> ConversationError:
+    def _invalid_value(self, what: str) -> ConversationError:
         if what == "duplicate":
-            seen: set[Path] = set()
+            seen: set[FieldPath] = set()
             for entry in self.entries():
                 if entry.key is not None and entry.path in seen:
-                    problem = f"the key {entry.path[-1]!r} stands twice in one object"
+                    problem = f"duplicate key {entry.path[-1]!r} in one object"
                     return ConversationError(problem, place=self.place(*entry.key), hint="remove or rename one of them")
                 seen.add(entry.path)
         for entry in self.entries():
@@ -149,14 +149,14 @@ class JsonText:
             for start, end in filter(None, (entry.key, entry.value)):
                 if self.text[start] == '"' and _LONE_SURROGATE.search(_string(self.text, start)[0]):
                     raise ConversationError(
-                        "half of a surrogate pair, which is no character",
+                        "half of a surrogate pair, which is not a character",
                         place=self.place(start, end),
-                        hint="an emoji was cut in two when this text was made",
+                        hint="the text was probably cut in the middle of an emoji",
                     )
 
 
-def _walk(text: str, start: int, path: Path, key: tuple[int, int] | None) -> Iterator[Entry]:
-    """The entries of the value that starts at an offset; the last one is the value itself."""
+def _walk(text: str, start: int, path: FieldPath, key: tuple[int, int] | None) -> Iterator[JsonEntry]:
+    """Yield the entries of the value that starts at an offset; the last one is the value itself."""
     opening = text[start]
     end = start
     if opening in "{[":
@@ -181,11 +181,11 @@ def _walk(text: str, start: int, path: Path, key: tuple[int, int] | None) -> Ite
         end = _string(text, start)[1]
     else:
         end = _SCALAR.match(text, start).end()  # type: ignore[union-attr]
-    yield Entry(path, key, (start, end))
+    yield JsonEntry(path, key, (start, end))
 
 
 def _string(text: str, start: int) -> tuple[str, int]:
-    """The string that starts at a quotation mark, and the offset behind it."""
+    """Return the string that starts at a quotation mark, and the offset after it."""
     string, end = _DECODER.raw_decode(text, start)
     return str(string), end
 

@@ -1,8 +1,8 @@
-"""Conversations: messages, tools, documents and template kwargs, as OpenAI-style data really holds them.
+"""Models of a conversation: messages, tools, documents and template kwargs, as OpenAI-style data contains them.
 
-The models are permissive where templates are (unknown keys are kept and reach the template, in their place) and
-strict where data goes wrong in silence: a misspelt role or key, two different reasoning traces, flags that contradict
-each other.
+The models are permissive where templates are (unknown keys are kept and reach the template in their original position)
+and strict where data would be wrong silently: a misspelled role or key, two different reasoning traces, contradictory
+flags.
 """
 
 from __future__ import annotations
@@ -21,10 +21,23 @@ from pydantic import (
     model_validator,
 )
 
-from chattmpl.conversation.fields import REASONING_NAMES, check_spelling, read_part, read_tools, settle_reasoning
-from chattmpl.conversation.nulls import NullCleaning, clean_arguments, clean_tools, messages_are_padded, without_nulls
-from chattmpl.conversation.plain import as_dict, as_list, fresh, plain_data
-from chattmpl.conversation.validation_errors import FieldError, explain, misfit
+from chattmpl.conversation.normalization import (
+    REASONING_NAMES,
+    NullCleaning,
+    as_dict,
+    as_list,
+    check_spelling,
+    clean_arguments,
+    clean_tools,
+    copy_containers,
+    drop_nulls,
+    merge_reasoning,
+    messages_are_padded,
+    normalize_part,
+    normalize_tools,
+    plain_data,
+)
+from chattmpl.conversation.validation_errors import FieldError, to_field_error, validation_error
 from chattmpl.errors import ConversationError
 
 __all__ = ["Conversation", "FieldError", "Function", "Message", "NullCleaning", "ToolCall"]
@@ -36,7 +49,7 @@ _FLAGS = frozenset({"train", "weight"})
 
 
 class _Model(BaseModel):
-    """A frozen model that keeps unknown keys and whose constructor raises errors of ours."""
+    """A frozen model that keeps unknown keys and whose constructor raises `FieldError`."""
 
     model_config = ConfigDict(extra="allow", frozen=True, defer_build=True)
 
@@ -44,22 +57,22 @@ class _Model(BaseModel):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise explain(error) from None
+            raise to_field_error(error) from None
 
-    # Without this mark pydantic-core would call __init__ for each nested message, which is slow and loses the path.
+    # Without this mark pydantic-core calls __init__ for each nested message, which is slow and loses the path.
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
 
-class _Given(_Model):
-    """A model that remembers which keys it was given and in which order, unknown ones included."""
+class _OrderedModel(_Model):
+    """A model that remembers the keys it was given and their order, including unknown ones."""
 
     _names: ClassVar[frozenset[str]] = frozenset()
-    """The keys that the model knows, by every spelling."""
+    """The keys that the model knows, in every spelling."""
     _spellings: ClassVar[dict[str, tuple[str, ...]]] = {}
-    """Keys that stand for a field of another name."""
+    """For a field, the keys that set it."""
 
     def _keys(self) -> Sequence[str]:
-        """The keys that were given, in order, then those that ``model_copy(update=…)`` added."""
+        """Return the given keys in order, followed by those that ``model_copy(update=…)`` added."""
         given, fields = self.__dict__.get("_given", ((), -1))
         if fields == len(self.__pydantic_fields_set__):
             return given  # type: ignore[no-any-return]
@@ -73,27 +86,29 @@ class _Given(_Model):
     def _values(self) -> dict[str, Any]:
         return {**self.__dict__, **(self.__pydantic_extra__ or {})}
 
-    def _said(self) -> dict[str, Any]:
-        """What equality compares: None is absent, and the order of keys means nothing."""
+    def _comparable(self) -> dict[str, Any]:
+        """Return the values that equality compares: None equals absent, and the order of keys is ignored."""
         values = {name: self.__dict__[name] for name in type(self).model_fields if self.__dict__[name] is not None}
-        return {**values, **without_nulls(self.__pydantic_extra__ or {})}
+        return {**values, **drop_nulls(self.__pydantic_extra__ or {})}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and isinstance(other, _Given) and self._said() == other._said()
+        return (
+            type(other) is type(self) and isinstance(other, _OrderedModel) and self._comparable() == other._comparable()
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr_args__(self) -> list[tuple[str | None, Any]]:
-        return list(self._said().items())
+        return list(self._comparable().items())
 
 
 def _remember(model: BaseModel, keys: tuple[str, ...]) -> None:
-    # In __dict__, where pydantic keeps cached properties: it is copied and pickled with the model, and never dumped.
+    # In __dict__, where pydantic keeps cached properties: copied and pickled with the model, and never dumped.
     model.__dict__["_given"] = (keys, len(model.__pydantic_fields_set__))
 
 
-class Function(_Given):
-    """The function of a tool call: its name and its arguments, as a dict or as the string of JSON that was given."""
+class Function(_OrderedModel):
+    """The function of a tool call: its name and its arguments, as a dict or as the given JSON string."""
 
     _names = frozenset({"name", "arguments"})
 
@@ -112,8 +127,8 @@ class Function(_Given):
         return function
 
 
-class ToolCall(_Given):
-    """A call of a tool; ``{"name", "arguments"}`` without a ``function`` around it is read and dumped as well."""
+class ToolCall(_OrderedModel):
+    """A tool call; the flat form ``{"name", "arguments"}`` without ``function`` is read and dumped as well."""
 
     _spellings = {"function": ("name",)}
     _nested: ClassVar[frozenset[str]] = frozenset({"id", "type", "function"})
@@ -143,10 +158,10 @@ class ToolCall(_Given):
         return call
 
     def parsed_arguments(self) -> dict[str, Any]:
-        """The arguments as a dict: a string is parsed as JSON; no arguments (None or an empty string) are ``{}``.
+        """Return the arguments as a dict; a string is parsed as JSON, and None or an empty string gives ``{}``.
 
         Raises:
-            ConversationError: the string is not JSON, or not the JSON of an object.
+            ConversationError: the string is not JSON, or not a JSON object.
         """
         arguments = self.function.arguments
         if not isinstance(arguments, str):
@@ -162,8 +177,8 @@ class ToolCall(_Given):
         return parsed
 
     def dump(self) -> dict[str, Any]:
-        """The call as plain dicts, with the keys that were given, in their order."""
-        return self._copied(fresh)
+        """Return the call as plain dicts, with the given keys in their order."""
+        return self._copied(copy_containers)
 
     def _copied(self, copy: Callable[[Any], Any]) -> dict[str, Any]:
         keys = self._keys()
@@ -175,11 +190,11 @@ class ToolCall(_Given):
         return {key: copy(values[key]) for key in keys}
 
 
-class Message(_Given):
+class Message(_OrderedModel):
     """One message. Its reasoning may be given as ``reasoning_content``, ``reasoning`` or ``thinking``.
 
-    Content parts are dicts that reach the template as they are, less keys with value None. ``train`` and ``weight`` say
-    whether an assistant message is trained on; templates never see them.
+    Content parts are dicts that reach the template unchanged, except for keys with value None. ``train`` and ``weight``
+    say whether an assistant message is trained on; templates never see them.
     """
 
     _names = frozenset(
@@ -205,34 +220,36 @@ class Message(_Given):
         keys = tuple(given)
         if not _PLAIN_NAMES.issuperset(keys):
             check_spelling(given, cls._names)
-            given = settle_reasoning(given)
+            given = merge_reasoning(given)
         content = given.get("content")
         if content is not None and type(content) is not str and isinstance(content := as_list(content), list):
-            given = {**given, "content": [read_part(part, index) for index, part in enumerate(content)]}
+            given = {**given, "content": [normalize_part(part, index) for index, part in enumerate(content)]}
         message = handler(given)
         if message.train is not None and message.weight is not None and message.train != (message.weight > 0):
-            raise misfit(f"'train' is {message.train} but 'weight' is {message.weight:g}", hint="keep one of the two")
+            raise validation_error(
+                f"'train' is {message.train} but 'weight' is {message.weight:g}", hint="keep one of the two"
+            )
         _remember(message, keys)
         return message
 
     @property
     def trained(self) -> bool | None:
-        """What the flags say: whether to train on this message, or None if they say nothing."""
+        """Whether the flags ask to train on this message; None without flags."""
         return self.train if self.weight is None else self.weight > 0
 
     def dump(self) -> dict[str, Any]:
-        """The message as plain dicts and lists: each key that was given, in its order and spelling, flags included."""
+        """Return the message as plain dicts and lists: each given key in its order and spelling, flags included."""
         values = self._values()
         dumped: dict[str, Any] = {}
         for key in self._keys():
             if key == "tool_calls":
                 dumped[key] = None if self.tool_calls is None else [call.dump() for call in self.tool_calls]
             else:
-                dumped[key] = fresh(values["reasoning_content" if key in REASONING_NAMES else key])
+                dumped[key] = copy_containers(values["reasoning_content" if key in REASONING_NAMES else key])
         return dumped
 
     def to_template_input(self) -> dict[str, Any]:
-        """The message as the template sees it: plain data, without flags and nulls, reasoning under all its names."""
+        """Return the message as templates see it: plain data without flags and nulls, reasoning under all its names."""
         values = self.__dict__
         plain: dict[str, Any] = {}
         for key in self._keys():
@@ -251,7 +268,7 @@ class Message(_Given):
         reasoning = values["reasoning_content"]
         if reasoning is None:
             return plain
-        # transformers fills the names in this order, which `message|tojson` shows.
+        # transformers sets the names in this order, which is visible in `message|tojson`.
         return {"thinking": reasoning, **plain, "reasoning_content": reasoning}
 
 
@@ -259,10 +276,10 @@ _PLAIN_NAMES = Message._names - {"reasoning", "thinking"}
 
 
 class Conversation(_Model):
-    """What a template renders: messages, and the tools, documents and template kwargs that go with them.
+    """The input of a template: messages, with their tools, documents and template kwargs.
 
-    ``template`` is the name of the template that a file asks for. Unknown keys are kept and dumped again; no template
-    sees them. The models are frozen: make a changed copy with ``model_copy(update=…)`` or :meth:`with_messages`.
+    ``template`` is the name of the template that a file asks for. Unknown keys are kept and dumped again, but templates
+    do not see them. The models are frozen: make a changed copy with ``model_copy(update=…)`` or :meth:`with_messages`.
     """
 
     messages: list[Message]
@@ -275,7 +292,7 @@ class Conversation(_Model):
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise explain(error) from None
+            raise to_field_error(error) from None
 
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
@@ -294,24 +311,24 @@ class Conversation(_Model):
             if padded or cleaning == "always":
                 given["messages"] = [clean_arguments(m) if isinstance(m, dict) else m for m in messages]
         if given.get("tools") is not None:
-            given["tools"] = clean_tools(read_tools(given["tools"]), cleaning, padded=padded)
+            given["tools"] = clean_tools(normalize_tools(given["tools"]), cleaning, padded=padded)
         if isinstance(documents := as_list(given.get("documents")), list):
-            given["documents"] = [without_nulls(d) if isinstance(d, dict) else d for d in documents]
+            given["documents"] = [drop_nulls(d) if isinstance(d, dict) else d for d in documents]
         return handler(given)
 
     @classmethod
     def coerce(cls, value: Any, *, clean_nulls: NullCleaning = "auto") -> Conversation:
-        """A conversation from whatever the public functions take.
+        """Convert any value that the public functions accept as a conversation.
 
         Args:
             value: a Conversation (returned as it is), a dict with ``messages``, or a list of messages; a message is a
-                dict, a :class:`Message`, a dataclass or anything with ``model_dump``. Nothing of it is changed.
+                dict, a :class:`Message`, a dataclass or an object with ``model_dump``. The value is not changed.
             clean_nulls: whether nulls in dict arguments, and null defaults and constants in tools, are dropped as
-                padding; ``auto`` drops them where the conversation shows that it was padded (see
-                `chattmpl.conversation.nulls`).
+                padding; ``auto`` drops them if the conversation shows that it was padded (see
+                `chattmpl.conversation.normalization`).
 
         Raises:
-            ConversationError: it is not a conversation. A :class:`FieldError` names the field.
+            ConversationError: the value is not a conversation. A :class:`FieldError` names the field.
         """
         if isinstance(value, Conversation):
             return value
@@ -321,28 +338,28 @@ class Conversation(_Model):
         elif (given := as_dict(value)) is None and isinstance(getattr(value, "messages", None), list):
             given = {"messages": value.messages}
         if given is None:
-            hint = "chattmpl.conversation.files.load_conversation reads files" if isinstance(value, str) else None
+            hint = "read files with chattmpl.conversation.files.load_conversation" if isinstance(value, str) else None
             kind = type(value).__name__
             raise ConversationError(
-                f"a conversation is a dict with 'messages' or a list of messages, not {kind}", hint=hint
+                f"a conversation must be a dict with 'messages' or a list of messages, not {kind}", hint=hint
             )
         try:
             return cls.model_validate(given, context={"clean_nulls": clean_nulls})
         except ValidationError as error:
-            raise explain(error) from None
+            raise to_field_error(error) from None
         except RecursionError:
-            raise _endless() from None
+            raise _too_deep() from None
 
     def with_messages(self, messages: Sequence[Message]) -> Conversation:
-        """The same tools, documents and kwargs with other messages."""
+        """Return a copy with other messages and the same tools, documents and kwargs."""
         return self.model_copy(update={"messages": list(messages)})
 
     def to_template_input(self) -> dict[str, Any]:
-        """What transformers would hand to the template: ``messages``, ``tools``, ``documents`` and ``kwargs``.
+        """Return the variables that transformers would pass: ``messages``, ``tools``, ``documents`` and ``kwargs``.
 
-        All of it is new and plain (see `chattmpl.conversation.plain`), so it may be changed. Keys of a message stay in
-        the order in which they were given; those with None are gone. ``tools`` and ``documents`` are None if there
-        are none.
+        All values are new plain data (see `chattmpl.conversation.normalization.plain_data`), so they may be changed.
+        Keys of a message keep their order; those with value None are dropped. ``tools`` and ``documents`` are None if
+        there are none.
 
         Raises:
             ConversationError: a value contains itself, or is nested too deeply.
@@ -355,23 +372,22 @@ class Conversation(_Model):
                 "kwargs": plain_data(self.chat_template_kwargs or {}),
             }
         except RecursionError:
-            raise _endless() from None
+            raise _too_deep() from None
 
     def dump(self) -> dict[str, Any]:
-        """The conversation as dicts and lists, with all that was given; :meth:`coerce` reads it back to an equal one.
+        """Return the conversation as dicts and lists; :meth:`coerce` reads them back to an equal conversation.
 
-        Padding that was cleaned stays away. Where a message has several names for its reasoning, all have the one
-        value.
+        Dropped padding is not restored. If a message has several keys for its reasoning, all have the same value.
         """
         dumped: dict[str, Any] = {"messages": [message.dump() for message in self.messages]}
         for name in ("tools", "documents", "chat_template_kwargs", "template"):
             if (value := getattr(self, name)) is not None:
-                dumped[name] = fresh(value)
-        return {**dumped, **{key: fresh(value) for key, value in (self.__pydantic_extra__ or {}).items()}}
+                dumped[name] = copy_containers(value)
+        return {**dumped, **{key: copy_containers(value) for key, value in (self.__pydantic_extra__ or {}).items()}}
 
 
-def _endless() -> ConversationError:
-    return ConversationError("a conversation that is nested too deeply, or contains itself")
+def _too_deep() -> ConversationError:
+    return ConversationError("the conversation is nested too deeply or contains itself")
 
 
 _CONVERSATION_NAMES = frozenset(Conversation.model_fields)

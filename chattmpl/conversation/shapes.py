@@ -1,4 +1,4 @@
-"""Shapes: the ways in which data sets write a conversation down, and how each is read as messages."""
+"""Record shapes: the formats in which datasets store conversations, and their conversion to messages."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.nulls import NullCleaning
-from chattmpl.conversation.plain import as_dict, as_list
-from chattmpl.conversation.spelling import first_misspelt
-from chattmpl.conversation.validation_errors import ROLES, FieldError, Path, unknown_role
+from chattmpl.conversation.normalization import NullCleaning, as_dict, as_list
+from chattmpl.conversation.validation_errors import (
+    ROLES,
+    FieldError,
+    FieldPath,
+    find_misspelling,
+    found_keys,
+    unknown_role,
+)
 from chattmpl.errors import UsageError, did_you_mean
 
 Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion"]
@@ -23,27 +28,27 @@ _MARKS: dict[Shape, tuple[str, ...]] = {
     "alpaca": ("instruction", "output"),
     "prompt-completion": ("prompt", "completion"),
 }
-"""The keys by which a record shows its shape; a key with null is not there."""
+"""The keys that identify a shape; a key with value null counts as absent."""
 
-_SENDERS = {
+_ROLE_OF_SENDER = {
     **{role: role for role in ROLES},
     **dict.fromkeys(("human", "prompter"), "user"),
     **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai"), "assistant"),
     **dict.fromkeys(("observation", "function_response", "tool_response", "function"), "tool"),
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
 }
-"""Who is meant by the ``from`` of a ShareGPT turn; the files in the wild do not agree on the names."""
+"""Roles for the ``from`` of ShareGPT turns, which files spell in many ways."""
 
 
 @dataclass(frozen=True)
-class _Reading:
-    """A record as a dict that :meth:`Conversation.coerce` takes, and the record's own path of each message."""
+class _ConvertedRecord:
+    """A record as a dict for :meth:`Conversation.coerce`, and the path of each message in the record itself."""
 
     data: dict[str, Any]
-    origins: list[Path] | None = None
+    origins: list[FieldPath] | None = None
 
-    def path(self, path: Path) -> Path:
-        """The path in the record for a path in the conversation."""
+    def path(self, path: FieldPath) -> FieldPath:
+        """Return the path in the record for a path in the conversation."""
         if path[:1] != ("messages",):
             return path
         if self.origins is None:
@@ -54,19 +59,19 @@ class _Reading:
 
 
 def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCleaning = "auto") -> Conversation:
-    """One record of a data set as a conversation.
+    """Parse one record of a dataset as a conversation.
 
-    Keys that the shape does not know are kept as the conversation's unknown keys.
+    Keys that the shape does not know are kept as unknown keys of the conversation.
 
     Args:
         record: a dict, or a list of messages or of ShareGPT turns.
-        shape: the name of the shape; found from the keys of the record if None.
-        clean_nulls: see :meth:`Conversation.coerce`. Rows that come from Arrow or Parquet are recognised in most cases;
-            say ``always`` where a null argument cannot be meant, ``never`` where it is.
+        shape: the name of the shape; detected from the keys of the record if None.
+        clean_nulls: see :meth:`Conversation.coerce`. Most rows from Arrow or Parquet are recognised; pass ``always`` if
+            no null argument is intended, ``never`` if all are.
 
     Raises:
-        FieldError: the record has no shape that is known, or more than one, or does not fit its shape; its ``path``
-            starts at the record.
+        FieldError: the record fits no known shape or more than one, or violates its shape; ``path`` starts at the
+            record.
         UsageError: there is no shape of that name.
     """
     if shape is None:
@@ -79,7 +84,7 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
     try:
         reading = _READERS[shape](given)
         if not reading.data["messages"] and isinstance(reading.data["messages"], list):
-            raise FieldError("holds no message", ("messages",) if reading.origins is None else ())
+            raise FieldError("contains no messages", ("messages",) if reading.origins is None else ())
         try:
             return Conversation.coerce(reading.data, clean_nulls=clean_nulls)
         except FieldError as error:
@@ -92,7 +97,7 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
 
 
 def detect_shape(record: Any) -> Shape:
-    """The shape of a record, from its keys.
+    """Return the shape of a record, from its keys.
 
     Raises:
         FieldError: no shape fits, or more than one.
@@ -110,9 +115,9 @@ def detect_shape(record: Any) -> Shape:
         return fitting[0]
     seen = ", ".join(map(repr, present)) or "none"
     if fitting:
-        hint = f"say which one is meant, as in shape={fitting[0]!r}"
+        hint = f"choose one, for example shape={fitting[0]!r}"
         raise FieldError(f"the keys ({seen}) fit more than one shape: {' and '.join(fitting)}", hint=hint)
-    found = first_misspelt(tuple(present), frozenset(mark for marks in _MARKS.values() for mark in marks))
+    found = find_misspelling(tuple(present), frozenset(mark for marks in _MARKS.values() for mark in marks))
     if found is not None:
         raise FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
     known = "; ".join(f"{shape} ({', '.join(marks)})" for shape, marks in _MARKS.items())
@@ -120,20 +125,19 @@ def detect_shape(record: Any) -> Shape:
 
 
 def _record_dict(record: Any, shape: Shape) -> dict[str, Any]:
-    """The record as a dict that has the keys of its shape."""
+    """Return the record as a dict that has the keys of its shape."""
     items = as_list(record)
     if isinstance(items, list):
         if shape not in ("messages", "sharegpt"):
-            raise FieldError(f"a record of shape {shape!r} is an object, not a list")
+            raise FieldError(f"a record of shape {shape!r} must be an object, not a list")
         return {_MARKS[shape][0]: items}
     given = as_dict(record)
     if given is None:
         raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
     for mark in _MARKS[shape]:
         if given.get(mark) is None:
-            present = tuple(key for key, value in given.items() if value is not None)
-            seen = ", ".join(map(repr, present)) or "none"
-            raise FieldError(f"a record of shape {shape!r} needs {mark!r}", hint=f"the keys are {seen}")
+            present = found_keys(key for key, value in given.items() if value is not None)
+            raise FieldError(f"a record of shape {shape!r} needs the key {mark!r}", hint=present)
     return given
 
 
@@ -141,8 +145,8 @@ def _rest(record: dict[str, Any], consumed: tuple[str, ...]) -> dict[str, Any]:
     return {key: value for key, value in record.items() if key not in consumed}
 
 
-def _text(record: dict[str, Any], key: str, path: Path = ()) -> str:
-    """The string at a key; null and absent are the empty string."""
+def _text(record: dict[str, Any], key: str, path: FieldPath = ()) -> str:
+    """Return the string at a key; null and absent give the empty string."""
     value = record.get(key)
     if value is None:
         return ""
@@ -151,29 +155,29 @@ def _text(record: dict[str, Any], key: str, path: Path = ()) -> str:
     return value
 
 
-def _read_messages(record: dict[str, Any]) -> _Reading:
-    return _Reading(record)
+def _read_messages(record: dict[str, Any]) -> _ConvertedRecord:
+    return _ConvertedRecord(record)
 
 
-def _read_sharegpt(record: dict[str, Any]) -> _Reading:
-    """``conversations: [{from, value}]``, with an optional ``system`` text and ``tools`` as a string of JSON.
+def _read_sharegpt(record: dict[str, Any]) -> _ConvertedRecord:
+    """Read ``conversations: [{from, value}]``, with an optional ``system`` text and ``tools`` as a JSON string.
 
-    Turns that are already messages (``role`` and ``content``) are taken as they are. Other keys of a turn are kept.
+    Turns that are already messages (``role`` and ``content``) are kept as they are. Other keys of a turn are kept.
     """
     turns = as_list(record["conversations"])
     if not isinstance(turns, list):
         raise FieldError(f"must be a list of turns, not {type(turns).__name__}", ("conversations",))
     messages = [_read_turn(turn, ("conversations", index)) for index, turn in enumerate(turns)]
-    origins: list[Path] = [("conversations", index) for index in range(len(turns))]
+    origins: list[FieldPath] = [("conversations", index) for index in range(len(turns))]
     if system := _text(record, "system"):
         if messages and messages[0].get("role") == "system":
-            raise FieldError("there is also a system turn at the start", ("system",), hint="keep one of the two")
+            raise FieldError("the conversation also starts with a system turn", ("system",), hint="keep only one")
         messages.insert(0, {"role": "system", "content": system})
         origins.insert(0, ("system",))
-    return _Reading({**_rest(record, ("conversations", "system")), "messages": messages}, origins)
+    return _ConvertedRecord({**_rest(record, ("conversations", "system")), "messages": messages}, origins)
 
 
-def _read_turn(turn: Any, path: Path) -> dict[str, Any]:
+def _read_turn(turn: Any, path: FieldPath) -> dict[str, Any]:
     given = as_dict(turn)
     if given is None:
         raise FieldError(f"must be a turn (a dict with 'from' and 'value'), not {type(turn).__name__}", path)
@@ -181,16 +185,16 @@ def _read_turn(turn: Any, path: Path) -> dict[str, Any]:
         return given
     for key in ("from", "value"):
         if key not in given:
-            found = first_misspelt(tuple(given), frozenset({key}))
+            found = find_misspelling(tuple(given), frozenset({key}))
             if found is not None:
                 hint = f"did you mean {found[1]!r}?"
                 raise FieldError(f"unknown key {found[0]!r}", (*path, found[0]), on_key=True, hint=hint)
-            raise FieldError(f"{key!r} is missing", path, hint=f"the keys are {', '.join(map(repr, given))}")
+            raise FieldError(f"{key!r} is missing", path, hint=found_keys(given))
     sender = _text(given, "from", path)
-    role = _SENDERS.get(sender.strip().lower().replace("-", "_"))
+    role = _ROLE_OF_SENDER.get(sender.strip().lower().replace("-", "_"))
     if role is None:
         problem, hint = unknown_role(sender)
-        hint = did_you_mean(sender.lower(), _SENDERS) or f"known are {', '.join(_SENDERS)}"
+        hint = did_you_mean(sender.lower(), _ROLE_OF_SENDER) or f"known senders are {', '.join(_ROLE_OF_SENDER)}"
         raise FieldError(problem, (*path, "from"), hint=hint)
     rest = {key: value for key, value in _rest(given, ("from", "value")).items() if value is not None}
     if role == "function_call":
@@ -198,8 +202,8 @@ def _read_turn(turn: Any, path: Path) -> dict[str, Any]:
     return {"role": role, "content": given["value"], **rest}
 
 
-def _read_calls(turn: dict[str, Any], path: Path) -> list[dict[str, Any]]:
-    """The calls of a ``function_call`` turn, whose value is the JSON of one call or of a list of them."""
+def _read_calls(turn: dict[str, Any], path: FieldPath) -> list[dict[str, Any]]:
+    """Read the calls of a ``function_call`` turn, whose value is the JSON of one call or of a list of calls."""
     value = turn["value"]
     if isinstance(value, str):
         try:
@@ -213,13 +217,13 @@ def _read_calls(turn: dict[str, Any], path: Path) -> list[dict[str, Any]]:
     return [{"type": "function", "function": call} for call in calls]
 
 
-def _read_alpaca(record: dict[str, Any]) -> _Reading:
-    """``instruction``, ``input`` and ``output``, with an optional ``system`` and a ``history`` of pairs.
+def _read_alpaca(record: dict[str, Any]) -> _ConvertedRecord:
+    """Read ``instruction``, ``input`` and ``output``, with an optional ``system`` and a ``history`` of pairs.
 
     The input follows the instruction on a new line, as in LLaMA-Factory.
     """
     messages: list[dict[str, Any]] = []
-    origins: list[Path] = []
+    origins: list[FieldPath] = []
 
     def add(role: str, content: str, *path: str | int) -> None:
         messages.append({"role": role, "content": content})
@@ -230,23 +234,22 @@ def _read_alpaca(record: dict[str, Any]) -> _Reading:
     for index, pair in enumerate(as_list(record.get("history")) or []):
         pair = as_list(pair)
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise FieldError("must be a pair of strings: what was asked and what was answered", ("history", index))
+            raise FieldError("must be a pair of strings, a question and its answer", ("history", index))
         add("user", pair[0], "history", index)
         add("assistant", pair[1], "history", index)
     add("user", "\n".join(filter(None, (_text(record, "instruction"), _text(record, "input")))), "instruction")
     add("assistant", _text(record, "output"), "output")
     consumed = ("instruction", "input", "output", "system", "history")
-    return _Reading({**_rest(record, consumed), "messages": messages}, origins)
+    return _ConvertedRecord({**_rest(record, consumed), "messages": messages}, origins)
 
 
-def _read_prompt_completion(record: dict[str, Any]) -> _Reading:
-    """``prompt`` and ``completion``, each a string or a list of messages.
+def _read_prompt_completion(record: dict[str, Any]) -> _ConvertedRecord:
+    """Read ``prompt`` and ``completion``, each a string or a list of messages.
 
-    Only the completion is meant to be trained on, so assistant messages of the prompt get ``train: false``, unless
-    they have a flag of their own.
+    Only the completion is meant for training, so assistant messages of the prompt without a flag get ``train: false``.
     """
     messages: list[Any] = []
-    origins: list[Path] = []
+    origins: list[FieldPath] = []
     for key, role in (("prompt", "user"), ("completion", "assistant")):
         value = as_list(record[key])
         if isinstance(value, str):
@@ -257,7 +260,7 @@ def _read_prompt_completion(record: dict[str, Any]) -> _Reading:
             raise FieldError(f"must be a string or a list of messages, not {type(value).__name__}", (key,))
         messages.extend(_untrained(message) if key == "prompt" else message for message in value)
         origins.extend((key, index) for index in range(len(value)))
-    return _Reading({**_rest(record, ("prompt", "completion")), "messages": messages}, origins)
+    return _ConvertedRecord({**_rest(record, ("prompt", "completion")), "messages": messages}, origins)
 
 
 def _untrained(message: Any) -> Any:
@@ -268,7 +271,7 @@ def _untrained(message: Any) -> Any:
     return message if flagged else {**given, "train": False}
 
 
-_READERS: dict[Shape, Callable[[dict[str, Any]], _Reading]] = {
+_READERS: dict[Shape, Callable[[dict[str, Any]], _ConvertedRecord]] = {
     "messages": _read_messages,
     "sharegpt": _read_sharegpt,
     "alpaca": _read_alpaca,

@@ -1,4 +1,4 @@
-"""Conversations made by hypothesis: all that OpenAI-style data holds, in orders that templates take and in others."""
+"""Hypothesis strategies for conversations: everything OpenAI-style data contains, in regular and irregular order."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _IDS = st.sampled_from(["call_0001", "abc123XYZ", "000000000", "c1"])
 
 
 def texts(max_pieces: int = 5) -> st.SearchStrategy[str]:
-    """Text of ordinary words, white space of every kind, braces, control tokens, JSON, and letters of many scripts."""
+    """Generate text with ordinary words, every kind of white space, braces, control tokens, JSON and many scripts."""
     pieces = st.sampled_from(_PIECES) | st.text(st.characters(codec="utf-8", exclude_categories=["Co"]), max_size=4)
     return st.lists(pieces, max_size=max_pieces).map("".join)
 
 
 def json_values(max_leaves: int = 5) -> st.SearchStrategy[Any]:
-    """Values of JSON, floats that are whole and numbers with an exponent among them."""
+    """Generate JSON values, including whole floats and numbers with an exponent."""
     numbers = st.sampled_from([0, 1, -2, 2.5, 1.0, -0.0, 1e22, 1e-7, 10**17, 3.14159])
     leaves = st.none() | st.booleans() | numbers | texts(2)
     return st.recursive(
@@ -46,7 +46,7 @@ def json_values(max_leaves: int = 5) -> st.SearchStrategy[Any]:
 
 @st.composite
 def tools(draw: st.DrawFn) -> dict[str, Any]:
-    """A tool, as a JSON schema."""
+    """Generate a tool as a JSON schema."""
     names: list[str] = draw(st.lists(_KEYS, unique=True, max_size=3))
     kinds: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
         [
@@ -75,12 +75,12 @@ def tools(draw: st.DrawFn) -> dict[str, Any]:
 
 
 _tool = tools
-"""Under a name that no argument takes."""
+"""An alias, since `conversations` has an argument named ``tools``."""
 
 
 @st.composite
 def tool_calls(draw: st.DrawFn) -> dict[str, Any]:
-    """A call, its arguments an object or a string of JSON."""
+    """Generate a tool call whose arguments are an object or a JSON string."""
     arguments: Any = draw(st.dictionaries(_KEYS, json_values(), max_size=3))
     if draw(st.integers(0, 2)) == 0:
         arguments = json.dumps(arguments, ensure_ascii=draw(st.booleans()))
@@ -91,7 +91,7 @@ def tool_calls(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def contents(*, parts: bool = True) -> st.SearchStrategy[Any]:
-    """The content of a message: text, or now and then a list of parts."""
+    """Generate the content of a message: text, or sometimes a list of parts."""
     if not parts:
         return texts()
     text = texts(3).map(lambda value: {"type": "text", "text": value})
@@ -104,7 +104,7 @@ def contents(*, parts: bool = True) -> st.SearchStrategy[Any]:
 
 @dataclass(frozen=True)
 class _Allowed:
-    """What conversations may have; see `conversations`."""
+    """The features that a generated conversation may have; see `conversations`."""
 
     parts: bool
     system: bool
@@ -133,7 +133,7 @@ def _assistant(draw: st.DrawFn, may: _Allowed, *, with_calls: bool) -> dict[str,
 
 @st.composite
 def _round(draw: st.DrawFn, may: _Allowed) -> Messages:
-    """A question, calls with their results, and an answer."""
+    """Generate a question, calls with their results, and an answer."""
     messages: Messages = [{"role": "user", "content": draw(contents(parts=may.parts))}]
     for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if may.calls else 0):
         asking = draw(_assistant(may, with_calls=True))
@@ -177,21 +177,21 @@ def conversations(
     documents: bool = True,
     any_order: bool = True,
 ) -> dict[str, Any]:
-    """A conversation as plain data: ``messages``, and sometimes ``tools`` and ``documents``.
+    """Generate a conversation as plain data: ``messages``, and sometimes ``tools`` and ``documents``.
 
-    With an argument that is false the conversations do without something that a template may not support.
+    Setting an argument to false leaves out a feature that a template may not support.
 
     Args:
-        draw: hypothesis's own.
-        parts: whether content may be a list of parts.
-        system: whether there may be system messages.
-        developer: whether there may be developer messages.
-        tools: whether there may be tools.
-        calls: whether there may be calls of tools, and results.
-        parallel: whether a message may have more than one call.
-        reasoning: whether assistant messages may have reasoning.
-        documents: whether there may be documents.
-        any_order: whether roles may come in other orders than questions and answers do, and a question may be last.
+        draw: passed by hypothesis.
+        parts: allow content that is a list of parts.
+        system: allow system messages.
+        developer: allow developer messages.
+        tools: allow tools.
+        calls: allow tool calls and their results.
+        parallel: allow more than one call in a message.
+        reasoning: allow reasoning in assistant messages.
+        documents: allow documents.
+        any_order: allow roles in any order, and a question as the last message.
     """
     may = _Allowed(parts, system, developer, tools, calls, parallel, reasoning, documents, any_order)
     if any_order and draw(st.integers(0, 7)) == 0:
@@ -216,11 +216,11 @@ _KWARGS: dict[str, st.SearchStrategy[Any]] = {
     "reasoning_effort": st.sampled_from(["low", "medium", "high"]),
     "date_string": st.just("01 Jan 2026"),
     "builtin_tools": st.sampled_from([["browser", "python"], ["brave_search", "code_interpreter"]]),
-    # a boolean in quotes is refused, for a template would take it for true
+    # Booleans in quotes are rejected, since a template would treat them as true.
     **dict.fromkeys(("model_identity", "custom_instructions"), texts(2).filter(lambda t: t not in ("true", "false"))),
 }
 
 
 def template_kwargs() -> st.SearchStrategy[dict[str, Any]]:
-    """Kwargs that templates are known to read, each given or not."""
+    """Generate kwargs that known templates read, each of them optional."""
     return st.fixed_dictionaries({}, optional=_KWARGS)

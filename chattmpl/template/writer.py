@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from chattmpl.conversation.json_text import Entry, JsonText
+from chattmpl.conversation.json_text import JsonEntry, JsonText
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.resolver import CONFIG
 
@@ -132,7 +132,7 @@ def _escapes(text: str) -> bool:
     return text.isascii() and "\\u" in text
 
 
-def _space(text: str, entry: Entry) -> str:
+def _space(text: str, entry: JsonEntry) -> str:
     """The white space in front of a key."""
     assert entry.key is not None
     space = re.search(r"\s*$", text[: entry.key[0]])
@@ -272,7 +272,7 @@ def _where(config: dict[str, Any], variant: str | None, path: Path) -> tuple[str
     return named[name]
 
 
-def _with_key(text: str, entries: list[Entry], value: str, key: str = _KEY) -> str:
+def _with_key(text: str, entries: list[JsonEntry], value: str, key: str = _KEY) -> str:
     """A JSON object with the template as its last key, indented as its other keys are."""
     pair = f'"{key}": {value}'
     if not entries:

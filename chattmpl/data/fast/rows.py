@@ -12,13 +12,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.conversation.fields import REASONING_NAMES
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.conversation.nulls import clean_tools, messages_are_padded
-from chattmpl.conversation.plain import plain_data
+from chattmpl.conversation.normalization import REASONING_NAMES, clean_tools, messages_are_padded, plain_data
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.conversation.spelling import first_misspelt
-from chattmpl.conversation.validation_errors import ROLES
+from chattmpl.conversation.validation_errors import ROLES, find_misspelling
 from chattmpl.data.fast.control_tokens import LEAF_END
 
 TOOLS, CALLS, TEXT_ARGUMENTS, OTHER_ARGUMENTS, PARTS, KWARGS, DOCUMENTS, EXTRA_KEYS, NO_CONTENT = (
@@ -310,7 +307,7 @@ def _read_tools(tools: Any, *, padded: bool) -> tuple[list[Any], str]:
         raise _Unusual
     for tool in tools:
         names = frozenset({"name", "description"}) if "parameters" in tool else frozenset({"function"})
-        if first_misspelt(tuple(tool), names):
+        if find_misspelling(tuple(tool), names):
             raise _Unusual
     cleaned = plain_data(clean_tools(tools, "auto", padded=padded))
     return cleaned, _texts_of(cleaned)
@@ -337,7 +334,7 @@ def _string_keys(value: Any) -> bool:
 def _check_names(given: dict[str, Any], known: frozenset[str]) -> None:
     if known.issuperset(given):
         return
-    if first_misspelt(tuple(key for key, value in given.items() if value is not None), known) is not None:
+    if find_misspelling(tuple(key for key, value in given.items() if value is not None), known) is not None:
         raise _Unusual
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.plain import as_dict, as_list
+from chattmpl.conversation.normalization import as_dict, as_list
 from chattmpl.errors import ChatTmplError
 
 if TYPE_CHECKING:

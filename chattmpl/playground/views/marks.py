@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from chattmpl.conversation.fields import REASONING_NAMES
-from chattmpl.conversation.json_text import Entry, JsonText
+from chattmpl.conversation.json_text import JsonEntry, JsonText
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.playground.views.loading import Rendered, conversation_text
 from chattmpl.report.picture import field_path
 from chattmpl.template.rendering import Span
@@ -72,9 +72,9 @@ class Marks:
         ]
 
 
-def _strings(text: str, entries: Iterable[Entry]) -> dict[str | None, Entry]:
+def _strings(text: str, entries: Iterable[JsonEntry]) -> dict[str | None, JsonEntry]:
     """The strings that stand once in a text: by these, values are found in other shapes than that of messages."""
-    found: dict[str | None, list[Entry]] = {}
+    found: dict[str | None, list[JsonEntry]] = {}
     for entry in entries:
         start, end = entry.value
         if text[start] == '"':
@@ -96,7 +96,7 @@ def _steps(path: str) -> _PATH:
     return tuple(name or int(index) for name, index in _STEP.findall(path))
 
 
-def _entry(entries: dict[_PATH, Entry], path: _PATH, prefix: _PATH) -> Entry | None:
+def _entry(entries: dict[_PATH, JsonEntry], path: _PATH, prefix: _PATH) -> JsonEntry | None:
     """The value at a path, or the innermost one around it that is no list of messages."""
     if prefix and path[:1] == prefix:
         path = path[1:]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.capabilities.answer import refuses
-from chattmpl.conversation.fields import REASONING_NAMES
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference

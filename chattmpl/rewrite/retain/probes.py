@@ -24,8 +24,8 @@ from chattmpl.capabilities.conversations import (
 from chattmpl.capabilities.frames import generation_prompt
 from chattmpl.capabilities.prober import Prober
 from chattmpl.capabilities.reasoning import Traces, carry, facts_unseen, find_traces, keys_read
-from chattmpl.conversation.fields import REASONING_NAMES
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import fixtures, made
 from chattmpl.laws.law import Case

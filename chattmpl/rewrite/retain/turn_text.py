@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.conversation.fields import REASONING_NAMES
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.template.rendering import Rendering

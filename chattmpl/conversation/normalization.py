@@ -1,0 +1,323 @@
+"""Normalisation of conversation data before validation: plain JSON types, null padding, reasoning, parts, tools.
+
+Null padding: a column of dicts is one struct type in Arrow and Parquet, with every key that occurs in any row. A row
+that lacks a key gets it back as null, so a tool without ``enum`` gets ``"enum": null`` and a call of ``ping()`` gets
+the arguments of every other tool.
+
+Most of these nulls carry no meaning and are always dropped: in tools, in tool calls and in content parts. Two kinds
+can be intended: a null in the ``arguments`` of a call, and ``"default": null`` or ``"const": null`` in a JSON schema.
+They are kept unless the caller says otherwise or the conversation itself shows that it was padded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from chattmpl.conversation.validation_errors import find_misspelling, intended_word, validation_error
+
+NullCleaning = Literal["auto", "always", "never"]
+"""Treatment of nulls that could be intended; ``auto`` drops them if the conversation shows signs of padding."""
+
+REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
+"""The keys under which datasets store the reasoning of a message. Templates read the first; vendors use the others."""
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_VALUE_KEYWORDS = frozenset({"default", "const", "enum", "examples", "example"})
+_NULL_KEYWORDS = frozenset({"default", "const"})
+_NAMES_INSIDE = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
+_PART_TYPES = ("text", "image", "audio", "video", "image_url", "audio_url", "video_url", "input_audio")
+_OTHER_PART_TYPES = frozenset({"input_text", "output_text", "input_image", "input_video"})
+_FLAT_TOOL = frozenset({"name", "description"})
+
+
+# -- plain JSON data
+
+
+def plain_data(value: Any) -> Any:
+    """Copy a value into new dicts, lists, tuples, strings, numbers, booleans and None.
+
+    The rules are those of transformers 5.23, so that a template sees the same data: subclasses of str, int and float
+    become the base type, numpy scalars become Python ones, dataclasses and pydantic models become dicts, and anything
+    else (an image, an array, bytes) becomes a string that names its type, as in ``<ndarray>``.
+
+    Raises:
+        RecursionError: the value contains itself, or is nested too deeply.
+    """
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict:
+        return {key if type(key) is str else plain_data(key): plain_data(item) for key, item in value.items()}
+    if kind is list:
+        return [plain_data(item) for item in value]
+    return _plain_object(value)
+
+
+def _plain_object(value: Any) -> Any:
+    """Convert a value that is not exactly of a JSON type."""
+    # str(value) and int(value) would call methods that the subclass may override.
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__int__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    if isinstance(value, Mapping):
+        return {plain_data(key): plain_data(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain_data(item) for item in value]
+    if isinstance(value, tuple):
+        return tuple(plain_data(item) for item in value)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return plain_data(value.item())
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain_data(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if callable(getattr(value, "model_dump", None)):
+        return plain_data(value.model_dump())
+    return f"<{type(value).__name__}>"
+
+
+def copy_containers(value: Any) -> Any:
+    """Copy a value's dicts and lists at any depth, and share all other objects with it."""
+    kind = type(value)
+    if kind is dict:
+        return {key: copy_containers(item) for key, item in value.items()}
+    if kind is list:
+        return [copy_containers(item) for item in value]
+    return value
+
+
+def as_dict(value: Any) -> dict[str, Any] | None:
+    """Return the keys and values of a mapping, a dataclass or a pydantic model, else None.
+
+    A dict is returned as it is, not copied: it belongs to the caller and must not be changed.
+    """
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, type):
+        return None
+    if callable(getattr(value, "model_dump", None)):
+        dumped = value.model_dump()
+        return dumped if isinstance(dumped, dict) else None
+    if dataclasses.is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return None
+
+
+def as_list(value: Any) -> Any:
+    """Convert a tuple or an array (as rows read with pandas contain) to a list; return any other value unchanged."""
+    if isinstance(value, (list, str, Mapping)):
+        return value
+    if isinstance(value, tuple):
+        return list(value)
+    return value.tolist() if callable(getattr(value, "tolist", None)) else value
+
+
+# -- null padding
+
+
+def drop_nulls(mapping: dict[str, Any]) -> dict[str, Any]:
+    """Copy a dict without the keys whose value is None; nested values are left alone."""
+    return {key: value for key, value in mapping.items() if value is not None}
+
+
+def _drop_nulls_deep(value: Any) -> Any:
+    """Copy a value without None in dicts at any depth; None in a list stays, since lists are not padded."""
+    if isinstance(value, dict):
+        return {key: _drop_nulls_deep(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_drop_nulls_deep(item) for item in value]
+    return value
+
+
+def clean_tools(tools: list[Any], cleaning: NullCleaning, *, padded: bool = False) -> list[Any]:
+    """Copy tool schemas without padding.
+
+    Args:
+        tools: JSON schemas of tools; items that are not dicts are returned unchanged.
+        cleaning: whether ``"default": null`` and ``"const": null`` are dropped too.
+        padded: other parts of the conversation show that it was padded (for ``auto``).
+    """
+    schemas = [as_dict(tool) if not isinstance(tool, dict) else tool for tool in tools]
+    if cleaning == "always" or (cleaning == "auto" and (padded or any(map(_schema_is_padded, schemas)))):
+        keep: frozenset[str] = frozenset()
+    else:
+        keep = _NULL_KEYWORDS
+    return [
+        tool if schema is None else _clean_schema(schema, keep) for tool, schema in zip(tools, schemas, strict=True)
+    ]
+
+
+def _clean_schema(schema: Any, keep: frozenset[str], *, names: bool = False) -> Any:
+    """Copy a schema without padding; with ``names`` its keys are property names, not keywords."""
+    if isinstance(schema, list):
+        return [_clean_schema(item, keep) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    cleaned: dict[str, Any] = {}
+    for key, value in schema.items():
+        if value is None and (names or key not in keep):
+            continue
+        if not names and key in _VALUE_KEYWORDS:
+            cleaned[key] = value if keep else _drop_nulls_deep(value)
+        else:
+            cleaned[key] = _clean_schema(value, keep, names=not names and key in _NAMES_INSIDE)
+    return cleaned
+
+
+def _schema_is_padded(tool: Any) -> bool:
+    """Return whether the parameters of a tool contain a null outside defaults and constants."""
+    if not isinstance(tool, dict):
+        return False
+    function = tool.get("function")
+    parameters = (function if isinstance(function, dict) else tool).get("parameters")
+    return _has_stray_null(parameters, names=False)
+
+
+def _has_stray_null(schema: Any, *, names: bool) -> bool:
+    if isinstance(schema, list):
+        return any(_has_stray_null(item, names=False) for item in schema)
+    if not isinstance(schema, dict):
+        return False
+    for key, value in schema.items():
+        if value is None:
+            if names or key not in _NULL_KEYWORDS:
+                return True
+        elif (names or key not in _VALUE_KEYWORDS) and _has_stray_null(value, names=not names and key in _NAMES_INSIDE):
+            return True
+    return False
+
+
+def messages_are_padded(messages: list[Any]) -> bool:
+    """Return whether messages look like rows of a struct: equal keys, and ``tool_calls`` null outside the assistant.
+
+    Arrow produces this in every conversation with a tool call; people do not write ``"tool_calls": null`` into user
+    messages.
+    """
+    if not messages or not all(isinstance(message, dict) for message in messages):
+        return False
+    keys = messages[0].keys()
+    return all(message.keys() == keys for message in messages) and any(
+        message.get("tool_calls", ...) is None and message.get("role") != "assistant" for message in messages
+    )
+
+
+def clean_arguments(message: dict[str, Any]) -> dict[str, Any]:
+    """Copy a message without nulls in the arguments of its tool calls; return one without calls unchanged."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list) or not calls:
+        return message
+    return {**message, "tool_calls": [_clean_call(call) for call in calls]}
+
+
+def _clean_call(call: Any) -> Any:
+    cleaned = as_dict(call)
+    if cleaned is None:
+        return call
+    if isinstance(cleaned.get("arguments"), dict):
+        cleaned = {**cleaned, "arguments": _drop_nulls_deep(cleaned["arguments"])}
+    function = as_dict(cleaned.get("function"))
+    if function is not None and isinstance(function.get("arguments"), dict):
+        function = {**function, "arguments": _drop_nulls_deep(function["arguments"])}
+        cleaned = {**cleaned, "function": function}
+    return cleaned
+
+
+# -- fields
+
+
+def check_spelling(given: dict[str, Any], known: frozenset[str]) -> None:
+    """Raise if a key is a misspelling of a missing known key; a key with value None counts as missing.
+
+    Raises:
+        PydanticCustomError: with the path of the key.
+    """
+    if known.issuperset(given):
+        return
+    found = find_misspelling(tuple(key for key, value in given.items() if value is not None), known)
+    if found is not None:
+        wrong, intended = found
+        raise validation_error(f"unknown key {wrong!r}", path=(wrong,), hint=f"did you mean {intended!r}?", on_key=True)
+
+
+def merge_reasoning(given: dict[str, Any]) -> dict[str, Any]:
+    """Return a message with its reasoning only under ``reasoning_content``; a non-empty trace beats an empty one.
+
+    Raises:
+        PydanticCustomError: two traces differ, or one is not a string.
+    """
+    traces = {name: given[name] for name in REASONING_NAMES if given.get(name) is not None}
+    for name, trace in traces.items():
+        if not isinstance(trace, str):
+            raise validation_error(f"must be a string or null, not {type(trace).__name__}", path=(name,))
+    full = {name: trace for name, trace in traces.items() if trace}
+    if len(set(full.values())) > 1:
+        first, second = list(full)[:2]
+        raise validation_error(f"differs from {first!r} in the same message", path=(second,), hint="keep only one")
+    merged = {key: value for key, value in given.items() if key not in REASONING_NAMES}
+    if traces:
+        merged["reasoning_content"] = next(iter(full.values()), "")
+    return merged
+
+
+def normalize_part(part: Any, index: int) -> Any:
+    """Return a content part without null padding; a value that is not a dict is left to pydantic.
+
+    Raises:
+        PydanticCustomError: the type or a key is misspelled.
+    """
+    given = as_dict(part)
+    if given is None:
+        return part
+    given = drop_nulls(given)
+    kind = given.get("type")
+    if isinstance(kind, str) and kind not in _PART_TYPES and kind not in _OTHER_PART_TYPES:
+        intended = intended_word(kind, _PART_TYPES)
+        if intended is not None:
+            raise validation_error(
+                f"unknown content part type {kind!r}",
+                path=("content", index, "type"),
+                hint=f"did you mean {intended!r}?",
+            )
+    if kind == "text" and not isinstance(given.get("text"), str):
+        found = find_misspelling(tuple(given), frozenset({"text"}))
+        hint = f"did you mean 'text' instead of {found[0]!r}?" if found else None
+        raise validation_error("a text part needs a string 'text'", path=("content", index), hint=hint)
+    return given
+
+
+def normalize_tools(tools: Any) -> list[Any]:
+    """Return tools as a list; a JSON string is parsed, since some datasets store the schemas as one.
+
+    Raises:
+        PydanticCustomError: the tools are not JSON schemas, or a key is misspelled.
+    """
+    if isinstance(tools, str):
+        try:
+            tools = json.loads(tools) if tools.strip() else []
+        except ValueError as error:
+            raise validation_error(f"is a string but not JSON: {error}", path=("tools",)) from None
+    tools = as_list(tools)
+    if not isinstance(tools, list):
+        raise validation_error(f"must be a list of JSON schemas, not {type(tools).__name__}", path=("tools",))
+    for index, tool in enumerate(tools):
+        if (given := as_dict(tool)) is None:
+            hint = "pass its JSON schema; transformers.utils.get_json_schema makes one" if callable(tool) else None
+            kind = type(tool).__name__
+            raise validation_error(f"must be a JSON schema (a dict), not {kind}", path=("tools", index), hint=hint)
+        known = _FLAT_TOOL if "parameters" in given else frozenset({"function"})
+        if found := find_misspelling(tuple(given), known):
+            raise validation_error(
+                f"unknown key {found[0]!r}",
+                path=("tools", index, found[0]),
+                hint=f"did you mean {found[1]!r}?",
+                on_key=True,
+            )
+    return tools
