@@ -79,8 +79,11 @@ def test_a_shape_that_does_not_exist_gets_a_suggestion() -> None:
 
 def test_a_named_shape_needs_its_keys() -> None:
     error = _record_error({"instruction": "Say hi", "input": ""}, shape="alpaca")
-    assert str(error) == "a record of shape 'alpaca' needs the key 'output'\nhint: the keys found are 'instruction', 'input'"
-    assert "is an object, not a list" in str(_record_error(MESSAGES, shape="alpaca"))
+    assert (
+        str(error)
+        == "a record of shape 'alpaca' needs the key 'output'\nhint: the keys found are 'instruction', 'input'"
+    )
+    assert "must be an object, not a list" in str(_record_error(MESSAGES, shape="alpaca"))
 
 
 @pytest.mark.parametrize("record", [[], {"messages": []}, {"conversations": []}, {"prompt": [], "completion": []}])
