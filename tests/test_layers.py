@@ -15,6 +15,7 @@ from support import ROOT
 PACKAGE = ROOT / "chattmpl"
 
 ORDER = (
+    "printable",
     "source",
     "errors",
     "registry",

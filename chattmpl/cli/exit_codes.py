@@ -75,6 +75,6 @@ def _option(argument: str) -> str:
 
 def say(text: str) -> None:
     """A line for the person, on stderr, with nothing in it that a terminal would obey."""
-    from chattmpl.report.visible import visible
+    from chattmpl.printable import visible
 
     print(visible(text), file=sys.stderr)

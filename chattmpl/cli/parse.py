@@ -45,7 +45,7 @@ def parse(
 
     A text that no conversation renders to is an error, which says where and why.
     """
-    from chattmpl.report.records import dumps
+    from chattmpl.printable import dumps
 
     if prompt is not None and not completion:
         raise UsageError("--prompt needs --completion", hint="a whole conversation has its prompt in it")

@@ -94,8 +94,8 @@ def _check_packages() -> None:
 
 def _summary(outcome: Outcome, config: Config) -> str:
     """What a person is told in the end."""
+    from chattmpl.printable import visible
     from chattmpl.report.lines import count
-    from chattmpl.report.visible import visible
 
     folder = outcome.folder
     if outcome.state == "checked":
@@ -128,7 +128,7 @@ def _serving(folder: Path, config: Config) -> str:
 @contextmanager
 def _watching() -> Iterator[Watcher]:
     """Tables go to stdout; how the run goes on, to stderr: a bar in a terminal, else a line now and then."""
-    from chattmpl.report.visible import visible
+    from chattmpl.printable import visible
     from chattmpl.training.run.progress import Watcher
 
     class Lines(Watcher):

@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from chattmpl.printable import dumps, visible
 from chattmpl.report.counterexample import counterexample_text
 from chattmpl.report.lines import count
-from chattmpl.report.records import dumps
-from chattmpl.report.visible import visible
 from chattmpl.rewrite.annotate.proof import Exemption, Proof
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.template.template import Template

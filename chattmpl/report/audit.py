@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from chattmpl.printable import dumps
 from chattmpl.report.diagnostics import SARIF_SCHEMA
 from chattmpl.report.lines import Line, line
-from chattmpl.report.records import dumps
 
 FORMATS = ("rich", "text", "json", "sarif")
 

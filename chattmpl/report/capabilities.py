@@ -15,9 +15,8 @@ from rich.text import Text
 
 from chattmpl.capabilities.answer import Answer, State, shortened
 from chattmpl.capabilities.record import FLAGS, Capabilities
-from chattmpl.report.records import dumps
+from chattmpl.printable import dumps, visible
 from chattmpl.report.terminal import console
-from chattmpl.report.visible import visible
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
 LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"

@@ -79,7 +79,7 @@ def sections(family: Family) -> Iterator[tuple[str, list[str]]]:
 
 
 def _json(value: object) -> str:
-    from chattmpl.report.records import dumps
+    from chattmpl.printable import dumps
 
     return dumps(value)
 

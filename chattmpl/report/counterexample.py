@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 
 from chattmpl.laws import Counterexample
-from chattmpl.report.visible import visible
+from chattmpl.printable import visible
 
 _LONGEST = 2_000
 """Characters of a conversation that are shown; what cannot be made smaller can be long."""

@@ -10,8 +10,7 @@ from typing import Any
 
 from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic, Severity
 from chattmpl.lint.rule import Rule
-from chattmpl.report.records import dumps
-from chattmpl.report.visible import visible
+from chattmpl.printable import dumps, visible
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}

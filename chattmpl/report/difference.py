@@ -7,8 +7,8 @@ from typing import Any
 
 from chattmpl.compare.hunks import Hunk
 from chattmpl.compare.templates import Difference, Group, LawDifference
-from chattmpl.report.lines import Line, count, excerpt, line, names, one_line
-from chattmpl.report.records import dumps
+from chattmpl.printable import dumps, one_line
+from chattmpl.report.lines import Line, count, excerpt, line, names
 from chattmpl.template.template import Template
 
 _AROUND = 20

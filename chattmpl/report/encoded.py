@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.report.visible import visible
+from chattmpl.printable import visible
 
 _REASONS = {
     "json": "not JSON",

@@ -7,8 +7,8 @@ from typing import Any
 
 from chattmpl.compare.portability import Finding, Report
 from chattmpl.engines.available import ENGINES, Missing
-from chattmpl.report.lines import Line, count, excerpt, line, names, one_line, versus
-from chattmpl.report.records import dumps
+from chattmpl.printable import dumps, one_line
+from chattmpl.report.lines import Line, count, excerpt, line, names, versus
 
 _REFERENCE = "Jinja2"
 

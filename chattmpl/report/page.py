@@ -1,7 +1,7 @@
-"""The picture as one HTML page, which needs nothing from elsewhere and runs no scripts.
+"""Pictures as a self-contained HTML page without scripts.
 
-All that comes from conversations, templates and tokenizers goes through `html.escape`. Signs that are not in the text
-(for newlines, tabs and hidden characters) are put there by the style sheet, so they are not copied with it.
+All text from conversations, templates and tokenizers goes through `html.escape`. The style sheet draws the signs for
+newlines, tabs and hidden characters, so that they are not copied with the text.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from html import escape
 
-from chattmpl.report.losses import Loss
-from chattmpl.report.picture import Frame, Picture, Piece
-from chattmpl.report.visible import html_of, visible
+from chattmpl.printable import html_of, visible
+from chattmpl.report.picture import Frame, Loss, Picture, Piece, losses_by_reason, losses_headline
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -64,7 +63,7 @@ _CONTENT_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page_start(title: str) -> str:
-    """The beginning of a page."""
+    """Return the HTML before the first section."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_POLICY}">\n'
@@ -73,13 +72,11 @@ def page_start(title: str) -> str:
     )
 
 
-def page_end() -> str:
-    """The end of a page."""
-    return "</body>\n</html>\n"
+PAGE_END = "</body>\n</html>\n"
 
 
 def section(shown: Picture) -> str:
-    """One picture, to stand between the start and the end of a page."""
+    """Return the HTML of one picture, for the body of a page."""
     tokens = "" if shown.tokenizer is None else f", tokens of {shown.tokenizer}"
     head = f"<h1>{escape(shown.name)} <small>in {escape(shown.template + tokens)}</small></h1>"
     frames = "\n".join(map(_frame, shown.frames))
@@ -102,20 +99,20 @@ def _piece(piece: Piece) -> str:
 
 
 def _facts(piece: Piece) -> Iterator[str]:
-    """What a person learns who points at the piece."""
+    """Yield the lines of a piece's tooltip."""
     yield piece.origin
     if piece.trained is not None:
         tokens = piece.tokens
         if not tokens:
-            yield "no token: the tokenizer drops it"
+            yield "no token: dropped by the tokenizer"
             return
         several = len(tokens) > 1
         yield f"tokens {tokens[0]} to {tokens[-1]}" if several else f"token {tokens[0]}"
         yield "trained" if piece.trained else "not trained"
     if piece.straddles:
-        yield "goes across an edge of a generated span"
+        yield "straddles an edge of a generated span"
     if piece.escaped:
-        yield "a control token, encoded as ordinary text"
+        yield "control token, encoded as ordinary text"
 
 
 def _classes(piece: Piece) -> Iterator[str]:
@@ -150,19 +147,14 @@ def _item(detail: str) -> str:
 
 
 def _lost(lost: tuple[Loss, ...]) -> str:
-    """The losses under their reasons, those without a reason first."""
-    count = len(lost)
-    headline = f"{count} fields are lost: no character came from them"
-    parts = [f"<h2>{headline if count > 1 else '1 field is lost: no character came from it'}</h2>"]
-    for why in dict.fromkeys((None, *(loss.why for loss in lost))):
-        items = [
+    parts = [f"<h2>{losses_headline(len(lost))}</h2>"]
+    for why, losses in losses_by_reason(lost).items():
+        items = (
             f'<li><code>{escape(loss.path)}</code> <span class="held">{escape(loss.held)}</span></li>'
-            for loss in lost
-            if loss.why == why
-        ]
-        if items:
-            parts += _listed(items)
-            parts += [] if why is None else [f"<p>{escape(why)}</p>"]
+            for loss in losses
+        )
+        parts += _listed(items)
+        parts += [] if why is None else [f"<p>{escape(why)}</p>"]
     return f'<div class="warning">{"".join(parts)}</div>'
 
 
@@ -173,16 +165,16 @@ def _legend(shown: Picture) -> str:
     entries = [
         ("g m t0" if tokens else "g", made),
         ("f" + shade, "prompt: from a field"),
-        ("l" + shade, "prompt: the template's own"),
+        ("l" + shade, "prompt: from the template"),
         ("c" + shade, "control token"),
     ]
     used = {name for frame in shown.frames for piece in frame.pieces for name in _classes(piece)}
     optional = [
         ("g u", "u", "generated, not trained"),
         ("w", "w", "trained, though the prompt supplies it"),
-        ("s", "s", "goes across an edge"),
+        ("s", "s", "straddles an edge"),
         ("x", "x", "encoded as ordinary text"),
     ]
     entries += [(classes, text) for classes, sign, text in optional if sign in used]
     legend = "".join(f'<b class="{classes}">{escape(text)}</b>' for classes, text in entries)
-    return f"<footer>{legend}<br>Point at a text to see the field and the template line that it came from.</footer>"
+    return f"<footer>{legend}<br>Point at text to see the field and the template line that it came from.</footer>"

@@ -1,7 +1,7 @@
-"""The picture of a rendering: what there is to see, whatever draws it.
+"""Pictures of renderings, independent of the output format.
 
-A picture is a list of frames, one for each turn and for each stretch of text outside of turns. A frame is a list of
-pieces: characters that have the same origin, the same token and the same mask, and so look the same.
+A picture is a list of frames, one for each turn and one for each stretch of text outside turns. A frame is a list of
+pieces: characters with the same origin, token and mask, which are drawn alike.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from chattmpl.report.losses import Loss, losses
-from chattmpl.report.visible import visible
+from chattmpl.printable import excerpt, one_line, visible
+from chattmpl.report.lines import count
+from chattmpl.template.lost_fields import why_lost
 from chattmpl.template.rendering import Rendering, Span
 
 if TYPE_CHECKING:
@@ -27,22 +28,24 @@ _LOOKS_LIKE_CONTROL = (
     r"<\|[^<>|\s]+\|>|<｜[^<>｜\s]+｜>|\[/?[A-Z][A-Z_]+\]|</?s>|<(?:bos|eos|pad|unk)>"
     r"|<(?:start|end)_of_\w+>|</?(?:think|tool_\w+)>"
 )
-"""What control tokens look like, for a template of which nothing is known."""
+"""Usual spellings of control tokens, for templates whose tokens are unknown."""
+
+_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Characters that look the same.
+    """Characters that are drawn alike.
 
     Attributes:
         text: the characters.
-        span: the span that they are a part of.
-        kind: whether they are the template's own text, one of its control tokens, or a field's.
-        tokens: indices of the tokens that cover them; empty without a tokenizer, and where it drops white space.
-        shade: counts the tokens, so that neighbours can be told apart.
-        trained: whether one of these tokens is trained; None without a tokenizer.
-        escaped: a control token of a message, encoded as ordinary text.
-        straddles: the token goes across an edge of a generated span.
+        span: the span that holds them.
+        kind: the template's own text, one of its control tokens, or text of a field.
+        tokens: indices of the tokens that cover them; empty without a tokenizer and where it drops white space.
+        shade: running number of the token, to shade neighbours differently.
+        trained: true if one of these tokens is trained; None without a tokenizer.
+        escaped: true for a control token in a message, encoded as ordinary text.
+        straddles: true if the token straddles an edge of a generated span.
     """
 
     text: str
@@ -56,7 +59,7 @@ class Piece:
 
     @property
     def origin(self) -> str:
-        """Where the characters came from, in words: the field, and the line of the template that wrote them."""
+        """The field that the characters came from, and the template line that wrote them."""
         span = self.span
         path = field_path(span.message, span.field)
         if span.derived:
@@ -68,14 +71,14 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A turn, or a stretch of text outside of turns (``turn`` is None).
+    """A turn, or a stretch of text outside turns (``turn`` is None).
 
     Attributes:
         turn: index of the message.
-        title: what stands at its top.
-        pieces: its text.
-        characters, generated: how many there are, and how many of them the model samples.
-        tokens, trained: the same for tokens; None without a tokenizer.
+        title: heading of the frame.
+        pieces: the text.
+        characters, generated: number of characters, and of those that the model samples.
+        tokens, trained: number of tokens, and of those that are trained; None without a tokenizer.
     """
 
     turn: int | None
@@ -88,24 +91,39 @@ class Frame:
 
     @property
     def counts(self) -> str:
-        """The counts, in words."""
+        """The counts as text."""
         if self.tokens is not None:
-            return f"{_number(self.tokens, 'token')}" + (f", {self.trained} trained" if self.trained else "")
-        return f"{_number(self.characters, 'character')}" + (f", {self.generated} generated" if self.generated else "")
+            return f"{count(self.tokens, 'token')}" + (f", {self.trained} trained" if self.trained else "")
+        return f"{count(self.characters, 'character')}" + (f", {self.generated} generated" if self.generated else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A field of the conversation that no character of the rendering came from.
+
+    Attributes:
+        path: the field, as in ``messages[2].tool_call_id``.
+        held: its value on one line; empty if the path leads to no value.
+        why: the declared reason, or None if the loss is not declared.
+    """
+
+    path: str
+    held: str
+    why: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that is drawn of one rendering.
+    """Everything that is drawn of one rendering.
 
     Attributes:
-        name: what the conversation is called.
-        template: the template, and its policy, in words.
-        tokenizer: what the tokenizer is called, if there is one.
+        name: name of the conversation.
+        template: name of the template and its retention policy.
+        tokenizer: name of the tokenizer, if there is one.
         frames: the text.
         losses: the fields that no character came from.
-        warnings: what else a person should know, each a headline and its details.
-        summary: the counts of the whole.
+        warnings: further warnings, each with a headline and details.
+        summary: counts of the whole rendering.
     """
 
     name: str
@@ -125,14 +143,14 @@ def picture(
     tokenizer: str | None = None,
     generation_prompt: bool = False,
 ) -> Picture:
-    """The picture of a rendering, with its tokens and mask if there is an encoding.
+    """Make the picture of a rendering, with tokens and mask if an encoding is given.
 
     Args:
         rendering: the rendering.
-        encoding: its tokens, neither cut nor padded.
-        name: what to call the conversation, usually its path.
-        tokenizer: what to call the tokenizer.
-        generation_prompt: the text ends with the generation prompt.
+        encoding: its tokens, neither truncated nor padded.
+        name: name of the conversation, usually its path.
+        tokenizer: name of the tokenizer.
+        generation_prompt: true if the text ends with the generation prompt.
     """
     frames = tuple(_frames(rendering, encoding, generation_prompt))
     template = rendering.template
@@ -149,13 +167,48 @@ def picture(
 
 
 def field_path(message: int | None, field: str | None) -> str:
-    """A field as people write it: ``messages[1].content``, ``tools[0].function.name``; empty for the template's own."""
+    """Return the path of a field, as in ``messages[1].content``; empty for the template's own text."""
     where = "" if message is None else f"messages[{message}]"
     return ".".join(filter(None, (where, field)))
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def field_steps(path: str) -> tuple[str | int, ...]:
+    """Split the path of a field into keys and indices."""
+    return tuple(name or int(index) for name, index in _STEP.findall(path))
+
+
+def losses(rendering: Rendering) -> tuple[Loss, ...]:
+    """Return the lost fields of a rendering, in order."""
+    if not rendering.lost:
+        return ()
+    data = rendering.conversation.to_template_input()
+    data["chat_template_kwargs"] = data.pop("kwargs")
+    return tuple(Loss(visible(path), _held(data, path), why_lost(rendering, path)) for path in rendering.lost)
+
+
+def losses_by_reason(lost: Sequence[Loss]) -> dict[str | None, list[Loss]]:
+    """Group losses by their reasons, those without one first."""
+    groups: dict[str | None, list[Loss]] = {}
+    for loss in sorted(lost, key=lambda loss: loss.why is not None):
+        groups.setdefault(loss.why, []).append(loss)
+    return groups
+
+
+def losses_headline(number: int) -> str:
+    """Return a headline for lost fields."""
+    one = number == 1
+    return f"{count(number, 'field')} {'is' if one else 'are'} lost: no character came from {'it' if one else 'them'}"
+
+
+def _held(data: Any, path: str) -> str:
+    for step in field_steps(path):
+        if isinstance(data, str):
+            return ""
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    return excerpt(data)
 
 
 def _frames(rendering: Rendering, encoding: Encoding | None, prompted: bool) -> Iterator[Frame]:
@@ -178,7 +231,7 @@ def _frames(rendering: Rendering, encoding: Encoding | None, prompted: bool) -> 
 
 
 def _title(rendering: Rendering, turn: int, pieces: Sequence[Piece]) -> str:
-    """The index and role of a message, and the other messages of which its turn has a part."""
+    """Return the index and role of a message, and of the other messages that its turn includes."""
     messages = rendering.conversation.messages
     others = sorted({index for piece in pieces if (index := piece.span.message) is not None and index != turn})
     name = f" {messages[turn].name}" if messages[turn].name else ""
@@ -231,7 +284,7 @@ def _inside(ranges: Sequence[tuple[int, int]], offset: int) -> bool:
 
 
 def _controls(rendering: Rendering) -> list[tuple[int, int]]:
-    """Where the template wrote a control token; one with a role in it (``<|user|>``) is the template's own too."""
+    """Return the ranges of control tokens that the template wrote, including those with a role, as in ``<|user|>``."""
     own = [span for span in rendering.spans if not span.literal and span.field != "role"]
     foreign = [(span.start, span.end) for span in own]
     found = []
@@ -255,26 +308,26 @@ def _warnings(rendering: Rendering, encoding: Encoding | None) -> Iterator[tuple
     if assistants and not rendering.generated:
         yield (
             "nothing is generated",
-            ("no character stands inside {% generation %}…{% endgeneration %}, so nothing would be trained",),
+            ("no character is inside {% generation %}…{% endgeneration %}, so nothing would be trained",),
         )
     elif encoding is not None and rendering.generated and not any(encoding.assistant_masks):
-        yield "nothing is trained", ("the choice of mask and the messages' own flags leave no token",)
+        yield "nothing is trained", ("the chosen mask and the flags of the messages leave no token to train",)
     if encoding is None:
         return
     if encoding.straddles:
         details = tuple(
-            f"token {straddle.token_t} {_quoted(straddle.text)} goes across the {straddle.side} of a generated span"
+            f"token {straddle.token_t} {_quoted(straddle.text)} straddles the {straddle.side} of a generated span"
             + ("" if straddle.message_m is None else f" of turn {straddle.message_m}")
             for straddle in encoding.straddles
         )
-        yield f"{_number(len(details), 'token')} {_verb(details, 'straddles', 'straddle')} an edge", details
+        yield f"{count(len(details), 'token')} {_verb(details, 'straddles', 'straddle')} an edge", details
     if encoding.escaped:
         details = tuple(
             f"{_quoted(escape.text)} in {visible(field_path(escape.message, escape.field)) or 'the text'}"
             for escape in encoding.escaped
         )
         verb = _verb(details, "was", "were")
-        yield f"{_number(len(details), 'control token')} of a message {verb} encoded as ordinary text", details
+        yield f"{count(len(details), 'control token')} in messages {verb} encoded as ordinary text", details
 
 
 def _verb(items: Sequence[object], one: str, many: str) -> str:
@@ -282,16 +335,16 @@ def _verb(items: Sequence[object], one: str, many: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return '"' + visible(text).replace("\n", "↵").replace("\t", "⇥") + '"'
+    return f'"{one_line(text)}"'
 
 
 def _summary(rendering: Rendering, encoding: Encoding | None) -> tuple[str, ...]:
     parts = [
-        _number(len(rendering.conversation.messages), "message"),
-        _number(len(rendering.text), "character"),
-        _number(len(rendering.generated), "generated span"),
+        count(len(rendering.conversation.messages), "message"),
+        count(len(rendering.text), "character"),
+        count(len(rendering.generated), "generated span"),
     ]
     if encoding is not None:
         tokens, trained = len(encoding), sum(encoding.assistant_masks)
-        parts += [_number(tokens, "token"), f"{trained:,} trained ({trained / max(tokens, 1):.1%})"]
+        parts += [count(tokens, "token"), f"{trained:,} trained ({trained / max(tokens, 1):.1%})"]
     return tuple(parts)

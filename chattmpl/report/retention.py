@@ -6,10 +6,9 @@ import json
 from collections.abc import Iterator
 
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.printable import dumps, visible
 from chattmpl.report.counterexample import counterexample_text
 from chattmpl.report.lines import count
-from chattmpl.report.records import dumps
-from chattmpl.report.visible import visible
 from chattmpl.rewrite.retain.proof import Proof
 from chattmpl.rewrite.retain.refusal import CannotRetain
 from chattmpl.template.template import Template

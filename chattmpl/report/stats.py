@@ -7,9 +7,8 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chattmpl.printable import dumps, visible
 from chattmpl.report.lines import Line, line
-from chattmpl.report.records import dumps
-from chattmpl.report.visible import visible
 
 FORMATS = ("rich", "text", "markdown", "csv", "json")
 

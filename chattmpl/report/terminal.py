@@ -1,7 +1,7 @@
-"""The picture in a terminal.
+"""Pictures in a terminal.
 
-Whatever the colours, generated text has a bar in the margin: a line ends where the text begins or ceases to be
-generated, so that the bar says it of each character. Without colours tokens are told apart by thin lines.
+Generated text has a bar in the margin, with or without colours: a line ends wherever generated text begins or ends, so
+that the bar holds for each character. Without colours, thin lines separate the tokens.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.text import Text
 
-from chattmpl.report.losses import Loss
-from chattmpl.report.picture import Frame, Picture, Piece
-from chattmpl.report.visible import fragments
+from chattmpl.printable import fragments
+from chattmpl.report.picture import Frame, Loss, Picture, Piece, losses_by_reason, losses_headline
 
 _QUIET = Box("╭╌╌╮\n┊  ┊\n├╌╌┤\n┊  ┊\n├╌╌┤\n├╌╌┤\n┊  ┊\n╰╌╌╯\n")
 _FRAME_WIDTH = 4
@@ -38,18 +37,18 @@ _ESCAPED = "bold #ffffff on #9f1239"
 
 
 def console(file: IO[str], *, width: int | None = None) -> Console:
-    """A console that prints texts as they are: no markup, no highlighting, no emoji codes."""
+    """Return a console that prints text verbatim: no markup, no highlighting, no emoji codes."""
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend: bool = True) -> None:
-    """Prints a picture.
+    """Print a picture.
 
     Args:
-        to: where; see `console`.
+        to: see `console`.
         shown: the picture.
-        heading: begin with a rule across the page, where there are several pictures.
-        legend: end with what the signs mean.
+        heading: begin with a horizontal rule, as for one of several pictures.
+        legend: end with the meaning of the signs.
     """
     if heading:
         to.print(Rule(Text(shown.name, "bold"), style="bold"))
@@ -88,14 +87,14 @@ def _panel(to: Console, frame: Frame) -> Panel:
 
 
 def _lines(to: Console, pieces: Iterable[Piece], width: int) -> Iterator[Text]:
-    """The lines of a frame, wrapped, each with its margin."""
+    """Yield the lines of a frame, wrapped, each with its margin."""
     for margin, line in _rows(to, pieces):
         for part in line.wrap(to, width, overflow="fold") or [line]:
             yield Text.assemble((margin, _MARGIN_STYLE[margin]), " ", part)
 
 
 def _rows(to: Console, pieces: Iterable[Piece]) -> Iterator[tuple[str, Text]]:
-    """The lines before they are wrapped: one ends at each newline, and where the margin changes."""
+    """Yield the lines before wrapping: a line ends at each newline and wherever the margin changes."""
     margin, row, shade = _PROMPT, Text(), 0
     for piece in pieces:
         if _margin(piece) != margin and row:
@@ -117,7 +116,7 @@ def _rows(to: Console, pieces: Iterable[Piece]) -> Iterator[tuple[str, Text]]:
 
 
 def _edges(to: Console) -> bool:
-    """Whether the tokens must be told apart by lines, for want of colours."""
+    """Tell whether lines must separate the tokens because the console has no colours."""
     return to.no_color or to.color_system is None
 
 
@@ -125,7 +124,7 @@ def _margin(piece: Piece) -> str:
     generated = piece.span.generated
     if piece.trained is None or piece.trained == generated:
         return _GENERATED if generated else _PROMPT
-    # White space that the tokenizer drops has no token that could be trained.
+    # White space that the tokenizer drops has no token to train.
     return _WRONGLY_TRAINED if piece.trained else _UNTRAINED if piece.tokens else _GENERATED
 
 
@@ -146,7 +145,7 @@ def _dimmed(piece: Piece) -> str:
 
 
 def _trailing_shown(row: Text) -> Text:
-    """The row with the spaces before its newline made visible."""
+    """Make the spaces before the newline of a row visible."""
     plain = row.plain.removesuffix(_NEWLINE)
     kept = plain.rstrip(" ")
     if len(kept) < len(plain):
@@ -158,9 +157,7 @@ def _boxes(shown: Picture) -> Iterator[Panel]:
     for headline, details in shown.warnings:
         yield _warning(headline, Text("\n").join(Text(line) for line in details))
     if shown.losses:
-        count = len(shown.losses)
-        headline = "1 field is lost" if count == 1 else f"{count} fields are lost"
-        yield _warning(f"{headline}: no character came from {'it' if count == 1 else 'them'}", _lost(shown.losses))
+        yield _warning(losses_headline(len(shown.losses)), _lost(shown.losses))
 
 
 def _warning(headline: str, body: RenderableType) -> Panel:
@@ -169,24 +166,21 @@ def _warning(headline: str, body: RenderableType) -> Panel:
 
 
 def _lost(lost: tuple[Loss, ...]) -> RenderableType:
-    """The losses under their reasons, those without a reason first."""
     shown = lost[:_MOST_LOSSES]
     lines: list[RenderableType] = []
-    for why in dict.fromkeys((None, *(loss.why for loss in shown))):
+    for why, losses in losses_by_reason(shown).items():
         lines += [
-            Text.assemble((loss.path, "yellow"), ("  " + loss.held if loss.held else "", "dim"))
-            for loss in shown
-            if loss.why == why
+            Text.assemble((loss.path, "yellow"), ("  " + loss.held if loss.held else "", "dim")) for loss in losses
         ]
         if why is not None:
             lines.append(Padding(Text(why, "italic"), (0, 0, 0, 2)))
     if len(lost) > len(shown):
-        lines.append(Text(f"and {len(lost) - len(shown)} more, which --format json lists", "italic"))
+        lines.append(Text(f"and {len(lost) - len(shown)} more, listed by --format json", "italic"))
     return Group(*lines)
 
 
 def _legend(to: Console, shown: Picture) -> Iterator[Text]:
-    """What the signs mean, those that were used."""
+    """Yield the meaning of each sign in use."""
     pieces = [piece for frame in shown.frames for piece in frame.pieces]
     margins = {_margin(piece) for piece in pieces}
     tokens = shown.tokenizer is not None
@@ -201,7 +195,7 @@ def _legend(to: Console, shown: Picture) -> Iterator[Text]:
     if "field" in kinds:
         yield Text("prompt: from a field", f"{_KIND_TOKEN['field']} on {_SHADES[False][0]}" if tokens else "")
     if "template" in kinds:
-        yield Text("prompt: the template's own", _KIND["template"])
+        yield Text("prompt: from the template", _KIND["template"])
     if "control" in kinds:
         yield Text("control token", _KIND["control"])
     if any(piece.escaped for piece in pieces):
@@ -213,7 +207,7 @@ def _legend(to: Console, shown: Picture) -> Iterator[Text]:
 
 
 def _flowing(entries: Iterable[Text], separator: Text, width: int) -> Text:
-    """Entries in lines of at most ``width`` cells, broken only between entries."""
+    """Join entries into lines of at most ``width`` cells, broken only between entries."""
     flow, used = Text(), 0
     for entry in entries:
         if used and used + separator.cell_len + entry.cell_len > width:

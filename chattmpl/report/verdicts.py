@@ -10,9 +10,9 @@ from chattmpl.laws.checker import Report, Verdict
 from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.printable import visible
 from chattmpl.report.counterexample import conversation_text
 from chattmpl.report.lines import count
-from chattmpl.report.visible import visible
 from chattmpl.source import Place, Source
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}

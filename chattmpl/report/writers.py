@@ -1,14 +1,14 @@
-"""Writers: renderings, one after the other, in the format that was asked for.
+"""Writers of renderings, one for each output format.
 
-Bytes are UTF-8 whatever the locale says, so that a text is piped as it is.
+Output is UTF-8 whatever the locale, so that a text is piped unchanged.
 """
 
 from __future__ import annotations
 
 import io
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Literal
+from dataclasses import asdict, dataclass
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ Format = Literal["rich", "text", "json", "html"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A rendering to write, and what a picture says of it: see `chattmpl.report.picture.picture`."""
+    """A rendering to write, with the arguments of `chattmpl.report.picture.picture`."""
 
     rendering: Rendering
     encoding: Encoding | None = None
@@ -33,7 +33,7 @@ class Item:
     generation_prompt: bool = False
 
     def picture(self) -> Picture:
-        """Its picture."""
+        """Return its picture."""
         from chattmpl.report.picture import picture
 
         return picture(
@@ -46,7 +46,13 @@ class Item:
 
 
 class Writer(ABC):
-    """Writes renderings to a binary file; ``several`` says that each needs a heading."""
+    """A writer of renderings to a binary file.
+
+    Args:
+        out: the file, which stays open.
+        title: title of an HTML page.
+        several: more than one rendering follows, so each gets a heading.
+    """
 
     def __init__(self, out: IO[bytes], *, title: str, several: bool) -> None:
         self.out = out
@@ -55,38 +61,52 @@ class Writer(ABC):
 
     @abstractmethod
     def write(self, item: Item) -> None:
-        """Writes one rendering."""
+        """Write one rendering."""
 
     def close(self) -> None:
-        """Writes what comes after the last one; the file stays open."""
+        """Write what follows the last rendering."""
         self.out.flush()
 
     def _put(self, text: str) -> None:
-        # Half of a surrogate pair has no bytes; a template can still write one.
+        # A template can write a lone surrogate, which UTF-8 cannot encode.
         self.out.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 class TextWriter(Writer):
-    """The text and nothing else, without a newline of our own; among several each has a line with its name above it."""
+    """The rendered text alone, without a final newline; each of several follows a line with its name."""
 
     def write(self, item: Item) -> None:
-        """Writes the text."""
+        """Write the text."""
         text = item.rendering.text
         self._put(f"==> {item.name} <==\n{text}\n" if self.several else text)
 
 
 class JsonWriter(Writer):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def write(self, item: Item) -> None:
-        """Writes the object."""
-        from chattmpl.report.records import dumps, record
+        """Write the object."""
+        from chattmpl.printable import dumps
 
         self._put(dumps(record(item.rendering, item.encoding)) + "\n")
 
 
+def record(rendering: Rendering, encoding: Encoding | None = None) -> dict[str, Any]:
+    """Return a rendering as JSON types: ``text``, ``spans``, ``generated``, ``lost``.
+
+    An encoding adds ``input_ids``, ``assistant_masks``, ``straddles`` and ``escaped``.
+    """
+    made = rendering.to_dict()
+    if encoding is not None:
+        made["input_ids"] = encoding.input_ids
+        made["assistant_masks"] = encoding.assistant_masks
+        made["straddles"] = [asdict(straddle) for straddle in encoding.straddles]
+        made["escaped"] = [asdict(escape) for escape in encoding.escaped]
+    return made
+
+
 class HtmlWriter(Writer):
-    """One page for all."""
+    """One HTML page with a section for each rendering."""
 
     def __init__(self, out: IO[bytes], *, title: str, several: bool) -> None:
         from chattmpl.report.page import page_start
@@ -95,31 +115,31 @@ class HtmlWriter(Writer):
         self._put(page_start(title))
 
     def write(self, item: Item) -> None:
-        """Writes a section of the page."""
+        """Write a section of the page."""
         from chattmpl.report.page import section
 
         self._put(section(item.picture()))
 
     def close(self) -> None:
-        """Ends the page."""
-        from chattmpl.report.page import page_end
+        """Write the end of the page."""
+        from chattmpl.report.page import PAGE_END
 
-        self._put(page_end())
+        self._put(PAGE_END)
         super().close()
 
 
 class RichWriter(Writer):
-    """Frames and colours, as far as the terminal has them."""
+    """Frames and colours, as far as the terminal supports them."""
 
     def write(self, item: Item) -> None:
-        """Prints the picture."""
+        """Print the picture."""
         from chattmpl.report.terminal import print_picture
 
-        printed(self.out, lambda console: print_picture(console, item.picture(), heading=self.several))
+        print_rich(self.out, lambda console: print_picture(console, item.picture(), heading=self.several))
 
 
-def printed(out: IO[bytes], show: Callable[[Console], None]) -> None:
-    """Lets a function print to a rich console over a binary file."""
+def print_rich(out: IO[bytes], show: Callable[[Console], None]) -> None:
+    """Call a function with a rich console that prints to a binary file."""
     from chattmpl.report.terminal import console
 
     file = io.TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", newline="")

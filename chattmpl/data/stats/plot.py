@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.report.visible import visible
+from chattmpl.printable import visible
 
 COLOURS = {"think": "#2a9d5c", "no-think": "#2b7bb9", "mixed": "#e0a030"}
 _SHARES = {"share_of_examples": ("examples", "#8d99ae"), "share_of_tokens": ("tokens", "#ef6f6c")}

@@ -20,7 +20,7 @@ from chattmpl.playground.views.loading import RETENTION, Failed, Rendered, blami
 from chattmpl.playground.views.marks import Marks
 from chattmpl.playground.views.markup import note, nothing, quoted
 from chattmpl.playground.views.text import legend
-from chattmpl.report.visible import html_of
+from chattmpl.printable import html_of
 from chattmpl.template.family import family_names
 from chattmpl.template.rendering import Rendering, Span
 from chattmpl.template.template import Template

@@ -15,7 +15,7 @@ from chattmpl.laws.outcome import Counterexample
 from chattmpl.playground.state import State
 from chattmpl.playground.views.loading import blaming, conversation_of, kwargs_of, template_of
 from chattmpl.playground.views.markup import code, quoted
-from chattmpl.report.visible import visible
+from chattmpl.printable import visible
 
 KWARGS = "chat_template_kwargs"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from chattmpl.report.visible import html_of, visible
+from chattmpl.printable import html_of, visible
 
 
 def quoted(text: object) -> str:

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 from chattmpl.playground.views.marks import Marks
 from chattmpl.playground.views.markup import code, listed, note, quoted
-from chattmpl.report.losses import Loss
-from chattmpl.report.picture import Frame, Picture, Piece
-from chattmpl.report.visible import html_of
+from chattmpl.printable import html_of
+from chattmpl.report.picture import Frame, Loss, Picture, Piece
 
 _LETTERS = {"template": "own", "control": "own ctl", "field": "fld"}
 

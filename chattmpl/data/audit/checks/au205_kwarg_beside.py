@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from chattmpl.data.audit.check import Kind, Note
 from chattmpl.data.audit.row_view import View
-from chattmpl.report.visible import excerpt
+from chattmpl.printable import excerpt
 
 _OWN = frozenset({"messages", "tools", "documents", "chat_template_kwargs", "template"})
 

@@ -1,14 +1,15 @@
-"""Nothing that a terminal would obey is printed raw."""
+"""Nothing that a terminal would act on is printed raw."""
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chattmpl.report.visible import excerpt, fragments, visible
+from chattmpl.printable import dumps, excerpt, fragments, one_line, visible
 
 _TEXTS = st.text(st.characters() | st.sampled_from("\x1b\x9b\u202e\u200d\u200b\n\t\r a👩🚀"))
 
@@ -25,7 +26,7 @@ _TEXTS = st.text(st.characters() | st.sampled_from("\x1b\x9b\u202e\u200d\u200b\n
         ("half \ud83d", "half ⟨U+D83D⟩"),
     ],
 )
-def test_what_a_terminal_would_obey_or_hide_is_shown_as_its_number(text: str, shown: str) -> None:
+def test_what_a_terminal_would_act_on_or_hide_is_shown_as_its_number(text: str, shown: str) -> None:
     assert visible(text) == shown
 
 
@@ -61,3 +62,14 @@ def test_fragments_hold_every_character_that_is_shown_as_itself(text: str) -> No
 def test_an_excerpt_is_one_short_line() -> None:
     assert excerpt("a\nb\x1b") == '"a↵b⟨U+001B⟩"'
     assert excerpt("x" * 100, 10) == '"xxxxxxxx…'
+
+
+@given(st.text())
+def test_json_says_the_same_with_nothing_that_a_terminal_would_act_on(text: str) -> None:
+    made = dumps({"text": text})
+    assert json.loads(made) == {"text": text}
+    assert not set(made) & {chr(code) for code in (*range(32), *range(127, 160), 0x202E, 0x2028)}
+
+
+def test_a_text_on_one_line_shows_its_newlines_and_tabs() -> None:
+    assert one_line("a\n\tb\r") == "a↵⇥b⟨U+000D⟩"
