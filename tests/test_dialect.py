@@ -28,7 +28,7 @@ def check_offsets(source: str) -> None:
     """Every token stands at its offset, in order, what lies between is whitespace, and they are Jinja's tokens."""
     text = normalize_newlines(source)
     position = 0
-    found = tokens(ENVIRONMENT, source)
+    found = tokens(source)
     for offset, _, value in found:
         assert not text[position:offset].strip()
         assert text[offset : offset + len(value)] == value
@@ -67,7 +67,7 @@ def test_every_token_of_a_made_template_stands_at_its_offset(source: str) -> Non
         list(Lexer(ENVIRONMENT).tokeniter(source, None))
     except TemplateSyntaxError:
         with pytest.raises(TemplateSyntaxError):
-            tokens(ENVIRONMENT, source)
+            tokens(source)
     else:
         check_offsets(source)
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from chattmpl import Template
 from chattmpl.compiler.export import TARGETS
-from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import TemplateError, UsageError
 from chattmpl.syntax.lexer import tokens
 from support.plain_jinja import plain_render
@@ -39,7 +38,7 @@ def check(source: str) -> str:
     covered = {index for start, end in generated for index in range(start, end)}
     assert covered == {index for start, end in rendering.generated for index in range(start, end)}
     assert plain_render(inference, messages=MESSAGES) == (rendering.text, [])
-    assert not [value for _, kind, value in tokens(TemplateEnvironment(), inference) if value.endswith("generation")]
+    assert not [value for _, kind, value in tokens(inference) if value.endswith("generation")]
     return inference
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.syntax.lexer import tokens
 
 _BEGINS = {"variable_begin": "output", "block_begin": "tag"}
@@ -54,7 +53,7 @@ def pieces(source: str) -> tuple[Piece, ...]:
     """The outputs and tags of a source, in order."""
     found: list[Piece] = []
     start, kind = 0, ""
-    for offset, token, value in tokens(TemplateEnvironment(), source):
+    for offset, token, value in tokens(source):
         if token in _BEGINS:
             start, kind = offset, _BEGINS[token]
         elif token in _ENDS and kind:

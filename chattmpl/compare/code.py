@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.syntax.lexer import tokens
 
 _OPENING = {"(": ")", "[": "]", "{": "}"}
@@ -63,7 +62,7 @@ class Code:
 
     def _read(self) -> None:
         start = first = 0
-        for offset, kind, value in tokens(TemplateEnvironment(), self.text):
+        for offset, kind, value in tokens(self.text):
             if kind in _BEGINS:
                 start, first = offset + len(value) - len(value.lstrip()), len(self.words)
                 if kind == "raw_begin":

@@ -140,7 +140,7 @@ def outline(source: Source, environment: Environment) -> Outline:
 
 def _all(text: str, environment: Environment, source: Source | None = None) -> list[tuple[int, str, str]]:
     try:
-        return tokens(environment, text)
+        return list(tokens(text))
     except TemplateSyntaxError as error:
         raise syntax_error(error, source or Source(text), environment) from None
 

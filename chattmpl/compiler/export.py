@@ -99,7 +99,7 @@ def _leaks(text: str, block: Block, environment: Environment) -> bool:
     apart = [(block.tag.start, block.end.end), *_other_branches(parsed, block)]
     outside = {
         value
-        for offset, kind, value in tokens(environment, text)
+        for offset, kind, value in tokens(text)
         if kind == "name" and start <= offset < end and not any(first <= offset < last for first, last in apart)
     }
     depth = 0
@@ -195,7 +195,7 @@ def _removals(text: str, tag: Tag) -> Iterator[str]:
 def _stream(text: str, environment: Environment, without: Tag | None = None) -> list[tuple[str, str]]:
     """What a text means to Jinja: its tokens without the whitespace in tags, with neighbouring data joined."""
     stream: list[tuple[str, str]] = []
-    for offset, kind, value in tokens(environment, text):
+    for offset, kind, value in tokens(text):
         if kind == "whitespace" or kind.startswith("comment"):
             continue
         if without is not None and without.start <= offset < without.end:

@@ -17,7 +17,6 @@ from typing import Any
 from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 from jinja2.ext import Extension, loopcontrols
-from jinja2.lexer import Lexer
 from jinja2.parser import Parser
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
@@ -53,7 +52,7 @@ from chattmpl.provenance.text import (
     traced,
 )
 from chattmpl.provenance.tree import TracedDict
-from chattmpl.syntax.lexer import OffsetLexer
+from chattmpl.syntax.lexer import LEXER, OffsetLexer
 
 Clock = Callable[[], datetime]
 
@@ -132,9 +131,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         )
 
     @property
-    def lexer(self) -> Lexer:
+    def lexer(self) -> OffsetLexer:
         """A lexer that knows offsets."""
-        return OffsetLexer(self)
+        return LEXER
 
     # -- attributes and calls
 

@@ -22,7 +22,6 @@ from typing import Any, NoReturn
 from chattmpl.budget import Budget
 from chattmpl.compiler.program import compile_program
 from chattmpl.compiler.retention import Retention
-from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import ChatTmplError, RenderError, UsageError
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens
@@ -296,7 +295,7 @@ def _with_signs(source: str) -> str:
     source = normalize_newlines(source)
     pieces: list[str] = []
     position = 0
-    for offset, kind, value in tokens(TemplateEnvironment(), source):
+    for offset, kind, value in tokens(source):
         if kind in _TAG_BEGINS and not re.search(r"\{[%#][-+]", value):
             at = offset + value.index(_TAG_BEGINS[kind]) + 2
         elif kind in _TAG_ENDS and not re.search(r"[-+][%#]\}", value):

@@ -57,9 +57,9 @@ class Subject:
         self.modes: tuple[Any, ...] | None = None
 
     @cached_property
-    def tokens(self) -> list[tuple[int, str, str]]:
+    def tokens(self) -> tuple[tuple[int, str, str], ...]:
         """All raw tokens as (offset, type, text)."""
-        return tokens(self.program.environment, self.source.text)
+        return tokens(self.source.text)
 
     @cached_property
     def comments(self) -> list[tuple[int, str]]:

@@ -1,8 +1,8 @@
 """Jinja's own lexer, with the offset of every token.
 
-Jinja gives line numbers only, and text that whitespace control trims vanishes from its tokens. What vanishes is
-whitespace, so each token is found again in the source by skipping whitespace until it matches; every token then stands
-at its offset. Offsets travel through Jinja's parser inside the line numbers, which it copies to every node.
+Jinja gives line numbers only, and text that white space control trims vanishes from its tokens. What vanishes is
+white space, so each token is found again in the source by skipping white space until it matches; every token then has
+an offset. Offsets travel through Jinja's parser inside the line numbers, which it copies to every node.
 """
 
 from __future__ import annotations
@@ -10,20 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import Lexer
 
 _NEWLINES = re.compile(r"\r\n|\r")
-
-_OPTIONS = (
-    *(f"{what}_{end}_string" for what in ("block", "variable", "comment") for end in ("start", "end")),
-    *("line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks"),
-    *("newline_sequence", "keep_trailing_newline"),
-)
-"""The options of an environment that its lexer depends on."""
+_AUTHORING = re.compile(r"<%([-+]?)(\s*)((?:end)?generation)(\s*)([-+]?)%>")
 
 
 class Line(int):
@@ -32,29 +25,28 @@ class Line(int):
     offset: int
 
     def __new__(cls, number: int, offset: int) -> Line:
-        """A number with its offset."""
+        """Make a number with its offset."""
         line = super().__new__(cls, number)
         line.offset = offset
         return line
 
 
 class OffsetLexer(Lexer):
-    """A lexer whose line numbers are `Line`s."""
+    """Lexer of chat templates (``trim_blocks``, ``lstrip_blocks``) whose line numbers are `Line`s."""
 
-    def __init__(self, environment: Environment) -> None:
-        super().__init__(environment)
-        self._options = tuple(getattr(environment, name) for name in _OPTIONS)
+    def __init__(self) -> None:
+        super().__init__(Environment(trim_blocks=True, lstrip_blocks=True))
 
     def tokeniter(
         self, source: str, name: str | None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
-        """The raw tokens, as Jinja's ``tokeniter``."""
-        return iter(_scanned(self._options, source)) if state is None else self.scan(source, name, filename, state)
+        """Return the raw tokens, as Jinja's ``tokeniter`` does."""
+        return iter(_scanned(source)) if state is None else self.scan(source, name, filename, state)
 
     def scan(
-        self, source: str, name: str | None, filename: str | None = None, state: str | None = None
+        self, source: str, name: str | None = None, filename: str | None = None, state: str | None = None
     ) -> Iterator[tuple[int, str, str]]:
-        """The raw tokens, read now."""
+        """Read the raw tokens of a source."""
         text = normalize_newlines(source)
         position = 0
         try:
@@ -68,15 +60,17 @@ class OffsetLexer(Lexer):
             raise
 
 
+LEXER = OffsetLexer()
+
+
 @lru_cache(maxsize=8)
-def _scanned(options: tuple[Any, ...], source: str) -> tuple[tuple[int, str, str], ...]:
-    """The raw tokens of a source, which compiling, the outline and lint ask for one after the other."""
-    lexer = OffsetLexer(Environment(**dict(zip(_OPTIONS, options, strict=True))))
-    return tuple(lexer.scan(source, None))
+def _scanned(source: str) -> tuple[tuple[Line, str, str], ...]:
+    """Return the raw tokens of a source, which the compiler and the readers of the tree ask for one after the other."""
+    return tuple(LEXER.scan(source))  # type: ignore[arg-type]
 
 
 def _line_of_error(text: str, position: int, number: int) -> int:
-    """Where the lexer gave up: after the last token and the whitespace behind it, if that is on the line it names."""
+    """Return where the lexer gave up: after the last token and white space, if that is on the line that it names."""
     while position < len(text) and text[position].isspace():
         position += 1
     return Line(number, position) if text.count("\n", 0, position) + 1 == number else number
@@ -91,15 +85,35 @@ def _find(text: str, value: str, position: int) -> int:
 
 
 def normalize_newlines(text: str) -> str:
-    """The text as Jinja reads it: CRLF and CR become LF."""
+    """Turn CRLF and CR into LF, as Jinja does."""
     return _NEWLINES.sub("\n", text)
 
 
-def tokens(environment: Environment, source: str) -> list[tuple[int, str, str]]:
-    """All raw tokens of a source as (offset, type, text), whitespace and comments included."""
-    return list(_located(tuple(getattr(environment, name) for name in _OPTIONS), source))
-
-
 @lru_cache(maxsize=8)
-def _located(options: tuple[Any, ...], source: str) -> tuple[tuple[int, str, str], ...]:
-    return tuple((line.offset, kind, value) for line, kind, value in _scanned(options, source))  # type: ignore[attr-defined]
+def tokens(source: str) -> tuple[tuple[int, str, str], ...]:
+    """Return all raw tokens of a source as (offset, kind, text), white space and comments included.
+
+    Raises:
+        TemplateSyntaxError: for what Jinja's lexer does not accept.
+    """
+    return tuple((line.offset, kind, value) for line, kind, value in _scanned(source))
+
+
+def plain_delimiters(text: str) -> str:
+    """Turn authoring delimiters, as in ``<% generation %>``, into Jinja's own; every other character keeps its place.
+
+    Tags are replaced in text only: what looks like one inside a comment, a string or a raw block is left alone.
+
+    Raises:
+        TemplateSyntaxError: for what Jinja's lexer does not accept.
+    """
+    if "<%" not in text:
+        return text
+    pieces = []
+    position, raw = 0, False
+    for offset, kind, value in tokens(text):
+        raw = kind == "raw_begin" or (raw and kind != "raw_end")
+        if kind == "data" and not raw:
+            pieces += [text[position:offset], _AUTHORING.sub(r"{%\1\2\3\4\5%}", value)]
+            position = offset + len(value)
+    return "".join(pieces) + text[position:]

@@ -132,7 +132,7 @@ def _within(template: Template, offset: int, piece: str, at_c: int, span: Span) 
         span: where the piece came from.
     """
     source = template.program.source
-    for start, kind, value in tokens(template.program.environment, source.text):
+    for start, kind, value in tokens(source.text):
         if kind == "data" and start <= offset < start + len(value):
             found = value.find(piece)
             begin = start + found + at_c if found >= 0 else start + len(value) - len(value.lstrip())

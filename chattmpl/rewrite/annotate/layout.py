@@ -109,7 +109,7 @@ _BRANCHES = frozenset({"else", "elif"})
 def layout(source: Source, environment: Environment) -> list[Item]:
     """The items of a source that compiles."""
     parsed = outline(source, environment)
-    raw = tokens(environment, source.text)
+    raw = list(tokens(source.text))
     return _Reader(source.text, raw, {tag.start: tag for tag in parsed.tags}).read()
 
 
@@ -117,14 +117,14 @@ def variables(source: str, environment: Environment) -> list[tuple[int, str]]:
     """The names that stand in tags and expressions, but for those of attributes, each with its offset."""
     return [
         (offset, value)
-        for offset, kind, value in tokens(environment, source)
+        for offset, kind, value in tokens(source)
         if kind == "name" and source[max(offset - 1, 0)] != "."
     ]
 
 
 def parts_of(source: str, start: int, end: int, environment: Environment) -> tuple[Part, ...]:
     """The operands of an expression that stands somewhere in a source."""
-    inside = [token for token in tokens(environment, source) if start <= token[0] < end]
+    inside = [token for token in tokens(source) if start <= token[0] < end]
     return tuple(_parts(inside))
 
 

@@ -124,7 +124,7 @@ def stream(
         copy: a range to leave out, text included.
     """
     found: list[tuple[str, str]] = []
-    for offset, kind, value in tokens(environment, text):
+    for offset, kind, value in tokens(text):
         if kind == "whitespace" or kind.startswith("comment"):
             continue
         # A delimiter takes white space with it, and so may reach out of a range.

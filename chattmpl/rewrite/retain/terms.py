@@ -89,7 +89,7 @@ def terms(text: str, environment: Environment, *, contents: bool = False) -> lis
     inside: list[Token] = []
     tag: Tag | None = None
     reading = False
-    for offset, kind, value in tokens(environment, text):
+    for offset, kind, value in tokens(text):
         if kind in ("block_begin", "variable_begin"):
             tag, inside, reading = tags.get(offset) if kind == "block_begin" else None, [], True
         elif kind in ("block_end", "variable_end"):
@@ -112,7 +112,7 @@ def _writing(text: str, environment: Environment) -> set[Tag]:
     tags = {tag.start: tag for tag in outline(Source(text), environment).tags}
     around: list[Tag] = []
     found: set[Tag] = set()
-    for offset, kind, _ in tokens(environment, text):
+    for offset, kind, _ in tokens(text):
         if kind == "block_begin" and offset in tags:
             _follow(around, tags[offset])
         elif kind == "variable_begin":

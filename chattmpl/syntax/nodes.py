@@ -1,0 +1,502 @@
+"""Nodes of the syntax tree: a range of the source each, with parent and children.
+
+Expressions have the structure of Jinja's own syntax tree, with two differences: parentheses are nodes, and a chain of
+``and`` or ``or`` is one node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from chattmpl.syntax.edits import Edit
+
+if TYPE_CHECKING:
+    Constants: TypeAlias = str | int | float | bool | None
+
+_Kind = TypeVar("_Kind", bound="Node")
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """A node of the tree.
+
+    Attributes:
+        start, end: half-open range in the source, in characters, without white space around it.
+        parent: the node around it; None for the root.
+    """
+
+    start: int
+    end: int
+    parent: Node | None = field(default=None, init=False, repr=False)
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The nodes directly inside, in the order of the source."""
+        return ()
+
+    @property
+    def source(self) -> str:
+        """The source of the whole tree."""
+        assert self.parent is not None
+        return self.parent.source
+
+    @property
+    def text(self) -> str:
+        """The text of the node as it is written."""
+        return self.source[self.start : self.end]
+
+    @property
+    def parents(self) -> Iterator[Node]:
+        """The nodes around this one, the innermost first."""
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def walk(self) -> Iterator[Node]:
+        """Iterate over the node and everything inside, in the order of the source, outer nodes first."""
+        waiting: list[Node] = [self]
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting += reversed(node.children)
+
+    def find(self, kind: type[_Kind]) -> Iterator[_Kind]:
+        """Iterate over the nodes of a kind, this one included, in the order of the source."""
+        return (node for node in self.walk() if isinstance(node, kind))
+
+    def around(self, kind: type[_Kind]) -> _Kind | None:
+        """Return the innermost node of a kind around this one."""
+        return next((node for node in self.parents if isinstance(node, kind)), None)
+
+    # -- edits
+
+    def replace(self, text: str) -> Edit:
+        """Return the edit that puts a text in the place of the node."""
+        return Edit(self.start, self.end, text)
+
+    def delete(self) -> Edit:
+        """Return the edit that takes the node out, and nothing else."""
+        return Edit(self.start, self.end, "")
+
+    def insert_before(self, text: str) -> Edit:
+        """Return the edit that puts a text directly before the node."""
+        return Edit(self.start, self.start, text)
+
+    def insert_after(self, text: str) -> Edit:
+        """Return the edit that puts a text directly after the node."""
+        return Edit(self.end, self.end, text)
+
+    def wrap(self, before: str, after: str) -> list[Edit]:
+        """Return the edits that put a text before and another one after the node, which stays as it is written."""
+        return [self.insert_before(before), self.insert_after(after)]
+
+
+class Expression(Node):
+    """An expression, or a part of one."""
+
+    __slots__ = ()
+
+    @property
+    def key(self) -> str | None:
+        """The name of what is taken out of another value: ``content`` for ``m.content`` and for ``m['content']``."""
+        return None
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the expression begins with: ``messages`` for ``messages[0].content | trim``."""
+        return None
+
+    @property
+    def string(self) -> str | None:
+        """The value of an expression that is one string literal, or the same in parentheses."""
+        return None
+
+    @property
+    def unwrapped(self) -> Expression:
+        """The expression inside of the parentheses, where there are any."""
+        return self
+
+    @property
+    def enclosed(self) -> bool:
+        """Whether it stands in parentheses, together with other expressions or alone."""
+        return any(isinstance(node, Group) for node in self.parents if isinstance(node, Expression))
+
+    @property
+    def operands(self) -> tuple[Expression, ...]:
+        """The expressions that ``+`` and ``~`` join to this one, parentheses taken off; else the expression itself."""
+        return tuple(_operands(self))
+
+
+def _operands(node: Expression) -> Iterator[Expression]:
+    node = node.unwrapped
+    if isinstance(node, Concat):
+        for operand in node.items:
+            yield from _operands(operand)
+    elif isinstance(node, Binary) and node.operator == "+":
+        yield from _operands(node.left)
+        yield from _operands(node.right)
+    else:
+        yield node
+
+
+@dataclass(eq=False, slots=True)
+class Name(Expression):
+    """A variable."""
+
+    name: str
+
+    @property
+    def variable(self) -> Name:
+        """The variable itself."""
+        return self
+
+
+@dataclass(eq=False, slots=True)
+class Constant(Expression):
+    """A string, a number, a truth value or ``none``.
+
+    Attributes:
+        value: as Jinja evaluates it.
+        literals: number of tokens: neighbouring strings are one constant.
+    """
+
+    value: Constants
+    literals: int = 1
+
+    @property
+    def string(self) -> str | None:
+        """The value, if it is written as one string literal."""
+        return self.value if self.literals == 1 and isinstance(self.value, str) else None
+
+
+@dataclass(eq=False, slots=True)
+class Attribute(Expression):
+    """``value.name``.
+
+    Attributes:
+        name_start: offset of the name.
+    """
+
+    value: Expression
+    name: str
+    name_start: int
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value."""
+        return (self.value,)
+
+    @property
+    def key(self) -> str:
+        """The name."""
+        return self.name
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the value begins with."""
+        return self.value.variable
+
+
+@dataclass(eq=False, slots=True)
+class Subscript(Expression):
+    """``value[index]``, or ``value.0``."""
+
+    value: Expression
+    index: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value and the index."""
+        return self.value, self.index
+
+    @property
+    def key(self) -> str | None:
+        """The index, if it is a constant string."""
+        index = self.index
+        return index.value if isinstance(index, Constant) and isinstance(index.value, str) else None
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the value begins with."""
+        return self.value.variable
+
+
+@dataclass(eq=False, slots=True)
+class Slice(Expression):
+    """``lower:upper:step``."""
+
+    lower: Expression | None
+    upper: Expression | None
+    step: Expression | None
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """Those of the three that are given."""
+        return tuple(part for part in (self.lower, self.upper, self.step) if part is not None)
+
+
+@dataclass(eq=False, slots=True)
+class Keyword(Expression):
+    """``name=value`` in a call or a signature."""
+
+    name: str
+    value: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value."""
+        return (self.value,)
+
+
+@dataclass(eq=False, slots=True)
+class Starred(Expression):
+    """``*value`` or ``**value`` in a call."""
+
+    operator: str
+    value: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value."""
+        return (self.value,)
+
+
+@dataclass(eq=False, slots=True)
+class Call(Expression):
+    """``function(arguments)``.
+
+    Attributes:
+        open: offset of the opening parenthesis.
+    """
+
+    function: Expression
+    arguments: tuple[Expression, ...]
+    open: int
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The function and its arguments."""
+        return self.function, *self.arguments
+
+    @property
+    def method(self) -> str | None:
+        """The name of the method, if one is called."""
+        return self.function.name if isinstance(self.function, Attribute) else None
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the function begins with."""
+        return self.function.variable
+
+
+@dataclass(eq=False, slots=True)
+class Filter(Expression):
+    """``value | name(arguments)``.
+
+    Attributes:
+        value: what is filtered; None in ``{% filter name %}`` and ``{% set x | name %}``.
+        name_start: offset of the name.
+    """
+
+    value: Expression | None
+    name: str
+    name_start: int
+    arguments: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value and the arguments."""
+        return self.arguments if self.value is None else (self.value, *self.arguments)
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the value begins with."""
+        return None if self.value is None else self.value.variable
+
+
+@dataclass(eq=False, slots=True)
+class Test(Expression):
+    """``value is name(arguments)``, or ``value is not name``.
+
+    Attributes:
+        name_start: offset of the name.
+    """
+
+    value: Expression
+    name: str
+    name_start: int
+    arguments: tuple[Expression, ...]
+    negated: bool
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value and the arguments."""
+        return self.value, *self.arguments
+
+
+@dataclass(eq=False, slots=True)
+class Unary(Expression):
+    """``not operand``, ``-operand`` or ``+operand``."""
+
+    operator: str
+    operand: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The operand."""
+        return (self.operand,)
+
+
+@dataclass(eq=False, slots=True)
+class Binary(Expression):
+    """``left operator right`` for the operators of arithmetic; ``+`` also joins strings."""
+
+    operator: str
+    left: Expression
+    right: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """Both operands."""
+        return self.left, self.right
+
+
+@dataclass(eq=False, slots=True)
+class Concat(Expression):
+    """``a ~ b ~ c``."""
+
+    items: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The operands."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Logical(Expression):
+    """``a and b and c``, or the same with ``or``."""
+
+    operator: str
+    items: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The operands."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Comparison(Expression):
+    """``a == b``, ``a not in b``, ``a < b < c``.
+
+    Attributes:
+        operators: one fewer than the items; ``not in`` is written with one space.
+    """
+
+    operators: tuple[str, ...]
+    items: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """What is compared."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Conditional(Expression):
+    """``value if test else otherwise``."""
+
+    value: Expression
+    test: Expression
+    otherwise: Expression | None
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The value, the test and what is taken otherwise."""
+        return (self.value, self.test) if self.otherwise is None else (self.value, self.test, self.otherwise)
+
+
+@dataclass(eq=False, slots=True)
+class List(Expression):
+    """``[a, b]``."""
+
+    items: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The items."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Tuple(Expression):
+    """``a, b``; with parentheses it is the inside of a `Group`."""
+
+    items: tuple[Expression, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The items."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Pair(Expression):
+    """``key: value`` in a dict."""
+
+    name: Expression
+    value: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The key and the value."""
+        return self.name, self.value
+
+
+@dataclass(eq=False, slots=True)
+class Dict(Expression):
+    """``{key: value}``."""
+
+    items: tuple[Pair, ...]
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The pairs."""
+        return self.items
+
+
+@dataclass(eq=False, slots=True)
+class Group(Expression):
+    """``(inside)``."""
+
+    inside: Expression
+
+    @property
+    def children(self) -> tuple[Node, ...]:
+        """The expression in the parentheses."""
+        return (self.inside,)
+
+    @property
+    def variable(self) -> Name | None:
+        """The variable that the inside begins with."""
+        return self.inside.variable
+
+    @property
+    def string(self) -> str | None:
+        """The value of the inside, if that is one string literal."""
+        return self.inside.string
+
+    @property
+    def unwrapped(self) -> Expression:
+        """The inside, without any parentheses."""
+        return self.inside.unwrapped
+
+
+class Invalid(Expression):
+    """Tokens that Jinja's grammar has no expression for."""
+
+    __slots__ = ()
