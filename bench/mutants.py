@@ -42,12 +42,12 @@ from planting.kind import KINDS, Kind
 from planting.oracle import Base
 from planting.twins import twins
 
+from chattmpl import Template
 from chattmpl.compiler.program import compile_program
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
 
 GROUPS = ("family", "trl", "llama.cpp")
 ROOT = Path(__file__).parent.parent

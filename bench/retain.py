@@ -21,11 +21,11 @@ from typing import Any
 
 from retained import Look, look
 
+from chattmpl import Template
 from chattmpl.errors import ChatTmplError
 from chattmpl.rewrite.retain.policy import CHOICES
 from chattmpl.rewrite.retain.refusal import CannotRetain
 from chattmpl.template.special_tokens import PLACEHOLDERS
-from chattmpl.template.template import Template
 
 
 def templates(folders: list[Path], match: str) -> Iterator[Path]:

@@ -6,49 +6,80 @@ Every token you train on is a token the model will be asked to sample, after exa
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from chattmpl.version import __version__
 
 if TYPE_CHECKING:
+    from chattmpl.api import Rendering, Template
     from chattmpl.budget import Budget
     from chattmpl.conversation.models import Conversation, Message, ToolCall
-    from chattmpl.errors import ChatTmplError
-    from chattmpl.template.rendering import Rendering, Span
-    from chattmpl.template.template import Template
+    from chattmpl.data.encoder.encoder import Encoder as Encoder
+    from chattmpl.encode.encoding import Encoding
+    from chattmpl.errors import (
+        BudgetError,
+        ChatTmplError,
+        ConversationError,
+        EncodeError,
+        FamilyError,
+        NotRepresentable,
+        RenderError,
+        TemplateError,
+        UsageError,
+    )
+    from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+    from chattmpl.rewrite.retain.refusal import CannotRetain
+    from chattmpl.template.spans import Span
 
-__version__ = "0.1.0"
-
+# `Encoder` needs the extra `data`, so it is public but not a part of ``from chattmpl import *``.
 __all__ = [
     "Budget",
+    "BudgetError",
+    "CannotAnnotate",
+    "CannotRetain",
     "ChatTmplError",
     "Conversation",
+    "ConversationError",
+    "EncodeError",
+    "Encoding",
+    "FamilyError",
     "Message",
+    "NotRepresentable",
+    "RenderError",
     "Rendering",
     "Span",
     "Template",
+    "TemplateError",
     "ToolCall",
+    "UsageError",
     "__version__",
 ]
 
 _MODULES = {
-    "Budget": "budget",
-    "ChatTmplError": "errors",
-    "Conversation": "conversation.models",
-    "Message": "conversation.models",
-    "Rendering": "template.rendering",
-    "Span": "template.rendering",
-    "Template": "template.template",
-    "ToolCall": "conversation.models",
+    "api": ("Rendering", "Template"),
+    "budget": ("Budget",),
+    "conversation.models": ("Conversation", "Message", "ToolCall"),
+    "data.encoder.encoder": ("Encoder",),
+    "encode.encoding": ("Encoding",),
+    "errors": (*(name for name in __all__ if name.endswith("Error")), "NotRepresentable"),
+    "rewrite.annotate.refusal": ("CannotAnnotate",),
+    "rewrite.retain.refusal": ("CannotRetain",),
+    "template.spans": ("Span",),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    """A public name, imported when it is first asked for: a plugin or ``--help`` should not wait for Jinja."""
-    if name not in _MODULES:
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used, so that the pytest plugin and ``--help`` do not wait for Jinja."""
+    if name not in _HOMES:
         raise AttributeError(f"module 'chattmpl' has no attribute {name!r}")
-    value = getattr(import_module(f"chattmpl.{_MODULES[name]}"), name)
+    try:
+        value: object = getattr(import_module(f"chattmpl.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise ImportError(f"chattmpl.{name} needs the package {error.name}: pip install 'chattmpl[data]'") from error
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_HOMES})

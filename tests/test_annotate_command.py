@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from test_annotate import BAD, CHATML, WRONG
 
-from chattmpl import cache
+from chattmpl import Template, cache
 from chattmpl.rewrite.annotate import annotator as annotating
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
-from chattmpl.template.template import Template
 from support.command import run_here
 from support.snapshots import matches_snapshot
 

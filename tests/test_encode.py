@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
-from chattmpl import Template
+from chattmpl import Rendering, Template
 from chattmpl.encode import Encoding, encode
 from chattmpl.errors import EncodeError, UsageError
-from chattmpl.template.rendering import Rendering
 from support.small_tokenizers import SlowBytes, byte_level_bpe, metaspace_bpe, with_control, word_pieces
 
 COLON = Template.from_source(

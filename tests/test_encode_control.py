@@ -9,11 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from chattmpl import Template
+from chattmpl import Rendering, Template
 from chattmpl.encode import Encoding, Escape
 from chattmpl.encode.tokenizer import Added
 from chattmpl.errors import EncodeError
-from chattmpl.template.rendering import Rendering
 from support.small_tokenizers import (
     CONTROL,
     SlowBytes,

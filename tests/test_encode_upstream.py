@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from chattmpl import Template
+from chattmpl import Rendering, Template
 from chattmpl.encode import encode
 from chattmpl.encode.fast_tokenizer import FastTokenizer
-from chattmpl.template.rendering import Rendering
 from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
 
 pytestmark = pytest.mark.upstream

@@ -34,6 +34,13 @@ def test_the_public_names_load_nothing_heavy_either(tmp_path: Path) -> None:
     assert not loaded & HEAVY
 
 
+def test_the_encoder_is_public_and_its_extra_is_named_where_it_is_missing() -> None:
+    code = "import sys; sys.modules['numpy'] = None; from chattmpl import Encoder"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "chattmpl.Encoder needs the package numpy: pip install 'chattmpl[data]'" in done.stderr
+
+
 def _seconds(command: list[str]) -> float:
     start = time.perf_counter()
     subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)

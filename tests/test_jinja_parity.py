@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chattmpl import Conversation, Template
+from chattmpl import Conversation, Rendering, Template
 from chattmpl.errors import ChatTmplError
-from chattmpl.template.rendering import Rendering
 from support import ROOT
 from support.plain_jinja import CLOCK, plain_render
 

@@ -16,6 +16,7 @@ PACKAGE = ROOT / "chattmpl"
 
 ORDER = (
     "printable",
+    "version",
     "source",
     "errors",
     "registry",

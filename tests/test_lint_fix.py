@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from jinja2 import Environment
 
+from chattmpl import Template
 from chattmpl.lint.fix import edited, fix
 from chattmpl.lint.rule import Rule, chosen, rules
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit
 from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
 from support import ROOT
 from support.command import run_here
 from support.lint_tokenizers import lint_tokenizer

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from chattmpl import Template
 from chattmpl import registry as discovery
 from chattmpl.compiler.variables import copied, descendants
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
 
 GOOD = r"""
 {{- bos_token -}}

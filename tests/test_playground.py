@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chattmpl.encode import encode
 from chattmpl.errors import UsageError
 from chattmpl.playground.file_watch import Watch, watched
 from chattmpl.playground.guard import Guard, refusal
@@ -216,7 +217,7 @@ def test_tokens_have_their_ids_their_mask_and_straddles() -> None:
     conversation = json.dumps([{"role": "user", "content": "a"}, {"role": "assistant", "content": ":) ok  "}])
     state = State(base="", source=straddling, conversation=conversation, tab="tokens")
     page = _Page(view(**state.to_dict())["html"])
-    encoding = template_of(state).render(json.loads(conversation)).encode("demo")
+    encoding = encode(template_of(state).render(json.loads(conversation)), "demo")
     chips = [attrs for attrs in page.of("tok") if (attrs.get("data-o") or "").startswith("token ")]
     assert len(chips) == len(encoding)
     trained = ["gen" in (attrs["class"] or "").split() for attrs in chips]

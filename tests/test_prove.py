@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
+from chattmpl.encode import encode
 from chattmpl.template.family import family_names
 from chattmpl.training.prove.dialogues import abilities_of, make_talks, rendering_traces
 from support.command import Outcome, run_here
@@ -117,4 +118,4 @@ def test_no_token_of_the_tokenizer_made_lies_across_the_edge_of_a_generated_span
     talks = make_talks(200, abilities_of(template), 0, test=False)
     renderings = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
     tokenizer = make_tokenizer(template, renderings, 600)
-    assert [rendering.encode(tokenizer).straddles for rendering in renderings] == [()] * len(renderings)
+    assert [encode(rendering, tokenizer).straddles for rendering in renderings] == [()] * len(renderings)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl import Template
+from chattmpl import Rendering, Template
 from chattmpl.errors import UsageError
 from chattmpl.template.family import family_names, load_family
-from chattmpl.template.rendering import Rendering
 from support.extras import need
 
 need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
@@ -27,7 +26,7 @@ pytestmark = [pytest.mark.train, pytest.mark.filterwarnings("ignore")]  # of tor
 
 
 def family(name: str) -> Template:
-    return rendering_traces(Template.load(name))
+    return Template.of(rendering_traces(Template.load(name)))
 
 
 def sampled_in(template: Template, talk: Talk, turn: Turn) -> str:

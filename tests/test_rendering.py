@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from chattmpl import Conversation, Template
+from chattmpl import Conversation, Rendering, Template
 from chattmpl.errors import RenderError, UsageError
-from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.spans import Span
 from support.plain_jinja import CLOCK, plain_render
 
 MESSAGES: list[dict[str, Any]] = [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from chattmpl import Template
+from chattmpl import Rendering, Template
 from chattmpl.conversation.files import load_conversation
 from chattmpl.printable import dumps
 from chattmpl.report.page import PAGE_END, page_start, section
@@ -22,7 +22,6 @@ from chattmpl.report.picture import Picture, losses, picture
 from chattmpl.report.terminal import console, print_picture
 from chattmpl.report.writers import record
 from chattmpl.template.family import family_names
-from chattmpl.template.rendering import Rendering
 from support import ROOT
 from support.snapshots import matches_snapshot
 

@@ -10,11 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from chattmpl import Rendering, Template
 from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import PLACEHOLDERS
-from chattmpl.template.template import Template
 
 FIXTURES = Path(__file__).parent.parent.parent / "fixtures"
 NAMES = (

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from chattmpl import Template
 from chattmpl.data.quiet import quiet
-from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import abilities_of, make_talks
 from chattmpl.training.prove.models import make_model, make_tokenizer
 from chattmpl.training.prove.sizes import Size

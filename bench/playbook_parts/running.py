@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from chattmpl import Template
 from chattmpl.data.quiet import quiet
-from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Talk, abilities_of, make_talks
 from chattmpl.training.prove.measures import Answered, held_out_loss, summary
 from chattmpl.training.prove.models import make_model, make_tokenizer

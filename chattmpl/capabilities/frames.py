@@ -10,8 +10,8 @@ from chattmpl.capabilities.conversations import ASK, ASK_MORE, SAY, SAY_MORE, TR
 from chattmpl.capabilities.modes import Mode, shown
 from chattmpl.capabilities.prober import NAMED, Prober
 from chattmpl.lint.probe import common_length
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
 
 _BOS = re.compile(
     r"<s>|<bos>|<BOS_TOKEN>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|startoftext\|>|<\|endoftext\|>"

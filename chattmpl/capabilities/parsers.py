@@ -11,7 +11,7 @@ from chattmpl.capabilities.formats import CALLS, REASONING, Format
 from chattmpl.capabilities.prober import Prober
 from chattmpl.capabilities.reasoning import Traces
 from chattmpl.capabilities.tools import tools
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 ENGINES = ("vllm", "sglang")
 

@@ -13,9 +13,8 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.lint.context import Subject
 from chattmpl.lint.probe import CLOCK
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 NAMED = {name: f"<|{name}|>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
 """Special tokens for a template that comes without any: in results they are called by the variable's name."""

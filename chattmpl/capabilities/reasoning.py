@@ -25,8 +25,7 @@ from chattmpl.capabilities.prober import Prober, holds
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.tree import key
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 _PRINTED = re.compile(r"""['"]thinking['"]\s*:""")
 """A list of parts that was printed as data."""

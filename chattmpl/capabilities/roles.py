@@ -11,7 +11,7 @@ from chattmpl.capabilities.conversations import ASK, ASK_MORE, DEVELOPER, DOCUME
 from chattmpl.capabilities.prober import Prober
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.probe import common_length
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _PROSE = re.compile(r"\b[A-Z][A-Za-z]*(?: [A-Za-z,'-]+){2,}[^\n<]*")
 _PRINTED = re.compile(r"""['"]type['"]\s*:""")

@@ -23,7 +23,7 @@ from chattmpl.capabilities.conversations import (
 from chattmpl.capabilities.prober import Prober, holds
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.tree import key
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _FUNCTION: dict[str, Any] = TOOL["function"]  # type: ignore[assignment]
 _NAME: str = _FUNCTION["name"]

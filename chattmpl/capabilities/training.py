@@ -25,7 +25,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, evaluate, laws
 from chattmpl.laws.outcome import Counterexample, Holds, NotEvaluated
 from chattmpl.lint.probe import common_length
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 MASK_LAWS = ("sampled", "stop", "pure")
 

@@ -22,11 +22,12 @@ def annotate(repair: bool, strict: bool, stops: tuple[str, ...], examples: int, 
     """
     target = Target(**where)
     from chattmpl.report.annotation import annotation_json, proof_text, refusal_json, refusal_text
+    from chattmpl.rewrite.annotate.annotator import annotate as annotated
     from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 
     template = target.load()
     try:
-        made = template.annotate(repair=repair, strict=strict, stop_tokens=stops, examples=examples)
+        made = annotated(template, repair=repair, strict=strict, stop_tokens=stops, examples=examples)
     except CannotAnnotate as refusal:
         if target.form == "json":
             click.echo(refusal_json(refusal, template.name), nl=False)

@@ -100,6 +100,7 @@ def _write(change: Change, dry_run: bool, what: str) -> None:
 
 def _response(template: Template, path: Path, change: Change) -> tuple[Change | None, str]:
     """What a response_template changes, and a line that says what the format cannot express, or why there is none."""
+    from chattmpl.parse.response import response_template
     from chattmpl.template.writer import plan_response
 
     if not path.is_dir() and path.suffix != ".json":
@@ -107,7 +108,7 @@ def _response(template: Template, path: Path, change: Change) -> tuple[Change | 
     if template.family is None or template.family.parse is None:
         return None, "no response_template was written, for it is not known how texts of this template are read"
     try:
-        made = template.response_template()
+        made = response_template(template)
     except UsageError as error:
         return None, error.message
     planned = plan_response(made.data, path, change)

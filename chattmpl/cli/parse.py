@@ -45,6 +45,7 @@ def parse(
 
     A text that no conversation renders to is an error, which says where and why.
     """
+    from chattmpl.parse import parse as parsed
     from chattmpl.printable import dumps
 
     if prompt is not None and not completion:
@@ -52,8 +53,8 @@ def parse(
     options: dict[str, Any] = {**template_kwargs(settings), "clock": moment(clock)}
     given = None if prompt is None else _prompt(prompt)
     chosen = Templates(template, Path(prompt) if prompt not in (None, "-") else None, retention, variant).of(given)
-    found = chosen.parse(
-        _text(file), completion=completion, generation_prompt=generation_prompt, prompt=given, **options
+    found = parsed(
+        chosen, _text(file), completion=completion, generation_prompt=generation_prompt, prompt=given, **options
     )
     made = dumps(found.dump(), indent=2 if sys.stdout.isatty() else None)
     sys.stdout.buffer.write((made + "\n").encode())

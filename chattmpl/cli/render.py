@@ -111,13 +111,13 @@ def _items(
 ) -> Iterator[Item]:
     loaded = None
     if tokenizer is not None:
-        from chattmpl.encode import load_tokenizer
+        from chattmpl.encode import encode, load_tokenizer
 
         loaded = load_tokenizer(tokenizer)
     for name, conversation in named:
         try:
             rendering = templates.of(conversation).render(conversation, **kwargs)
-            encoding = None if loaded is None else rendering.encode(loaded, **options)
+            encoding = None if loaded is None else encode(rendering, loaded, **options)
         except ChatTmplError as error:
             if name.endswith("]"):
                 error.message = f"{name}: {error.message}"

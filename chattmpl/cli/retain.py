@@ -28,10 +28,11 @@ def retain(policy: str, strict: bool, stops: tuple[str, ...], examples: int, **w
     target = Target(**where)
     from chattmpl.report.retention import proof_text, refusal_json, refusal_text, retention_json, written
     from chattmpl.rewrite.retain.refusal import CannotRetain
+    from chattmpl.rewrite.retain.retainer import retain as retained
 
     template = target.load()
     try:
-        made = template.retain(policy, strict=strict, stop_tokens=stops, examples=examples)
+        made = retained(template, policy, strict=strict, stop_tokens=stops, examples=examples)
     except CannotRetain as refusal:
         if target.form == "json":
             click.echo(refusal_json(refusal, template.name), nl=False)

@@ -9,7 +9,8 @@ from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from chattmpl.source import Place
-from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.spans import Span
+from chattmpl.template.template import Rendering
 
 Kind = Literal["text", "mask"]
 

@@ -10,13 +10,13 @@ from typing import Any, Literal
 from chattmpl.compare.cases import Case
 from chattmpl.compare.hunks import Hunk, hunks
 from chattmpl.conversation.models import Conversation
+from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import Verdict, check
 from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import Counterexample
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 Change = Literal["text", "mask", "refused", "accepted"]
 LawChange = Literal["broken", "holds", "otherwise"]
@@ -139,7 +139,7 @@ def _count(counts: Counts, one: Rendering, other: Rendering, tokenizer: Any) -> 
     sizes = [sum(end - start for start, end in rendering.generated) for rendering in (one, other)]
     counts.generated = (counts.generated[0] + sizes[0], counts.generated[1] + sizes[1])
     if tokenizer is not None:
-        trained = [sum(rendering.encode(tokenizer).assistant_masks) for rendering in (one, other)]
+        trained = [sum(encode(rendering, tokenizer).assistant_masks) for rendering in (one, other)]
         old = counts.trained or (0, 0)
         counts.trained = (old[0] + trained[0], old[1] + trained[1])
 

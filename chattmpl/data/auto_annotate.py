@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from chattmpl.errors import TemplateError
+from chattmpl.rewrite.annotate.annotator import annotate
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.template.template import Template
 
@@ -23,7 +24,7 @@ def annotated(template: Template, note: Callable[[str], None], stop_tokens: tupl
     if template.program.has_generation:
         return template
     try:
-        made = template.annotate(stop_tokens=stop_tokens)
+        made = annotate(template, stop_tokens=stop_tokens)
     except CannotAnnotate as refusal:
         raise TemplateError(
             f"{template.name} has no generation tags, so that nothing would be trained, and none can be placed: "

@@ -16,6 +16,7 @@ import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.data.samples import NOTHING_TO_TRAIN, Encodes, Refusal, Sample, taken
+from chattmpl.encode import ControlTokens, encode
 from chattmpl.errors import ChatTmplError
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Prompts:
         *,
         clock: datetime | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        control_tokens: str = "escape",
+        control_tokens: ControlTokens = "escape",
     ) -> None:
         self.template, self.tokenizer = template, tokenizer
         self.clock, self.kwargs, self.control_tokens = clock, dict(kwargs or {}), control_tokens
@@ -115,13 +116,13 @@ class Prompts:
         """
         earlier = head.conversation.with_messages(head.conversation.messages[: head.turn_m])
         rendering = self.template.render(earlier, True, self.clock, **self.kwargs)
-        ids = rendering.encode(self.tokenizer, control_tokens=self.control_tokens).input_ids
+        ids = encode(rendering, self.tokenizer, control_tokens=self.control_tokens).input_ids
         return np.asarray(ids, dtype=np.int32)
 
     def start(self, head: Head) -> int:
         """The token at which a head's turn begins to be sampled, where the mask begins later."""
         rendering = self.template.render(head.conversation, False, self.clock, **self.kwargs)
-        encoding = rendering.encode(self.tokenizer, control_tokens=self.control_tokens)
+        encoding = encode(rendering, self.tokenizer, control_tokens=self.control_tokens)
         return encoding.assistant_masks.index(1)
 
 

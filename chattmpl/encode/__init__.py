@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chattmpl.encode.alignment import Straddling
-from chattmpl.encode.encoder import ControlTokens, Side, encode
+from chattmpl.encode.encoder import ControlTokens, EncodeOptions, Side, encode
 from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
 from chattmpl.encode.mask import MaskChoice
 from chattmpl.encode.tokenizer import TextTokenizer
@@ -11,6 +11,7 @@ from chattmpl.encode.tokenizer_loader import load_tokenizer
 
 __all__ = [
     "ControlTokens",
+    "EncodeOptions",
     "Encoding",
     "Escape",
     "MaskChoice",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NoReturn, get_args
+from typing import Literal, NoReturn, TypedDict, get_args
 
 from chattmpl.encode import alignment as placing
 from chattmpl.encode.alignment import Straddling
@@ -16,9 +16,7 @@ from chattmpl.encode.tokenizer import Hit, TextTokenizer, find_hits
 from chattmpl.encode.tokenizer_loader import load_tokenizer
 from chattmpl.errors import EncodeError, UsageError, did_you_mean
 from chattmpl.source import Place, Source
-
-if TYPE_CHECKING:
-    from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 ControlTokens = Literal["escape", "allow", "error"]
 Side = Literal["right", "left"]
@@ -30,6 +28,19 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "truncation_side": get_args(Side),
     "padding_side": get_args(Side),
 }
+
+
+class EncodeOptions(TypedDict, total=False):
+    """The options of `encode`, which documents them."""
+
+    straddle: Straddling
+    control_tokens: ControlTokens
+    mask: MaskChoice
+    max_length: int | None
+    truncation_side: Side
+    pad_to: int | None
+    padding_side: Side
+    pad_token_id: int | None
 
 
 def encode(

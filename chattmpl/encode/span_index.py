@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from chattmpl.template.rendering import Rendering, Span
+    from chattmpl.template.spans import Span
+    from chattmpl.template.template import Rendering
 
 
 class Piece(NamedTuple):

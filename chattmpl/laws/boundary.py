@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chattmpl.encode import encode
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, NotEvaluated, Outcome
 
@@ -22,7 +23,7 @@ class Boundary(Law):
             return NotEvaluated("it needs a tokenizer")
         if not case.rendering.generated:
             return DoesNotApply("nothing is generated")
-        encoding = case.rendering.encode(case.tokenizer, control_tokens="escape")
+        encoding = encode(case.rendering, case.tokenizer, control_tokens="escape")
         if not encoding.straddles:
             return Holds()
         straddle = encoding.straddles[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chattmpl.encode import encode
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome
 
@@ -22,7 +23,7 @@ class Inert(Law):
             return NotEvaluated("it needs a tokenizer")
         from chattmpl.encode.tokenizer_loader import load_tokenizer
 
-        encoding = case.rendering.encode(case.tokenizer, control_tokens="escape")
+        encoding = encode(case.rendering, case.tokenizer, control_tokens="escape")
         control = load_tokenizer(case.tokenizer).control_ids(case.template.source)
         foreign = [span for span in case.rendering.spans if not span.literal and span.field != "role"]
         for token, (start, end) in zip(encoding.input_ids, encoding.offsets, strict=True):

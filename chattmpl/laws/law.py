@@ -16,8 +16,7 @@ from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.source import Place
 from chattmpl.template.blame import written_at
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
 """The time that templates are told while laws are checked."""

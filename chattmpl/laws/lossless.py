@@ -10,7 +10,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import Holds, Outcome
 from chattmpl.template.lost_fields import why_lost
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _INDEX = re.compile(r"\[\d+\]")
 _MESSAGE = re.compile(r"messages\[(\d+)\]")

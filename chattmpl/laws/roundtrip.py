@@ -7,6 +7,7 @@ from typing import Any
 from chattmpl.errors import NotRepresentable, UsageError
 from chattmpl.laws.law import CLOCK, Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.parse import parse
 
 
 class Roundtrip(Law):
@@ -30,7 +31,7 @@ class Roundtrip(Law):
         try:
             # What is no family is refused whatever it is given, and its kwargs may have the names of our arguments.
             given = kwargs if case.template.family is not None else {}
-            parsed = case.template.parse(text, clock=CLOCK, **given)
+            parsed = parse(case.template, text, clock=CLOCK, **given)
         except UsageError as error:
             return DoesNotApply(error.message)
         except NotRepresentable as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, Outcome
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 
 class Sampled(Law):

@@ -16,10 +16,9 @@ from chattmpl.lint.probe import Probe
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line, tokens
 from chattmpl.template import blame
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.resolver import Found
 from chattmpl.template.special_tokens import PLACEHOLDERS
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 _Node = TypeVar("_Node", bound=jinja2.nodes.Node)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from chattmpl.lint.context import Subject
 from chattmpl.lint.probe import common_length
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
 
 ROLE = re.compile(r"(?i)assistant|chatbot|model|\b(?:ai|bot|gpt)\b")
 """What names the assistant in a header."""

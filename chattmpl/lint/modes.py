@@ -14,8 +14,8 @@ from chattmpl.lint.conversations import CONVERSATIONS
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import Probe
 from chattmpl.lint.rule import Rule
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
 
 MOST = 3
 """Modes of one template that are looked at."""

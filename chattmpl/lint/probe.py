@@ -13,8 +13,8 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.provenance.tree import Leaves
-from chattmpl.template.rendering import Rendering, spans_of
-from chattmpl.template.template import Template
+from chattmpl.template.spans import spans_of
+from chattmpl.template.template import Rendering, Template
 
 _ONCE = frozenset({"spoken"})
 """Conversations of which only the first answer tells something that others do not."""

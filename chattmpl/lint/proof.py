@@ -12,8 +12,7 @@ from chattmpl.laws.modes import GIVEN
 from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import CONVERSATIONS, as_parts
 from chattmpl.lint.probe import CLOCK
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 SpanChange = Literal["same", "shrink", "grow"]
 """How generated spans may change: not at all, by losing text of the template's own, or by gaining text."""

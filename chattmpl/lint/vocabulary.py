@@ -7,7 +7,7 @@ from typing import Any
 from chattmpl.lint.context import Subject
 from chattmpl.lint.model import model_of
 from chattmpl.lint.stops import stops
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 
 def token_id(subject: Subject, content: str) -> int | None:

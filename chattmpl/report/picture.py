@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from chattmpl.printable import excerpt, one_line, visible
 from chattmpl.report.lines import count
 from chattmpl.template.lost_fields import why_lost
-from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.spans import Span
+from chattmpl.template.template import Rendering
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from chattmpl.encode import Encoding
     from chattmpl.report.picture import Picture
-    from chattmpl.template.rendering import Rendering
+    from chattmpl.template.template import Rendering
 
 Format = Literal["rich", "text", "json", "html"]
 

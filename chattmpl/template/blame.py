@@ -8,8 +8,8 @@ from typing import Any
 
 from chattmpl.source import Place
 from chattmpl.syntax.lexer import tokens
-from chattmpl.template.rendering import Rendering, Span
-from chattmpl.template.template import Template
+from chattmpl.template.spans import Span
+from chattmpl.template.template import Rendering, Template
 
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 _NO_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[^\nnrtabfv\\'\"0-7xuUN]")

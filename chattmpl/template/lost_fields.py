@@ -6,7 +6,7 @@ import re
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.template.family import Family
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _REASONING = re.compile(r"messages\[\d+\]\.(?:reasoning_content|reasoning|thinking)\b")
 _PLACE = re.compile(r"\[(?:role=(\w+)|(\d+):)?\]")

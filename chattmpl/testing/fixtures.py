@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 from chattmpl.testing import snapshots
 from chattmpl.testing.nodes import Broken, compare, test_folder
 from chattmpl.testing.settings import Settings, Subject

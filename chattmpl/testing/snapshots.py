@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 FOLDER = "__chattmpl__"
 SUFFIX = ".txt"

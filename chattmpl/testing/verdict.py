@@ -16,8 +16,7 @@ from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
 from chattmpl.laws.shapes import as_parts, only_parts
 from chattmpl.laws.shrink import cause, shrink
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 _KEPT = 64
 """So many conversations keep their renderings from one law to the next."""

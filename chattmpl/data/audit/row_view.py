@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.survey import Mode, Switch, Taken, messages_of, modes_asked, thinks
+from chattmpl.encode import encode
 from chattmpl.encode.span_index import Piece, Spans
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.lost_fields import why_lost
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from chattmpl.data.audit.settings import Settings
     from chattmpl.data.encoder import Encoder
     from chattmpl.encode import Encoding
-    from chattmpl.template.rendering import Rendering
+    from chattmpl.template.template import Rendering
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class View:
     @cached_property
     def encoding(self) -> Encoding:
         """The tokens with all that was noticed on the way."""
-        return self.rendering.encode(self.encoder._exact.tokenizer, **self.encoder.options)
+        return encode(self.rendering, self.encoder._exact.tokenizer, **self.encoder.options)
 
     @cached_property
     def spans(self) -> Spans:

@@ -20,7 +20,7 @@ from chattmpl.data.encoder.row import Rejected, Row
 from chattmpl.data.fast import Choices, FastBatch, FastPath, Prepared, Unfit, Verdict, open_fast_path, prepare
 from chattmpl.data.fast.check import joined, read_spans
 from chattmpl.data.fast.markers import CLOSE, OPEN
-from chattmpl.encode import ControlTokens, MaskChoice, Straddling, load_tokenizer
+from chattmpl.encode import ControlTokens, EncodeOptions, MaskChoice, Straddling, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.template.template import Template
@@ -93,7 +93,7 @@ class Encoder:
         self.keep = frozenset(keep)
         self.check_every = check_every
         self.kwargs = dict(template_kwargs or {})
-        self.options = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
+        self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
         self._tokenizer = tokenizer
         self._stamp = _stamp(tokenizer)
         reads_clock = "strftime_now" in self.template.source
@@ -113,9 +113,10 @@ class Encoder:
                     hint = did_you_mean(str(name), known) or f"known are {', '.join(known)}"
                     raise UsageError(f"there is no {what} {name!r}", hint=hint)
         # A mistake in the options is one of the caller, not of the first row.
-        self.template._check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
+        self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
         example = self.template.__class__.from_source("x").render([{"role": "user", "content": "x"}])
-        example.encode("demo", **{**self.options, "mask": "all"})
+        options: EncodeOptions = {**self.options, "mask": "all"}
+        encode(example, "demo", **options)
 
     # -- what is loaded where it is needed
 
@@ -149,7 +150,12 @@ class Encoder:
         try:
             if "message_index" in self.keep:
                 raise Unfit("message_index is told by the exact path only")
-            choices = Choices(overrides=overrides, **self.options)
+            choices = Choices(
+                straddle=self.options["straddle"],
+                control_tokens=self.options["control_tokens"],
+                mask=self.options["mask"],
+                overrides=overrides,
+            )
             path, self._verdict = open_fast_path(
                 self.template, exact.tokenizer, choices, exact.plainly, self._now, self._verdict
             )

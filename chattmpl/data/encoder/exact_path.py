@@ -12,12 +12,12 @@ import numpy as np
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.encoder.row import Row
+from chattmpl.encode import EncodeOptions, encode
 from chattmpl.encode.tokenizer import TextTokenizer
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding
-    from chattmpl.template.rendering import Rendering
-    from chattmpl.template.template import Template
+    from chattmpl.template.template import Rendering, Template
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ExactPath:
     tokenizer: TextTokenizer
     now: Callable[[], datetime]
     kwargs: dict[str, Any] = field(default_factory=dict)
-    options: dict[str, Any] = field(default_factory=dict)
+    options: EncodeOptions = field(default_factory=EncodeOptions)
     keep: frozenset[str] = frozenset()
 
     def render_and_encode(self, record: Any) -> tuple[Rendering, Encoding]:
@@ -47,7 +47,7 @@ class ExactPath:
         """
         conversation = record if isinstance(record, Conversation) else parse_record(record)
         rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
-        return rendering, rendering.encode(self.tokenizer, **self.options)
+        return rendering, encode(rendering, self.tokenizer, **self.options)
 
     def plainly(self, record: Any) -> tuple[str, tuple[tuple[int, int], ...], list[int], list[int]]:
         """Text, generated ranges, ids and mask, for a comparison; raises as `render_and_encode`."""

@@ -42,7 +42,7 @@ def prompts_of(template: Template, tokenizer: Any, options: Options) -> Prompts:
         tokenizer,
         clock=options.clock,
         kwargs=options.template_kwargs,
-        control_tokens=options.control_tokens,
+        control_tokens=options.control_tokens,  # type: ignore[arg-type]
     )
 
 

@@ -6,13 +6,13 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from chattmpl import __version__
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan
 from chattmpl.data.sources.byte_stream import digest_of
 from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.template.template import Template
+from chattmpl.version import __version__
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 

@@ -8,7 +8,8 @@ from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.spans import Span
+from chattmpl.template.template import Rendering
 
 
 class InputGenerated(Rule):

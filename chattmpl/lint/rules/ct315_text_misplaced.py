@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _WORDS = {
     "turns": ("Question quince", "Answer apricot", "Follow fig", "Again almond"),

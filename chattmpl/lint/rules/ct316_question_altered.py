@@ -8,7 +8,7 @@ from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 _PLAIN = (
     ("turn", 0, "a question", "Question quince", "the user"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.encode import encode
 from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.model import model_of
@@ -55,7 +56,7 @@ class NotInVocabulary(Rule):
             rendering = subject.probe.render(name, prompt=name == "turn")
             if rendering is None:
                 continue
-            encoding = rendering.encode(subject.tokenizer)
+            encoding = encode(rendering, subject.tokenizer)
             whole = set(encoding.offsets)
             for match in _CONTROL.finditer(rendering.text):
                 if match[0] in seen or match.span() in whole or not span_at(rendering, match.start()).literal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.encode import encode
 from chattmpl.lint.context import Subject
 from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
@@ -48,7 +49,7 @@ class TokenStraddles(Rule):
             rendering = subject.probe.render(name)
             if rendering is None:
                 continue
-            for straddle in rendering.encode(subject.tokenizer).straddles:
+            for straddle in encode(rendering, subject.tokenizer).straddles:
                 yield self.finding(
                     subject.blame(rendering, straddle.start_c),
                     f"the token {straddle.text!r} stands across the edge of generated text",

@@ -22,8 +22,8 @@ from chattmpl.playground.views.markup import note, nothing, quoted
 from chattmpl.playground.views.text import legend
 from chattmpl.printable import html_of
 from chattmpl.template.family import family_names
-from chattmpl.template.rendering import Rendering, Span
-from chattmpl.template.template import Template
+from chattmpl.template.spans import Span
+from chattmpl.template.template import Rendering, Template
 
 LEGEND = [
     ("gen", "generated"),

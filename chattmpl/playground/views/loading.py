@@ -17,10 +17,9 @@ from chattmpl.playground.state import State
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import normalize_newlines
 from chattmpl.template.family import family_names, shipped_folder
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.resolver import Found, find_template
 from chattmpl.template.special_tokens import PLACEHOLDERS
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 Where = Literal["template", "conversation", "settings"]
 

@@ -15,7 +15,7 @@ from chattmpl.conversation.json_text import JsonEntry, JsonText
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.playground.views.loading import Rendered, conversation_text
 from chattmpl.report.picture import field_path
-from chattmpl.template.rendering import Span
+from chattmpl.template.spans import Span
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _PATH = tuple[str | int, ...]

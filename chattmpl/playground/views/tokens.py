@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from chattmpl.encode import Encoding, load_tokenizer
+from chattmpl.encode import Encoding, encode, load_tokenizer
 from chattmpl.playground.views.loading import Rendered, blaming
 from chattmpl.playground.views.marks import Marks
 from chattmpl.playground.views.markup import nothing, quoted, spaced
@@ -32,7 +32,7 @@ def view(made: Rendered, marks: Marks) -> tuple[str, str]:
     if not name:
         return nothing("No tokenizer", "Choose one above: demo ships with chattmpl, a tokenizer.json is yours."), ""
     with blaming("settings"):
-        encoding = made.rendering.encode(load_tokenizer(name))
+        encoding = encode(made.rendering, load_tokenizer(name))
     if made.state.target == "inference":
         encoding = without_mask(made, name)
     drawn = picture(
@@ -49,7 +49,7 @@ def view(made: Rendered, marks: Marks) -> tuple[str, str]:
 
 def without_mask(made: Rendered, name: str) -> Encoding:
     """The tokens of the text that an engine gets, in which nothing is trained."""
-    return made.marked.encode(load_tokenizer(name))
+    return encode(made.marked, load_tokenizer(name))
 
 
 def _short(name: str) -> str:

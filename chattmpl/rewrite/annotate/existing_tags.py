@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
 from chattmpl.rewrite.annotate.context import with_source
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 _PIECE = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n|[^{\n]+|\{", re.DOTALL)
 """A tag, an output, a comment, or what stands between."""

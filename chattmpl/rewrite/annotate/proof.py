@@ -13,9 +13,8 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, echoes, target_spans
-from chattmpl.template.rendering import Rendering
 from chattmpl.template.special_tokens import CONTROL
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 LAWS = ("sampled", "stop", "pure")
 """The laws of the mask."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
-from chattmpl.template.rendering import Rendering, Span
+from chattmpl.template.spans import Span
 from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
 
 UNASKED = "an answer stands before any question"
 """Why a law cannot hold where nobody trains."""

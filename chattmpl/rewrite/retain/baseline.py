@@ -27,8 +27,7 @@ from chattmpl.rewrite.retain.turn_text import (
     with_traces,
     without_trace,
 )
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 Render = Callable[[Conversation, dict[str, Any], bool], "Rendering | None"]
 

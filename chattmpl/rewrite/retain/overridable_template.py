@@ -17,9 +17,9 @@ from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.template.rendering import Rendering, spans_of
 from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
+from chattmpl.template.spans import spans_of
+from chattmpl.template.template import Rendering, Template
 
 Change = tuple[int, str]
 """The number of a term, and what takes its place; one of `WAYS`."""

@@ -12,8 +12,7 @@ from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
 from chattmpl.rewrite.retain.turn_text import rendered
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 LAWS = ("prefix", "sampled")
 

@@ -13,7 +13,7 @@ from chattmpl.rewrite.retain.overridable_template import WAYS, Change, Overridab
 from chattmpl.rewrite.retain.probes import Trial
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import turn_text
-from chattmpl.template.rendering import Rendering
+from chattmpl.template.template import Rendering
 
 Changes = tuple[Change, ...]
 

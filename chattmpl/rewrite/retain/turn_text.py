@@ -10,8 +10,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
-from chattmpl.template.rendering import Rendering
-from chattmpl.template.template import Template
+from chattmpl.template.template import Rendering, Template
 
 OPEN, CLOSE = "<think>", "</think>"
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.encode import load_tokenizer
+from chattmpl.encode import encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.parse import parse
 from chattmpl.template.template import Template
 
 
@@ -128,7 +129,7 @@ def complete(
     kwargs = dict(template_kwargs or {})
     # What a prompt and its completion are rendered with is one and the same.
     clock = clock or datetime.now()
-    prompts = [template.render(each, True, clock, **kwargs).encode(tokenizer).input_ids for each in conversations]
+    prompts = [encode(template.render(each, True, clock, **kwargs), tokenizer).input_ids for each in conversations]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     sampled: dict[int, list[int]] = {}
     with _evaluating(model), _plain(model):
@@ -177,7 +178,7 @@ def _completion(
     if template.family is None or template.family.parse is None:
         return Completion(text, stop, len(ids), refusal="the template is no family with a [parse] table")
     try:
-        said = template.parse(text, completion=True, generation_prompt=False, prompt=prompt, **options)
+        said = parse(template, text, completion=True, generation_prompt=False, prompt=prompt, **options)
     except ChatTmplError as error:
         return Completion(text, stop, len(ids), refusal=error.message)
     return Completion(text, stop, len(ids), said)

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl import __version__
 from chattmpl.errors import UsageError
 from chattmpl.training.run.config import Config
 from chattmpl.training.run.folder import RunFolder, digest
@@ -15,6 +14,7 @@ from chattmpl.training.run.process_group import World
 from chattmpl.training.run.progress import Watcher
 from chattmpl.training.run.resolved_run import Chosen
 from chattmpl.training.run.rows import Encoded, encode_rows
+from chattmpl.version import __version__
 
 _WAYS_OUT = "name another output, change it back, or --force starts anew"
 

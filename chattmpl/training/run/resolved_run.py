@@ -169,7 +169,7 @@ def choose(config: Config, read: Read, note: Callable[[str], None]) -> Chosen:
     said = config.template
     with located(config, read, "template"):
         template = Template.load(said.name, retention=said.retention, variant=said.variant)
-        template._check_kwargs({name: value for name, value in said.kwargs.items() if value is not None})
+        template.check_kwargs({name: value for name, value in said.kwargs.items() if value is not None})
     name = config.tokenizer or config.model.path
     assert name is not None, "a configuration has one of them"
     with located(config, read, "tokenizer" if config.tokenizer else "model"):

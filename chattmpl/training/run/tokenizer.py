@@ -129,7 +129,7 @@ def aligned(template: Template, tokenizer: Any, note: Note) -> Template:
     theirs = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
     if template.family is None:
         tokens = {**template.tokens, **theirs}
-        return Template(replace(template._found, tokens=tokens), template.retention, template.budget)
+        return Template(replace(template.found, tokens=tokens), template.retention, template.budget)
     for name in read:
         ours = template.tokens.get(name)
         if (ours or None) == theirs.get(name):

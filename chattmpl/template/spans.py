@@ -1,20 +1,12 @@
-"""Renderings: a text, and for each of its characters where it came from and whether the model samples it."""
+"""Spans of a rendered text: where its characters came from, and whether the model samples them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from chattmpl.errors import RenderError
 from chattmpl.provenance.origin import REBUILT, Origin, Run, Turn
-
-if TYPE_CHECKING:
-    from chattmpl.conversation.models import Conversation
-    from chattmpl.encode import Encoding
-    from chattmpl.template.template import Template
 
 
 class Span(NamedTuple):
@@ -50,70 +42,6 @@ class Span(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         """The span as JSON."""
         return self._asdict()
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What a template makes of a conversation.
-
-    Attributes:
-        text: the rendered text.
-        spans: contiguous, in order, and covering the text.
-        lost: paths of the fields of the conversation that no character came from. Roles and types, which are obeyed
-            rather than rendered, and the payload of media parts do not count; neither do empty strings, booleans and
-            nulls.
-        conversation, template: what was rendered, and with what.
-    """
-
-    text: str
-    spans: tuple[Span, ...]
-    lost: tuple[str, ...]
-    conversation: Conversation
-    template: Template
-
-    def __post_init__(self) -> None:
-        position = 0
-        for span in self.spans:
-            if span.start != position or span.end <= position:
-                raise AssertionError(f"spans are not contiguous at character {position}")
-            position = span.end
-        if position != len(self.text):
-            raise AssertionError(f"spans cover {position} of {len(self.text)} characters")
-
-    @cached_property
-    def generated(self) -> tuple[tuple[int, int], ...]:
-        """What the model samples: half-open character ranges, neighbours of one turn joined."""
-        ranges: list[tuple[int, int]] = []
-        turn: int | None = None
-        for span in self.spans:
-            if not span.generated:
-                continue
-            if ranges and ranges[-1][1] == span.start and turn == span.turn:
-                ranges[-1] = (ranges[-1][0], span.end)
-            else:
-                ranges.append((span.start, span.end))
-            turn = span.turn
-        return tuple(ranges)
-
-    def encode(self, tokenizer: Any, **options: Any) -> Encoding:
-        """Tokens and masks; see `chattmpl.encode.encode` for the options."""
-        from chattmpl.encode import encode
-
-        return encode(self, tokenizer, **options)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The rendering as JSON: ``text``, ``spans``, ``generated`` and ``lost``."""
-        return {
-            "text": self.text,
-            "spans": [span.to_dict() for span in self.spans],
-            "generated": [list(pair) for pair in self.generated],
-            "lost": list(self.lost),
-        }
-
-    def cut(self, end: int) -> Rendering:
-        """The rendering up to a character offset."""
-        kept = tuple(span._replace(end=min(span.end, end)) for span in self.spans if span.start < end)
-        return replace(self, text=self.text[:end], spans=kept)
 
 
 def spans_of(runs: Iterable[Run]) -> tuple[Span, ...]:
@@ -207,19 +135,3 @@ def lost_fields(leaves: Iterable[Origin], runs: Iterable[Run]) -> tuple[str, ...
             used.add(origin)
             used.update(origin.sources)
     return tuple(dict.fromkeys(leaf.path() for leaf in leaves if leaf not in used))
-
-
-def continue_final_message(rendering: Rendering) -> Rendering:
-    """The rendering up to the last character of the final message's content, for the model to go on from.
-
-    Raises:
-        RenderError: if no character of that content was rendered.
-    """
-    last = len(rendering.conversation.messages) - 1
-    for span in reversed(rendering.spans):
-        if span.message == last and span.field is not None and span.field.partition("[")[0] == "content":
-            return rendering.cut(span.end)
-    raise RenderError(
-        "there is nothing to continue: the template renders no content of the final message",
-        hint="give the final message some content, or use add_generation_prompt instead",
-    )

@@ -1,0 +1,160 @@
+"""The public `Template` and `Rendering`: the core classes with what builds on them as methods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self, Unpack
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.encode import EncodeOptions, Encoding, encode
+from chattmpl.parse import Parser, parse, parser
+from chattmpl.parse.response import ResponseTemplate, response_template
+from chattmpl.rewrite.annotate.annotator import annotate
+from chattmpl.rewrite.retain.retainer import retain
+from chattmpl.template import template as core
+from chattmpl.template.template import Clock
+
+
+@dataclass(frozen=True)
+class Rendering(core.Rendering):
+    """A rendered conversation, with the origin of every character; see `chattmpl.template.template.Rendering`."""
+
+    template: Template
+
+    def encode(self, tokenizer: object, **options: Unpack[EncodeOptions]) -> Encoding:
+        """Encode the text into token ids and a mask of those that the model samples.
+
+        The arguments, results and errors are those of `chattmpl.encode.encode`.
+        """
+        return encode(self, tokenizer, **options)
+
+
+class Template(core.Template):
+    """A compiled chat template: load, render, export, annotate, retain, parse; see `chattmpl.template.template`."""
+
+    @classmethod
+    def of(cls, template: core.Template) -> Self:
+        """Return the public form of a core template, without compiling it again."""
+        public = cls.__new__(cls)
+        vars(public).update(vars(template))
+        return public
+
+    def render(
+        self,
+        conversation: Any,
+        add_generation_prompt: bool = False,
+        clock: Clock = None,
+        *,
+        continue_final_message: bool = False,
+        **template_kwargs: Any,
+    ) -> Rendering:
+        """Render a conversation; see `chattmpl.template.template.Template.render`."""
+        made = super().render(
+            conversation,
+            add_generation_prompt,
+            clock,
+            continue_final_message=continue_final_message,
+            **template_kwargs,
+        )
+        return Rendering(**vars(made))
+
+    def annotate(
+        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
+    ) -> Self:
+        """Return this template with generation tags around what the model samples, and with a ``proof``.
+
+        Args:
+            repair: replace tags that break a law of the mask.
+            strict: accept no conversations in which a law cannot hold.
+            stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
+            examples: number of conversations that hypothesis generates for the proof.
+
+        Raises:
+            CannotAnnotate: if no placement could be proven, with the law and a counterexample.
+        """
+        return self.of(annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples))
+
+    def retain(
+        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
+    ) -> Self:
+        """Return this template under another retention policy, rewritten for it where needed, and with a ``proof``.
+
+        Args:
+            policy: one of `chattmpl.compiler.retention.POLICIES` that a template can be rewritten for.
+            strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
+            stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
+            examples: number of conversations that hypothesis generates for the proof.
+
+        Raises:
+            CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
+        """
+        return self.of(retain(self, policy, strict=strict, stop_tokens=stop_tokens, examples=examples))
+
+    def parse(
+        self,
+        text: str,
+        *,
+        completion: bool = False,
+        generation_prompt: bool | None = None,
+        prompt: Any = None,
+        clock: Clock = None,
+        **template_kwargs: Any,
+    ) -> Conversation:
+        """Return the conversation that renders to this text with the same arguments.
+
+        Args:
+            text: a whole rendering or, with ``completion``, what a model sampled, with or without its stop token.
+            completion: read one message of the assistant as it was sampled, whatever the retention policy.
+            generation_prompt: whether a whole text ends with the generation prompt, or a completion begins with it
+                (or with the whole prompt); None accepts both.
+            prompt: the conversation that a completion answers; the result is that conversation with the answer.
+            clock: see `render`.
+            **template_kwargs: the kwargs that the text was rendered with, and ``tools`` and ``documents`` where the
+                text does not show them as data.
+
+        Raises:
+            NotRepresentable: if no conversation renders to exactly this text, with the place and the reason.
+            UsageError: for a template that is no family with a ``[parse]`` table, and as in `render`.
+        """
+        return parse(
+            self,
+            text,
+            completion=completion,
+            generation_prompt=generation_prompt,
+            prompt=prompt,
+            clock=clock,
+            **template_kwargs,
+        )
+
+    def parser(
+        self,
+        *,
+        completion: bool = False,
+        generation_prompt: bool | None = None,
+        prompt: Any = None,
+        clock: Clock = None,
+        **template_kwargs: Any,
+    ) -> Parser:
+        """Return a parser for streamed text: ``feed(text)``, the ``messages`` so far, and ``finish()``.
+
+        The arguments are those of `parse`, whose result ``finish()`` returns and whose errors it raises.
+        """
+        return parser(
+            self,
+            completion=completion,
+            generation_prompt=generation_prompt,
+            prompt=prompt,
+            clock=clock,
+            **template_kwargs,
+        )
+
+    def response_template(self) -> ResponseTemplate:
+        """Return the ``response_template`` with which transformers' ``tokenizer.parse_response`` reads completions.
+
+        Returns:
+            ``data``, the value in ``tokenizer_config.json``, and ``left_out``, what the format cannot express.
+
+        Raises:
+            UsageError: for a template that is no family with a ``[parse]`` table, or that the format cannot express.
+        """
+        return response_template(self)
