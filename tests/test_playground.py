@@ -1,4 +1,4 @@
-"""The views of the playground and what is around them, without a browser and without NiceGUI."""
+"""The views, the state, the guard and the workers of the playground, without a browser and without NiceGUI."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from hypothesis import strategies as st
 
 from chattmpl.encode import encode
 from chattmpl.errors import UsageError
-from chattmpl.playground.file_watch import Watch, watched
 from chattmpl.playground.guard import Guard, refusal
-from chattmpl.playground.setup import Setup, accepted, read_folder, set_up, shared
+from chattmpl.playground.lane import Lane, Superseded, TooLong
+from chattmpl.playground.setup import Setup, Watch, accepted, read_folder, set_up, shared, watched
 from chattmpl.playground.state import AGAINST, TABS, State, Tab, from_fragment, to_fragment
-from chattmpl.playground.views.jobs import answer
-from chattmpl.playground.views.loading import conversation_of, conversation_text, fixture_names, template_of, text_of
-from chattmpl.playground.worker_lane import Lane, Superseded, TooLong
+from chattmpl.playground.views.inputs import conversation_of, conversation_text, fixture_names, template_of, text_of
+from chattmpl.playground.worker import answer
 from chattmpl.template.family import family_names
 from support.command import run_here
 
@@ -90,13 +89,13 @@ def test_the_address_of_a_family_is_short() -> None:
     ["s=", "s=!!", "s=AAAA", "elsewhere", "s=" + base64.urlsafe_b64encode(zlib.compress(b"[1]")).decode().rstrip("=")],
 )
 def test_an_address_that_holds_no_state_is_refused(fragment: str) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=r"not hold a valid state|truncated|not an object"):
         from_fragment(fragment)
 
 
 def test_an_address_that_unpacks_to_too_much_is_refused() -> None:
     bomb = base64.urlsafe_b64encode(zlib.compress(b'{"source":"' + b"a" * (8 << 20) + b'"}')).decode()
-    with pytest.raises(UsageError, match="too much"):
+    with pytest.raises(UsageError, match="too large"):
         from_fragment("s=" + bomb)
 
 
@@ -104,7 +103,7 @@ def test_an_address_that_unpacks_to_too_much_is_refused() -> None:
     "wrong", [{"tab": "other"}, {"prompt": "yes"}, {"kwargs": []}, {"source": 3}, {"tokens": {"a": 1}}]
 )
 def test_a_state_of_other_types_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=f"invalid state: {next(iter(wrong))}="):
         State.from_dict(wrong)
 
 
@@ -262,7 +261,7 @@ def test_templates_and_engines_are_compared() -> None:
 def test_a_comparison_that_cannot_be_made_says_why() -> None:
     made = view(base="llama3", tab="compare", against="retention", other="all")
     assert "no retention policies" in made["html"]
-    assert "there is no template" in view(tab="compare", against="template", other="--output=x")["html"]
+    assert "unknown template" in view(tab="compare", against="template", other="--output=x")["html"]
 
 
 def test_both_exports_are_shown() -> None:
@@ -277,13 +276,13 @@ def test_both_exports_are_shown() -> None:
 def test_there_is_a_control_for_each_kwarg_that_is_read() -> None:
     asked = "{% if loud %}!{% endif %}{% if tone == 'kind' %}:){% endif %}"
     source = asked + "{{ date }}{% for m in messages %}{{ m.content }}{% endfor %}"
-    made = answer({"kind": "study", "state": State(base="", source=source).to_dict()})
+    made = answer({"kind": "analysis", "state": State(base="", source=source).to_dict()})
     kinds = {control["name"]: (control["kind"], control["values"]) for control in made["controls"]}
     assert kinds == {"loud": ("choice", [True, False]), "tone": ("choice", ["kind"]), "date": ("text", [])}
 
 
 def test_lint_says_its_findings_with_their_lines() -> None:
-    made = answer({"kind": "study", "state": State(base="", source=OUT_OF_A_TAG).to_dict()})
+    made = answer({"kind": "analysis", "state": State(base="", source=OUT_OF_A_TAG).to_dict()})
     assert {"CT108"} <= {problem["code"] for problem in made["problems"]}
     assert all(1 <= problem["line"] <= 2 for problem in made["problems"])
 
@@ -372,7 +371,7 @@ def test_conversations_of_a_folder_are_read(tmp_path: Path) -> None:
     assert setup.first().fixture == "one.json"
     with pytest.raises(UsageError, match="no conversations"):
         read_folder(_made(tmp_path / "empty"))
-    with pytest.raises(UsageError, match="no folder"):
+    with pytest.raises(UsageError, match="no such file or folder"):
         read_folder(tmp_path / "nowhere")
 
 

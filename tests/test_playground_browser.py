@@ -348,7 +348,7 @@ def test_a_port_that_is_taken_is_one_clear_error(served: Served) -> None:
     command = [sys.executable, "-m", "chattmpl", "playground", "--no-browser", "--port", str(served.port)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"error: port {served.port} is taken\nhint: choose another one with --port\n"
+    assert done.stderr == f"error: port {served.port} is in use\nhint: choose another one with --port\n"
 
 
 # -- how it is for everybody

@@ -1,1 +1,1 @@
-"""The playground: a local page that shows what a template does while it is written."""
+"""The playground: a local web page that shows the effect of a template while it is edited."""

@@ -1,196 +1,205 @@
-"""What a page asks the workers for, when, and what becomes of the answers."""
+"""Requests of one page to the workers, and the display of their answers."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nicegui import background_tasks, ui
 
+from chattmpl.playground.html import nothing
+from chattmpl.playground.lane import Lane, Superseded, TooLong
+from chattmpl.playground.layout import Layout
 from chattmpl.playground.setup import DEMO
 from chattmpl.playground.state import State
-from chattmpl.playground.views.loading import Problem
-from chattmpl.playground.worker_lane import Lane, Superseded, TooLong
+from chattmpl.playground.views.inputs import Problem
 
-if TYPE_CHECKING:
-    from chattmpl.playground.session import Session
-
-STUDY_SECONDS = 0.35
+ANALYSIS_SECONDS = 0.35
 LAWS_SECONDS = 0.6
-"""How long nothing must have changed before what takes longer begins."""
-
-_LINTING = "Checking…"
+"""Seconds without changes before a slower request is sent."""
 
 
 class Answers:
-    """The answers of one page.
+    """The requests and answers of one page.
 
     Args:
-        session: whose state is asked about.
-        lanes: ``view``, ``study`` and ``laws``.
+        client: the NiceGUI client of the page.
+        layout: its elements.
+        lanes: the workers, by name: ``view``, ``analysis`` and ``laws``.
+        current: returns the state that the page shows now.
+        rendered: called after each successful rendering with the retention policy in use.
     """
 
-    def __init__(self, session: Session, lanes: dict[str, Lane]) -> None:
-        self.session = session
+    def __init__(
+        self,
+        client: Any,
+        layout: Layout,
+        lanes: dict[str, Lane],
+        current: Callable[[], State],
+        rendered: Callable[[str | None], None],
+    ) -> None:
+        self.client = client
+        self.layout = layout
         self.lanes = lanes
-        self.retention: str | None = None
+        self.current = current
+        self.rendered = rendered
         self.notice = ""
-        self.broken: dict[str, list[dict[str, Any]]] = {}
-        self.lint: list[dict[str, Any]] = []
-        self.studied = False
-        self.good = False
-        self._linted: str | None = None
+        self.retention: str | None = None
+        self._good = False
+        self._broken: dict[str, list[dict[str, Any]]] = {}
+        self._lint: list[dict[str, Any]] = []
+        self._analysed: str | None = None
+        self._has_analysis = False
         self._problem: dict[str, Any] | None = None
         self._waiting: dict[str, asyncio.Task[None]] = {}
 
     def restart(self) -> None:
-        """Ask for everything: another template or conversation is shown."""
-        self.lint, self.studied = [], False
-        self.refresh(studied=True)
+        """Request everything, for another template or conversation."""
+        self._lint, self._has_analysis = [], False
+        self.refresh(analyse=True)
 
-    def refresh(self, *, studied: bool) -> None:
-        """Ask for the view, and after a moment for what takes longer."""
+    def refresh(self, *, analyse: bool) -> None:
+        """Request the view, and after a pause what takes longer."""
         background_tasks.create(self._view())
-        if studied:
-            self._after(STUDY_SECONDS, "study", self._study)
-        if self.session.state.tab == "laws":
-            self._after(LAWS_SECONDS if self.good else 0, "laws", self._laws)
+        if analyse:
+            self._after(ANALYSIS_SECONDS, "analysis", self._analysis)
+        if self.current().tab == "laws":
+            self._after(LAWS_SECONDS if self._good else 0, "laws", self._laws)
 
-    def _after(self, seconds: float, name: str, work: Any) -> None:
+    def _after(self, seconds: float, name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         if name in self._waiting:
             self._waiting[name].cancel()
 
         async def later() -> None:
             await asyncio.sleep(seconds)
-            # What has begun is not broken off: its answer may be the last that comes.
+            # A request that was sent is not cancelled: its answer may be the last to arrive.
             background_tasks.create(work())
 
         self._waiting[name] = background_tasks.create(later())
 
     async def _ask(self, lane: str, kind: str) -> dict[str, Any] | None:
-        """An answer; None where a newer question took the place of this one."""
-        state = self.session.state
+        """Return the answer to a request; None if a newer request replaced it."""
+        state = self.current()
         job = {"kind": kind, "state": state.to_dict()}
-        own = state.tokenizer not in ("", DEMO) and (state.tab == "tokens" or kind in ("study", "laws"))
+        own = state.tokenizer not in ("", DEMO) and (state.tab == "tokens" or kind in ("analysis", "laws"))
         before = {"kind": "tokenizer", "state": State(tokenizer=state.tokenizer).to_dict()} if own else None
         try:
-            return await self.lanes[lane].ask(job, (self.session.client.id, kind), before)
+            return await self.lanes[lane].ask(job, (self.client.id, kind), before)
         except Superseded:
             return None
         except TooLong as error:
-            what = f"This took more than {error.seconds:g} seconds and was ended"
-            hint = "the template may run without end, or the conversation be very long"
-            return {"ok": False, "problem": asdict(Problem("template", "error", what, hint))}
+            message = f"rendering took more than {error.seconds:g} seconds and was stopped"
+            hint = "the template may loop forever, or the conversation may be very long"
+            return {"ok": False, "problem": asdict(Problem("template", "error", message, hint))}
 
     async def _view(self) -> None:
-        asked = self.session.state
+        asked = self.current()
         answer = await self._ask("view", "view")
         if answer is None:
             return
-        layout = self.session.layout
-        with self.session.client:
+        layout = self.layout
+        with self.client:
             if not answer["ok"]:
                 self._failed(answer["problem"])
                 return
-            self.good = True
+            self._good = True
             self.retention = answer["retention"]
-            layout.complain(None, stale=False)
+            layout.show_error(None, stale=False)
             if self.notice:
-                layout.remark(self.notice)
+                layout.show_note(self.notice)
                 self.notice = ""
             if asked.tab == "laws":
                 layout.panel.classes(remove="stale")
             else:
-                layout.show_answer(answer["html"], answer["counts"])
-            self.session.offer_retention(self.retention)
-            self.session.offer_against()
-            self._tell(None)
-            if asked.source == self.session.state.source:
+                layout.show_view(answer["html"], answer["counts"])
+            self.rendered(self.retention)
+            self._show_problems(None)
+            if asked.source == self.current().source:
                 layout.template_editor.mark(answer["template_marks"])
-            if asked.conversation == self.session.state.conversation:
+            if asked.conversation == self.current().conversation:
                 layout.conversation_editor.mark(answer["conversation_marks"])
 
     def _failed(self, problem: dict[str, Any]) -> None:
-        layout = self.session.layout
-        layout.complain(problem, stale=self.good)
-        if not self.good:
-            self.session.offer_retention(None)
-            layout.show_answer('<div class="nothing"><h3>Nothing rendered yet</h3></div>', "")
-        self._tell(problem)
+        self.layout.show_error(problem, stale=self._good)
+        if not self._good:
+            self.rendered(None)
+            self.layout.show_view(nothing("Nothing rendered yet"), "")
+        self._show_problems(problem)
 
-    def _tell(self, problem: dict[str, Any] | None) -> None:
-        """Put what is wrong beside the text that it is about."""
-        layout = self.session.layout
+    def _show_problems(self, problem: dict[str, Any] | None) -> None:
+        """Show a problem in the editor that it concerns, together with the findings of lint."""
         own = [problem] if problem is not None and problem["where"] == "template" else []
-        # What does not compile is a finding of lint too, later and in the same place; what lint found in the text as it
-        # was before says nothing of one that is broken now.
-        fresh = self._linted == self.session.state.source
-        rest = [item for item in self.lint if not own or (fresh and item["message"] != own[0]["message"])]
-        clean = ("Lint finds nothing" if self.studied else _LINTING) if not own else ""
-        layout.template_editor.tell([*own, *rest], clean)
+        # A template that does not compile is also a finding of lint, in the same place. Findings in an earlier text say
+        # nothing about a text that is broken now.
+        fresh = self._analysed == self.current().source
+        rest = [item for item in self._lint if not own or (fresh and item["message"] != own[0]["message"])]
+        clean = ("No findings" if self._has_analysis else "Checking…") if not own else ""
+        self.layout.template_editor.show_problems([*own, *rest], clean)
         wrong = [problem] if problem is not None and problem["where"] == "conversation" else []
-        layout.conversation_editor.tell(wrong)
+        self.layout.conversation_editor.show_problems(wrong)
         self._problem = problem
 
-    async def _study(self) -> None:
-        asked = self.session.state
-        answer = await self._ask("study", "study")
-        if answer is None or asked.source != self.session.state.source:
+    async def _analysis(self) -> None:
+        asked = self.current()
+        answer = await self._ask("analysis", "analysis")
+        if answer is None or asked.source != self.current().source:
             return
-        with self.session.client:
+        with self.client:
             if not answer["ok"]:
-                self.lint = [{**answer["problem"], "severity": "warning"}]
+                self._lint = [{**answer["problem"], "severity": "warning"}]
             else:
-                self.lint = answer["problems"]
+                self._lint = answer["problems"]
                 if answer["controls"] is not None:
-                    self.session.layout.kwargs.show(answer["controls"], self.session.state.kwargs)
-            self.studied, self._linted = True, asked.source
-            self._tell(self._problem)
+                    self.layout.kwargs.show(answer["controls"], self.current().kwargs)
+            self._has_analysis, self._analysed = True, asked.source
+            self._show_problems(self._problem)
 
     async def _laws(self) -> None:
-        with self.session.client:
-            if self.session.state.tab == "laws":
-                checking = '<p class="waiting">Checking the laws on this conversation and on the fixtures…</p>'
-                self.session.layout.show_answer(checking, "")
+        with self.client:
+            if self.current().tab == "laws":
+                checking = '<p class="waiting">Checking the laws on this conversation and the fixtures…</p>'
+                self.layout.show_view(checking, "")
         answer = await self._ask("laws", "laws")
-        if answer is None or self.session.state.tab != "laws":
+        if answer is None or self.current().tab != "laws":
             return
-        with self.session.client:
+        with self.client:
             if answer["ok"]:
-                self.broken = {row["name"]: row["broken"] for row in answer["rows"]}
-                self.session.layout.show_answer(answer["html"], answer["counts"])
+                self._broken = {row["name"]: row["broken"] for row in answer["rows"]}
+                self.layout.show_view(answer["html"], answer["counts"])
             else:
-                self.session.layout.show_answer("", "")
-                self.session.layout.complain(answer["problem"], stale=False)
+                self.layout.show_view("", "")
+                self.layout.show_error(answer["problem"], stale=False)
 
     def counterexample(self, law: str, index: int) -> str | None:
-        """The conversation of a counterexample that is shown."""
-        found = self.broken.get(law, [])
+        """Return the conversation of a counterexample that is shown."""
+        found = self._broken.get(law, [])
         return found[index]["conversation"] if 0 <= index < len(found) else None
 
     async def export(self, target: str, *, save: bool) -> None:
-        """Copy or save an export."""
+        """Copy an export to the clipboard, or save it."""
         answer = await self._ask("view", "exports")
-        with self.session.client:
+        with self.client:
             text = (answer or {}).get("exports", {}).get(target)
             if text is None:
                 return
-            name = self.session.state.base.rpartition("/")[2] or self.session.state.name
+            state = self.current()
+            name = state.base.rpartition("/")[2] or state.name
             if save:
                 ui.download.content(text, f"{name.removesuffix('.jinja')}-{target}.jinja", "text/plain")
             else:
                 ui.clipboard.write(text)
-                self.session.layout.remark(f"The {target} export is copied.")
+                self.layout.show_note(f"Copied the {target} export.")
 
     async def save(self) -> None:
         """Save the view as one file."""
-        lane = "laws" if self.session.state.tab == "laws" else "view"
-        answer = await self._ask(lane, "save")
+        tab = self.current().tab
+        answer = await self._ask("laws" if tab == "laws" else "view", "save")
         if answer is None:
             return
-        with self.session.client:
+        with self.client:
             if answer["ok"]:
-                ui.download.content(answer["page"], f"chattmpl-{self.session.state.tab}.html", "text/html")
+                ui.download.content(answer["page"], f"chattmpl-{tab}.html", "text/html")
             else:
-                self.session.layout.complain(answer["problem"], stale=self.good)
+                self.layout.show_error(answer["problem"], stale=self._good)

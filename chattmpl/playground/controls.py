@@ -1,56 +1,75 @@
-"""Controls of the page, out of plain HTML elements: labelled, reachable by keyboard, drawn by our own style sheet."""
+"""Controls of the page, made of plain HTML elements: labelled, reachable by keyboard, styled by the page's own sheet.
+
+A control calls its ``changed`` after each change that the user makes, and never for a change made by the program.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from nicegui import ui
 
 Changed = Callable[[Any], object]
 Options = Mapping[str, Mapping[str, str]]
-"""Groups by their titles, each with values and how they are called; a group without a title stands alone."""
+"""Groups by title, each with its values and their labels; the group with an empty title has no heading."""
+
+_ABSENT = ""
 
 
-class Tag(ui.element):  # type: ignore[misc] # NiceGUI is optional, and so is not looked into
-    """An element with a text in it, which is only ever text."""
+def _ignore(*_: object) -> None:
+    pass
+
+
+class Tag(ui.element):  # type: ignore[misc] # NiceGUI is optional, so mypy does not analyse it
+    """An HTML element whose content is plain text."""
 
     def __init__(self, tag: str, text: str = "", kind: str = "", **props: Any) -> None:
         super().__init__(tag)
         self._text = text
-        self._props.update({name.rstrip("_").replace("_", "-"): value for name, value in props.items()})
+        self._props.update(_attributes(props))
         if kind:
             self.classes(kind)
 
-    def say(self, text: str) -> None:
-        """Another text."""
+    def set_text(self, text: str) -> None:
+        """Replace the text."""
         if text != self._text:
             self._text = text
             self.update()
 
-    def give(self, **props: Any) -> None:
-        """Other attributes; what is as it was is not sent again."""
-        given = {name.rstrip("_").replace("_", "-"): value for name, value in props.items()}
+    def set_attributes(self, **props: Any) -> None:
+        """Set attributes; those with the same value are not sent again."""
+        given = _attributes(props)
         if any(name not in self._props or self._props[name] != value for name, value in given.items()):
             self._props.update(given)
             self.update()
 
+    def show(self, shown: bool) -> None:
+        """Show or hide the element."""
+        self.classes(**{"remove" if shown else "add": "hidden"})
+
+    def on_click(self, clicked: Callable[[], object]) -> None:
+        """Call a function on each click."""
+        self.on("click", lambda _: clicked())
+
+
+def _attributes(props: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.rstrip("_").replace("_", "-"): value for name, value in props.items()}
+
 
 class Choice:
-    """A labelled list to choose from.
+    """A labelled drop-down list.
 
     Args:
-        label: what stands above it, or is only told, where ``hidden`` says so.
-        options: what can be chosen.
-        value: what is.
-        changed: called with what was chosen.
+        label: shown above the list, or only read to screen readers if ``hidden``.
+        hidden: hide the label.
+        kind: further CSS classes.
     """
 
-    def __init__(
-        self, label: str, options: Options, value: str, changed: Changed, *, hidden: bool = False, kind: str = ""
-    ) -> None:
-        self.changed = changed
-        self.value = value
+    def __init__(self, label: str, *, hidden: bool = False, kind: str = "") -> None:
+        self.changed: Changed = _ignore
+        self.value = ""
         self._options: Options = {}
         self.select: Tag
         if hidden:
@@ -61,10 +80,9 @@ class Choice:
                 Tag("span", label)
                 self.select = Tag("select", aria_label=label)
         self.select.on("change", self._on_change, js_handler="(event) => emit(event.target.value)")
-        self.offer(options, value)
 
     def offer(self, options: Options, value: str) -> None:
-        """Other options, of which one is chosen."""
+        """Replace the options and select one of them."""
         if options != self._options:
             self._options = {title: dict(group) for title, group in options.items()}
             self.select.clear()
@@ -74,57 +92,65 @@ class Choice:
         self.set(value)
 
     def _group(self, title: str, group: Mapping[str, str]) -> None:
-        if not group:
+        if title and group:
+            with Tag("optgroup", label=title):
+                self._group("", group)
             return
-        if not title:
-            for value, name in group.items():
-                Tag("option", name, value=value)
-            return
-        with Tag("optgroup", label=title):
-            for value, name in group.items():
-                Tag("option", name, value=value)
+        for value, name in group.items():
+            Tag("option", name, value=value)
 
     def set(self, value: str) -> None:
-        """Choose, without calling anybody."""
+        """Select a value."""
         self.value = value
-        self.select.give(value=value)
+        self.select.set_attributes(value=value)
 
     def enable(self, enabled: bool) -> None:
-        """Whether it can be used."""
-        self.select.give(disabled=not enabled)
+        """Enable or disable the list."""
+        self.select.set_attributes(disabled=not enabled)
 
     def _on_change(self, event: Any) -> None:
         self.set(event.args)
         self.changed(event.args)
 
 
-def written(
-    label: str, value: str, changed: Changed, *, kind: str = "", wide: bool = False, hint: str = "", live: bool = True
-) -> Tag:
-    """A labelled line of text, which tells of each change, or (not ``live``) of the text when it is finished."""
-    with Tag("label", kind=f"field {kind}".strip()):
-        Tag("span", label)
-        # As its first value, not its value: that would be written over what is being typed, whenever anything changes.
-        line = Tag("input", kind="wide" if wide else "", type="text", defaultValue=value, spellcheck="false")
-        line.give(autocomplete="off", placeholder=hint)
-    told = "input" if live else "change"
-    line.on(told, lambda event: changed(event.args), js_handler="(event) => emit(event.target.value)")
-    return line
+class TextField:
+    """A labelled line of text.
+
+    Args:
+        label: shown above it.
+        value: the first text.
+        kind: further CSS classes.
+        wide: make it wide.
+        hint: placeholder.
+        live: report each keystroke, not only the finished text.
+    """
+
+    def __init__(
+        self, label: str, value: str = "", *, kind: str = "", wide: bool = False, hint: str = "", live: bool = True
+    ) -> None:
+        self.changed: Changed = _ignore
+        with Tag("label", kind=f"field {kind}".strip()):
+            Tag("span", label)
+            # defaultValue and not value, which would overwrite what the user types on each update of the element.
+            self.input = Tag("input", kind="wide" if wide else "", type="text", defaultValue=value, spellcheck="false")
+            self.input.set_attributes(autocomplete="off", placeholder=hint)
+        handler = "(event) => emit(event.target.value)"
+        self.input.on("input" if live else "change", lambda event: self.changed(event.args), js_handler=handler)
 
 
 class Check:
-    """A labelled box to tick."""
+    """A labelled check box."""
 
-    def __init__(self, label: str, value: bool, changed: Changed) -> None:
-        self.changed = changed
+    def __init__(self, label: str) -> None:
+        self.changed: Changed = _ignore
         with Tag("label", kind="check"):
-            self.box = Tag("input", type="checkbox", checked=value)
+            self.box = Tag("input", type="checkbox", checked=False)
             Tag("span", label)
         self.box.on("change", self._on_change, js_handler="(event) => emit(event.target.checked)")
 
     def set(self, value: bool) -> None:
-        """Tick it or not, without calling anybody."""
-        self.box.give(checked=value)
+        """Check or uncheck the box."""
+        self.box.set_attributes(checked=value)
 
     def _on_change(self, event: Any) -> None:
         self.set(event.args)
@@ -132,23 +158,22 @@ class Check:
 
 
 class Segments:
-    """A few choices side by side, one of them pressed."""
+    """A few options side by side, one of them pressed."""
 
-    def __init__(self, label: str, options: Mapping[str, str], value: str, changed: Changed) -> None:
-        self.changed = changed
+    def __init__(self, label: str, options: Mapping[str, str]) -> None:
+        self.changed: Changed = _ignore
         self.buttons: dict[str, Tag] = {}
         with Tag("div", kind="field", role="group", aria_label=label):
             Tag("span", label)
             with Tag("div", kind="segments"):
                 for key, name in options.items():
-                    button = self.buttons[key] = Tag("button", name, type="button")
-                    button.on("click", lambda _, key=key: self._on_click(key))
-        self.set(value)
+                    self.buttons[key] = Tag("button", name, type="button")
+                    self.buttons[key].on("click", lambda _, key=key: self._on_click(key))
 
     def set(self, value: str) -> None:
-        """Press one, without calling anybody."""
+        """Press one of the options."""
         for key, button in self.buttons.items():
-            button.give(aria_pressed="true" if key == value else "false")
+            button.set_attributes(aria_pressed="true" if key == value else "false")
 
     def _on_click(self, key: str) -> None:
         self.set(key)
@@ -156,43 +181,116 @@ class Segments:
 
 
 class Tabs:
-    """Tabs over a panel; the arrow keys go from one to the next."""
+    """Tabs over a panel; the arrow keys move between them."""
 
-    def __init__(self, label: str, options: Mapping[str, str], value: str, panel: str, changed: Changed) -> None:
-        self.changed = changed
+    def __init__(self, label: str, options: Mapping[str, str], panel: str) -> None:
+        self.changed: Changed = _ignore
         self.buttons: dict[str, Tag] = {}
         with Tag("div", kind="tabs", role="tablist", aria_label=label):
             for key, name in options.items():
                 button = self.buttons[key] = Tag("button", name, type="button", role="tab", id=f"tab-{key}")
-                button.give(aria_controls=panel)
+                button.set_attributes(aria_controls=panel)
                 button.on("click", lambda _, key=key: self._on_click(key))
-        self.set(value)
 
     def set(self, value: str) -> None:
-        """Bring one to the front, without calling anybody."""
+        """Select one of the tabs."""
         for key, button in self.buttons.items():
             chosen = key == value
-            button.give(aria_selected="true" if chosen else "false", tabindex="0" if chosen else "-1")
+            button.set_attributes(aria_selected="true" if chosen else "false", tabindex="0" if chosen else "-1")
 
     def _on_click(self, key: str) -> None:
         self.set(key)
         self.changed(key)
 
 
-def button(text: str, clicked: Callable[[], object], kind: str = "", **props: Any) -> Tag:
-    """A button."""
-    made = Tag("button", text, kind=f"button {kind}".strip(), type="button", **props)
-    made.on("click", lambda _: clicked())
-    return made
+class FileButton:
+    """A button that opens a text file; ``opened`` is called with its name and its text."""
+
+    def __init__(self, text: str, accept: Iterable[str], label: str) -> None:
+        self.opened: Callable[[str, str], object] = _ignore
+        with Tag("label", kind="button small"):
+            Tag("span", text)
+            chosen = Tag("input", type="file", accept=",".join(accept), aria_label=label)
+        handler = (
+            "(event) => { const file = event.target.files[0]; "
+            "file?.text().then((text) => { emit([file.name, text]); event.target.value = ''; }); }"
+        )
+        chosen.on("change", lambda event: self.opened(*event.args), js_handler=handler)
 
 
-def file_button(text: str, opened: Callable[[str, str], object], accept: Iterable[str], label: str) -> None:
-    """A button that opens a text file, and hands on its name and its text."""
-    with Tag("label", kind="button small"):
-        Tag("span", text)
-        chosen = Tag("input", type="file", accept=",".join(accept), aria_label=label)
-    handler = (
-        "(event) => { const file = event.target.files[0]; "
-        "file?.text().then((text) => { emit([file.name, text]); event.target.value = ''; }); }"
-    )
-    chosen.on("change", lambda event: opened(*event.args), js_handler=handler)
+def button(text: str, kind: str = "", **props: Any) -> Tag:
+    """Make a button."""
+    return Tag("button", text, kind=f"button {kind}".strip(), type="button", **props)
+
+
+class Kwargs:
+    """One control for each kwarg that the template reads.
+
+    ``changed`` is called with the name of a kwarg and its value; None removes the kwarg.
+    """
+
+    def __init__(self) -> None:
+        self.changed: Callable[[str, Any], object] = _ignore
+        self.holder = Tag("div", kind="kwargs")
+        self._shown: list[dict[str, Any]] | None = None
+
+    def show(self, controls: Sequence[dict[str, Any]], values: dict[str, Any]) -> None:
+        """Show controls with their values. Unchanged controls stay, and with them the keyboard focus."""
+        if self._shown is not None and _nothing_new(self._shown, controls):
+            return
+        self._shown = list(controls)
+        self.holder.clear()
+        with self.holder:
+            for control in controls:
+                self._control(control, values.get(control["name"]))
+
+    def forget(self) -> None:
+        """Rebuild the controls when they are shown next, because their values were set elsewhere."""
+        self._shown = None
+
+    def _control(self, control: dict[str, Any], value: Any) -> None:
+        name, kind = control["name"], control["kind"]
+        if kind == "choice":
+            self._choice(control, value)
+            return
+        text = value if kind == "text" and isinstance(value, str) else "" if value is None else _json(value)
+        field = TextField(name, text, kind="code", hint={"text": "text", "number": "number", "data": "JSON"}[kind])
+        field.changed = lambda given: self._typed(field.input, name, kind, given)
+        if control["help"] or not control["effect"]:
+            field.input.set_attributes(title=control["help"] or "has no visible effect on small conversations")
+
+    def _choice(self, control: dict[str, Any], value: Any) -> None:
+        default = control["default"]
+        absent = "not set" if default is None else f"not set ({_json(default)})"
+        options = {_ABSENT: absent, **{_json(item): _json(item) for item in control["values"]}}
+        chosen = _ABSENT if value is None else _json(value)
+        options.setdefault(chosen, chosen)
+        choice = Choice(control["name"], kind="code")
+        choice.offer({"": options}, chosen)
+        choice.changed = lambda given: self.changed(control["name"], None if given == _ABSENT else json.loads(given))
+        choice.select.set_attributes(title=control["help"])
+
+    def _typed(self, line: Tag, name: str, kind: str, given: str) -> None:
+        value: Any = given or None
+        wrong = False
+        if given.strip() and kind != "text":
+            try:
+                value = json.loads(given)
+                wrong = kind == "number" and not isinstance(value, int | float)
+            except ValueError:
+                wrong = True
+        line.set_attributes(aria_invalid="true" if wrong else "false")
+        if not wrong:
+            self.changed(name, value)
+
+
+def _nothing_new(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> bool:
+    """Tell whether nothing new is known of the same kwargs; of a template that fails, only their names are known."""
+    if list(before) == list(now):
+        return True
+    names = [[control["name"] for control in controls] for controls in (before, now)]
+    return names[0] == names[1] and not any(control["effect"] for control in now)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""The two editors of the page: a text, what is marked in it, and what is wrong with it."""
+"""The two editors of the page, with highlighted ranges and a list of problems."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from nicegui import ui
 from chattmpl.playground.controls import Tag
 
 SIGNS = {"error": "✕", "warning": "!", "info": "i"}
+"""The sign of each severity, the most severe first."""
+
 MOST_PROBLEMS = 60
-_ORDER = ("error", "warning", "info")
+_ORDER = tuple(SIGNS)
 
 
 class Editor:
-    """An editor with its problems under it.
+    """An editor with a list of problems below it. ``changed`` is called with the text after each edit of the user.
 
     Args:
-        label: what it is called.
-        language: what is highlighted.
-        changed: called with the text, after each change that a person made.
+        label: name for screen readers.
+        language: language to highlight.
     """
 
-    def __init__(self, label: str, language: str, changed: Callable[[str], object]) -> None:
+    def __init__(self, label: str, language: str) -> None:
         self.label = label
-        self.changed = changed
+        self.changed: Callable[[str], object] = lambda _: None
         self._quiet = False
+        self._clean: str | None = None
         self._applied: list[Any] = []
         self.code = ui.codemirror("", language=language, on_change=self._on_change)
         self.code.classes("editor").set_line_wrapping(True)
@@ -36,11 +38,11 @@ class Editor:
 
     @property
     def text(self) -> str:
-        """What stands in it."""
+        """The current text."""
         return self.code.value or ""
 
     def set(self, text: str) -> None:
-        """Another text, without telling of it."""
+        """Replace the text without calling ``changed``."""
         if text != self.text:
             self.marks, self.problems = [], []
         self._quiet = True
@@ -52,22 +54,22 @@ class Editor:
             self.changed(event.value)
 
     def mark(self, marks: Sequence[dict[str, Any]]) -> None:
-        """What is marked, as decorations."""
+        """Set the highlighted lines and ranges, as CodeMirror decorations."""
         self.marks = list(marks)
         self._decorate()
 
-    def tell(self, problems: Sequence[dict[str, Any]], clean: str = "") -> None:
-        """What is wrong: in the margin, in the text, and in a list. ``clean`` is said where there is nothing."""
-        if (problems, clean) != (self.problems, getattr(self, "_clean", None)):
+    def show_problems(self, problems: Sequence[dict[str, Any]], clean: str = "") -> None:
+        """Show problems in the margin, in the text and in the list; ``clean`` is shown if there are none."""
+        if (problems, clean) != (self.problems, self._clean):
             self.problems, self._clean = list(problems), clean
             self._list(clean)
         self._decorate()
 
     def _decorate(self) -> None:
-        """Set what is drawn in the text.
+        """Send the decorations to the browser.
 
-        It goes to the browser as a call, not as an attribute of the editor: with each of those NiceGUI sends the text
-        as well, which would undo what was typed meanwhile.
+        They are sent by a call and not as an attribute of the editor, because NiceGUI sends the text with each
+        attribute, which would undo what was typed in the meantime.
         """
         size, last = len(self.text), self.text.count("\n") + 1
         fitting = [mark for mark in self.marks if mark.get("line", 1) <= last and mark.get("to", 0) <= size]
@@ -79,8 +81,8 @@ class Editor:
         self.code.run_method("setDecorations", decorations)
         self.code.run_method("setLineTooltips", tips)
 
-    def renew(self) -> None:
-        """Draw all of it again, as after another text was set."""
+    def redraw(self) -> None:
+        """Send all decorations again, as after the text was replaced."""
         self._applied = []
         self._decorate()
 
@@ -141,12 +143,12 @@ class Editor:
             self.code.run_method("revealLine", min(line, self.text.count("\n") + 1))
 
     def reveal_mark(self, name: str) -> None:
-        """Scroll to what has a class, if anything has."""
+        """Scroll to the first decoration that has a CSS class, if there is one."""
         for mark in self.marks:
             if name in mark["class"].split():
                 self.reveal(mark.get("line") or self.text.count("\n", 0, mark["from"]) + 1)
                 return
 
     def theme(self, dark: bool) -> None:
-        """Draw it dark, or light."""
+        """Switch to dark or light colours."""
         self.code.run_method("setTheme", "githubDark" if dark else "githubLight")

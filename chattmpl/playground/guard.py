@@ -1,7 +1,7 @@
-"""Who may talk to the page: this machine's browser, from the page's own address.
+"""Access control: only the browser of this machine, from the page's own address.
 
-A page of another site can make a browser send requests here, and a name of its own can be made to mean this machine
-(DNS rebinding). Both show in what the browser says: which host it believes to talk to, and where the request is from.
+A page of another site can make a browser send requests here, and it can make its own host name resolve to this machine
+(DNS rebinding). The browser reveals both in its headers: the host that it addresses, and the origin of the request.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws://{host}; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'"
 )
-"""Nothing is loaded from elsewhere, and no other page shows this one in a frame."""
+"""Nothing is loaded from other hosts, and no other page can show this one in a frame."""
 
 
 def refusal(headers: dict[str, list[str]], port: int) -> str | None:
-    """Why a request with these headers is refused; None if it is not.
+    """Return the reason to refuse a request with these headers, or None to accept it.
 
     Args:
-        headers: by name in lower case.
-        port: where the page is served.
+        headers: values by lower-case name.
+        port: port of the page.
     """
     hosts = {f"{name}:{port}" for name in LOOPBACK} | ({*LOOPBACK} if port == 80 else set())
     given = headers.get("host", [])
@@ -38,7 +38,7 @@ def refusal(headers: dict[str, list[str]], port: int) -> str | None:
         if origin.lower() not in {f"http://{host}" for host in hosts}:
             return "this request comes from another page"
     site = headers.get("sec-fetch-site", ["none"])[0]
-    # A link from elsewhere may lead here, as long as it opens the page itself: the state is no request's business.
+    # A link on another site may open the page itself, because a request never contains the state.
     opens = headers.get("sec-fetch-mode") == ["navigate"] and headers.get("sec-fetch-dest") == ["document"]
     if site not in ("none", "same-origin") and not opens:
         return "this request comes from another page"
@@ -46,14 +46,14 @@ def refusal(headers: dict[str, list[str]], port: int) -> str | None:
 
 
 class Guard:
-    """An ASGI application that refuses what does not come from its own page."""
+    """An ASGI application that refuses requests that do not come from its own page."""
 
     def __init__(self, app: _App, port: int) -> None:
         self.app = app
         self.port = port
 
     async def __call__(self, scope: _Scope, receive: _Receive, send: _Send) -> None:
-        """Refuse, or hand on."""
+        """Refuse a request, or pass it on."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""The server of the page: on the loopback address only, with everything that it shows in this package or in NiceGUI."""
+"""The server of the page, on the loopback address only. All assets come from this package or from NiceGUI."""
 
 from __future__ import annotations
 
@@ -12,20 +12,19 @@ from collections.abc import Callable
 from nicegui import app, background_tasks, ui
 
 from chattmpl.errors import UsageError
-from chattmpl.playground.file_watch import Watch, watched
 from chattmpl.playground.guard import Guard
-from chattmpl.playground.saved_page import ASSETS, style
+from chattmpl.playground.html import ASSETS, style
+from chattmpl.playground.lane import Lane
 from chattmpl.playground.session import Session
-from chattmpl.playground.setup import Setup
-from chattmpl.playground.worker_lane import Lane
+from chattmpl.playground.setup import Setup, Watch, watched
 
 HOST = "127.0.0.1"
 PORT = 8290
 TRIES = 20
 WATCH_SECONDS = 0.3
 BUILD_SECONDS = 60.0
-SECONDS = {"view": 5.0, "study": 20.0, "laws": 90.0}
-"""The longest that one answer may take."""
+SECONDS = {"view": 5.0, "analysis": 20.0, "laws": 90.0}
+"""Time limit of one answer of each worker."""
 
 _ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="4" fill="#0550ae"/>'
@@ -34,10 +33,10 @@ _ICON = (
 
 
 def free_port(wanted: int | None) -> int:
-    """The port to serve on: the one that is wanted, else the first that is free.
+    """Return the port to serve on: the wanted one, or else the first free one.
 
     Raises:
-        UsageError: if it is taken.
+        UsageError: if the wanted port, or every default port, is in use.
     """
     for port in [wanted] if wanted else range(PORT, PORT + TRIES):
         with contextlib.closing(socket.socket()) as probe:
@@ -45,23 +44,24 @@ def free_port(wanted: int | None) -> int:
             with contextlib.suppress(OSError):
                 probe.bind((HOST, port))
                 return port
-    raise UsageError(f"port {wanted or PORT} is taken", hint="choose another one with --port")
+    ports = f"port {wanted} is" if wanted else f"ports {PORT} to {PORT + TRIES - 1} are"
+    raise UsageError(f"{ports} in use", hint="choose another one with --port")
 
 
 def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None]) -> None:
-    """Serve the page until it is interrupted.
+    """Serve the page until interrupted.
 
     Args:
-        setup: what was given on the command line.
-        port: on the loopback address.
-        browser: open one.
-        say: told where the page is.
+        setup: the arguments of the command line.
+        port: port on the loopback address.
+        browser: open the page in a browser.
+        say: prints a line for the user.
     """
     lanes = {name: Lane(seconds, impatient=name == "laws") for name, seconds in SECONDS.items()}
     sessions: dict[str, Session] = {}
     address = f"http://{HOST}:{port}/"
     app.add_middleware(Guard, port=port)
-    head = f"<style>{style('colours', 'view', 'page')}</style>"
+    head = f"<style>{style('view', 'page')}</style>"
     script = f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>"
 
     async def root() -> None:
@@ -73,26 +73,26 @@ def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None])
         ui.on("address", lambda event: session.go_to(str(event.args)))
         await session.start()
 
-    # It warns of marks that a fast hand has typed away meanwhile.
+    # NiceGUI warns about decorations of text that was deleted in the meantime.
     logging.getLogger("nicegui").setLevel(logging.ERROR)
 
     async def started() -> None:
-        for name in ("view", "study"):
+        for name in ("view", "analysis"):
             background_tasks.create(lanes[name].warm())
-        background_tasks.create(_watching(setup, sessions))
+        background_tasks.create(_watch(setup, sessions))
         background_tasks.create(announced())
 
     async def announced() -> None:
-        # The server listens only after its start is done.
-        await _listening(port)
-        say(f"the playground is at {address} (Ctrl+C ends it)")
+        # The server listens only after its startup handlers have returned.
+        await _wait_for(port)
+        say(f"the playground is at {address} (stop it with Ctrl+C)")
         if browser:
             webbrowser.open(address)
 
     app.on_startup(started)
     for lane in lanes.values():
         app.on_shutdown(lane.close)
-    # Pages that are open when it ends leave tasks behind, of which nobody needs to hear.
+    # Pages that are open at shutdown leave unfinished tasks, which need no message.
     app.on_shutdown(lambda: logging.getLogger("nicegui").setLevel(logging.CRITICAL))
     ui.page("/", response_timeout=BUILD_SECONDS)(root)
     ui.run(
@@ -111,8 +111,8 @@ def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None])
     )
 
 
-async def _listening(port: int) -> None:
-    """Returns once the port takes connections."""
+async def _wait_for(port: int) -> None:
+    """Return once the port accepts connections."""
     while True:
         with contextlib.suppress(OSError):
             _, writer = await asyncio.open_connection(HOST, port)
@@ -121,7 +121,7 @@ async def _listening(port: int) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _watching(setup: Setup, sessions: dict[str, Session]) -> None:
+async def _watch(setup: Setup, sessions: dict[str, Session]) -> None:
     path = watched(setup.template)
     if path is None:
         return

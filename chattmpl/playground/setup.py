@@ -1,4 +1,4 @@
-"""What the playground was started with: a template, conversations, a tokenizer; and what may be named in an address."""
+"""The arguments that the playground was started with, and the check of what an address may name."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from chattmpl.conversation.files import load_conversations
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.state import State
 from chattmpl.playground.views import compare
-from chattmpl.playground.views.loading import Failed, fixture_names, found_of, text_of
+from chattmpl.playground.views.inputs import Failed, fixture_names, found_of, text_of
 from chattmpl.template.family import family_names
 from chattmpl.template.resolver import find_template
 
 DEMO = "demo"
 MOST_CONVERSATIONS = 200
-"""Of one file: more of them are not chosen from a list."""
+"""Limit of conversations per file, as a longer list is of no use."""
 
 _SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass
 class Setup:
-    """What was given on the command line.
+    """The arguments of the command line.
 
     Attributes:
         template: a family, a file, or a model directory.
-        conversations: texts by their names.
-        tokenizer: as `chattmpl.encode.load_tokenizer` takes it.
-        trusted: files and tokenizers that a person named here; others are not read because an address says so.
+        conversations: texts by name.
+        tokenizer: see `chattmpl.encode.load_tokenizer`.
+        trusted: the files and tokenizers that the user named. Others are not read when an address names them.
     """
 
     template: str = "hybrid"
@@ -41,17 +41,17 @@ class Setup:
         self.trusted |= {self.template, self.tokenizer}
 
     def first(self) -> State:
-        """What is shown without an address."""
+        """Return the state that is shown without an address."""
         own = next(iter(self.conversations), None)
         state = State(base=self.template, tokenizer=self.tokenizer)
         return state if own is None else replace(state, fixture=own, conversation=self.conversations[own])
 
 
 def set_up(template: str | None, conversations: str | None, tokenizer: str | None) -> Setup:
-    """The setup of a command line.
+    """Check the arguments of the command line and read the conversations.
 
     Raises:
-        ChatTmplError: if there is no such template, folder or tokenizer.
+        ChatTmplError: if the template, the folder or the tokenizer does not exist.
     """
     if template is not None:
         find_template(template)
@@ -64,14 +64,14 @@ def set_up(template: str | None, conversations: str | None, tokenizer: str | Non
 
 
 def read_folder(folder: Path) -> dict[str, str]:
-    """The conversations of a folder, or of a file, as texts; a file of several has one entry for each.
+    """Read the conversations of a folder or a file as texts; a file with several gives one entry for each.
 
     Raises:
         UsageError: if there are none.
-        ConversationError: if one of them is wrong.
+        ConversationError: if one of them is invalid.
     """
     if not folder.exists():
-        raise UsageError(f"there is no folder {folder}", hint="check the path")
+        raise UsageError(f"{folder}: no such file or folder", hint="check the path given with --conversations")
     files = [folder] if folder.is_file() else sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     texts: dict[str, str] = {}
     for file in files:
@@ -83,12 +83,51 @@ def read_folder(folder: Path) -> dict[str, str]:
             name = f"{file.name}[{index}]" if len(found) > 1 else file.name
             texts[name] = json.dumps(conversation.dump(), ensure_ascii=False, indent=2) + "\n"
     if not texts:
-        raise UsageError(f"{folder} holds no conversations", hint="they are .json and .jsonl files")
+        raise UsageError(f"{folder} holds no conversations", hint="conversations are .json and .jsonl files")
     return texts
 
 
+@dataclass
+class Watch:
+    """A watched file.
+
+    Attributes:
+        path: the file.
+    """
+
+    path: Path
+    _seen: tuple[int, int] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = self._stamp()
+
+    def changed(self) -> bool:
+        """Tell whether the file changed since the last call. A file that is missing for a moment did not change."""
+        stamp = self._stamp()
+        if stamp is None or stamp == self._seen:
+            return False
+        self._seen = stamp
+        return True
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def watched(name: str) -> Path | None:
+    """Return the file of the template that the command line names; None for a family."""
+    path = Path(name)
+    if path.is_dir():
+        held = [path / file for file in ("template.jinja", "chat_template.jinja", "tokenizer_config.json")]
+        return next((file for file in held if file.is_file()), None)
+    return path if path.is_file() else None
+
+
 def shared(state: State) -> State:
-    """The state as an address has it: a template that is a file goes along as its text."""
+    """Return the state as it is put into an address, with the text of a template that is a file."""
     if not state.base or state.base in family_names():
         return state
     try:
@@ -99,13 +138,13 @@ def shared(state: State) -> State:
 
 
 def accepted(state: State, setup: Setup) -> tuple[State, list[str]]:
-    """The state of an address, without what only a person at this machine may ask for, and what was left out."""
+    """Return the state of an address without what only the user of this machine may read, and what was left out."""
     left: list[str] = []
     if state.base and state.base not in family_names() and state.base not in setup.trusted:
         left.append(f"the template {state.base}")
         state = replace(state, base="", source=state.source or "")
     if not state.base and setup.template not in family_names() and Path(setup.template).name == state.name:
-        # The address of this very playground: go on watching the file.
+        # The address comes from this playground: keep watching the file.
         base = State(base=setup.template)
         own = state.source == text_of(base)
         state = replace(state, base=setup.template, source=None if own else state.source, tokens={})

@@ -1,4 +1,4 @@
-"""What the playground shows, as one value: it can be put into an address, and found again."""
+"""The state of a page as one value that can be stored in an address."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ TABS: tuple[Tab, ...] = get_args(Tab)
 AGAINST: tuple[Against, ...] = get_args(Against)
 
 MOST_BYTES = 4 << 20
-"""The longest state that is unpacked: a few bytes of an address can stand for any number of them."""
+"""Limit of an unpacked state: a few bytes of an address can unpack to any number of bytes."""
 
 _KEY = "s="
 
 
 @dataclass(frozen=True)
 class State:
-    """All that a view is made from.
+    """Everything that a view is made from.
 
     Attributes:
-        base: the family, file or model directory that the template was taken from; empty for a pasted one.
-        source: the text of the template, where it is not that of ``base``.
-        name: what a pasted template is called.
+        base: the family, file or model directory of the template; empty for a pasted template.
+        source: the text of the template if it differs from that of ``base``.
+        name: name of a pasted template.
         tokens: special tokens of a pasted template.
-        fixture: the conversation that the text was taken from.
-        conversation: the text of the conversation, where it is not that of ``fixture``.
-        retention: the policy; None for the template's own.
-        target: what is looked at: ``train`` shows what is generated, ``inference`` what an engine gets.
+        fixture: name of the conversation.
+        conversation: the text of the conversation if it differs from that of ``fixture``.
+        retention: the retention policy; None for the template's own.
+        target: ``train`` shows the generated spans, ``inference`` the text that an engine receives.
         prompt: end with the generation prompt.
-        kwargs: template kwargs that were set.
-        tokenizer: what tokens are shown of; empty for none.
-        tab: which view is in front.
-        against: what the comparison changes.
-        other: what it changes it to.
+        kwargs: the template kwargs that are set.
+        tokenizer: the tokenizer whose tokens are shown; empty for none.
+        tab: the selected view.
+        against: what the two sides of a comparison differ in.
+        other: the other side of the comparison.
     """
 
     base: str = "hybrid"
@@ -61,23 +61,23 @@ class State:
     other: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The state as JSON."""
+        """Return the state as JSON types."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, given: Any) -> State:
-        """The state that an object holds; what it lacks is as in a new one.
+        """Make a state from JSON types; missing values have their defaults.
 
         Raises:
-            UsageError: if it is not such an object.
+            UsageError: if a value has the wrong type.
         """
         if not isinstance(given, dict):
-            raise UsageError("the state is not an object")
+            raise UsageError("the state is not an object", hint="open the playground without it")
         known = {item.name for item in fields(cls)}
         values = {name: value for name, value in given.items() if name in known}
         for name, value in values.items():
             if not _fits(name, value):
-                raise UsageError(f"the state has {name}={value!r:.60}", hint="open the playground without it")
+                raise UsageError(f"invalid state: {name}={value!r:.60}", hint="open the playground without it")
         return replace(cls(), **values)
 
 
@@ -95,7 +95,7 @@ def _fits(name: str, value: Any) -> bool:
 
 
 def to_fragment(state: State) -> str:
-    """The state as what stands behind the ``#`` of an address: it is short, and never sent to a server."""
+    """Return the state as the fragment of an address, which is short and never sent to a server."""
     usual = State().to_dict()
     held = {name: value for name, value in state.to_dict().items() if value != usual[name]}
     packed = zlib.compress(json.dumps(held, ensure_ascii=False, separators=(",", ":")).encode(), 9)
@@ -103,13 +103,13 @@ def to_fragment(state: State) -> str:
 
 
 def from_fragment(fragment: str) -> State:
-    """The state of an address.
+    """Read the state from the fragment of an address.
 
     Args:
-        fragment: what stands behind the ``#``, or with it.
+        fragment: the part after the ``#``, with or without it.
 
     Raises:
-        UsageError: if it holds no state.
+        UsageError: if it does not hold a valid state.
     """
     text = fragment.removeprefix("#").removeprefix(_KEY)
     try:
@@ -117,8 +117,8 @@ def from_fragment(fragment: str) -> State:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MOST_BYTES)
         if unpacker.unconsumed_tail or not unpacker.eof:
-            raise UsageError("the address holds too much, or is cut off", hint="open the playground without it")
+            raise UsageError("the address is too large or truncated", hint="open the playground without it")
         return State.from_dict(json.loads(data))
     except (binascii.Error, zlib.error, ValueError, RecursionError):
-        hint = "copy it whole, or open the playground without it"
-        raise UsageError("the address holds no state that can be read", hint=hint) from None
+        hint = "copy the whole address, or open the playground without it"
+        raise UsageError("the address does not hold a valid state", hint=hint) from None

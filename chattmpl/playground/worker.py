@@ -1,7 +1,7 @@
-"""The process that renders: it reads a job a line, and writes an answer a line.
+"""The process that renders: it reads one job per line and writes one answer per line, both in JSON.
 
-A template is somebody else's program. It runs here, under the budget of every render and within a bound on memory, so
-that whatever it does, the page goes on, and the process that holds the page can end this one.
+A template is a program written by someone else. It runs here, within the budget of every render and a limit on memory,
+so that the page stays responsive and its process can kill this one.
 """
 
 from __future__ import annotations
@@ -10,20 +10,105 @@ import gc
 import json
 import os
 import sys
-from typing import IO
+from dataclasses import asdict, replace
+from typing import IO, Any
 
-READY = "ready\n"
-"""The first line: what takes time before the first job, and is no job's fault, is done."""
+from chattmpl.encode import load_tokenizer
+from chattmpl.errors import ChatTmplError
+from chattmpl.playground.html import saved_page
+from chattmpl.playground.lane import READY
+from chattmpl.playground.state import State
+from chattmpl.playground.views import analysis, compare, laws, rendering
+from chattmpl.playground.views.inputs import Failed, Problem, Rendered, rendered, template_of
+from chattmpl.playground.views.marks import Marks
 
 MOST_MEMORY = 4 << 30
-"""Bytes of address space; libraries take some of it before the first render."""
+"""Limit of the address space in bytes, of which libraries take a part before the first render."""
+
+Answer = dict[str, Any]
+
+
+def answer(job: dict[str, Any]) -> Answer:
+    """Return the answer to a job: ``ok`` and the result, or ``problem``.
+
+    Args:
+        job: ``kind``, which is ``ping`` or a key of `_KINDS`, and ``state``.
+    """
+    try:
+        if job["kind"] == "ping":
+            return {"ok": True}
+        return {"ok": True, **_KINDS[job["kind"]](State.from_dict(job["state"]))}
+    except Failed as error:
+        problem = error.problem
+    except ChatTmplError as error:
+        problem = Problem("settings", "error", error.message, error.hint or "")
+    except (RecursionError, MemoryError) as error:
+        problem = Problem("template", "error", f"the template exceeds the limits ({type(error).__name__})")
+    except Exception as error:
+        message = f"internal error of chattmpl: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        problem = Problem("settings", "error", message, "please report it")
+    return {"ok": False, "problem": asdict(problem)}
+
+
+def _view(state: State) -> Answer:
+    if state.tab == "compare" and not state.other:
+        state = replace(state, other=compare.default(state, template_of(state).retention))
+    made = rendered(state)
+    marks = Marks(made)
+    html, counts = _shown(made, marks)
+    return {
+        "html": html,
+        "counts": counts,
+        "template_marks": marks.template(),
+        "conversation_marks": marks.conversation(),
+        "retention": made.template.retention,
+        "other": made.state.other,
+    }
+
+
+def _shown(made: Rendered, marks: Marks) -> tuple[str, str]:
+    match made.state.tab:
+        case "rendered":
+            return rendering.rendered_view(made, marks)
+        case "tokens":
+            return rendering.tokens_view(made, marks)
+        case "compare":
+            return compare.view(made, marks)
+        case "export":
+            return rendering.export_view(made.state), ""
+        case "laws":
+            return "", ""
+
+
+def _exports(state: State) -> Answer:
+    made = rendering.exports(state)
+    return {"exports": {target: text for target, text in made.items() if isinstance(text, str)}}
+
+
+def _save(state: State) -> Answer:
+    found = laws.view(state) if state.tab == "laws" else _view(state)
+    return {"page": saved_page(state, found["html"], found["counts"])}
+
+
+def _tokenizer(state: State) -> Answer:
+    """Load the tokenizer, which then stays cached in this process."""
+    load_tokenizer(state.tokenizer)
+    return {}
+
+
+_KINDS = {
+    "tokenizer": _tokenizer,
+    "view": _view,
+    "analysis": analysis.view,
+    "laws": laws.view,
+    "exports": _exports,
+    "save": _save,
+}
 
 
 def serve(jobs: IO[str], answers: IO[str]) -> None:
-    """Answer until there is nothing more to read."""
-    from chattmpl.playground.views.jobs import answer
-
-    # What is there by now stays, and need not be looked at again whenever garbage is collected.
+    """Answer jobs until the end of the input."""
+    # All objects up to now stay for good, so the garbage collector need not visit them.
     gc.freeze()
     answers.write(READY)
     answers.flush()
@@ -33,17 +118,17 @@ def serve(jobs: IO[str], answers: IO[str]) -> None:
 
 
 def main() -> None:
-    """The process: answers go where stdout was, and nothing else does."""
-    _bound_memory()
+    """Run the process. Answers take the place of stdout; everything else goes to stderr."""
+    _limit_memory()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     serve(sys.stdin, answers)
 
 
-def _bound_memory() -> None:
+def _limit_memory() -> None:
     try:
         import resource
-    except ImportError:  # Windows has none
+    except ImportError:  # not available on Windows
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or hard > MOST_MEMORY:

@@ -1,3 +1,1 @@
-"""What the playground shows: pure functions from a state to data, which need no browser and no web server."""
-
-from __future__ import annotations
+"""The views of the playground: pure functions from a state to data, without a browser or a web server."""

@@ -1,4 +1,4 @@
-"""The view *Compare*: another template, policy, revision or engine beside this one, with what differs marked."""
+"""The view *Compare*: two renderings side by side, by different templates, policies, revisions or engines."""
 
 from __future__ import annotations
 
@@ -15,27 +15,36 @@ from chattmpl.compare.portability import served, variables
 from chattmpl.compare.revisions import load
 from chattmpl.engines.available import ENGINES, Missing, engines
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.playground.html import frame, legend, note, nothing, quoted
 from chattmpl.playground.state import State
-from chattmpl.playground.views.loading import RETENTION, Failed, Rendered, blaming, kwargs_of, template_of
+from chattmpl.playground.views.inputs import (
+    RETENTION,
+    Failed,
+    Rendered,
+    kwargs_of,
+    problems_in,
+    template_of,
+    without_mask,
+)
 from chattmpl.playground.views.marks import Marks
-from chattmpl.playground.views.markup import note, nothing, quoted
-from chattmpl.playground.views.text import legend
 from chattmpl.printable import html_of
+from chattmpl.report.lines import count
+from chattmpl.report.picture import Piece
 from chattmpl.template.family import family_names
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, Template
 
 LEGEND = [
     ("gen", "generated"),
-    ("del", "only here, on the left"),
-    ("ins", "only here, on the right"),
-    ("msk", "the same text, generated on one side"),
+    ("del", "only on the left"),
+    ("ins", "only on the right"),
+    ("msk", "same text, generated on one side only"),
 ]
 
 
 @dataclass(frozen=True)
 class Other:
-    """What stands on the right: a rendering, or why there is none; and whether its mask means anything."""
+    """The right side: a rendering or an error; ``masked`` is False if nothing is known of generated spans."""
 
     name: str
     rendering: Rendering | None
@@ -44,7 +53,7 @@ class Other:
 
 
 def choices(state: State) -> list[str]:
-    """What a comparison can be with, where that can be listed."""
+    """Return the names of the other side to choose from; empty if it must be typed."""
     if state.against == "retention":
         return list(RETENTION)
     if state.against == "template":
@@ -55,11 +64,11 @@ def choices(state: State) -> list[str]:
 
 
 def default(state: State, own: str | None = None) -> str:
-    """What is compared with, as long as nothing was chosen.
+    """Return the other side if none was chosen.
 
     Args:
         state: the state.
-        own: the policy that the template is rendered under.
+        own: the retention policy of the left side.
     """
     if state.against == "revision":
         return f"HEAD:{state.base}" if state.base else ""
@@ -68,18 +77,17 @@ def default(state: State, own: str | None = None) -> str:
 
 
 def view(made: Rendered, marks: Marks) -> tuple[str, str]:
-    """The view as HTML, and its counts in words.
-
-    Raises:
-        Failed: if there is no such thing to compare with.
-    """
+    """Return the view as HTML, and its counts as text."""
     state = made.state
     if not state.other:
-        return nothing("Nothing to compare with yet", "Write a revision and a path, as in HEAD~1:my.jinja."), ""
-    other = _other(made)
+        return nothing("Nothing to compare with", "Type a revision and a path, as in HEAD~1:my.jinja."), ""
+    try:
+        other = _other(made)
+    except Failed as error:
+        return note(error.problem.message, f"<p>{quoted(error.problem.hint)}</p>", "error"), ""
     left = _name(made.template)
     if other.rendering is None:
-        return note(f"{other.name} renders nothing", f"<p>{quoted(other.error)}</p>", "error"), "one side only"
+        return note(f"{other.name} does not render", f"<p>{quoted(other.error)}</p>", "error"), "one side only"
     mine = made.marked
     pair = (mine, other.rendering)
     found = [hunk for hunk in hunks(*pair) if hunk.kind == "text" or other.masked]
@@ -96,8 +104,8 @@ def view(made: Rendered, marks: Marks) -> tuple[str, str]:
 
 
 def _counts(texts: int, masks: int) -> str:
-    parts = [f"{texts} {'change' if texts == 1 else 'changes'} of the text"] if texts else []
-    parts += [f"{masks} of the mask"] if masks else []
+    parts = [f"{count(texts, 'change')} of the text"] if texts else []
+    parts += [f"{count(masks, 'change')} of the mask"] if masks else []
     return " · ".join(parts) or "no difference"
 
 
@@ -109,14 +117,14 @@ def _other(made: Rendered) -> Other:
     state = made.state
     if state.against == "engine":
         return _engine(made)
-    with blaming("settings"):
+    with problems_in("settings"):
         template = _template(state, made)
     try:
         rendering = template.render(made.conversation, state.prompt, made.clock, **kwargs_of(state, template))
     except ChatTmplError as error:
         return Other(_name(template), None, error.message)
     if state.target == "inference":
-        rendering = replace(rendering, spans=tuple(span._replace(generated=False) for span in rendering.spans))
+        rendering = without_mask(rendering)
     return Other(_name(template), rendering)
 
 
@@ -124,14 +132,14 @@ def _template(state: State, made: Rendered) -> Template:
     if state.against == "retention":
         if made.template.retention is None:
             raise UsageError(
-                "this template has no reasoning block, and so no retention policies",
-                hint="chattmpl retain gives a template one",
+                "this template has no reasoning block, so it has no retention policies",
+                hint="chattmpl retain rewrites the retention policy of a template",
             )
         return template_of(replace(state, retention=state.other))
     if state.against == "template" and state.other in family_names():
         return template_of(replace(state, base=state.other, source=None, retention=None))
     if state.other.startswith("-"):
-        raise UsageError(f"there is no template {state.other!r}")
+        raise UsageError(f"unknown template {state.other!r}")
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
         return load(state.other, Path(folder))
 
@@ -139,7 +147,7 @@ def _template(state: State, made: Rendered) -> Template:
 def _engine(made: Rendered) -> Other:
     state = made.state
     if state.other not in ENGINES:
-        with blaming("settings"):
+        with problems_in("settings"):
             raise UsageError(f"unknown engine {state.other!r}", hint=f"the engines are {', '.join(ENGINES)}")
     try:
         (ready,) = engines((state.other,), clock=made.clock)
@@ -163,8 +171,7 @@ def _ranges(found: Iterable[Hunk], side: int) -> Iterable[tuple[int, int, str]]:
 
 def _side(name: str, side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | None, known: bool) -> str:
     text = _text(side, ranges, marks, known)
-    head = f"<h3><span>{quoted(name)}</span><span>{len(side.text):,} characters</span></h3>"
-    return f'<section class="frame outside">{head}<pre tabindex="0">{text}</pre></section>'
+    return frame(name, count(len(side.text), "character"), f'<pre tabindex="0">{text}</pre>')
 
 
 def _text(side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | None, known: bool) -> str:
@@ -181,19 +188,8 @@ def _text(side: Rendering, ranges: list[tuple[int, int, str]], marks: Marks | No
         classes = ["gen" if span.generated else "", "own" if known and span.literal else "fld", changed]
         classes.append(marks.of(span) if marks is not None else "")
         tag = {"del": "del", "ins": "ins"}.get(changed, "b")
-        said = quoted(_origin(span) if known else "the engine's text: where it came from is not known")
+        said = quoted(Piece("", span, "field").origin if known else "text of the engine, of unknown origin")
         pieces.append(
             f'<{tag} class="{" ".join(filter(None, classes))}" data-o="{said}">{html_of(side.text[start:end])}</{tag}>'
         )
     return "".join(pieces)
-
-
-def _origin(span: Span) -> str:
-    from chattmpl.report.picture import Piece
-
-    return Piece("", span, "field").origin
-
-
-def failed(error: Failed) -> str:
-    """What stands in the view where a comparison cannot be made."""
-    return note(error.problem.message, f"<p>{quoted(error.problem.hint)}</p>", "error")

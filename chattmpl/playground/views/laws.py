@@ -1,4 +1,4 @@
-"""The view *Laws*: of each law whether it holds, does not apply and why, or a counterexample that can be loaded."""
+"""The view *Laws*: the outcome of each law, with counterexamples that can be loaded into the page."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import Report, Verdict, check, fixtures
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.playground.html import code, quoted
 from chattmpl.playground.state import State
-from chattmpl.playground.views.loading import blaming, conversation_of, kwargs_of, template_of
-from chattmpl.playground.views.markup import code, quoted
-from chattmpl.printable import visible
+from chattmpl.playground.views.inputs import conversation_of, kwargs_of, problems_in, template_of
+from chattmpl.report.lines import count
 
 KWARGS = "chat_template_kwargs"
 
 MOST_BROKEN = 3
-"""Counterexamples that are shown of one law."""
+"""Limit of the counterexamples that are shown for one law."""
 
 _STATUS = {
-    "holds": "holds",
-    "broken": "broken",
-    "declared": "broken, as declared",
-    "silent": "does not apply",
-    "unknown": "not checked",
+    "holds": ("holds", "hold"),
+    "broken": ("broken", "broken"),
+    "declared": ("broken, as declared", "broken as declared"),
+    "silent": ("does not apply", "do not apply"),
+    "unknown": ("not evaluated", "not evaluated"),
 }
+"""The words for each status: of one law, and of a number of laws."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What is known of one law.
+    """The outcome of one law.
 
     Attributes:
         name: the law.
-        status: a key of the words above.
-        statement: what it demands.
+        status: a key of `_STATUS`.
+        statement: the statement of the law.
         detail: counts and reasons, as text.
-        broken: counterexamples, each with the conversation that can be loaded.
+        broken: counterexamples, each with a conversation to load.
     """
 
     name: str
@@ -51,14 +52,14 @@ class Row:
 
 
 def view(state: State) -> dict[str, Any]:
-    """All laws, on the conversation of the state and on those that ship.
+    """Check all laws on the conversation of the state and on the fixtures.
 
     Raises:
-        Failed: if the template or the conversation is wrong.
+        Failed: if the template or the conversation is invalid.
     """
     template = template_of(state)
     conversation = _with_kwargs(conversation_of(state), kwargs_of(state, template))
-    with blaming("settings"):
+    with problems_in("settings"):
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
     report = check(template, laws_named(None), [conversation, *fixtures()], tokenizer)
     rows = [_row(verdict, report) for verdict in report.verdicts]
@@ -70,7 +71,7 @@ def view(state: State) -> dict[str, Any]:
 
 
 def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversation:
-    """The conversation with the kwargs that were set beside it."""
+    """Return the conversation with further kwargs."""
     if not kwargs:
         return conversation
     dumped = conversation.dump()
@@ -80,12 +81,13 @@ def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversa
 def _row(verdict: Verdict, report: Report) -> Row:
     law = verdict.law
     statement = " ".join((law.__doc__ or "").strip().split("\n\n")[0].split())
-    reasons = [f"{why} ({count})" for why, count in verdict.silent.most_common(3)]
-    unknown = [f"{why} ({count})" for why, count in verdict.unevaluated.most_common(3)]
+    reasons = [f"{why} ({times})" for why, times in verdict.silent.most_common(3)]
+    unknown = [f"{why} ({times})" for why, times in verdict.unevaluated.most_common(3)]
     if verdict.broken:
         shown = [_broken(item, report) for item in verdict.broken[:MOST_BROKEN]]
         more = len(verdict.broken) - len(shown)
-        detail = f"holds for {verdict.holds} renders, broken in {_ways(len(verdict.broken))}" if verdict.holds else ""
+        ways = count(len(verdict.broken), "way")
+        detail = f"holds for {verdict.holds} renders, broken in {ways}" if verdict.holds else ""
         return Row(law.name, "broken", statement, detail + (f"; {more} more" if more > 0 else ""), tuple(shown))
     if verdict.declared:
         why = "; ".join(verdict.declared)
@@ -94,11 +96,7 @@ def _row(verdict: Verdict, report: Report) -> Row:
         return Row(law.name, "holds", statement, f"for {verdict.holds} renders")
     if verdict.silent:
         return Row(law.name, "silent", statement, "; ".join(reasons))
-    return Row(law.name, "unknown", statement, "; ".join(unknown) or "no conversation says anything of it")
-
-
-def _ways(count: int) -> str:
-    return "one way" if count == 1 else f"{count} ways"
+    return Row(law.name, "unknown", statement, "; ".join(unknown) or "no conversation is relevant to it")
 
 
 def _broken(found: Counterexample, report: Report) -> dict[str, Any]:
@@ -125,7 +123,7 @@ def _html(row: Row) -> str:
     broken = "".join(_counterexample(item, f"{row.name}:{index}") for index, item in enumerate(row.broken))
     return (
         f'<section class="lawrow {row.status}"><h3>{code(row.name)}</h3>'
-        f'<span class="status">{_STATUS[row.status]}</span>'
+        f'<span class="status">{_STATUS[row.status][0]}</span>'
         f'<div class="about"><p>{quoted(row.statement)}</p>{detail}</div>{broken}</section>'
     )
 
@@ -135,7 +133,7 @@ def _counterexample(item: dict[str, Any], key: str) -> str:
     kwargs = f"<p>with {code(json.dumps(item['kwargs'], ensure_ascii=False))}</p>" if item["kwargs"] else ""
     hint = f'<p class="hint">{quoted(item["hint"])}</p>' if item["hint"] else ""
     texts = "\n".join(item["excerpts"])
-    shown = f'<pre tabindex="0">{quoted(visible(texts))}</pre>' if texts else ""
+    shown = f'<pre tabindex="0">{quoted(texts)}</pre>' if texts else ""
     load = f'<button class="button small" type="button" data-act="load:{quoted(key)}">Load this conversation</button>'
     return (
         f'<div class="counterexample"><p><strong>{quoted(item["message"])}</strong>{line}</p>'
@@ -144,7 +142,5 @@ def _counterexample(item: dict[str, Any], key: str) -> str:
 
 
 def _counts(rows: list[Row]) -> str:
-    words = [("holds", "hold"), ("broken", "broken"), ("declared", "broken as declared")]
-    words += [("silent", "do not apply"), ("unknown", "not checked")]
-    found = [(sum(row.status == status for row in rows), word) for status, word in words]
-    return " · ".join(f"{count} {word}" for count, word in found if count)
+    found = [(sum(row.status == status for row in rows), words[1]) for status, words in _STATUS.items()]
+    return " · ".join(f"{number} {words}" for number, words in found if number)

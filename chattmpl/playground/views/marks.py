@@ -1,23 +1,21 @@
-"""Which characters, template lines and fields belong together: the classes by which the page lights them up.
+"""CSS classes that connect rendered text with the template lines and fields that it came from.
 
-A piece of a rendered text, a line of the template and a value of the conversation have one class for each thing that
-they have in common: ``L12`` for line 12 of the template, ``F3`` for the field of that number.
+A piece of rendered text, a line of the template and a value of the conversation share a class if they belong together:
+``L12`` for line 12 of the template, ``F3`` for field number 3. The page highlights elements with the same class.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
 from chattmpl.conversation.json_text import JsonEntry, JsonText
 from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.playground.views.loading import Rendered, conversation_text
-from chattmpl.report.picture import field_path
+from chattmpl.playground.views.inputs import Rendered, conversation_text
+from chattmpl.report.picture import field_path, field_steps
 from chattmpl.template.spans import Span
 
-_STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 _PATH = tuple[str | int, ...]
 
 
@@ -36,12 +34,12 @@ class Marks:
                 self.fields.setdefault(path, f"F{len(self.fields)}")
 
     def of(self, span: Span) -> str:
-        """The classes of the characters of a span."""
+        """Return the classes of the characters of a span."""
         field = self.fields.get(field_path(span.message, span.field), "")
         return " ".join(filter(None, (f"L{span.line}" if span.line else "", field)))
 
     def template(self) -> list[dict[str, Any]]:
-        """Decorations of the template's editor: the lines that wrote something."""
+        """Return decorations of the template's editor: the lines that wrote text."""
         lines: dict[int, bool] = {}
         for span in self.rendered.marked.spans:
             if span.line:
@@ -52,7 +50,7 @@ class Marks:
         ]
 
     def conversation(self) -> list[dict[str, Any]]:
-        """Decorations of the conversation's editor: the values that were rendered, and those that are lost."""
+        """Return decorations of the conversation's editor: the values that were rendered or lost."""
         text = conversation_text(self.rendered.state)
         source = JsonText(text)
         entries = {entry.path: entry for entry in source.entries()}
@@ -63,7 +61,8 @@ class Marks:
         strings = _strings(text, entries.values())
         data = self.rendered.conversation.dump()
         for path, name in wanted:
-            entry = _entry(entries, _steps(path), prefix) or strings.get(_at(data, _steps(path)))
+            steps = field_steps(path)
+            entry = _entry(entries, steps, prefix) or strings.get(_string_at(data, steps))
             if entry is not None and entry.value[0] < entry.value[1]:
                 made.setdefault(entry.value, set()).add(name)
         return [
@@ -73,7 +72,7 @@ class Marks:
 
 
 def _strings(text: str, entries: Iterable[JsonEntry]) -> dict[str | None, JsonEntry]:
-    """The strings that stand once in a text: by these, values are found in other shapes than that of messages."""
+    """Return the strings that occur once in a text, to find values in shapes other than messages."""
     found: dict[str | None, list[JsonEntry]] = {}
     for entry in entries:
         start, end = entry.value
@@ -82,8 +81,8 @@ def _strings(text: str, entries: Iterable[JsonEntry]) -> dict[str | None, JsonEn
     return {value: held[0] for value, held in found.items() if len(held) == 1}
 
 
-def _at(data: Any, path: _PATH) -> str | None:
-    """The string at a path; None where there is none."""
+def _string_at(data: Any, path: _PATH) -> str | None:
+    """Return the string at a path, or None."""
     for step in path:
         try:
             data = data[step]
@@ -92,12 +91,8 @@ def _at(data: Any, path: _PATH) -> str | None:
     return data if isinstance(data, str) else None
 
 
-def _steps(path: str) -> _PATH:
-    return tuple(name or int(index) for name, index in _STEP.findall(path))
-
-
 def _entry(entries: dict[_PATH, JsonEntry], path: _PATH, prefix: _PATH) -> JsonEntry | None:
-    """The value at a path, or the innermost one around it that is no list of messages."""
+    """Return the value at a path, or the innermost value around it that is not the list of messages."""
     if prefix and path[:1] == prefix:
         path = path[1:]
     least = 2 if not prefix else 1
@@ -110,7 +105,7 @@ def _entry(entries: dict[_PATH, JsonEntry], path: _PATH, prefix: _PATH) -> JsonE
 
 
 def _spellings(path: _PATH) -> list[_PATH]:
-    """The paths that the loaders read as this one."""
+    """Return the spellings of a path that are loaded as this one."""
     if path[-1] == "reasoning_content":
         return [(*path[:-1], name) for name in ("reasoning_content", *REASONING_NAMES)]
     return [path]

@@ -1,8 +1,8 @@
-"""From a state to a template, a conversation and a rendering; errors as data, with the editor that they belong to."""
+"""Template, conversation and rendering of a state. Errors are data and belong to one of the editors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,25 +24,25 @@ from chattmpl.template.template import Rendering, Template
 Where = Literal["template", "conversation", "settings"]
 
 RETENTION = tuple(name for name in POLICIES if name != "runtime")
-"""The policies that can be looked at: the one that is chosen at run time is one of the others."""
+"""The policies to choose from; ``runtime`` selects one of the others at run time."""
 
-GIVEN = frozenset(
+RESERVED = frozenset(
     {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "reasoning_retention"}
 )
-"""What has a control of its own, or is part of the conversation."""
+"""Variables that are part of the conversation or have their own control."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong, or worth knowing, and where.
+    """An error or a finding, and its place.
 
     Attributes:
         where: the editor that it belongs to.
         severity: ``error``, ``warning`` or ``info``.
-        code: of the rule, if one found it.
-        message, hint: what is wrong, and the way out.
-        line: of the text in the editor, from 1; None where that is not known.
-        start, end: its characters in that text, half-open.
+        code: code of the lint rule, if there is one.
+        message, hint: the problem and how to fix it.
+        line: line in the editor, from 1; None if unknown.
+        start, end: half-open range of characters in the editor.
     """
 
     where: Where
@@ -56,7 +56,7 @@ class Problem:
 
 
 class Failed(Exception):
-    """A view that cannot be made; the problem says why."""
+    """A view that cannot be made because of a problem."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -64,36 +64,31 @@ class Failed(Exception):
 
 
 @contextmanager
-def blaming(where: Where) -> Any:
-    """Turns an error of the library into a problem of one of the editors."""
+def problems_in(where: Where) -> Iterator[None]:
+    """Turn errors of the library into problems of one of the editors."""
     try:
         yield
     except ChatTmplError as error:
-        raise Failed(problem_of(error, where)) from error
-
-
-def problem_of(error: ChatTmplError, where: Where) -> Problem:
-    """An error of the library as a problem."""
-    at = position(error.place)
-    return Problem(where, "error", error.message, error.hint or "", "", *at)
+        at = position(error.place)
+        raise Failed(Problem(where, "error", error.message, error.hint or "", "", *at)) from error
 
 
 def position(place: Place | None) -> tuple[int | None, int | None, int | None]:
-    """Line, start and end of a place, as `Problem` has them."""
+    """Return line, start and end of a place, as in `Problem`."""
     return (None, None, None) if place is None else (place.line, place.start, place.end)
 
 
 def found_of(state: State) -> Found:
-    """The template of a state, with what is known of it.
+    """Find the template of a state, with its special tokens and family.
 
     Raises:
-        Failed: if there is no such template.
+        Failed: if the template does not exist.
     """
-    with blaming("settings"):
+    with problems_in("settings"):
         base = _base(state.base) if state.base else Found(Source("", state.name), dict(state.tokens))
     if state.source is None:
         return base
-    # What is known of a family stays known while its template is edited.
+    # The family stays known while its template is edited.
     return replace(base, source=Source(state.source, base.source.name if state.base else state.name))
 
 
@@ -109,12 +104,12 @@ def _family(name: str) -> Found:
 
 
 def text_of(state: State) -> str:
-    """What the template's editor shows, whose lines all places count."""
+    """Return the text of the template's editor, to which all line numbers refer."""
     return normalize_newlines(found_of(state).source.text)
 
 
 def template_of(state: State) -> Template:
-    """The template, compiled.
+    """Compile the template of a state.
 
     Raises:
         Failed: if it does not compile.
@@ -122,7 +117,7 @@ def template_of(state: State) -> Template:
     found = found_of(state)
     if found.family is None:
         found = replace(found, tokens={**PLACEHOLDERS, **found.tokens})
-    with blaming("template"):
+    with problems_in("template"):
         template = _compiled(found.source, tuple(sorted(found.tokens.items())), state.base if found.family else "")
         if state.retention in RETENTION and template.retention is not None:
             return _under(template, state.retention)
@@ -140,36 +135,36 @@ def _under(template: Template, retention: str) -> Template:
 
 
 def fixture_names() -> list[str]:
-    """The conversations that ship."""
+    """Return the names of the conversations that ship with chattmpl."""
     return sorted(path.stem for path in shipped_folder("fixtures").glob("*.json"))
 
 
 def fixture_text(name: str) -> str:
-    """The text of one of them.
+    """Return the text of a conversation that ships with chattmpl.
 
     Raises:
-        Failed: if there is none of that name.
+        Failed: if it does not exist.
     """
     if name not in fixture_names():
-        raise Failed(Problem("settings", "error", f"there is no fixture {name!r}"))
+        raise Failed(Problem("settings", "error", f"unknown fixture {name!r}"))
     return (shipped_folder("fixtures") / f"{name}.json").read_text(encoding="utf-8")
 
 
 def conversation_text(state: State) -> str:
-    """What the conversation's editor shows."""
+    """Return the text of the conversation's editor."""
     return fixture_text(state.fixture) if state.conversation is None else state.conversation
 
 
 def conversation_of(state: State) -> Conversation:
-    """The conversation.
+    """Parse the conversation of a state.
 
     Raises:
-        Failed: if the text is none, or holds several.
+        Failed: if the text is not exactly one conversation.
     """
     text = conversation_text(state)
-    with blaming("conversation"):
+    with problems_in("conversation"):
         if not text.strip():
-            raise UsageError("there is no conversation", hint="choose a fixture, or write a list of messages")
+            raise UsageError("the conversation is empty", hint="choose a fixture, or write a list of messages")
         found = list(parse_text(text, name="conversation"))
         if len(found) != 1:
             raise UsageError(f"the text holds {len(found)} conversations", hint="keep one of them")
@@ -177,19 +172,19 @@ def conversation_of(state: State) -> Conversation:
 
 
 def kwargs_of(state: State, template: Template) -> dict[str, Any]:
-    """The kwargs that were set, without those that this template does not read."""
+    """Return the kwargs of a state that the template reads."""
     return {name: value for name, value in state.kwargs.items() if name in readable(template)}
 
 
 def readable(template: Template) -> list[str]:
-    """The kwargs that a template reads and that are not given in another way."""
-    names = template.program.variables - GIVEN
+    """Return the kwargs that a template reads, without tokens and reserved variables."""
+    names = template.program.variables - RESERVED
     return sorted(name for name in names if not name.endswith("_token") and name not in template.tokens)
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A rendering with what it was made from."""
+    """A rendering and its inputs."""
 
     state: State
     template: Template
@@ -200,34 +195,24 @@ class Rendered:
 
     @property
     def marked(self) -> Rendering:
-        """The rendering as the target has it: an engine that serves knows of no generated spans."""
+        """The rendering for the target: a serving engine has no generated spans."""
         return self.rendering if self.state.target == "train" else without_mask(self.rendering)
 
 
 def without_mask(rendering: Rendering) -> Rendering:
-    """The same text, with nothing generated."""
+    """Return the rendering with nothing generated."""
     return replace(rendering, spans=tuple(span._replace(generated=False) for span in rendering.spans))
 
 
-def rendered(state: State, template: Template | None = None) -> Rendered:
-    """Render what a state says.
-
-    Args:
-        state: what.
-        template: with another template than that of the state.
+def rendered(state: State) -> Rendered:
+    """Render the conversation of a state with its template.
 
     Raises:
-        Failed: if the template, the conversation, or both together are wrong.
+        Failed: if the template or the conversation is invalid, or the template refuses the conversation.
     """
     conversation = conversation_of(state)
-    template = template or template_of(state)
+    template = template_of(state)
     kwargs, clock = kwargs_of(state, template), datetime.now().replace(second=0, microsecond=0)
-    with blaming("template"):
+    with problems_in("template"):
         rendering = template.render(conversation, state.prompt, clock, **kwargs)
     return Rendered(state, template, conversation, rendering, kwargs, clock)
-
-
-def severest(problems: Iterable[Problem]) -> str:
-    """The gravest severity of some problems; empty for none."""
-    found = {problem.severity for problem in problems}
-    return next((severity for severity in ("error", "warning", "info") if severity in found), "")

@@ -1,4 +1,4 @@
-"""Lanes: a worker process each, asked for one thing at a time, ended when it takes too long, and started anew."""
+"""Worker processes with one job at a time. A process that exceeds its time limit is killed and replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from chattmpl.playground.worker import READY
+READY = "ready\n"
+"""The first line that a worker writes, after its imports, so that they do not count against the first job."""
 
 _ROOT = Path(__file__).parents[2]
 _LONGEST_LINE = 64 << 20
@@ -18,7 +19,7 @@ _START_SECONDS = 60.0
 
 
 class TooLong(Exception):
-    """A job that was ended, and after how many seconds."""
+    """A job that was stopped at the time limit, in seconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"it took more than {seconds:g} seconds")
@@ -26,15 +27,15 @@ class TooLong(Exception):
 
 
 class Superseded(Exception):
-    """A job that nobody waits for: a newer one took its place."""
+    """A job that was replaced by a newer one."""
 
 
 class Lane:
-    """One worker process.
+    """One worker process and its queue.
 
     Args:
-        seconds: the longest that a job may take.
-        impatient: end a job when its owner asks anew, instead of letting it finish first.
+        seconds: time limit of a job.
+        impatient: stop the running job when its owner sends a new one, instead of letting it finish.
     """
 
     def __init__(self, seconds: float, *, impatient: bool = False) -> None:
@@ -48,16 +49,16 @@ class Lane:
         self._ending: set[asyncio.Future[int]] = set()
 
     async def ask(self, job: dict[str, Any], owner: Any = None, before: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The answer to a job.
+        """Send a job and return its answer.
 
         Args:
-            job: what to do, as JSON.
-            owner: who asks: of the jobs of one owner that wait, only the newest is done.
-            before: a job that each process does once, and may take its time for, such as reading a large file.
+            job: the job, as JSON types.
+            owner: the sender: of the waiting jobs of one owner, only the newest is done.
+            before: a job that each process does once and outside the limit, such as reading a large file.
 
         Raises:
-            TooLong: if it was ended.
-            Superseded: if a newer job of this owner came before it was its turn.
+            TooLong: if the job was stopped.
+            Superseded: if a newer job of the owner replaced this one.
         """
         number = self._newest.get(owner, 0) + 1
         if owner is not None:
@@ -82,7 +83,7 @@ class Lane:
                 if owner is not None and self._newest[owner] != number:
                     raise Superseded from None
                 problem = {"where": "template", "severity": "error", "hint": "", "code": ""}
-                problem |= {"message": "the process that renders ended, perhaps for want of memory"}
+                problem |= {"message": "the rendering process ended unexpectedly; it may have run out of memory"}
                 return {"ok": False, "problem": problem | dict.fromkeys(("line", "start", "end"))}
             except asyncio.CancelledError:
                 self._end()
@@ -91,7 +92,7 @@ class Lane:
                 self._owner = None
 
     async def warm(self) -> None:
-        """Start the process before it is needed; what goes wrong shows when it is."""
+        """Start the process before its first job. Errors are reported with the first job."""
         async with self._busy:
             with contextlib.suppress(OSError, EOFError, TimeoutError):
                 await asyncio.wait_for(self._running(), _START_SECONDS)
@@ -101,7 +102,7 @@ class Lane:
             pipe = asyncio.subprocess.PIPE
             paths = [str(_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
-            # -P: what lies in the folder that the playground was started in is not imported.
+            # -P keeps modules in the current folder from being imported.
             command = [sys.executable, "-P", "-m", "chattmpl.playground.worker"]
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=pipe, stdout=pipe, env=environment, limit=_LONGEST_LINE
@@ -122,7 +123,7 @@ class Lane:
             ending.add_done_callback(self._ending.discard)
 
     async def close(self) -> None:
-        """Ends the process, and sees it gone."""
+        """Kill the process and wait for its end."""
         self._end()
         await asyncio.gather(*self._ending)
 

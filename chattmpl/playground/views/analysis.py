@@ -1,4 +1,4 @@
-"""What takes longer than a blink: lint of the template, and the controls of the kwargs that it reads."""
+"""The slower analysis of a template: findings of lint, and controls for the kwargs that it reads."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from chattmpl.capabilities.prober import Prober
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.runner import lint
+from chattmpl.playground.setup import DEMO
 from chattmpl.playground.state import State
-from chattmpl.playground.views.loading import Failed, Problem, found_of, position, readable, template_of, text_of
+from chattmpl.playground.views.inputs import Failed, Problem, found_of, position, readable, template_of, text_of
 from chattmpl.template.resolver import Found
 
 Control = dict[str, Any]
 
 
 def controls(state: State) -> list[Control]:
-    """One control for each kwarg that the template reads, with the values that change something.
+    """Return a control for each kwarg that the template reads, with the values that change the text.
 
     Raises:
         Failed: if the template does not compile.
@@ -58,17 +59,17 @@ def _control(name: str, mode: Mode | None, help_text: str) -> Control:
 
 
 def problems(state: State) -> list[Problem]:
-    """What lint finds in the template.
+    """Lint the template.
 
     Raises:
-        Failed: if there is no such template.
+        Failed: if the template does not exist.
     """
     try:
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
     except ChatTmplError:
         tokenizer = None
-    # The tokenizer that ships belongs to no template: what is missing in it is no finding.
-    known = None if state.tokenizer == "demo" else tokenizer
+    # The demo tokenizer belongs to no template, so tokens that it lacks are not findings.
+    known = None if state.tokenizer == DEMO else tokenizer
     made: list[Problem] = []
     if not text_of(state).strip():
         return made
@@ -79,7 +80,7 @@ def problems(state: State) -> list[Problem]:
 
 
 def view(state: State) -> dict[str, Any]:
-    """Both; what cannot be known for a template that does not compile is left out."""
+    """Return controls and problems; controls are None if the template does not compile."""
     try:
         known = controls(state)
     except Failed:
