@@ -44,7 +44,7 @@ from planting.twins import twins
 
 from chattmpl import Template
 from chattmpl.compiler.program import compile_program
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
@@ -112,13 +112,13 @@ def bases(groups: Iterable[str] = GROUPS) -> Iterator[Base]:
             yield Base(f"llama.cpp {name}", "llama.cpp", source)
 
 
-def found_in(base: Base) -> list[Diagnostic]:
+def found_in(base: Base) -> list[TemplateDiagnostic]:
     """What lint finds, with nothing compiled before."""
     compile_program.cache_clear()
     return lint(Found(Source(base.source, base.name), dict(base.tokens)))
 
 
-def new(before: list[Diagnostic], after: list[Diagnostic]) -> list[Diagnostic]:
+def new(before: list[TemplateDiagnostic], after: list[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
     """The findings that are not there before: of a rule and message more than before."""
     known = Counter((one.code, one.message) for one in before)
     made = []
@@ -198,7 +198,12 @@ def measure(given: Iterable[Base], kinds: Iterable[Kind], theirs: Callable[[Base
 
 
 def _count(
-    report: Report, kind: Kind, base: Base, mutant: Base, before: list[Diagnostic], after: list[Diagnostic]
+    report: Report,
+    kind: Kind,
+    base: Base,
+    mutant: Base,
+    before: list[TemplateDiagnostic],
+    after: list[TemplateDiagnostic],
 ) -> None:
     added = new(before, after)
     count = report.kinds.setdefault(kind.name, Count())

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from jinja2.utils import Namespace
 
-from chattmpl.errors import BudgetError
+from chattmpl.errors import BudgetError, Reason
 
 BYTES_PER_STEP = 512
 """Making or looking at this many bytes costs a step, so that the steps bound the memory as well."""
@@ -60,6 +60,7 @@ class Meter:
             raise BudgetError(
                 f"the template ran for more than {self.budget.steps:,} steps",
                 hint="if the template can be trusted, load it with a larger budget=Budget(steps=…)",
+                reason=Reason.STEPS,
             )
 
     def size(self, size: int) -> None:
@@ -69,6 +70,7 @@ class Meter:
                 f"the template tried to make a string or list of size {size:,}; the budget is "
                 f"{self.budget.characters:,}",
                 hint="if the template can be trusted, load it with a larger budget=Budget(characters=…)",
+                reason=Reason.SIZE,
             )
 
 
@@ -104,7 +106,7 @@ def check_items(count: int) -> None:
 def check_integer(value: Any) -> Any:
     """The value, unless it is an integer that is too long."""
     if isinstance(value, int) and METER.get() is not None and value.bit_length() > LONGEST_INTEGER:
-        raise BudgetError(f"the template made an integer of more than {LONGEST_INTEGER:,} bits")
+        raise BudgetError(f"the template made an integer of more than {LONGEST_INTEGER:,} bits", reason=Reason.SIZE)
     return value
 
 

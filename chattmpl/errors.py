@@ -1,27 +1,71 @@
-"""The errors of the library. Each says what is wrong, where (a place with a caret) and what to do about it (a hint)."""
+"""The errors of the library, with a place, a cause as data, and a hint for people."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
 
 from chattmpl.source import Place
+
+
+class Reason(StrEnum):
+    """The cause of an error, where its class leaves several open."""
+
+    REFUSED = "refused"
+    """The template called ``raise_exception``."""
+    UNDEFINED = "undefined"
+    """The template reads something that is not there."""
+    SANDBOX = "sandbox"
+    """The template does what the sandbox forbids."""
+    NO_LOADER = "no-loader"
+    """The template includes, imports or extends another."""
+    FAILED = "failed"
+    """Any other exception while rendering."""
+    STEPS = "steps"
+    """The template ran for too many steps."""
+    SIZE = "size"
+    """The template made too large a value."""
+    DEPTH = "depth"
+    """The template nests or recurses too deeply."""
+    MEMORY = "memory"
+    """The template needs more memory than there is."""
 
 
 class ChatTmplError(Exception):
     """The root of all errors that chattmpl raises on purpose.
 
     Args:
-        message: what is wrong, in one sentence without a full stop.
+        message: what is wrong, in one sentence without a full stop. For people only.
         place: where, if there is a text to point into.
-        hint: the way out.
+        hint: how to fix it. For people only.
+        reason: the cause, where the class of the error leaves several open.
+        complaint: what another program said, such as Jinja2, an engine, or the template's ``raise_exception``.
+        option: the name of the option or setting that is wrong.
     """
 
-    def __init__(self, message: str, *, place: Place | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        place: Place | None = None,
+        hint: str | None = None,
+        reason: Reason | None = None,
+        complaint: str = "",
+        option: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.place = place
         self.hint = hint
+        self.reason = reason
+        self.complaint = complaint
+        self.option = option
+
+    @property
+    def cause(self) -> tuple[str, str, str]:
+        """The identity of the cause, by which errors are grouped: class, reason and complaint."""
+        return type(self).__name__, self.reason or "", self.complaint
 
     def __str__(self) -> str:
         lines = [self.message]

@@ -29,11 +29,11 @@ def test_a_declared_defect_is_seen_on_a_fixture(name: str, defect: Defect) -> No
 
 
 def test_another_counterexample_of_the_same_law_is_not_excused() -> None:
-    found = Counterexample("prefix", "appending messages[1] (user) changes the text before it", fixtures()[0], {})
+    found = Counterexample("prefix", "", fixtures()[0], {}, kind="rewritten", data={"role": "user"})
     assert declared_defect(load_family("qwen3"), found) is None
 
 
 def test_what_has_no_family_declares_nothing() -> None:
-    found = Counterexample("prefix", "appending messages[1] (tool) changes the text before it", fixtures()[0], {})
+    found = Counterexample("prefix", "", fixtures()[0], {}, kind="rewritten", data={"role": "tool"})
     assert declared_defect(None, found) is None
     assert declared_defect(load_family("qwen3"), found) is not None

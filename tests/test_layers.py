@@ -24,6 +24,7 @@ ORDER = (
     "budget",
     "conversation",
     "syntax",
+    "diagnostic",
     "provenance",
     "compiler",
     "template",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
 from chattmpl.lint.baseline import without_known, write_baseline
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
 from chattmpl.lint.runner import lint
@@ -39,7 +40,7 @@ class Named(Rule):
     name = "named"
     severity = "info"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         raise RuntimeError("it cannot")
 
 
@@ -91,7 +92,7 @@ def test_a_rule_is_found_by_its_name() -> None:
 
 def test_a_diagnostic_has_the_keys_of_the_public_surface() -> None:
     place = Place(Source("ab\ncd", "x.jinja"), 4, 5)
-    plain = Diagnostic("CT404", "warning", place, "what", "how")
+    plain = TemplateDiagnostic(code="CT404", severity="warning", place=place, message="what", hint="how")
     assert plain.to_dict() == {
         "code": "CT404",
         "severity": "warning",
@@ -101,7 +102,7 @@ def test_a_diagnostic_has_the_keys_of_the_public_surface() -> None:
         "message": "what",
         "hint": "how",
     }
-    lawful = Diagnostic("CT404", "warning", place, "what", "how", "steady", {"text": "t"})
+    lawful = replace(plain, law="steady", counterexample={"text": "t"})
     assert lawful.to_dict() == {**plain.to_dict(), "law": "steady", "counterexample": {"text": "t"}}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
@@ -16,7 +16,7 @@ HOSTILE = sorted((ROOT / "tests" / "hostile").glob("*.jinja"))
 GROUPS = 4
 
 
-def bugs(found: list[Diagnostic]) -> list[str]:
+def bugs(found: list[TemplateDiagnostic]) -> list[str]:
     return [f"{item.place}: {item.message}" for item in found if "bug in chattmpl" in item.message]
 
 

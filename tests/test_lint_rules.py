@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.rule import SECTIONS, rules
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
@@ -27,7 +27,7 @@ def fixture(code: str) -> dict[str, Any]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-def found_in(source: str, given: dict[str, Any]) -> list[Diagnostic]:
+def found_in(source: str, given: dict[str, Any]) -> list[TemplateDiagnostic]:
     tokenizer = lint_tokenizer(given["tokenizer"]) if "tokenizer" in given else None
     return lint(Found(Source(source, "planted.jinja"), given.get("tokens", {})), tokenizer=tokenizer)
 

@@ -9,7 +9,7 @@ import pytest
 from chattmpl import Template
 from chattmpl import registry as discovery
 from chattmpl.compiler.variables import copied, descendants
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
@@ -125,7 +125,7 @@ SLIPS = {
 }
 
 
-def found_in(source: str) -> list[Diagnostic]:
+def found_in(source: str) -> list[TemplateDiagnostic]:
     # The closing tag is known, as it is in the instructions that come with most templates.
     return lint(Found(Source(source + "{#- </tool_call> -#}", "x.jinja")))
 

@@ -19,7 +19,7 @@ from planting.pieces import outputs, pieces
 from planting.twins import TWINS, twins
 
 if TYPE_CHECKING:
-    from chattmpl.lint.diagnostic import Diagnostic
+    from chattmpl.diagnostic import TemplateDiagnostic
 
 FAMILIES = ("qwen3 (all)", "chatml")
 ELSEWHERE = {"raises on an ordinary conversation"}
@@ -32,7 +32,7 @@ def family(name: str) -> Base:
 
 
 @cache
-def before(name: str) -> list[Diagnostic]:
+def before(name: str) -> list[TemplateDiagnostic]:
     return mutants.found_in(family(name))
 
 

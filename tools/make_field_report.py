@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-from chattmpl.lint.diagnostic import Diagnostic  # noqa: E402
+from chattmpl.diagnostic import TemplateDiagnostic  # noqa: E402
 from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
@@ -31,7 +30,6 @@ from support.trl_templates import TRL, trl_templates  # noqa: E402
 PAGE = ROOT / "docs" / "field-report.md"
 DEMO = ROOT / "chattmpl" / "encode" / "demo_tokenizer.json"
 WIDTH = 44
-_MODE = re.compile(r'with (\w+)=("[^"]*"|\w+), ')
 SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
 
 
@@ -83,18 +81,18 @@ class Transformers:
         return Seen(prompt, text, trained, before)
 
 
-def prompt_is_trained(seen: Seen, finding: Diagnostic) -> bool:
+def prompt_is_trained(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """The mask begins before the prompt ends, within what prompt and text have in common."""
     rest = seen.prompt[len(seen.before) :]
     return seen.prompt.startswith(seen.before) and bool(rest) and rest[:1] == seen.trained[:1]
 
 
-def prompt_is_no_prefix(seen: Seen, finding: Diagnostic) -> bool:
+def prompt_is_no_prefix(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """The text does not begin with the prompt."""
     return not seen.text.startswith(seen.prompt)
 
 
-def calls_are_missing(seen: Seen, finding: Diagnostic) -> bool:
+def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """Neither the name of a called tool nor an argument stands in a turn."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = [call["function"] for message in messages for call in message.get("tool_calls") or []]
@@ -102,7 +100,7 @@ def calls_are_missing(seen: Seen, finding: Diagnostic) -> bool:
     return bool(values) and not any(value in seen.text for value in values)
 
 
-def second_call_is_missing(seen: Seen, finding: Diagnostic) -> bool:
+def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """Of two calls in one message the argument of the first is there and that of the second is not."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = next(message["tool_calls"] for message in messages if len(message.get("tool_calls") or []) > 1)
@@ -110,7 +108,7 @@ def second_call_is_missing(seen: Seen, finding: Diagnostic) -> bool:
     return first in seen.text and second not in seen.text
 
 
-def header_is_left_out(seen: Seen, finding: Diagnostic) -> bool:
+def header_is_left_out(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """Behind the prompt more than white space stands before the answer."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     answer = messages[-1]["content"]
@@ -118,7 +116,7 @@ def header_is_left_out(seen: Seen, finding: Diagnostic) -> bool:
     return seen.text.startswith(seen.prompt) and bool(found) and bool(header.strip())
 
 
-Check = Callable[[Seen, Diagnostic], bool]
+Check = Callable[[Seen, TemplateDiagnostic], bool]
 CAUSES: dict[str, tuple[str, str, Check]] = {
     "CT109": (
         "Text of the prompt is trained",
@@ -158,10 +156,9 @@ _OF_TEXT = ("CT303", "CT307")
 """Rules that are about what stands behind the question, not about where the prompt ends."""
 
 
-def _kwargs(finding: Diagnostic) -> dict[str, Any]:
-    """The kwarg with which it was found, as its message tells it."""
-    told = _MODE.match(finding.message)
-    return {} if told is None else {told[1]: json.loads(told[2])}
+def _kwargs(finding: TemplateDiagnostic) -> dict[str, Any]:
+    """The kwarg with which it was found."""
+    return dict(finding.mode)
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class Entry:
     """One finding, confirmed."""
 
     name: str
-    finding: Diagnostic
+    finding: TemplateDiagnostic
     seen: Seen
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from chattmpl.errors import ChatTmplError
+from chattmpl.errors import ChatTmplError, Reason
 
 State = Literal["yes", "partly", "no", "unknown"]
-
-_REFUSAL = "the template refuses this conversation: "
 
 
 @dataclass(frozen=True)
@@ -38,12 +36,13 @@ class Answer:
 
 def raised(error: ChatTmplError) -> str:
     """An error in a few words."""
-    return shortened(" ".join(error.message.removeprefix(_REFUSAL).removeprefix("the template failed: ").split()))
+    told = error.complaint if error.reason in (Reason.REFUSED, Reason.FAILED) else error.message
+    return shortened(" ".join(told.split()))
 
 
 def refuses(error: ChatTmplError) -> bool:
     """Whether the template itself raised the error, on purpose."""
-    return error.message.startswith(_REFUSAL)
+    return error.reason is Reason.REFUSED
 
 
 def from_error(error: ChatTmplError) -> Answer:

@@ -14,9 +14,9 @@ from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
+    from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.laws.checker import Progress, Report
     from chattmpl.laws.findings import Finding
-    from chattmpl.lint.diagnostic import Diagnostic
 
 FORMATS = ("rich", "text", "json", "sarif", "github")
 
@@ -70,7 +70,7 @@ def check(
     return OK if all(report.ok for report in reports) else FOUND
 
 
-def _written(form: str, diagnostics: list[Diagnostic]) -> str:
+def _written(form: str, diagnostics: list[TemplateDiagnostic]) -> str:
     """The findings for a program, a code host or a CI."""
     from chattmpl import __version__
     from chattmpl.report.diagnostics import laws_described, write
@@ -133,23 +133,23 @@ def _shown(report: Report, form: str) -> str:
     return verdicts.rich(report) if form == "rich" else verdicts.text(report)
 
 
-def _diagnostic(report: Report, finding: Finding) -> Diagnostic:
-    from chattmpl.lint.diagnostic import Diagnostic
+def _diagnostic(report: Report, finding: Finding) -> TemplateDiagnostic:
+    from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.template.blame import top
 
     shown = finding.shown
-    return Diagnostic(
-        shown.law,
-        finding.severity,
-        shown.place or top(report.template),
-        finding.message,
-        shown.hint or "",
-        shown.law,
-        finding.to_dict(),
+    return TemplateDiagnostic(
+        code=shown.law,
+        severity=finding.severity,
+        place=shown.place or top(report.template),
+        message=finding.message,
+        hint=shown.hint or "",
+        law=shown.law,
+        counterexample=finding.to_dict(),
     )
 
 
-def _save(folder: Path, found: list[Diagnostic]) -> None:
+def _save(folder: Path, found: list[TemplateDiagnostic]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, diagnostic in enumerate(found, 1):
         path = Path(diagnostic.place.source.name)

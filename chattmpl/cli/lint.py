@@ -13,7 +13,7 @@ from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.lint.diagnostic import Diagnostic
+    from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.lint.rule import Rule
     from chattmpl.template.resolver import Found
 
@@ -97,7 +97,7 @@ class _Input:
 
 def _mended(
     inputs: list[_Input], chosen: list[Rule], baseline: Path | None, *, write: bool
-) -> tuple[int, list[Diagnostic]]:
+) -> tuple[int, list[TemplateDiagnostic]]:
     """Fixes all that can be, and returns how many findings were fixed, and those that are left."""
     from chattmpl.lint.baseline import without_known
     from chattmpl.lint.fix import fix
@@ -131,7 +131,7 @@ def _mended(
     return changed, left
 
 
-def _print(form: str | None, found: list[Diagnostic]) -> None:
+def _print(form: str | None, found: list[TemplateDiagnostic]) -> None:
     from chattmpl.lint.rule import rules
     from chattmpl.report.diagnostics import write
 

@@ -264,7 +264,7 @@ def reference(source: str, context: Mapping[str, Any]) -> Outcome:
     except BudgetError:
         raise
     except RenderError as error:
-        return Outcome(None, error.message)
+        return Outcome(None, error.complaint)
 
 
 def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome:
@@ -272,7 +272,7 @@ def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome
     try:
         return Outcome(engine.render(source, context))
     except RenderError as error:
-        return Outcome(None, error.message)
+        return Outcome(None, error.complaint)
 
 
 def written_by(state: State, context: Mapping[str, Any]) -> int | None:

@@ -70,7 +70,7 @@ def _error(engine: Engine, source: str, context: Mapping[str, object], at: int) 
     try:
         engine.render(source, {**context, f"{_COUNTER}_at": at})
     except RenderError as error:
-        return without_line(error.message)
+        return without_line(error.complaint)
     return None
 
 

@@ -111,9 +111,9 @@ def diff(before: Template, after: Template, cases: Iterable[Case], tokenizer: An
             for hunk in hunks(one, other):
                 keys.setdefault(hunk.key, Group(hunk.kind, hunk=hunk))
         elif isinstance(other, ChatTmplError) and isinstance(one, Rendering):
-            keys["refused", _words(other.message)] = Group("refused", error=other.message)
+            keys["refused", _without_numbers(other.cause)] = Group("refused", error=other.message)
         elif isinstance(one, ChatTmplError) and isinstance(other, Rendering):
-            keys["accepted", _words(one.message)] = Group("accepted", error=one.message)
+            keys["accepted", _without_numbers(one.cause)] = Group("accepted", error=one.message)
         for key, group in keys.items():
             groups.setdefault(key, group).cases.append(case)
         if keys and case.name not in found.changed:
@@ -131,8 +131,8 @@ def _rendered(template: Template, case: Case) -> Rendering | ChatTmplError:
         return error
 
 
-def _words(message: str) -> str:
-    return re.sub(r"\d+", "", message)
+def _without_numbers(cause: tuple[str, ...]) -> str:
+    return re.sub(r"\d+", "", " ".join(cause))
 
 
 def _count(counts: Counts, one: Rendering, other: Rendering, tokenizer: Any) -> None:
@@ -160,6 +160,6 @@ def _law(one: Verdict, other: Verdict) -> LawDifference | None:
         return LawDifference(name, "broken", holds, tuple(other.broken))
     if one.broken and not other.broken:
         return LawDifference(name, "holds", holds, tuple(one.broken)) if other.holds else None
-    known = {_words(broken.message) for broken in one.broken}
-    new = tuple(broken for broken in other.broken if _words(broken.message) not in known)
+    known = {broken.problem for broken in one.broken}
+    new = tuple(broken for broken in other.broken if broken.problem not in known)
     return LawDifference(name, "otherwise", holds, new) if new else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
-from chattmpl.errors import BudgetError, RenderError, TemplateError, did_you_mean
+from chattmpl.errors import BudgetError, Reason, RenderError, TemplateError, did_you_mean
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line
 
@@ -137,22 +137,35 @@ def render_error(
     """What went wrong in a render, for a template that is given these variables."""
     text = _OURS.sub(lambda match: (match[1] or "str").lower(), str(error)).rstrip(".")
     if getattr(error, "raised_by_template", False):
-        return RenderError(f"the template refuses this conversation: {error}", place=place)
+        return RenderError(
+            f"the template refuses this conversation: {error}",
+            place=place,
+            reason=Reason.REFUSED,
+            complaint=str(error),
+        )
     if isinstance(error, RecursionError):
-        return BudgetError("the template calls itself, or nests what it makes, too deeply", place=place)
+        return BudgetError("the template recurses or nests values too deeply", place=place, reason=Reason.DEPTH)
     if isinstance(error, MemoryError):
-        return BudgetError("the template needs more memory than there is", place=place)
+        return BudgetError("the template needs more memory than there is", place=place, reason=Reason.MEMORY)
     if isinstance(error, SecurityError):
         hint = "chat templates run in a sandbox; no template needs this"
-        return RenderError(f"the template does what the sandbox forbids: {text}", place=place, hint=hint)
+        message = f"the template does what the sandbox forbids: {text}"
+        return RenderError(message, place=place, hint=hint, reason=Reason.SANDBOX, complaint=text)
     if isinstance(error, UndefinedError):
         hint = _missing(text, (*variables, *environment.globals))
-        return RenderError(f"the template uses something that is not there: {text}", place=place, hint=hint)
+        message = f"the template uses something that is not there: {text}"
+        return RenderError(message, place=place, hint=hint, reason=Reason.UNDEFINED, complaint=text)
     if text.startswith("no loader"):
         hint = "copy what it needs into the template"
-        return RenderError("a chat template cannot include, import or extend another", place=place, hint=hint)
+        message = "a chat template cannot include, import or extend another"
+        return RenderError(message, place=place, hint=hint, reason=Reason.NO_LOADER, complaint=text)
+    complaint = f"{type(error).__name__}: {text}"
     return RenderError(
-        f"the template failed: {type(error).__name__}: {text}", place=place, hint=_unexpected(text, environment)
+        f"the template failed: {complaint}",
+        place=place,
+        hint=_unexpected(text, environment),
+        reason=Reason.FAILED,
+        complaint=complaint,
     )
 
 

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 from chattmpl.budget import Budget
 from chattmpl.compiler.program import compile_program
 from chattmpl.compiler.retention import Retention
-from chattmpl.errors import ChatTmplError, RenderError, UsageError
+from chattmpl.errors import ChatTmplError, Reason, RenderError, UsageError
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens
 
@@ -129,7 +129,7 @@ class _Minijinja(Engine):
             raise
         # Errors of any type raised by Python filters and functions pass through the engine.
         except Exception as error:
-            raise RenderError(f"minijinja: {_first_line(error)}") from error
+            raise RenderError(f"minijinja: {_first_line(error)}", complaint=_first_line(error)) from error
 
 
 def _tojson(
@@ -144,7 +144,7 @@ def _tojson(
 
 
 def _raise_exception(message: object) -> NoReturn:
-    raise RenderError(f"the template raised an exception: {message}")
+    raise RenderError(f"the template raised an exception: {message}", reason=Reason.REFUSED, complaint=str(message))
 
 
 def _first_line(error: Exception) -> str:
@@ -200,7 +200,7 @@ class _HuggingfaceJinja(Engine):
             raise RenderError(f"huggingface-jinja: the context is not JSON: {error}") from error
         answer = self._ask(line)
         if "error" in answer:
-            raise RenderError(f"huggingface-jinja: {answer['error']}")
+            raise RenderError(f"huggingface-jinja: {answer['error']}", complaint=str(answer["error"]))
         return str(answer["text"])
 
     def _ask(self, line: str) -> dict[str, object]:
@@ -282,12 +282,12 @@ class Tgi(Engine):
         for tag in _TGI_TAGS:
             source = source.replace(tag, "")
         if re.search(r"\{%[-+]?\s*(?:end)?generation\b", source):
-            raise RenderError("tgi: unknown tag: generation")
+            raise RenderError("tgi: unknown tag: generation", complaint="unknown tag: generation")
         try:
             program = compile_program(Source(_with_signs(source), TGI), Retention("all"))
             return program.run(dict(context), lambda: now_of(self._clock), Budget())[0]
         except ChatTmplError as error:
-            raise RenderError(f"tgi: {error.message}") from error
+            raise RenderError(f"tgi: {error.message}", reason=error.reason, complaint=error.complaint) from error
 
 
 def _with_signs(source: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chattmpl.diagnostic import Quoted
 from chattmpl.encode import encode
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, NotEvaluated, Outcome
@@ -10,17 +11,23 @@ from chattmpl.laws.outcome import DoesNotApply, Holds, NotEvaluated, Outcome
 class Boundary(Law):
     """No token straddles the edge of a generated span.
 
-    ``encode(prompt) + encode(completion) == encode(prompt + completion)``. Where a token lies across the edge, the
-    model is trained on one that it will never be asked to sample, for the prompt ends in the middle of it.
+    ``encode(prompt) + encode(completion) == encode(prompt + completion)``. If a token straddles the edge, the prompt
+    ends in the middle of it, and the model is trained on a token that it is never asked to sample.
     """
 
     name = "boundary"
     order = 6
+    problems = {
+        "straddle": (
+            "the token {token} straddles the {side} of a generated span",
+            "begin and end generated spans at control tokens",
+        )
+    }
 
     def check(self, case: Case) -> Outcome:
-        """Encode, and look for straddles."""
+        """Encode the rendering and look for straddling tokens."""
         if case.tokenizer is None:
-            return NotEvaluated("it needs a tokenizer")
+            return NotEvaluated("it needs a tokenizer", missing="tokenizer")
         if not case.rendering.generated:
             return DoesNotApply("nothing is generated")
         encoding = encode(case.rendering, case.tokenizer, control_tokens="escape")
@@ -29,8 +36,8 @@ class Boundary(Law):
         straddle = encoding.straddles[0]
         return self.broken(
             case,
-            f"the token {straddle.text!r} lies across the {straddle.side} of a generated span",
+            "straddle",
+            data={"token": Quoted(straddle.text), "side": straddle.side},
             place=case.place_at(case.rendering, straddle.edge_c),
             sites=frozenset({f"straddle:{straddle.side}"}),
-            hint="begin and end generated spans at control tokens",
         )

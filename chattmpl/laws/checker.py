@@ -14,7 +14,7 @@ from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.laws import modes as found_modes
 from chattmpl.laws.declared_defects import declared_defect
 from chattmpl.laws.findings import Finding, grouped
-from chattmpl.laws.law import CLOCK, REFUSED, Case, Law, evaluate_all
+from chattmpl.laws.law import CLOCK, Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated, first_difference
 from chattmpl.laws.shapes import Shape, as_parts, only_parts
 from chattmpl.laws.shrink import cause, shrink
@@ -38,6 +38,7 @@ class Verdict:
         law: the law.
         holds: for how many conversations it holds.
         silent: why it did not apply, with counts.
+        refused: for how many conversations it did not apply since the template does not render them.
         unevaluated: why it could not be evaluated, with counts.
         declared: which declared defects of the family break it, with counts.
         broken: the smallest counterexample for each place and message; see `Report.findings` for root causes.
@@ -46,6 +47,7 @@ class Verdict:
     law: Law
     holds: int = 0
     silent: Counter[str] = field(default_factory=Counter)
+    refused: int = 0
     unevaluated: Counter[str] = field(default_factory=Counter)
     declared: Counter[str] = field(default_factory=Counter)
     broken: list[Counterexample] = field(default_factory=list)
@@ -209,6 +211,7 @@ def _judge(verdict: Verdict, case: Case, causes: set[tuple[Any, ...]]) -> None:
             verdict.holds += 1
         elif isinstance(outcome, DoesNotApply):
             verdict.silent[outcome.why] += 1
+            verdict.refused += not outcome.rendered
         elif isinstance(outcome, NotEvaluated):
             verdict.unevaluated[outcome.why] += 1
         elif (defect := declared_defect(case.template.family, outcome)) is not None:
@@ -222,6 +225,6 @@ def _judge(verdict: Verdict, case: Case, causes: set[tuple[Any, ...]]) -> None:
 def _say_what_never_rendered(verdicts: list[Verdict], cases: list[Case]) -> None:
     """A template that refuses every conversation was not evaluated, which is not to say that its laws do not apply."""
     for verdict in verdicts:
-        if cases and verdict.silent.total() == len(cases) and all(REFUSED in why for why in verdict.silent):
+        if cases and verdict.refused == len(cases):
             verdict.unevaluated.update(verdict.silent)
             verdict.silent.clear()

@@ -1,4 +1,4 @@
-"""Counterexamples that a family declares: defects of its upstream, which it reproduces on purpose."""
+"""Match counterexamples with the upstream defects that a family declares."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from chattmpl.template.family import Defect, Family
 
 
 def declared_defect(family: Family | None, found: Counterexample) -> Defect | None:
-    """The declaration in ``family.toml`` that a counterexample falls under; None if nobody has said that it would be.
+    """Return the declaration in ``family.toml`` that covers a counterexample; None if there is none.
 
     Args:
         family: the family of the template that was checked, if it has one.
-        found: what breaks a law.
+        found: the counterexample.
     """
     if family is None:
         return None
-    shown = f"{found.message} {json.dumps(found.kwargs)} {json.dumps(found.conversation.dump())}"
+    shown = f"{json.dumps(found.kwargs)} {json.dumps(found.conversation.dump())}"
     for defect in family.upstream_defects:
-        if defect.law != found.law or re.search(defect.when, shown) is None:
+        if defect.law != found.law or (defect.kinds and found.kind not in defect.kinds):
             continue
-        if not defect.fields or any(field in found.message for field in defect.fields):
+        if defect.fields and not any(field in (found.path or "") for field in defect.fields):
+            continue
+        same = all(str(found.data.get(name, "")).startswith(value) for name, value in defect.data.items())
+        if same and re.search(defect.when, shown) is not None:
             return defect
     return None

@@ -6,12 +6,13 @@ import datetime as dt
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 from chattmpl.compiler.dialect import Block
 from chattmpl.conversation.models import Conversation
+from chattmpl.diagnostic import wording
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.source import Place
@@ -149,12 +150,14 @@ class Law(ABC):
     """One property. The subclass's docstring says what it demands and why it matters.
 
     Attributes:
-        name: how users say it.
-        order: where it stands in lists.
+        name: the name in commands and reports.
+        order: the position in lists.
+        problems: by kind of counterexample, the patterns of message and hint; ``{name}`` is a field of its data.
     """
 
     name: str
     order: int
+    problems: ClassVar[Mapping[str, tuple[str, str | None]]]
 
     @abstractmethod
     def check(self, case: Case) -> Outcome:
@@ -168,9 +171,36 @@ class Law(ABC):
         """What `check` says, and more counterexamples where one case can show several causes."""
         return [self.check(case)]
 
-    def broken(self, case: Case, message: str, **details: Any) -> Counterexample:
-        """A counterexample for this case."""
-        return Counterexample(self.name, message, case.conversation, case.kwargs, **details)
+    def broken(
+        self,
+        case: Case,
+        kind: str,
+        *,
+        data: Mapping[str, Any] | None = None,
+        words: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> Counterexample:
+        """Return a counterexample for this case.
+
+        Args:
+            case: the case.
+            kind: the key of one of `problems`.
+            data: the values that describe it.
+            words: more values for message and hint, for people only.
+            **details: other fields of `Counterexample`.
+        """
+        message, hint = self.problems[kind]
+        given = {**(data or {}), **(words or {})}
+        return Counterexample(
+            self.name,
+            wording(message, given),
+            case.conversation,
+            case.kwargs,
+            hint=None if hint is None else wording(hint, given),
+            kind=kind,
+            data=data or {},
+            **details,
+        )
 
 
 @lru_cache
@@ -211,7 +241,7 @@ def evaluate_all(law: Law, case: Case) -> list[Outcome]:
     try:
         case.rendering  # noqa: B018 — a template that refuses the conversation is not at fault for it
     except ChatTmplError as error:
-        return [DoesNotApply(f"{REFUSED}: {error.message}")]
+        return [DoesNotApply(f"{REFUSED}: {error.message}", rendered=False)]
     try:
         return law.outcomes(case)
     except ChatTmplError as error:

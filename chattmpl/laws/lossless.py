@@ -16,27 +16,31 @@ _INDEX = re.compile(r"\[\d+\]")
 _MESSAGE = re.compile(r"messages\[(\d+)\]")
 _HINT = "render it, or declare the loss under [[limits]] in family.toml"
 _FOLDED = ("documents", "tools[].function.parameters", "messages[].tool_calls[].function.arguments")
-"""Kinds of fields whose own keys make no other cause."""
+"""Kinds of fields whose keys are not separate causes."""
 _IDS = ("messages[].tool_calls[].id", "messages[].tool_call_id")
-"""Where one is not rendered the other would be of no use."""
+"""Kinds of fields of which one is useless without the other."""
 
 
 class Lossless(Law):
     """Every field of the conversation is rendered, or its loss is declared.
 
-    A loss is declared by a retention policy, or by a limit in the family's ``family.toml``. Any other is silent: data
-    that was collected, paid for, and never seen by the model.
+    A loss is declared by a retention policy, or by a limit in the family's ``family.toml``. Any other loss is silent:
+    the data was collected and paid for, and the model never sees it.
     """
 
     name = "lossless"
     order = 5
+    problems = {
+        "not-rendered": ("{subject} not rendered", _HINT),
+        "dropped-from-history": ("{subject} rendered in the last message, but not in history", _HINT),
+    }
 
     def check(self, case: Case) -> Outcome:
-        """The first kind of field that is lost without a word."""
+        """Return the first kind of field that is lost without a declaration."""
         return self.outcomes(case)[0]
 
     def outcomes(self, case: Case) -> list[Outcome]:
-        """Ask for each field that no character came from whether somebody has said so; one answer a kind of field."""
+        """Return a counterexample for each kind of field that is lost without a declaration."""
         blank = _blank(case)
         lost = (path for path in case.rendering.lost if path not in blank)
         silent = [path for path in lost if why_lost(case.rendering, path) is None]
@@ -54,14 +58,15 @@ class Lossless(Law):
     def _lost(self, case: Case, path: str, field: str, past: Rendering | None) -> Outcome:
         index = _MESSAGE.match(path)
         role = f" ({case.messages[int(index[1])].role})" if index and "tool" not in path else ""
+        words = {"subject": f"{path}{role} {'are' if path.endswith('s') else 'is'}"}
         if past is None:
-            verb = "are" if path.endswith("s") else "is"
-            message = f"{path}{role} {verb} not rendered"
-            return self.broken(case, message, hint=_HINT, field=field, sites=frozenset({f"field:{field}"}))
+            sites = frozenset({f"field:{field}"})
+            return self.broken(case, "not-rendered", words=words, path=path, field=field, sites=sites)
         return self.broken(
             case,
-            f"{path}{role} is rendered in the last message, and dropped from history",
-            hint=_HINT,
+            "dropped-from-history",
+            words=words,
+            path=path,
             field=field,
             expected=past.text,
             got=case.rendering.text,
@@ -71,7 +76,7 @@ class Lossless(Law):
 
     @staticmethod
     def _only_in_history(case: Case, path: str) -> Rendering | None:
-        """The conversation up to the field's message, if the template renders the field there."""
+        """Return the rendering up to the field's message, if the template renders the field there."""
         index = _MESSAGE.match(path)
         if index is None or int(index[1]) == len(case.messages) - 1:
             return None
@@ -83,7 +88,7 @@ class Lossless(Law):
 
 
 def kind(case: Case, path: str) -> str:
-    """The kind of field that a path names: without indices, and with the role where it matters."""
+    """Return the kind of field that a path names: without indices, and with the role where it matters."""
     if path in ("tools", "documents"):
         return path
     plain = _INDEX.sub("[]", path)
@@ -100,7 +105,7 @@ def kind(case: Case, path: str) -> str:
 
 
 def _whole(case: Case, lost: list[str]) -> list[str]:
-    """The fields of which every character is lost, the outermost first: all of a message, its calls, the tools."""
+    """Return the paths of fields that are lost as a whole, the outermost first: a message, its calls, the tools."""
     gone = set(lost)
     data = case.conversation.dump()
     parents: list[tuple[str, Any]] = [(name, data.get(name)) for name in ("tools", "documents")]
@@ -121,7 +126,7 @@ def _whole(case: Case, lost: list[str]) -> list[str]:
 
 
 def _blank(case: Case) -> set[str]:
-    """The texts of messages that are nothing but white space: to trim it loses nothing that was said."""
+    """Return the paths of texts that are only white space, which may be trimmed without losing anything."""
     found = set()
     for index, message in enumerate(case.conversation.dump()["messages"]):
         for name in ("content", "reasoning_content"):
@@ -136,7 +141,7 @@ def _blank(case: Case) -> set[str]:
 
 
 def _leaves(value: Any, path: str) -> Iterator[str]:
-    """The paths of the texts in a value that templates print."""
+    """Yield the paths of the texts in a value that templates print."""
     if isinstance(value, dict):
         for key, inner in value.items():
             if key not in ("type", "role"):

@@ -1,9 +1,12 @@
-"""What checking a law on a conversation can say: never a bare yes or no."""
+"""Outcomes of checking a law on a conversation."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from dataclasses import field as dataclass_field
+from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.source import Place, Source
@@ -16,16 +19,28 @@ class Holds:
 
 @dataclass(frozen=True)
 class DoesNotApply:
-    """The law says nothing about this conversation or this template."""
+    """The law says nothing about this conversation or this template.
+
+    Attributes:
+        why: the reason, for people.
+        rendered: whether the template renders the conversation at all.
+    """
 
     why: str
+    rendered: bool = True
 
 
 @dataclass(frozen=True)
 class NotEvaluated:
-    """The law could not be checked, which is never the same as fine."""
+    """The law could not be checked, which is never the same as fine.
+
+    Attributes:
+        why: the reason, for people.
+        missing: what has to be provided to check it: ``tokenizer``, ``engine``, or nothing that is known.
+    """
 
     why: str
+    missing: Literal["tokenizer", "engine", ""] = ""
 
 
 @dataclass(frozen=True)
@@ -34,14 +49,18 @@ class Counterexample:
 
     Attributes:
         law: the law's name.
-        message: what is wrong, in one sentence.
+        message: what is wrong, in one sentence. For people only.
         conversation, kwargs: what to render to see it.
         expected, got: the two texts that differ, if the law compares texts.
-        place: the place in the template that is to blame, if that is known.
-        hint: the way out.
-        field: the kind of field that is concerned, such as ``messages[].tool_calls[].id``, where one is.
-        sites: what it can share with counterexamples of other laws that have the same cause: places of the template
-            and kinds of fields, as words.
+        place: the place in the template to blame, if known.
+        hint: how to fix it. For people only.
+        field: the kind of field concerned, such as ``messages[].tool_calls[].id``, if any.
+        sites: words for places of the template and kinds of fields; counterexamples of different laws that share one
+            have the same cause.
+        kind: which of the law's problems it is, as a fixed word.
+        path: the field concerned, such as ``messages[1].content``, if any.
+        turns: indices of the messages concerned.
+        data: the values that message and hint are made from.
     """
 
     law: str
@@ -54,23 +73,32 @@ class Counterexample:
     hint: str | None = None
     field: str | None = None
     sites: frozenset[str] = frozenset()
+    kind: str = ""
+    path: str | None = None
+    turns: tuple[int, ...] = ()
+    data: Mapping[str, Any] = dataclass_field(default_factory=dict)
+
+    @property
+    def problem(self) -> tuple[str, str, str]:
+        """The identity of the problem in any conversation: the law, the kind, and the field without its indices."""
+        return self.law, self.kind, re.sub(r"\d+", "", self.path or "")
 
     @property
     def difference(self) -> int | None:
-        """Offset of the first character in which the two texts differ; None where there are no two texts."""
+        """The offset of the first character in which the two texts differ; None if there are no two texts."""
         if self.expected is None or self.got is None:
             return None
         return first_difference(self.expected, self.got)
 
     def excerpts(self) -> tuple[str, str] | None:
-        """Both texts around the first difference, each with a caret."""
+        """Return both texts around the first difference, each with a caret."""
         at = self.difference
         if at is None:
             return None
         return _excerpt(self.expected or "", at, "expected"), _excerpt(self.got or "", at, "got")
 
     def to_dict(self) -> dict[str, Any]:
-        """The counterexample as JSON."""
+        """Return the counterexample as JSON types."""
         return {
             "law": self.law,
             "message": self.message,
@@ -79,11 +107,13 @@ class Counterexample:
             "expected": self.expected,
             "got": self.got,
             "difference": self.difference,
+            "kind": self.kind,
+            "data": dict(self.data),
         }
 
 
 def first_difference(left: str, right: str) -> int:
-    """Offset of the first character in which two texts differ; the length of the shorter one if it begins the other."""
+    """Return the offset of the first different character; the length of the shorter text if it is a prefix."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
 

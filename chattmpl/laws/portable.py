@@ -18,49 +18,52 @@ _LINE = re.compile(r"\(in [^)]*?:(\d+)\)")
 class Portable(Law):
     """Every engine that will serve the template renders the same text.
 
-    Checked with minijinja, which is what several servers run, on the export for inference; `chattmpl engines` compares
-    more of them.
+    Checked with minijinja, which several servers use, on the export for inference. `chattmpl engines` compares more
+    engines.
     """
 
     name = "portable"
     order = 10
+    problems = {
+        "other-text": ("minijinja renders a different text", "use simpler Jinja"),
+        "not-rendered": ("minijinja cannot render this: {complaint}", "use simpler Jinja"),
+    }
 
     def check(self, case: Case) -> Outcome:
-        """Render the inference export elsewhere."""
+        """Render the export for inference with the other engine."""
         try:
             engine = minijinja_engine(clock=CLOCK)
         except UsageError as error:
-            return NotEvaluated(error.message)
+            return NotEvaluated(error.message, missing="engine")
         with contextlib.closing(engine):
             try:
                 got = engine.render(case.template.export("inference"), self._context(case))
             except ChatTmplError as error:
-                return self._not_rendered(case, error.message)
+                return self._not_rendered(case, error.complaint)
         if got == case.rendering.text:
             return Holds()
         at = first_difference(case.rendering.text, got)
         place = case.place_at(case.rendering, at)
         return self.broken(
             case,
-            "minijinja renders another text",
+            "other-text",
             expected=case.rendering.text,
             got=got,
             place=place,
-            hint="use plainer Jinja",
             sites=frozenset({site("portable", place)}),
         )
 
-    def _not_rendered(self, case: Case, why: str) -> Outcome:
+    def _not_rendered(self, case: Case, complaint: str) -> Outcome:
         source = case.template.program.source
-        line = _LINE.search(why)
-        # The export has other lines than the source where tags of ours were taken out of it.
+        line = _LINE.search(complaint)
+        # The lines of the export differ from those of the source if generation tags were removed.
         same = case.template.export("inference") == source.text
         place = Place.of_line(source, int(line[1])) if line and same else None
-        words = _LINE.sub("", why).strip()
+        words = _LINE.sub("", complaint).strip()
         return self.broken(
             case,
-            f"minijinja does not render this: {words}",
-            hint="use plainer Jinja",
+            "not-rendered",
+            data={"complaint": words},
             place=place,
             field=words,
             sites=frozenset({f"minijinja:{words}"}),

@@ -15,6 +15,12 @@ class Prefix(Law):
 
     name = "prefix"
     order = 4
+    problems = {
+        "rewritten": (
+            "appending messages[{turn}] ({role}) changes the text before it",
+            "render a message without looking at those after it",
+        )
+    }
 
     def check(self, case: Case) -> Outcome:
         """Compare each head of the conversation with the next."""
@@ -31,11 +37,12 @@ class Prefix(Law):
             role = case.messages[count].role
             return self.broken(
                 case,
-                f"appending messages[{count}] ({role}) changes the text before it",
+                "rewritten",
+                data={"turn": count, "role": role},
                 expected=shorter.text,
                 got=longer.text,
                 place=case.place_of_difference(shorter, longer),
-                hint="render a message without looking at those after it",
+                turns=(count,),
                 field=f"messages[role={role}]",
                 sites=case.sites(shorter, longer),
             )

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 
 
 class Pure(Law):
-    """Generated spans hold all that comes from assistant messages, and nothing that comes from elsewhere.
+    """Generated spans contain all text of assistant messages and no other text of the conversation.
 
-    No character that comes from a system, user, developer or tool message, from tools or from documents is inside a
-    generated span; every character that comes from an assistant field and is rendered is inside one. The role, which
-    headers print, is not meant.
+    No character of a system, user, developer or tool message, of tools or of documents is inside a generated span.
+    Every rendered character of an assistant field is inside one, except for the role, which headers print.
     """
 
     name = "pure"
     order = 3
+    problems = {
+        "input-trained": (
+            "{origin} is trained, but the model does not sample it: {text}",
+            "use the generation tag only for the assistant's turns",
+        ),
+        "outside-span": (
+            "{origin} is rendered outside the generated span: {text}",
+            "put everything that the model samples inside the generation tag",
+        ),
+    }
 
     def check(self, case: Case) -> Outcome:
-        """Look at the origin of every span."""
+        """Check the origin of every span."""
         if not case.template.program.has_generation:
             return DoesNotApply("the template has no generation tag")
         for span in case.rendering.spans:
@@ -28,8 +40,8 @@ class Pure(Law):
             if span.generated == (role == "assistant"):
                 continue
             origin = f"messages[{span.message}].{span.field}" if span.message is not None else span.field
-            piece = case.rendering.text[span.start : span.end]
-            shown = repr(piece if len(piece) <= 40 else piece[:39] + "…")
+            data = {"origin": origin, "text": Quoted(case.rendering.text[span.start : span.end], 40)}
+            details: dict[str, Any] = {"path": origin, "turns": () if span.message is None else (span.message,)}
             place = case.place_at(case.rendering, span.start)
             field = f"messages[role={role}].{span.field}" if role else span.field
             if span.generated:
@@ -37,18 +49,20 @@ class Pure(Law):
                 sites = {site("tag-start", block), site("tag-end", block), "foreign text is trained"}
                 return self.broken(
                     case,
-                    f"{origin} is trained, though the model does not sample it: {shown}",
+                    "input-trained",
+                    data=data,
                     place=place,
-                    hint="keep the generation tag to the assistant's turns",
                     field=field,
                     sites=frozenset(sites),
+                    **details,
                 )
             return self.broken(
                 case,
-                f"{origin} is rendered outside of the generated span: {shown}",
+                "outside-span",
+                data=data,
                 place=place,
-                hint="put all that the model samples inside the generation tag",
                 field=field,
                 sites=frozenset({site("untrained", place)}),
+                **details,
             )
         return Holds()

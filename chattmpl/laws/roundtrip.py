@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from chattmpl.diagnostic import Quoted
 from chattmpl.errors import NotRepresentable, UsageError
 from chattmpl.laws.law import CLOCK, Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
@@ -11,17 +12,21 @@ from chattmpl.parse import parse
 
 
 class Roundtrip(Law):
-    """A rendering can be parsed, and the parsed conversation renders to the same text again.
+    """A rendering can be parsed, and the parsed conversation renders to the same text.
 
-    Text that cannot be parsed back exactly is refused by name, never guessed; that a rendering of the template itself
-    is refused is what breaks the law.
+    The parser refuses text that it cannot parse exactly. The law is broken if it refuses a text that the template
+    itself rendered.
     """
 
     name = "roundtrip"
     order = 9
+    problems = {
+        "not-parsed": ("the rendering cannot be parsed: {why}", "{fix}"),
+        "other-text": ("the parsed conversation renders to a different text", None),
+    }
 
     def check(self, case: Case) -> Outcome:
-        """Parse the whole conversation, with the tools, documents and kwargs that it was rendered with."""
+        """Parse the rendering with the tools, documents and kwargs of the conversation."""
         conversation = case.conversation
         kwargs: dict[str, Any] = {**(conversation.chat_template_kwargs or {}), **case.kwargs}
         kwargs = {name: value for name, value in kwargs.items() if name in case.template.program.variables}
@@ -29,7 +34,7 @@ class Roundtrip(Law):
         kwargs = {name: value for name, value in kwargs.items() if value not in (None, [])}
         text = case.rendering.text
         try:
-            # What is no family is refused whatever it is given, and its kwargs may have the names of our arguments.
+            # A template without a family is refused in any case, and its kwargs may clash with parameters of `parse`.
             given = kwargs if case.template.family is not None else {}
             parsed = parse(case.template, text, clock=CLOCK, **given)
         except UsageError as error:
@@ -37,13 +42,14 @@ class Roundtrip(Law):
         except NotRepresentable as error:
             return self.broken(
                 case,
-                f"its rendering cannot be parsed: {error.message}",
-                hint=error.hint or "see docs/parsing.md for the [parse] table of a family",
+                "not-parsed",
+                data={"found": Quoted(text[error.place.start :]) if error.place else ""},
+                words={"why": error.message, "fix": error.hint or "write a [parse] table in family.toml"},
                 got=text,
                 expected=None if error.place is None else text[: error.place.start],
                 sites=frozenset({"unparsed"}),
             )
         again = case.template.render(parsed, clock=CLOCK, **kwargs).text
         if again != text:
-            return self.broken(case, "the parsed conversation renders to another text", expected=text, got=again)
+            return self.broken(case, "other-text", expected=text, got=again)
         return Holds()

@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, Outcome
 from chattmpl.template.template import Rendering
 
 
 class Sampled(Law):
-    """Each generated span stands exactly after the prompt that the model will see.
+    """Each generated span follows exactly the prompt that the model will see.
 
     For each assistant turn *i*, ``render(messages[:i], add_generation_prompt=True)`` is exactly the text before the
     turn's generated span, and the span is what the turn renders to when it is the last one. So no header, no prefilled
-    think opener and nothing else that the prompt supplies is trained, and nothing that was sampled is missing.
+    think block and nothing else that the prompt supplies is trained, and nothing that was sampled is missing.
 
-    Under a retention policy that drops earlier traces this cannot hold for the earlier turns of one row. Then it is
-    checked on unrolled rows, one for each assistant turn, and where one row will not do the answer says so.
+    Under a retention policy that drops earlier traces, this cannot hold for the earlier turns of one row. The law is
+    then checked on unrolled rows, one for each assistant turn.
     """
 
     name = "sampled"
     order = 1
+    problems = {
+        "history-differs": (
+            "messages[{turn}] is rendered differently in history than when it was sampled",
+            "use retention 'all', or train on one row for each assistant turn",
+        ),
+        "nothing-generated": (
+            "no text of messages[{turn}] is in a generated span",
+            "put the text of the message inside {% generation %}",
+        ),
+        "prompt-trained": (
+            "messages[{turn}] trains {text}, which its prompt supplies",
+            "begin the generation tag after the text that add_generation_prompt writes",
+        ),
+        "gap": (
+            "{text} is between the prompt and the generated span of messages[{turn}]",
+            "begin the generation tag where the prompt ends, or let add_generation_prompt write this text too",
+        ),
+        "prompt-differs": (
+            "the prompt of messages[{turn}] is not a prefix of the rendered conversation",
+            "render history and prompt in the same way",
+        ),
+    }
 
     def check(self, case: Case) -> Outcome:
         """Compare each turn with its prompt, and with itself as the last turn."""
@@ -49,35 +74,37 @@ class Sampled(Law):
             last = case.head(turn + 1)
             alone = case.generated(turn, last)
             if alone is None or last.text[alone[0] : alone[1]] != text[start:end]:
-                return self.broken(
+                return self._broken(
                     case,
-                    f"in history messages[{turn}] is not rendered as it was sampled",
+                    "history-differs",
+                    turn=turn,
                     expected=last.text[: alone[1]] if alone else last.text,
                     got=text[:end],
                     place=case.place_of_difference(last, case.rendering),
-                    hint="use retention 'all', or train on one row for each assistant turn",
-                    field="messages[role=assistant]",
                     sites=case.sites(last, case.rendering),
                 )
         return None
 
     def _turn(self, case: Case, turn: int, row: Rendering) -> Counterexample | None:
-        """What is wrong with the prompt of a turn in a row."""
+        """Return what is wrong with the generated span of a turn in a row."""
         span = case.generated(turn, row)
         if span is None:
             return self._nothing_generated(case, turn, row)
         prompt = case.head(turn, prompt=True)
         return None if row.text[: span[0]] == prompt.text else self._not_the_prompt(case, turn, row, span[0])
 
+    def _broken(self, case: Case, kind: str, *, turn: int, text: str = "", **details: Any) -> Counterexample:
+        data = {"turn": turn, "text": Quoted(text, 80)} if text else {"turn": turn}
+        return self.broken(case, kind, data=data, turns=(turn,), field="messages[role=assistant]", **details)
+
     def _nothing_generated(self, case: Case, turn: int, row: Rendering) -> Counterexample:
         own = [span for span in row.spans if span.message == turn and span.field != "role"]
         place = case.place_at(row, own[0].start) if own else None
-        return self.broken(
+        return self._broken(
             case,
-            f"nothing of messages[{turn}] is generated",
-            hint="put its text inside {% generation %}",
+            "nothing-generated",
+            turn=turn,
             place=place,
-            field="messages[role=assistant]",
             sites=frozenset({site("untrained", place)}),
         )
 
@@ -86,30 +113,25 @@ class Sampled(Law):
         text = row.text
         place = case.place_at(row, start)
         if prompt.text.startswith(text[:start]) and text.startswith(prompt.text):
-            extra = prompt.text[start:]
-            message = f"messages[{turn}] trains {extra!r}, which its prompt supplies"
-            hint = "begin the generation tag after what add_generation_prompt writes"
+            kind, extra = "prompt-trained", prompt.text[start:]
             sites = {site("tag-start", case.block_at(row, start)), "trains what the prompt supplies"}
         elif text.startswith(prompt.text):
-            extra = text[len(prompt.text) : start]
-            message = f"between the prompt and the generated span of messages[{turn}] stands {extra!r}"
-            hint = "begin the generation tag where the prompt ends, or let add_generation_prompt write this too"
+            kind, extra = "gap", text[len(prompt.text) : start]
             sites = {f"between:{extra}", site("untrained", case.place_at(row, len(prompt.text)))}
             place = case.place_at(row, len(prompt.text))
         else:
-            message = f"the prompt of messages[{turn}] is not how the text before it begins"
-            hint = "render history and prompt in the same way"
+            kind, extra = "prompt-differs", ""
             place = case.place_of_difference(prompt, row)
             sites = set(case.sites(prompt, row))
             if prompt.text.startswith(text[:start]):
                 sites.add("trains what the prompt supplies")
-        return self.broken(
+        return self._broken(
             case,
-            message,
+            kind,
+            turn=turn,
+            text=extra,
             expected=prompt.text,
             got=text[:start],
             place=place,
-            hint=hint,
-            field="messages[role=assistant]",
             sites=frozenset(sites),
         )

@@ -1,4 +1,4 @@
-"""Smaller conversations for which a law still does not hold."""
+"""Shrink a counterexample to the smallest conversation for which the law still does not hold."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample
 
 _TRIES = 400
-"""How many smaller conversations are tried at most."""
+"""The most smaller conversations to try."""
 
 _OPTIONAL = ("reasoning_content", "reasoning", "thinking", "tool_calls", "tool_call_id", "name", "train", "weight")
 
 
 def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
-    """The smallest counterexample that small steps lead to: fewer messages and fields, shorter texts.
+    """Return the smallest counterexample that small steps lead to: fewer messages and fields, shorter texts.
 
-    A step is kept where the law still fails in the same way: at the same place and with the same words, but for
-    indices and quoted texts. A conversation in an order that people have does not lose it. The place of the result is
-    known to the character.
+    A step is kept if the law still fails with the same cause. A conversation with an ordinary order of roles keeps one.
+    The place of the result is exact to the character.
 
     Args:
         law: the law that does not hold.
-        found: for which conversation.
-        case: the case that it was found with.
+        found: the counterexample to shrink.
+        case: the case it was found with.
     """
     tries = 0
     shrunk = True
@@ -48,20 +47,16 @@ def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
 
 
 def cause(found: Counterexample) -> tuple[Any, ...]:
-    """What tells one root cause from another: the law, the place, the words of the message, the kind of field."""
-    words = "".join(char for char in found.message.partition(":")[0] if not char.isdigit())
-    # Which kind of message was appended makes no other cause of it.
-    words = words.partition(" (")[0]
-    unquoted = "".join(part for index, part in enumerate(words.split("'")) if index % 2 == 0)
+    """Return the identity of the cause: the problem, its place, and for engines their complaint."""
     if found.law == "lossless":
-        # The kind of field says it all, and a key of the arguments nothing.
+        # The kind of field is enough, and a key of the arguments adds nothing.
         return found.law, found.field, found.place is not None
     place = found.place.start if found.place else None
-    return found.law, place, unquoted, found.field if found.law == "portable" else None
+    return *found.problem, place, found.field if found.law == "portable" else None
 
 
 def is_ordinary(messages: list[dict[str, Any]]) -> bool:
-    """Whether a user speaks first, and results follow calls."""
+    """Return whether the user speaks first and results follow calls."""
     roles = [message["role"] for message in messages]
     first = next((role for role in roles if role not in ("system", "developer")), "user")
     if first != "user":
@@ -83,10 +78,10 @@ def _again(law: Law, data: dict[str, Any], case: Case, wanted: tuple[Any, ...]) 
 
 
 def _exact(law: Law, found: Counterexample, case: Case) -> Counterexample:
-    """The same counterexample with its place to the character."""
+    """Return the same counterexample with its exact place."""
     again = Case(case.template, found.conversation, case.kwargs, case.tokenizer, exact=True)
     for outcome in evaluate_all(law, again):
-        if isinstance(outcome, Counterexample) and outcome.message == found.message:
+        if isinstance(outcome, Counterexample) and (outcome.problem, outcome.path) == (found.problem, found.path):
             return outcome
     return found
 

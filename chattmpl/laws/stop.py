@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 from chattmpl.template.special_tokens import CONTROL
@@ -10,16 +11,30 @@ from chattmpl.template.special_tokens import CONTROL
 class Stop(Law):
     """Each generated span ends with a stop token of the family, and nothing after it is trained.
 
-    A model that never trained its stop token does not stop; one that trained the newline behind it samples a token that
-    no engine will let it. Of a template without a family the stop tokens are its ``eos_token``, and the control
-    tokens that it writes behind what the message holds.
+    A model that never trained its stop token does not stop. One that trained the newline after it learned a token that
+    no engine will ever let it sample. For a template without a family, the stop tokens are its ``eos_token`` and the
+    control tokens that it writes after the text of a message.
     """
 
     name = "stop"
     order = 2
+    problems = {
+        "text-after-stop": (
+            "messages[{turn}] trains {text} after its stop token",
+            "end the generation tag directly after the stop token",
+        ),
+        "stop-untrained": (
+            "the stop token of messages[{turn}] is not trained",
+            "end the generation tag after the stop token",
+        ),
+        "no-stop": (
+            "messages[{turn}] ends without a stop token",
+            "write {stops} at the end of the turn, inside the generation tag",
+        ),
+    }
 
     def check(self, case: Case) -> Outcome:
-        """Look at the end of each turn's generated span."""
+        """Check the end of each turn's generated span."""
         if not case.template.program.has_generation:
             return DoesNotApply("the template has no generation tag")
         ranges = [(turn, span) for turn in case.assistant_turns() if (span := _last_piece(case, turn)) is not None]
@@ -33,25 +48,25 @@ class Stop(Law):
                 continue
             place = case.place_at(case.rendering, end - 1)
             at = max((sampled.rfind(stop) + len(stop) for stop in stops if stop in sampled), default=-1)
-            if at >= 0:
-                message = f"messages[{turn}] trains {sampled[at:]!r} after its stop token"
-                hint = "end the generation tag right after the stop token"
-            elif text[end:].startswith(stops):
-                message = f"the stop token of messages[{turn}] is not trained"
-                hint = "end the generation tag after the stop token"
-            else:
-                message = f"messages[{turn}] ends without a stop token"
-                one = f"one of {', '.join(stops)}" if stops else "a stop token"
-                hint = f"write {one} at the end of the turn, inside the generation tag"
+            after = text[end:].startswith(stops)
+            kind = "text-after-stop" if at >= 0 else "stop-untrained" if after else "no-stop"
+            extra = sampled[at:] if at >= 0 else ""
+            one = f"one of {', '.join(stops)}" if stops else "a stop token"
             block = case.block_at(case.rendering, end - 1)
-            sites = frozenset({site("tag-end", block), f"stop:{message.partition(']')[2]}"})
-            field = "messages[role=assistant]"
-            return self.broken(case, message, place=place, hint=hint, field=field, sites=sites)
+            return self.broken(
+                case,
+                kind,
+                data={"turn": turn, "stops": one, "text": Quoted(extra, 80)},
+                turns=(turn,),
+                place=place,
+                field="messages[role=assistant]",
+                sites=frozenset({site("tag-end", block), f"stop:{kind}:{extra}"}),
+            )
         return Holds()
 
 
 def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:
-    """The last generated characters of a turn that are in one piece."""
+    """Return the last contiguous generated range of a turn."""
     piece = None
     for span in case.rendering.spans:
         if span.generated and span.turn == turn:

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import UsageError
-from chattmpl.lint.diagnostic import Diagnostic
 
 VERSION = 1
 _WIDTH = 120
@@ -19,7 +19,7 @@ _WIDTH = 120
 _Key = tuple[str, str, str]
 
 
-def write_baseline(path: Path, diagnostics: Iterable[Diagnostic]) -> int:
+def write_baseline(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> int:
     """Write these findings as known ones, and return how many they are."""
     counted = Counter(map(_key, diagnostics))
     known = [
@@ -31,7 +31,7 @@ def write_baseline(path: Path, diagnostics: Iterable[Diagnostic]) -> int:
     return sum(counted.values())
 
 
-def without_known(path: Path, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+def without_known(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
     """The findings that are not in the baseline.
 
     Raises:
@@ -60,7 +60,7 @@ def _read(path: Path) -> Counter[_Key]:
         raise UsageError(f"{path} is no baseline", hint="--write-baseline writes one") from None
 
 
-def _key(diagnostic: Diagnostic) -> _Key:
+def _key(diagnostic: TemplateDiagnostic) -> _Key:
     place = diagnostic.place
     text = place.source.line_text(place.line)
     if len(text) > _WIDTH:

@@ -5,36 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from chattmpl.lint.diagnostic import Diagnostic
+from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.lint.rule import rules
 from chattmpl.template.family import Family
 
-_FIELDS = {
-    "CT301": ("messages[].content",),
-    "CT302": ("tools",),
-    "CT303": ("messages[].tool_calls",),
-    "CT304": ("messages[].content", "messages[role=tool].content"),
-    "CT305": ("messages[].reasoning_content",),
-    "CT306": ("messages[].content",),
-    "CT307": ("messages[].tool_calls",),
-    "CT308": ("messages[].content",),
-}
-"""For rules on lost fields, what they are called in a family's limits."""
 
-
-def as_declared(family: Family | None, diagnostics: Iterable[Diagnostic]) -> list[Diagnostic]:
+def as_declared(family: Family | None, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
     """The findings, with those that the family declares as ``info`` and with the family's words."""
     return [_declared(family, diagnostic) for diagnostic in diagnostics] if family else list(diagnostics)
 
 
-def _declared(family: Family, diagnostic: Diagnostic) -> Diagnostic:
+def _declared(family: Family, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
     why = _why(family, diagnostic)
     if why is None:
         return diagnostic
-    return replace(diagnostic, severity="info", hint=f"{family.name} declares it: {why}")
+    return replace(diagnostic, severity="info", hint=f"{family.name} declares it: {why}", declared=why)
 
 
-def _why(family: Family, diagnostic: Diagnostic) -> str | None:
-    fields = _FIELDS.get(diagnostic.code, ())
+def _why(family: Family, diagnostic: TemplateDiagnostic) -> str | None:
+    rule = rules().get(diagnostic.code)
+    fields = rule.loses if rule is not None else ()
     for limit in family.limits:
         if any(field.startswith(fields) for field in limit.fields if fields):
             return limit.why

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.proof import Proof
 from chattmpl.lint.rule import Rule, rules
-from chattmpl.lint.runner import UNUSED, every, examine
+from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
+from chattmpl.lint.runner import every, examine
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.template.resolver import Found
@@ -26,7 +27,7 @@ CANDIDATES = 80
 Counted = Counter[tuple[str, str]]
 """How many findings there are of each code and severity."""
 
-Live = Callable[[list[Diagnostic]], list[Diagnostic]]
+Live = Callable[[list[TemplateDiagnostic]], list[TemplateDiagnostic]]
 """Those of the findings that are to be mended; a baseline leaves some out."""
 
 
@@ -41,8 +42,8 @@ class Mended:
     """
 
     found: Found
-    fixed: list[Diagnostic] = field(default_factory=list)
-    left: list[Diagnostic] = field(default_factory=list)
+    fixed: list[TemplateDiagnostic] = field(default_factory=list)
+    left: list[TemplateDiagnostic] = field(default_factory=list)
 
 
 def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live = lambda given: given) -> Mended:
@@ -57,11 +58,11 @@ def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live 
     subject, findings = examine(found, chosen, tokenizer)
     mended = Mended(found, [], live(findings))
     proof = Proof(subject) if subject is not None else None
-    refused: set[tuple[str, str, int]] = set()
+    refused: set[tuple[Any, ...]] = set()
     before: Counted | None = None
     while subject is not None and proof is not None:
         for finding in mended.left:
-            key = (finding.code, finding.message, len(mended.fixed))
+            key = (finding.problem, finding.place.start, len(mended.fixed))
             if not finding.fixable or key in refused:
                 continue
             before = _counted(subject.found, rules().values(), tokenizer) if before is None else before
@@ -79,7 +80,9 @@ def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live 
     return mended
 
 
-def _mended(subject: Subject, finding: Diagnostic, proof: Proof, tokenizer: Any, before: Counted) -> Found | None:
+def _mended(
+    subject: Subject, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
+) -> Found | None:
     """The template with the first edit that mends the finding, and nothing else."""
     rule = rules()[finding.code]
     found = _grave(check_in_modes(rule, subject))
@@ -123,7 +126,7 @@ def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
 def _fewer(made: Found, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
     """Whether the rule finds less; this is asked first, since it costs the least."""
     try:
-        return rule.code == UNUSED or _grave(check_in_modes(rule, Subject(made, tokenizer))) < before
+        return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, Subject(made, tokenizer))) < before
     except ChatTmplError:
         return False
 
@@ -134,7 +137,7 @@ def _better(before: Counted, after: Counted, code: str) -> bool:
     return mine[1] < mine[0] and all(after[key] <= before[key] for key in after if key[0] != code)
 
 
-def _grave(findings: Iterable[Diagnostic]) -> tuple[int, ...]:
+def _grave(findings: Iterable[TemplateDiagnostic]) -> tuple[int, ...]:
     counts = Counter(finding.severity for finding in findings)
     return tuple(counts[severity] for severity in SEVERITIES)
 

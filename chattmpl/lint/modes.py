@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.laws.modes import found_modes
 from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import CONVERSATIONS
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import Probe
 from chattmpl.lint.rule import Rule
 from chattmpl.template.special_tokens import CONTROL
@@ -19,9 +19,6 @@ from chattmpl.template.template import Rendering
 
 MOST = 3
 """Modes of one template that are looked at."""
-
-_CONCERNED = ("CT1", "CT2", "CT303", "CT304", "CT314")
-"""Beginnings of codes: what is dropped or printed wrongly in one mode is, as a rule, in all."""
 
 _MODE = re.compile(r"^(?!.*(?:budget|_token$|_text|_prompt)).*(?:think|reason|effort|xml_tools|python_tools|mode$)")
 _OFF = (False, "none", "off", "disabled", "no_think", "/no_think", "chat", "minimal")
@@ -36,12 +33,17 @@ class Mode:
     """One value of one kwarg.
 
     Attributes:
-        words: the kwarg with its value, as messages name it.
+        kwargs: the kwarg with its value.
         probe: renders with it.
     """
 
-    words: str
+    kwargs: Mapping[str, Any]
     probe: Probe
+
+    @property
+    def words(self) -> str:
+        """The kwarg with its value, as messages name it."""
+        return " ".join(f"{name}={json.dumps(value)}" for name, value in self.kwargs.items())
 
 
 def modes(subject: Subject) -> tuple[Mode, ...]:
@@ -51,12 +53,12 @@ def modes(subject: Subject) -> tuple[Mode, ...]:
     return tuple(subject.modes)
 
 
-def check_in_modes(rule: Rule, subject: Subject) -> Iterator[Diagnostic]:
+def check_in_modes(rule: Rule, subject: Subject) -> Iterator[TemplateDiagnostic]:
     """What a rule finds: without any kwargs, and if that is nothing grave, in each mode."""
     found = list(rule.check(subject))
     yield from found
     # What is found without kwargs has the same cause with them.
-    if not rule.probes or not rule.code.startswith(_CONCERNED) or any(one.severity != "info" for one in found):
+    if not rule.probes or not rule.per_mode or any(one.severity != "info" for one in found):
         return
     plain = subject.probe
     lines = {finding.place.line for finding in found}
@@ -69,7 +71,7 @@ def check_in_modes(rule: Rule, subject: Subject) -> Iterator[Diagnostic]:
         for finding in in_mode:
             if finding.place.line not in lines:
                 lines.add(finding.place.line)
-                yield replace(finding, message=f"with {mode.words}, {finding.message}")
+                yield replace(finding, message=f"with {mode.words}, {finding.message}", mode=mode.kwargs)
 
 
 def _modes(subject: Subject) -> Iterator[Mode]:
@@ -79,7 +81,7 @@ def _modes(subject: Subject) -> Iterator[Mode]:
         probe = Probe(subject.template, {name: value}, _LEFT_OUT | (_REASONING if off else frozenset()))
         if not any(_alike(probe, other) for other in seen):
             seen.append(probe)
-            yield Mode(f"{name}={json.dumps(value)}", probe)
+            yield Mode({name: value}, probe)
         if len(seen) > MOST:
             return
 

@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from chattmpl import registry as discovery
+from chattmpl.diagnostic import Severity, TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.registry import by_code, named, one_a_module
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
@@ -46,6 +46,10 @@ class Rule(ABC):
         law: the law that its findings break, if it is one.
         needs_tokenizer: whether it is left out where no tokenizer was given.
         probes: whether it renders conversations.
+        per_mode: whether the rule is also checked in each mode of the template. What is dropped or printed wrongly in
+            one mode usually is in all, so most rules need not be.
+        loses: the fields, as a family's limits name them, whose loss the rule reports.
+        compares: the key of its counterexamples that holds the text that the key ``text`` should begin with.
         explains: codes of findings that are consequences of its own, and are left out beside them: of the whole
             template, or with ``:line`` those on the same line.
         fix_spans: how a fix may change what is generated: not at all (``same``), or by having less or more of it
@@ -58,26 +62,22 @@ class Rule(ABC):
     law: ClassVar[str | None] = None
     needs_tokenizer: ClassVar[bool] = False
     probes: ClassVar[bool] = False
+    per_mode: ClassVar[bool] = False
+    loses: ClassVar[tuple[str, ...]] = ()
+    compares: ClassVar[str | None] = None
     explains: ClassVar[tuple[str, ...]] = ()
     fix_spans: ClassVar[Literal["same", "shrink", "grow"]] = "same"
 
     @abstractmethod
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit] | str]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit] | str]:
         """Ways to mend a finding, the likeliest first: edits of the source, or the whole source anew.
 
         They need not be right: each is tried, and kept only if it is proven to change no text; see `chattmpl.lint.fix`.
         """
         yield from ()
-
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
-        """Edits that write what the author of a slip meant, though the text changes.
-
-        A finding that these edits remove is a consequence of the slip; see `chattmpl.lint.root_causes`.
-        """
-        return ()
 
     @classmethod
     def fixable(cls) -> bool:
@@ -90,16 +90,41 @@ class Rule(ABC):
         message: str,
         hint: str,
         *,
+        kind: str = "",
         severity: Severity | None = None,
         counterexample: Mapping[str, Any] | None = None,
-    ) -> Diagnostic:
-        """A diagnostic of this rule."""
-        return Diagnostic(self.code, severity or self.severity, place, message, hint, self.law, counterexample)
+        intended_edits: Sequence[Edit] = (),
+        **data: Any,
+    ) -> TemplateDiagnostic:
+        """Return a diagnostic of this rule."""
+        return TemplateDiagnostic(
+            code=self.code,
+            severity=severity or self.severity,
+            place=place,
+            message=message,
+            hint=hint,
+            kind=kind,
+            data=data,
+            law=self.law,
+            counterexample=counterexample,
+            intended_edits=tuple(intended_edits),
+        )
 
     @classmethod
     def documentation(cls) -> str:
         """The docstring, without its indentation."""
         return inspect.cleandoc(cls.__doc__ or "")
+
+
+def replace_word(subject: Subject, written: str, intended: str) -> list[Edit]:
+    """Return edits that replace a word wherever it is a name or a whole string in a tag."""
+    edits = []
+    for offset, kind, value in subject.tokens:
+        if kind == "name" and value == written:
+            edits.append(Edit(offset, offset + len(value), intended))
+        elif kind == "string" and value[1:-1] == written:
+            edits.append(Edit(offset + 1, offset + len(value) - 1, intended))
+    return edits
 
 
 @cache

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
-from chattmpl.lint.conversations import TITLES
 from chattmpl.lint.declared import as_declared
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.root_causes import one_a_cause, one_a_line
 from chattmpl.lint.rule import Rule, rules
+from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
+from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
+from chattmpl.lint.rules.ct004_not_evaluated import NotEvaluated
 from chattmpl.lint.suppressions import directives
-from chattmpl.source import Place, Source
+from chattmpl.source import Source
 from chattmpl.template.resolver import Found
 
-BROKEN, UNUSED, NOT_EVALUATED = "CT001", "CT003", "CT004"
-"""Rules whose findings are made here, since they are about linting itself."""
 
-
-def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = None) -> list[Diagnostic]:
+def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = None) -> list[TemplateDiagnostic]:
     """What the rules find in one template, sorted by place.
 
     Args:
@@ -35,19 +34,21 @@ def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = No
     return examine(found, tuple(rules().values()) if chosen is None else chosen, tokenizer)[1]
 
 
-def examine(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> tuple[Subject | None, list[Diagnostic]]:
+def examine(
+    found: Found, chosen: Sequence[Rule], tokenizer: Any = None
+) -> tuple[Subject | None, list[TemplateDiagnostic]]:
     """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
     # Linting makes many small objects, few of which the collector could free before it is done.
     with collector_paused():
         return _examine(found, chosen, tokenizer)
 
 
-def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subject | None, list[Diagnostic]]:
+def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subject | None, list[TemplateDiagnostic]]:
     codes = {rule.code for rule in chosen}
     try:
         subject = Subject(found, tokenizer)
     except ChatTmplError as error:
-        return None, [_broken(found, error)] if BROKEN in codes else []
+        return None, [DoesNotCompile().broken(found, error)] if DoesNotCompile.code in codes else []
     made = one_a_cause(
         subject, as_declared(found.family, _all(subject, chosen)), partial(_again, found, chosen, tokenizer)
     )
@@ -56,38 +57,38 @@ def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subj
     return subject, sorted(marked, key=lambda diagnostic: diagnostic.order)
 
 
-def every(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> list[Diagnostic]:
+def every(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> list[TemplateDiagnostic]:
     """What the rules find in one template, what only follows from something else included."""
     try:
         subject = Subject(found, tokenizer)
     except ChatTmplError as error:
-        return [_broken(found, error)]
+        return [DoesNotCompile().broken(found, error)]
     made = one_a_line(as_declared(found.family, _all(subject, chosen)))
     return _without_silenced(subject, made, {rule.code for rule in chosen})
 
 
-def _all(subject: Subject, chosen: Sequence[Rule]) -> list[Diagnostic]:
+def _all(subject: Subject, chosen: Sequence[Rule]) -> list[TemplateDiagnostic]:
     """All that the rules find, several for a cause."""
     codes = {rule.code for rule in chosen}
-    made: list[Diagnostic] = []
+    made: list[TemplateDiagnostic] = []
     for rule in chosen:
         if subject.tokenizer is not None or not rule.needs_tokenizer:
             made += _checked(rule, subject, codes)
-    if NOT_EVALUATED in codes:
-        made += _not_evaluated(subject)
+    if NotEvaluated.code in codes:
+        made += NotEvaluated().failed(subject)
     return made
 
 
-def _again(found: Found, chosen: Sequence[Rule], tokenizer: Any, source: str) -> list[Diagnostic]:
-    """What the rules find in another source."""
+def _again(found: Found, chosen: Sequence[Rule], tokenizer: Any, source: str) -> list[TemplateDiagnostic] | None:
+    """Return what the rules find in another source; None if it does not compile."""
     other = replace(found, source=Source(source, found.source.name))
     try:
         return _all(Subject(other, tokenizer), chosen)
-    except ChatTmplError as error:
-        return [_broken(other, error)]
+    except ChatTmplError:
+        return None
 
 
-def _marked(subject: Subject, diagnostic: Diagnostic) -> Diagnostic:
+def _marked(subject: Subject, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
     """The finding, marked if its rule offers a fix of it."""
     rule = rules().get(diagnostic.code)
     if rule is None or not rule.fixable():
@@ -95,44 +96,16 @@ def _marked(subject: Subject, diagnostic: Diagnostic) -> Diagnostic:
     return replace(diagnostic, fixable=next(iter(rule.fix(subject, diagnostic)), None) is not None)
 
 
-def _checked(rule: Rule, subject: Subject, codes: set[str]) -> list[Diagnostic]:
+def _checked(rule: Rule, subject: Subject, codes: set[str]) -> list[TemplateDiagnostic]:
     try:
         return list(check_in_modes(rule, subject))
     except Exception as error:
-        if NOT_EVALUATED not in codes:
-            return []
-        what = " ".join(str(error).split())[:200]
-        message = f"{rule.code} was not evaluated, by a bug in chattmpl: {type(error).__name__}: {what}"
-        return [rules()[NOT_EVALUATED].finding(subject.top(), message, "please report it, with the template")]
+        return [NotEvaluated().crashed(subject, rule.code, error)] if NotEvaluated.code in codes else []
 
 
-def _broken(found: Found, error: ChatTmplError) -> Diagnostic:
-    rule = rules()[BROKEN]
-    place = error.place or Place(found.source, 0, 1)
-    return rule.finding(place, error.message, error.hint or "correct the syntax; no engine can use the template")
-
-
-def _not_evaluated(subject: Subject) -> Iterator[Diagnostic]:
-    """One finding for each cause of a probe that raised: what raises is not evaluated, which is not fine."""
-    rule = rules()[NOT_EVALUATED]
-    causes: dict[tuple[int, str], list[str]] = {}
-    places: dict[tuple[int, str], Place] = {}
-    # In the order of the conversations, whichever rule was the first to ask for one.
-    for name in filter(subject.probe.failures.get, TITLES):
-        error = subject.probe.failures[name]
-        place = error.place or subject.top()
-        key = (place.start, error.message)
-        causes.setdefault(key, []).append(name)
-        places[key] = place
-    for key, names in causes.items():
-        titles = ", ".join(TITLES[name] for name in names)
-        message = f"not evaluated with {titles}: {key[1]}"
-        hint = "what the rules would find there is not known; if the template is to refuse this, all is well"
-        severity = "warning" if "turn" in names else None
-        yield rule.finding(places[key], message, hint, severity=severity)  # type: ignore[arg-type]
-
-
-def _without_silenced(subject: Subject, diagnostics: list[Diagnostic], codes: set[str]) -> list[Diagnostic]:
+def _without_silenced(
+    subject: Subject, diagnostics: list[TemplateDiagnostic], codes: set[str]
+) -> list[TemplateDiagnostic]:
     kept = list(diagnostics)
     for directive in directives(subject):
         if not directive.valid:
@@ -141,8 +114,6 @@ def _without_silenced(subject: Subject, diagnostics: list[Diagnostic], codes: se
         kept = [diagnostic for diagnostic in kept if diagnostic not in silenced]
         # What was not looked for cannot be missing.
         looked = any(code.startswith(directive.codes) for code in codes)
-        if not silenced and looked and UNUSED in codes:
-            named = ", ".join(directive.codes)
-            message = f"nothing here is found by {named}, so there is nothing to ignore"
-            kept.append(rules()[UNUSED].finding(directive.place, message, "remove the comment"))
+        if not silenced and looked and UnusedIgnore.code in codes:
+            kept.append(UnusedIgnore().unused(directive))
     return kept

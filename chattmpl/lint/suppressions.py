@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.source import Place
 
 _DIRECTIVE = re.compile(r"^[-+]?\s*chattmpl\s*:\s*(.*?)\s*[-+]?$", re.DOTALL)
@@ -43,7 +43,7 @@ class Directive:
         """Whether it silences anything."""
         return self.understood and bool(self.codes) and bool(self.reason)
 
-    def silences(self, diagnostic: Diagnostic) -> bool:
+    def silences(self, diagnostic: TemplateDiagnostic) -> bool:
         """Whether a finding is one that it is about."""
         concerned = self.line is None or self.line == diagnostic.place.line
         return self.valid and concerned and diagnostic.code.startswith(self.codes)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.lint.diagnostic import SEVERITIES, Diagnostic, Severity
+from chattmpl.diagnostic import SEVERITIES, Severity, TemplateDiagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.printable import dumps, visible
 
@@ -20,13 +20,13 @@ _INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template
 """What follows a path where the template is inside of a config or a GGUF file."""
 
 
-def text(diagnostics: Sequence[Diagnostic]) -> str:
+def text(diagnostics: Sequence[TemplateDiagnostic]) -> str:
     """For people, without colours: a line for each, the excerpt with a caret, and the hint."""
     blocks = [visible(f"{_head(found)}\n{found.place.excerpt()}\n  hint: {found.hint}\n") for found in diagnostics]
     return "\n".join([*blocks, f"{summary(diagnostics)}\n"])
 
 
-def summary(diagnostics: Sequence[Diagnostic]) -> str:
+def summary(diagnostics: Sequence[TemplateDiagnostic]) -> str:
     """How many there are of each severity."""
     counts = Counter(found.severity for found in diagnostics)
     if not counts:
@@ -39,11 +39,11 @@ def summary(diagnostics: Sequence[Diagnostic]) -> str:
     return f"{told}; --fix may mend {fixable}" if fixable else told
 
 
-def _head(found: Diagnostic) -> str:
+def _head(found: TemplateDiagnostic) -> str:
     return f"{found.place}: {found.severity} {found.code}: {found.message}{' [fixable]' if found.fixable else ''}"
 
 
-def rich(diagnostics: Sequence[Diagnostic]) -> str:
+def rich(diagnostics: Sequence[TemplateDiagnostic]) -> str:
     """For a terminal, with colours as it has them."""
     from io import StringIO
 
@@ -55,7 +55,7 @@ def rich(diagnostics: Sequence[Diagnostic]) -> str:
     return _drawn(diagnostics, out, Text)
 
 
-def _drawn(diagnostics: Sequence[Diagnostic], to: Any, styled: Any) -> str:
+def _drawn(diagnostics: Sequence[TemplateDiagnostic], to: Any, styled: Any) -> str:
     with to.capture() as capture:
         for found in diagnostics:
             style = _STYLES[found.severity]
@@ -70,12 +70,12 @@ def _drawn(diagnostics: Sequence[Diagnostic], to: Any, styled: Any) -> str:
     return drawn
 
 
-def json_text(diagnostics: Sequence[Diagnostic]) -> str:
-    """One list of objects; see `Diagnostic.to_dict`."""
+def json_text(diagnostics: Sequence[TemplateDiagnostic]) -> str:
+    """One list of objects; see `TemplateDiagnostic.to_dict`."""
     return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
 
 
-def github(diagnostics: Sequence[Diagnostic]) -> str:
+def github(diagnostics: Sequence[TemplateDiagnostic]) -> str:
     """Workflow commands, which GitHub Actions turns into annotations at the lines of a pull request."""
     lines = []
     for found in diagnostics:
@@ -85,7 +85,7 @@ def github(diagnostics: Sequence[Diagnostic]) -> str:
     return "".join(lines)
 
 
-def _in_file(found: Diagnostic) -> tuple[str, int, int]:
+def _in_file(found: TemplateDiagnostic) -> tuple[str, int, int]:
     """The path, line and column in a file; a template inside of another file has no line there but the first."""
     name = found.place.source.name
     path = _INSIDE.sub("", name)
@@ -100,7 +100,7 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
+def sarif(diagnostics: Sequence[TemplateDiagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
     """SARIF 2.1.0, which code hosts read."""
     codes = sorted({found.code for found in diagnostics})
     driver = {
@@ -149,7 +149,7 @@ def _sarif_rule(rule: Rule | Described) -> dict[str, Any]:
     }
 
 
-def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
+def _sarif_result(found: TemplateDiagnostic, index: int) -> dict[str, Any]:
     from urllib.parse import quote
 
     path, line, column = _in_file(found)
@@ -168,14 +168,16 @@ def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
     }
 
 
-def write(form: str, diagnostics: Sequence[Diagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
+def write(
+    form: str, diagnostics: Sequence[TemplateDiagnostic], rules: Mapping[str, Rule | Described], version: str
+) -> str:
     """The diagnostics in one of `FORMATS`."""
     if form == "sarif":
         return sarif(diagnostics, rules, version)
     return _WRITERS[form](diagnostics)
 
 
-_WRITERS: dict[str, Callable[[Sequence[Diagnostic]], str]] = {
+_WRITERS: dict[str, Callable[[Sequence[TemplateDiagnostic]], str]] = {
     "rich": rich,
     "text": text,
     "json": json_text,

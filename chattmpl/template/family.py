@@ -183,15 +183,18 @@ class Defect(_Facts):
     Attributes:
         what: the defect.
         law: the law that it breaks, if it breaks one.
-        fields: the fields that a counterexample names, where only those are concerned.
-        when: a regular expression, found in the counterexamples that are meant: in the message, followed by the JSON
-            of the kwargs and of the conversation.
+        kinds: the kinds of counterexamples of the law, if not all.
+        fields: parts of the paths of fields, if only those are concerned.
+        data: for fields of a counterexample's data, the texts that they begin with.
+        when: a regular expression to find in the JSON of the kwargs, followed by that of the conversation.
         rules: codes of the lint rules that find it.
     """
 
     what: str
     law: str | None = None
+    kinds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    data: dict[str, str] = {}
     when: str = ""
     rules: tuple[str, ...] = ()
 

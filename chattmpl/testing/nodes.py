@@ -11,10 +11,10 @@ import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprFileLocation, ReprTracebackNative, TerminalRepr
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws import Law
+from chattmpl.laws import Law, NotEvaluated
 from chattmpl.report.counterexample import counterexample_text, headline
 from chattmpl.testing import snapshots
-from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, way_out_of
+from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, remedy
 from chattmpl.testing.verdict import Judge, Judgement
 
 MARKER = "chattmpl"
@@ -83,9 +83,9 @@ def _children(
         yield group
         return
     for law in settings.laws:
-        why = settings.unevaluated.get(law.name)
-        if why is not None:
-            yield _item(UnevaluatedItem, parent, law.name, settings, subject, why=why)
+        outcome = settings.unevaluated.get(law.name)
+        if outcome is not None:
+            yield _item(UnevaluatedItem, parent, law.name, settings, subject, outcome=outcome)
             continue
         group = Group.from_parent(parent, name=law.name)
         group.children = [
@@ -162,14 +162,14 @@ class SubjectItem(pytest.Item):
 class UnevaluatedItem(SubjectItem):
     """A law that nothing here can be checked for, for want of a tokenizer or an engine: never a pass."""
 
-    why: str
+    outcome: NotEvaluated
 
     def runtest(self) -> None:
         """Say so."""
-        way_out = way_out_of(self.why)
-        self.user_properties.append((NOTE, f"{self.name} was not evaluated: {self.why}; {way_out}"))
-        text = f"{self.subject.label}: {self.name}: not evaluated: {self.why}\nhint: {way_out}"
-        self.expected(f"not evaluated: {self.why}", Broken(text, f"not evaluated: {self.why}"))
+        why, hint = self.outcome.why, remedy(self.outcome)
+        self.user_properties.append((NOTE, f"{self.name} was not evaluated: {why}; {hint}"))
+        text = f"{self.subject.label}: {self.name}: not evaluated: {why}\nhint: {hint}"
+        self.expected(f"not evaluated: {why}", Broken(text, f"not evaluated: {why}"))
 
 
 class LawItem(SubjectItem):

@@ -16,7 +16,7 @@ from chattmpl.errors import TemplateError, UsageError
 
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
-    from chattmpl.laws import Law
+    from chattmpl.laws import Law, NotEvaluated
     from chattmpl.template.resolver import Found
     from chattmpl.template.template import Template
 
@@ -162,7 +162,7 @@ class Settings:
         return load_tokenizer(str(beside) if not given and beside.exists() else name)
 
     @cached_property
-    def unevaluated(self) -> dict[str, str]:
+    def unevaluated(self) -> dict[str, NotEvaluated]:
         """The laws that nothing here can be checked for, and what is missing: a tokenizer, an engine.
 
         Found by checking them on a template that obeys them all.
@@ -172,7 +172,7 @@ class Settings:
 
         case = Case(Template.from_source(_LAWFUL), [{"role": "user", "content": "Hi"}], tokenizer=self.tokenizer)
         outcomes = {law.name: evaluate(law, case) for law in self.laws}
-        return {name: outcome.why for name, outcome in outcomes.items() if isinstance(outcome, NotEvaluated)}
+        return {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, NotEvaluated)}
 
     def check(self) -> None:
         """Read everything, so that what is wrong is said before anything runs.
@@ -184,8 +184,8 @@ class Settings:
         chosen = {law.name for law in self.laws}
         for name in self._values("law"):
             if name in chosen & self.unevaluated.keys():
-                why, way_out = self.unevaluated[name], way_out_of(self.unevaluated[name])
-                raise UsageError(f"the law {name!r} cannot be evaluated: {why}", hint=way_out)
+                missing = self.unevaluated[name]
+                raise UsageError(f"the law {name!r} cannot be evaluated: {missing.why}", hint=remedy(missing))
         self._check_policies()
 
     def _check_policies(self) -> None:
@@ -267,9 +267,9 @@ _LAWFUL = (
 )
 
 
-def way_out_of(why: str) -> str:
-    """What to do where a law cannot be evaluated for want of something."""
-    if "tokenizer" in why:
+def remedy(outcome: NotEvaluated) -> str:
+    """Return how to provide what a law needs to be evaluated."""
+    if outcome.missing == "tokenizer":
         return "--chattmpl-tokenizer names one"
     return "pip install 'chattmpl[engines]'"
 

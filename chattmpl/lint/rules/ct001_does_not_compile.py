@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
+from chattmpl.source import Place
+from chattmpl.template.resolver import Found
 
 
 class DoesNotCompile(Rule):
@@ -38,6 +41,11 @@ class DoesNotCompile(Rule):
     name = "does-not-compile"
     severity = "error"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
-        """Nothing: the runner makes the finding, where there is no subject to look at."""
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+        """Yield nothing: `broken` makes the finding, as there is no compiled template to check."""
         yield from ()
+
+    def broken(self, found: Found, error: ChatTmplError) -> TemplateDiagnostic:
+        """Return the finding for a template that raised this error when it was compiled."""
+        place = error.place or Place(found.source, 0, 1)
+        return self.finding(place, error.message, error.hint or "correct the syntax; no engine can use the template")

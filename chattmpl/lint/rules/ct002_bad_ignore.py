@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.suppressions import directives
 
@@ -39,7 +39,7 @@ class BadIgnore(Rule):
     name = "bad-ignore"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Comments that cannot be obeyed."""
         for directive in directives(subject):
             if directive.valid:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import pieces, removal
 from chattmpl.lint.rule import Rule
+from chattmpl.lint.suppressions import Directive
 from chattmpl.syntax.edits import Edit
 
 
@@ -40,11 +41,17 @@ class UnusedIgnore(Rule):
     name = "unused-ignore"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
-        """Nothing: the runner makes the findings, when all others are known."""
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+        """Yield nothing: `unused` makes the findings, when all others are known."""
         yield from ()
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def unused(self, directive: Directive) -> TemplateDiagnostic:
+        """Return the finding for a comment that silences nothing."""
+        named = ", ".join(directive.codes)
+        message = f"nothing here is found by {named}, so there is nothing to ignore"
+        return self.finding(directive.place, message, "remove the comment", codes=named)
+
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Take the comment out."""
         given = pieces(subject)
         for index, piece in enumerate(given):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -44,7 +44,7 @@ class TagsInComment(Rule):
     severity = "error"
     law = "sampled"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         if subject.generation:
             return
@@ -61,7 +61,7 @@ class TagsInComment(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Take the tags out of their comments, where each has one of its own."""
         edits = []
         for match in _COMMENTED.finditer(subject.source.text):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -43,7 +43,7 @@ class TagSpelling(Rule):
     severity = "warning"
     explains = ("CT113",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         found = any("+" not in (block.tag.left, block.tag.right) for block in subject.generation)
         for block in subject.generation:
@@ -56,7 +56,7 @@ class TagSpelling(Rule):
                         severity="warning" if found else "error",
                     )
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Drop the plus signs; white space that they kept is written as a constant."""
         text, start, end = subject.source.text, finding.place.start, finding.place.end
         plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])

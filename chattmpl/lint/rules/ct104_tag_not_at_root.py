@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _COLLECTING = frozenset({"macro", "call", "filter", "set"})
@@ -43,7 +43,7 @@ class TagNotAtRoot(Rule):
     name = "tag-not-at-root"
     severity = "error"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for block in subject.generation:
             outer = next((tag for tag in block.parents if tag.name in _COLLECTING), None)

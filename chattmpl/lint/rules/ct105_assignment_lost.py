@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, read_after
 
@@ -42,7 +42,7 @@ class AssignmentLost(Rule):
     severity = "error"
     explains = ("CT107", "CT314", "CT112")
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for scope in subject.nodes(nodes.Scope):
             if not getattr(scope, "generation", False):

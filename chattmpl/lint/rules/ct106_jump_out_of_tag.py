@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import pieces, siblings
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -40,7 +40,7 @@ class JumpOutOfTag(Rule):
     name = "jump-out-of-tag"
     severity = "error"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for block in subject.generation:
             depth = 0
@@ -55,7 +55,7 @@ class JumpOutOfTag(Rule):
                         "end the tag before it",
                     )
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Put the jump behind the tag, with the condition around it, where it is the last thing in the tag."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown
 from chattmpl.lint.tag_edits import moved
@@ -43,8 +43,9 @@ class PromptGenerated(Rule):
     severity = "error"
     law = "sampled"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for turn, (start, _) in generated_turns(subject):
             if start >= turn.common:
@@ -58,6 +59,6 @@ class PromptGenerated(Rule):
 
     fix_spans = "shrink"
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Begin the tag later."""
         return moved(subject, finding, "start", "later")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, shown, stops
 from chattmpl.lint.tag_edits import hoisted, moved
@@ -42,8 +42,9 @@ class TextAfterStopGenerated(Rule):
     severity = "warning"
     law = "stop"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for turn, (_, end) in generated_turns(subject):
             covered = [stop for _, stop in stops(subject, turn) if stop <= end]
@@ -57,7 +58,7 @@ class TextAfterStopGenerated(Rule):
 
     fix_spans = "shrink"
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """End the tag earlier, or take what all branches in it end with out of it."""
         yield from moved(subject, finding, "end", "earlier")
         yield from hoisted(subject, finding)

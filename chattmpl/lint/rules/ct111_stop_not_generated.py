@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import closers
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import generated_turns, stops
@@ -45,8 +45,9 @@ class StopNotGenerated(Rule):
     severity = "error"
     law = "stop"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         turns = [(turn, end, list(stops(subject, turn))) for turn, (_, end) in generated_turns(subject)]
         closing = set(closers(subject).get("a question", ([],))[0])
@@ -67,6 +68,6 @@ class StopNotGenerated(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """End the tag later."""
         return moved(subject, finding, "end", "later")

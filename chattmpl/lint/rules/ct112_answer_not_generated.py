@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import MASKED, shown
 
@@ -42,8 +42,9 @@ class AnswerNotGenerated(Rule):
     explains = ("CT113",)
     law = "pure"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         if not subject.generation:
             return
@@ -73,7 +74,7 @@ class AnswerNotGenerated(Rule):
                 )
         yield from self._earlier(subject)
 
-    def _earlier(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _earlier(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where an answer is generated only as the last one, or only as one of the first."""
         rendering = subject.probe.render("turns")
         if rendering is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import MASKED
 from chattmpl.template.special_tokens import CONTROL
@@ -51,8 +51,9 @@ class StopRepeated(Rule):
     explains = ("CT205", "CT110")
     law = "stop"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         eos = subject.template.tokens.get("eos_token", "")
         for turn in subject.probe.turns(*MASKED):

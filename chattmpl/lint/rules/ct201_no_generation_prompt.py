@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -43,8 +43,9 @@ class NoGenerationPrompt(Rule):
     severity = "error"
     law = "sampled"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         if "add_generation_prompt" in subject.variables or always_prompted(subject) is not None:
             return

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import MASKED, shown
 
@@ -44,8 +44,10 @@ class PromptNotAPrefix(Rule):
     explains = ("CT204:line", "CT305:line")
     law = "sampled"
     probes = True
+    per_mode = True
+    compares = "prompt"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for turn in subject.probe.turns(*MASKED):
             if turn.is_continuation:

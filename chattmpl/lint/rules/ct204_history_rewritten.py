@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import always_prompted
 from chattmpl.lint.probe import common_length
 from chattmpl.lint.rule import Rule
@@ -43,8 +43,10 @@ class HistoryRewritten(Rule):
     severity = "warning"
     law = "prefix"
     probes = True
+    per_mode = True
+    compares = "before"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         if always_prompted(subject) is not None:
             return

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import closers, frames, prompt_opener
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -72,8 +72,9 @@ class UnclosedTurn(Rule):
     severity = "warning"
     explains = ("CT204:line",)
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         voted = list(self._voted(subject)) or list(self._plain(subject))
         yield from voted
@@ -105,7 +106,7 @@ class UnclosedTurn(Rule):
                     opened = match.start()
         yield from self._results(subject, opener, closers)
 
-    def _results(self, subject: Subject, opener: str, closers: frozenset[str]) -> Iterator[Diagnostic]:
+    def _results(self, subject: Subject, opener: str, closers: frozenset[str]) -> Iterator[TemplateDiagnostic]:
         """Where the second of two results in a row stands outside of a turn, or opens one inside of that before it."""
         rendering = subject.probe.render("parallel")
         if rendering is None:
@@ -125,7 +126,7 @@ class UnclosedTurn(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _plain(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _plain(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where questions are closed and answers are not, or the other way round, under one and the same opener."""
         found = frames(subject)
         if found is None:
@@ -141,7 +142,7 @@ class UnclosedTurn(Rule):
             f"write {longer[0]} at its end",
         )
 
-    def _voted(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _voted(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where two of a system message, a question and an answer end with one token, and the third does not."""
         closing = closers(subject)
         for what, (tokens, rendering, offset) in closing.items():
@@ -159,7 +160,7 @@ class UnclosedTurn(Rule):
                 )
                 return
 
-    def _by_prompt(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _by_prompt(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where all turns open with the token of the generation prompt, most are closed, and one is not."""
         found, opener = frames(subject), prompt_opener(subject)
         if found is None or opener is None or opener not in found.tokens[0] or opener not in found.tokens[1]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _LITERAL = (
@@ -56,8 +56,9 @@ class BosRepeated(Rule):
     explains = ("CT203", "CT205", "CT211")
     law = "single-bos"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         bos = subject.template.tokens["bos_token"]
         if not bos or bos == subject.template.tokens.get("eos_token"):
@@ -77,7 +78,7 @@ class BosRepeated(Rule):
                 )
                 return
 
-    def _literal(self, subject: Subject, bos: str) -> Iterator[Diagnostic]:
+    def _literal(self, subject: Subject, bos: str) -> Iterator[TemplateDiagnostic]:
         """Where the template writes the token itself: beside the variable, or in front of more than one turn."""
         rendering = subject.probe.render("turns")
         written = list(_ANY.finditer(rendering.text)) if rendering else []

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -44,8 +44,9 @@ class AlwaysPrompted(Rule):
     explains = ("CT113", "CT204")
     law = "prefix"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         if question is not None and prompted is not None and question.text.startswith(prompted.text):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import ROLE
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -42,8 +42,9 @@ class PromptStopsShort(Rule):
     severity = "warning"
     law = "sampled"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         if subject.generation or "add_generation_prompt" not in subject.variables:
             return

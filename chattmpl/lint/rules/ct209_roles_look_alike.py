@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.frames import frames
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
@@ -55,8 +55,9 @@ class RolesLookAlike(Rule):
     name = "roles-look-alike"
     severity = "error"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         found = frames(subject)
         if found is None:
@@ -73,7 +74,7 @@ class RolesLookAlike(Rule):
                 counterexample={"conversation": found.rendering.conversation.dump(), "text": found.rendering.text},
             )
 
-    def _results(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _results(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where the result of a tool stands in a turn of its own, headed like an answer."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         rendering = subject.probe.render("calls")
@@ -90,7 +91,7 @@ class RolesLookAlike(Rule):
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
-    def _system(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _system(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where a system message stands in a turn of its own, headed like a question."""
         rendering = subject.probe.render("system")
         texts = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _OPENING = re.compile(r"<([A-Za-z_]\w*)>")
@@ -43,8 +43,9 @@ class SectionUnclosed(Rule):
     severity = "warning"
     law = "roundtrip"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         own = subject.source.text
         for name in ("calls", "reasoning", "parallel"):

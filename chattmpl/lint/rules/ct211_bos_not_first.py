@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 
@@ -44,8 +44,9 @@ class BosNotFirst(Rule):
     severity = "error"
     law = "single-bos"
     probes = True
+    per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
         own = any(name == "bos_token" for name, _ in subject.assigned)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -42,8 +42,9 @@ class SystemDropped(Rule):
     explains = ("CT304:line",)
     law = "lossless"
     probes = True
+    loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("system", "messages[0].content", "badger")
         if rendering is None:
@@ -59,7 +60,7 @@ class SystemDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _with_tools(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _with_tools(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where the tools take the place of the system message."""
         rendering = subject.probe.without("system_tools", "messages[0].content", "badger")
         if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _PARTS = {
@@ -47,8 +47,9 @@ class ToolsDropped(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    loses = ("tools",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
@@ -66,7 +67,7 @@ class ToolsDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _partly(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _partly(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where one of two tools is written, or not all of a tool."""
         rendering = subject.probe.render("tools")
         if rendering is None or "find_walrus" not in rendering.text:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -44,8 +44,10 @@ class ToolCallsDropped(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    per_mode = True
+    loses = ("messages[].tool_calls",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
         if rendering is None:
@@ -71,7 +73,7 @@ class ToolCallsDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _nameless(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _nameless(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where the arguments of a call are written, and not what is called."""
         rendering = subject.probe.render("calls")
         if rendering is None or "lefttusk" not in rendering.text:
@@ -85,7 +87,7 @@ class ToolCallsDropped(Rule):
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
-    def _beside_text(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _beside_text(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where a call is written only in a message without text, or its text only without a call."""
         plain = subject.probe.render("calls")
         rendering = subject.probe.render("spoken")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -38,8 +38,10 @@ class ToolResultsDropped(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    per_mode = True
+    loses = ("messages[].content", "messages[role=tool].content")
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("calls", "messages[2].content", "raspberry")
         if rendering is None:

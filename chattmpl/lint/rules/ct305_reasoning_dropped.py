@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -40,8 +40,9 @@ class ReasoningDropped(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    loses = ("messages[].reasoning_content",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("reasoning", "messages[1].reasoning_content", "papaya")
         if rendering is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 
@@ -49,8 +49,9 @@ class PartsMishandled(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = None if subject.probe.in_parts else subject.probe.render("parts")
         if rendering is None:

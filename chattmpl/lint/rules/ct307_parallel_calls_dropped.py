@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -39,8 +39,9 @@ class ParallelCallsDropped(Rule):
     severity = "error"
     law = "lossless"
     probes = True
+    loses = ("messages[].tool_calls",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         lost = {
             which: subject.probe.without("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -39,8 +39,9 @@ class LateSystemDropped(Rule):
     severity = "warning"
     law = "lossless"
     probes = True
+    loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.without("late_system", "messages[2].content", "badger")
         if rendering is None:

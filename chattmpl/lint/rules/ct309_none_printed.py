@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import Severity, TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic, Severity
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 
@@ -56,7 +56,7 @@ class NonePrinted(Rule):
     law = "steady"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
@@ -72,7 +72,7 @@ class NonePrinted(Rule):
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
 
-    def _null(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _null(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """What is printed where a field is null, which chattmpl takes for absent and other engines do not."""
         calls = subject.reads("tool_calls")
         everything: dict[int, dict[str, None]] = {

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.template.special_tokens import CONTROL
@@ -59,7 +59,7 @@ class SystemInvented(Rule):
     explains = ("CT211:line",)
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         without, given = subject.probe.render("turn"), subject.probe.render("system")
         if without is None or given is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 
@@ -49,7 +49,7 @@ class AnswerAltered(Rule):
     explains = ("CT204:line", "CT306:line")
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         marks = subject.probe.render("marks")
         given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]

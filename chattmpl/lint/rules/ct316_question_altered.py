@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 from chattmpl.template.template import Rendering
@@ -53,7 +53,7 @@ class QuestionAltered(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
@@ -70,7 +70,7 @@ class QuestionAltered(Rule):
 
     def _altered(
         self, subject: Subject, rendering: Rendering, index: int, whole: str, case: tuple[str, int, str, str, str]
-    ) -> Diagnostic | None:
+    ) -> TemplateDiagnostic | None:
         """The finding that a text is not written as a whole; None where it is, or where nothing of it is."""
         spans = [s for s in rendering.spans if s.message == index and (s.field or "").startswith("content")]
         if not spans or whole in rendering.text:

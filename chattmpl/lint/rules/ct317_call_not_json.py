@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.stops import shown
 
@@ -46,7 +46,7 @@ class CallNotJson(Rule):
     law = "roundtrip"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for name in ("calls", "values"):
             rendering = subject.probe.render(name)

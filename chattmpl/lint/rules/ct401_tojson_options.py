@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -71,7 +71,7 @@ class TojsonOptions(Rule):
     name = "tojson-options"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for node in subject.nodes(nodes.Filter):
             options: list[str] = [str(option.key) for option in node.kwargs if option.key in _OPTIONS]
@@ -83,7 +83,7 @@ class TojsonOptions(Rule):
                 )
                 return
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Drop the options that say what is the default."""
         edits = [edit for piece in pieces(subject) for edit in _without_defaults(piece.tokens)]
         if edits:

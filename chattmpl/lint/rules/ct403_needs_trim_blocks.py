@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import Piece, pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -72,7 +72,7 @@ class NeedsTrimBlocks(Rule):
     name = "needs-trim-blocks"
     severity = "info"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         first = next(_explicit(subject.source.text, pieces(subject)), None)
         if first is not None:
@@ -83,6 +83,6 @@ class NeedsTrimBlocks(Rule):
                 "say with - what is to be trimmed: {%- … -%}; TGI sets neither option",
             )
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Say everywhere what is trimmed: with a dash where nothing else is lost, else by taking the space out."""
         yield list(_explicit(subject.source.text, pieces(subject)))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.lexer import normalize_newlines
 
@@ -41,7 +41,7 @@ class CarriageReturns(Rule):
     name = "carriage-returns"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         text = subject.found.source.text
         count = text.count("\r")
@@ -54,6 +54,6 @@ class CarriageReturns(Rule):
                 "save the file with Unix line ends (LF)",
             )
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[str]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[str]:
         """Fold them, as Jinja2 does."""
         yield normalize_newlines(subject.found.source.text)

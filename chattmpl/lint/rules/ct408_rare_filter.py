@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _FILTERS = frozenset({
@@ -52,7 +52,7 @@ class RareFilter(Rule):
     name = "rare-filter"
     severity = "info"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, nodes.Filter | nodes.Test]] = [

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
 
@@ -73,7 +73,7 @@ class UnderscoreAttribute(Rule):
     severity = "error"
     explains = ("CT202", "CT004", "CT502")
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for node in subject.nodes(nodes.Node):
             name = _reached(node)

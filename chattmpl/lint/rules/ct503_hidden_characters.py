@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -51,7 +51,7 @@ class HiddenCharacters(Rule):
     name = "hidden-characters"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
             char = match[0]
@@ -63,7 +63,7 @@ class HiddenCharacters(Rule):
                 severity="error" if grave else None,
             )
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove it from a comment; elsewhere write it so that it is seen."""
         offset = finding.place.start
         char = subject.source.text[offset : offset + 1]
@@ -79,6 +79,6 @@ class HiddenCharacters(Rule):
             elif kind == "data":
                 yield [Edit(offset, offset + 1, f"{{{{ '{escape}' }}}}")]
 
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+    def meant(self, subject: Subject, finding: TemplateDiagnostic) -> Sequence[Edit]:
         """Nothing."""
         return [Edit(finding.place.start, finding.place.end, "")]

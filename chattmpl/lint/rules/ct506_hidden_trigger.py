@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
 
@@ -44,7 +44,7 @@ class HiddenTrigger(Rule):
     name = "hidden-trigger"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         keys = {key(node) for node in subject.nodes(nodes.Expr)}
         for node in subject.nodes(nodes.Compare):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 
@@ -41,7 +41,7 @@ class DateTrigger(Rule):
     explains = ("CT404",)
     law = "steady"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for node in subject.nodes(nodes.Compare):
             for call in node.find_all(nodes.Call):

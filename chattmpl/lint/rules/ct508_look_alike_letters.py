@@ -6,8 +6,8 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -47,7 +47,7 @@ class LookAlikeLetters(Rule):
     name = "look-alike-letters"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for offset, text in subject.data:
             match = _MIXED.search(text)
@@ -59,7 +59,7 @@ class LookAlikeLetters(Rule):
                     "type the word anew in one script",
                 )
 
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
+    def meant(self, subject: Subject, finding: TemplateDiagnostic) -> Sequence[Edit]:
         """The same word in Latin letters."""
         start, end = finding.place.start, finding.place.end
         return [Edit(start, end, subject.source.text[start:end].translate(_LATIN))]

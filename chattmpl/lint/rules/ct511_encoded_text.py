@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 
 _ENCODED = re.compile(
@@ -46,7 +46,7 @@ class EncodedText(Rule):
     name = "encoded-text"
     severity = "warning"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for offset, text in subject.data:
             match = _ESCAPES.search(text) or _ENCODED.search(text)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import as_parts
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.probe import CLOCK
 from chattmpl.lint.rule import Rule
 
@@ -50,7 +50,7 @@ class UserTextCut(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         plain = subject.probe.render("turn", 1)
         if plain is None or _FIRST not in plain.text:

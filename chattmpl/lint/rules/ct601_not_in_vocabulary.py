@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.encode import encode
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
@@ -49,7 +49,7 @@ class NotInVocabulary(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         seen: set[str] = set()
         for name in ("turn", "system", "calls"):
@@ -72,7 +72,7 @@ class NotInVocabulary(Rule):
         yield from self._stop(subject, seen)
         yield from self._special(subject, seen)
 
-    def _stop(self, subject: Subject, seen: set[str]) -> Iterator[Diagnostic]:
+    def _stop(self, subject: Subject, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         found = stop_token(subject)
         if found is None or found[2] in seen:
             return
@@ -83,7 +83,7 @@ class NotInVocabulary(Rule):
             message = f"the stop token {stop} is no token of the tokenizer: it is cut into {count}"
             yield self.finding(subject.blame(rendering, start), message, _HINT)
 
-    def _special(self, subject: Subject, seen: set[str]) -> Iterator[Diagnostic]:
+    def _special(self, subject: Subject, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         missing = [
             (name, content)
             for name, content in sorted(model_of(subject).tokens.items())

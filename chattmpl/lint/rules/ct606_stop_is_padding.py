@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
@@ -45,7 +45,7 @@ class StopIsPadding(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         found = stop_token(subject)
         if found is not None and found[2] == model_of(subject).tokens.get("pad_token"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
@@ -48,7 +48,7 @@ class NotSpecial(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         rendering = subject.probe.render("turn")
         if rendering is None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.root_causes import quoted_in, spelt
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import message_variables, of_message
-from chattmpl.syntax.edits import Edit
 
 _FIELDS = ("role", "content", "reasoning_content", "reasoning", "thinking", "tool_calls", "tool_call_id", "name")
 _KNOWN = frozenset(_FIELDS) | {
@@ -66,7 +64,7 @@ class MisspeltKey(Rule):
     severity = "error"
     law = "lossless"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         variables = message_variables(subject)
         read = {of_message(node, variables): node for node in subject.nodes(nodes.Expr)}
@@ -80,8 +78,5 @@ class MisspeltKey(Rule):
                     f"messages have no key {name!r}",
                     f"did you mean {meant[0]!r}?",
                     severity="warning" if meant[0] in read else None,
+                    intended_edits=replace_word(subject, name, meant[0]),
                 )
-
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
-        """The right word."""
-        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.root_causes import quoted_in, spelt
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key, loads, root
-from chattmpl.syntax.edits import Edit
 
 _PASSED = frozenset(
     {
@@ -78,7 +76,7 @@ class MisspeltVariable(Rule):
     name = "misspelt-variable"
     severity = "error"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         yield from self._other_messages(subject)
         family = subject.found.family
@@ -94,6 +92,7 @@ class MisspeltVariable(Rule):
                     subject.word(self._read(subject, name), name),
                     f"nothing sets or passes {name!r}",
                     f"did you mean {meant[0]!r}?",
+                    intended_edits=replace_word(subject, name, meant[0]),
                 )
 
     def _read(self, subject: Subject, name: str) -> nodes.Node:
@@ -101,11 +100,7 @@ class MisspeltVariable(Rule):
         names = [node for node in subject.nodes(nodes.NSRef) if node.name == name]
         return next(loads(subject, name), None) or names[0]
 
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
-        """The right word."""
-        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))
-
-    def _other_messages(self, subject: Subject) -> Iterator[Diagnostic]:
+    def _other_messages(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Where the loop is over something else, and messages are never read."""
         if "messages" in subject.variables:
             return
@@ -113,6 +108,9 @@ class MisspeltVariable(Rule):
             name = root(loop.iter)
             if name in subject.variables and name not in _PASSED and _is_message(loop):
                 yield self.finding(
-                    subject.word(loop.iter, str(name)), f"nothing sets or passes {name!r}", "did you mean 'messages'?"
+                    subject.word(loop.iter, str(name)),
+                    f"nothing sets or passes {name!r}",
+                    "did you mean 'messages'?",
+                    intended_edits=replace_word(subject, str(name), "messages"),
                 )
                 return

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import get_close_matches
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.root_causes import quoted_in, spelt
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key
-from chattmpl.syntax.edits import Edit
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
 _KNOWN = frozenset(_ROLES) | {"tools", "users", "System", "User", "Assistant", "Tool", "role"}
@@ -47,7 +45,7 @@ class MisspeltRole(Rule):
     severity = "error"
     law = "lossless"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for node in subject.nodes(nodes.Compare):
             sides = [node.expr, *(operand.expr for operand in node.ops)]
@@ -60,9 +58,8 @@ class MisspeltRole(Rule):
                 meant = get_close_matches(value, _ROLES, n=1, cutoff=0.8)
                 if meant:
                     yield self.finding(
-                        subject.word(node, value), f"there is no role {value!r}", f"did you mean {meant[0]!r}?"
+                        subject.word(node, value),
+                        f"there is no role {value!r}",
+                        f"did you mean {meant[0]!r}?",
+                        intended_edits=replace_word(subject, value, meant[0]),
                     )
-
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
-        """The right word."""
-        return spelt(subject, quoted_in(finding.message), quoted_in(finding.hint))

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -42,7 +42,7 @@ class Unused(Rule):
     name = "unused"
     severity = "info"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         read = {node.name for node in subject.nodes(nodes.Name) if node.ctx == "load"}
         for macro in subject.nodes(nodes.Macro):
@@ -58,7 +58,7 @@ class Unused(Rule):
                 seen.add(name)
                 yield self.finding(subject.word(node, name), f"{name!r} is set and never read", "read it, or remove it")
 
-    def fix(self, subject: Subject, finding: Diagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Take it out."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, last_offset, read_after
 
@@ -42,7 +42,7 @@ class LostInLoop(Rule):
     severity = "warning"
     explains = ("CT201", "CT202", "CT203", "CT211")
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         outside = [(name, subject.offset(setting)) for name, setting in assignments(subject.tree, inner=False)]
         for loop in subject.nodes(nodes.For):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from difflib import SequenceMatcher
 
+from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import Subject
-from chattmpl.lint.diagnostic import Diagnostic
-from chattmpl.lint.root_causes import quoted_in
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -89,7 +88,7 @@ class MisspeltToken(Rule):
     name = "misspelt-token"
     severity = "error"
 
-    def check(self, subject: Subject) -> Iterator[Diagnostic]:
+    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
         for token in sorted(written):
@@ -99,10 +98,8 @@ class MisspeltToken(Rule):
                     subject.first(re.escape(token)),
                     f"{token} looks like {meant[0]}, which the template writes elsewhere",
                     f"did you mean {meant[0]!r}?",
+                    intended_edits=[
+                        Edit(match.start(), match.end(), meant[0])
+                        for match in re.finditer(re.escape(token), subject.source.text)
+                    ],
                 )
-
-    def meant(self, subject: Subject, finding: Diagnostic) -> Sequence[Edit]:
-        """The other token."""
-        token, text = finding.message.partition(" looks like ")[0], subject.source.text
-        ranges = [match.span() for match in re.finditer(re.escape(token), text)]
-        return [Edit(start, end, quoted_in(finding.hint)) for start, end in ranges]

@@ -19,8 +19,6 @@ from chattmpl.template.template import Rendering, Template
 LAWS = ("sampled", "stop", "pure")
 """The laws of the mask."""
 
-_TURN = re.compile(r"messages\[(\d+)\]")
-
 _WAYS_OUT = {
     "history": "train on one row for each assistant turn (unroll), or have it keep what was sampled: chattmpl retain",
     "prompt": "leave such conversations out, or mend what the template renders after the generation prompt",
@@ -208,7 +206,7 @@ def _other_mask(old: Case, new: Case, targets: list[TargetSpan], laws: list[Law]
 
 def _excuse(found: Counterexample, broken: list[TargetSpan]) -> TargetSpan | None:
     """The turn that no tags could make lawful, if the counterexample is about such a turn and no other."""
-    about = {int(turn) for turn in _TURN.findall(found.message)}
+    about = set(found.turns)
     first = next((target for target in broken if target.turn in about), None)
     return first if about <= {target.turn for target in broken} else None
 
