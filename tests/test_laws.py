@@ -42,19 +42,19 @@ DEFECTS = [
         "sampled",
         ("{{ m.content ~ '<|im_end|>' }}{% endgeneration",
          "{{ (m.content if loop.last else '(cut)') ~ '<|im_end|>' }}{% endgeneration"),
-        "in history messages[1] is not rendered as it was sampled",
+        "messages[1] is rendered differently in history than when it was sampled",
         id="history rewritten",
     ),
     pytest.param(
         "sampled",
         ("{{ '<|im_start|>assistant\\n' }}", "{{ '<|im_start|>model\\n' }}"),
-        "the prompt of messages[1] is not how the text before it begins",
+        "the prompt of messages[1] is not a prefix of the rendered conversation",
         id="another header in the prompt",
     ),
     pytest.param(
         "sampled",
         ("{% if add_generation_prompt %}", "{% if false %}"),
-        "between the prompt and the generated span of messages[1] stands '<|im_start|>assistant\\n'",
+        "'<|im_start|>assistant\\n' is between the prompt and the generated span of messages[1]",
         id="no generation prompt",
     ),
     pytest.param(
@@ -78,13 +78,13 @@ DEFECTS = [
     pytest.param(
         "pure",
         ("{% if m.role == 'assistant' %}", "{% if true %}"),
-        "messages[0].content is trained, though the model does not sample it: 'Hi'",
+        "messages[0].content is trained, but the model does not sample it: 'Hi'",
         id="user trained",
     ),
     pytest.param(
         "pure",
         ("{% generation %}{{ m.content ~", "{{ m.content }}{% generation %}{{ ''  ~"),
-        "messages[1].content is rendered outside of the generated span: 'Hello!'",
+        "messages[1].content is rendered outside the generated span: 'Hello!'",
         id="answer not trained",
     ),
     pytest.param(
@@ -102,13 +102,13 @@ DEFECTS = [
     pytest.param(
         "steady",
         ("{{ bos_token }}", "{{ bos_token ~ strftime_now('%d %b %Y') }}"),
-        "another time of day renders another text",
+        "another time of day changes the text",
         id="clock",
     ),
     pytest.param(
         "steady",
         ("{{ '\\n' }}{% endfor", "{{ '\\n' ~ (m.keys() | first) }}{% endfor"),
-        "the order of a message's keys changes the text",
+        "the order of the keys in a message changes the text",
         id="key order",
     ),
     pytest.param(
@@ -150,7 +150,7 @@ def test_a_token_across_the_edge_of_a_span_breaks_boundary() -> None:
         "boundary", source.replace("': '", "'<|im_start|>'"), [{"role": "assistant", "content": "the answer"}]
     )
     assert isinstance(found, Counterexample)
-    assert found.message == "the token ' the' lies across the start of a generated span"
+    assert found.message == "the token ' the' straddles the start of a generated span"
     assert twin == Holds()
 
 
@@ -166,7 +166,7 @@ def test_a_parser_that_loses_a_message_breaks_roundtrip() -> None:
     law = laws()["roundtrip"]
     found = evaluate(law, Case(Forgetful(find_template("chatml")), CHAT))
     assert isinstance(found, Counterexample)
-    assert found.message == "the parsed conversation renders to another text"
+    assert found.message == "the parsed conversation renders to a different text"
     assert evaluate(law, Case(Template.load("chatml"), CHAT)) == Holds()
 
 
