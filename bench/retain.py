@@ -22,8 +22,8 @@ from typing import Any
 from retained import Look, look
 
 from chattmpl import Template
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.errors import ChatTmplError
-from chattmpl.rewrite.retain.policy import CHOICES
 from chattmpl.rewrite.retain.refusal import CannotRetain
 from chattmpl.template.special_tokens import PLACEHOLDERS
 
@@ -72,7 +72,7 @@ def main() -> None:
     """Measure, print a line for each, and a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--policies", default=",".join(CHOICES))
+    parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--examples", type=int, default=60)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--write", type=Path, help="a folder for what was made")
@@ -103,7 +103,7 @@ def summary(rows: list[dict[str, Any]]) -> None:
     print(f"\n{without} templates never render reasoning")
     print("| policy | proven | already so | refused | failed | slowest |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for policy in CHOICES:
+    for policy in POLICIES:
         own = [row for row in rows if row["policy"] == policy]
         states = Counter(row["state"] for row in own)
         slowest = max((row["seconds"] for row in own), default=0)

@@ -80,7 +80,7 @@ class Template(core.Template):
         """Return this template under another retention policy, rewritten for it where needed, and with a ``proof``.
 
         Args:
-            policy: one of `chattmpl.compiler.retention.POLICIES` that a template can be rewritten for.
+            policy: one of `chattmpl.compiler.policies.POLICIES`.
             strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
             stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
             examples: number of conversations that hypothesis generates for the proof.

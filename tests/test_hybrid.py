@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.errors import RenderError, UsageError
 
 HYBRID = Template.load("hybrid")
-OTHER_POLICIES = ("since_last_user", "last", "none")
+OTHER_POLICIES = tuple(policy for policy in POLICIES if policy != "all")
 
 USER = {"role": "user", "content": "Hi"}
 ANSWER = {"role": "assistant", "content": "Hello"}

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from chattmpl import Conversation, Rendering, Template
 from chattmpl.compiler.export import TARGETS
-from chattmpl.compiler.retention import POLICIES
+from chattmpl.compiler.policies import NAMES, POLICIES
 from chattmpl.conversation.files import load_conversation
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import RenderError
@@ -28,7 +28,7 @@ from support.reference import transformers_render
 from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
 
 HYBRID = Template.load("hybrid")
-OTHER_POLICIES = ("since_last_user", "last", "none")
+OTHER_POLICIES = tuple(policy for policy in POLICIES if policy != "all")
 FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
 USER = {"role": "user", "content": "Hi"}
 
@@ -277,7 +277,7 @@ def test_an_engine_that_trims_no_blocks_renders_the_same(policy: str, conversati
 
 
 @pytest.mark.upstream
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", NAMES)
 @settings(max_examples=40)
 @given(conversation=conversations, prompt=st.booleans())
 def test_transformers_renders_the_same_text_and_finds_the_same_spans(
@@ -298,7 +298,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     yield from engines.opened(request.param)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("policy", NAMES)
 @settings(max_examples=60)
 @given(conversation=conversations, prompt=st.booleans())
 def test_another_engine_renders_the_same(engine: Engine, policy: str, conversation: Made, prompt: bool) -> None:

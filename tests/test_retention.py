@@ -5,21 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.compiler.retention import POLICIES
+from chattmpl.compiler.policies import NAMES, POLICIES
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError, TemplateError, UsageError
+from support import ROOT
 from support.plain_jinja import plain_render
 
 
 def message(role: str, number: int) -> dict[str, Any]:
     if role == "assistant":
         return {"role": role, "content": f"A{number}", "reasoning_content": f"R{number}"}
+    if role == "call":
+        call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+        return {**message("assistant", number), "content": f"C{number}", "tool_calls": [call]}
     return {"role": role, "content": f"{role[0].upper()}{number}"}
 
 
 def conversation(roles: str) -> list[dict[str, Any]]:
-    names = {"s": "system", "u": "user", "a": "assistant", "t": "tool"}
+    names = {"s": "system", "u": "user", "a": "assistant", "c": "call", "t": "tool"}
     return [message(names[letter], number) for number, letter in enumerate(roles)]
 
 
@@ -30,7 +37,21 @@ BODY = (
 SOURCE = "{% for message in messages %}" + BODY + "{% endfor %}"
 
 KEPT: dict[str, dict[str, list[int]]] = {
-    "all": {"sua": [2], "uaua": [1, 3], "uatat": [1, 3], "uatau": [1, 3], "a": [0], "aa": [0, 1], "sa": [1], "u": []},
+    "all": {
+        "sua": [2],
+        "uaua": [1, 3],
+        "uatat": [1, 3],
+        "uatau": [1, 3],
+        "a": [0],
+        "aa": [0, 1],
+        "sa": [1],
+        "u": [],
+        "uctct": [1, 3],
+        "ucta": [1, 3],
+        "uctauct": [1, 3, 5],
+        "uctact": [1, 3, 4],
+        "uctu": [1],
+    },
     "since_last_user": {
         "sua": [2],
         "uaua": [3],
@@ -40,9 +61,57 @@ KEPT: dict[str, dict[str, list[int]]] = {
         "aa": [0, 1],
         "sa": [1],
         "u": [],
+        "uctct": [1, 3],
+        "ucta": [1, 3],
+        "uctauct": [5],
+        "uctact": [1, 3, 4],
+        "uctu": [],
     },
-    "last": {"sua": [2], "uaua": [3], "uatat": [], "uatau": [], "a": [0], "aa": [1], "sa": [1], "u": []},
-    "none": {"sua": [], "uaua": [], "uatat": [], "uatau": [], "a": [], "aa": [], "sa": [], "u": []},
+    "open_tool_loop": {
+        "sua": [2],
+        "uaua": [3],
+        "uatat": [],
+        "uatau": [],
+        "a": [0],
+        "aa": [1],
+        "sa": [1],
+        "u": [],
+        "uctct": [1, 3],
+        "ucta": [1, 3],
+        "uctauct": [5],
+        "uctact": [4],
+        "uctu": [1],
+    },
+    "last": {
+        "sua": [2],
+        "uaua": [3],
+        "uatat": [],
+        "uatau": [],
+        "a": [0],
+        "aa": [1],
+        "sa": [1],
+        "u": [],
+        "uctct": [],
+        "ucta": [3],
+        "uctauct": [],
+        "uctact": [],
+        "uctu": [],
+    },
+    "none": {
+        "sua": [],
+        "uaua": [],
+        "uatat": [],
+        "uatau": [],
+        "a": [],
+        "aa": [],
+        "sa": [],
+        "u": [],
+        "uctct": [],
+        "ucta": [],
+        "uctauct": [],
+        "uctact": [],
+        "uctu": [],
+    },
 }
 """For each policy and each sequence of roles, the messages whose reasoning is kept."""
 
@@ -65,12 +134,36 @@ def test_a_policy_keeps_the_reasoning_that_it_says(policy: str, roles: str) -> N
     assert without_dashes(template.render(conversation(roles)).text) == expected(roles, KEPT[policy][roles])
 
 
+def test_every_policy_has_its_cases() -> None:
+    assert KEPT.keys() == POLICIES.keys()
+
+
+TEMPLATES = {policy: Template.from_source(SOURCE, retention=policy) for policy in NAMES}
+
+
+@pytest.mark.parametrize("policy", [*POLICIES])
+@given(roles=st.text("suact", min_size=1, max_size=9), prompt=st.booleans())
+def test_a_template_renders_the_traces_that_the_policy_keeps(policy: str, roles: str, prompt: bool) -> None:
+    messages = conversation(roles)
+    kept = POLICIES[policy].keeps(Conversation.coerce(messages).messages, prompt)
+    at_run_time = TEMPLATES["runtime"].render(messages, prompt, reasoning_retention=policy)
+    for text in (TEMPLATES[policy].render(messages, prompt).text, at_run_time.text):
+        assert {number for number in range(len(roles)) if f"(R{number})" in text} == kept
+
+
+@pytest.mark.parametrize("page", ["dialect.md", "retaining.md"])
+def test_the_pages_describe_each_policy_as_the_table_does(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    for policy in POLICIES.values():
+        assert f"| `{policy.name}` | {policy.summary} |" in text
+
+
 @pytest.mark.parametrize(("policy", "roles"), CASES)
 def test_the_else_part_stands_where_reasoning_is_dropped(policy: str, roles: str) -> None:
     text = Template.from_source(SOURCE, retention=policy).render(conversation(roles)).text
     for number, letter in enumerate(roles):
-        if letter == "a":
-            assert (f"-A{number}" in text) is (number not in KEPT[policy][roles])
+        if letter in "ac":
+            assert (f"-{letter.upper()}{number}" in text) is (number not in KEPT[policy][roles])
 
 
 @pytest.mark.parametrize(("policy", "roles"), CASES)
@@ -112,13 +205,13 @@ def test_the_default_is_that_all_reasoning_stays() -> None:
     assert Template.from_source("{{ messages }}").retention is None
 
 
-@pytest.mark.parametrize("policy", [*POLICIES])
+@pytest.mark.parametrize("policy", [*NAMES])
 def test_a_template_can_read_the_name_of_the_policy(policy: str) -> None:
     template = Template.from_source("{{ reasoning_retention }}:" + SOURCE, retention=policy)
     assert template.render(conversation("u")).text.partition(":")[0] == ("all" if policy == "runtime" else policy)
 
 
-@pytest.mark.parametrize("policy", [*POLICIES])
+@pytest.mark.parametrize("policy", [*NAMES])
 def test_the_export_is_plain_jinja_that_renders_the_same(policy: str) -> None:
     template = Template.from_source(SOURCE, retention=policy)
     messages = conversation("suataua")
@@ -150,7 +243,7 @@ def test_a_runtime_policy_that_does_not_exist_is_refused() -> None:
         template.render(conversation("ua"), reasoning_retention="al")
     assert caught.value.hint == "did you mean 'all'?"
     exported = Template.from_source(template.export("inference"))
-    with pytest.raises(RenderError, match="reasoning_retention must be one of all, since_last_user, last, none"):
+    with pytest.raises(RenderError, match=f"reasoning_retention must be one of {', '.join(POLICIES)}"):
         exported.render(conversation("ua"), reasoning_retention="al")
 
 

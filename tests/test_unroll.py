@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import ChatTmplError, RenderError
 from chattmpl.template.family import family_names, shipped_folder
@@ -28,7 +29,6 @@ from chattmpl.data.unroll import unroll as unroll_with  # noqa: E402
 pytestmark = pytest.mark.data
 
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
-POLICIES = ("all", "since_last_user", "last", "none")
 THINKING = [
     {"role": "user", "content": "1+1?"},
     {"role": "assistant", "content": "2", "reasoning_content": "one and one"},

@@ -8,6 +8,7 @@ import click
 
 from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.cli.rewrite_options import Target, rewriting_options
+from chattmpl.compiler.policies import describe_policies
 
 
 @click.command()
@@ -16,7 +17,7 @@ from chattmpl.cli.rewrite_options import Target, rewriting_options
     "--policy",
     required=True,
     metavar="POLICY",
-    help="Which traces are rendered: all, since_last_user, last or none.",
+    help=f"The traces to render. {describe_policies()}.",
 )
 def retain(policy: str, strict: bool, stops: tuple[str, ...], examples: int, **where: Any) -> int:
     """Rewrite which earlier reasoning traces a chat template renders.

@@ -13,8 +13,8 @@ from chattmpl.compare.code import Code, Piece
 from chattmpl.compare.constructs import Site
 from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES, REFUSALS, EngineDifference
 from chattmpl.compare.failure_site import reached, without_line
+from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import Program, compile_program
-from chattmpl.compiler.retention import Retention
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError
 from chattmpl.laws.law import CLOCK

@@ -12,7 +12,8 @@ from typing import Literal
 from jinja2 import Environment
 
 from chattmpl.compiler.dialect import OPENERS, Block, Outline, Tag, outline
-from chattmpl.compiler.retention import Retention, lower_reasoning
+from chattmpl.compiler.policies import Retention
+from chattmpl.compiler.retention import lower_reasoning
 from chattmpl.errors import TemplateError, UsageError
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit, Edited, apply_edits

@@ -24,7 +24,7 @@ from chattmpl.compiler.dialect import Outline, outline, with_plain_delimiters
 from chattmpl.compiler.errors import python_error, render_error, syntax_error
 from chattmpl.compiler.export import Target, export, lower
 from chattmpl.compiler.output import gather
-from chattmpl.compiler.retention import Retention, policy_named
+from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
 from chattmpl.compiler.variables import copied, descendants, own_text, read_variables
 from chattmpl.errors import BudgetError, RenderError, TemplateError
@@ -178,7 +178,6 @@ def compile_program(source: Source, retention: Retention) -> Program:
         TemplateError: with the place, for anything that is wrong with the source.
         UsageError: for a retention policy that does not exist.
     """
-    policy_named(retention.policy)
     environment = TemplateEnvironment()
     made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
     stored, tree = cache.load(*made_from), None

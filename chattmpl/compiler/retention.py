@@ -1,93 +1,14 @@
-"""Retention policies: which earlier reasoning traces are rendered, as data, and lowered to plain Jinja conditions.
-
-The message being rendered is known by its distance from the end (``loop.revindex0``), which is the same for a loop
-over all messages and over a tail of them such as ``messages[1:]``.
-"""
+"""Lowering of reasoning tags to plain Jinja conditions."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
 
 from chattmpl.compiler.dialect import Block, Outline, Tag
-from chattmpl.errors import TemplateError, UsageError, did_you_mean
+from chattmpl.compiler.policies import POLICIES, RUNTIME, VARIABLE, Retention
+from chattmpl.errors import TemplateError
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
-
-VARIABLE = "reasoning_retention"
-"""The variable that holds the policy's name in a template, and the kwarg of a template exported with ``runtime``."""
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A retention policy.
-
-    Attributes:
-        name: how users say it.
-        summary: what it keeps, as documentation.
-        condition: a Jinja expression, true where the trace of the message being rendered is kept.
-        counts: whether the condition needs the number of messages after the last user message.
-    """
-
-    name: str
-    summary: str
-    condition: str
-    counts: bool = False
-
-
-# With a generation prompt, the last message is the one that comes.
-_LAST = "loop.last and not add_generation_prompt"
-_SINCE = "loop.revindex0 < {retention}.after_last_user"
-
-POLICIES: dict[str, Policy] = {
-    policy.name: policy
-    for policy in (
-        Policy("all", "every assistant turn stays in history exactly as it was when it was sampled", "true"),
-        Policy("since_last_user", "every assistant message after the last user message", _SINCE, counts=True),
-        Policy("last", "only the last message, if it is the assistant's", _LAST),
-        Policy("none", "no message", "false"),
-        Policy(
-            "runtime",
-            f"what the template kwarg {VARIABLE} says",
-            f"{VARIABLE} == 'all' or ({VARIABLE} == 'since_last_user' and {_SINCE})"
-            f" or ({VARIABLE} == 'last' and {_LAST})",
-            counts=True,
-        ),
-    )
-}
-
-
-@dataclass(frozen=True)
-class Retention:
-    """A policy as a family wants it.
-
-    Attributes:
-        policy: its name.
-        default: what ``runtime`` does when the kwarg is absent.
-        query: a Jinja test on ``message``: which messages count as the last user message.
-        without_query: what ``since_last_user`` keeps in a conversation without such a message.
-    """
-
-    policy: str = "all"
-    default: str = "all"
-    query: str = "message.role == 'user'"
-    without_query: Literal["all", "none"] = "all"
-
-
-def policy_named(name: str, but: str = "") -> Policy:
-    """The policy of this name, which may be any but one.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    names = [known for known in POLICIES if known != but]
-    if name not in names:
-        raise UsageError(
-            f"there is no retention policy {name!r}",
-            hint=did_you_mean(str(name), names) or f"the policies are {', '.join(names)}",
-        )
-    return POLICIES[name]
 
 
 def lower_reasoning(outline: Outline, retention: Retention) -> list[Edit]:
@@ -96,9 +17,8 @@ def lower_reasoning(outline: Outline, retention: Retention) -> list[Edit]:
     Raises:
         TemplateError: for a reasoning tag that does not stand in a loop over messages.
     """
-    policy = policy_named(retention.policy)
-    namespace = "retention" if "retention" not in outline.names else "chattmpl_retention"
-    condition = policy.condition.format(retention=namespace)
+    namespace = namespace_for(outline)
+    condition = retention.condition(namespace)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()
     lists = re.compile(rf"(?<![\w.])(?:{'|'.join(_message_lists(outline))})(?!\w)")
@@ -118,23 +38,28 @@ def lower_reasoning(outline: Outline, retention: Retention) -> list[Edit]:
                 edits.append(Edit(loop.end, loop.end, f"{{% set keep_reasoning = {condition} {loop.right}%}}"))
         edits.append(Edit(block.tag.start, block.tag.end, block.tag.rewritten(f"if {test}")))
         edits.append(Edit(block.end.start, block.end.end, block.end.rewritten("endif")))
-    prelude = _prelude(outline, retention, policy, namespace)
+    prelude = _prelude(outline, retention, namespace)
     return [Edit(0, 0, prelude), *edits] if prelude else edits
 
 
-def _prelude(outline: Outline, retention: Retention, policy: Policy, namespace: str) -> str:
+def namespace_for(outline: Outline) -> str:
+    """Return a name for the namespace of the counters that the template does not use."""
+    return "retention" if "retention" not in outline.names else "chattmpl_retention"
+
+
+def _prelude(outline: Outline, retention: Retention, namespace: str) -> str:
     lines = []
-    if policy.name == "runtime":
-        named = [name for name in POLICIES if name != "runtime"]
+    if retention.policy == RUNTIME:
+        named = list(POLICIES)
         lines.append(f"{{% set {VARIABLE} = {VARIABLE} | default('{retention.default}') %}}")
         lines.append(
             f"{{% if {VARIABLE} not in {named!r} %}}"
             f"{{{{ raise_exception('{VARIABLE} must be one of {', '.join(named)}') }}}}{{% endif %}}"
         )
     elif VARIABLE in outline.names and outline.reasoning:
-        lines.append(f"{{% set {VARIABLE} = '{policy.name}' %}}")
-    if policy.counts and outline.reasoning:
-        lines += count_after_last_user(retention, namespace)
+        lines.append(f"{{% set {VARIABLE} = '{retention.policy}' %}}")
+    if outline.reasoning:
+        lines += retention.counting(namespace)
     return on_lines(lines, outline.source.text)
 
 
@@ -145,26 +70,6 @@ def on_lines(lines: list[str], source: str) -> str:
     tags = "\n".join([lines[0], *(f"{{%-{line[2:]}" for line in lines[1:])])
     # A dash would also take white space that the source begins with.
     return f"{tags[:-2]}{'' if source[:1].isspace() else '-'}%}}\n"
-
-
-def count_after_last_user(retention: Retention, namespace: str) -> list[str]:
-    """The tags that count the messages after the last user message, in an attribute of a namespace."""
-    count = f"{namespace}.after_last_user"
-    if retention.without_query == "all":
-        return [
-            f"{{% set {namespace} = namespace(after_last_user=0) %}}",
-            "{% for message in messages %}",
-            f"{{% if {retention.query} %}}{{% set {count} = 0 %}}"
-            f"{{% else %}}{{% set {count} = {count} + 1 %}}{{% endif %}}",
-            "{% endfor %}",
-        ]
-    return [
-        f"{{% set {namespace} = namespace(after_last_user=0, asked=false) %}}",
-        "{% for message in messages %}",
-        f"{{% if {retention.query} %}}{{% set {count} = 0 %}}{{% set {namespace}.asked = true %}}"
-        f"{{% elif {namespace}.asked %}}{{% set {count} = {count} + 1 %}}{{% endif %}}",
-        "{% endfor %}",
-    ]
 
 
 def _innermost_loop(block: Block) -> Tag | None:

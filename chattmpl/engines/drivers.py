@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from chattmpl.budget import Budget
+from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import compile_program
-from chattmpl.compiler.retention import Retention
 from chattmpl.errors import ChatTmplError, Reason, RenderError, UsageError
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens

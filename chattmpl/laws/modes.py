@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import nodes
 
-from chattmpl.compiler.retention import VARIABLE
+from chattmpl.compiler.policies import VARIABLE
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.template import Template
 

@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from chattmpl import cache
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.errors import FamilyError, did_you_mean
 from chattmpl.source import Place, Source
 
@@ -65,10 +66,16 @@ class Supports(_Facts):
     multimodal: bool = False
 
 
+def _policy(name: str) -> str:
+    if name not in POLICIES:
+        raise ValueError(f"there is no retention policy {name!r}; the policies are {', '.join(POLICIES)}")
+    return name
+
+
 class RetentionFacts(_Facts):
     """What upstream does with earlier reasoning; see `chattmpl.compiler.retention.Retention`."""
 
-    default: Literal["all", "since_last_user", "last", "none"]
+    default: Annotated[str, AfterValidator(_policy)]
     query: str = "message.role == 'user'"
     without_query: Literal["all", "none"] = "all"
 

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from chattmpl.budget import Budget
 from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
 from chattmpl.compiler.program import Program, Target, compile_program
-from chattmpl.compiler.retention import VARIABLE, Retention, policy_named
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError, TemplateError, UsageError, did_you_mean
 from chattmpl.provenance.origin import Run
@@ -67,7 +67,7 @@ class Template:
         Args:
             which: a family (``"qwen3"``), a .jinja file, a model directory, a tokenizer_config.json, a family's
                 folder, or a tokenizer object.
-            retention: the retention policy, one of `chattmpl.compiler.retention.POLICIES`. The default is what the
+            retention: the retention policy, one of `chattmpl.compiler.policies.NAMES`. The default is what the
                 family's upstream does, and ``all`` for any other template.
             variant: the name of one of several templates, such as ``tool_use``.
             budget: the bounds of one render.
@@ -229,8 +229,8 @@ class Template:
                     hint=f"pass {name}={value.capitalize()}",
                 )
             mode = self.family.modes.get(name) if self.family else None
-            if name == VARIABLE and self.retention == "runtime":
-                policy_named(value, but="runtime")
+            if name == VARIABLE and self.retention == RUNTIME:
+                check_policy(value)
             if name == VARIABLE or mode is None:
                 continue
             if all(isinstance(known, bool) for known in mode.values) and not isinstance(value, bool):

@@ -189,9 +189,9 @@ class Settings:
         self._check_policies()
 
     def _check_policies(self) -> None:
-        from chattmpl.compiler.retention import policy_named
+        from chattmpl.compiler.policies import NAMES, check_policy
 
-        policies = [policy_named(name).name for name in self._values("retention")]
+        policies = [check_policy(name, NAMES) for name in self._values("retention")]
         if not policies:
             return
         for entry in self.entries:

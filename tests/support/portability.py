@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 
 from chattmpl import Template
 from chattmpl.compiler.export import Target
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.strategies import conversations, template_kwargs
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import RenderError, UsageError
 from chattmpl.template.family import EngineBug, family_names, load_family
 from support.samples import Sample, made
-
-POLICIES = ("all", "since_last_user", "last", "none")
 
 CASES: list[tuple[str, str | None, dict[str, Any]]] = [
     (family, retention, kwargs)

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from chattmpl.compiler.retention import POLICIES
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.files import parse_text
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
@@ -23,7 +23,7 @@ from chattmpl.template.template import Rendering, Template
 
 Where = Literal["template", "conversation", "settings"]
 
-RETENTION = tuple(name for name in POLICIES if name != "runtime")
+RETENTION = tuple(POLICIES)
 """The policies to choose from; ``runtime`` selects one of the others at run time."""
 
 RESERVED = frozenset(

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.capabilities.answer import refuses
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference
 from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
-from chattmpl.rewrite.retain.policy import kept
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,
     TurnText,
@@ -125,7 +125,7 @@ class Baseline:
 
     def keeps(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> frozenset[int]:
         """The messages whose traces are rendered, or would be if they had one."""
-        found = set(kept(self.policy, conversation, prompt))
+        found = set(POLICIES[self.policy].keeps(conversation.messages, prompt))
         for carrier in self.carriers[:1]:
             twin = with_traces(conversation, carrier)
             whole = self.render(twin, kwargs, prompt)
@@ -225,7 +225,7 @@ class Baseline:
         key = f"{self.keys.of(conversation)}{kwargs}{prompt}"
         if key not in self._expectations:
             old = self.render(conversation, kwargs, prompt)
-            made = Expected(conversation, old, kept(self.policy, conversation, prompt))
+            made = Expected(conversation, old, POLICIES[self.policy].keeps(conversation.messages, prompt))
             if old is not None:
                 made.agree = self.keeps(conversation, kwargs, prompt) == made.wanted
                 made.free = self._free(conversation, kwargs, prompt, made.agree)
@@ -254,10 +254,7 @@ class Baseline:
         """Whether a text that is as before is right without another look."""
         if agree:
             return self.policy != "all"
-        roles = [message.role for message in conversation.messages]
-        if self.policy == "since_last_user" and "user" not in roles:
-            return True
-        if self.policy == "last" and prompt and roles[-1:] == ["assistant"]:
+        if POLICIES[self.policy].undecided(conversation.messages, prompt):
             return True
         # A kwarg of its own that asks for another policy is still obeyed.
         return self._switches(conversation, kwargs)

@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable
 from jinja2 import Environment
 
 from chattmpl.compiler.dialect import Tag, outline
+from chattmpl.compiler.policies import Retention
+from chattmpl.compiler.retention import namespace_for, on_lines
 from chattmpl.rewrite.retain.overridable_template import Change
-from chattmpl.rewrite.retain.policy import condition
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
@@ -37,7 +38,9 @@ def rewritten(
         shared: the numbers of terms that see messages of others than the assistant.
     """
     parsed = outline(Source(text), environment)
-    here, prelude = condition(policy, parsed)
+    retention = Retention(policy)
+    namespace = namespace_for(parsed)
+    here, prelude = retention.condition(namespace), on_lines(retention.counting(namespace), text)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()
     uses = False

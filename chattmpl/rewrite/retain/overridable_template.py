@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from chattmpl.compiler.dialect import outline
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import CLOCK
 from chattmpl.provenance.tree import Leaves
 from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
-from chattmpl.rewrite.retain.policy import kept
 from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
@@ -109,7 +109,7 @@ class OverridableTemplate:
         prompt: bool,
     ) -> tuple[Rendering | None, dict[int, set[_Value]]]:
         values: dict[int, set[_Value]] = defaultdict(set)
-        keep = kept(self._policy, conversation, prompt)
+        keep = POLICIES[self._policy].keeps(conversation.messages, prompt)
         count = len(conversation.messages)
 
         def term(number: int, at: Any, value: Any, base: Any = None) -> Any:

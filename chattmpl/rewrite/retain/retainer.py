@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 
+from chattmpl.compiler.policies import check_policy
 from chattmpl.rewrite.retain.baseline import Baseline
 from chattmpl.rewrite.retain.cache import RESULTS
 from chattmpl.rewrite.retain.condition_edits import rewritten
 from chattmpl.rewrite.retain.overridable_template import OverridableTemplate
-from chattmpl.rewrite.retain.policy import chosen
 from chattmpl.rewrite.retain.probes import Probes
 from chattmpl.rewrite.retain.proof import Failure, Proof, prove
 from chattmpl.rewrite.retain.refusal import CannotRetain
@@ -37,7 +37,7 @@ def retain(
 
     Args:
         template: any template. One with a reasoning block, such as a family, only gets the policy.
-        policy: ``all``, ``since_last_user``, ``last`` or ``none``.
+        policy: one of `chattmpl.compiler.policies.POLICIES`.
         strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
         stop_tokens: what ends the assistant's turns, where that does not look like a control token.
         examples: how many conversations hypothesis makes for the proof, beside the probes and fixtures.
@@ -49,7 +49,7 @@ def retain(
         CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
         UsageError: for a policy that does not exist.
     """
-    policy = chosen(policy)
+    check_policy(policy)
     if template.program.has_reasoning:
         return _with_policy(template, policy)
     asked = (policy, str(strict), repr(stop_tokens), str(examples))
