@@ -8,6 +8,7 @@ from __future__ import annotations
 import bisect
 import re
 import types
+from collections import Counter
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -139,17 +140,19 @@ class Program:
         statement: Statement | None = getattr(error, "statement", None)
         if statement is not None:
             return self._tag_at(statement.offset)
-        number = None
+        numbers = []
         traceback = error.__traceback__
         code = self.template.root_render_func.__code__
         while traceback is not None:
             frame = traceback.tb_frame.f_code
             # Functions with such names stand for filters and tests that do not exist.
             if frame.co_filename == code.co_filename and not frame.co_name.startswith("t_"):
-                number = _code_line(traceback)
+                numbers.append(_code_line(traceback))
             traceback = traceback.tb_next
-        if number is None:
+        if not numbers:
             return None
+        # Where the stack ends is chance: it is the statement that is repeated all the way that recurses.
+        number = Counter(numbers).most_common(1)[0][0] if isinstance(error, RecursionError) else numbers[-1]
         before = bisect.bisect_right(self.code_lines, (number, len(self.source.text))) - 1
         return self._tag_at(self.code_lines[max(before, 0)][1]) if self.code_lines else None
 
