@@ -8,7 +8,7 @@ from typing import Any, Self, Unpack
 from chattmpl.conversation.models import Conversation
 from chattmpl.encode import EncodeOptions, Encoding, encode
 from chattmpl.parse import Parser, parse, parser
-from chattmpl.parse.response import ResponseTemplate, response_template
+from chattmpl.parse.response_template import ResponseTemplate, response_template
 from chattmpl.rewrite.annotate.annotator import annotate
 from chattmpl.rewrite.retain.retainer import retain
 from chattmpl.template import template as core

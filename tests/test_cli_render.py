@@ -267,7 +267,7 @@ def test_rich_is_loaded_only_to_draw() -> None:
 
 
 def test_the_command_line_knows_the_values_that_the_library_takes() -> None:
-    assert get_args(encode.Straddling) == command.STRADDLE
-    assert get_args(encode.ControlTokens) == command.CONTROL_TOKENS
+    assert get_args(encode.StraddleChoice) == command.STRADDLE
+    assert get_args(encode.ControlTokenChoice) == command.CONTROL_TOKENS
     assert get_args(encode.MaskChoice) == command.MASK
     assert SHAPES == command.SHAPES

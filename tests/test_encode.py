@@ -163,10 +163,10 @@ def test_a_straddling_token_can_be_refused() -> None:
     with pytest.raises(EncodeError) as caught:
         STRADDLING.encode(DEMO, straddle="error")
     assert str(caught.value) == (
-        "rendered text:2:10: the token '::' goes across the start of a generated span\n"
+        "rendered text:2:10: the token '::' straddles the start of a generated span\n"
         "   2 | assistant::) ok\n"
         "     |          ^^\n"
-        "hint: straddle='include' or 'exclude' decides whether it is trained, 'split' encodes the two sides apart"
+        "hint: choose with straddle='include' or 'exclude' whether it is trained; 'split' encodes the two sides apart"
     )
 
 
@@ -224,7 +224,7 @@ def test_labels_are_the_ids_where_they_are_trained() -> None:
 
 
 def test_lists_of_different_lengths_make_no_encoding() -> None:
-    with pytest.raises(ValueError, match="one entry a token"):
+    with pytest.raises(ValueError, match="one entry per token"):
         Encoding("ab", [1, 2], [1], [1, 1], [None, None], [0, 1], [1, 2])
 
 
@@ -290,12 +290,12 @@ def test_a_tokenizer_without_a_padding_token_is_told_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"straddle": "exlude"}, "straddle cannot be 'exlude'.*\n.*did you mean 'exclude'"),
-        ({"mask": "assistant"}, "mask cannot be 'assistant'"),
-        ({"control_tokens": True}, "control_tokens cannot be True"),
-        ({"truncation_side": "middle"}, "truncation_side cannot be 'middle'"),
-        ({"max_length": 0}, "max_length is a number of tokens, at least 1, not 0"),
-        ({"pad_to": -1}, "pad_to is a number of tokens"),
+        ({"straddle": "exlude"}, "straddle must be one of .* not 'exlude'\n.*did you mean 'exclude'"),
+        ({"mask": "assistant"}, "mask must be one of .* not 'assistant'"),
+        ({"control_tokens": True}, "control_tokens must be one of .* not True"),
+        ({"truncation_side": "middle"}, "truncation_side must be one of .* not 'middle'"),
+        ({"max_length": 0}, "max_length must be a number of tokens, at least 1, not 0"),
+        ({"pad_to": -1}, "pad_to must be a number of tokens"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused(options: dict[str, Any], message: str) -> None:
@@ -307,10 +307,10 @@ def test_half_a_surrogate_pair_is_refused_with_its_place() -> None:
     with pytest.raises(EncodeError) as caught:
         CHATML.render(chat("a\ud83d b", "ok")).encode(DEMO)
     assert str(caught.value) == (
-        "rendered text:2:2: messages[0].content holds half a surrogate pair (U+D83D), which is no character\n"
+        "rendered text:2:2: messages[0].content contains half a surrogate pair (U+D83D), which is not a character\n"
         "   2 | a? b<|im_end|>\n"
         "     |  ^\n"
-        "hint: the data was cut inside a character, or decoded wrongly"
+        "hint: the data was cut inside a character, or decoded incorrectly"
     )
 
 

@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 
 from chattmpl import Rendering, Template
 from chattmpl.encode import Encoding, Escape
-from chattmpl.encode.tokenizer import Added
+from chattmpl.encode.tokenizer import AddedTokenInfo
 from chattmpl.errors import EncodeError
 from support.small_tokenizers import (
     CONTROL,
@@ -153,7 +153,7 @@ def test_error_refuses_a_control_token_with_its_place() -> None:
     with pytest.raises(EncodeError) as caught:
         render("no <|im_end|>", "ok").encode(KINDS["byte-level"], control_tokens="error")
     assert str(caught.value) == (
-        "rendered text:2:4: messages[0].content holds the control token '<|im_end|>'\n"
+        "rendered text:2:4: messages[0].content contains the control token '<|im_end|>'\n"
         "   2 | no <|im_end|><|im_end|>\n"
         "     |    ^^^^^^^^^^\n"
         "hint: control_tokens='escape' encodes it as ordinary text"
@@ -242,7 +242,7 @@ def test_added_tokens_of_white_space_are_never_control_tokens() -> None:
     ],
 )
 def test_special_or_bracketed_tokens_are_control_tokens(content: str, special: bool, control: bool) -> None:
-    assert Added(content, special).control is control
+    assert AddedTokenInfo(content, special).control is control
 
 
 def test_private_characters_in_a_text_are_no_way_around() -> None:
@@ -255,7 +255,7 @@ def test_private_characters_in_a_text_are_no_way_around() -> None:
 
 def test_a_text_with_every_private_character_is_refused() -> None:
     private = "".join(map(chr, [*range(0xE000, 0xF900), *range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE)]))
-    with pytest.raises(EncodeError, match="uses all private code points"):
+    with pytest.raises(EncodeError, match="contains all private-use code points"):
         render(private + "<|im_end|>", "ok").encode(KINDS["byte-level"])
 
 
@@ -310,5 +310,5 @@ class Whole(SlowBytes):
 
 
 def test_a_tokenizer_that_cannot_work_in_pieces_is_refused() -> None:
-    with pytest.raises(EncodeError, match="encodes a text in pieces differently from the whole"):
+    with pytest.raises(EncodeError, match="encodes parts of a text differently"):
         render("no <|im_end|>", "ok").encode(Whole())

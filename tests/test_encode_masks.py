@@ -69,7 +69,7 @@ def test_flags_that_nobody_gave_are_an_error() -> None:
     with pytest.raises(EncodeError) as caught:
         masked([Q1, A1], mask="flags")
     assert str(caught.value) == (
-        "no message says whether it is trained\n"
+        "mask='flags', but no message has a flag\n"
         "hint: set train: true or a weight on the messages to train, or use mask='all'"
     )
 

@@ -12,7 +12,14 @@ from tokenizers import Tokenizer, normalizers
 from chattmpl import Template
 from chattmpl.encode import Encoding, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
-from chattmpl.encode.offsets import BYTE_ALPHABET, TokenTable, byte_level, metaspace, one_byte_each, repair
+from chattmpl.encode.offsets import (
+    BYTE_ALPHABET,
+    TokenBytes,
+    close_gaps,
+    decode_byte_level,
+    decode_latin1,
+    decode_metaspace,
+)
 from chattmpl.errors import EncodeError
 from support.small_tokenizers import (
     SlowBytes,
@@ -45,16 +52,16 @@ def own_offsets(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
 
 def test_the_byte_alphabet_spells_every_byte_once() -> None:
     assert sorted(BYTE_ALPHABET.values()) == list(range(256))
-    assert byte_level("Ġa") == b" a"
-    assert byte_level("Ċ") == b"\n"
+    assert decode_byte_level("Ġa") == b" a"
+    assert decode_byte_level("Ċ") == b"\n"
 
 
 def test_vocabulary_strings_are_read_as_the_bytes_that_they_spell() -> None:
-    assert metaspace("▁the") == b" the"
-    assert metaspace("<0x0A>") == b"\n"
-    assert metaspace("<0x0A>b") == b"<0x0A>b"
-    assert one_byte_each("Ã©") == "é".encode()
-    assert one_byte_each("<日>") == "<日>".encode()
+    assert decode_metaspace("▁the") == b" the"
+    assert decode_metaspace("<0x0A>") == b"\n"
+    assert decode_metaspace("<0x0A>b") == b"<0x0A>b"
+    assert decode_latin1("Ã©") == "é".encode()
+    assert decode_latin1("<日>") == "<日>".encode()
 
 
 @given(LETTERS | SPARSE)
@@ -165,11 +172,10 @@ def test_a_slow_tokenizer_that_changes_the_text_is_refused_where_it_does() -> No
     with pytest.raises(EncodeError) as caught:
         encoded("fox Dog", SlowBytes(lowercase=True))
     assert str(caught.value) == (
-        "rendered text:1:4: this tokenizer has no offsets, and its tokens do not spell the text: from here on they "
-        "cannot be placed\n"
+        "rendered text:1:4: this tokenizer has no offsets, and from here on its tokens do not spell the text\n"
         "   1 | fox Dog\n"
         "     |    ^\n"
-        "hint: a fast tokenizer (tokenizer.json) has offsets also where it changes the text"
+        "hint: use a fast tokenizer (tokenizer.json), which has offsets even if it changes the text"
     )
 
 
@@ -212,19 +218,19 @@ def test_each_way_of_spelling_is_found_by_trying(tokenizer: Any, text: str, offs
 
 
 def test_tokens_that_do_not_spell_the_text_are_not_tiled() -> None:
-    table = TokenTable({0: b"ab", 1: b"c"}.__getitem__)
-    assert table.tile("abc", b"abc", [0, 1]) == ([0, 2], [2, 3])
-    assert table.tile("abd", b"abd", [0, 1]) is None
-    assert table.tile("ab", b"ab", [0, 1]) is None
+    table = TokenBytes({0: b"ab", 1: b"c"}.__getitem__)
+    assert table.align("abc", b"abc", [0, 1]) == ([0, 2], [2, 3])
+    assert table.align("abd", b"abd", [0, 1]) is None
+    assert table.align("ab", b"ab", [0, 1]) is None
 
 
 def test_repaired_offsets_never_go_back() -> None:
-    assert repair("abcd", [(0, 2), (1, 1), (2, 4)]) == ([0, 1, 2], [2, 2, 4])
-    assert repair("ab", []) == ([], [])
+    assert close_gaps("abcd", [(0, 2), (1, 1), (2, 4)]) == ([0, 1, 2], [2, 2, 4])
+    assert close_gaps("ab", []) == ([], [])
 
 
 def test_the_fast_way_is_taken_without_the_tokenizers_own_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
     adapted = load_tokenizer(byte_level_bpe())
     assert isinstance(adapted, FastTokenizer)
-    monkeypatch.setattr("chattmpl.encode.fast_tokenizer.repair", lambda *_: pytest.fail("the slow way was taken"))
+    monkeypatch.setattr("chattmpl.encode.fast_tokenizer.close_gaps", lambda *_: pytest.fail("the slow way was taken"))
     assert encoded("plain and naïve 日本", adapted).ends_c[-1] == 18

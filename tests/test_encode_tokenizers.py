@@ -90,7 +90,7 @@ def test_tokens_that_only_the_config_tells_of_are_added(tokenizer: Tokenizer, tm
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ('{"added_tokens_decoder": {"9999": {"content": "<|more|>"}}}', "the id 9999, which the tokenizer cannot"),
+        ('{"added_tokens_decoder": {"9999": {"content": "<|more|>"}}}', "the id 9999, but the tokenizer cannot"),
         ('{"added_tokens_decoder": {"x": 1}}', "cannot be read"),
         ("{", "cannot be read"),
     ],
@@ -111,7 +111,7 @@ def test_a_config_that_contradicts_the_tokenizer_is_refused(
         ("./nowhere", "no such file"),
         ("a/b/c", "no such file"),
         ("", "no such file"),
-        ("dmeo", "no tokenizer is called 'dmeo'\nhint: did you mean 'demo'"),
+        ("dmeo", "there is no tokenizer 'dmeo'\nhint: did you mean 'demo'"),
     ],
 )
 def test_a_name_that_means_nothing_is_refused_without_a_network(name: str, message: str) -> None:
@@ -127,7 +127,7 @@ def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "tokenizer.json"
     file.write_text("{}")
-    with pytest.raises(EncodeError, match=r"is no tokenizer.json"):
+    with pytest.raises(EncodeError, match=r"is not a tokenizer.json"):
         encoded(file)
 
 
@@ -155,14 +155,14 @@ def test_a_hub_that_gives_nothing_is_an_error_with_a_way_out(monkeypatch: pytest
     with pytest.raises(EncodeError) as caught:
         load_tokenizer("someone/never")
     assert str(caught.value) == (
-        "no file is called 'someone/never', and the hub gave no tokenizer of that name (no network here)\n"
-        "hint: give a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, "
+        "there is no file 'someone/never', and the hub returned no tokenizer of that name (no network here)\n"
+        "hint: pass a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, "
         "or 'demo'; 'demo' needs no network"
     )
 
 
 def test_an_object_that_is_no_tokenizer_is_refused() -> None:
-    with pytest.raises(EncodeError, match="a int is no tokenizer"):
+    with pytest.raises(EncodeError, match="a int is not a tokenizer"):
         encoded(7)
 
 
@@ -180,7 +180,7 @@ def test_a_tokenizer_with_parts_in_python_works_as_far_as_no_copy_is_needed(toke
     )
     assert encoded(tokenizer).assistant_masks[-2:] == expected.assistant_masks[-2:]
     hostile = CHATML.render([{"role": "user", "content": "<|im_end|>"}])
-    with pytest.raises(EncodeError, match=r"cannot be copied[^\n]*\nhint: parts written in Python cannot"):
+    with pytest.raises(EncodeError, match=r"cannot be copied[^\n]*\nhint: parts written in Python prevent it"):
         hostile.encode(tokenizer)
 
 

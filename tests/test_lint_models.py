@@ -139,7 +139,7 @@ def test_a_config_that_is_broken_tells_nothing_and_stops_nothing(tmp_path: Path)
 
 
 def test_a_tokenizer_of_the_fixtures_is_one_of_those_that_are_known() -> None:
-    with pytest.raises(ValueError, match="no tokenizer is called"):
+    with pytest.raises(ValueError, match="there is no tokenizer"):
         lint_tokenizer("none")
 
 

@@ -100,7 +100,7 @@ def _write(change: Change, dry_run: bool, what: str) -> None:
 
 def _response(template: Template, path: Path, change: Change) -> tuple[Change | None, str]:
     """What a response_template changes, and a line that says what the format cannot express, or why there is none."""
-    from chattmpl.parse.response import response_template
+    from chattmpl.parse.response_template import response_template
     from chattmpl.template.writer import plan_response
 
     if not path.is_dir() and path.suffix != ".json":

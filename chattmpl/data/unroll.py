@@ -16,7 +16,7 @@ import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.data.samples import NOTHING_TO_TRAIN, Encodes, Refusal, Sample, taken
-from chattmpl.encode import ControlTokens, encode
+from chattmpl.encode import ControlTokenChoice, encode
 from chattmpl.errors import ChatTmplError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Prompts:
         *,
         clock: datetime | None = None,
         kwargs: Mapping[str, Any] | None = None,
-        control_tokens: ControlTokens = "escape",
+        control_tokens: ControlTokenChoice = "escape",
     ) -> None:
         self.template, self.tokenizer = template, tokenizer
         self.clock, self.kwargs, self.control_tokens = clock, dict(kwargs or {}), control_tokens

@@ -1,23 +1,22 @@
-"""Rendering × tokenizer → Encoding: ids, and a mask that says exactly which tokens are trained."""
+"""Encoding of renderings: token ids, and the mask of the trained tokens."""
 
 from __future__ import annotations
 
-from chattmpl.encode.alignment import Straddling
-from chattmpl.encode.encoder import ControlTokens, EncodeOptions, Side, encode
-from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
-from chattmpl.encode.mask import MaskChoice
+from chattmpl.encode.encoder import ControlTokenChoice, EncodeOptions, encode
+from chattmpl.encode.encoding import Encoding, Escape, Side, Straddle, Truncation
+from chattmpl.encode.mask import MaskChoice, StraddleChoice
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.encode.tokenizer_loader import load_tokenizer
 
 __all__ = [
-    "ControlTokens",
+    "ControlTokenChoice",
     "EncodeOptions",
     "Encoding",
     "Escape",
     "MaskChoice",
     "Side",
     "Straddle",
-    "Straddling",
+    "StraddleChoice",
     "TextTokenizer",
     "Truncation",
     "encode",

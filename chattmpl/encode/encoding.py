@@ -1,4 +1,4 @@
-"""The result of encoding: ids, mask and offsets of one rendering, which cannot drift apart."""
+"""The result of encoding one rendering: ids, mask and offsets in one object, so that they stay aligned."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 _Item = TypeVar("_Item")
+
+Side = Literal["right", "left"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Straddle:
         edge_c: the edge, a character offset between them.
         side: whether generated text starts or ends at the edge.
         text: the characters that it covers.
-        message_m: the turn that is generated there; None where the template tells of none.
+        message_m: the turn that is generated there; None if the template does not show the turn.
     """
 
     token_t: int
@@ -34,13 +36,13 @@ class Straddle:
 
 @dataclass(frozen=True, slots=True)
 class Escape:
-    """A control token in a text that is not the template's own, encoded as ordinary text.
+    """A control token in text that the template did not write, encoded as ordinary text.
 
     Attributes:
         start, end: its characters in the rendering, half-open.
         text: the control token.
-        message: index of the message that it stood in, None for tools, documents and kwargs.
-        field: the field that it stood in.
+        message: index of the message that contained it; None for tools, documents and kwargs.
+        field: the field that contained it.
     """
 
     start: int
@@ -52,7 +54,7 @@ class Escape:
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """What ``max_length`` cut away: how many tokens, and how many of them were trained."""
+    """The tokens that ``max_length`` cut off: their number, and the number of trained ones."""
 
     tokens: int = 0
     trained: int = 0
@@ -60,18 +62,18 @@ class Truncation:
 
 @dataclass(frozen=True)
 class Encoding:
-    """One rendering as tokens. All lists have one entry a token, padding included.
+    """One rendering as tokens. All lists have one entry per token, including padding.
 
     Attributes:
-        text: the text that was encoded.
+        text: the encoded text.
         input_ids: the tokens.
         assistant_masks: 1 where the token is trained, else 0.
         attention_mask: 0 for padding, else 1.
-        message_index: index of the message in whose turn the token starts; None outside turns and for padding.
+        message_index: index of the message in whose turn the token starts; None outside of turns and for padding.
         starts_c, ends_c: the characters that each token covers, half-open, as two lists; see ``offsets``.
         straddles: the tokens across an edge of a generated span.
         escaped: the control tokens that were encoded as ordinary text.
-        truncated: what was cut away.
+        truncated: the tokens that were cut off.
 
     Raises:
         ValueError: if the lists have different lengths.
@@ -92,14 +94,14 @@ class Encoding:
         names = ("input_ids", "assistant_masks", "attention_mask", "message_index", "starts_c", "ends_c")
         lengths = {name: len(getattr(self, name)) for name in names}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"one entry a token is needed in every list, not {lengths}")
+            raise ValueError(f"all lists must have one entry per token, not {lengths}")
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
     @cached_property
     def offsets(self) -> list[tuple[int, int]]:
-        """For each token the characters of ``text`` that it covers, half-open; ``(0, 0)`` for padding.
+        """The half-open range of characters of ``text`` that each token covers; ``(0, 0)`` for padding.
 
         A token with a part of a character covers that character. White space that the tokenizer drops is in no range.
         """
@@ -107,16 +109,16 @@ class Encoding:
 
     @property
     def tokens(self) -> list[str]:
-        """For each token the characters that it covers, cut from the text."""
+        """The text that each token covers."""
         return [self.text[start:end] for start, end in self.offsets]
 
     def labels(self, ignore_index: int = -100) -> list[int]:
-        """The ids where they are trained, else ``ignore_index``: what a trainer calls ``labels``, unshifted."""
+        """Return the ids of trained tokens, and ``ignore_index`` for all others; not shifted."""
         pairs = zip(self.input_ids, self.assistant_masks, strict=True)
         return [token if trained else ignore_index for token, trained in pairs]
 
     def to_dict(self) -> dict[str, Any]:
-        """The encoding as plain JSON types, keys named as the ecosystem names them."""
+        """Return the encoding as plain JSON types, with the key names that transformers uses."""
         return {
             "input_ids": self.input_ids,
             "assistant_masks": self.assistant_masks,
@@ -128,18 +130,18 @@ class Encoding:
             "truncated": asdict(self.truncated),
         }
 
-    def cut(self, max_length: int, side: Literal["right", "left"]) -> Encoding:
-        """At most ``max_length`` tokens, the others cut away on the right or on the left and counted."""
+    def cut(self, max_length: int, side: Side) -> Encoding:
+        """Return the encoding cut to ``max_length`` tokens at a side, with a count of the lost tokens."""
         surplus = len(self) - max_length
         if surplus <= 0:
             return self
         first = surplus if side == "left" else 0
-        kept = self._each(lambda values, _: values[first : first + max_length], moved_t=-first)
+        kept = self._each(lambda values, _: values[first : first + max_length], shift_t=-first)
         lost = Truncation(surplus, sum(self.assistant_masks) - sum(kept.assistant_masks))
         return replace(kept, truncated=lost)
 
-    def pad(self, length: int, pad_id: int, side: Literal["right", "left"]) -> Encoding:
-        """At least ``length`` tokens, made up with untrained ``pad_id`` on the right or on the left."""
+    def pad(self, length: int, pad_id: int, side: Side) -> Encoding:
+        """Return the encoding padded to ``length`` tokens with untrained ``pad_id`` at a side."""
         missing = length - len(self)
         if missing <= 0:
             return self
@@ -147,18 +149,18 @@ class Encoding:
         def padded(values: list[_Item], filler: _Item) -> list[_Item]:
             return [filler] * missing + values if side == "left" else values + [filler] * missing
 
-        return self._each(padded, moved_t=missing if side == "left" else 0, pad_id=pad_id)
+        return self._each(padded, shift_t=missing if side == "left" else 0, pad_id=pad_id)
 
-    def _each(self, change: Callable[[list[Any], Any], list[Any]], *, moved_t: int, pad_id: int = 0) -> Encoding:
-        """The same change to every list, with what fills it up, and the token indices moved along."""
+    def _each(self, change: Callable[[list[Any], Any], list[Any]], *, shift_t: int, pad_id: int = 0) -> Encoding:
+        """Apply a change to every list, given its padding value, and shift the token indices."""
         fillers = {"input_ids": pad_id, "assistant_masks": 0, "attention_mask": 0, "message_index": None}
         lists: dict[str, Any] = {
             name: change(getattr(self, name), fillers.get(name, 0)) for name in (*fillers, "starts_c", "ends_c")
         }
-        moved = [_moved(straddle, moved_t) for straddle in self.straddles]
-        inside = tuple(straddle for straddle in moved if 0 <= straddle.token_t < len(lists["input_ids"]))
+        shifted = [_shifted(straddle, shift_t) for straddle in self.straddles]
+        inside = tuple(straddle for straddle in shifted if 0 <= straddle.token_t < len(lists["input_ids"]))
         return replace(self, **lists, straddles=inside)
 
 
-def _moved(straddle: Straddle, by_t: int) -> Straddle:
+def _shifted(straddle: Straddle, by_t: int) -> Straddle:
     return replace(straddle, token_t=straddle.token_t + by_t) if by_t else straddle

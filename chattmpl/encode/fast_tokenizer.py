@@ -1,10 +1,9 @@
-"""Tokenizers of the ``tokenizers`` library: ids at full speed, and control tokens kept apart by an armoured copy.
+"""Tokenizers of the ``tokenizers`` library: ids at full speed, and escaping of control tokens by a sentinel copy.
 
-The armoured copy of a tokenizer knows each control token not by its content but by a private sentinel of the same
-length (and so any added token but those of white space). The template's own control tokens are replaced by their
-sentinels before encoding, so those are found, and what a message holds stays ordinary text, in one pass over the whole
-text with all else as the tokenizer has it. One more sentinel makes a cut: no token goes across it, and it is taken out
-afterwards.
+In the sentinel copy of a tokenizer, the content of each added token except white space is a private-use sentinel of the
+same length. The control tokens that the template wrote are replaced by their sentinels before encoding, so they are
+matched, while the contents of messages stay ordinary text; one pass encodes the whole text, and everything else is as
+in the tokenizer. One more sentinel marks a cut: no token crosses it, and it is removed from the result.
 """
 
 from __future__ import annotations
@@ -14,15 +13,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.encode.offsets import Ranges, Reading, TokenTable, byte_level, metaspace, repair
-from chattmpl.encode.tokenizer import Added, Hit, TextTokenizer
+from chattmpl.encode.offsets import Ranges, TokenBytes, TokenDecoder, close_gaps, decode_byte_level, decode_metaspace
+from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, TextTokenizer
 from chattmpl.errors import EncodeError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _PRIVATE = (range(0x100000, 0x10FFFE), range(0xF0000, 0xFFFFE), range(0xE000, 0xF900))
-"""The code points that no text should hold, from which the sentinels are drawn."""
+"""The code points for sentinels, which no text should contain."""
 
 _COPIES_KEPT = 2
 
@@ -34,101 +33,103 @@ class FastTokenizer(TextTokenizer):
         super().__init__()
         self.raw = raw
         self._bare_copy: Tokenizer | None = None
-        self._armoured: OrderedDict[int, _Armoured] = OrderedDict()
+        self._sentinel_copies: OrderedDict[int, _SentinelCopy] = OrderedDict()
         self._model_size = raw.get_vocab_size(with_added_tokens=False)
-        self._reading = _reading(raw)
-        self._table = TokenTable(self._bytes)
+        self._decoder = _decoder(raw)
+        self._table = TokenBytes(self._bytes)
         self._read_added()
 
     def _read_added(self) -> None:
         tokens = self.raw.get_added_tokens_decoder().items()
-        self.know({index: Added(token.content, token.special, token.lstrip, token.rstrip) for index, token in tokens})
+        self.set_added(
+            {index: AddedTokenInfo(token.content, token.special, token.lstrip, token.rstrip) for index, token in tokens}
+        )
         self._bare_copy = None
-        self._armoured.clear()
+        self._sentinel_copies.clear()
 
     def _bytes(self, token_id: int) -> bytes:
-        """The bytes of a token that is met for the first time; one that was added since makes us look again."""
+        """Return the bytes of a token that is not cached; read the added tokens again if the id is new."""
         if token_id >= self._model_size and token_id not in self.added:
             self._read_added()
         added = self.added.get(token_id)
-        if added is not None and self._reading is not metaspace:
+        if added is not None and self._decoder is not decode_metaspace:
             return added.content.encode()
         token = self.raw.id_to_token(token_id)
-        return b"" if token is None or self._reading is None else self._reading(token)
+        return b"" if token is None or self._decoder is None else self._decoder(token)
 
     def byte_length(self, token_id: int) -> int | None:
-        """How many bytes of a text a token stands for; None if only the tokenizer's own offsets can tell."""
-        return None if self._reading is None else len(self._table[token_id])
+        """Return the number of bytes that a token stands for; None if only the tokenizer's own offsets show it."""
+        return None if self._decoder is None else len(self._table[token_id])
 
     @property
     def _bare(self) -> Tokenizer:
-        """A copy that truncates, pads and trims nothing."""
+        """A copy without truncation, padding and post-processor."""
         if self._bare_copy is None:
             self._bare_copy = _from_dict(_to_dict(self.raw))
         return self._bare_copy
 
     @property
     def _plain(self) -> Tokenizer:
-        """The tokenizer itself, or the bare copy while it is set to truncate, pad or ignore special tokens."""
+        """The tokenizer itself, or the bare copy if it is set to truncate, pad or ignore special tokens."""
         raw = self.raw
-        bites = raw.truncation is not None or raw.padding is not None or raw.encode_special_tokens
-        return self._bare if bites else raw
+        changes_text = raw.truncation is not None or raw.padding is not None or raw.encode_special_tokens
+        return self._bare if changes_text else raw
 
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text."""
+        """Return the tokens of a text."""
         return _ids(self._plain, text)
 
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:
-        """The ranges of the tokens, by their bytes, else by the tokenizer's own offsets."""
-        tiled = self._table.tile(text, data, ids) if self._reading is not None else None
-        return tiled or repair(text, _encoded(self._bare, text, ids).offsets)
+        """Return the ranges of the tokens, from their bytes if possible, else from the tokenizer's own offsets."""
+        aligned = self._table.align(text, data, ids) if self._decoder is not None else None
+        return aligned or close_gaps(text, _encoded(self._bare, text, ids).offsets)
 
     def pad_id(self, original: object) -> int | None:
-        """The padding token that the tokenizer is set to, else as for any other."""
+        """Return the padding token that the tokenizer is set to, else as for any tokenizer."""
         padding = self.raw.padding
         return padding["pad_id"] if padding else super().pad_id(original)
 
-    def recode(
+    def reencode(
         self,
         text: str,
         data: bytes,
         ids: Sequence[int],
-        keep: Sequence[Hit],
-        escape: Sequence[Hit],
+        keep: Sequence[AddedTokenMatch],
+        escape: Sequence[AddedTokenMatch],
         cuts: Sequence[int],
     ) -> tuple[list[int], Ranges]:
-        """The tokens with some control tokens kept, others not, by the armoured copy."""
-        armoured = self._armour(text)
-        honoured = sorted((*keep, *escape), key=lambda hit: hit.start)
-        if _ids(armoured.raw, armoured.guarded(text, honoured, ())) != ids:
+        """Encode the text with the sentinel copy, keeping some control tokens and escaping others."""
+        copy = self._sentinel_copy(text)
+        matches = sorted((*keep, *escape), key=lambda match: match.start)
+        if _ids(copy.raw, copy.replace_tokens(text, matches, ())) != ids:
             raise EncodeError(
-                "this tokenizer encodes the text differently when its control tokens are kept apart",
+                "this tokenizer encodes the text differently once its control tokens are replaced by sentinels",
                 hint="control_tokens='allow' with straddle='include' encodes as the tokenizer does",
             )
-        guarded = armoured.guarded(text, keep, cuts)
-        encoded = _ids(armoured.raw, guarded)
-        result = [token_id for token_id in encoded if token_id != armoured.cut_id]
-        if [token_id for token_id in result if token_id in self.candidates] != [hit.token_id for hit in keep]:
+        replaced = copy.replace_tokens(text, keep, cuts)
+        encoded = _ids(copy.raw, replaced)
+        result = [token_id for token_id in encoded if token_id != copy.cut_id]
+        if [token_id for token_id in result if token_id in self.nonblank_ids] != [match.token_id for match in keep]:
             raise EncodeError(
                 "a control token of a message could not be encoded as ordinary text",
-                hint="control_tokens='error' refuses such conversations one by one",
+                hint="control_tokens='error' refuses each such conversation",
             )
-        tiled = self._table.tile(text, data, result) if self._reading is not None else None
-        return result, tiled or repair(text, armoured.offsets(text, guarded, encoded))
+        aligned = self._table.align(text, data, result) if self._decoder is not None else None
+        return result, aligned or close_gaps(text, copy.offsets(text, replaced, encoded))
 
-    def _armour(self, text: str) -> _Armoured:
-        base = _free_code_points(text, len(self.candidates) + 1)
-        armoured = self._armoured.get(base)
-        if armoured is None:
-            contents = {index: self.added[index].content for index in self.candidates}
-            armoured = self._armoured[base] = _Armoured(self.raw, contents, base)
-            while len(self._armoured) > _COPIES_KEPT:
-                self._armoured.popitem(last=False)
-        return armoured
+    def _sentinel_copy(self, text: str) -> _SentinelCopy:
+        base = _free_code_points(text, len(self.nonblank_ids) + 1)
+        copy = self._sentinel_copies.get(base)
+        if copy is None:
+            contents = {index: self.added[index].content for index in self.nonblank_ids}
+            copy = self._sentinel_copies[base] = _SentinelCopy(self.raw, contents, base)
+            while len(self._sentinel_copies) > _COPIES_KEPT:
+                self._sentinel_copies.popitem(last=False)
+        return copy
 
 
-class _Armoured:
-    """A copy of a tokenizer whose control tokens are found by their sentinels only; see the module's docstring."""
+class _SentinelCopy:
+    """A copy of a tokenizer that matches control tokens only by their sentinels; see the module's docstring."""
 
     def __init__(self, raw: Tokenizer, control: dict[int, str], base: int) -> None:
         from tokenizers import AddedToken
@@ -144,11 +145,11 @@ class _Armoured:
         self.cut_id = self.raw.token_to_id(self._cut)
         moved = [content for index, content in ordered if self.raw.token_to_id(renamed[content]) != index]
         if moved:
-            raise EncodeError(f"this tokenizer gives {moved[0]!r} another id when it is loaded again")
+            raise EncodeError(f"this tokenizer gives {moved[0]!r} another id when it is copied")
 
-    def guarded(self, text: str, keep: Sequence[Hit], cuts: Sequence[int]) -> str:
-        """The text with sentinels for the control tokens to honour, and the cuts made visible."""
-        changes = [(hit.start, hit.end, self._sentinels[hit.token_id]) for hit in keep]
+    def replace_tokens(self, text: str, keep: Sequence[AddedTokenMatch], cuts: Sequence[int]) -> str:
+        """Return the text with sentinels for the control tokens to keep and for the cuts."""
+        changes = [(match.start, match.end, self._sentinels[match.token_id]) for match in keep]
         changes += [(cut, cut, self._cut) for cut in cuts]
         parts, position = [], 0
         for start, end, new in sorted(changes):
@@ -156,12 +157,12 @@ class _Armoured:
             position = end
         return "".join([*parts, text[position:]])
 
-    def offsets(self, text: str, guarded: str, ids: Sequence[int]) -> list[tuple[int, int]]:
-        """The tokenizer's own offsets in the original text, those of the cuts left out."""
+    def offsets(self, text: str, replaced: str, ids: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the tokenizer's own offsets in the original text, without those of the cuts."""
         result, cuts = [], 0
-        if len(guarded) - ids.count(self.cut_id) != len(text):
-            raise EncodeError("a control token that the normaliser of this tokenizer changes cannot be kept apart")
-        for token_id, (start, end) in zip(ids, _encoded(self.raw, guarded, ids).offsets, strict=True):
+        if len(replaced) - ids.count(self.cut_id) != len(text):
+            raise EncodeError("the normaliser of this tokenizer changes a control token, so it cannot be escaped")
+        for token_id, (start, end) in zip(ids, _encoded(self.raw, replaced, ids).offsets, strict=True):
             if token_id == self.cut_id:
                 cuts += 1
             else:
@@ -170,7 +171,7 @@ class _Armoured:
 
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    # without offsets, which cost about a fifth of the time and are rarely needed
+    # Offsets cost about a fifth of the time and are rarely needed, so this leaves them out.
     ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
     return ids
 
@@ -178,19 +179,19 @@ def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
 def _encoded(tokenizer: Tokenizer, text: str, ids: Sequence[int]) -> Any:
     encoded = tokenizer.encode(text, add_special_tokens=False)
     if encoded.ids != list(ids):
-        raise EncodeError("this tokenizer encodes the same text differently each time, so its tokens cannot be placed")
+        raise EncodeError("this tokenizer encodes the same text differently each time, so its tokens have no offsets")
     return encoded
 
 
-def _reading(raw: Tokenizer) -> Reading | None:
-    """How the vocabulary spells, judged by the parts of the tokenizer; None if only its own offsets can tell."""
+def _decoder(raw: Tokenizer) -> TokenDecoder | None:
+    """Return the decoder of the vocabulary, judged by the tokenizer's parts; None if only its own offsets help."""
     try:
         parts = "".join(str(part.__getstate__()) for part in (raw.decoder, raw.pre_tokenizer) if part is not None)
-    except Exception:  # parts written in Python cannot be looked into
+    except Exception:  # Parts written in Python have no state.
         return None
     if "ByteLevel" in parts:
-        return byte_level
-    return metaspace if "Metaspace" in parts or "ByteFallback" in parts else None
+        return decode_byte_level
+    return decode_metaspace if "Metaspace" in parts or "ByteFallback" in parts else None
 
 
 def _to_dict(raw: Tokenizer) -> dict[str, Any]:
@@ -199,7 +200,7 @@ def _to_dict(raw: Tokenizer) -> dict[str, Any]:
     except Exception as error:
         raise EncodeError(
             f"this tokenizer cannot be copied ({error})",
-            hint="parts written in Python cannot: control_tokens='allow' and straddle='include' need no copy",
+            hint="parts written in Python prevent it; control_tokens='allow' and straddle='include' need no copy",
         ) from error
     return loaded
 
@@ -207,12 +208,12 @@ def _to_dict(raw: Tokenizer) -> dict[str, Any]:
 def _from_dict(definition: dict[str, Any]) -> Tokenizer:
     from tokenizers import Tokenizer
 
-    # the post-processor adds special tokens, which we never ask for, and trims offsets
+    # The post-processor adds special tokens, which are never requested, and trims offsets.
     return Tokenizer.from_str(json.dumps({**definition, "truncation": None, "padding": None, "post_processor": None}))
 
 
 def _renamed(definition: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
-    """A tokenizer's definition with added tokens renamed, in the model's vocabulary too, so that no merge makes one."""
+    """Rename the added tokens of a definition, in the model's vocabulary too, so that no merge produces one."""
     added = [
         {**token, "content": names[token["content"]], "normalized": False, "single_word": False}
         if token["content"] in names
@@ -237,10 +238,10 @@ def _touches(merge: str | list[str], names: dict[str, str]) -> bool:
 
 
 def _free_code_points(text: str, count: int) -> int:
-    """The first of ``count`` private code points in a row that the text does not use."""
+    """Return the first of ``count`` consecutive private-use code points that the text does not contain."""
     used = set() if text.isascii() else {ord(char) for char in set(text)}
     for block in _PRIVATE:
         for base in range(block.start, block.stop - count, count):
             if used.isdisjoint(range(base, base + count)):
                 return base
-    raise EncodeError("the text uses all private code points, so its control tokens cannot be kept apart")
+    raise EncodeError("the text contains all private-use code points, so its control tokens cannot be escaped")

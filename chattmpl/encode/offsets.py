@@ -1,9 +1,9 @@
-"""Where each token stands in the text: half-open character ranges, from the bytes of the tokens wherever these add up.
+"""Token offsets: half-open character ranges, computed from the bytes of the tokens if these are the text.
 
-The vocabulary strings of a byte-level BPE spell bytes (GPT-2's table of printable stand-ins), those of models like
-SentencePiece spell characters, with ``▁`` for a space and ``<0x0A>`` for a byte. If the tokens of a text, so read, are
-exactly its bytes, then lengths summed up are the offsets. Only where they are not (a normaliser changed the text, a
-character was dropped) do the tokenizer's own offsets come in.
+The vocabulary strings of a byte-level BPE spell bytes (in GPT-2's alphabet of printable substitutes), those of models
+like SentencePiece spell characters, with ``▁`` for a space and ``<0x0A>`` for a byte. If the decoded tokens of a text
+are exactly its bytes, the offsets are the sums of their lengths. Otherwise (a normaliser changed the text, a character
+was dropped) the offsets that the tokenizer reports are used.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from itertools import accumulate
 from operator import sub
 
 Ranges = tuple[list[int], list[int]]
-"""First characters and one-past-last characters of the tokens; both lists never decrease."""
+"""Start and end offsets of the tokens; neither list ever decreases."""
 
-Reading = Callable[[str], bytes]
-"""What a vocabulary string stands for, in UTF-8 bytes."""
+TokenDecoder = Callable[[str], bytes]
+"""Converts a vocabulary string to the UTF-8 bytes that it stands for."""
 
 
 def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's table: printable Latin-1 stands for itself, the 68 other bytes for the code points from 256 on."""
+    """Return GPT-2's table: printable Latin-1 stands for itself, code points from 256 for the 68 other bytes."""
     printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
     others = (byte for byte in range(256) if byte not in printable)
     table = {chr(byte): byte for byte in printable}
@@ -34,61 +34,61 @@ BYTE_ALPHABET = _byte_alphabet()
 _BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
-def byte_level(token: str) -> bytes:
-    """Reads a byte-level token; one with other characters is an added token, which spells itself."""
+def decode_byte_level(token: str) -> bytes:
+    """Decode a byte-level token; one with other characters is an added token, which spells itself."""
     try:
         return bytes(map(BYTE_ALPHABET.__getitem__, token))
     except KeyError:
         return token.encode()
 
 
-def metaspace(token: str) -> bytes:
-    """Reads a token of a SentencePiece-like model, with byte fallback."""
+def decode_metaspace(token: str) -> bytes:
+    """Decode a token of a SentencePiece-like model with byte fallback."""
     if byte := _BYTE.fullmatch(token):
         return bytes([int(byte[1], 16)])
     return token.replace("▁", " ").encode()
 
 
-def one_byte_each(token: str) -> bytes:
-    """Reads a token whose characters are bytes in Latin-1, as ByT5's are; others spell themselves."""
+def decode_latin1(token: str) -> bytes:
+    """Decode a token whose characters are bytes in Latin-1, as in ByT5; others spell themselves."""
     try:
         return token.encode("latin-1")
     except UnicodeEncodeError:
         return token.encode()
 
 
-class TokenTable(dict[int, bytes]):
-    """The bytes of each token met so far, under one reading.
+class TokenBytes(dict[int, bytes]):
+    """A cache of the bytes of each token, as one decoder gives them.
 
-    ``leads`` counts the characters that start in a token; ``inside`` is 1 for a token that starts inside one.
+    ``leads`` counts the characters that start in a token; ``inside`` is 1 for a token that starts inside a character.
     """
 
-    def __init__(self, read: Callable[[int], bytes]) -> None:
+    def __init__(self, decode: Callable[[int], bytes]) -> None:
         super().__init__()
-        self._read = read
+        self._decode = decode
         self.leads: dict[int, int] = {}
         self.inside: dict[int, int] = {}
 
     def __missing__(self, token_id: int) -> bytes:
-        piece = self._read(token_id)
-        self.leads[token_id] = sum(byte & 0xC0 != 0x80 for byte in piece)
-        self.inside[token_id] = int(bool(piece) and piece[0] & 0xC0 == 0x80)
-        self[token_id] = piece
-        return piece
+        decoded = self._decode(token_id)
+        self.leads[token_id] = sum(byte & 0xC0 != 0x80 for byte in decoded)
+        self.inside[token_id] = int(bool(decoded) and decoded[0] & 0xC0 == 0x80)
+        self[token_id] = decoded
+        return decoded
 
-    def tile(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges | None:
-        """The ranges of the tokens if their bytes are those of the text (``data``), else None.
+    def align(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges | None:
+        """Return the ranges of the tokens if their bytes are those of the text (``data``), else None.
 
-        A token with a part of a character has the range of that character. A space in front that the text has not
-        (a dummy prefix) is overlooked.
+        A token with a part of a character has the range of that character. A leading space that the text lacks (a dummy
+        prefix) is ignored.
         """
-        pieces = list(map(self.__getitem__, ids))
-        joined = b"".join(pieces)
+        decoded = list(map(self.__getitem__, ids))
+        joined = b"".join(decoded)
         prefix = 0 if joined == data else 1
         if prefix and not (joined[:1] == b" " and joined[1:] == data):
             return None
         if len(data) == len(text):
-            ends = list(accumulate(map(len, pieces)))
+            ends = list(accumulate(map(len, decoded)))
             starts = [0, *ends[:-1]] if ends else []
         else:
             ends = list(accumulate(map(self.leads.__getitem__, ids)))
@@ -97,24 +97,24 @@ class TokenTable(dict[int, bytes]):
             return [max(0, start - 1) for start in starts], [max(0, end - 1) for end in ends]
         return starts, ends
 
-    def walk(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges | int:
-        """As ``tile``, but white space of the text may have no token.
+    def align_skipping_space(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges | int:
+        """Align the tokens with the text as `align` does, allowing white space of the text to have no token.
 
         Returns:
-            the ranges, or the character offset where the tokens and the text part.
+            The ranges, or the character offset of the first difference between tokens and text.
         """
         position, starts_b, ends_b = 0, [], []
         char_starts_b = [0, *accumulate(len(char.encode()) for char in text)]
         for index, token_id in enumerate(ids):
-            piece = self[token_id]
-            if index == 0 and not data.startswith(piece):
-                piece = piece.removeprefix(b" ")
+            decoded = self[token_id]
+            if index == 0 and not data.startswith(decoded):
+                decoded = decoded.removeprefix(b" ")
             start = position
-            while not data.startswith(piece, start) and data[start : start + 1].isspace():
+            while not data.startswith(decoded, start) and data[start : start + 1].isspace():
                 start += 1
-            if not data.startswith(piece, start):
+            if not data.startswith(decoded, start):
                 return bisect.bisect_right(char_starts_b, position) - 1
-            position = start + len(piece)
+            position = start + len(decoded)
             starts_b.append(start)
             ends_b.append(position)
         if data[position:].strip():
@@ -123,11 +123,11 @@ class TokenTable(dict[int, bytes]):
         return starts, [bisect.bisect_left(char_starts_b, end) for end in ends_b]
 
 
-def repair(text: str, ranges: Sequence[tuple[int, int]]) -> Ranges:
-    """Offsets as a tokenizer tells them, made to tile the text as far as they can.
+def close_gaps(text: str, ranges: Sequence[tuple[int, int]]) -> Ranges:
+    """Return the offsets that a tokenizer reports, extended to cover all of the text except dropped white space.
 
-    A character that has no token of its own (a combining mark that was composed with the letter before) belongs to the
-    token before it; white space that has none was dropped, and belongs to none.
+    A character without a token (a combining mark composed with the letter before it) belongs to the token before it;
+    white space without a token was dropped and belongs to none.
     """
     ends = list(accumulate((end for _, end in ranges), max))
     starts = list(accumulate((start for start, _ in reversed(ranges)), min))[::-1]

@@ -1,11 +1,11 @@
-"""Tokenizers as encoding needs them, whatever they are: one interface, and the loader that finds the right one."""
+"""The tokenizer interface that encoding uses, and the added tokens in a text."""
 
 from __future__ import annotations
 
 import abc
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple
@@ -17,8 +17,8 @@ _PADDING = ("<|pad|>", "<pad>", "[PAD]", "<｜▁pad▁｜>", "<|finetune_right_
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """An added token: what it spells, whether it is special, and whether it swallows the white space around it."""
+class AddedTokenInfo:
+    """An added token: its content, whether it is special, and whether it strips the white space around it."""
 
     content: str
     special: bool
@@ -27,22 +27,22 @@ class Added:
 
     @property
     def strips(self) -> bool:
-        """Whether it swallows the white space on one side or the other."""
+        """Whether it strips white space on either side."""
         return self.lstrip or self.rstrip
 
     @property
     def blank(self) -> bool:
-        """Whether it spells only white space: such a token is ordinary text that was given an id."""
+        """Whether it is only white space, and so ordinary text with an id."""
         return not self.content.strip("▁ \t\r\n") or self.content.isspace()
 
     @property
     def control(self) -> bool:
-        """Whether it is a control token wherever it stands: special, or written between ``<|`` and ``|>``."""
+        """Whether it is a control token in every template: special, or written between ``<|`` and ``|>``."""
         return not self.blank and (self.special or _LOOKS_LIKE_CONTROL.fullmatch(self.content) is not None)
 
 
-class Hit(NamedTuple):
-    """An added token found in a text: ``[start, end)`` are the characters of its content, no white space around."""
+class AddedTokenMatch(NamedTuple):
+    """An added token in a text: ``[start, end)`` are the characters of its content, without stripped white space."""
 
     token_t: int
     token_id: int
@@ -51,70 +51,70 @@ class Hit(NamedTuple):
 
 
 class TextTokenizer(abc.ABC):
-    """A tokenizer of plain text, which adds no tokens of its own and truncates nothing."""
+    """A tokenizer of plain text that neither adds tokens nor truncates."""
 
     def __init__(self) -> None:
-        self.added: dict[int, Added] = {}
-        self.candidates: frozenset[int] = frozenset()
-        self.always_control: frozenset[int] = frozenset()
+        self.added: dict[int, AddedTokenInfo] = {}
+        self.nonblank_ids: frozenset[int] = frozenset()
+        self._always_control: frozenset[int] = frozenset()
         self._written_by: OrderedDict[str, frozenset[int]] = OrderedDict()
 
-    def know(self, added: dict[int, Added]) -> None:
-        """Takes the added tokens in, and forgets what was concluded from earlier ones."""
+    def set_added(self, added: dict[int, AddedTokenInfo]) -> None:
+        """Replace the added tokens, and clear the caches that depend on them."""
         self.added = added
-        self.candidates = frozenset(index for index, token in added.items() if not token.blank)
-        self.always_control = frozenset(index for index, token in added.items() if token.control)
+        self.nonblank_ids = frozenset(index for index, token in added.items() if not token.blank)
+        self._always_control = frozenset(index for index, token in added.items() if token.control)
         self._written_by.clear()
 
     def control_ids(self, source: str) -> frozenset[int]:
-        """The added tokens that are control tokens in a template: the special ones, and those that its source names."""
+        """Return the ids of control tokens in a template: the special ones, and those that its source contains."""
         known = self._written_by.get(source)
         if known is None:
-            others = self.candidates - self.always_control
+            others = self.nonblank_ids - self._always_control
             named = {index for index in others if self.added[index].content in source}
-            known = self._written_by[source] = self.always_control | named
+            known = self._written_by[source] = self._always_control | named
             while len(self._written_by) > 32:
                 self._written_by.popitem(last=False)
         return known
 
     @abc.abstractmethod
     def encode(self, text: str) -> list[int]:
-        """The tokens of a text."""
+        """Return the tokens of a text."""
 
     @abc.abstractmethod
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:
-        """The ranges of the tokens that ``encode`` gave for a text whose UTF-8 bytes are ``data``.
+        """Return the ranges of the tokens that ``encode`` gave for a text with the UTF-8 bytes ``data``.
 
         Raises:
-            EncodeError: if they cannot be told.
+            EncodeError: the ranges cannot be determined.
         """
 
     @abc.abstractmethod
-    def recode(
+    def reencode(
         self,
         text: str,
         data: bytes,
         ids: Sequence[int],
-        keep: Sequence[Hit],
-        escape: Sequence[Hit],
+        keep: Sequence[AddedTokenMatch],
+        escape: Sequence[AddedTokenMatch],
         cuts: Sequence[int],
     ) -> tuple[list[int], Ranges]:
-        """The tokens of a text with the control tokens ``keep``, without ``escape``, and with none across a cut.
+        """Encode a text again with some added tokens as ordinary text, and with no token across a cut.
 
         Args:
             text: the text.
             data: its UTF-8 bytes.
-            ids: what ``encode`` gave for it.
-            keep: the control tokens to honour, in order.
-            escape: the control tokens to encode as ordinary text, in order.
+            ids: the result of ``encode`` for it.
+            keep: the added tokens to keep, in order.
+            escape: the added tokens to encode as ordinary text, in order.
             cuts: character offsets, in order.
 
         Raises:
-            EncodeError: if the tokenizer cannot be brought to it.
+            EncodeError: the tokenizer does not support it.
         """
 
     def pad_id(self, original: object) -> int | None:
-        """The padding token that the caller's tokenizer names, else the one that its name gives away."""
+        """Return the padding token of the caller's tokenizer, else an added token with a usual name for it."""
         named = getattr(original, "pad_token_id", None)
         if isinstance(named, int):
             return named
@@ -122,23 +122,19 @@ class TextTokenizer(abc.ABC):
         return next((by_content[name] for name in _PADDING if name in by_content), None)
 
 
-def find_hits(tokenizer: TextTokenizer, text: str, ids: Sequence[int], ranges: Ranges) -> list[Hit]:
-    """The added tokens among the tokens of a text, those of white space left out.
+def find_added_tokens(tokenizer: TextTokenizer, text: str, ids: Sequence[int], ranges: Ranges) -> list[AddedTokenMatch]:
+    """Return the added tokens among the tokens of a text, except those of only white space.
 
-    A token that swallowed white space around it (``lstrip``, ``rstrip``) is cut down to its content in ``ranges``: the
-    white space has no token.
+    The ranges of tokens that stripped white space around them (``lstrip``, ``rstrip``) are narrowed to their content in
+    place, so that the white space has no token.
     """
     starts, ends = ranges
-    hits = []
-    for index in _where(tokenizer.candidates, ids):
+    matches = []
+    for index in compress(range(len(ids)), map(tokenizer.nonblank_ids.__contains__, ids)):
         token = tokenizer.added[ids[index]]
         if token.strips:
             found = text.find(token.content, starts[index], ends[index])
             if found >= 0:
                 starts[index], ends[index] = found, found + len(token.content)
-        hits.append(Hit(index, ids[index], starts[index], ends[index]))
-    return hits
-
-
-def _where(wanted: frozenset[int], ids: Sequence[int]) -> Iterable[int]:
-    return compress(range(len(ids)), map(wanted.__contains__, ids))
+        matches.append(AddedTokenMatch(index, ids[index], starts[index], ends[index]))
+    return matches

@@ -1,4 +1,4 @@
-"""From what a caller calls a tokenizer (an object, a file, a folder, a name) to one that encoding can use."""
+"""Loading of tokenizers: from an object, a file, a directory or a hub id to one that encoding can use."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DEMO = "demo"
-"""The name of the small tokenizer that ships with the library."""
+"""The name of the small tokenizer that ships with chattmpl."""
 
-_DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
+DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
 _KINDS = "a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, or 'demo'"
 _OBJECTS_KEPT = 8
 
@@ -27,39 +27,39 @@ _objects: OrderedDict[int, tuple[object, TextTokenizer]] = OrderedDict()
 
 
 def load_tokenizer(tokenizer: object) -> TextTokenizer:
-    """The tokenizer to encode with; each is read once.
+    """Load a tokenizer for encoding; each is loaded once.
 
     Args:
         tokenizer: a ``tokenizers.Tokenizer``, a transformers tokenizer (fast or slow) or processor, the path of a
             ``tokenizer.json`` or of a model directory, a hub id, or ``"demo"``.
 
     Raises:
-        EncodeError: if it cannot be found, read, or used.
+        EncodeError: it cannot be found, read, or used.
     """
     if isinstance(tokenizer, TextTokenizer):
         return tokenizer
     if isinstance(tokenizer, str | Path):
         return _from_name(str(tokenizer))
-    raw = _raw(tokenizer)
+    raw = _unwrap(tokenizer)
     known = _objects.get(id(raw))
     if known is not None and known[0] is raw:
         return known[1]
     adapted = _adapt(raw)
-    # the object is kept with its adapter, so that its id cannot be that of another one
+    # Keeping the object alive with its adapter prevents another object from getting the same id.
     _objects[id(raw)] = (raw, adapted)
     while len(_objects) > _OBJECTS_KEPT:
         _objects.popitem(last=False)
     return adapted
 
 
-def _raw(tokenizer: object) -> object:
-    """The object that does the work: that of the ``tokenizers`` library inside a fast tokenizer or a processor."""
+def _unwrap(tokenizer: object) -> object:
+    """Return the ``tokenizers.Tokenizer`` inside a fast tokenizer, and the tokenizer inside a processor."""
     for name in ("backend_tokenizer", "_tokenizer"):
         inner = getattr(tokenizer, name, None)
         if inner is not None and hasattr(inner, "encode_batch_fast"):
             return inner
     inner = getattr(tokenizer, "tokenizer", None)
-    return tokenizer if inner is None or hasattr(tokenizer, "convert_ids_to_tokens") else _raw(inner)
+    return tokenizer if inner is None or hasattr(tokenizer, "convert_ids_to_tokens") else _unwrap(inner)
 
 
 def _adapt(raw: Any) -> TextTokenizer:
@@ -67,46 +67,46 @@ def _adapt(raw: Any) -> TextTokenizer:
         return FastTokenizer(raw)
     if hasattr(raw, "encode") and hasattr(raw, "convert_ids_to_tokens"):
         return SlowTokenizer(raw)
-    raise EncodeError(f"a {type(raw).__name__} is no tokenizer", hint=f"give {_KINDS}")
+    raise EncodeError(f"a {type(raw).__name__} is not a tokenizer", hint=f"pass {_KINDS}")
 
 
 def _from_name(name: str) -> TextTokenizer:
     if name == DEMO:
-        return _from_file(_DEMO_FILE, 0.0)
+        return _from_file(DEMO_FILE, 0.0)
     path = Path(name)
     if name and path.is_dir():
         path = path / "tokenizer.json"
         if not path.is_file():
             raise EncodeError(
                 f"{name} has no tokenizer.json",
-                hint="load it with transformers and give the tokenizer itself, or save it from there",
+                hint="load it with transformers, then pass the tokenizer itself or save it",
             )
     if path.is_file():
         return _from_file(path, path.stat().st_mtime)
     if path.suffix == ".json" or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
-        raise EncodeError(f"no such file: {name!r}", hint=f"give {_KINDS}")
+        raise EncodeError(f"no such file: {name!r}", hint=f"pass {_KINDS}")
     if "/" not in name and (hint := did_you_mean(name, [DEMO])):
-        raise EncodeError(f"no tokenizer is called {name!r}", hint=hint)
+        raise EncodeError(f"there is no tokenizer {name!r}", hint=hint)
     return _from_hub(name)
 
 
 @lru_cache(maxsize=8)
 def _from_file(path: Path, modified: float) -> TextTokenizer:
-    """Reads a ``tokenizer.json``; ``modified`` makes a file that has changed another one."""
+    """Load a ``tokenizer.json``; ``modified``, its modification time, invalidates the cache when the file changes."""
     from tokenizers import Tokenizer
 
     try:
         raw = Tokenizer.from_file(str(path))
     except Exception as error:
         raise EncodeError(
-            f"{path} is no tokenizer.json ({error})", hint="it is the file that tokenizers and transformers save"
+            f"{path} is not a tokenizer.json ({error})", hint="pass a file that tokenizers or transformers saved"
         ) from error
     _add_configured(raw, path.with_name("tokenizer_config.json"))
     return FastTokenizer(raw)
 
 
 def _add_configured(raw: Tokenizer, config: Path) -> None:
-    """Adds the tokens that only ``tokenizer_config.json`` tells of, as transformers does."""
+    """Add the tokens that only ``tokenizer_config.json`` declares, as transformers does."""
     from tokenizers import AddedToken
 
     if not config.is_file():
@@ -125,7 +125,7 @@ def _add_configured(raw: Tokenizer, config: Path) -> None:
             raw.add_tokens([token])
             if raw.token_to_id(token.content) != index:
                 raise EncodeError(
-                    f"{config} gives {token.content!r} the id {index}, which the tokenizer cannot",
+                    f"{config} gives {token.content!r} the id {index}, but the tokenizer cannot",
                     hint="load it with transformers and save it again",
                 )
 
@@ -139,6 +139,6 @@ def _from_hub(name: str) -> TextTokenizer:
     except Exception as error:
         reason = next((line for line in str(error).splitlines() if line), type(error).__name__)
         raise EncodeError(
-            f"no file is called {name!r}, and the hub gave no tokenizer of that name ({reason})",
-            hint=f"give {_KINDS}; 'demo' needs no network",
+            f"there is no file {name!r}, and the hub returned no tokenizer of that name ({reason})",
+            hint=f"pass {_KINDS}; 'demo' needs no network",
         ) from error

@@ -1,4 +1,4 @@
-"""Completions: what a model sampled after a prompt, read as one message of the assistant."""
+"""Parsing of completions: the text that a model sampled after a prompt, as one assistant message."""
 
 from __future__ import annotations
 
@@ -9,133 +9,135 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, RenderError, UsageError
+from chattmpl.parse.conversation import ParseRequest
 from chattmpl.parse.grammar import Grammar
-from chattmpl.parse.refusal import Refusal, differs
-from chattmpl.parse.reply import Reading, readings
-from chattmpl.parse.whole import Call
+from chattmpl.parse.refusal import ParseRefusal, difference, later
+from chattmpl.parse.reply import MessageData, read_reply
 from chattmpl.template.template import Template
 
 _QUESTION: dict[str, Any] = {"role": "user", "content": "?"}
-"""The prompt of a completion that came without one."""
+"""The prompt of a completion that is parsed without one."""
 
-_MOST_CALLS = 1000
-"""How many calls a stand-in for a prompt has at most."""
+_MAX_CALLS = 1000
+"""Greatest number of earlier calls that a substitute prompt contains."""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What the model was given: a conversation, its text, and the part of it that asks for the turn."""
+    """The input of the model: a conversation, its text, and the generation prompt at the end of the text."""
 
     conversation: Conversation
     text: str
     generation_prompt: str
 
 
-def as_sampled(template: Template) -> Template:
-    """The template under the retention that renders each turn as it was sampled."""
-    return _as_sampled(template) if template.program.has_reasoning and template.retention != "all" else template
+def keep_reasoning(template: Template) -> Template:
+    """Return the template with the retention that renders each turn as it was sampled."""
+    return _keep_reasoning(template) if template.program.has_reasoning and template.retention != "all" else template
 
 
 @lru_cache(maxsize=16)
-def _as_sampled(template: Template) -> Template:
+def _keep_reasoning(template: Template) -> Template:
     return template.with_retention("all")
 
 
-def prompt_of(call: Call, given: Any) -> Prompt:
-    """The prompt, rendered.
+def render_prompt(request: ParseRequest, prompt: Any) -> Prompt:
+    """Render the prompt of a completion; a one-word question if ``prompt`` is None.
 
     Raises:
-        UsageError: it cannot be rendered.
+        UsageError: the prompt cannot be rendered.
     """
     try:
-        conversation = Conversation.coerce([_QUESTION] if given is None else given)
-        text, before = call.render(conversation, prompt=True), call.render(conversation)
+        conversation = Conversation.coerce([_QUESTION] if prompt is None else prompt)
+        text, history = request.render(conversation, add_generation_prompt=True), request.render(conversation)
     except (ConversationError, RenderError) as error:
         raise UsageError(f"the prompt cannot be rendered: {error.message}", hint=error.hint) from None
-    return Prompt(conversation, text, text[len(before) :] if text.startswith(before) else "")
+    return Prompt(conversation, text, text[len(history) :] if text.startswith(history) else "")
 
 
 def reply_start(prompt: Prompt, text: str, generation_prompt: bool | None) -> int:
-    """Where the reply begins in a text that may repeat the prompt, or the generation prompt alone, in characters.
+    """Return the character offset of the reply in a text that may repeat the prompt or the generation prompt.
 
     Raises:
-        Refusal: it should, and does not.
+        ParseRefusal: the text lacks a required generation prompt.
     """
     if generation_prompt is False:
         return 0
-    for supplied in (prompt.text, prompt.generation_prompt):
-        if supplied and text.startswith(supplied):
-            return len(supplied)
+    for prefix in (prompt.text, prompt.generation_prompt):
+        if prefix and text.startswith(prefix):
+            return len(prefix)
     if generation_prompt:
-        raise differs(text, prompt.generation_prompt)
+        raise difference(text, prompt.generation_prompt)
     return 0
 
 
-def reply_end(grammar: Grammar, text: str, start: int) -> int:
-    """Where the reply ends: before its stop token, if it has one, and what the frame has behind it."""
+def _reply_end(grammar: Grammar, text: str, start: int) -> int:
+    """Return the end of the reply: before its stop token, if any, and the text that the frame writes after it."""
     for ending in grammar.endings:
         if ending and text.endswith(ending) and len(text) - len(ending) >= start:
             return len(text) - len(ending)
     return len(text)
 
 
-def parse_completion(call: Call, text: str, given: Any, generation_prompt: bool | None) -> Conversation:
-    """The prompt's messages, if one was given, and the one that renders to the completion behind it.
+def parse_completion(request: ParseRequest, text: str, prompt: Any, generation_prompt: bool | None) -> Conversation:
+    """Return the messages of the prompt, if one was given, followed by the message that renders to the completion.
 
     Raises:
-        Refusal: no message does.
+        ParseRefusal: no message renders to it.
     """
-    call = replace(call, template=as_sampled(call.template))
-    prompt = prompt_of(call, given)
-    start = reply_start(prompt, text, generation_prompt)
-    refusal: Refusal | None = None
-    for reading in readings(call.grammar, text, start, reply_end(call.grammar, text, start)):
-        _check_stop(call.grammar, reading, text, start)
-        for context in [prompt] if given is not None else _stand_ins(call, prompt, reading):
+    grammar = request.grammar
+    request = replace(request, template=keep_reasoning(request.template))
+    rendered = render_prompt(request, prompt)
+    start = reply_start(rendered, text, generation_prompt)
+    refusal: ParseRefusal | None = None
+    for message in read_reply(grammar, text, start, _reply_end(grammar, text, start)):
+        _check_stop_token(grammar, message, text, start)
+        for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
             try:
-                found = _proved(call, text, start, context, reading)
-                return found if given is not None else Conversation(messages=found.messages[-1:])
-            except Refusal as error:
-                refusal = error if refusal is None or error.start > refusal.start else refusal
-    assert refusal is not None, "a reply has a reading"
+                found = _prove(request, text, start, context, message)
+                return found if prompt is not None else Conversation(messages=found.messages[-1:])
+            except ParseRefusal as error:
+                refusal = later(refusal, error)
+    assert refusal is not None, "a reply has at least one candidate"
     raise refusal
 
 
-def _check_stop(grammar: Grammar, reading: Reading, text: str, start: int) -> None:
-    """Raises for a stop token in what is no frame: no model goes on after one."""
+def _check_stop_token(grammar: Grammar, message: MessageData, text: str, start: int) -> None:
+    """Raise if content or reasoning contains a stop token, since no model continues after one."""
     for token in grammar.stop_tokens:
-        if token in reading["content"] or token in reading.get("reasoning_content", ""):
+        if token in message["content"] or token in message.get("reasoning_content", ""):
             found = text.find(token, start)
-            raise Refusal("the text goes on after a stop token", found, found + len(token))
+            raise ParseRefusal("the text continues after a stop token", found, found + len(token))
 
 
-def _stand_ins(call: Call, prompt: Prompt, reading: Reading) -> Iterator[Prompt]:
-    """Prompts that a completion without one may have had: where ids count the calls, one with as many before it."""
+def _substitute_prompts(request: ParseRequest, prompt: Prompt, message: MessageData) -> Iterator[Prompt]:
+    """Yield possible prompts for a completion without one; if ids count the calls, one with as many earlier calls."""
     yield prompt
-    number = next((made.get("id", "") for made in reading.get("tool_calls", ())), "")
-    if number.isascii() and number.isdigit() and 0 < int(number[:9]) <= _MOST_CALLS:
-        made = [{"id": str(index), "function": {"name": "f", "arguments": {}}} for index in range(int(number))]
-        yield prompt_of(call, [_QUESTION, {"role": "assistant", "tool_calls": made}, _QUESTION])
+    number = next((call.get("id", "") for call in message.get("tool_calls", ())), "")
+    if number.isascii() and number.isdigit() and 0 < int(number[:9]) <= _MAX_CALLS:
+        calls = [{"id": str(index), "function": {"name": "f", "arguments": {}}} for index in range(int(number))]
+        yield render_prompt(request, [_QUESTION, {"role": "assistant", "tool_calls": calls}, _QUESTION])
 
 
-def _proved(call: Call, text: str, start: int, prompt: Prompt, reading: Reading) -> Conversation:
+def _prove(request: ParseRequest, text: str, start: int, prompt: Prompt, data: MessageData) -> Conversation:
     try:
-        message = Conversation.coerce([reading], clean_nulls="never").messages[0]
-        whole = prompt.conversation.with_messages([*prompt.conversation.messages, message])
-        rendered = call.render(whole)
+        message = Conversation.coerce([data], clean_nulls="never").messages[0]
+        conversation = prompt.conversation.with_messages([*prompt.conversation.messages, message])
+        rendered = request.render(conversation)
     except (ConversationError, RenderError) as error:
-        raise Refusal(f"no rendering: {error.message}", start, len(text), error.hint) from None
+        raise ParseRefusal(f"it cannot be rendered: {error.message}", start, len(text), error.hint) from None
     if not rendered.startswith(prompt.text):
-        raise Refusal("no such turn can follow its prompt: the template begins it otherwise", start, len(text))
+        problem = "the template does not start such a turn with its generation prompt"
+        raise ParseRefusal(problem, start, len(text))
     sampled = rendered[len(prompt.text) :]
     rest = text[start:]
-    if sampled.startswith(rest) and _may_lack(call.grammar, sampled[len(rest) :]):
-        return whole
-    raise differs(text, sampled, start)
+    if sampled.startswith(rest) and _may_be_missing(request.grammar, sampled[len(rest) :]):
+        return conversation
+    raise difference(text, sampled, start)
 
 
-def _may_lack(grammar: Grammar, missing: str) -> bool:
-    """Whether this is no part of what was sampled, or the stop token, which servers take away."""
+def _may_be_missing(grammar: Grammar, missing: str) -> bool:
+    """Return whether the missing end is text that is not sampled, or the stop token, which servers remove."""
     for close in ("", *grammar.closes, *grammar.stop_tokens):
         stop = max((token for token in grammar.stop_tokens if close.startswith(token)), key=len, default="")
         if missing in (close, close[len(stop) :]):

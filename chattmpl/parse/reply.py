@@ -1,147 +1,132 @@
-"""Replies: what the assistant wrote in a turn, taken apart into its trace, its answer and its calls."""
+"""Assistant replies: the content of a turn split into reasoning trace, answer and tool calls."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from chattmpl.parse.block import Row
-from chattmpl.parse.grammar import Grammar
-from chattmpl.parse.holes import Arguments, is_as_printed
-from chattmpl.parse.refusal import Refusal
+from chattmpl.parse.grammar import CallArguments, Grammar, Pattern, SequenceMatch
+from chattmpl.parse.refusal import ParseRefusal
 
-Reading = dict[str, Any]
-"""A message of the assistant, as plain data."""
+MessageData = dict[str, Any]
+"""A message as plain data."""
 
 
-def readings(grammar: Grammar, text: str, start: int, end: int, *, inline: bool = False) -> list[Reading]:
-    """What the reply at ``[start, end)``, without its stop token, may be, the canonical reading first.
+def read_reply(grammar: Grammar, text: str, start: int, end: int, *, inline: bool = False) -> list[MessageData]:
+    """Return the messages that the reply at ``[start, end)`` may be, the canonical one first.
 
     Args:
-        grammar: of the family.
+        grammar: the family's grammar.
         text: the whole text.
-        start: where the reply begins, in characters.
-        end: where it ends.
-        inline: whether its trace may have been part of the content.
+        start: the character offset of the reply.
+        end: its end, before the stop token.
+        inline: the trace may have been part of the content.
 
     Raises:
-        Refusal: it is not written as the family writes replies.
+        ParseRefusal: the reply is not written as the family writes replies.
     """
     trace, position = _trace(grammar, text, start, end)
-    found: list[Reading] = []
+    candidates: list[MessageData] = []
     for answer in _answers(grammar, text, position, end):
         if trace is None:
-            found.append(answer)
+            candidates.append(answer)
         else:
             traced = {"role": "assistant", "reasoning_content": trace, **answer}
-            keeps = trace or grammar.facts.reply.empty_reasoning
-            found += [traced] if keeps else [answer, traced]
+            significant = trace or grammar.facts.reply.empty_reasoning
+            candidates += [traced] if significant else [answer, traced]
     if trace is None and grammar.reasoning:
-        # A content that looks like a trace is one, unless the message says that it has none.
-        found += [{"role": "assistant", "reasoning_content": "", **reading} for reading in found]
+        # Content that looks like a trace is rendered as one, unless the message has an explicitly empty trace.
+        candidates += [{"role": "assistant", "reasoning_content": "", **answer} for answer in candidates]
     if inline and trace is not None and not grammar.content:
-        found += _answers(grammar, text, start, end)
-    return found
+        candidates += _answers(grammar, text, start, end)
+    return candidates
 
 
 def _trace(grammar: Grammar, text: str, start: int, end: int) -> tuple[str | None, int]:
-    """The trace that opens the reply, and where it ends."""
+    """Return the trace at the start of the reply, or None, and its end."""
     for pattern in grammar.reasoning:
         if (found := pattern.match(text, start, end)) is not None:
             return found.values["reasoning"], found.end
-        mark = next((token for token in grammar.control_tokens if pattern.start.startswith(token)), None)
-        if mark and text.startswith(mark, start) and start + len(mark) <= end and not _is_content(grammar, mark):
-            raise Refusal(
-                f"a trace is opened here and not written as {pattern_text(pattern.parts)!r}", start, start + len(mark)
-            )
+        token = next((token for token in grammar.control_tokens if pattern.start.startswith(token)), None)
+        if token is None or not text.startswith(token, start) or start + len(token) > end:
+            continue
+        if not any(content.start.startswith(token) for content in grammar.content):
+            raise ParseRefusal(f"a trace starts here but is not written as {str(pattern)!r}", start, start + len(token))
     return None, start
 
 
-def _is_content(grammar: Grammar, mark: str) -> bool:
-    """Whether the token opens the answer as well as the trace."""
-    return any(pattern.start.startswith(mark) for pattern in grammar.content)
-
-
-def pattern_text(parts: Iterable[Any]) -> str:
-    """A pattern as a person reads it, with … for the holes."""
-    return "".join(part if isinstance(part, str) else "…" for part in parts)
-
-
-def _answers(grammar: Grammar, text: str, start: int, end: int) -> list[Reading]:
+def _answers(grammar: Grammar, text: str, start: int, end: int) -> list[MessageData]:
     if grammar.content:
-        return [_framed(grammar, text, start, end)]
-    called = _called(grammar, text, start, end)
-    _check_marks(grammar, text, start, called[0] if called else end)
-    found: list[Reading] = []
-    if called is not None:
-        content = text[start : called[0]]
+        return [_framed_answer(grammar, text, start, end)]
+    calls = _final_calls(grammar, text, start, end)
+    _check_call_token(grammar, text, start, calls[0] if calls else end)
+    answers: list[MessageData] = []
+    if calls is not None:
+        content = text[start : calls[0]]
         before = grammar.facts.reply.before_calls
         if content and before and content.endswith(before):
             content = content[: -len(before)]
-        found.append(_message(grammar, content, called[1]))
+        answers.append(_message(grammar, content, calls[1]))
     alone = grammar.facts.reply.calls_alone
-    if called is None or not (alone or (grammar.call_mark and grammar.call_mark in text[called[0] : end])):
-        # Calls that begin without a token of their own, such as code, may be content.
-        found.append(_message(grammar, text[start:end], None))
-    return found
+    if calls is None or not (alone or (grammar.call_token and grammar.call_token in text[calls[0] : end])):
+        # Calls that no control token opens, such as code, may be content.
+        answers.append(_message(grammar, text[start:end], None))
+    return answers
 
 
-def _check_marks(grammar: Grammar, text: str, start: int, end: int) -> None:
-    """Raises where an answer holds the token that opens calls: a call that nobody could read."""
-    mark = grammar.call_mark
-    found = text.find(mark, start, end) if mark else -1
-    if mark and found >= 0 and grammar.calls is not None:
-        written = grammar.calls.facts.opens + pattern_text(grammar.calls.each[0].parts)
-        raise Refusal(
-            f"a tool call begins here, but it is not written as {written!r}, with nothing behind it but other calls",
+def _check_call_token(grammar: Grammar, text: str, start: int, end: int) -> None:
+    """Raise if an answer contains the token that opens calls, since that call cannot be parsed."""
+    token = grammar.call_token
+    found = text.find(token, start, end) if token else -1
+    if token and found >= 0 and grammar.calls is not None:
+        written = f"{grammar.calls.facts.opens}{grammar.calls.each[0]}"
+        raise ParseRefusal(
+            f"a tool call starts here but is not written as {written!r} with only calls after it",
             found,
-            found + len(mark),
+            found + len(token),
         )
 
 
-def _called(grammar: Grammar, text: str, start: int, end: int) -> tuple[int, Row] | None:
-    """The calls that end the reply, and where they begin."""
+def _final_calls(grammar: Grammar, text: str, start: int, end: int) -> tuple[int, SequenceMatch] | None:
+    """Return the calls at the end of the reply, with their start."""
     if grammar.calls is None:
         return None
     position = start if grammar.facts.reply.calls_alone else grammar.calls.find(text, start, end)
     while 0 <= position < end:
-        row = grammar.calls.read(text, position, end)
-        if row.closed and row.end == end:
-            return position, row
+        calls = grammar.calls.match(text, position, end)
+        if calls.closed and calls.end == end:
+            return position, calls
         if grammar.facts.reply.calls_alone:
             return None
-        position = grammar.calls.find(text, max(position + 1, row.starts[-1] if row.starts else 0), end)
+        position = grammar.calls.find(text, max(position + 1, calls.starts[-1] if calls.starts else 0), end)
     return None
 
 
-def _framed(grammar: Grammar, text: str, start: int, end: int) -> Reading:
-    """An answer with a frame, and calls."""
+def _framed_answer(grammar: Grammar, text: str, start: int, end: int) -> MessageData:
+    """Return the answer of a family whose answers have a frame, with its calls."""
     for pattern in grammar.content:
         found = pattern.match(text, start, end, full=True)
         if found is not None:
             return _message(grammar, found.values["content"], None)
-    for content, position in _before_calls(grammar, text, start, end):
-        row = grammar.calls.read(text, position, end) if grammar.calls else Row((), (), position, False)
-        if row.closed and row.end == end:
-            return _message(grammar, content, row)
-    known = " or ".join(repr(pattern_text(pattern.parts)) for pattern in grammar.content)
-    raise Refusal(f"neither an answer ({known}) nor a tool call as this family writes them", start, end)
+    matches = (pattern.match(text, start, end) for pattern in grammar.content)
+    before_calls = [("", start), *((match.values["content"], match.end) for match in matches if match is not None)]
+    for content, position in before_calls:
+        calls = grammar.calls.match(text, position, end) if grammar.calls else None
+        if calls is not None and calls.closed and calls.end == end:
+            return _message(grammar, content, calls)
+    known = " or ".join(repr(str(pattern)) for pattern in grammar.content)
+    raise ParseRefusal(f"neither an answer ({known}) nor a tool call in this family's format", start, end)
 
 
-def _before_calls(grammar: Grammar, text: str, start: int, end: int) -> list[tuple[str, int]]:
-    found = [(pattern.match(text, start, end)) for pattern in grammar.content]
-    return [("", start), *((match.values["content"], match.end) for match in found if match is not None)]
+def _message(grammar: Grammar, content: str, calls: SequenceMatch | None) -> MessageData:
+    message: MessageData = {"role": "assistant", "content": content}
+    if calls is not None:
+        message["tool_calls"] = [_tool_call(grammar, values) for values in calls.items]
+    return message
 
 
-def _message(grammar: Grammar, content: str, row: Row | None) -> Reading:
-    reading: Reading = {"role": "assistant", "content": content}
-    if row is not None:
-        reading["tool_calls"] = [call_of(grammar, values) for values in row.items]
-    return reading
-
-
-def call_of(grammar: Grammar, values: Mapping[str, Any]) -> dict[str, Any]:
-    """A tool call, from what the holes of its pattern held."""
+def _tool_call(grammar: Grammar, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool call from the values of its pattern's placeholders."""
     if "python" in values:
         return {"type": "function", "function": {"name": "python", "arguments": {"code": values["python"]}}}
     call: dict[str, Any] = {"id": values["id"]} if "id" in values else {}
@@ -153,8 +138,91 @@ def call_of(grammar: Grammar, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _arguments(grammar: Grammar, found: Any) -> Any:
-    if not isinstance(found, Arguments):
+    if not isinstance(found, CallArguments):
         return found
     if grammar.facts.reply.verbatim_arguments:
-        return found.value if isinstance(found.value, dict) and is_as_printed(found) else found.text
+        return found.value if isinstance(found.value, dict) and found.canonical else found.text
     return found.value if isinstance(found.value, dict | str) else found.text
+
+
+# -- replies that may be continued
+
+
+def read_partial_reply(grammar: Grammar, text: str, start: int) -> MessageData:
+    """Return the part of a reply at ``start`` that later text cannot change."""
+    message: MessageData = {"role": "assistant"}
+    position = start
+    for pattern in grammar.reasoning:
+        if pattern.start.startswith(text[start:]):
+            return message
+        if (found := pattern.match(text, start, len(text))) is not None:
+            trace = found.values["reasoning"]
+            if trace or grammar.facts.reply.empty_reasoning:
+                message["reasoning_content"] = trace
+            position = found.end
+        elif text.startswith(pattern.start, start):
+            message["reasoning_content"] = _settled(text[start + len(pattern.start) :], _closing_texts(pattern))
+            return message
+    if grammar.content:
+        return {**message, **_partial_framed(grammar, text, position)}
+    return {**message, **_partial_content(grammar, text, position)}
+
+
+def _partial_content(grammar: Grammar, text: str, position: int) -> MessageData:
+    """Return content without a frame, up to a position where calls may begin."""
+    before = grammar.facts.reply.before_calls
+    if grammar.calls is None:
+        return _content(_settled(text[position:], grammar.endings))
+    if grammar.facts.reply.calls_alone:
+        rest = text[position:]
+        if any(rest.startswith(start) or start.startswith(rest) for start in grammar.calls.starts):
+            return {}  # Until the turn is complete, it may be a call.
+        return _content(_settled(rest, grammar.endings))
+    begins = grammar.calls.find(text, position, len(text))
+    if begins < 0:
+        starts = [before + start for start in grammar.calls.starts] + list(grammar.calls.starts)
+        return _content(_settled(text[position:], [*grammar.endings, *starts]))
+    content = text[position:begins]
+    known = _content(content[: -len(before)] if before and content.endswith(before) else content)
+    if grammar.call_token is None or grammar.call_token not in text[begins:]:
+        return known  # Without a control token, the call may still be content.
+    return {**known, **_complete_calls(grammar, text, begins)}
+
+
+def _partial_framed(grammar: Grammar, text: str, position: int) -> MessageData:
+    for pattern in grammar.content:
+        found = pattern.match(text, position, len(text))
+        closing = _closing_texts(pattern)
+        if found is not None and closing:
+            return {"content": found.values["content"], **_complete_calls(grammar, text, found.end)}
+        if text.startswith(pattern.start, position) and len(text) > position:
+            return {"content": _settled(text[position + len(pattern.start) :], closing or grammar.endings)}
+    return _complete_calls(grammar, text, position)
+
+
+def _complete_calls(grammar: Grammar, text: str, position: int) -> MessageData:
+    if grammar.calls is None or not (grammar.calls.facts.closes or all(pattern.end for pattern in grammar.calls.each)):
+        return {}  # Only the stop token shows that the last call is complete.
+    calls = grammar.calls.match(text, position, len(text))
+    if not calls.closed:
+        return {}
+    return {"tool_calls": [_tool_call(grammar, values) for values in calls.items]}
+
+
+def _content(text: str) -> MessageData:
+    return {"content": text} if text else {}
+
+
+def _closing_texts(pattern: Pattern) -> list[str]:
+    return [pattern.end] if pattern.end else []
+
+
+def _settled(text: str, tokens: Iterable[str]) -> str:
+    """Return the text without an end that is one of the tokens or may be the beginning of one."""
+    cut = len(text)
+    for token in tokens:
+        for length in range(min(len(token), len(text)), 0, -1):
+            if text.endswith(token[:length]):
+                cut = min(cut, len(text) - length)
+                break
+    return text[:cut]

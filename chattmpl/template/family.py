@@ -102,10 +102,10 @@ class Parsers(_Facts):
     tool: str | None = None
 
 
-class BlockFacts(_Facts):
+class SequenceFacts(_Facts):
     """Things in a row: what stands before them, the patterns that each of them may have, between two, and after them.
 
-    A pattern is text with holes such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.pattern`.
+    A pattern is text with holes such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.grammar`.
     """
 
     each: tuple[str, ...] = Field(min_length=1)
@@ -147,7 +147,7 @@ class ReplyFacts(_Facts):
     empty_reasoning: bool = False
     content: tuple[str, ...] = ()
     before_calls: str = ""
-    calls: BlockFacts | None = None
+    calls: SequenceFacts | None = None
     calls_alone: bool = False
     verbatim_arguments: bool = False
 
@@ -165,8 +165,8 @@ class ParseFacts(_Facts):
     kwargs: dict[str, str] = {}
     turns: tuple[TurnFacts, ...] = Field(min_length=1)
     reply: ReplyFacts = ReplyFacts()
-    tools: tuple[BlockFacts, ...] = ()
-    documents: tuple[BlockFacts, ...] = ()
+    tools: tuple[SequenceFacts, ...] = ()
+    documents: tuple[SequenceFacts, ...] = ()
 
 
 class Limit(_Facts):

@@ -24,5 +24,5 @@ def lint_tokenizer(name: str) -> TextTokenizer:
     elif name == "plain":
         raw.add_tokens([AddedToken("<|plain|>", normalized=False)])
     else:
-        raise ValueError(f"no tokenizer is called {name!r}")
+        raise ValueError(f"there is no tokenizer {name!r}")
     return load_tokenizer(raw)

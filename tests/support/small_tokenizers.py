@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from chattmpl.encode.offsets import byte_level
+from chattmpl.encode.offsets import decode_byte_level
 
 TEXTS = (
     "The quick brown fox jumps over the lazy dog. It is what it is, and that is that.",
@@ -92,7 +92,7 @@ class SlowBytes:
         text = text.lower() if self.lowercase else text
         ids: list[int] = self.fast.encode(text).ids
         if self.drops_spaces:
-            ids = [token for token in ids if byte_level(str(self.fast.id_to_token(token))).strip()]
+            ids = [token for token in ids if decode_byte_level(str(self.fast.id_to_token(token))).strip()]
         return [0, *ids] if add_special_tokens else ids
 
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:

@@ -11,7 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.survey import Mode, Switch, Taken, messages_of, modes_asked, thinks
 from chattmpl.encode import encode
-from chattmpl.encode.span_index import Piece, Spans
+from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.lost_fields import why_lost
 from chattmpl.template.special_tokens import CONTROL
@@ -103,9 +103,9 @@ class View:
         return encode(self.rendering, self.encoder._exact.tokenizer, **self.encoder.options)
 
     @cached_property
-    def spans(self) -> Spans:
+    def spans(self) -> SpanIndex:
         """The spans of the rendering."""
-        return Spans(self.rendering)
+        return SpanIndex(self.rendering)
 
     @cached_property
     def losses(self) -> tuple[tuple[str, str | None], ...]:
@@ -127,17 +127,17 @@ class View:
         """The role of a message."""
         return self.messages[index].get("role")
 
-    def trained_turns(self) -> Iterator[Piece]:
+    def trained_turns(self) -> Iterator[TurnRange]:
         """The last generated piece of each turn that is trained."""
         assert self.conversation is not None
-        last: dict[int | None, Piece] = {}
+        last: dict[int | None, TurnRange] = {}
         for piece in self.spans.generated:
             last[piece.turn] = piece
         for turn, piece in last.items():
             if turn is None or self.conversation.messages[turn].trained is not False:
                 yield piece
 
-    def stops(self, piece: Piece) -> tuple[str, ...]:
+    def stops(self, piece: TurnRange) -> tuple[str, ...]:
         """What may end a turn: the family's stop tokens; else ``eos_token``, and control tokens behind the message."""
         template = self.rendering.template
         if template.family is not None:

@@ -20,7 +20,7 @@ from chattmpl.data.encoder.row import Rejected, Row
 from chattmpl.data.fast import Choices, FastBatch, FastPath, Prepared, Unfit, Verdict, open_fast_path, prepare
 from chattmpl.data.fast.check import joined, read_spans
 from chattmpl.data.fast.markers import CLOSE, OPEN
-from chattmpl.encode import ControlTokens, EncodeOptions, MaskChoice, Straddling, encode, load_tokenizer
+from chattmpl.encode import ControlTokenChoice, EncodeOptions, MaskChoice, StraddleChoice, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.template.template import Template
@@ -77,8 +77,8 @@ class Encoder:
         tokenizer: Any,
         *,
         fast: Fast = "auto",
-        straddle: Straddling = "include",
-        control_tokens: ControlTokens = "escape",
+        straddle: StraddleChoice = "include",
+        control_tokens: ControlTokenChoice = "escape",
         mask: MaskChoice = "all",
         template_kwargs: Mapping[str, Any] | None = None,
         labels: str = "labels",

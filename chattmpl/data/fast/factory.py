@@ -91,7 +91,7 @@ def open_fast_path(
         raise Unfit("the tokenizer is none of the tokenizers library")
     source = with_markers(template.program)
     definition = definition_of(tokenizer)
-    candidates = [tokenizer.added[index].content for index in tokenizer.candidates]
+    candidates = [tokenizer.added[index].content for index in tokenizer.nonblank_ids]
     scan = None
     if choices.control_tokens != "allow":
         control = [tokenizer.added[index].content for index in tokenizer.control_ids(template.source)]

@@ -11,16 +11,15 @@ from typing import Any, Literal, get_args
 from chattmpl.conversation.shapes import SHAPES, Shape
 from chattmpl.data.overflow import OVERFLOWS, Overflow
 from chattmpl.data.writers import FORMATS, Format, columns_named
-from chattmpl.encode.alignment import Straddling
-from chattmpl.encode.encoder import ControlTokens
-from chattmpl.encode.mask import MaskChoice
+from chattmpl.encode.encoder import ControlTokenChoice
+from chattmpl.encode.mask import MaskChoice, StraddleChoice
 from chattmpl.errors import UsageError, did_you_mean
 
 Fast = Literal["auto", "require", "off"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "straddle": get_args(Straddling),
-    "control_tokens": get_args(ControlTokens),
+    "straddle": get_args(StraddleChoice),
+    "control_tokens": get_args(ControlTokenChoice),
     "mask": get_args(MaskChoice),
     "overflow": tuple(OVERFLOWS),
     "form": tuple(FORMATS),

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chattmpl.encode.tokenizer_loader import _DEMO_FILE, DEMO
+from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
 from chattmpl.errors import ChatTmplError, EncodeError, UsageError
 from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import raw_tokenizer, stop_ids
@@ -32,7 +32,7 @@ def load_tokenizer(name: str) -> Any:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    path = _DEMO_FILE if name == DEMO else Path(name)
+    path = DEMO_FILE if name == DEMO else Path(name)
     try:
         if path.is_dir() and not (path / "tokenizer_config.json").is_file() and (path / "tokenizer.json").is_file():
             path = path / "tokenizer.json"

@@ -1,7 +1,7 @@
-"""transformers' ``response_template``: how ``tokenizer.parse_response`` reads what a model of the family sampled.
+"""The ``response_template`` of a family, by which transformers' ``tokenizer.parse_response`` reads completions.
 
-It is derived from the ``[parse]`` table of the family. The format knows regions with an opening and a closing, each
-read by one parser; what it cannot express is left out by name, or refused.
+It is derived from the ``[parse]`` table of the family. The format has regions with an opening and a closing, each read
+by one parser; whatever it cannot express is listed as left out, or refused.
 """
 
 from __future__ import annotations
@@ -12,24 +12,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.grammar import Grammar, grammar_of
-from chattmpl.parse.pattern import Hole, Pattern
-from chattmpl.parse.reply import pattern_text
+from chattmpl.parse.grammar import Grammar, Pattern, Placeholder, grammar_of
 from chattmpl.template.template import Template
 
 _VERBATIM = {"content": "text", "content_args": {"strip": False}}
 _CAPTURED = ("name", "id", "type")
 _MARK = "\ue000"
-"""Stands for a hole while a pattern is read as JSON."""
+"""Marks a placeholder while a pattern is parsed as JSON."""
 
 
 @dataclass(frozen=True)
 class ResponseTemplate:
-    """A ``response_template``, and what it does without.
+    """A ``response_template`` and its limitations.
 
     Attributes:
-        data: the template, as ``tokenizer_config.json`` has it.
-        left_out: what the format cannot express, a sentence each.
+        data: the template, as in ``tokenizer_config.json``.
+        left_out: what the format cannot express, one sentence each.
     """
 
     data: dict[str, Any]
@@ -37,11 +35,10 @@ class ResponseTemplate:
 
 
 def response_template(template: Template) -> ResponseTemplate:
-    """The ``response_template`` of a family.
+    """Derive the ``response_template`` of a family.
 
     Raises:
-        UsageError: for a template that is no family with a ``[parse]`` table, or whose replies the format cannot
-            express; it says why.
+        UsageError: the template is not a family with a ``[parse]`` table, or the format cannot express its replies.
     """
     grammar = grammar_of(template)
     left_out: list[str] = []
@@ -55,7 +52,7 @@ def response_template(template: Template) -> ResponseTemplate:
     opens = (frame.facts.opens for frame in grammar.frames if frame.facts.role == "assistant")
     anchors = [text for text in dict.fromkeys(opens) if text and "${" not in text]
     if not anchors:
-        raise _refusal(template, "its assistant turns have no header that is always the same")
+        raise _refusal(template, "the header of its assistant turns varies")
     data = {
         "version": 1,
         "defaults": {"role": "assistant", "content": ""},
@@ -67,25 +64,25 @@ def response_template(template: Template) -> ResponseTemplate:
 
 def _refusal(template: Template, why: str) -> UsageError:
     return UsageError(
-        f"{template.name} has no response_template: {why}", hint="Template.parse reads it; see docs/parsing.md"
+        f"{template.name} has no response_template: {why}", hint="parse its completions with Template.parse"
     )
 
 
 def _endings(grammar: Grammar) -> list[str]:
-    """What ends a reply: a stop token, with what the template writes behind it."""
+    """Return the texts that end a reply: stop tokens, with the text that the template writes after them."""
     return [ending for ending in grammar.endings if ending]
 
 
 def _reasoning(template: Template, grammar: Grammar) -> dict[str, Any]:
-    """The trace, which stands where a reply begins."""
+    """Return the region of the trace, at the start of a reply."""
     if len(grammar.reasoning) > 1:
-        raise _refusal(template, "its traces are written in more than one way")
+        raise _refusal(template, "its reasoning traces have more than one format")
     opens, closes = _around(grammar.reasoning[0])
     return {"open_pattern": rf"\A{re.escape(opens)}", "close": closes, **_VERBATIM}
 
 
 def _content(grammar: Grammar) -> dict[str, Any]:
-    """The answer: all text that belongs to nothing else, or what stands in its frame."""
+    """Return the region of the answer: the text inside its frame, or all text outside other regions."""
     endings = _endings(grammar)
     if not grammar.content:
         return {"close": endings, **_VERBATIM}
@@ -95,21 +92,21 @@ def _content(grammar: Grammar) -> dict[str, Any]:
 
 
 def _around(pattern: Pattern) -> tuple[str, str]:
-    """What stands before and behind the one hole of a pattern."""
+    """Return the text before and after the only placeholder of a pattern."""
     parts = list(pattern.parts)
-    index = next(number for number, part in enumerate(parts) if isinstance(part, Hole))
+    index = next(number for number, part in enumerate(parts) if isinstance(part, Placeholder))
     return "".join(map(str, parts[:index])), "".join(map(str, parts[index + 1 :]))
 
 
 def _calls(template: Template, grammar: Grammar, left_out: list[str]) -> dict[str, Any] | None:
-    """The tool calls, written in the first way that the format can express."""
+    """Return the region of the tool calls, in the first notation that the format can express."""
     if grammar.calls is None:
         return None
     made: dict[str, Any] | None = None
     for pattern in grammar.calls.each:
         found = None if made else (_as_json(grammar, pattern) or _as_regions(grammar, pattern))
         if found is None:
-            left_out.append(f"calls written as {pattern_text(pattern.parts)!r} stay in the content")
+            left_out.append(f"calls written as {str(pattern)!r} stay in the content")
         made = made or found
     if made is None:
         raise _refusal(template, f"its calls are neither JSON nor a name with JSON arguments: {left_out[0]}")
@@ -117,7 +114,7 @@ def _calls(template: Template, grammar: Grammar, left_out: list[str]) -> dict[st
 
 
 def _as_json(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
-    """Calls that are objects of JSON, each in a region of its own, or a list of them in one region."""
+    """Return the region of calls that are JSON objects, one region each or one for a list of them."""
     assert grammar.calls is not None
     facts = grammar.calls.facts
     text = "".join(part if isinstance(part, str) else _placeholder(part) for part in pattern.parts)
@@ -129,18 +126,18 @@ def _as_json(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
     names = {held.strip(_MARK): key for key, held in value.items()} if isinstance(value, dict) and _flat(value) else {}
     if not {"name", "arguments"} <= names.keys():
         return None
-    before, behind = text[:start], text[end:]
+    before, after = text[:start], text[end:]
     if facts.opens.endswith("[") and facts.closes.startswith("]") and facts.separator.strip() == ",":
         region = {"open": facts.opens[:-1], "close": facts.closes[1:], "content": "json"}
         return {**region, "transform": _call(names, ""), "transform_each": True}
     if facts.opens or facts.closes:
         return None
-    # What stands between two calls, or before the first, would be content.
+    # Otherwise the text between two calls, or before the first, would be content.
     between = [text for text in (facts.separator, grammar.facts.reply.before_calls) if text]
     gap = f"(?:{'|'.join(map(re.escape, dict.fromkeys(between)))})?" if between else ""
-    if before and behind:
+    if before and after:
         opening = {"open_pattern": gap + re.escape(before)} if gap else {"open": before}
-        return {**opening, "close": behind, "content": "json", "transform": _call(names, "content.")}
+        return {**opening, "close": after, "content": "json", "transform": _call(names, "content.")}
     if grammar.facts.reply.calls_alone:
         first = re.escape(pattern.start)
         opening = {"open_pattern": rf"\A(?={first})"}
@@ -148,35 +145,37 @@ def _as_json(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
     return None
 
 
-def _placeholder(hole: Hole) -> str:
-    """A hole as it can stand in JSON: in quotes where a value is, bare where the quotes are the pattern's own."""
-    return f'"{_MARK}{hole.name}{_MARK}"' if hole.kind in ("arguments", "json") else f"{_MARK}{hole.name}{_MARK}"
+def _placeholder(placeholder: Placeholder) -> str:
+    """Return a placeholder as JSON: quoted in the place of a value, bare inside the pattern's own quotes."""
+    marked = f"{_MARK}{placeholder.name}{_MARK}"
+    return f'"{marked}"' if placeholder.kind in ("arguments", "json") else marked
 
 
 def _flat(value: dict[str, Any]) -> bool:
-    """Whether every value of an object is a hole."""
+    """Return whether every value of an object is a placeholder."""
     return all(isinstance(held, str) and held[:1] == held[-1:] == _MARK for held in value.values())
 
 
 def _call(names: dict[str, str], scope: str) -> dict[str, Any]:
-    """How a call is put together from the keys of an object."""
+    """Return the transform that builds a call from the keys of an object."""
     call: dict[str, Any] = {"id": f"{{{scope}{names['id']}}}"} if "id" in names else {}
     function = {"name": f"{{{scope}{names['name']}}}", "arguments": f"{{{scope}{names['arguments']}}}"}
     return {**call, "type": "function", "function": function}
 
 
 def _as_regions(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
-    """Calls with a name in the header and arguments of JSON behind it."""
+    """Return the region of calls with the name in a header followed by JSON arguments."""
     assert grammar.calls is not None
     facts = grammar.calls.facts
-    holes = [part for part in pattern.parts if isinstance(part, Hole)]
-    if not holes or (holes[-1].name, holes[-1].kind) != ("arguments", "arguments"):
+    placeholders = [part for part in pattern.parts if isinstance(part, Placeholder)]
+    if not placeholders or (placeholders[-1].name, placeholders[-1].kind) != ("arguments", "arguments"):
         return None
-    if any(hole.kind != "text" for hole in holes[:-1]) or "name" not in {hole.name for hole in holes}:
+    names = [placeholder.name for placeholder in placeholders]
+    if any(placeholder.kind != "text" for placeholder in placeholders[:-1]) or "name" not in names:
         return None
-    index = pattern.parts.index(holes[-1])
-    behind = "".join(map(str, pattern.parts[index + 1 :]))
-    if (facts.separator or facts.closes) and not behind:
+    index = pattern.parts.index(placeholders[-1])
+    after = "".join(map(str, pattern.parts[index + 1 :]))
+    if (facts.separator or facts.closes) and not after:
         return None
     before = [text for text in (facts.opens, *facts.also_opens, facts.separator) if text]
     expression = f"(?:{'|'.join(map(re.escape, dict.fromkeys(before)))})?" if before else ""
@@ -185,10 +184,10 @@ def _as_regions(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
             expression += re.escape(part)
         else:
             expression += f"(?P<{part.name}>.*?)" if part.name in _CAPTURED else "(?:.*?)"
-    captured = {hole.name: f"{{{hole.name}}}" for hole in holes if hole.name in _CAPTURED}
+    captured = {name: f"{{{name}}}" for name in names if name in _CAPTURED}
     function = {"name": captured.pop("name"), "arguments": "{content}"}
-    # What closes the last call would be content otherwise.
-    closes = list(dict.fromkeys([behind + facts.closes, behind])) if behind else _endings(grammar)
+    # Otherwise the text that closes the last call would be content.
+    closes = list(dict.fromkeys([after + facts.closes, after])) if after else _endings(grammar)
     return {
         "open_pattern": expression,
         "close": closes,
