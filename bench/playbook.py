@@ -88,7 +88,7 @@ def _run(
                 store.add({"note": f"{experiment.number} {name}", "text": make()})
     if not missing:
         return
-    from playbook_parts.running import Runner
+    from playbook_parts.runner import Runner
 
     runner = Runner()
     for done, (experiment, arm, config, seed) in enumerate(missing, start=1):

@@ -16,14 +16,14 @@ from support import ROOT
 sys.path.append(str(ROOT / "bench"))
 
 import playbook
-from playbook_parts.altering import LABELS, TALKS, system_lost
+from playbook_parts.alterations import LABELS, TALKS, system_lost
 from playbook_parts.experiment import Claim, Experiment, all_experiments
 from playbook_parts.page import write
 from playbook_parts.plan import MIX, SIZES, Config, base
 from playbook_parts.statistics import Estimate, difference, estimate, verdict
 from playbook_parts.store import Store
 
-from chattmpl.training.prove.dialogues import Abilities, make_talks
+from chattmpl.training.prove.dialogues import Abilities, make_dialogues
 
 EXPERIMENTS = all_experiments()
 ABLE = Abilities(reasoning=True, calls=True, tools=True, switch="enable_thinking")
@@ -221,7 +221,7 @@ def test_figures_of_a_gpu_are_shown_when_they_are_there(tmp_path: Path) -> None:
 
 
 def test_the_planted_bug_takes_what_system_messages_say_and_nothing_else() -> None:
-    talks = make_talks(50, ABLE, 0, test=False, mix=MIX)
+    talks = make_dialogues(50, ABLE, 0, test=False, mix=MIX)
     lost = system_lost(talks)
     systems = [each["content"] for talk in lost for each in talk.messages if each["role"] == "system"]
     assert systems
@@ -252,7 +252,7 @@ def test_the_audit_reports_the_planted_bug() -> None:
 
 def test_a_mix_says_how_long_talks_are_and_what_they_ask_for() -> None:
     mix = replace(MIX, turns=(2, 3), flags=0.0, off=1.0, digits=4)
-    talks = make_talks(40, ABLE, 0, test=False, mix=mix)
+    talks = make_dialogues(40, ABLE, 0, test=False, mix=mix)
     assert {len(talk.turns) for talk in talks} == {2, 3}
     assert all(talk.kwargs == {"enable_thinking": False} for talk in talks)
     assert not any(turn.thinks for talk in talks for turn in talk.turns)
@@ -262,7 +262,7 @@ def test_a_mix_says_how_long_talks_are_and_what_they_ask_for() -> None:
 
 
 def test_talks_that_are_given_in_both_modes_are_as_many_and_in_pairs() -> None:
-    talks = make_talks(40, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
+    talks = make_dialogues(40, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
     made = TALKS["in both modes"](talks)
     assert len(made) == len(talks)
     for loud, silent in zip(made[::2], made[1::2], strict=True):
@@ -273,7 +273,7 @@ def test_talks_that_are_given_in_both_modes_are_as_many_and_in_pairs() -> None:
 
 
 def test_a_trace_can_be_a_part_of_the_answer() -> None:
-    talks = make_talks(5, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
+    talks = make_dialogues(5, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
     for talk, made in zip(talks, TALKS["traces in content"](talks), strict=True):
         for before, after in zip(talk.messages, made.messages, strict=True):
             trace = before.get("reasoning_content")
@@ -308,7 +308,7 @@ def test_a_comparison_runs_from_end_to_end_and_goes_on_where_it_was(
 @pytest.mark.train
 @pytest.mark.filterwarnings("ignore")
 def test_what_arms_share_is_left_as_it_was_by_the_arm_before() -> None:
-    from playbook_parts.running import Runner
+    from playbook_parts.runner import Runner
 
     arms = EXPERIMENTS[8].arms(SIZES["tiny"])
     full, lora = arms["full"], arms["LoRA, four times the rate"]

@@ -13,10 +13,8 @@ from typing import Any
 
 from chattmpl import Template
 from chattmpl.data.quiet import quiet
-from chattmpl.training.prove.dialogues import abilities_of, make_talks
-from chattmpl.training.prove.models import make_model, make_tokenizer
-from chattmpl.training.prove.sizes import Size
-from chattmpl.training.prove.trainer import CLOCK
+from chattmpl.training.prove.dialogues import abilities_of, make_dialogues
+from chattmpl.training.prove.models import CLOCK, Size, make_model, make_tokenizer
 from playbook_parts.plan import MIX
 
 SIZES = {
@@ -67,7 +65,7 @@ class _Bench:
         self.gpu = torch.cuda.is_available()
         self.precision = "bf16" if self.gpu else "float32"
         self.template = Template.load("hybrid")
-        self.talks = make_talks(size.talks, abilities_of(self.template), 0, test=False, mix=LONGER)
+        self.talks = make_dialogues(size.talks, abilities_of(self.template), 0, test=False, mix=LONGER)
         rendered = [self.template.render(talk.conversation(), clock=CLOCK) for talk in self.talks[:600]]
         self.tokenizer = make_tokenizer(self.template, rendered, size.merges)
         self.parameters = make_model(self.tokenizer, size, 0).num_parameters()
@@ -78,7 +76,7 @@ class _Bench:
         from chattmpl.training.adapter import prepare, sft_config
 
         records = [talk.record() for talk in self.talks]
-        packing = {"pack": _ROOM} if pack > 1 else {}
+        packing: dict[str, Any] = {"pack": _ROOM} if pack > 1 else {}
         rows = prepare(records, self.template, self.tokenizer, clock=CLOCK, **packing)
         batch = max(1, self.size.batch // pack)
         config = sft_config(rows, **{**self._settings(folder), **options}, train_sampling_strategy=order)

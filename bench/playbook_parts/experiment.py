@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.models import Size
 from playbook_parts import experiments
 from playbook_parts.plan import Config
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-from chattmpl.training.prove.sizes import Size
-from playbook_parts import drawing
+from chattmpl.training.prove.models import Size
+from playbook_parts import plots
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.plan import MIX
 from playbook_parts.statistics import Estimate, Verdict, difference, estimate, verdict
@@ -80,14 +80,14 @@ class Section:
         each, title = self.experiment, self.experiment.name
         if each.swept is None:
             groups = [(name, [(arm, estimate(runs, name)) for arm, runs in self.runs.items()]) for name in each.drawn]
-            return drawing.shares(title, groups)
+            return plots.shares(title, groups)
         lines: dict[str, list[tuple[float, Estimate]]] = {}
         for arm, runs in self.runs.items():
             name, value = each.swept(arm)
             found = estimate(runs, each.drawn[0])
             if found is not None:
                 lines.setdefault(name, []).append((value, found))
-        return drawing.sweep(title, list(lines.items()))
+        return plots.sweep(title, list(lines.items()))
 
     def lines(self) -> Iterator[str]:
         """The section, as Markdown."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chattmpl.training.prove.dialogues import Mix
-from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.models import Size
 from chattmpl.training.prove.trainer import Schedule
 
 ENGINE = 1
@@ -32,7 +32,7 @@ class Portion:
     Attributes:
         mix: what its talks are made of.
         share: of the talks of the stage.
-        altered: what is done to its talks, by a name in `playbook_parts.altering.TALKS`.
+        altered: what is done to its talks, by a name in `playbook_parts.alterations.TALKS`.
     """
 
     mix: Mix = MIX
@@ -51,7 +51,7 @@ class Stage:
         retention: its policy; by default its own.
         portions: what the talks are.
         unroll: one row for each turn, each behind its prompt.
-        labels: what is done to labels, by a name in `playbook_parts.altering.LABELS`.
+        labels: what is done to labels, by a name in `playbook_parts.alterations.LABELS`.
         pack: documents for which a packed row has room, on average; 1 does not pack.
         lora: the rank of an adapter that is trained in place of the weights; 0 trains the weights.
     """

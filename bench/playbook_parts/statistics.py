@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from chattmpl.training.prove.intervals import Share
+from chattmpl.training.prove.measures import Proportion
 from playbook_parts.experiment import Claim
 
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
@@ -47,7 +47,7 @@ def estimate(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Estimate | 
         if not found:
             return None
         each = tuple(count / of for count, of in found)
-        pooled = Share(sum(count for count, _ in found), sum(of for _, of in found))
+        pooled = Proportion(sum(count for count, _ in found), sum(of for _, of in found))
         low, high = pooled.interval
         spread = _student(each)
         value = pooled.value or 0.0
@@ -76,12 +76,12 @@ def difference(
     return Estimate(value, max(-1.0, min(low, value - spread)), min(1.0, max(high, value + spread)), each, True)
 
 
-def _pooled(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Share:
+def _pooled(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Proportion:
     counts = [run[measure] for run in runs.values() if run.get(measure)]
-    return Share(sum(count for count, _ in counts), sum(of for _, of in counts))
+    return Proportion(sum(count for count, _ in counts), sum(of for _, of in counts))
 
 
-def _newcombe(one: Share, other: Share) -> tuple[float, float]:
+def _newcombe(one: Proportion, other: Proportion) -> tuple[float, float]:
     """The interval of a difference of two shares, from Wilson's of each."""
     first, second = one.value or 0.0, other.value or 0.0
     (low_1, high_1), (low_2, high_2) = one.interval, other.interval

@@ -13,23 +13,49 @@ from chattmpl.errors import UsageError
 
 SIZES = ("tiny", "default", "gpu")
 PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "datasets", "trl")
-"""What the library has and needs, known here without importing it."""
+"""Sizes of the proof, and packages that it imports, listed here so that they are known without importing it."""
+
+USAGE = "chattmpl prove TEMPLATE --report DIR"
+
+_share = click.FloatRange(0, 1)
 
 
 @click.command()
 @click.argument("template", required=False)
-@click.option("--report", metavar="DIR", help="Write report.json, report.md and report.html with plots there.")
-@click.option("--size", type=click.Choice(SIZES), default="default", show_default=True, help="Of model and data.")
-@click.option("--retention", metavar="P", help="Which earlier reasoning traces are rendered.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the data, the weights and the order of rows.")
-@click.option("--steps", type=click.IntRange(1), metavar="N", help="Optimizer steps, if other than the size says.")
-@click.option("--min-parse", type=click.FloatRange(0, 1), metavar="X", help="Least share of completions that parse.")
-@click.option("--min-stop", type=click.FloatRange(0, 1), metavar="X", help="Least share that end in a stop token.")
-@click.option("--min-switch", type=click.FloatRange(0, 1), metavar="X", help="Least share that follow the mode.")
 @click.option(
-    "--min-accuracy", type=click.FloatRange(0, 1), metavar="X", help="Least share right, where the answer can be read."
+    "--report", metavar="DIR", help="Write report.json, report.md and report.html with plots into this folder."
 )
-@click.option("--format", "form", type=click.Choice(("text", "json")), default="text", help="What to print.")
+@click.option(
+    "--size", type=click.Choice(SIZES), default="default", show_default=True, help="Size of the model and of its data."
+)
+@click.option("--retention", metavar="P", help="Reasoning to render in earlier turns; that of the template by default.")
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed for the data, the weights and the order of rows."
+)
+@click.option(
+    "--steps", type=click.IntRange(1), metavar="N", help="Number of optimizer steps; that of the size by default."
+)
+@click.option("--min-parse", type=_share, metavar="X", help="Lowest share of completions that parse [default: 0.95].")
+@click.option(
+    "--min-stop", type=_share, metavar="X", help="Lowest share of completions that end in a stop token [default: 0.98]."
+)
+@click.option(
+    "--min-switch", type=_share, metavar="X", help="Lowest share of turns that follow the mode [default: 0.9]."
+)
+@click.option(
+    "--min-accuracy",
+    type=_share,
+    metavar="X",
+    help="Lowest share of right answers to tasks whose answer is in the prompt [default: 0.3].",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("text", "json")),
+    default="text",
+    show_default=True,
+    help="Format of the output.",
+)
 def prove(
     template: str | None,
     report: str | None,
@@ -38,84 +64,82 @@ def prove(
     seed: int,
     steps: int | None,
     form: str,
-    **least: float | None,
+    **shares: float | None,
 ) -> int:
     """Train a small model from scratch in a template, and measure whether it does what the template means.
 
-    TEMPLATE is a family, or a folder with a template and its family.toml. Nothing is downloaded. Ends with exit code 1
-    if the template did not train. docs/prove.md tells what is measured, and what came out for the families that ship.
+    TEMPLATE is a family, or a folder with a template and its family.toml. Nothing is downloaded. The exit code is 1 if
+    the template did not train. docs/prove.md documents what is measured, and the results of the families that ship.
     """
     if template is None:
-        raise UsageError("nothing to prove", hint="chattmpl prove TEMPLATE --report DIR")
-    run, thresholds = _library()
+        raise UsageError("no template given", hint=USAGE)
+    _check_packages()
+    from chattmpl.report import proof
     from chattmpl.template.template import Template
-    from chattmpl.training.prove import report as reporting
+    from chattmpl.training.prove import Thresholds
+    from chattmpl.training.prove import prove as run
 
     folder = None if report is None else Path(report)
     if folder is not None and folder.is_file():
-        raise UsageError(f"--report {report} is a file", hint="name a folder")
-    limits = thresholds(**{name.removeprefix("min_"): value for name, value in least.items() if value is not None})
+        raise UsageError(f"--report {report} is a file", hint="pass a folder")
+    thresholds = Thresholds(**{name.removeprefix("min_"): value for name, value in shares.items() if value is not None})
     loaded = Template.load(template, retention=retention)
-    with _Bar() as watch:
-        found = run(loaded, size=size, seed=seed, steps=steps, thresholds=limits, watch=watch)
+    with _Progress() as progress:
+        found = run(loaded, size=size, seed=seed, steps=steps, thresholds=thresholds, progress=progress.update)
     if form == "json":
         import json
 
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:
-        click.echo(reporting.text(found))
+        click.echo(proof.text(found))
     if folder is not None:
-        written = reporting.write(found, folder)
+        written = proof.write(found, folder)
         say(f"wrote {', '.join(path.name for path in written)} to {folder}")
     return OK if found["trained"] else FOUND
 
 
-def _library() -> tuple[Any, Any]:
-    """What runs the experiment.
+def _check_packages() -> None:
+    """Check that the packages that the proof imports are installed.
 
     Raises:
-        UsageError: what it needs is not installed.
+        UsageError: some are not.
     """
     from importlib.util import find_spec
 
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         hint = "pip install 'chattmpl[fast,train]'"
-        raise UsageError(f"proving needs {', '.join(missing)}, which is not installed", hint=hint)
-    from chattmpl.training.prove import Thresholds
-    from chattmpl.training.prove import prove as run
-
-    return run, Thresholds
+        raise UsageError(f"prove requires packages that are not installed: {', '.join(missing)}", hint=hint)
 
 
-class _Bar:
-    """A bar on stderr for each phase, in a terminal; else a line."""
+class _Progress:
+    """Progress of the phases on stderr: a bar for each in a terminal, else a line."""
 
     def __init__(self) -> None:
-        self.shown = sys.stderr.isatty()
-        self._bar: Any = None
+        self.terminal = sys.stderr.isatty()
+        self._progress: Any = None
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> Any:
-        return self.step
+    def __enter__(self) -> _Progress:
+        return self
 
-    def step(self, phase: str, done: int, total: int) -> None:
-        """So much of a phase is done."""
-        if not self.shown:
+    def update(self, phase: str, done: int, total: int) -> None:
+        """Show what is done of a phase."""
+        if not self.terminal:
             if phase not in self._tasks:
                 self._tasks[phase] = None
                 say(f"{phase} …")
             return
-        if self._bar is None:
+        if self._progress is None:
             from rich.console import Console
             from rich.progress import Progress
 
-            self._bar = Progress(console=Console(stderr=True), transient=True)
-            self._bar.start()
+            self._progress = Progress(console=Console(stderr=True), transient=True)
+            self._progress.start()
         if phase not in self._tasks:
-            self._tasks[phase] = self._bar.add_task(phase, total=total)
-        self._bar.update(self._tasks[phase], completed=done)
+            self._tasks[phase] = self._progress.add_task(phase, total=total)
+        self._progress.update(self._tasks[phase], completed=done)
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if self._progress is not None:
+            self._progress.stop()

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -16,131 +16,152 @@ from chattmpl.errors import ChatTmplError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chattmpl.training.run.config import Config
-    from chattmpl.training.run.progress import Watcher
-    from chattmpl.training.run.run import Outcome
+    from chattmpl.training.adapter import BatchAudit
+    from chattmpl.training.config import TrainConfig
+    from chattmpl.training.run import TrainResult
+    from chattmpl.training.trainer import RunWatcher
 
 PACKAGES = ("numpy", "pyarrow", "torch", "transformers", "datasets", "trl", "accelerate")
-"""What the library needs, known here without importing it."""
+"""Packages that training imports, listed here so that they can be checked without importing it."""
 
 USAGE = "chattmpl train CONFIG.yaml"
+_WIDTH = 110
 
 
 @click.command()
 @click.argument("config", required=False, metavar="CONFIG.yaml")
-@click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, help="As in trainer.learning_rate=1e-4.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Override a key of the configuration, for example trainer.learning_rate=1e-4; repeatable.",
+)
 @click.option(
     "--resume",
     type=click.Choice(("auto", "never")),
     default="auto",
     show_default=True,
-    help="Go on with a run that was cut off, or refuse to.",
+    help="Resume an interrupted run, or refuse to.",
 )
-@click.option("--force", is_flag=True, help="Forget what an earlier run left in the output, and start anew.")
-@click.option("--dry-run", is_flag=True, help="Encode, count and audit the data; do not train.")
-def train(config: str | None, settings: tuple[str, ...], resume: str, force: bool, dry_run: bool) -> int:
-    """Train a model on what a template says: data, audit, checkpoints, and the template saved with the model.
+@click.option("--force", is_flag=True, help="Delete what an earlier run left in the output, and start over.")
+@click.option("--dry-run", is_flag=True, help="Encode, count and audit the data, but do not train.")
+def train(
+    config: str | None, settings: tuple[str, ...], resume: Literal["auto", "never"], force: bool, dry_run: bool
+) -> int:
+    """Train a model on what a template renders, from the data to a model saved with its template.
 
-    docs/training.md tells what the configuration holds. With several devices or machines:
-    accelerate launch -m chattmpl train CONFIG.yaml. Ends with exit code 1 if the audit finds that something else would
-    be trained than the template says.
+    docs/training.md documents the configuration. On several devices or machines, run
+    accelerate launch -m chattmpl train CONFIG.yaml. The exit code is 1 if the audit before training finds that other
+    tokens would be trained than the template marks.
     """
     if config is None:
-        raise UsageError("nothing to train", hint=USAGE)
-    first = os.environ.get("RANK", "0") == "0"
+        raise UsageError("no configuration given", hint=USAGE)
+    is_main = os.environ.get("RANK", "0") == "0"
     _check_packages()
-    from chattmpl.training.run.config import load_config
+    from chattmpl.training.config import load_config
 
     try:
-        said, read = load_config(config, settings)
+        loaded, read = load_config(config, settings)
     except ChatTmplError:
-        if first:
+        if is_main:
             raise
         return WRONG
-    from chattmpl.training.adapter import AuditError
-    from chattmpl.training.run.process_group import Elsewhere
-    from chattmpl.training.run.run import train as run
+    from chattmpl.training.adapter import BatchAuditError
+    from chattmpl.training.process_group import OtherProcessFailed
+    from chattmpl.training.run import train as run
 
     try:
-        with _watching() as watcher:
-            outcome = run(said, read, resume=resume, force=force, dry_run=dry_run, watcher=watcher)
-    except Elsewhere:
+        with _progress() as watcher:
+            result = run(loaded, read, resume=resume, force=force, dry_run=dry_run, watcher=watcher)
+    except OtherProcessFailed:
         return WRONG
-    except AuditError as error:
+    except BatchAuditError as error:
         say(f"error: {error}")
         return FOUND
     except KeyboardInterrupt:
-        if first:
-            say("what is done is kept: the same command goes on from the last checkpoint")
+        if is_main:
+            say("interrupted; run the same command again to resume from the last checkpoint")
         raise
-    if outcome.first:
-        click.echo(_summary(outcome, said))
+    if result.is_main:
+        click.echo(_summary(result, loaded))
     return OK
 
 
 def _check_packages() -> None:
-    """Says what is missing before anything is read.
+    """Check that the packages that training imports are installed.
 
     Raises:
-        UsageError: something is.
+        UsageError: some are not.
     """
     from importlib.util import find_spec
 
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if missing:
         hint = "pip install 'chattmpl[fast,train]'"
-        raise UsageError(f"training needs {', '.join(missing)}, which is not installed", hint=hint)
+        raise UsageError(f"training requires packages that are not installed: {', '.join(missing)}", hint=hint)
 
 
-def _summary(outcome: Outcome, config: Config) -> str:
-    """What a person is told in the end."""
+def _summary(result: TrainResult, config: TrainConfig) -> str:
     from chattmpl.printable import visible
     from chattmpl.report.lines import count
 
-    folder = outcome.folder
-    if outcome.state == "checked":
-        return f"dry run: all is ready for the first step; nothing was trained. The rows are in {folder / 'rows'}"
-    trained = outcome.record["trained"]
-    said = ["this run was finished before"] if outcome.state == "finished before" else []
-    loss = f"loss {trained['first_loss']:.4f} at first, {trained['loss']:.4f} at last" if trained["loss"] else "no loss"
+    folder = result.folder
+    if result.state == "dry run":
+        return f"dry run: ready to train; nothing was trained. The encoded rows are in {folder / 'rows'}"
+    trained = result.record["trained"]
+    lines = ["an earlier run finished the training"] if result.state == "finished before" else []
+    loss = f"first loss {trained['first_loss']:.4f}, last loss {trained['loss']:.4f}" if trained["loss"] else "no loss"
     if trained["eval_loss"] is not None:
-        loss += f", {trained['eval_loss']:.4f} of eval_data"
-    said += [
+        loss += f", loss on eval_data {trained['eval_loss']:.4f}"
+    lines += [
         f"trained {count(trained['steps'], 'step')} ({trained['epochs']:.2f} epochs): {loss}, "
         f"{count(trained['supervised_tokens'], 'supervised token')}",
-        f"model: {folder}, with the template that it is served with (chat_template.jinja)",
-        f"serve it:   {_serving(folder, config)}",
-        f"look at it: chattmpl inspect {folder}",
+        f"model:   {folder}, with its template in chat_template.jinja",
+        f"serve:   {_serve_command(folder, config)}",
+        f"inspect: chattmpl inspect {folder}",
     ]
-    return visible("\n".join(said))
+    return visible("\n".join(lines))
 
 
-def _serving(folder: Path, config: Config) -> str:
-    """How a model is served: adapters stand on the model that they were trained on."""
+def _serve_command(folder: Path, config: TrainConfig) -> str:
+    """Return the command that serves the model; adapters are served on top of the model they were trained on."""
     if config.lora is None or config.lora.get("merge"):
         return f"vllm serve {folder}"
     return (
         f"vllm serve {config.model.path} --tokenizer {folder} --generation-config {folder} --enable-lora "
-        f"--lora-modules {folder.name}={folder} (these are adapters alone; lora.merge: true saves the whole model)"
+        f"--lora-modules {folder.name}={folder} (only adapters were saved; lora.merge: true saves the whole model)"
     )
 
 
 @contextmanager
-def _watching() -> Iterator[Watcher]:
-    """Tables go to stdout; how the run goes on, to stderr: a bar in a terminal, else a line now and then."""
+def _progress() -> Iterator[RunWatcher]:
+    """Print tables to stdout, and progress to stderr: a bar in a terminal, else lines."""
     from chattmpl.printable import visible
-    from chattmpl.training.run.progress import Watcher
+    from chattmpl.report import stats
+    from chattmpl.report.encoded import summary_text
+    from chattmpl.report.lines import plain
+    from chattmpl.training.trainer import RunWatcher
 
-    class Lines(Watcher):
+    def show(text: str) -> None:
+        click.echo(visible(text) + "\n")
+
+    class Lines(RunWatcher):
         def note(self, text: str) -> None:
             say(f"note: {text}")
 
-        def show(self, text: str) -> None:
-            click.echo(visible(text) + "\n")
+        def encoded(self, figures: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+            show(plain(stats.lines(figures, _WIDTH)).rstrip("\n"))
+            show(summary_text(dict(summary)))
+
+        def audited(self, result: BatchAudit, rows: int, total: int) -> None:
+            which = "all rows" if rows >= total else f"{rows:,} of {total:,} rows"
+            show(f"audit of {which}: the trainer supervises what the template marks\n{result.table()}")
+            show(f"the first document, with supervised text between ⟦ and ⟧:\n{result.first}")
 
         def step(self, done: int, total: int, logs: Mapping[str, Any]) -> None:
             if logs:
-                say(_logged(done, total, logs))
+                say(_log_line(done, total, logs))
 
     if not sys.stderr.isatty():
         yield Lines()
@@ -170,13 +191,13 @@ def _watching() -> Iterator[Watcher]:
         yield Bar()
 
 
-def _logged(done: int, total: int, logs: Mapping[str, Any]) -> str:
-    said = [f"step {done:,} of {total:,}"]
-    for name, words in (("loss", "loss"), ("eval_loss", "loss of eval_data")):
+def _log_line(done: int, total: int, logs: Mapping[str, Any]) -> str:
+    parts = [f"step {done:,} of {total:,}"]
+    for name, label in (("loss", "loss"), ("eval_loss", "loss on eval_data")):
         if name in logs:
-            said.append(f"{words} {float(logs[name]):.4f}")
+            parts.append(f"{label} {float(logs[name]):.4f}")
     if "learning_rate" in logs:
-        said.append(f"learning rate {float(logs['learning_rate']):.2e}")
+        parts.append(f"learning rate {float(logs['learning_rate']):.2e}")
     if "supervised_total" in logs:
-        said.append(f"{int(logs['supervised_total']):,} supervised tokens")
-    return ", ".join(said)
+        parts.append(f"{int(logs['supervised_total']):,} supervised tokens")
+    return ", ".join(parts)

@@ -6,17 +6,23 @@ from collections.abc import Callable
 
 from chattmpl.errors import TemplateError
 from chattmpl.rewrite.annotate.annotator import annotate
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate, UnknownStopToken
 from chattmpl.template.template import Template
 
 
-def annotated(template: Template, note: Callable[[str], None], stop_tokens: tuple[str, ...] = ()) -> Template:
+def annotated(
+    template: Template,
+    note: Callable[[str], None],
+    stop_tokens: tuple[str, ...] = (),
+    stop_hint: str | None = None,
+) -> Template:
     """A template that says what the model samples: as it is, or annotated, with what was proven.
 
     Args:
         template: any template.
         note: is told that tags were placed, and what holds of them.
         stop_tokens: what ends the assistant's turns, where that does not look like a control token.
+        stop_hint: hint of the error where no stop token is recognized; by default it names the command-line option.
 
     Raises:
         TemplateError: there are none, and none can be placed; it tells why, and the way out.
@@ -26,11 +32,12 @@ def annotated(template: Template, note: Callable[[str], None], stop_tokens: tupl
     try:
         made = annotate(template, stop_tokens=stop_tokens)
     except CannotAnnotate as refusal:
+        hint = stop_hint if stop_hint and isinstance(refusal, UnknownStopToken) else refusal.hint
         raise TemplateError(
             f"{template.name} has no generation tags, so that nothing would be trained, and none can be placed: "
             f"{refusal.message}",
             place=refusal.place,
-            hint=f"{refusal.hint or 'write them by hand, or choose a family'}; chattmpl annotate tells all of it",
+            hint=f"{hint or 'write them by hand, or choose a family'}; chattmpl annotate tells all of it",
         ) from None
     note(announcement(template, made))
     return made

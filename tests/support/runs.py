@@ -1,4 +1,4 @@
-"""Configurations of runs of training so small that each takes seconds."""
+"""Training runs that take seconds each."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ TRAINER = {
 
 
 def write_run(folder: Path, *, rows: int = 16, trainer: dict[str, Any] | None = None, **keys: Any) -> Path:
-    """A configuration with its data, in a folder; keys with None are left out. JSON is YAML."""
+    """Write a configuration (JSON is YAML) and its data into a folder; keys with None are left out."""
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / "data.jsonl", [conversation(number) for number in range(rows)])
-    said: dict[str, Any] = {
+    config: dict[str, Any] = {
         "data": "data.jsonl",
         "template": "hybrid",
         "tokenizer": "demo",
@@ -39,19 +39,19 @@ def write_run(folder: Path, *, rows: int = 16, trainer: dict[str, Any] | None = 
         **keys,
     }
     path = folder / "run.yaml"
-    said = {name: value for name, value in said.items() if value is not None}
-    path.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    config = {name: value for name, value in config.items() if value is not None}
+    path.write_text(json.dumps(config, indent=1), encoding="utf-8")
     return path
 
 
 def record(folder: Path) -> dict[str, Any]:
-    """What ``chattmpl.json`` of a folder holds."""
+    """Return the contents of ``chattmpl.json`` in a folder."""
     value: dict[str, Any] = json.loads((folder / "chattmpl.json").read_text(encoding="utf-8"))
     return value
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    """The weights of a model that was saved."""
+    """Return the weights of a saved model."""
     from safetensors.torch import load_file
 
     found: dict[str, Any] = load_file(folder / "model.safetensors")
@@ -59,7 +59,7 @@ def weights(folder: Path) -> dict[str, Any]:
 
 
 def apart(one: Path, other: Path) -> float:
-    """The largest difference between two weights of two models."""
+    """Return the largest difference between the weights of two models."""
     first, second = weights(one), weights(other)
     assert first.keys() == second.keys()
     return max(float((first[name] - second[name]).abs().max()) for name in first)

@@ -1,4 +1,4 @@
-"""A tiny model with a trainer of trl around it, for tests of what reaches the model."""
+"""A tiny model with a trl trainer, for tests of what reaches the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def tokenizer(eos: str = "<|im_end|>") -> Any:
-    """The demo tokenizer, as transformers has it."""
+    """Return the demo tokenizer as a tokenizer of transformers."""
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -19,7 +19,7 @@ def tokenizer(eos: str = "<|im_end|>") -> Any:
 
 
 def model(vocabulary: int = 3200) -> Any:
-    """A Llama of one layer."""
+    """Return a Llama of one layer."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -29,13 +29,9 @@ def model(vocabulary: int = 3200) -> Any:
 
 
 def trainer(rows: Any, output: Path, *, config: Any = None, peft_config: Any = None, **options: Any) -> Any:
-    """An SFTTrainer of such a model, built as our users build one."""
-    from trl import SFTTrainer
-
-    from chattmpl.training.adapter import sft_config
+    """Return an SFTTrainer of such a model."""
+    from chattmpl.training.adapter import sft_config, sft_trainer
 
     fixed = {"per_device_train_batch_size": 4, "max_steps": 2, "save_strategy": "no", "report_to": "none"}
     args = config or sft_config(rows, output_dir=str(output), **{**fixed, **options})
-    return SFTTrainer(
-        model=model(), args=args, train_dataset=rows, processing_class=tokenizer(), peft_config=peft_config
-    )
+    return sft_trainer(model(), args, rows, tokenizer(), peft_config=peft_config)

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from chattmpl.training.prove.dialogues import Abilities, make_talks
-from chattmpl.training.prove.sizes import Size
-from playbook_parts.altering import system_lost
+from chattmpl.training.prove.dialogues import Abilities, make_dialogues
+from chattmpl.training.prove.models import Size
+from playbook_parts.alterations import system_lost
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.plan import MIX, Config, Portion, base
 
@@ -47,7 +47,7 @@ def arms(size: Size) -> Mapping[str, Config]:
 def audit() -> str:
     """What the audit says of the rows that the second arm trains on."""
     abilities = Abilities(reasoning=True, calls=True, tools=True, switch="enable_thinking")
-    talks = system_lost(make_talks(_ROWS, abilities, 0, test=False, mix=MIX))
+    talks = system_lost(make_dialogues(_ROWS, abilities, 0, test=False, mix=MIX))
     lines = "".join(json.dumps(talk.record()) + "\n" for talk in talks)
     # Repetitions are meant: there are few questions.
     options = ("-t", "hybrid", "--tokenizer", "demo", "--format", "text", "--select", "AU1,AU2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.models import Size
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.plan import Config, base
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from chattmpl.training.prove.sizes import Size
+from chattmpl.training.prove.models import Size
 from playbook_parts.experiment import Claim, Experiment
 from playbook_parts.experiments.e04_mixtures import ON
 from playbook_parts.plan import Config, Portion, base

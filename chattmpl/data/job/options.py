@@ -55,12 +55,13 @@ class Options:
         for name in ("max_length", "pack", "limit"):
             number = getattr(self, name)
             if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
-                raise UsageError(f"{name} cannot be {number!r}: it is a whole number", hint="as in 4096")
+                raise UsageError(f"{name} cannot be {number!r}: it is a whole number", option=name, hint="as in 4096")
             if number is not None and number < 1:
-                raise UsageError(f"{name} is at least 1, not {number}")
+                raise UsageError(f"{name} is at least 1, not {number}", option=name)
         if self.pack is not None and self.max_length is not None and self.max_length > self.pack:
             raise UsageError(
                 f"max_length {self.max_length} is more than the {self.pack} tokens of a packed row",
+                option="max_length",
                 hint="drop max_length: it is then what pack says",
             )
         columns_named(self.columns, packed=self.pack is not None)
@@ -97,7 +98,7 @@ class Options:
 def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
     if value not in known:
         hint = did_you_mean(value, known) if isinstance(value, str) else None
-        raise UsageError(f"{name} cannot be {value!r}: it is one of {', '.join(known)}", hint=hint)
+        raise UsageError(f"{name} cannot be {value!r}: it is one of {', '.join(known)}", option=name, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

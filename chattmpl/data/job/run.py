@@ -41,6 +41,10 @@ class Watcher:
     def note(self, text: str) -> None:
         """Something that a person should know."""
 
+    def finished_before(self) -> None:
+        """Report that an earlier run finished the job, so that nothing is left to do."""
+        self.note("this job was finished before")
+
     def reading(self, name: str) -> None:
         """A file is being read for the first time."""
 
@@ -160,7 +164,7 @@ class _Job:
         job = identity(plan_, self.template, self.tokenizer, self.options, self.seed)
         if finished is not None:
             self._same(finished.get("job", {}), job)
-            self.watcher.note("this job was finished before")
+            self.watcher.finished_before()
             return self._summary(finished)
         if resume and known is not None:
             self._same(known, job)

@@ -16,7 +16,7 @@ from chattmpl.laws.modes import modes
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.shapes import Shape, as_parts, only_parts, shape_of
 from chattmpl.lint.conversations import CONVERSATIONS, TOOL
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.rewrite.annotate.refusal import CannotAnnotate, UnknownStopToken
 from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, header_of, stop_tokens, target_spans
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
@@ -156,7 +156,7 @@ class AnnotationContext:
                 conversation=case.conversation,
             )
         if not found:
-            raise CannotAnnotate(
+            raise UnknownStopToken(
                 "the law stop cannot hold: no stop token follows an answer",
                 law="stop",
                 hint="where what ends a turn does not look like a control token, name it: --stop-token TEXT",

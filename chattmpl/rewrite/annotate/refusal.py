@@ -39,6 +39,10 @@ class CannotAnnotate(TemplateError):
         self.counterexample = counterexample
 
 
+class UnknownStopToken(CannotAnnotate):
+    """A template in which no stop token is recognized after an answer; the caller can name one."""
+
+
 def uncuttable(item: Item, source: Source, items: list[Item]) -> CannotAnnotate:
     """What an item writes is generated in part, and it cannot be taken apart: by whom it is written."""
     text = source.text[item.start : item.end].strip("{%-+ }")

@@ -1,24 +1,26 @@
-"""The thin piece between chattmpl and trl: what the template says reaches the model, token by token."""
+"""The adapter between chattmpl and trl: what the template marks reaches the model, token by token."""
 
 from __future__ import annotations
 
-from chattmpl.training.adapter.batch_audit import Audited, AuditError, audit
+from chattmpl.training.adapter.batch_audit import BatchAudit, BatchAuditError, audit_batches
 from chattmpl.training.adapter.callbacks import VibeTest, count_supervised
 from chattmpl.training.adapter.collator import Collator
-from chattmpl.training.adapter.completions import Completion, complete, stop_ids
+from chattmpl.training.adapter.completions import Completion, MissingStopTokens, complete, stop_ids
 from chattmpl.training.adapter.prepare import prepare
-from chattmpl.training.adapter.trl_config import sft_config
+from chattmpl.training.adapter.sft import sft_config, sft_trainer
 
 __all__ = [
-    "AuditError",
-    "Audited",
+    "BatchAudit",
+    "BatchAuditError",
     "Collator",
     "Completion",
+    "MissingStopTokens",
     "VibeTest",
-    "audit",
+    "audit_batches",
     "complete",
     "count_supervised",
     "prepare",
     "sft_config",
+    "sft_trainer",
     "stop_ids",
 ]

@@ -1,4 +1,4 @@
-"""The audit: what a built trainer will really supervise, batch by batch, against what the template says."""
+"""Audit of the batches of a built trainer: what they supervise, compared with what the template marks."""
 
 from __future__ import annotations
 
@@ -6,42 +6,43 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Unpack
 
+from chattmpl.data.writers.columns import IGNORE_INDEX
 from chattmpl.errors import ChatTmplError
+from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import decode
-from chattmpl.training.adapter.prepare import encoded, options_of
+from chattmpl.training.adapter.prepare import RowOptions, encode_documents, row_options
 
-IGNORED = -100
 _AROUND = 12
-"""Tokens that are shown on either side of a difference."""
+"""Number of tokens shown on either side of a difference."""
 
 
-class AuditError(ChatTmplError):
-    """The trainer would supervise something else than the template says."""
+class BatchAuditError(ChatTmplError):
+    """A trainer that would supervise other tokens than the template marks."""
 
 
-class Seen(NamedTuple):
-    """A document as the model gets it: its tokens, and whether each is supervised.
+class BatchDocument(NamedTuple):
+    """A document as the model receives it: its tokens, and True for each that is supervised.
 
-    The first token of a document never is: nothing of the document stands before it.
+    The first token never is: no token of the document precedes it.
     """
 
     ids: tuple[int, ...]
-    trained: tuple[bool, ...]
+    supervised: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
-class Audited:
-    """What a trainer supervises, which is what the template says.
+class BatchAudit:
+    """The result of an audit that found no difference.
 
     Attributes:
-        batches: how many were looked at.
-        documents: how many conversations, or parts of them, stood in them.
-        tokens: how many tokens they have.
-        supervised: how many of these are supervised.
-        missing: how many documents were in no batch; 0, unless the last batch is dropped or only some were looked at.
-        first: the first document, decoded, with what is supervised between ⟦ and ⟧.
+        batches: number of batches.
+        documents: number of conversations, or parts of them, in the batches.
+        tokens: number of their tokens.
+        supervised: number of supervised tokens.
+        missing: number of documents in no batch; 0 unless the last batch is dropped or only some are audited.
+        first: the first document as text, with supervised text between ⟦ and ⟧.
     """
 
     batches: int
@@ -51,8 +52,15 @@ class Audited:
     missing: int
     first: str
 
+    @classmethod
+    def combined(cls, audits: Sequence[BatchAudit]) -> BatchAudit:
+        """Return the sum of the audits of several processes; what is missing from one may be in another."""
+        names = ("batches", "documents", "tokens", "supervised")
+        sums = {name: sum(getattr(audit, name) for audit in audits) for name in names}
+        return cls(**sums, missing=audits[0].missing if len(audits) == 1 else 0, first=audits[0].first)
+
     def table(self) -> str:
-        """The numbers, a line each, for a person."""
+        """Return the numbers as text, one per line."""
         share = 100 * self.supervised / max(1, self.tokens)
         rows = [
             ("batches", f"{self.batches:,}"),
@@ -64,61 +72,61 @@ class Audited:
         return "\n".join(f"{name:<22}{value:>20}" for name, value in rows)
 
 
-def audit(
+def audit_batches(
     trainer: Any,
     dataset: Iterable[Any],
-    template: Any,
+    template: Template | str,
     tokenizer: Any = None,
     *,
     batches: int | None = None,
     rows: Sequence[int] | None = None,
     max_rejected: str | int = 0,
-    **options: Any,
-) -> Audited:
-    """Compares what a built trainer will supervise with what the template says of the same conversations.
+    **options: Unpack[RowOptions],
+) -> BatchAudit:
+    """Compare what a built trainer would supervise with what the template marks in the same conversations.
 
-    The batches are those of ``trainer.get_train_dataloader()``, behind all that trl, accelerate and a collator did to
-    the rows. What the template says is encoded anew, by the exact path. Random states are as before afterwards, so an
-    audit changes nothing of the training that follows.
+    The batches are those of ``trainer.get_train_dataloader()``, after all that trl, accelerate and a collator did to
+    the rows. The conversations are encoded again, by the exact path. Random states are restored afterwards, so an audit
+    does not change the training that follows.
 
     Args:
-        trainer: an ``SFTTrainer``, or another ``Trainer`` of transformers.
-        dataset: the conversations that were given to `prepare`.
-        template: likewise.
-        tokenizer: likewise; by default that of the trainer.
-        batches: look at so many only.
-        rows: look at these rows of the trainer's data set only, by number, in batches of their own. The dataset is
-            then to hold the conversations that they were made of; it may hold others.
-        max_rejected: as in `prepare`.
-        **options: those that were given to `prepare`.
+        trainer: ``SFTTrainer``, or another ``Trainer`` of transformers.
+        dataset: conversations that were passed to `prepare`.
+        template: template that was passed to `prepare`.
+        tokenizer: tokenizer that was passed to `prepare`; that of the trainer by default.
+        batches: largest number of batches to audit; all by default.
+        rows: numbers of the rows to audit, in batches of their own; all by default. ``dataset`` must then contain their
+            conversations, and may contain others.
+        max_rejected: as for `prepare`.
+        **options: options that were passed to `prepare`.
 
     Raises:
-        AuditError: at the first difference, with its place and both texts.
+        BatchAuditError: at the first difference, with its place and both texts.
     """
     tokenizer = trainer.processing_class if tokenizer is None else tokenizer
-    chosen = replace(options_of(options), fast="off")
-    wanted = Counter(
+    exact = replace(row_options(options), fast="off")
+    expected = Counter(
         _document(each.sample.ids.tolist(), each.sample.mask.tolist())
-        for each in encoded(dataset, template, tokenizer, chosen, max_rejected)
+        for each in encode_documents(dataset, template, tokenizer, exact, max_rejected)
     )
-    comparison = _Comparison(wanted, tokenizer)
-    whole = rows is None or len(set(rows)) == len(trainer.train_dataset)
-    with _loader(trainer, rows) as loader:
+    comparison = _Comparison(expected, tokenizer)
+    complete = rows is None or len(set(rows)) == len(trainer.train_dataset)
+    with _dataloader(trainer, rows) as loader:
         for number, batch in enumerate(loader):
             if batches is not None and number >= batches:
-                whole = False
+                complete = False
                 break
-            comparison.batch(number, batch)
-    return comparison.result(trainer, whole)
+            comparison.compare(number, batch)
+    return comparison.result(trainer, complete)
 
 
-def _document(ids: Iterable[int], trained: Iterable[Any]) -> Seen:
-    marks = [bool(mark) for mark in trained]
-    return Seen(tuple(ids), (False, *marks[1:]))
+def _document(ids: Iterable[int], supervised: Iterable[Any]) -> BatchDocument:
+    marks = [bool(mark) for mark in supervised]
+    return BatchDocument(tuple(ids), (False, *marks[1:]))
 
 
 @contextmanager
-def _loader(trainer: Any, rows: Sequence[int] | None) -> Iterator[Any]:
+def _dataloader(trainer: Any, rows: Sequence[int] | None) -> Iterator[Any]:
     import torch
 
     prepared = getattr(trainer.accelerator, "_dataloaders", [])
@@ -134,92 +142,100 @@ def _loader(trainer: Any, rows: Sequence[int] | None) -> Iterator[Any]:
 
 
 class _Comparison:
-    """What was seen so far, and what is still to be seen."""
+    """The documents that the template marks, and those of the batches so far."""
 
-    def __init__(self, wanted: Counter[Seen], tokenizer: Any) -> None:
-        self.wanted, self.tokenizer = wanted, tokenizer
-        self.left = wanted.copy()
+    def __init__(self, expected: Counter[BatchDocument], tokenizer: Any) -> None:
+        self.expected, self.tokenizer = expected, tokenizer
+        self.remaining = expected.copy()
         self.batches = self.documents = self.tokens = self.supervised = 0
         self.first = ""
 
-    def batch(self, number: int, batch: Any) -> None:
-        """Looks at a batch.
+    def compare(self, number: int, batch: Any) -> None:
+        """Compare the documents of a batch.
 
         Raises:
-            AuditError: something in it is not what the template says.
+            BatchAuditError: a document differs from what the template marks.
         """
         self.batches += 1
-        for row, document in documents_of(batch, f"batch {number}"):
-            where = f"batch {number}, row {row}"
-            if document not in self.wanted:
-                raise self._difference(where, document)
-            self.left[document] -= 1
+        for row, document in split_batch(batch, f"batch {number}"):
+            if document not in self.expected:
+                raise self._difference(f"batch {number}, row {row}", document)
+            self.remaining[document] -= 1
             self.documents += 1
             self.tokens += len(document.ids)
-            self.supervised += sum(document.trained)
-            self.first = self.first or marked(self.tokenizer, document)
+            self.supervised += sum(document.supervised)
+            self.first = self.first or marked_text(self.tokenizer, document)
 
-    def result(self, trainer: Any, whole: bool) -> Audited:
-        """The numbers.
+    def result(self, trainer: Any, complete: bool) -> BatchAudit:
+        """Return the numbers.
 
         Raises:
-            AuditError: documents that are in no batch, for no known reason.
+            BatchAuditError: documents are in no batch, for no known reason.
         """
-        missing = +self.left
+        missing = +self.remaining
         count = sum(missing.values())
-        explained = not whole or trainer.args.dataloader_drop_last or trainer.accelerator.num_processes > 1
+        explained = not complete or trainer.args.dataloader_drop_last or trainer.accelerator.num_processes > 1
         if count and not explained:
-            lost = next(iter(missing))
-            raise AuditError(
-                f"{count} of {sum(self.wanted.values())} documents are in no batch; the first is "
-                f"{marked(self.tokenizer, lost, 0)!r}",
-                hint="was the data set filtered, sampled or packed after it was prepared, or are the options of "
-                "prepare and audit not the same?",
+            raise BatchAuditError(
+                f"{count} of {sum(self.expected.values())} documents are in no batch; the first is "
+                f"{marked_text(self.tokenizer, next(iter(missing)), 0)!r}",
+                hint="check that the dataset was not filtered, sampled or packed after prepare, and that prepare and "
+                "audit_batches have the same options",
             )
-        return Audited(self.batches, self.documents, self.tokens, self.supervised, count, self.first)
+        return BatchAudit(self.batches, self.documents, self.tokens, self.supervised, count, self.first)
 
-    def _difference(self, where: str, seen: Seen) -> AuditError:
-        known = [each for each in self.wanted if each.ids == seen.ids]
-        if known:
-            return self._other_mask(where, seen, known[0])
-        for each in self.wanted:
-            if len(each.ids) < len(seen.ids) and seen.ids[: len(each.ids)] == each.ids:
+    def _difference(self, where: str, found: BatchDocument) -> BatchAuditError:
+        same_tokens = next((each for each in self.expected if each.ids == found.ids), None)
+        if same_tokens is not None:
+            return self._mask_difference(where, found, same_tokens)
+        for each in self.expected:
+            if len(each.ids) < len(found.ids) and found.ids[: len(each.ids)] == each.ids:
                 return self._error(
-                    f"{where}: what begins at token {len(each.ids)} is another document, which sees the one before it",
-                    "packed rows need padding_free=True and no attention mask; sft_config fills it in",
-                    seen,
+                    f"{where}: the document that begins at token {len(each.ids)} attends to the one before it",
+                    "packed rows need padding_free=True and no attention mask; sft_config sets it",
+                    found,
                     each,
                     len(each.ids),
                 )
-        nearest = max(self.wanted, key=lambda each: _common(each.ids, seen.ids))
-        at = _common(nearest.ids, seen.ids)
-        if at == len(seen.ids):
+        nearest = max(self.expected, key=lambda each: _common_length(each.ids, found.ids))
+        at = _common_length(nearest.ids, found.ids)
+        if at == len(found.ids):
             message = f"{where}: the document was cut from {len(nearest.ids)} to {at} tokens"
-            return self._error(message, "give max_length to prepare, which cuts whole turns", seen, nearest, at)
-        message = f"{where}, token {at}: no conversation is rendered so"
-        hint = "was the row made with another template, tokenizer or options?"
-        return self._error(message, hint, seen, nearest, at)
+            return self._error(message, "pass max_length to prepare, which removes whole turns", found, nearest, at)
+        message = f"{where}, token {at}: no conversation renders to this document"
+        hint = "check that the row was made with the same template, tokenizer and options"
+        return self._error(message, hint, found, nearest, at)
 
-    def _other_mask(self, where: str, seen: Seen, said: Seen) -> AuditError:
-        at = _common(seen.trained, said.trained)
-        token = decode(self.tokenizer, [seen.ids[at]])
-        verdicts = ("is trained", "not") if seen.trained[at] else ("is not trained", "it is")
-        message = f"{where}, token {at} ({token!r}): it {verdicts[0]}, and the template says {verdicts[1]}"
-        hint = "labels were altered between prepare and the model: look at collators, maps and trl's options"
-        return self._error(message, hint, seen, said, at)
+    def _mask_difference(self, where: str, found: BatchDocument, expected: BatchDocument) -> BatchAuditError:
+        at = _common_length(found.supervised, expected.supervised)
+        token = decode(self.tokenizer, [found.ids[at]])
+        verdict = (
+            "supervised, but the template does not mark it"
+            if found.supervised[at]
+            else "not supervised, but the template marks it"
+        )
+        message = f"{where}, token {at} ({token!r}) is {verdict}"
+        hint = "something between prepare and the model altered the labels: check collators, maps and trl's options"
+        return self._error(message, hint, found, expected, at)
 
-    def _error(self, message: str, hint: str, seen: Seen, said: Seen, at: int) -> AuditError:
-        shown = [
-            f"  {who:<9}{marked(self.tokenizer, each, at)!r}" for who, each in (("trainer", seen), ("template", said))
+    def _error(
+        self, message: str, hint: str, found: BatchDocument, expected: BatchDocument, at: int
+    ) -> BatchAuditError:
+        texts = [
+            f"  {name:<9}{marked_text(self.tokenizer, each, at)!r}"
+            for name, each in (("trainer", found), ("template", expected))
         ]
-        return AuditError("\n".join([message, *shown]), hint=hint)
+        return BatchAuditError("\n".join([message, *texts]), hint=hint)
 
 
-def documents_of(batch: Any, where: str = "the batch") -> Iterator[tuple[int, Seen]]:
-    """The documents of a batch with their rows, told apart as a model does.
+def split_batch(batch: Any, where: str = "the batch") -> Iterator[tuple[int, BatchDocument]]:
+    """Split a batch into documents as a model does, by ``attention_mask`` or by ``position_ids`` that restart at 0.
+
+    Yields:
+        The number of the row, and the document. Documents without supervised tokens, which fill up rows, are left out.
 
     Raises:
-        AuditError: a token is supervised that no token of its document stands before, or that is padding.
+        BatchAuditError: padding, or the first token of a document, is supervised; or a label is another token.
     """
     labels, ids = batch["labels"].tolist(), batch["input_ids"].tolist()
     masks = batch["attention_mask"].tolist() if batch.get("attention_mask") is not None else None
@@ -227,45 +243,45 @@ def documents_of(batch: Any, where: str = "the batch") -> Iterator[tuple[int, Se
     for row, (tokens, targets) in enumerate(zip(ids, labels, strict=True)):
         if masks is not None:
             kept = [index for index, mask in enumerate(masks[row]) if mask]
-            if any(target != IGNORED for index, target in enumerate(targets) if not masks[row][index]):
-                raise AuditError(f"{where}, row {row}: padding is supervised", hint="its label must be -100")
+            if any(target != IGNORE_INDEX for index, target in enumerate(targets) if not masks[row][index]):
+                raise BatchAuditError(f"{where}, row {row}: padding is supervised", hint="its label must be -100")
             tokens, targets = [tokens[index] for index in kept], [targets[index] for index in kept]
         starts = [0]
         if masks is None and positions is not None:
             starts = [index for index, position in enumerate(positions[row]) if position == 0]
         for start, end in zip(starts, [*starts[1:], len(tokens)], strict=True):
-            if start and targets[start] != IGNORED:
-                raise AuditError(
-                    f"{where}, row {row}, token {start}: the first token of a document is supervised, and what stands "
-                    "before it is another document",
+            if start and targets[start] != IGNORE_INDEX:
+                raise BatchAuditError(
+                    f"{where}, row {row}, token {start}: the first token of a document is supervised, so it would be "
+                    "predicted from the document before it",
                     hint="its label must be -100",
                 )
             for token, target in zip(tokens[start:end], targets[start:end], strict=True):
-                if target not in (IGNORED, token):
-                    raise AuditError(
-                        f"{where}, row {row}: the label {target} of the token {token} is another token",
-                        hint="labels are not shifted: the model does that",
+                if target not in (IGNORE_INDEX, token):
+                    raise BatchAuditError(
+                        f"{where}, row {row}: token {token} has the label {target}",
+                        hint="labels must not be shifted: the model shifts them",
                     )
-            # A document in which nothing is trained is what a row was filled up with.
-            if any(target != IGNORED for target in targets[start:end]):
-                yield row, _document(tokens[start:end], [target != IGNORED for target in targets[start:end]])
+            supervised = [target != IGNORE_INDEX for target in targets[start:end]]
+            if any(supervised):
+                yield row, _document(tokens[start:end], supervised)
 
 
-def _common(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
-    """How many of the first items are the same."""
+def _common_length(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
+    """Return the number of equal items at the start."""
     length = min(len(one), len(other))
     return next((index for index in range(length) if one[index] != other[index]), length)
 
 
-def marked(tokenizer: Any, document: Seen, at: int | None = None) -> str:
-    """A document as text, with what is supervised between ⟦ and ⟧; only what stands around a token, if one is given."""
+def marked_text(tokenizer: Any, document: BatchDocument, at: int | None = None) -> str:
+    """Return a document, or its part around a token, as text with supervised text between ⟦ and ⟧."""
     start, end = (0, len(document.ids)) if at is None else (max(0, at - _AROUND), min(len(document.ids), at + _AROUND))
     pieces, open_ = ["…" if start else ""], False
     run: list[int] = []
-    for token, trained in zip(document.ids[start:end], document.trained[start:end], strict=True):
-        if trained != open_:
-            pieces += [decode(tokenizer, run), "⟦" if trained else "⟧"]
-            run, open_ = [], trained
+    for token, supervised in zip(document.ids[start:end], document.supervised[start:end], strict=True):
+        if supervised != open_:
+            pieces += [decode(tokenizer, run), "⟦" if supervised else "⟧"]
+            run, open_ = [], supervised
         run.append(token)
     pieces += [decode(tokenizer, run), "⟧" if open_ else "", "…" if end < len(document.ids) else ""]
     return "".join(pieces)

@@ -1,4 +1,4 @@
-"""Completions: what a model samples after a prompt as it is at inference, greedily, up to a stop token."""
+"""Greedy completions of conversations: rendered prompts as at inference, sampled up to a stop token, and parsed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.encode import encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError
@@ -17,16 +17,20 @@ from chattmpl.parse import parse
 from chattmpl.template.template import Template
 
 
+class MissingStopTokens(UsageError):
+    """A tokenizer that has none of the stop tokens, so that a model could not stop."""
+
+
 @dataclass(frozen=True)
 class Completion:
-    """What a model sampled.
+    """A completion sampled from a model.
 
     Attributes:
-        text: what it sampled, its stop token included.
-        stop: the stop token that ended it; None where it ran into the limit of tokens.
-        tokens: how many tokens it sampled.
-        conversation: the prompt's messages and the one that the text is; None where it cannot be parsed.
-        refusal: why it cannot be parsed; None where it can.
+        text: the sampled text, including its stop token.
+        stop: the stop token that ended it; None if it reached the limit of tokens.
+        tokens: number of sampled tokens.
+        conversation: messages of the prompt and the parsed completion; None if it cannot be parsed.
+        refusal: reason that it cannot be parsed; None if it can.
     """
 
     text: str
@@ -36,13 +40,13 @@ class Completion:
     refusal: str | None = None
 
     @property
-    def message(self) -> Any:
-        """The message that the text is; None where it cannot be parsed."""
+    def message(self) -> Message | None:
+        """The parsed completion; None if it cannot be parsed."""
         return None if self.conversation is None else self.conversation.messages[-1]
 
 
 def raw_tokenizer(tokenizer: Any) -> Any:
-    """The ``tokenizers.Tokenizer`` inside a fast tokenizer of transformers, or the one of that name or file."""
+    """Return the ``tokenizers.Tokenizer`` of a fast tokenizer of transformers, or of a tokenizer name or path."""
     if isinstance(tokenizer, str | Path):
         tokenizer = load_tokenizer(tokenizer)
     if isinstance(tokenizer, FastTokenizer):
@@ -51,41 +55,42 @@ def raw_tokenizer(tokenizer: Any) -> Any:
 
 
 def decode(tokenizer: Any, ids: Iterable[int]) -> str:
-    """The text of tokens, control tokens included, with nothing tidied up."""
+    """Return the text of tokens, including control tokens, without clean-up."""
     text: str = raw_tokenizer(tokenizer).decode([int(token) for token in ids], skip_special_tokens=False)
     return text
 
 
 def stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str] | None = None) -> dict[int, str]:
-    """The tokens at which sampling ends, by id.
+    """Return the tokens at which sampling ends, by id.
 
     Args:
         template: the template.
-        tokenizer: the tokenizer.
-        stop_tokens: for a template that is no family. Of a family's those are left out that also stand inside of what
-            is sampled, such as the end of a channel.
+        tokenizer: its tokenizer.
+        stop_tokens: stop tokens; by default those of the family, except those that also occur inside a sampled turn,
+            such as the end of a channel.
 
     Raises:
-        UsageError: no stop token is known, or the tokenizer has none of them.
+        UsageError: the template is not a family, and no stop tokens are passed.
+        MissingStopTokens: the tokenizer has none of them.
     """
     if stop_tokens is None:
         if template.family is None:
-            raise UsageError(f"the stop tokens of {template.name} are not known", hint="give stop_tokens")
-        inner = _inside(template)
+            raise UsageError(f"the stop tokens of {template.name} are unknown", hint="pass stop_tokens")
+        inner = _render_inside(template)
         stop_tokens = [token for token in template.family.generation.stop_tokens if token not in inner]
     raw = raw_tokenizer(tokenizer)
     found = {raw.token_to_id(token): token for token in stop_tokens}
     found.pop(None, None)
     if not found:
-        raise UsageError(
+        raise MissingStopTokens(
             f"the tokenizer has none of the stop tokens {', '.join(stop_tokens)}",
-            hint="add them to it as special tokens; without one a model does not stop",
+            hint="add them as special tokens; without one, a model does not stop",
         )
     return found
 
 
-def _inside(template: Template) -> str:
-    """What is sampled in a turn that reasons and answers, without its end."""
+def _render_inside(template: Template) -> str:
+    """Return the sampled text of a turn with reasoning and an answer, without what ends the turn."""
     turn = {"role": "assistant", "reasoning_content": "why", "content": "so"}
     rendering = template.render([{"role": "user", "content": "?"}, turn])
     sampled = "".join(rendering.text[start:end] for start, end in rendering.generated)
@@ -103,23 +108,23 @@ def complete(
     batch_size: int = 32,
     template_kwargs: Mapping[str, Any] | None = None,
     clock: datetime | None = None,
-    advanced: Callable[[int], None] | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
-    """What the model samples after each conversation, greedily; parsed where the template is a family.
+    """Sample a completion of each conversation greedily, and parse it if the template is a family.
 
-    Nothing of the model's ``generation_config`` counts, such as a repetition penalty or tokens that it suppresses.
+    The model's ``generation_config`` is ignored, including repetition penalties and suppressed tokens.
 
     Args:
-        model: a causal language model of transformers.
+        model: causal language model of transformers.
         tokenizer: its tokenizer.
         template: the template.
         conversations: prompts.
         stop_tokens: see `stop_ids`.
-        max_new_tokens: most tokens of a completion.
-        batch_size: how many are sampled at once, padded on the left.
-        template_kwargs: variables of the template.
-        clock: what time the template is told that it is.
-        advanced: is told how many more are done.
+        max_new_tokens: largest number of tokens of a completion.
+        batch_size: number of completions sampled at once, padded on the left.
+        template_kwargs: template kwargs.
+        clock: time for templates that read the clock; now by default.
+        progress: receives the number of completions of each batch.
 
     Raises:
         UsageError: see `stop_ids`.
@@ -127,18 +132,18 @@ def complete(
     """
     stops = stop_ids(template, tokenizer, stop_tokens)
     kwargs = dict(template_kwargs or {})
-    # What a prompt and its completion are rendered with is one and the same.
+    # A prompt must be rendered with the same time when its completion is parsed.
     clock = clock or datetime.now()
     prompts = [encode(template.render(each, True, clock, **kwargs), tokenizer).input_ids for each in conversations]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     sampled: dict[int, list[int]] = {}
-    with _evaluating(model), _plain(model):
+    with _evaluation_mode(model), _without_generation_config(model):
         for first in range(0, len(order), batch_size):
-            some = order[first : first + batch_size]
-            outputs = _sample(model, [prompts[index] for index in some], list(stops), max_new_tokens)
-            sampled.update(zip(some, outputs, strict=True))
-            if advanced is not None:
-                advanced(len(some))
+            batch = order[first : first + batch_size]
+            outputs = _sample(model, [prompts[index] for index in batch], list(stops), max_new_tokens)
+            sampled.update(zip(batch, outputs, strict=True))
+            if progress is not None:
+                progress(len(batch))
     return [
         _completion(template, tokenizer, conversation, sampled[index], stops, {**kwargs, "clock": clock})
         for index, conversation in enumerate(conversations)
@@ -150,19 +155,19 @@ def _sample(model: Any, prompts: Sequence[Sequence[int]], stops: list[int], limi
     from transformers import GenerationConfig
 
     longest = max(map(len, prompts))
-    filler = stops[0]
-    ids = torch.tensor([[filler] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
+    pad = stops[0]
+    ids = torch.tensor([[pad] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts])
     config = GenerationConfig(
-        max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=stops, pad_token_id=filler, use_cache=True
+        max_new_tokens=limit, do_sample=False, num_beams=1, eos_token_id=stops, pad_token_id=pad, use_cache=True
     )
     output = model.generate(ids.to(model.device), attention_mask=mask.to(model.device), generation_config=config)
     return [_until_stop(row[longest:].tolist(), stops) for row in output]
 
 
 def _until_stop(ids: list[int], stops: Sequence[int]) -> list[int]:
-    ends = [index for index, token in enumerate(ids) if token in stops]
-    return ids[: ends[0] + 1] if ends else ids
+    end = next((index for index, token in enumerate(ids) if token in stops), len(ids))
+    return ids[: end + 1]
 
 
 def _completion(
@@ -176,40 +181,39 @@ def _completion(
     text = decode(tokenizer, ids)
     stop = stops.get(ids[-1]) if ids else None
     if template.family is None or template.family.parse is None:
-        return Completion(text, stop, len(ids), refusal="the template is no family with a [parse] table")
+        return Completion(text, stop, len(ids), refusal="the template is not a family with a [parse] table")
     try:
-        said = parse(template, text, completion=True, generation_prompt=False, prompt=prompt, **options)
+        parsed = parse(template, text, completion=True, generation_prompt=False, prompt=prompt, **options)
     except ChatTmplError as error:
         return Completion(text, stop, len(ids), refusal=error.message)
-    return Completion(text, stop, len(ids), said)
+    return Completion(text, stop, len(ids), parsed)
 
 
 @contextmanager
-def _plain(model: Any) -> Iterator[None]:
-    """Puts the generation config of a model aside.
+def _without_generation_config(model: Any) -> Iterator[None]:
+    """Replace the generation config of a model, and of models inside it, as with peft, by an empty one.
 
-    transformers fills in its values wherever ours has none, and for many, such as the tokens to suppress, none is the
-    only value that does nothing.
+    transformers fills in its values wherever the config that is passed to ``generate`` has none; and for many, such as
+    the tokens to suppress, none is the only value without effect.
     """
     from transformers import GenerationConfig
 
-    # The model itself may stand inside of another one, as with peft.
-    aside = [
+    originals = [
         (module, module.generation_config)
         for module in model.modules()
         if isinstance(vars(module).get("generation_config"), GenerationConfig)
     ]
-    for module, _ in aside:
+    for module, _ in originals:
         module.generation_config = GenerationConfig()
     try:
         yield
     finally:
-        for module, config in aside:
+        for module, config in originals:
             module.generation_config = config
 
 
 @contextmanager
-def _evaluating(model: Any) -> Any:
+def _evaluation_mode(model: Any) -> Iterator[None]:
     import torch
 
     training = model.training

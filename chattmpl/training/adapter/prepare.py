@@ -1,13 +1,13 @@
-"""From conversations to the data set that trl's SFTTrainer, or any other trainer, takes as it is."""
+"""Preparation of conversations as a dataset that trl's ``SFTTrainer``, or another trainer, takes as it is."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.job.batch import Batch, Item
@@ -19,76 +19,99 @@ from chattmpl.data.mixture import Source
 from chattmpl.data.pack import best_fit
 from chattmpl.data.sources import DataFile, Piece, RawRow
 from chattmpl.data.writers import Document, record_batch, schema
-from chattmpl.errors import ConversationError, UsageError
+from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
 
 NAME = "dataset"
-"""What messages call the data."""
+"""Name of the data in messages."""
 
 _BATCH = 512
 
 
-def prepare(
-    dataset: Iterable[Any], template: Any, tokenizer: Any, *, max_rejected: str | int = 0, **options: Any
-) -> Any:
-    """The rows that a trainer takes as they are: ``input_ids``, and ``labels`` with -100 where nothing is trained.
+class RowOptions(TypedDict, total=False):
+    """Options of `chattmpl.data.job.encode` that apply to rows: see `chattmpl.data.job.Options`."""
 
-    What ``chattmpl encode`` writes into files, in memory and in this process.
+    shape: str | None
+    template_kwargs: Mapping[str, Any]
+    clock: datetime | None
+    straddle: str
+    control_tokens: str
+    mask: str
+    max_length: int | None
+    overflow: str
+    unroll: bool
+    pack: int | None
+    columns: Sequence[str]
+    fast: str
+
+
+def prepare(
+    dataset: Iterable[Any],
+    template: Template | str | Path,
+    tokenizer: Any,
+    *,
+    max_rejected: str | int = 0,
+    **options: Unpack[RowOptions],
+) -> Any:
+    """Encode conversations into rows with ``input_ids``, and ``labels`` that are -100 where nothing is trained.
+
+    The rows are those that ``chattmpl encode`` writes, but in memory and in this process.
 
     Args:
-        dataset: a ``datasets.Dataset``, or any other iterable of conversations, in the shapes that `chattmpl.loaders`
-            knows.
+        dataset: ``datasets.Dataset``, or another iterable of conversations, in the shapes that
+            `chattmpl.conversation.shapes` reads.
         template: a `Template`, or what `Template.load` takes.
         tokenizer: what `chattmpl.encode.load_tokenizer` takes.
-        max_rejected: how many conversations may give no row, or not all that they hold: a number, or a part of all
-            as in ``"1%"``.
-        **options: those of `chattmpl.data.job.encode` that concern rows: ``max_length`` (tokens) with ``overflow``,
-            ``unroll``, ``pack`` (tokens of a packed row), ``mask``, ``template_kwargs``, ``clock``, ``shape``,
-            ``straddle``, ``control_tokens``, ``columns`` and ``fast``.
+        max_rejected: number of conversations, or share such as ``"1%"``, that may be rejected in whole or in part.
+        **options: ``max_length`` (tokens) with ``overflow``, ``unroll``, ``pack`` (tokens of a packed row), ``mask``,
+            ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``columns`` and ``fast``; see
+            `chattmpl.data.job.encode`.
 
     Returns:
-        A ``datasets.Dataset``. Packed rows have ``seq_lengths`` and ``position_ids`` too.
+        A ``datasets.Dataset``. Packed rows also have ``seq_lengths`` and ``position_ids``.
 
     Raises:
-        ConversationError: if more conversations than that are rejected; it tells the first.
-        UsageError: for an option that does not exist.
-        TemplateError, EncodeError: if the template or the tokenizer cannot be used.
+        ConversationError: more conversations are rejected; the message is about the first.
+        UsageError: an option is unknown or invalid.
+        TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
     import pyarrow as pa
     from datasets import Dataset
 
-    chosen = options_of(options)
-    documents = encoded(dataset, template, tokenizer, chosen, max_rejected)
-    packed = chosen.pack is not None
+    checked = row_options(options)
+    documents = encode_documents(dataset, template, tokenizer, checked, max_rejected)
+    packed = checked.pack is not None
     rows = [[document] for document in documents]
-    if chosen.pack is not None:
-        packs = best_fit([len(document.sample) for document in documents], chosen.pack)
+    if checked.pack is not None:
+        packs = best_fit([len(document.sample) for document in documents], checked.pack)
         rows = [[documents[index] for index in pack] for pack in packs]
-    columns = chosen.all_columns
+    columns = checked.all_columns
     batches = [record_batch(rows[at : at + _BATCH], columns, packed=packed) for at in range(0, len(rows), _BATCH)]
     return Dataset(pa.Table.from_batches(batches, schema(columns, packed=packed)))
 
 
-def options_of(options: dict[str, Any]) -> Options:
-    """The options, checked.
+def row_options(options: RowOptions) -> Options:
+    """Check options that were passed as keyword arguments.
 
     Raises:
-        UsageError: there is no such option, or it does not fit another one.
+        UsageError: an option is unknown or invalid.
     """
-    from chattmpl.errors import did_you_mean
-
-    known = [name for name in Options.__dataclass_fields__ if name not in ("form", "seed", "limit")]
+    known = RowOptions.__annotations__
     for name in options:
         if name not in known:
-            hint = did_you_mean(name, known) or f"there are {', '.join(known)}"
-            raise UsageError(f"there is no option {name!r} for preparing rows", hint=hint)
-    return Options(**options)
+            hint = did_you_mean(name, known) or f"the options are {', '.join(known)}"
+            raise UsageError(f"prepare has no option {name!r}", option=name, hint=hint)
+    return Options(**options)  # type: ignore[arg-type]
 
 
-def encoded(
-    dataset: Iterable[Any], template: Any, tokenizer: Any, options: Options, max_rejected: str | int = 0
+def encode_documents(
+    dataset: Iterable[Any],
+    template: Template | str | Path,
+    tokenizer: Any,
+    options: Options,
+    max_rejected: str | int = 0,
 ) -> list[Document]:
-    """The documents of conversations, before they are packed; see `prepare`."""
+    """Encode conversations into documents, which are not packed yet; see `prepare`."""
     setup = _setup(template, tokenizer, options)
     allowance = Allowance.parse(max_rejected)
     documents: list[Document] = []
@@ -101,22 +124,22 @@ def encoded(
         count += len(items)
     rejected = len({each["index"] for each in refused})
     if allowance.exceeded(rejected, count):
-        raise _refusal(refused[0], rejected, count)
+        raise _rejection_error(refused[0], rejected, count)
     if not documents:
-        raise ConversationError("there is no row to train on", hint="the data set is empty, or all of it was rejected")
+        raise ConversationError("there are no rows to train on", hint="the dataset is empty, or all of it was rejected")
     return documents
 
 
-def _refusal(first: dict[str, Any], rejected: int, count: int) -> ConversationError:
-    where = f"{NAME}[{first['index']}]" + (f".{first['place']}" if first["place"] else "")
-    way = f"{first['hint']}; " if first["hint"] else ""
+def _rejection_error(first: dict[str, Any], rejected: int, count: int) -> ConversationError:
+    place = f"{NAME}[{first['index']}]" + (f".{first['place']}" if first["place"] else "")
+    hint = f"{first['hint']}; " if first["hint"] else ""
     return ConversationError(
-        f"{rejected} of {count} conversations cannot be trained on; the first is {where}: {first['message']}",
-        hint=f"{way}max_rejected allows for some",
+        f"{rejected} of {count} conversations cannot be trained on; the first is {place}: {first['message']}",
+        hint=f"{hint}set max_rejected to continue without them",
     )
 
 
-def _setup(template: Any, tokenizer: Any, options: Options) -> Setup:
+def _setup(template: Template | str | Path, tokenizer: Any, options: Options) -> Setup:
     loaded = template if isinstance(template, Template) else Template.load(template)
     clock = options.clock
     if clock is None and "strftime_now" in loaded.source:
@@ -129,21 +152,21 @@ def _setup(template: Any, tokenizer: Any, options: Options) -> Setup:
 
 
 def _batches(dataset: Iterable[Any]) -> Iterator[list[Item]]:
-    """The conversations as rows of a file that is not there, some at a time."""
+    """Yield the conversations in batches, as rows of a virtual file."""
     if isinstance(dataset, dict | str):
-        kind = "one conversation" if isinstance(dataset, dict) else "a text"
+        kind = "a single conversation" if isinstance(dataset, dict) else "a string"
         raise UsageError(
-            f"prepare takes conversations, not {kind}",
-            hint="chattmpl.conversation.files.load_conversations reads files; put one conversation into a list",
+            f"dataset must be conversations, not {kind}",
+            hint="chattmpl.conversation.files.load_conversations reads files; put a single conversation into a list",
         )
     if not isinstance(dataset, Iterable):
         raise UsageError(
-            f"prepare takes conversations, not {dataset!r:.80}",
-            hint="give a datasets.Dataset, or a list of conversations",
+            f"dataset must be conversations, not {dataset!r:.80}",
+            hint="pass a datasets.Dataset, or a list of conversations",
         )
     rows = enumerate(dataset)
-    while some := list(islice(rows, _BATCH)):
-        yield [_item(number, value) for number, value in some]
+    while batch := list(islice(rows, _BATCH)):
+        yield [_item(number, value) for number, value in batch]
 
 
 def _item(number: int, value: Any) -> Item:

@@ -1,9 +1,8 @@
-"""The proof that a template trains: a small model learns tasks in it, from scratch, and is measured."""
+"""The proof that a template trains: a small model learns tasks in it from scratch, and is measured."""
 
 from __future__ import annotations
 
-from chattmpl.training.prove.proof import prove
-from chattmpl.training.prove.sizes import SIZES
-from chattmpl.training.prove.verdict import Thresholds
+from chattmpl.training.prove.models import SIZES
+from chattmpl.training.prove.proof import Thresholds, prove
 
 __all__ = ["SIZES", "Thresholds", "prove"]

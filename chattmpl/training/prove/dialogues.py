@@ -1,20 +1,116 @@
-"""Talks: synthetic conversations in which every turn has a task, and flags switch reasoning on and off."""
+"""Synthetic dialogues in which every turn has a task that a tiny model learns, and flags switch reasoning on and off.
+
+All tasks are about digits, each of which is a token of the proof's tokenizer. Some tasks are for training, the others
+are held out.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.template import Template
-from chattmpl.training.prove import tasks
-from chattmpl.training.prove.tasks import Task
+
+# -- tasks
+
+ITEMS = "0123456789"
+GREETINGS = ("Hello", "Hi", "Hey", "Welcome")
+"""Words that open an answer about the model's name, each as likely: the only part that a model cannot predict."""
+
+_HELD_OUT = 8
+"""One task in eight is held out."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A question with its answer.
+
+    Attributes:
+        kind: ``sum``, ``reverse``, ``persona`` or ``lookup``.
+        question: text of the user message.
+        trace: steps to the answer, for ``reasoning_content``.
+        answer: the answer to train on.
+        also: other answers that are correct and as likely.
+        item, table: of a lookup, the item asked for and the result of the tool.
+    """
+
+    kind: str
+    question: str
+    trace: str
+    answer: str
+    also: tuple[str, ...] = ()
+    item: str = ""
+    table: str = ""
+
+    def accepts(self, content: str) -> bool:
+        """Return True if an answer is correct."""
+        return content.strip() in (self.answer, *self.also)
+
+
+def is_held_out(key: str) -> bool:
+    """Return True if a task is excluded from training; this depends only on the task."""
+    return int(hashlib.sha256(key.encode()).hexdigest(), 16) % _HELD_OUT == 0
+
+
+def _draw(rng: random.Random, test: bool, make: Callable[[random.Random], tuple[str, ...]]) -> tuple[str, ...]:
+    """Draw until the parts of a task are held out, or until they are not."""
+    while True:
+        parts = make(rng)
+        if is_held_out("|".join(parts)) is test:
+            return parts
+
+
+def sum_task(rng: random.Random, test: bool) -> Task:
+    """Return a sum of two numbers of two digits, added digit by digit."""
+    first, second = _draw(rng, test, lambda r: (str(r.randint(10, 99)), str(r.randint(10, 99))))
+    ones = int(first[1]) + int(second[1])
+    tens = ones // 10 + int(first[0]) + int(second[0])
+    trace = f"{first[1]}+{second[1]}={ones}, {ones // 10}+{first[0]}+{second[0]}={tens}"
+    return Task("sum", f"{first}+{second}", trace, str(int(first) + int(second)))
+
+
+def reverse_task(rng: random.Random, test: bool, length: int = 3) -> Task:
+    """Return a number to reverse."""
+    digits = draw_number(rng, test, length)
+    return Task("reverse", f"reverse {digits}", f"{digits}={digits[::-1]}", digits[::-1])
+
+
+def draw_number(rng: random.Random, test: bool, length: int = 3) -> str:
+    """Return a number with this number of digits."""
+    (number,) = _draw(rng, test, lambda r: (f"{r.randrange(10**length):0{length}}",))
+    return number
+
+
+def persona_task(rng: random.Random, number: str) -> Task:
+    """Return a question about the number in the system message."""
+    answers = [f"{greeting}, agent {number}" for greeting in GREETINGS]
+    answer = rng.choice(answers)
+    others = tuple(other for other in answers if other != answer)
+    return Task("persona", "who are you?", f"agent {number}", answer, others)
+
+
+def lookup_task(rng: random.Random, test: bool) -> Task:
+    """Return a question about the price of one item in a table of three."""
+
+    def make(r: random.Random) -> tuple[str, ...]:
+        items = r.sample(ITEMS, 3)
+        return (items[0], ";".join(f"{item}={r.randint(1, 9)}" for item in sorted(items, key=lambda _: r.random())))
+
+    item, table = _draw(rng, test, make)
+    price = next(pair.split("=")[1] for pair in table.split(";") if pair.startswith(f"{item}="))
+    return Task("lookup", f"price of {item}?", f"{item}={price}", price, item=item, table=table)
+
+
+# -- dialogues
 
 THINK, NO_THINK = "/think", "/no_think"
 _SWITCHES = ("enable_thinking", "thinking", "reasoning")
-"""Names that template kwargs have which switch reasoning."""
+"""Names of template kwargs that switch reasoning."""
 
 TOOL: dict[str, Any] = {
     "type": "function",
@@ -28,16 +124,16 @@ TOOL: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Mix:
-    """What talks are made of.
+    """Distribution of dialogues.
 
     Attributes:
-        kinds: tasks that a turn may have: ``sum`` and ``reverse``. With a system message, a turn may also ask for it.
-        digits: of what is reversed, and of the number in a system message.
-        turns: fewest and most turns of a talk to train on; a held-out talk has the most.
-        lookups: share of talks that are about prices.
-        system: share of the others that have a system message.
-        flags: share of turns with a flag, which is one or the other, each as likely.
-        off: share of talks that the template's kwarg switches off.
+        kinds: tasks of a turn: ``sum`` and ``reverse``. With a system message, a turn may also have a persona task.
+        digits: number of digits to reverse, and of the number in a system message.
+        turns: smallest and largest number of turns of a training dialogue; a held-out dialogue has the largest.
+        lookups: share of dialogues about prices.
+        system: share of the others with a system message.
+        flags: share of turns with a flag, ``/think`` or ``/no_think`` with equal probability.
+        off: share of dialogues in which the template kwarg switches reasoning off.
     """
 
     kinds: tuple[str, ...] = ("sum", "reverse")
@@ -50,19 +146,19 @@ class Mix:
 
 
 MIX = Mix()
-"""What a template is proved with."""
+"""The mix of a proof."""
 
 
 @dataclass(frozen=True)
 class Abilities:
-    """What of the tasks a template can show.
+    """The tasks that a template can render.
 
     Attributes:
-        reasoning: whether a trace is rendered.
-        calls: whether calls and results are.
-        tools: whether descriptions of tools are.
-        switch: a kwarg that switches reasoning off; None if there is none.
-        hard: whether, switched off, the template leaves no room for a trace; otherwise it only says so to the model.
+        reasoning: it renders reasoning.
+        calls: it renders tool calls and results.
+        tools: it renders tool definitions.
+        switch: template kwarg that switches reasoning off; None if there is none.
+        hard: switched off, the template leaves no room for reasoning; otherwise it only tells the model not to reason.
     """
 
     reasoning: bool
@@ -73,16 +169,16 @@ class Abilities:
 
 
 @dataclass
-class Turn:
-    """A turn of the assistant that a talk holds.
+class AssistantTurn:
+    """An assistant turn of a dialogue, and what it should do.
 
     Attributes:
-        index: of its message.
-        task: what it is about.
-        thinks: whether it is to reason.
-        number: which turn of the user it belongs to, from 1.
-        calls: whether it is to call the tool.
-        switched: whether the template's kwarg forces the mode.
+        index: index of its message.
+        task: its task.
+        thinks: it should reason.
+        number: number of the user turn that it answers, from 1.
+        calls: it should call the tool.
+        switched: the template kwarg forces the mode.
     """
 
     index: int
@@ -94,124 +190,126 @@ class Turn:
 
 
 @dataclass
-class Talk:
-    """A conversation with what is known of its turns."""
+class Dialogue:
+    """A conversation, and what its assistant turns should do."""
 
     messages: list[dict[str, Any]] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[AssistantTurn] = field(default_factory=list)
     tools: list[dict[str, Any]] | None = None
     kwargs: dict[str, Any] = field(default_factory=dict)
 
     def conversation(self, end: int | None = None) -> Conversation:
-        """The conversation, or its beginning."""
+        """Return the conversation, or its first messages."""
         return Conversation.coerce(self.record(end))
 
     def record(self, end: int | None = None) -> dict[str, Any]:
-        """The same, as data sets hold it."""
-        said: dict[str, Any] = {"messages": self.messages[:end]}
+        """Return the same as a row of a dataset."""
+        record: dict[str, Any] = {"messages": self.messages[:end]}
         if self.tools:
-            said["tools"] = self.tools
+            record["tools"] = self.tools
         if self.kwargs:
-            said["chat_template_kwargs"] = self.kwargs
-        return said
+            record["chat_template_kwargs"] = self.kwargs
+        return record
 
 
 def abilities_of(template: Template) -> Abilities:
-    """What a template can show, by what its family says and, for reasoning and its switch, by rendering.
+    """Return the tasks that a template can render, from the facts of its family and, for reasoning, by rendering.
 
     Raises:
-        UsageError: for a template that is no family with a ``[parse]`` table.
+        UsageError: the template is not a family with a ``[parse]`` table.
     """
     family = template.family
     if family is None or family.parse is None:
         raise UsageError(
-            f"{template.name} is no family with a [parse] table, so what a model says in it cannot be read",
-            hint="put the template and a family.toml into a folder, and name that; see docs/families.md",
+            f"{template.name} is not a family with a [parse] table, so the model's completions could not be parsed",
+            hint="put the template and a family.toml into a folder, and pass the folder; see docs/families.md",
         )
     supports = family.supports
-    reasoning = supports.reasoning and _shows_trace(template, {})
+    reasoning = supports.reasoning and _renders_reasoning(template, {})
     calls = supports.tool_calls and supports.tool_results
     switch = next((name for name in _SWITCHES if name in family.modes), None) if reasoning else None
-    hard = switch is not None and not _shows_trace(template, {switch: False})
+    hard = switch is not None and not _renders_reasoning(template, {switch: False})
     return Abilities(reasoning, calls, supports.tools and calls, switch, hard)
 
 
-def _shows_trace(template: Template, kwargs: dict[str, Any]) -> bool:
-    """Whether a last turn is rendered with its trace, behind its prompt."""
-    asked = [{"role": "user", "content": "?"}]
+def _renders_reasoning(template: Template, kwargs: dict[str, Any]) -> bool:
+    """Return True if a last turn is rendered with its reasoning, after its prompt."""
+    prompt = [{"role": "user", "content": "?"}]
     turn = {"role": "assistant", "reasoning_content": "sorrel", "content": "so"}
     try:
-        text = template.render([*asked, turn], **kwargs).text
-        return "sorrel" in text and text.startswith(template.render(asked, True, **kwargs).text)
+        text = template.render([*prompt, turn], **kwargs).text
+        return "sorrel" in text and text.startswith(template.render(prompt, True, **kwargs).text)
     except ChatTmplError:
         return False
 
 
-def rendering_traces(template: Template) -> Template:
-    """The template under its own retention; under ``all``, where its own renders no trace at all."""
+def with_reasoning(template: Template) -> Template:
+    """Return the template with its own retention, or with ``all`` if its own never renders reasoning."""
     if template.family is None or not template.family.supports.reasoning or template.retention in (None, "all"):
         return template
-    return template if _shows_trace(template, {}) else template.with_retention("all")
+    return template if _renders_reasoning(template, {}) else template.with_retention("all")
 
 
-def make_talks(count: int, abilities: Abilities, seed: int, *, test: bool, mix: Mix = MIX) -> list[Talk]:
-    """So many talks, to train on or held out; the same seed makes the same."""
-    choose = random.Random(f"{seed} {test}")
-    return [_talk(choose, abilities, test, mix) for _ in range(count)]
+def make_dialogues(count: int, abilities: Abilities, seed: int, *, test: bool, mix: Mix = MIX) -> list[Dialogue]:
+    """Generate dialogues for training, or held-out ones; the same seed gives the same dialogues."""
+    rng = random.Random(f"{seed} {test}")
+    return [_dialogue(rng, abilities, test, mix) for _ in range(count)]
 
 
-def _talk(choose: random.Random, abilities: Abilities, test: bool, mix: Mix) -> Talk:
-    talk = Talk()
-    off = abilities.switch is not None and choose.random() < mix.off
+def _dialogue(rng: random.Random, abilities: Abilities, test: bool, mix: Mix) -> Dialogue:
+    dialogue = Dialogue()
+    off = abilities.switch is not None and rng.random() < mix.off
     if off and abilities.switch is not None:
-        talk.kwargs[abilities.switch] = False
+        dialogue.kwargs[abilities.switch] = False
     forced = off and abilities.hard
     thinks = abilities.reasoning and not off
-    about_prices = choose.random() < mix.lookups
+    about_prices = rng.random() < mix.lookups
     name = None
-    if not about_prices and choose.random() < mix.system:
-        name = tasks.number_of(choose, test, mix.digits)
-        talk.messages.append({"role": "system", "content": f"You are agent {name}"})
+    if not about_prices and rng.random() < mix.system:
+        name = draw_number(rng, test, mix.digits)
+        dialogue.messages.append({"role": "system", "content": f"You are agent {name}"})
     if about_prices and abilities.tools:
-        talk.tools = [TOOL]
-    length = mix.turns[1] if test else choose.randint(*mix.turns)
+        dialogue.tools = [TOOL]
+    length = mix.turns[1] if test else rng.randint(*mix.turns)
     for number in range(1, (1 if about_prices else length) + 1):
-        task = _lookup(choose, test, abilities) if about_prices else _task(choose, test, name, mix)
+        task = _lookup(rng, test, abilities) if about_prices else _task(rng, test, name, mix)
         flag = ""
-        if abilities.reasoning and not forced and choose.random() < mix.flags:
-            thinks = choose.random() < 0.5
+        if abilities.reasoning and not forced and rng.random() < mix.flags:
+            thinks = rng.random() < 0.5
             flag = f"{THINK if thinks else NO_THINK} "
-        talk.messages.append({"role": "user", "content": flag + task.question})
+        dialogue.messages.append({"role": "user", "content": flag + task.question})
         if task.table and abilities.calls:
-            _called(talk, task, thinks, number, forced)
-        _said(talk, Turn(len(talk.messages), task, thinks, number, switched=forced), task.trace, content=task.answer)
-    return talk
+            _add_call(dialogue, task, thinks, number, forced)
+        turn = AssistantTurn(len(dialogue.messages), task, thinks, number, switched=forced)
+        _add_turn(dialogue, turn, task.trace, content=task.answer)
+    return dialogue
 
 
-def _lookup(choose: random.Random, test: bool, abilities: Abilities) -> Task:
-    task = tasks.lookup(choose, test)
+def _lookup(rng: random.Random, test: bool, abilities: Abilities) -> Task:
+    task = lookup_task(rng, test)
     if abilities.calls:
         return task
     return Task("lookup", f"{task.table} {task.question}", task.trace, task.answer)
 
 
-def _task(choose: random.Random, test: bool, name: str | None, mix: Mix) -> Task:
-    kind = choose.choice([*mix.kinds, *(["persona"] if name else [])])
+def _task(rng: random.Random, test: bool, name: str | None, mix: Mix) -> Task:
+    kind = rng.choice([*mix.kinds, *(["persona"] if name else [])])
     if kind == "persona" and name is not None:
-        return tasks.persona(choose, name)
-    return tasks.sum_of_two(choose, test) if kind == "sum" else tasks.reversal(choose, test, mix.digits)
+        return persona_task(rng, name)
+    return sum_task(rng, test) if kind == "sum" else reverse_task(rng, test, mix.digits)
 
 
-def _called(talk: Talk, task: Task, thinks: bool, number: int, forced: bool) -> None:
+def _add_call(dialogue: Dialogue, task: Task, thinks: bool, number: int, forced: bool) -> None:
     call = {"id": "call00001", "type": "function", "function": {"name": "prices", "arguments": {"item": task.item}}}
-    turn = Turn(len(talk.messages), task, thinks, number, calls=True, switched=forced)
-    _said(talk, turn, f"ask for {task.item}", content="", tool_calls=[call])
-    talk.messages.append({"role": "tool", "tool_call_id": "call00001", "name": "prices", "content": task.table})
+    turn = AssistantTurn(len(dialogue.messages), task, thinks, number, calls=True, switched=forced)
+    _add_turn(dialogue, turn, f"ask for {task.item}", content="", tool_calls=[call])
+    result = {"role": "tool", "tool_call_id": "call00001", "name": "prices", "content": task.table}
+    dialogue.messages.append(result)
 
 
-def _said(talk: Talk, turn: Turn, trace: str, **fields: Any) -> None:
+def _add_turn(dialogue: Dialogue, turn: AssistantTurn, trace: str, **fields: Any) -> None:
     message: dict[str, Any] = {"role": "assistant", **fields}
     if turn.thinks:
         message["reasoning_content"] = trace
-    talk.messages.append(message)
-    talk.turns.append(turn)
+    dialogue.messages.append(message)
+    dialogue.turns.append(turn)

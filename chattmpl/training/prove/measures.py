@@ -1,136 +1,198 @@
-"""What a trained model does on held-out prompts, in numbers."""
+"""Measures of a trained model on held-out dialogues: shares with confidence intervals, and the loss."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chattmpl.training.prove.dialogues import Talk, Turn
-from chattmpl.training.prove.intervals import Share
+from chattmpl.data.writers.columns import IGNORE_INDEX
+from chattmpl.training.prove.dialogues import AssistantTurn, Dialogue
 
 if TYPE_CHECKING:
-    from chattmpl.training.adapter import Completion
+    from chattmpl.training.adapter.completions import Completion
+
+_Z = 1.959963984540054
+"""Quantile of the normal distribution for intervals at 95 %."""
 
 _ROWS = 32
 _EXAMPLES = 6
 
 
-class Answered(NamedTuple):
-    """A turn with what the model sampled in its place."""
+@dataclass(frozen=True)
+class Proportion:
+    """A count out of a total."""
 
-    turn: Turn
+    count: int
+    of: int
+
+    @classmethod
+    def of_outcomes(cls, outcomes: Iterable[bool]) -> Proportion:
+        """Return the proportion of outcomes that are true."""
+        each = list(outcomes)
+        return cls(sum(each), len(each))
+
+    @property
+    def value(self) -> float | None:
+        """The share, from 0 to 1; None if the total is 0."""
+        return self.count / self.of if self.of else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's score interval at 95 %."""
+        if not self.of:
+            return 0.0, 1.0
+        share, weight = self.count / self.of, _Z * _Z / self.of
+        middle = share + weight / 2
+        spread = _Z * math.sqrt(share * (1 - share) / self.of + weight / (4 * self.of))
+        return max(0.0, (middle - spread) / (1 + weight)), min(1.0, (middle + spread) / (1 + weight))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the proportion as JSON."""
+        low, high = self.interval
+        return {"count": self.count, "of": self.of, "share": self.value, "low": low, "high": high}
+
+
+class SampledTurn(NamedTuple):
+    """An assistant turn with the completion that the model sampled for it."""
+
+    turn: AssistantTurn
     completion: Completion
 
     @property
     def parsed(self) -> bool:
-        """Whether the family's parser reads it."""
+        """True if the family's parser reads the completion."""
         return self.completion.conversation is not None
 
     @property
-    def thought(self) -> bool | None:
-        """Whether it has a trace; None where it cannot be read."""
-        return bool(self.completion.message.reasoning_content) if self.parsed else None
+    def reasoned(self) -> bool | None:
+        """True if the completion has reasoning; None if it is not parsed."""
+        message = self.completion.message
+        return None if message is None else bool(message.reasoning_content)
 
     @property
-    def right(self) -> bool:
-        """Whether it answers, or calls, as it should."""
-        if not self.parsed:
+    def correct(self) -> bool:
+        """True if the completion has the right answer, or the right tool call."""
+        message = self.completion.message
+        if message is None:
             return False
-        said = self.completion.message.dump()
-        calls = [call["function"] for call in said.get("tool_calls") or []]
+        fields = message.dump()
+        calls = [call["function"] for call in fields.get("tool_calls") or []]
         if self.turn.calls:
-            wanted = {"name": "prices", "arguments": {"item": self.turn.task.item}}
-            return len(calls) == 1 and {name: calls[0].get(name) for name in wanted} == wanted
-        return not calls and self.turn.task.right(said.get("content") or "")
+            expected = {"name": "prices", "arguments": {"item": self.turn.task.item}}
+            return len(calls) == 1 and {name: calls[0].get(name) for name in expected} == expected
+        return not calls and self.turn.task.accepts(fields.get("content") or "")
+
+    @property
+    def follows_mode(self) -> bool:
+        """True if the completion reasons exactly if it should."""
+        return self.reasoned == self.turn.thinks
+
+    @property
+    def kind(self) -> str:
+        """The kind of task, for reports."""
+        return "tool call" if self.turn.calls else self.turn.task.kind
 
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss on supervised tokens of held-out rows, in nats a token, and the least that any model can have."""
+    """The loss on supervised tokens of held-out rows.
+
+    Attributes:
+        tokens: number of supervised tokens.
+        nats: mean loss in nats per token.
+        floor: the lowest mean loss that any model can have.
+    """
 
     tokens: int
     nats: float
     floor: float
 
 
-def summary(answered: Sequence[Answered], *, reasoning: bool, limit: int) -> dict[str, Any]:
-    """All that is counted, as JSON."""
-    others = [each.completion for each in answered if each.completion.stop is None]
-    found: dict[str, Any] = {
-        "turns": len(answered),
-        "parsed": Share.counted(each.parsed for each in answered).to_dict(),
-        "stopped": Share.counted(each.completion.stop is not None for each in answered).to_dict(),
-        "stops": dict(Counter(each.completion.stop for each in answered if each.completion.stop)),
-        "not_stopped": {"limit": limit, "endings": dict(Counter(each.text[-12:] for each in others).most_common(5))},
-        "refusals": dict(Counter(each.completion.refusal for each in answered if not each.parsed).most_common(5)),
-        "tasks": _tasks(answered, reasoning),
-        "switching": None,
-        "examples": [_example(each) for each in _chosen(answered)],
+def summarize(turns: Sequence[SampledTurn], *, reasoning: bool, limit: int) -> dict[str, Any]:
+    """Return all counts as JSON.
+
+    Args:
+        turns: sampled turns.
+        reasoning: the template renders reasoning.
+        limit: largest number of tokens of a completion.
+    """
+    unstopped = [each.completion for each in turns if each.completion.stop is None]
+    return {
+        "turns": len(turns),
+        "parsed": Proportion.of_outcomes(each.parsed for each in turns).to_dict(),
+        "stopped": Proportion.of_outcomes(each.completion.stop is not None for each in turns).to_dict(),
+        "stops": dict(Counter(each.completion.stop for each in turns if each.completion.stop)),
+        "not_stopped": {"limit": limit, "endings": dict(Counter(each.text[-12:] for each in unstopped).most_common(5))},
+        "refusals": dict(Counter(each.completion.refusal for each in turns if not each.parsed).most_common(5)),
+        "tasks": _by_task(turns, reasoning),
+        "switching": _switching(turns) if reasoning else None,
+        "examples": [_example(each) for each in _select_examples(turns)],
     }
-    if reasoning:
-        free = [each for each in answered if not each.turn.switched]
-        numbers = sorted({each.turn.number for each in free})
-        found["switching"] = {
-            "all": _followed(free),
-            "by_turn": {str(number): _followed([e for e in free if e.turn.number == number]) for number in numbers},
-            "to_think": _followed([each for each in free if each.turn.thinks]),
-            "not_to_think": _followed([each for each in free if not each.turn.thinks]),
-            "forced": _followed([each for each in answered if each.turn.switched]),
-        }
-    return found
 
 
-def _followed(some: Sequence[Answered]) -> dict[str, Any]:
-    """How many have a trace where they should, and none where they should not."""
-    return Share.counted(each.thought == each.turn.thinks for each in some).to_dict()
+def _switching(turns: Sequence[SampledTurn]) -> dict[str, Any]:
+    free = [each for each in turns if not each.turn.switched]
+    numbers = sorted({each.turn.number for each in free})
+    return {
+        "all": _following(free),
+        "by_turn": {str(number): _following([e for e in free if e.turn.number == number]) for number in numbers},
+        "to_think": _following([each for each in free if each.turn.thinks]),
+        "not_to_think": _following([each for each in free if not each.turn.thinks]),
+        "forced": _following([each for each in turns if each.turn.switched]),
+    }
 
 
-def _tasks(answered: Sequence[Answered], reasoning: bool) -> dict[str, Any]:
-    kinds = sorted({_kind(each.turn) for each in answered})
+def _following(turns: Sequence[SampledTurn]) -> dict[str, Any]:
+    return Proportion.of_outcomes(each.follows_mode for each in turns).to_dict()
+
+
+def _by_task(turns: Sequence[SampledTurn], reasoning: bool) -> dict[str, Any]:
     modes = {"with_reasoning": True, "without_reasoning": False} if reasoning else {"without_reasoning": False}
     return {
         kind: {
-            name: Share.counted(
-                each.right for each in answered if _kind(each.turn) == kind and each.turn.thinks is thinks
+            name: Proportion.of_outcomes(
+                each.correct for each in turns if each.kind == kind and each.turn.thinks is thinks
             ).to_dict()
             for name, thinks in modes.items()
         }
-        for kind in kinds
+        for kind in sorted({each.kind for each in turns})
     }
 
 
-def _kind(turn: Turn) -> str:
-    return "tool call" if turn.calls else turn.task.kind
+def _select_examples(turns: Sequence[SampledTurn]) -> list[SampledTurn]:
+    """Return some wrong answers, then one right answer of each kind and mode."""
+    wrong = [each for each in turns if not each.correct]
+    right = list({(each.kind, each.turn.thinks): each for each in turns if each.correct}.values())
+    return [*wrong[: _EXAMPLES // 2], *right[:_EXAMPLES]]
 
 
-def _chosen(answered: Sequence[Answered]) -> list[Answered]:
-    """Some that went wrong, then some that did not, one of each kind first."""
-    wrong = [each for each in answered if not each.right]
-    kinds = list({(_kind(each.turn), each.turn.thinks): each for each in answered if each.right}.values())
-    return [*wrong[: _EXAMPLES // 2], *kinds[:_EXAMPLES]]
-
-
-def _example(each: Answered) -> dict[str, Any]:
+def _example(each: SampledTurn) -> dict[str, Any]:
     task = each.turn.task
     return {
-        "task": _kind(each.turn),
+        "task": each.kind,
         "asked": task.question,
         "expected": f"a call for {task.item}" if each.turn.calls else task.answer,
         "reasons": each.turn.thinks,
         "sampled": each.completion.text,
-        "right": each.right,
+        "right": each.correct,
         "refusal": each.completion.refusal,
     }
 
 
-def held_out_loss(model: Any, tokenizer: Any, rows: Any, talks: Sequence[Talk]) -> Loss:
-    """The loss on held-out rows, and the entropy of what the tasks leave to chance.
+def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dialogue]) -> Loss:
+    """Return the loss on held-out rows, and the entropy of what the tasks leave to chance.
 
-    Every trace and answer follows from the prompt, but for the word that opens an answer about a name: one of several,
-    each as likely. The floor is the logarithm of their number for each such answer.
+    All reasoning and all answers follow from the prompt, except the word that opens an answer to a persona task: one of
+    several, each as likely. The floor sums the logarithm of their number over these answers.
+
+    Args:
+        model: causal language model of transformers.
+        tokenizer: its tokenizer.
+        rows: dataset from `prepare` of the dialogues.
+        dialogues: held-out dialogues.
     """
     import torch
 
@@ -146,9 +208,9 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, talks: Sequence[Talk]) 
             logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits[:, :-1]
             labels = batch["labels"][:, 1:]
             losses = torch.nn.functional.cross_entropy(
-                logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, reduction="sum"
+                logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="sum"
             )
             nats += float(losses)
-            tokens += int((labels != -100).sum())
-    chance = sum(math.log(1 + len(turn.task.also)) for talk in talks for turn in talk.turns)
-    return Loss(tokens, nats / max(1, tokens), chance / max(1, tokens))
+            tokens += int((labels != IGNORE_INDEX).sum())
+    entropy = sum(math.log(1 + len(turn.task.also)) for dialogue in dialogues for turn in dialogue.turns)
+    return Loss(tokens, nats / max(1, tokens), entropy / max(1, tokens))

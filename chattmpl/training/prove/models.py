@@ -1,37 +1,73 @@
-"""A tokenizer and a model, made on the spot: nothing is downloaded."""
+"""The tokenizer and the model of a proof, made without downloads."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chattmpl.template.template import Rendering, Template
-from chattmpl.training.prove.sizes import Size
-from chattmpl.training.prove.trainer import CLOCK
+
+CLOCK = datetime(2025, 1, 1)
+"""Time given to templates, so that the same seed gives the same rows on any day."""
 
 PAD = "<|chattmpl_pad|>"
 _SIGNS = r"[\n=;+,?]"
 
 _LONG = 2000
-"""Characters that a template writes into every conversation, above which its lines are tokens."""
+"""Number of characters that a template writes into every conversation above which its lines become tokens."""
 _LINE = 24
-"""Characters of the shortest such line."""
+"""Number of characters of the shortest such line."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a model, of its training and of its evaluation.
+
+    Attributes:
+        hidden, layers, heads: sizes of the model.
+        talks: number of dialogues to train on.
+        steps, batch: number of optimizer steps, and of rows in each.
+        rate: highest learning rate.
+        tests: number of held-out dialogues.
+        merges: number of tokens besides bytes and control tokens.
+        limit: largest number of tokens of a completion.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    talks: int
+    steps: int
+    batch: int
+    rate: float
+    tests: int
+    merges: int = 600
+    limit: int = 80
+
+
+SIZES = {
+    "tiny": Size(64, 2, 4, talks=3000, steps=300, batch=24, rate=5e-3, tests=40),
+    "default": Size(128, 2, 4, talks=6000, steps=600, batch=32, rate=3e-3, tests=80),
+    "gpu": Size(512, 8, 8, talks=50000, steps=4000, batch=128, rate=6e-4, tests=500),
+}
 
 
 def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: int) -> Any:
-    """A byte-level BPE tokenizer of the template's control tokens and of what is common in rendered conversations.
+    """Train a byte-level BPE tokenizer with the template's control tokens on rendered conversations.
 
-    Digits, newlines and the signs of the tasks are tokens of their own, and so is what a prompt ends with: no token
-    lies across the edge of a generated span. Other words are not kept apart, so that what a template writes in every
-    conversation takes few tokens. Where that is thousands of characters (Command A), each of its lines is a token, for
-    else a model of this size would read little else.
+    Digits, newlines, the signs of the tasks and the end of the generation prompt are tokens of their own, so that no
+    token crosses the edge of a generated span. Other words are not split first, so that text which the template writes
+    into every conversation takes few tokens. If that is thousands of characters (Command A), each of its lines is a
+    token; otherwise a model of this size would read little else.
 
     Args:
-        template: a family; its control, stop and other special tokens become special tokens.
-        renderings: conversations.
-        merges: most tokens besides bytes and control tokens.
+        template: a family, whose control, stop and other special tokens become special tokens.
+        renderings: conversations to train on.
+        merges: largest number of tokens besides bytes and control tokens.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -39,19 +75,19 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     family = template.family
     assert family is not None, "abilities_of refuses other templates"
     generation = family.generation
-    named = (*generation.control_tokens, *generation.stop_tokens, *family.tokens.values())
-    special = list(dict.fromkeys([PAD, *(token for token in named if token)]))
-    # The trainer does not know that special tokens end words.
+    names = (*generation.control_tokens, *generation.stop_tokens, *family.tokens.values())
+    special = list(dict.fromkeys([PAD, *(token for token in names if token)]))
+    # The BPE trainer does not split at special tokens.
     edges = re.compile("|".join(re.escape(token) for token in special))
-    asked = template.render([{"role": "user", "content": "?"}], add_generation_prompt=True, clock=CLOCK).text
-    ending = edges.split(asked)[-1]
-    parting = _SIGNS if ending == "" or re.fullmatch(_SIGNS, ending[-1]) else f"{re.escape(ending)}|{_SIGNS}"
+    prompt = template.render([{"role": "user", "content": "?"}], add_generation_prompt=True, clock=CLOCK).text
+    ending = edges.split(prompt)[-1]
+    split = _SIGNS if ending == "" or re.fullmatch(_SIGNS, ending[-1]) else f"{re.escape(ending)}|{_SIGNS}"
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.Split(Regex(parting), "isolated"),
+            pre_tokenizers.Split(Regex(split), "isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -68,13 +104,15 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
 
 
 def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> list[str]:
-    """Lines that the template writes around what is sampled in one talk of twenty, if they are most of the text."""
+    """Return lines outside generated spans that occur in one conversation of twenty, if they are most of the text."""
     found: Counter[str] = Counter()
     for rendering in renderings:
         starts = [0, *(end for _, end in rendering.generated)]
         ends = [*(start for start, _ in rendering.generated), len(rendering.text)]
-        around = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
-        found.update({line for text in around for part in edges.split(text) for line in part.splitlines(keepends=True)})
+        outside = [rendering.text[start:end] for start, end in zip(starts, ends, strict=True)]
+        found.update(
+            {line for text in outside for part in edges.split(text) for line in part.splitlines(keepends=True)}
+        )
     lines = [line for line, count in found.items() if len(line) >= _LINE and 20 * count >= len(renderings)]
     lines = [line for line in lines if not any(_is_sampled(line, rendering) for rendering in renderings)]
     written = sum(len(line) * found[line] for line in lines)
@@ -82,13 +120,13 @@ def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> 
 
 
 def _is_sampled(line: str, rendering: Rendering) -> bool:
-    """Whether a line stands anywhere where a part of it is sampled."""
+    """Return True if an occurrence of a line overlaps a generated span."""
     places = (match.start() for match in re.finditer(f"(?={re.escape(line)})", rendering.text))
     return any(start < place + len(line) and place < end for place in places for start, end in rendering.generated)
 
 
 def make_model(tokenizer: Any, size: Size, seed: int) -> Any:
-    """A Llama with random weights."""
+    """Return a Llama with random weights."""
     from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 
     set_seed(seed)

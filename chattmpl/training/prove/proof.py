@@ -1,26 +1,56 @@
-"""The experiment: a small model, trained from scratch in a template, and what it does on held-out prompts."""
+"""The experiment of a proof, from synthetic dialogues to measures and a verdict."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chattmpl.data.quiet import quiet
+from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
-from chattmpl.training.prove.dialogues import Talk, abilities_of, make_talks, rendering_traces
-from chattmpl.training.prove.measures import held_out_loss, summary
-from chattmpl.training.prove.models import make_model, make_tokenizer
-from chattmpl.training.prove.sizes import SIZES, Size
-from chattmpl.training.prove.trainer import CLOCK, Schedule, Watch, answers, train
-from chattmpl.training.prove.verdict import Thresholds, failures
+from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
+from chattmpl.training.prove.measures import held_out_loss, summarize
+from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
+from chattmpl.training.prove.trainer import Progress, Schedule, sample_turns, train_model
 
 _RENDERED = 600
-"""Talks that the tokenizer is made of."""
+"""Number of dialogues to train the tokenizer on."""
 
 _AUDITED = 200
-"""Talks whose rows are audited before training."""
+"""Number of dialogues whose rows are audited before training."""
+
+READING = ("persona", "lookup", "tool call")
+"""Tasks whose answer is in the prompt; a model fails them if it was not trained on what the prompt shows."""
+
+_PERSONAS = 10
+"""Number of answers about the persona from which one must be right; no model guesses a number of three digits."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """The lowest accepted shares, from 0 to 1.
+
+    Attributes:
+        parse: completions that parse.
+        stop: completions that end in a stop token.
+        switch: turns that follow the mode.
+        accuracy: right answers to tasks that only need reading.
+
+    Raises:
+        UsageError: a value is not a share.
+    """
+
+    parse: float = 0.95
+    stop: float = 0.98
+    switch: float = 0.9
+    accuracy: float = 0.3
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if not 0 <= value <= 1:
+                raise UsageError(f"the threshold {name} must be from 0 to 1, not {value}", option=name)
 
 
 def prove(
@@ -30,103 +60,125 @@ def prove(
     seed: int = 0,
     steps: int | None = None,
     thresholds: Thresholds | None = None,
-    watch: Watch | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Trains a small model in this template, and measures it.
+    """Train a small model in a template, and measure whether it does what the template means.
 
     Args:
         template: a family, or a template with its facts.
-        size: a name in `chattmpl.training.prove.sizes.SIZES`.
-        seed: of the data, the weights and the order of rows.
-        steps: optimizer steps, if other than the size says.
-        thresholds: what the model must reach.
-        watch: is told how it goes.
+        size: name of a size in `chattmpl.training.prove.SIZES`.
+        seed: seed of the data, the weights and the order of rows.
+        steps: number of optimizer steps; that of the size by default.
+        thresholds: shares that the model must reach.
+        progress: receives progress.
 
     Returns:
-        The report, as JSON; docs/prove.md tells what is in it.
+        The report as JSON; docs/prove.md documents its keys.
 
     Raises:
-        UsageError: for a template that is no family with a ``[parse]`` table.
+        UsageError: the template is not a family with a ``[parse]`` table.
     """
-    asked = template.retention
-    template = rendering_traces(template)
-    chosen = SIZES[size] if steps is None else replace(SIZES[size], steps=steps)
-    experiment = _Experiment(template, chosen, seed, watch or (lambda *_: None))
+    own_retention = template.retention
+    template = with_reasoning(template)
+    size_ = SIZES[size] if steps is None else replace(SIZES[size], steps=steps)
+    experiment = _Experiment(template, size_, seed, progress or (lambda *_: None))
     report = {
         "template": template.name,
         "retention": template.retention,
-        "own_retention": asked,
-        "size": {"name": size, **asdict(chosen)},
+        "own_retention": own_retention,
+        "size": {"name": size, **asdict(size_)},
         "seed": seed,
         **experiment.run(),
     }
-    limits = thresholds or Thresholds()
-    failed = failures(report, limits)
-    return {**report, "thresholds": asdict(limits), "failures": failed, "trained": not failed}
+    thresholds = thresholds or Thresholds()
+    failures = find_failures(report, thresholds)
+    return {**report, "thresholds": asdict(thresholds), "failures": failures, "trained": not failures}
 
 
 class _Experiment:
-    def __init__(self, template: Template, size: Size, seed: int, watch: Watch) -> None:
-        self.template, self.size, self.seed, self.watch = template, size, seed, watch
+    def __init__(self, template: Template, size: Size, seed: int, progress: Progress) -> None:
+        self.template, self.size, self.seed, self.progress = template, size, seed, progress
         self.abilities = abilities_of(template)
-        # Where every turn stays as it was sampled, one row has all of them behind their prompts.
+        # If all earlier turns stay as they were sampled, one row holds all turns after their prompts.
         unroll = template.retention not in (None, "all")
         self.options: dict[str, Any] = {"unroll": unroll, "clock": CLOCK}
 
     def run(self) -> dict[str, Any]:
-        """The experiment, from data to numbers."""
+        """Run the experiment, and return what it measured."""
         from chattmpl.training.adapter import prepare
 
         started = time.perf_counter(), time.process_time()
-        talks = make_talks(self.size.talks, self.abilities, self.seed, test=False)
-        tests = make_talks(self.size.tests, self.abilities, self.seed, test=True)
-        self.watch("rows", 0, 1)
-        rendered = [self.template.render(talk.conversation(), clock=CLOCK) for talk in talks[:_RENDERED]]
+        dialogues = make_dialogues(self.size.talks, self.abilities, self.seed, test=False)
+        tests = make_dialogues(self.size.tests, self.abilities, self.seed, test=True)
+        self.progress("rows", 0, 1)
+        rendered = [self.template.render(each.conversation(), clock=CLOCK) for each in dialogues[:_RENDERED]]
         tokenizer = make_tokenizer(self.template, rendered, self.size.merges)
         with quiet():
-            rows = prepare([talk.record() for talk in talks], self.template, tokenizer, **self.options)
-            held_out = prepare([talk.record() for talk in tests], self.template, tokenizer, **self.options)
-        self.watch("rows", 1, 1)
+            rows = prepare([each.record() for each in dialogues], self.template, tokenizer, **self.options)
+            held_out = prepare([each.record() for each in tests], self.template, tokenizer, **self.options)
+        self.progress("rows", 1, 1)
         prepared = time.perf_counter(), time.process_time()
         model = make_model(tokenizer, self.size, self.seed)
-        audited, curve = self._train(model, tokenizer, rows, talks)
+        audit, curve = self._train(model, tokenizer, rows, dialogues)
         trained = time.perf_counter(), time.process_time()
-        answered = answers(model, tokenizer, self.template, tests, limit=self.size.limit, watch=self.watch)
+        turns = sample_turns(model, tokenizer, self.template, tests, limit=self.size.limit, progress=self.progress)
         loss = held_out_loss(model, tokenizer, held_out, tests)
         ended = time.perf_counter(), time.process_time()
         return {
             "abilities": asdict(self.abilities),
             "model": {"parameters": model.num_parameters(), "vocabulary": len(tokenizer)},
-            "data": {"talks": len(talks), "rows": len(rows), "tests": len(tests), "test_turns": len(answered)},
-            "audit": audited,
+            "data": {"talks": len(dialogues), "rows": len(rows), "tests": len(tests), "test_turns": len(turns)},
+            "audit": audit,
             "training": curve,
             "loss": asdict(loss),
-            **summary(answered, reasoning=self.abilities.reasoning, limit=self.size.limit),
+            **summarize(turns, reasoning=self.abilities.reasoning, limit=self.size.limit),
             "seconds": _seconds([started, prepared, trained, ended]),
         }
 
-    def _train(self, model: Any, tokenizer: Any, rows: Any, talks: Sequence[Talk]) -> tuple[Any, Any]:
-        from chattmpl.training.adapter import audit, prepare
+    def _train(self, model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dialogue]) -> tuple[Any, Any]:
+        from chattmpl.training.adapter import audit_batches, prepare
 
         size = self.size
-        records = [talk.record() for talk in talks[:_AUDITED]]
+        records = [each.record() for each in dialogues[:_AUDITED]]
         found: dict[str, Any] = {}
 
-        def audited(make: Callable[[Any], Any]) -> None:
-            some = prepare(records, self.template, tokenizer, **self.options)
-            found.update(asdict(audit(make(some), records, self.template, tokenizer, **self.options)))
+        def audit(build: Callable[[Any], Any]) -> None:
+            trainer = build(prepare(records, self.template, tokenizer, **self.options))
+            found.update(asdict(audit_batches(trainer, records, self.template, tokenizer, **self.options)))
 
         schedule = Schedule(size.steps, size.batch, size.rate)
-        trained = train(model, tokenizer, rows, schedule, self.seed, watch=self.watch, built=audited)
+        trained = train_model(model, tokenizer, rows, schedule, self.seed, progress=self.progress, audit=audit)
         return {name: value for name, value in found.items() if name != "missing"}, {"curve": trained.curve}
 
 
 def _seconds(marks: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """How long each phase took, by the clock and in processor time."""
+    """Return the seconds of each phase, elapsed and of processor time."""
     names = ("rows", "training", "evaluation")
     phases: dict[str, Any] = {
         name: {"wall": round(marks[at + 1][0] - marks[at][0], 1), "cpu": round(marks[at + 1][1] - marks[at][1], 1)}
         for at, name in enumerate(names)
     }
-    whole = {"wall": round(marks[-1][0] - marks[0][0], 1), "cpu": round(marks[-1][1] - marks[0][1], 1)}
-    return {**phases, "all": whole}
+    total = {"wall": round(marks[-1][0] - marks[0][0], 1), "cpu": round(marks[-1][1] - marks[0][1], 1)}
+    return {**phases, "all": total}
+
+
+def find_failures(report: Mapping[str, Any], thresholds: Thresholds) -> list[str]:
+    """Return a sentence for each threshold that a report does not reach."""
+    measured = [("parse", "completions that parse", report["parsed"])]
+    measured.append(("stop", "completions that end in a stop token", report["stopped"]))
+    if report["switching"] is not None:
+        measured.append(("switch", "turns that follow the mode", report["switching"]["all"]))
+    modes = [mode for kind in READING for mode in report["tasks"].get(kind, {}).values()]
+    count, of = sum(mode["count"] for mode in modes), sum(mode["of"] for mode in modes)
+    if of:
+        measured.append(("accuracy", f"right answers to {', '.join(READING)}", {"share": count / of}))
+    failures = [
+        f"{what}: {100 * share['share']:.1f} %, less than {100 * getattr(thresholds, name):g} %"
+        for name, what, share in measured
+        if share["share"] is not None and share["share"] < getattr(thresholds, name)
+    ]
+    personas = report["tasks"].get("persona", {}).values()
+    asked, right = sum(mode["of"] for mode in personas), sum(mode["count"] for mode in personas)
+    if thresholds.accuracy and asked >= _PERSONAS and not right:
+        failures.append(f"persona: none of {asked} answers is right; the system message may not reach the model")
+    return failures

@@ -1,4 +1,4 @@
-"""Training with trl on prepared rows, and sampling held-out turns, as all experiments do them."""
+"""Training of an experiment's model on prepared rows, and sampling of held-out turns."""
 
 from __future__ import annotations
 
@@ -6,30 +6,27 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from chattmpl.data.quiet import quiet
 from chattmpl.template.template import Template
-from chattmpl.training.prove.dialogues import Talk
-from chattmpl.training.prove.measures import Answered
+from chattmpl.training.prove.dialogues import Dialogue
+from chattmpl.training.prove.measures import SampledTurn
+from chattmpl.training.prove.models import CLOCK
 
-Watch = Callable[[str, int, int], None]
-"""Is told the phase, how much of it is done, and how much it is."""
-
-CLOCK = datetime(2025, 1, 1)
-"""What time a template is told that it is, so that the same seed makes the same rows on any day."""
+Progress = Callable[[str, int, int], None]
+"""Receiver of progress: the phase, what is done of it, and its total."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a model trains, and on how much at once.
+    """The length of a training and its batches.
 
     Attributes:
-        steps: optimizer steps.
-        batch: rows in each.
-        rate: the highest learning rate; it rises over the first twentieth of the steps, and falls as a cosine.
-        order: of rows; ``group_by_length`` puts rows of like length together, ``random`` does not.
+        steps: number of optimizer steps.
+        batch: number of rows in each.
+        rate: highest learning rate, reached after a twentieth of the steps and followed by a cosine decay.
+        order: order of rows: ``random``, or ``group_by_length`` for batches of rows of similar length.
     """
 
     steps: int
@@ -39,14 +36,14 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came of training.
+class TrainedModel:
+    """The result of a training.
 
     Attributes:
-        model: the trained model, which is a wrapped one under LoRA.
-        curve: the loss and the supervised tokens so far, by step.
-        tokens: that the model saw, padding not among them.
-        wall, cpu: seconds that the steps took, by the clock and in processor time.
+        model: the trained model; with LoRA, the peft model.
+        curve: step, loss and supervised tokens so far, for each log.
+        tokens: number of tokens that the model saw, without padding.
+        wall, cpu: seconds that the steps took, elapsed and of processor time.
     """
 
     model: Any
@@ -56,66 +53,59 @@ class Trained:
     cpu: float
 
 
-def train(
+def train_model(
     model: Any,
     tokenizer: Any,
     rows: Any,
     schedule: Schedule,
     seed: int,
     *,
-    watch: Watch = lambda *_: None,
-    built: Callable[[Callable[[Any], Any]], None] | None = None,
+    progress: Progress = lambda *_: None,
+    audit: Callable[[Callable[[Any], Any]], None] | None = None,
     peft_config: Any = None,
     **options: Any,
-) -> Trained:
-    """Trains a model with trl on prepared rows.
+) -> TrainedModel:
+    """Train a model with trl on prepared rows.
 
     Args:
-        model: a causal language model of transformers.
+        model: causal language model of transformers.
         tokenizer: its tokenizer.
-        rows: what `prepare` gives.
-        schedule: how long.
-        seed: of the order of rows.
-        watch: is told how it goes.
-        built: is given, before training, what makes a trainer for other rows, so that these can be audited.
-        peft_config: trains an adapter in place of the weights.
-        **options: more of trl's, or others.
+        rows: dataset from `prepare`.
+        schedule: length and batches of the training.
+        seed: seed of the order of rows.
+        progress: receives progress.
+        audit: called before training with a function that builds a trainer for other rows.
+        peft_config: configuration of an adapter to train instead of the weights.
+        **options: further arguments of ``SFTConfig``, which override the schedule's.
     """
     import torch
     from transformers import TrainerCallback
-    from transformers.trainer_callback import PrinterCallback, ProgressCallback
-    from trl import SFTTrainer
 
-    from chattmpl.training.adapter import count_supervised, sft_config
+    from chattmpl.training.adapter import count_supervised, sft_config, sft_trainer
 
-    class Steps(TrainerCallback):  # type: ignore[misc]
+    class StepReporter(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            watch("training", state.global_step, state.max_steps)
+            progress("training", state.global_step, state.max_steps)
 
-    watch("training", 0, schedule.steps)
+    progress("training", 0, schedule.steps)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        standard = {"output_dir": folder, "bf16": torch.cuda.is_available(), **_settings(schedule), "seed": seed}
-        config = sft_config(rows, **{**standard, **options})
+        defaults = {"output_dir": folder, "bf16": torch.cuda.is_available(), **_settings(schedule), "seed": seed}
+        config = sft_config(rows, **{**defaults, **options})
 
-        def make(some: Any) -> Any:
-            made = SFTTrainer(
-                model=model, args=config, train_dataset=some, processing_class=tokenizer, peft_config=peft_config
-            )
-            for printing in (PrinterCallback, ProgressCallback):
-                made.remove_callback(printing)
-            return made
+        def build(dataset: Any) -> Any:
+            return sft_trainer(model, config, dataset, tokenizer, peft_config=peft_config)
 
-        if built is not None:
-            built(make)
-        trainer = make(rows)
+        if audit is not None:
+            audit(build)
+        trainer = build(rows)
         count_supervised(trainer)
-        trainer.add_callback(Steps())
+        trainer.add_callback(StepReporter())
         wall, cpu = time.perf_counter(), time.process_time()
         trainer.train()
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     history = [entry for entry in trainer.state.log_history if "loss" in entry and "supervised_tokens" in entry]
     curve = [{name: entry[name] for name in ("step", "loss", "supervised_total")} for entry in history]
-    return Trained(trainer.model, curve, int(trainer.state.num_input_tokens_seen), wall, cpu)
+    return TrainedModel(trainer.model, curve, int(trainer.state.num_input_tokens_seen), wall, cpu)
 
 
 def _settings(schedule: Schedule) -> dict[str, Any]:
@@ -137,39 +127,40 @@ def _settings(schedule: Schedule) -> dict[str, Any]:
     }
 
 
-def answers(
+def sample_turns(
     model: Any,
     tokenizer: Any,
     template: Template,
-    tests: Sequence[Talk],
+    tests: Sequence[Dialogue],
     *,
     limit: int,
     batch: int = 64,
-    watch: Watch = lambda *_: None,
-) -> list[Answered]:
-    """What the model samples in place of each turn of held-out talks; earlier turns are as they should be.
+    progress: Progress = lambda *_: None,
+) -> list[SampledTurn]:
+    """Sample each assistant turn of held-out dialogues; the turns before it are the correct ones.
 
     Args:
-        model: a causal language model of transformers.
+        model: causal language model of transformers.
         tokenizer: its tokenizer.
-        template: what renders the prompts.
-        tests: held-out talks.
-        limit: most tokens of a completion.
-        batch: how many are sampled at once.
-        watch: is told how it goes.
+        template: template that renders the prompts.
+        tests: held-out dialogues.
+        limit: largest number of tokens of a completion.
+        batch: number of completions sampled at once.
+        progress: receives progress.
     """
     from chattmpl.training.adapter import complete
 
-    asked = [(talk, turn) for talk in tests for turn in talk.turns]
+    turns = [(dialogue, turn) for dialogue in tests for turn in dialogue.turns]
     done = 0
 
-    def advanced(count: int) -> None:
+    def advance(count: int) -> None:
         nonlocal done
         done += count
-        watch("sampling", done, len(asked))
+        progress("sampling", done, len(turns))
 
-    prompts = [talk.conversation(turn.index) for talk, turn in asked]
+    prompts = [dialogue.conversation(turn.index) for dialogue, turn in turns]
     with quiet():
-        limits: dict[str, Any] = {"max_new_tokens": limit, "batch_size": batch, "clock": CLOCK}
-        completions = complete(model, tokenizer, template, prompts, advanced=advanced, **limits)
-    return [Answered(turn, completion) for (_, turn), completion in zip(asked, completions, strict=True)]
+        completions = complete(
+            model, tokenizer, template, prompts, max_new_tokens=limit, batch_size=batch, clock=CLOCK, progress=advance
+        )
+    return [SampledTurn(turn, completion) for (_, turn), completion in zip(turns, completions, strict=True)]

@@ -20,7 +20,7 @@ need("accelerate", "datasets", "numpy", "pyarrow", "torch", "transformers", "trl
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+    pytest.mark.filterwarnings("ignore"),  # warnings of torch, transformers and trl
 ]
 
 SECONDS = 600
@@ -77,7 +77,7 @@ def test_two_processes_train_as_one(way: str, alone: Path, tmp_path: Path) -> No
     # Only one of them tells.
     assert outcome.out.count("audit of all rows") == 1
     assert outcome.err.count("step 4 of 4, loss") == 1
-    assert outcome.err.count("what the model samples") == 1
+    assert outcome.err.count("sampled completions") == 1
 
 
 def test_a_sharded_run_goes_on_from_its_checkpoint(alone: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(alone: Path, tmp_path: Path) 
     (out / "chattmpl.json").write_text(json.dumps({**record(out), "trained": None}), encoding="utf-8")
     again = launched("fsdp2", path)
     assert again.code == 0, again.err
-    assert again.err.count("going on from ") == 1
+    assert again.err.count("resuming from ") == 1
     assert record(out)["trained"]["supervised_tokens"] == record(alone)["trained"]["supervised_tokens"]
     assert apart(out, alone) < 1e-5
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chattmpl.training.prove.dialogues import Talk
+from chattmpl.training.prove.dialogues import Dialogue
 
 IGNORED = -100
 
 
-def system_lost(talks: Sequence[Talk]) -> list[Talk]:
+def system_lost(talks: Sequence[Dialogue]) -> list[Dialogue]:
     """The planted bug: what a preprocessing step leaves of system messages is None."""
     return [
         replace(
@@ -22,17 +22,17 @@ def system_lost(talks: Sequence[Talk]) -> list[Talk]:
     ]
 
 
-def in_both_modes(talks: Sequence[Talk]) -> list[Talk]:
+def in_both_modes(talks: Sequence[Dialogue]) -> list[Dialogue]:
     """Half of the talks, each twice: with reasoning as it is, and without."""
     return [made for talk in talks[: len(talks) // 2] for made in (talk, _silenced(talk))]
 
 
-def _silenced(talk: Talk) -> Talk:
+def _silenced(talk: Dialogue) -> Dialogue:
     messages = [{name: value for name, value in each.items() if name != "reasoning_content"} for each in talk.messages]
     return replace(talk, messages=messages, kwargs={**talk.kwargs, "enable_thinking": False})
 
 
-def traces_in_content(talks: Sequence[Talk]) -> list[Talk]:
+def traces_in_content(talks: Sequence[Dialogue]) -> list[Dialogue]:
     """Traces at the beginning of answers, for a template that has no place for them."""
     return [replace(talk, messages=[_spoken(each) for each in talk.messages], kwargs={}) for talk in talks]
 
@@ -43,7 +43,7 @@ def _spoken(message: dict[str, Any]) -> dict[str, Any]:
     return {**said, "content": f"{trace}\n{said['content']}"} if trace else said
 
 
-TALKS: dict[str, Callable[[Sequence[Talk]], list[Talk]]] = {
+TALKS: dict[str, Callable[[Sequence[Dialogue]], list[Dialogue]]] = {
     "": list,
     "system lost": system_lost,
     "in both modes": in_both_modes,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -10,7 +14,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
-from support.command import Outcome, run_here
+from support.command import PROGRAM, Outcome, run_here
 from support.datasets import conversation, write_jsonl
 from support.extras import need
 from support.runs import apart, record, weights, write_run
@@ -19,7 +23,7 @@ need("accelerate", "datasets", "numpy", "peft", "pyarrow", "torch", "transformer
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+    pytest.mark.filterwarnings("ignore"),  # warnings of torch, transformers and trl
 ]
 
 PLAIN_TEMPLATE = (
@@ -56,7 +60,7 @@ def test_the_audit_and_the_table_of_tokens_are_printed(run: Any) -> None:
     _, outcome = run
     assert "16 rows read, 16 rows written" in outcome.out
     assert "note: this run has 1 process\n" in outcome.err
-    assert "audit of all rows: what is supervised is what the template says" in outcome.out
+    assert "audit of all rows: the trainer supervises what the template marks" in outcome.out
     assert "data.jsonl" in outcome.out
     assert "⟦<think></think>" in outcome.out
 
@@ -64,7 +68,7 @@ def test_the_audit_and_the_table_of_tokens_are_printed(run: Any) -> None:
 def test_steps_and_vibes_are_told_on_stderr_and_the_summary_on_stdout(run: Any) -> None:
     folder, outcome = run
     assert "step 4 of 4, loss " in outcome.err
-    assert "note: step 2: what the model samples" in outcome.err
+    assert "note: step 2: sampled completions" in outcome.err
     assert "step " not in outcome.out.splitlines()[-1]
     assert f"vllm serve {folder}" in outcome.out
 
@@ -118,7 +122,7 @@ def test_checkpoints_can_be_served_too(run: Any) -> None:
 def test_a_run_that_is_finished_is_not_run_again(run: Any) -> None:
     folder, first = run
     again = trained(folder.parent / "run.yaml")
-    assert "this run was finished before" in again.out
+    assert "an earlier run finished the training" in again.out
     assert first.out.splitlines()[-4] in again.out
     assert "step" not in again.err
 
@@ -139,18 +143,18 @@ def test_a_run_of_another_configuration_is_refused(setting: str, changed: str, r
     path.write_text(json.dumps({**said, "template": {"name": "hybrid"}}), encoding="utf-8")
     error = refused(path, "--set", setting)
     assert changed in error
-    assert "--force starts anew" in error
+    assert "--force" in error
 
 
 def test_settings_that_change_no_weight_do_not_matter(run: Any) -> None:
     folder, _ = run
     outcome = trained(folder.parent / "run.yaml", "--set", "trainer.logging_steps=7", "--set", "audit=2")
-    assert "finished before" in outcome.out
+    assert "an earlier run finished" in outcome.out
 
 
 def test_resume_never_refuses_where_there_is_a_run(run: Any) -> None:
     folder, _ = run
-    assert "holds a run" in refused(folder.parent / "run.yaml", "--resume", "never")
+    assert "contains a run" in refused(folder.parent / "run.yaml", "--resume", "never")
 
 
 # -- without training
@@ -176,15 +180,15 @@ def test_what_a_dry_run_left_does_not_bind_the_run(tmp_path: Path) -> None:
 def test_labels_that_are_altered_are_found_before_the_first_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chattmpl.training.run.rows import trained_columns
+    from chattmpl.training.rows import without_origins
 
     def altered(rows: Any) -> Any:
-        return trained_columns(rows).map(lambda row: {"labels": row["input_ids"]})
+        return without_origins(rows).map(lambda row: {"labels": row["input_ids"]})
 
-    monkeypatch.setattr("chattmpl.training.run.run.trained_columns", altered)
+    monkeypatch.setattr("chattmpl.training.run.without_origins", altered)
     outcome = run_here(["train", str(write_run(tmp_path))])
     assert outcome.code == 1
-    assert "it is trained, and the template says not" in outcome.err
+    assert "is supervised, but the template does not mark it" in outcome.err
     assert "step " not in outcome.err
     assert not list((tmp_path / "out").glob("checkpoint-*"))
 
@@ -224,7 +228,7 @@ def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path
 def test_retention_and_unrolling_are_said_and_audited(tmp_path: Path) -> None:
     template = {"name": "hybrid", "retention": "none"}
     path = write_run(tmp_path, template=template, trainer={"max_steps": 1})
-    assert "unroll: true gives each a row of its own" in trained(path, "--dry-run").err
+    assert "unroll: true trains each turn in a row of its own" in trained(path, "--dry-run").err
     outcome = trained(path, "--set", "unroll=true", "--set", "pack=512")
     assert "unroll: true" not in outcome.err
     assert "audit of all rows" in outcome.out
@@ -248,11 +252,11 @@ def test_held_out_data_are_evaluated(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "held.jsonl", [conversation(number) for number in range(20, 24)])
     path = write_run(tmp_path, eval_data="held.jsonl", trainer={"max_steps": 2, "eval_steps": 1})
     outcome = trained(path)
-    assert "step 1 of 2, loss of eval_data " in outcome.err
+    assert "step 1 of 2, loss on eval_data " in outcome.err
     assert record(tmp_path / "out")["trained"]["eval_loss"] > 0
     assert record(tmp_path / "out")["data"]["total"]["examples"] == 16
     error = refused(path, "--set", "eval_data=null", "--set", f"output={tmp_path}/other")
-    assert "trainer.eval_steps, and there is nothing to evaluate" in error
+    assert "trainer.eval_steps is set, but there is no eval_data" in error
 
 
 def test_an_audit_of_some_rows_looks_at_these(tmp_path: Path) -> None:
@@ -305,7 +309,7 @@ def test_control_tokens_that_the_tokenizer_lacks_are_named_and_can_be_added(base
     assert model.get_input_embeddings().num_embeddings == len(tokenizer)
     assert model.generation_config.eos_token_id == [tokenizer.convert_tokens_to_ids("<|im_end|>")]
     error = refused(path, "--set", "add_tokens=true", "--set", "lora.r=2", "--set", f"output={tmp_path}/lora")
-    assert "tokens that were added would stay" in error
+    assert "the embeddings of added tokens would stay random" in error
 
 
 def test_control_tokens_that_a_plain_conversation_does_not_need_are_several_tokens_each(
@@ -318,7 +322,7 @@ def test_control_tokens_that_a_plain_conversation_does_not_need_are_several_toke
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     path = write_run(tmp_path, template="chatml", tokenizer="tokenizer", trainer={"max_steps": 1})
     outcome = trained(path, "--dry-run")
-    assert "<tool_call>, </tool_call>, <tool_response>, </tool_response>: several tokens each" in outcome.err
+    assert "each of <tool_call>, </tool_call>, <tool_response>, </tool_response> as several tokens" in outcome.err
 
 
 def test_lora_trains_adapters_and_merges_them_if_asked_to(base: Path, tmp_path: Path) -> None:
@@ -332,10 +336,13 @@ def test_lora_trains_adapters_and_merges_them_if_asked_to(base: Path, tmp_path: 
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"]
     trained(path, "--set", f"output={tmp_path}/merged", "--set", "lora.merge=true")
+    pretrained = AutoModelForCausalLM.from_pretrained(base).state_dict()
     names = weights(tmp_path / "merged")
     assert not any("lora" in name for name in names)
-    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
-    assert merged.num_parameters() > 0
+    trained_weights = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").state_dict()
+    adapted = [name for name, value in pretrained.items() if not value.equal(trained_weights[name][: len(value)])]
+    # The adapters of q_proj are in its weights now; what has no adapter is as it was.
+    assert {name.split(".")[-2] for name in adapted} == {"q_proj", "embed_tokens", "lm_head"}
 
 
 def test_special_tokens_of_a_family_are_given_to_the_tokenizer(tmp_path: Path) -> None:
@@ -345,7 +352,7 @@ def test_special_tokens_of_a_family_are_given_to_the_tokenizer(tmp_path: Path) -
     plain = [conversation(number) for number in range(0, 16, 2)]
     write_jsonl(tmp_path / "plain.jsonl", plain)
     outcome = trained(path, "--set", f"data={tmp_path}/plain.jsonl", "--set", "clock=2025-01-01")
-    assert "bos_token is '<|begin_of_text|>' now" in outcome.err
+    assert "set the tokenizer's bos_token to '<|begin_of_text|>'" in outcome.err
     served = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert served.bos_token == "<|begin_of_text|>"
 
@@ -356,14 +363,14 @@ def test_special_tokens_of_a_family_are_given_to_the_tokenizer(tmp_path: Path) -
         ("trainer.learning_rat=1", "SFTConfig has no option 'learning_rat'"),
         ("trainer.bf16=yes please", "trainer.bf16 cannot be 'yes please'"),
         ("trainer.max_steps=2.5", "trainer.max_steps cannot be 2.5"),
-        ("trainer.optim=adamm", "trl does not take these settings"),
-        ("trainer.use_liger_kernel=true", "use_liger_kernel needs liger-kernel, which is not installed"),
+        ("trainer.optim=adamm", "trl rejects these settings"),
+        ("trainer.use_liger_kernel=true", "use_liger_kernel requires liger-kernel, which is not installed"),
         ("lora={rank: 3, merge: true}", "LoraConfig has no argument 'rank'"),
-        ("model.config.hidden=3", "the config of a llama has no 'hidden'"),
+        ("model.config.hidden=3", "the config of a llama model has no 'hidden'"),
         ("model.config.model_type=lama", "transformers has no model_type 'lama'"),
-        ("model.config.num_attention_heads=5", "model.config does not make a model"),
+        ("model.config.num_attention_heads=5", "model.config is not the config of a model"),
         ("model=/no/such/model", "there is no model at /no/such/model"),
-        ("tokenizer=/no/such.json", "the tokenizer '/no/such.json' cannot be loaded"),
+        ("tokenizer=/no/such.json", "cannot load the tokenizer '/no/such.json'"),
         ("template=qwen33", "there is no template 'qwen33'"),
         ("template.retention=some", "'some'"),
         ("template.kwargs.thinking=1", "reads no kwarg 'thinking'"),
@@ -383,11 +390,11 @@ def test_what_cannot_be_done_is_one_error(setting: str, problem: str, tmp_path: 
 @pytest.mark.parametrize(
     ("keys", "problem", "column"),
     [
-        ({"trainer": {"optim": "adammm"}}, "trl does not take these settings", '"optim"'),
-        ({"trainer": {"lr_scheduler_type": "cosin"}}, "trl does not take these settings", '"lr_scheduler_type"'),
+        ({"trainer": {"optim": "adammm"}}, "trl rejects these settings", '"optim"'),
+        ({"trainer": {"lr_scheduler_type": "cosin"}}, "trl rejects these settings", '"lr_scheduler_type"'),
         ({"lora": {"r": 4, "targets": ["q_proj"], "merge": True}}, "no argument 'targets'", '"targets"'),
         ({"model": {"config": {"model_type": "llama", "hiden": 8}}}, "has no 'hiden'", '"hiden"'),
-        ({"model": {"config": {"model_type": "llama"}, "dtype": "bfloat"}}, "dtype cannot be 'bfloat'", '"dtype"'),
+        ({"model": {"config": {"model_type": "llama"}, "dtype": "bfloat"}}, "unknown dtype 'bfloat'", '"dtype"'),
         ({"stop_tokens": ["<|nope|>"]}, "none of the stop tokens <|nope|>", '"stop_tokens"'),
         ({"data": "nope.jsonl"}, "nope.jsonl", '"data"'),
     ],
@@ -405,14 +412,14 @@ def test_what_is_wrong_is_shown_where_it_stands_before_anything_is_encoded(
 def test_a_folder_without_a_model_is_refused_before_anything_is_encoded(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     error = refused(write_run(tmp_path, model="./empty"))
-    assert "cannot be loaded" in error
+    assert "cannot load the model" in error
     assert not (tmp_path / "out").exists()
 
 
 def test_a_model_from_scratch_has_the_dtype_that_is_said(tmp_path: Path) -> None:
-    from chattmpl.training.run.config import load_config
-    from chattmpl.training.run.models import load_model
-    from chattmpl.training.run.tokenizer import load_tokenizer
+    from chattmpl.training.config import load_config
+    from chattmpl.training.model import load_model
+    from chattmpl.training.resolved_run import load_tokenizer
     from support.runs import SMALL
 
     path = write_run(tmp_path, model={"config": SMALL, "dtype": "bfloat16", "attn_implementation": "eager"})
@@ -427,11 +434,11 @@ def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
     error = refused(path)
     assert "3 of 3 rows cannot be trained on; the first is" in error
     assert "data.jsonl:1: " in error
-    assert "there is nothing to train on" in refused(path, "--set", "max_rejected=100%")
+    assert "there are no rows to train on" in refused(path, "--set", "max_rejected=100%")
 
 
 def test_a_folder_that_holds_something_else_is_not_written_to(base: Path, tmp_path: Path) -> None:
-    assert "holds what no run of chattmpl wrote" in refused(write_run(tmp_path, output=str(base)), "--force")
+    assert "contains files that chattmpl did not write" in refused(write_run(tmp_path, output=str(base)), "--force")
 
 
 # -- going on
@@ -455,8 +462,8 @@ def test_an_error_of_training_is_told_with_the_checkpoint_to_go_on_from(
         patch.setattr(SFTTrainer, "training_step", failing)
         error = refused(path)
     assert "training failed: RuntimeError: CUDA out of memory" in error
-    assert f"the same command goes on from {tmp_path}/out/checkpoint-2" in error
-    assert "going on from" in trained(path).err
+    assert f"run the same command again to resume from {tmp_path}/out/checkpoint-2" in error
+    assert "resuming from" in trained(path).err
 
 
 def test_data_that_changed_are_refused_while_there_are_checkpoints(tmp_path: Path) -> None:
@@ -465,7 +472,7 @@ def test_data_that_changed_are_refused_while_there_are_checkpoints(tmp_path: Pat
     write_jsonl(tmp_path / "data.jsonl", [conversation(number) for number in range(1, 17)])
     error = refused(path)
     assert "the data changed" in error
-    assert "--force starts anew" in error
+    assert "--force" in error
     assert "trained 2 steps" in trained(path, "--force").out
 
 
@@ -480,7 +487,31 @@ def test_a_checkpoint_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
     (cut / "checkpoint-4" / "optimizer.pt").write_bytes(b"")
     (cut / "model.safetensors").unlink()
     outcome = trained(path, "--set", f"output={cut}")
-    assert "checkpoint-4 is left out: the run was cut off while it was written" in outcome.err
-    assert f"going on from {cut}/checkpoint-3" in outcome.err
+    assert "/checkpoint-4: it is incomplete" in outcome.err
+    assert f"resuming from {cut}/checkpoint-3" in outcome.err
     assert record(cut)["trained"] == record(whole)["trained"]
     assert apart(cut, whole) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_run_that_was_killed_goes_on_by_itself_and_ends_the_same(tmp_path: Path) -> None:
+    steps = {"max_steps": 40, "save_steps": 5, "logging_steps": 5, "gradient_accumulation_steps": 2}
+    path = write_run(tmp_path, rows=30, trainer=steps)
+    killed, whole = tmp_path / "out", tmp_path / "whole"
+    command = [str(PROGRAM), "train", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        ends = time.monotonic() + 300
+        while not list(killed.glob("checkpoint-*/chattmpl.json")) and process.poll() is None:
+            assert time.monotonic() < ends, "no checkpoint was written"
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    assert record(killed)["trained"] is None
+    again = run_here(["train", str(path)])
+    assert again.code == 0, again.err
+    assert "note: resuming from " in again.err
+    alone = run_here(["train", str(path), "--set", f"output={whole}"])
+    assert alone.code == 0, alone.err
+    assert record(killed)["trained"] == record(whole)["trained"]
+    assert record(killed)["trained"]["steps"] == 40
+    assert apart(killed, whole) == 0

@@ -6,23 +6,16 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from chattmpl.report.proof import svg
 from playbook_parts.statistics import Estimate
 
 WIDTH = 720
 _LEFT, _RIGHT, _ROW, _HEAD = 250, 60, 17, 22
 COLOURS = ("#3b6fd4", "#d4380d", "#389e0d", "#8c5bd6", "#b8860b", "#13a8a8")
 _STYLE = (
-    "<style>text{font:12px sans-serif;fill:#222}.head{font-weight:bold}.faint{stroke:#ddd}"
-    ".spread{stroke-width:2}.seed{fill-opacity:.45}.line{fill:none;stroke-width:2}</style>"
+    "text{font:12px sans-serif;fill:#222}.head{font-weight:bold}.faint{stroke:#ddd}"
+    ".spread{stroke-width:2}.seed{fill-opacity:.45}.line{fill:none;stroke-width:2}"
 )
-
-
-def _svg(height: float, parts: Sequence[str], title: str) -> str:
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" role="img" '
-        f'aria-label="{escape(title)}"><rect width="{WIDTH}" height="{height:g}" fill="white"/>'
-    )
-    return "\n".join([head + _STYLE, f"<title>{escape(title)}</title>", *parts, "</svg>"]) + "\n"
 
 
 def shares(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Estimate | None]]]]) -> str:
@@ -43,7 +36,7 @@ def shares(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Estimate 
             parts.append(f'<text x="{_LEFT - 10}" y="{y + 11:g}" text-anchor="end">{escape(arm)}</text>')
             parts += [] if found is None else _mark(found, y + 7, colour, span)
             y += _ROW
-    return _svg(height, parts, title)
+    return svg(title, WIDTH, height, _STYLE, parts)
 
 
 def _mark(found: Estimate, y: float, colour: str, span: float) -> list[str]:
@@ -63,7 +56,7 @@ def sweep(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]
     height, top, bottom, left, right = 300, 16, 236, 60, 20
     every = [point for _, points in lines for point in points]
     if not every:
-        return _svg(40, ['<text x="8" y="24">nothing was run</text>'], title)
+        return svg(title, WIDTH, 40, _STYLE, ['<text x="8" y="24">nothing was run</text>'])
     exponents = [math.log10(value) for value, _ in every]
     first, last = min(exponents), max(max(exponents), min(exponents) + 1)
     highest = max(found.high for _, found in every) or 1.0
@@ -92,4 +85,4 @@ def sweep(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]
             ends = f'y1="{y_of(found.low):.1f}" y2="{y_of(found.high):.1f}"'
             parts.append(f'<line class="spread" stroke="{colour}" x1="{x}" x2="{x}" {ends}/>')
         parts.append(f'<text x="{left + 160 * number}" y="{height - 10}" style="fill:{colour}">{escape(name)}</text>')
-    return _svg(height, parts, title)
+    return svg(title, WIDTH, height, _STYLE, parts)

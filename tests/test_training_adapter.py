@@ -1,7 +1,8 @@
-"""What a template says is what reaches the model: rows, collators, audits and logs."""
+"""What a template marks reaches the model: prepared rows, rows of `chattmpl encode`, and the collator."""
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
+from chattmpl.conversation.files import load_conversations
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.template.family import family_names
-from support.datasets import conversation
+from support.command import run_here
+from support.datasets import conversation, write_many
 from support.extras import need
 from support.training import model, tokenizer, trainer
 
@@ -19,7 +22,7 @@ need("datasets", "numpy", "peft", "pyarrow", "torch", "transformers", "trl", ses
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+    pytest.mark.filterwarnings("ignore"),  # warnings of torch, transformers and trl
 ]
 
 CONVERSATIONS = [conversation(number) for number in range(24)]
@@ -32,13 +35,13 @@ def prepared(template: Any = "hybrid", conversations: Any = CONVERSATIONS, **opt
 
 
 def seen(made: Any) -> list[tuple[list[int], list[int]]]:
-    """The documents of all batches: their tokens, and the labels that are predicted."""
-    from chattmpl.training.adapter.batch_audit import documents_of
+    """Return the documents of all batches: their tokens, and the labels that are predicted."""
+    from chattmpl.training.adapter.batch_audit import split_batch
 
     return sorted(
         (list(document.ids), [token for token, trained in zip(*document, strict=True) if trained])
         for batch in made.get_train_dataloader()
-        for _, document in documents_of(batch)
+        for _, document in split_batch(batch)
     )
 
 
@@ -61,11 +64,11 @@ def test_the_labels_that_reach_the_model_are_those_of_the_template(family: str, 
 
 @pytest.mark.parametrize("family", family_names())
 def test_the_audit_of_packed_and_unrolled_rows_finds_what_the_template_says(family: str, tmp_path: Path) -> None:
-    from chattmpl.training.adapter import audit
+    from chattmpl.training.adapter import audit_batches
 
     options: dict[str, Any] = {"unroll": True, "pack": 4096}
     made = trainer(prepared(family, **options), tmp_path)
-    found = audit(made, CONVERSATIONS, family, "demo", **options)
+    found = audit_batches(made, CONVERSATIONS, family, "demo", **options)
     assert found.documents >= len(CONVERSATIONS)
     assert found.missing == 0
     assert 0 < found.supervised < found.tokens
@@ -104,7 +107,7 @@ def test_a_conversation_that_cannot_be_trained_on_stops_with_its_place() -> None
 
 
 def test_one_conversation_is_not_taken_for_many() -> None:
-    with pytest.raises(UsageError, match="not one conversation"):
+    with pytest.raises(UsageError, match="not a single conversation"):
         prepared(conversations=CONVERSATIONS[0])
 
 
@@ -123,7 +126,7 @@ def test_a_misspelt_option_gets_a_suggestion() -> None:
         ({"overflow": "cut"}, "overflow cannot be 'cut'"),
         ({"max_length": "x"}, "max_length cannot be 'x': it is a whole number"),
         ({"pack": 1.5}, "pack cannot be 1.5: it is a whole number"),
-        ({"conversations": None}, "prepare takes conversations, not None"),
+        ({"conversations": None}, "dataset must be conversations, not None"),
     ],
 )
 def test_a_value_that_an_option_cannot_have_is_refused_as_such(options: dict[str, Any], problem: str) -> None:
@@ -210,7 +213,7 @@ def test_the_collator_gives_the_model_what_that_of_trl_gives_it(pack: int | None
 def test_the_collator_refuses_a_batch_of_no_rows() -> None:
     from chattmpl.training.adapter import Collator
 
-    with pytest.raises(UsageError, match="no row to make a batch of"):
+    with pytest.raises(UsageError, match="cannot make a batch of no rows"):
         Collator(pad_id=0)([])
 
 
@@ -220,7 +223,7 @@ def test_the_collator_refuses_a_batch_of_no_rows() -> None:
         ({"labels": [1, 2]}, "no input_ids"),
         ({"input_ids": [1, 2]}, "no labels"),
         ({"input_ids": [1, 2], "labels": [1]}, "2 tokens and 1 labels"),
-        ({"input_ids": [1, 2], "labels": [1, 2], "seq_lengths": [1, 1]}, "would see each other"),
+        ({"input_ids": [1, 2], "labels": [1, 2], "seq_lengths": [1, 1]}, "would attend to each other"),
     ],
 )
 def test_the_collator_refuses_rows_that_would_be_trained_wrongly(row: dict[str, Any], problem: str) -> None:
@@ -236,10 +239,10 @@ def test_the_collator_refuses_rows_that_would_be_trained_wrongly(row: dict[str, 
 def test_lora_trains_its_adapters_on_the_same_labels(tmp_path: Path) -> None:
     import peft
 
-    from chattmpl.training.adapter import audit
+    from chattmpl.training.adapter import audit_batches
 
     made = trainer(prepared(), tmp_path, peft_config=peft.LoraConfig(r=2, task_type="CAUSAL_LM"))
-    assert audit(made, CONVERSATIONS, "hybrid", "demo").documents == len(CONVERSATIONS)
+    assert audit_batches(made, CONVERSATIONS, "hybrid", "demo").documents == len(CONVERSATIONS)
     before = {name: value.clone() for name, value in made.model.named_parameters()}
     made.train()
     changed = {name for name, value in made.model.named_parameters() if not before[name].equal(value)}
@@ -256,3 +259,108 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path: Path) -> None:
     again.train(resume_from_checkpoint=str(tmp_path / "a" / "checkpoint-2"))
     for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
         assert one.equal(other)
+
+
+# -- what `chattmpl encode` writes
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return write_many(tmp_path / "data.jsonl", 40)
+
+
+def encoded(data: Path, output: Path, *options: str) -> Any:
+    """Run `chattmpl encode`, and load what it wrote."""
+    import datasets
+
+    arguments = [
+        "encode",
+        str(data),
+        "-t",
+        "qwen3",
+        "--tokenizer",
+        "demo",
+        "--fast",
+        "off",
+        "-o",
+        str(output),
+        *options,
+    ]
+    assert run_here(arguments).code == 0
+    return datasets.load_dataset(str(output), split="train", cache_dir=str(output.parent / "cache"))
+
+
+def plain_trainer(dataset: Any, output: Path, **options: Any) -> Any:
+    """Return a trainer of a tiny model that takes one step on the CPU, built without the adapter."""
+    from trl import SFTConfig, SFTTrainer
+
+    fixed = {"use_cpu": True, "report_to": "none", "save_strategy": "no", "max_steps": 1, "bf16": False, "fp16": False}
+    config = SFTConfig(output_dir=str(output), per_device_train_batch_size=4, **fixed, **options)
+    return SFTTrainer(model=model(), args=config, train_dataset=dataset, processing_class=tokenizer())
+
+
+def labels_of(made: Any) -> list[list[int]]:
+    """Return the trained labels of each row of the collated batches."""
+    return [
+        [label for label in row if label != -100]
+        for batch in made.get_train_dataloader()
+        for row in batch["labels"].tolist()
+    ]
+
+
+def answers(data: Path) -> list[list[int]]:
+    """Return the trained labels of each conversation, by the library."""
+    encodings = [Template.load("qwen3").render(each).encode("demo") for each in load_conversations(data)]
+    return [[label for label in each.labels() if label != -100] for each in encodings]
+
+
+def test_an_encoded_data_set_is_trained_on_as_it_is(data: Path, tmp_path: Path) -> None:
+    dataset = encoded(data, tmp_path / "out")
+    made = plain_trainer(dataset, tmp_path / "run", max_length=None)
+    assert sorted(labels_of(made)) == sorted(answers(data))
+    assert made.train().training_loss > 0
+
+
+def test_a_packed_data_set_is_trained_on_as_it_is_and_its_documents_do_not_see_each_other(
+    data: Path, tmp_path: Path
+) -> None:
+    dataset = encoded(data, tmp_path / "out", "--pack", "256")
+    made = plain_trainer(dataset, tmp_path / "run", padding_free=True, packing=False, max_length=None)
+    assert made.train().training_loss > 0
+    rows = {tuple(row["input_ids"]): row for row in dataset}
+    seen = 0
+    for batch in made.get_train_dataloader():
+        ids, positions = batch["input_ids"][0].tolist(), batch["position_ids"][0].tolist()
+        assert len(ids) == len(positions)
+        start = 0
+        while start < len(ids):
+            row = next(row for key, row in rows.items() if ids[start : start + len(key)] == list(key))
+            end = start + len(row["input_ids"])
+            assert positions[start:end] == row["position_ids"]
+            assert batch["labels"][0].tolist()[start:end] == row["labels"]
+            start, seen = end, seen + 1
+    assert seen == len(dataset)
+
+
+def test_what_is_trained_reads_as_what_the_assistant_says(data: Path, tmp_path: Path) -> None:
+    dataset = encoded(data, tmp_path / "out")
+    made = plain_trainer(dataset, tmp_path / "run", max_length=None)
+    texts = {tokenizer().decode(row, skip_special_tokens=False) for row in labels_of(made)}
+    records = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    for record in records:
+        spoken = record["messages"][-1]["content"]
+        assert any(text.endswith(f"{spoken}<|im_end|>") for text in texts)
+
+
+@pytest.mark.parametrize("size", [64, 256, 1024])
+def test_no_more_rows_are_made_than_trl_makes_of_the_same_lengths(tmp_path: Path, size: int) -> None:
+    from trl import pack_dataset
+
+    data = write_many(tmp_path / "data.jsonl", 3000, words=30)
+    plain = encoded(data, tmp_path / "plain", "--max-length", str(size), "--max-rejected", "100%")
+    packed = encoded(data, tmp_path / "packed", "--pack", str(size), "--max-rejected", "100%")
+    theirs = pack_dataset(plain.select_columns(["input_ids"]), size, "bfd")
+    summary = json.loads((tmp_path / "packed" / "summary.json").read_text(encoding="utf-8"))
+    assert sum(map(len, packed["input_ids"])) == sum(map(len, plain["input_ids"]))
+    assert len(packed) <= len(theirs)
+    assert summary["pack"]["trl_rows"] == len(theirs)

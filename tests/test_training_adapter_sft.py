@@ -13,7 +13,7 @@ need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="tr
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+    pytest.mark.filterwarnings("ignore"),  # warnings of torch, transformers and trl
 ]
 
 PLAIN = {"input_ids": [[1, 2, 3], [4, 5]], "labels": [[-100, 2, 3], [-100, 5]]}
@@ -36,40 +36,40 @@ def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]
     ("columns", "options", "problem"),
     [
         (PLAIN, {"assistant_only_loss": True}, "assistant_only_loss=True is for conversations"),
-        (PLAIN, {"completion_only_loss": True}, "completion_only_loss=True changes nothing"),
+        (PLAIN, {"completion_only_loss": True}, "completion_only_loss=True has no effect"),
         (PLAIN, {"max_length": 2}, r"max_length=2, but rows have up to 3 tokens: trl would cut them"),
-        (PLAIN, {"max_length": 2, "packing": True}, "trl would discard what stands beyond it"),
-        (PLAIN, {"packing": True}, "packing=True needs max_length"),
-        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "wrapped"}, "begin without their prompt"),
-        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "bfd_split"}, "begin without their prompt"),
+        (PLAIN, {"max_length": 2, "packing": True}, "trl would discard the rest"),
+        (PLAIN, {"packing": True}, "packing=True requires max_length"),
+        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "wrapped"}, "answers would lose their prompt"),
+        (PLAIN, {"packing": True, "max_length": 8, "packing_strategy": "bfd_split"}, "answers would lose their prompt"),
         (
             PLAIN,
             {"eval_packing": True, "max_length": 8},
-            "eval_packing=True without packing: seq_lengths would be ignored",
+            "eval_packing=True without packing=True: trl ignores seq_lengths",
         ),
-        (PLAIN, {"eval_packing": True, "padding_free": True}, "eval_packing=True needs max_length"),
+        (PLAIN, {"eval_packing": True, "padding_free": True}, "eval_packing=True requires max_length"),
         (
             PLAIN,
             {"eval_packing": True, "max_length": 8, "packing_strategy": "wrapped"},
-            "begin without their prompt",
+            "answers would lose their prompt",
         ),
-        (PLAIN, {"chat_template_path": "other.jinja"}, "another one than the rows were made with would be saved"),
-        (PLAIN, {"max_length": "50"}, "max_length cannot be '50': it is a whole number"),
-        (PLAIN, {"max_length": True}, "max_length cannot be True"),
-        (PLAIN, {"padding_free": True, "max_length": 8}, "max_length is not enforced with padding_free=True"),
-        (PLAIN, {"truncation_mode": "keep_end"}, "cuts away what an answer answers"),
-        (PLAIN, {"dataset_text_field": "text"}, "dataset_text_field is ignored"),
+        (PLAIN, {"chat_template_path": "other.jinja"}, "the saved template would not be that of the rows"),
+        (PLAIN, {"max_length": "50"}, "max_length must be a whole number of tokens, not '50'"),
+        (PLAIN, {"max_length": True}, "max_length must be a whole number of tokens, not True"),
+        (PLAIN, {"padding_free": True, "max_length": 8}, "max_length with padding_free=True and without packing"),
+        (PLAIN, {"truncation_mode": "keep_end"}, "removes the prompt of an answer"),
+        (PLAIN, {"dataset_text_field": "text"}, "dataset_text_field has no effect"),
         (PLAIN, {"max_lenght": 2}, "did you mean 'max_length'"),
         (PACKED, {"packing": True, "max_length": 8}, "drops their seq_lengths"),
         (PACKED, {"eval_packing": True}, "drops their seq_lengths"),
-        (PACKED, {"padding_free": False}, "seq_lengths would be ignored"),
-        (PACKED, {"max_length": 8}, "max_length is not enforced with padding_free=True"),
+        (PACKED, {"padding_free": False}, "trl ignores seq_lengths"),
+        (PACKED, {"max_length": 8}, "max_length with padding_free=True and without packing"),
         (without(PLAIN, "labels"), {}, "trl would train all tokens"),
-        (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {}, "a lone completion_mask is ignored"),
+        (without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0, 1]]), {}, "trl ignores completion_mask"),
         (without(PLAIN, "labels", labels=[[-100, 2], [-100, 5]]), {}, "row 0 has 3 tokens and 2 labels"),
-        (without(PLAIN, "labels", labels=[[-100, 2, 3], [-100, -100]]), {}, "row 1 has nothing to train"),
+        (without(PLAIN, "labels", labels=[[-100, 2, 3], [-100, -100]]), {}, "row 1 has no token to train"),
         (without(PLAIN, "labels", assistant_masks=[[0, 1], [0, 1]]), {}, "row 0 has 3 tokens and 2 assistant_masks"),
-        (without(PLAIN, "labels", assistant_masks=[[0, 1, 1], [0, 0]]), {}, "row 1 has nothing to train"),
+        (without(PLAIN, "labels", assistant_masks=[[0, 1, 1], [0, 0]]), {}, "row 1 has no token to train"),
         (
             without(PLAIN, "labels", completion_mask=[[0, 1, 1], [0]]),
             {"completion_only_loss": True},
@@ -78,9 +78,9 @@ def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]
         (
             without(PLAIN, "labels", completion_mask=[[0, 0, 1], [0, 1]], assistant_masks=[[0, 1, 0], [0, 1]]),
             {"completion_only_loss": True},
-            "row 0 has nothing to train",
+            "row 0 has no token to train",
         ),
-        ({"input_ids": [], "labels": []}, {}, "there is no row to train on"),
+        ({"input_ids": [], "labels": []}, {}, "there are no rows to train on"),
         ({"messages": [[{"role": "user", "content": "?"}]]}, {}, "a template of its own choice"),
     ],
 )

@@ -15,11 +15,18 @@ need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="tr
 
 from chattmpl import Template  # noqa: E402
 from chattmpl.errors import UsageError  # noqa: E402
-from chattmpl.training.adapter import AuditError, VibeTest, audit, complete, count_supervised, prepare  # noqa: E402
+from chattmpl.training.adapter import (  # noqa: E402
+    BatchAuditError,
+    VibeTest,
+    audit_batches,
+    complete,
+    count_supervised,
+    prepare,
+)
 
 pytestmark = [
     pytest.mark.train,
-    pytest.mark.filterwarnings("ignore"),  # of torch, transformers and trl, which are not ours to heed
+    pytest.mark.filterwarnings("ignore"),  # warnings of torch, transformers and trl
 ]
 
 CONVERSATIONS = [conversation(number) for number in range(12)]
@@ -30,7 +37,7 @@ def rows(**options: Any) -> Any:
 
 
 def found(made: Any, **options: Any) -> Any:
-    return audit(made, CONVERSATIONS, "hybrid", "demo", **options)
+    return audit_batches(made, CONVERSATIONS, "hybrid", "demo", **options)
 
 
 def altered(change: Any) -> Any:
@@ -40,7 +47,8 @@ def altered(change: Any) -> Any:
 def test_a_mask_that_lost_the_stop_token_is_found(tmp_path: Path) -> None:
     stop = tokenizer().convert_tokens_to_ids("<|im_end|>")
     made = trainer(altered(lambda ids, labels: [-100 if label == stop else label for label in labels]), tmp_path)
-    with pytest.raises(AuditError, match=r"'<\|im_end\|>'\): it is not trained, and the template says it is") as caught:
+    problem = r"'<\|im_end\|>'\) is not supervised, but the template marks it"
+    with pytest.raises(BatchAuditError, match=problem) as caught:
         found(made)
     assert "trainer" in str(caught.value)
     assert "<|im_end|>⟧" in str(caught.value)
@@ -48,13 +56,13 @@ def test_a_mask_that_lost_the_stop_token_is_found(tmp_path: Path) -> None:
 
 def test_a_prompt_that_is_trained_is_found(tmp_path: Path) -> None:
     made = trainer(altered(lambda ids, labels: ids), tmp_path)
-    with pytest.raises(AuditError, match="it is trained, and the template says not"):
+    with pytest.raises(BatchAuditError, match="is supervised, but the template does not mark it"):
         found(made)
 
 
 def test_a_row_of_another_template_is_found(tmp_path: Path) -> None:
     made = trainer(prepare(CONVERSATIONS, "chatml", "demo", fast="off"), tmp_path)
-    with pytest.raises(AuditError, match="no conversation is rendered so"):
+    with pytest.raises(BatchAuditError, match="no conversation renders to this document"):
         found(made)
 
 
@@ -63,7 +71,7 @@ def test_rows_that_trl_cut_are_found(tmp_path: Path) -> None:
 
     fixed = {"per_device_train_batch_size": 4, "bf16": False, "use_cpu": True, "report_to": "none"}
     config = SFTConfig(output_dir=str(tmp_path), max_length=40, **fixed)
-    with pytest.raises(AuditError, match="was cut from"):
+    with pytest.raises(BatchAuditError, match="was cut from"):
         found(trainer(rows(), tmp_path, config=config))
 
 
@@ -72,13 +80,13 @@ def test_documents_that_see_each_other_are_found(tmp_path: Path) -> None:
 
     fixed = {"per_device_train_batch_size": 4, "bf16": False, "use_cpu": True, "report_to": "none"}
     config = SFTConfig(output_dir=str(tmp_path), max_length=None, **fixed)
-    with pytest.raises(AuditError, match="is another document, which sees the one before it"):
+    with pytest.raises(BatchAuditError, match="attends to the one before it"):
         found(trainer(rows(pack=512), tmp_path, config=config), pack=512)
 
 
 def test_rows_that_are_in_no_batch_are_found(tmp_path: Path) -> None:
     made = trainer(rows().select(range(10)), tmp_path)
-    with pytest.raises(AuditError, match="2 of 12 documents are in no batch"):
+    with pytest.raises(BatchAuditError, match="2 of 12 documents are in no batch"):
         found(made)
 
 
@@ -128,7 +136,7 @@ def test_a_vibe_test_samples_parses_and_tells(tmp_path: Path) -> None:
     [(step, [completion])] = vibe.history
     assert step == 2
     assert completion.tokens <= 4
-    assert written[0].startswith("step 2: what the model samples")
+    assert written[0].startswith("step 2: sampled completions")
     assert any("vibe_parsed" in entry for entry in made.state.log_history)
 
 
@@ -156,9 +164,9 @@ def test_what_a_vibe_test_finds_reaches_the_other_callbacks_and_no_log_that_is_d
 
 
 def test_a_vibe_test_of_no_prompts_or_of_what_is_no_trainer_is_refused() -> None:
-    with pytest.raises(UsageError, match="there is no prompt to answer"):
+    with pytest.raises(UsageError, match="there are no prompts to answer"):
         VibeTest(Template.load("hybrid"), tokenizer(), [])
-    with pytest.raises(UsageError, match="a str is no Trainer"):
+    with pytest.raises(UsageError, match="str is not a Trainer"):
         VibeTest(Template.load("hybrid"), tokenizer(), PROMPTS, trainer="trainer")  # type: ignore[arg-type, unused-ignore]
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from chattmpl import Template
 from chattmpl.data.quiet import quiet
-from chattmpl.training.prove.dialogues import Talk, abilities_of, make_talks
-from chattmpl.training.prove.measures import Answered, held_out_loss, summary
-from chattmpl.training.prove.models import make_model, make_tokenizer
-from chattmpl.training.prove.trainer import CLOCK, Trained, answers, train
-from playbook_parts.altering import LABELS, TALKS
+from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues
+from chattmpl.training.prove.measures import SampledTurn, held_out_loss, summarize
+from chattmpl.training.prove.models import CLOCK, make_model, make_tokenizer
+from chattmpl.training.prove.trainer import TrainedModel, sample_turns, train_model
+from playbook_parts.alterations import LABELS, TALKS
 from playbook_parts.plan import MIX, Config, Stage, key_of
 
 _TEXTS = 600
@@ -47,8 +47,8 @@ class Runner:
         last = config.stages[-1]
         template = Template.load(last.template, retention=last.retention)
         for name, mix in config.suites:
-            tests = make_talks(config.size.tests, abilities_of(template), seed, test=True, mix=mix)
-            answered = answers(model, tokenizer, template, tests, limit=config.size.limit)
+            tests = make_dialogues(config.size.tests, abilities_of(template), seed, test=True, mix=mix)
+            answered = sample_turns(model, tokenizer, template, tests, limit=config.size.limit)
             measured = counted(answered, config.size.limit)
             options: dict[str, Any] = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
             with quiet():
@@ -62,7 +62,7 @@ class Runner:
         gc.collect()
         return figures
 
-    def _trained(self, config: Config, tokenizer: Any, seed: int) -> tuple[Any, Trained, Figures]:
+    def _trained(self, config: Config, tokenizer: Any, seed: int) -> tuple[Any, TrainedModel, Figures]:
         model = make_model(tokenizer, config.size, seed)
         *first, last = config.stages
         for number, stage in enumerate(first, start=1):
@@ -86,20 +86,20 @@ class Runner:
 def _tokenizer(config: Config, seed: int) -> Any:
     """The same for all arms of a seed."""
     template = Template.load("hybrid")
-    talks = make_talks(_TEXTS, abilities_of(template), seed, test=False, mix=MIX)
+    talks = make_dialogues(_TEXTS, abilities_of(template), seed, test=False, mix=MIX)
     rendered = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
     return make_tokenizer(template, rendered, config.size.merges)
 
 
-def talks_of(stage: Stage, seed: int) -> list[Talk]:
+def talks_of(stage: Stage, seed: int) -> list[Dialogue]:
     """The talks of a stage, altered and in a random order."""
     # What hybrid can show: of a template that cannot, another one's talks are altered.
     abilities = abilities_of(Template.load("hybrid"))
-    made: list[Talk] = []
+    made: list[Dialogue] = []
     for number, portion in enumerate(stage.portions):
         # Portions that drew from one stream would ask the same questions.
         count, stream = round(stage.talks * portion.share), seed + _APART * number
-        some = make_talks(count, abilities, stream, test=False, mix=portion.mix)
+        some = make_dialogues(count, abilities, stream, test=False, mix=portion.mix)
         made += TALKS[portion.altered](some)
     if len(stage.portions) > 1 or stage.portions[0].altered:
         random.Random(seed).shuffle(made)
@@ -132,7 +132,7 @@ def _rows(stage: Stage, tokenizer: Any, seed: int) -> tuple[Any, int, Figures]:
     return rows, batch, {"data": told}
 
 
-def _fit(model: Any, tokenizer: Any, rows: Any, stage: Stage, batch: int, seed: int) -> Trained:
+def _fit(model: Any, tokenizer: Any, rows: Any, stage: Stage, batch: int, seed: int) -> TrainedModel:
     schedule = replace(stage.schedule, batch=batch)
     peft_config = None
     if stage.lora:
@@ -141,10 +141,10 @@ def _fit(model: Any, tokenizer: Any, rows: Any, stage: Stage, batch: int, seed: 
         peft_config = LoraConfig(
             r=stage.lora, lora_alpha=2 * stage.lora, target_modules="all-linear", task_type="CAUSAL_LM"
         )
-    return train(model, tokenizer, rows, schedule, seed, peft_config=peft_config)
+    return train_model(model, tokenizer, rows, schedule, seed, peft_config=peft_config)
 
 
-def _training(trained: Trained, model: Any) -> Figures:
+def _training(trained: TrainedModel, model: Any) -> Figures:
     free = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     final = trained.curve[-1] if trained.curve else {"loss": None, "supervised_total": 0}
     return {
@@ -157,9 +157,9 @@ def _training(trained: Trained, model: Any) -> Figures:
     }
 
 
-def counted(answered: Sequence[Answered], limit: int) -> Figures:
+def counted(answered: Sequence[SampledTurn], limit: int) -> Figures:
     """What is counted, as ``[right, of]`` by name."""
-    said = summary(answered, reasoning=True, limit=limit)
+    said = summarize(answered, reasoning=True, limit=limit)
     found = {"stopped": said["stopped"], "parsed": said["parsed"]}
     switching = said["switching"]
     found |= {"mode followed": switching["all"], "trace when asked for": switching["to_think"]}

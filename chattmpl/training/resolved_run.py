@@ -1,0 +1,258 @@
+"""The template and tokenizer of a run, loaded and made consistent: control tokens, special tokens, stop tokens."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from chattmpl.data.auto_annotate import annotated
+from chattmpl.data.config_file import Read
+from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
+from chattmpl.errors import ChatTmplError, EncodeError, UsageError
+from chattmpl.template.template import Template
+from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
+from chattmpl.training.config import TrainConfig, located, one_line
+
+Note = Callable[[str], None]
+
+_PADS = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>")
+_CONTROL = re.compile(r"<[|｜][^<>|｜\s{}]{1,40}[|｜]>")
+"""Pattern of a control token in the source of a template that is not a family."""
+
+
+@dataclass(frozen=True)
+class ResolvedRun:
+    """What a run trains with, settled before any data is read.
+
+    Attributes:
+        template: the training template, annotated if it had no generation tags.
+        tokenizer: tokenizer of transformers; its chat template is the one that is served.
+        stops: stop tokens by id.
+        served: source of the served template: without generation tags, and as it was before annotation.
+        annotated: True if generation tags were added.
+    """
+
+    template: Template
+    tokenizer: Any
+    stops: dict[int, str]
+    served: str
+    annotated: bool
+
+
+def resolve(config: TrainConfig, read: Read, note: Note) -> ResolvedRun:
+    """Load the template and the tokenizer of a run, and make them consistent.
+
+    Args:
+        config: the configuration.
+        read: the places of its values.
+        note: receives a sentence for each change that was not asked for.
+
+    Raises:
+        TemplateError, EncodeError, UsageError: one of them cannot be used, or they do not fit together.
+    """
+    table = config.template
+    with located(read, "template"):
+        template = Template.load(table.name, retention=table.retention, variant=table.variant)
+        template.check_kwargs({name: value for name, value in table.kwargs.items() if value is not None})
+    source = config.tokenizer or config.model.path
+    assert source is not None, "load_config requires one of them"
+    with located(read, "tokenizer" if config.tokenizer else "model"):
+        tokenizer = load_tokenizer(source)
+    with located(read, "template"):
+        if template.family is None:
+            template = _align_special_tokens(template, tokenizer, note)
+        tagged, served = template.program.has_generation, template.export("inference")
+        hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
+        template = annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
+        stop_tokens = _stop_tokens(template, config.stop_tokens)
+        added = _add_control_tokens(template, tokenizer, config.add_tokens, note)
+        if template.family is not None:
+            template = _align_special_tokens(template, tokenizer, note)
+    key = next((name for name in ("stop_tokens", "add_tokens") if getattr(config, name) not in (None, [])), "template")
+    with located(read, key):
+        stops = _settle_stop_ids(template, tokenizer, stop_tokens)
+    if added and config.lora is not None and "modules_to_save" not in config.lora:
+        raise UsageError(
+            "lora trains only the adapters, so the embeddings of added tokens would stay random",
+            place=read.place(("lora",)),
+            hint="lora.modules_to_save: [embed_tokens, lm_head] trains them too",
+        )
+    tokenizer.chat_template = served
+    if template.retention not in (None, "all") and not config.unroll:
+        note(
+            f"{template.name} renders earlier turns without their reasoning (retention {template.retention}), so these "
+            "turns are trained on text that inference never produces; unroll: true trains each turn in a row of its "
+            "own, and retention: all keeps the reasoning"
+        )
+    return ResolvedRun(template, tokenizer, stops, served, not tagged)
+
+
+def load_tokenizer(name: str) -> Any:
+    """Load a tokenizer with transformers.
+
+    Args:
+        name: ``demo``, a tokenizer.json, a model directory or a hub id.
+
+    Raises:
+        EncodeError: the tokenizer cannot be loaded, or is not a fast one.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    path = DEMO_FILE if name == DEMO else Path(name)
+    try:
+        if path.is_dir() and not (path / "tokenizer_config.json").is_file() and (path / "tokenizer.json").is_file():
+            path = path / "tokenizer.json"
+        if path.is_file():
+            tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
+        else:
+            tokenizer = AutoTokenizer.from_pretrained(name)
+    except Exception as error:
+        raise EncodeError(
+            f"cannot load the tokenizer {name!r}: {one_line(error, 300)}",
+            hint="tokenizer must be a tokenizer.json, a model directory or a hub id",
+        ) from None
+    if not hasattr(tokenizer, "backend_tokenizer"):
+        raise EncodeError(f"the tokenizer {name!r} has no tokenizer.json", hint="save it as a fast tokenizer")
+    return tokenizer
+
+
+def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, note: Note) -> int:
+    """Add the template's control tokens that the tokenizer lacks, or refuse or note them.
+
+    The tokens that a plain conversation is written with are required. Others, such as those of tool calls, may be
+    several tokens each; this is how some published models encode them.
+
+    Args:
+        template: the template.
+        tokenizer: tokenizer to change in place.
+        add: True adds the tokens; False accepts that they are encoded as several tokens each; None refuses missing
+            tokens that are required.
+        note: receives a sentence about the tokens that were added or left.
+
+    Returns:
+        The number of added tokens.
+
+    Raises:
+        UsageError: required tokens are missing, and ``add`` is None.
+    """
+    raw = raw_tokenizer(tokenizer)
+    missing = [token for token in _control_tokens(template) if raw.token_to_id(token) is None]
+    if missing and add:
+        tokenizer.add_tokens(missing, special_tokens=True)
+        note(f"added to the tokenizer: {', '.join(missing)}")
+        return len(missing)
+    plain = _render_plain(template)
+    required = [token for token in missing if token in plain]
+    if required and add is None:
+        noun = "control token" if len(required) == 1 else "control tokens"
+        raise UsageError(
+            f"the tokenizer does not have the {noun} {', '.join(required)}, which {template.name} writes",
+            hint="add_tokens: true adds them as special tokens, with new embeddings; add_tokens: false encodes each as "
+            "several tokens",
+        )
+    if missing and add is None:
+        note(
+            f"the tokenizer encodes each of {', '.join(missing)} as several tokens; "
+            "add_tokens: true adds them as special tokens"
+        )
+    return 0
+
+
+def _control_tokens(template: Template) -> list[str]:
+    """Return the control tokens that the template may write."""
+    if template.family is not None:
+        generation = template.family.generation
+        return list(dict.fromkeys((*generation.control_tokens, *generation.stop_tokens)))
+    # Comments may name tokens that the template does not write.
+    return list(dict.fromkeys(_CONTROL.findall(re.sub(r"\{#.*?#\}", "", template.source, flags=re.DOTALL))))
+
+
+def _render_plain(template: Template) -> str:
+    """Render plain conversations: with and without a system message, with reasoning, and as prompts."""
+    question = [{"role": "user", "content": "?"}]
+    answer = {"role": "assistant", "content": "so", "reasoning_content": "why"}
+    texts = []
+    for system in ([], [{"role": "system", "content": "Be."}]):
+        for messages, prompt in (([*system, *question], True), ([*system, *question, answer], False)):
+            try:
+                texts.append(template.render(messages, prompt, datetime(2025, 1, 1)).text)
+            except ChatTmplError:  # the template has no system messages, or requires more than this
+                continue
+    return "".join(texts)
+
+
+def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Template:
+    """Give the template and the tokenizer the same special tokens, so that both render the same text.
+
+    transformers passes ``bos_token`` and the like from the tokenizer to the template. A family therefore sets those of
+    the tokenizer, and any other template takes those of the tokenizer.
+
+    Raises:
+        UsageError: the tokenizer does not have a special token of the family.
+    """
+    names = sorted(name for name in template.program.variables if name.endswith("_token"))
+    existing = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+    if template.family is None:
+        tokens = {**template.tokens, **existing}
+        return Template(replace(template.found, tokens=tokens), template.retention, template.budget)
+    for name in names:
+        token = template.tokens.get(name)
+        if (token or None) == existing.get(name):
+            continue
+        if token and raw_tokenizer(tokenizer).token_to_id(token) is None:
+            raise UsageError(
+                f"{template.name} writes {token!r} as its {name}, which the tokenizer does not have",
+                hint="add it to the tokenizer, or use the template of the model",
+            )
+        setattr(tokenizer, name, token or None)
+        note(f"set the tokenizer's {name} to {token!r}, as {template.name} writes it; it was {existing.get(name)!r}")
+    return template
+
+
+def _stop_tokens(template: Template, configured: Sequence[str]) -> list[str]:
+    """Return the texts that end an assistant turn: those configured, else of the family, the annotation or a rendering.
+
+    Raises:
+        UsageError: none is known.
+    """
+    if configured:
+        return list(configured)
+    if template.family is not None:
+        return list(template.family.generation.stop_tokens)
+    if template.proof is not None:
+        return list(template.proof.stops)
+    rendering = template.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": "so"}])
+    for start, end in rendering.generated:
+        text = rendering.text[start:end]
+        tail = text[text.rfind("so") + 2 :]
+        if tail and not tail.isspace() and not any(char.isspace() for char in tail):
+            return [tail]
+    raise UsageError(
+        f"cannot tell what ends an assistant turn in {template.name}", hint="for example stop_tokens: ['<|im_end|>']"
+    )
+
+
+def _settle_stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str]) -> dict[int, str]:
+    """Return the stop tokens by id, and give the tokenizer a pad and an EOS token if it has none.
+
+    Raises:
+        MissingStopTokens: the tokenizer has no stop token.
+    """
+    family = template.family
+    explicit = family is None or list(stop_tokens) != list(family.generation.stop_tokens)
+    try:
+        stops = stop_ids(template, tokenizer, stop_tokens if explicit else None)
+    except MissingStopTokens as error:
+        error.hint = "add_tokens: true adds those of the template, stop_tokens names others"
+        raise
+    if tokenizer.eos_token is None:
+        tokenizer.eos_token = next(iter(stops.values()))
+    if tokenizer.pad_token is None:
+        raw = raw_tokenizer(tokenizer)
+        known = [pad for pad in _PADS if raw.token_to_id(pad) is not None and raw.token_to_id(pad) not in stops]
+        tokenizer.pad_token = known[0] if known else tokenizer.eos_token
+    return stops
