@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,12 +9,13 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import Lexer
 
 from chattmpl import Template
-from chattmpl.compiler.dialect import outline, with_plain_delimiters
+from chattmpl.compiler.dialect import checked_tree
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import TemplateError
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.lexer import normalize_newlines, tokens
+from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters, tokens
+from chattmpl.syntax.tree import Tree
 from chattmpl.template.family import family_names, load_family
 from support.trl_templates import trl_templates
 
@@ -75,8 +74,8 @@ def test_every_token_of_a_made_template_stands_at_its_offset(source: str) -> Non
 # -- tags
 
 
-def found(source: str) -> Any:
-    return outline(Source(source), ENVIRONMENT)
+def found(source: str) -> Tree:
+    return checked_tree(Source(source))
 
 
 def test_tags_are_found_with_their_signs_and_bodies() -> None:
@@ -100,9 +99,9 @@ def test_tags_are_found_with_their_signs_and_bodies() -> None:
 @pytest.mark.parametrize("right", ["", "-", "+"])
 def test_generation_tags_are_found_whatever_their_signs(left: str, right: str) -> None:
     tag = f"{{%{left} generation {right}%}}"
-    (block,) = found(f"x {tag} y {{%{right}endgeneration{left}%}}").generation
-    assert (block.tag.start, block.tag.end) == (2, 2 + len(tag))
-    assert block.end.name == "endgeneration"
+    (block,) = found(f"x {tag} y {{%{right}endgeneration{left}%}}").blocks("generation")
+    assert (block.opening.start, block.opening.end) == (2, 2 + len(tag))
+    assert block.closing.name == "endgeneration"
 
 
 @pytest.mark.parametrize(
@@ -116,8 +115,8 @@ def test_generation_tags_are_found_whatever_their_signs(left: str, right: str) -
     ],
 )
 def test_what_only_looks_like_a_tag_is_none(source: str) -> None:
-    parsed = found(with_plain_delimiters(source, ENVIRONMENT))
-    assert parsed.generation == ()
+    parsed = found(plain_delimiters(source))
+    assert parsed.blocks("generation") == ()
     assert Template.from_source(source).program.has_generation is False
 
 
@@ -126,10 +125,10 @@ def test_blocks_know_the_blocks_around_them_and_their_else() -> None:
         "{% for m in messages %}{% if m %}{% set a %}x{% endset %}{% set b = 1 %}"
         "{% reasoning %}{% if x %}{% else %}{% endif %}A{% else %}B{% endreasoning %}{% endif %}{% endfor %}"
     )
-    (block,) = found(source).reasoning
-    assert [tag.name for tag in block.parents] == ["for", "if"]
+    (block,) = found(source).blocks("reasoning")
+    assert [outer.name for outer in block.blocks] == ["if", "for"]
     assert block.otherwise is not None
-    assert source[block.otherwise.end] == "B"
+    assert [item.text for item in block.otherwise.body] == ["B"]
 
 
 # -- authoring delimiters
@@ -146,7 +145,7 @@ def test_blocks_know_the_blocks_around_them_and_their_else() -> None:
     ],
 )
 def test_authoring_delimiters_in_text_become_jinjas(authored: str, plain: str) -> None:
-    assert with_plain_delimiters(authored, ENVIRONMENT) == plain
+    assert plain_delimiters(authored) == plain
 
 
 def test_both_spellings_render_the_same() -> None:
@@ -162,7 +161,7 @@ def test_both_spellings_render_the_same() -> None:
 @given(st.lists(PIECES, max_size=8).map("".join))
 def test_a_source_without_authoring_delimiters_is_left_alone(source: str) -> None:
     source = source.replace("<%", "")
-    assert with_plain_delimiters(source, ENVIRONMENT) == source
+    assert plain_delimiters(source) == source
 
 
 # -- edits
@@ -228,5 +227,5 @@ def test_the_line_of_a_compiled_statement_is_that_of_the_source() -> None:
 
 @pytest.mark.parametrize("tag", ["generation", "reasoning", "endgeneration", "endreasoning"])
 def test_a_tag_of_the_dialect_takes_nothing_but_its_name(tag: str) -> None:
-    with pytest.raises(TemplateError):
+    with pytest.raises(TemplateError, match="takes no arguments, but has 'x'"):
         Template.from_source(f"{{% for m in messages %}}{{% {tag} x %}}{{% end{tag} %}}{{% endfor %}}")

@@ -8,7 +8,7 @@ import pytest
 
 from chattmpl import Template
 from chattmpl import registry as discovery
-from chattmpl.compiler.variables import copied, descendants
+from chattmpl.compiler.codegen import copied, descendants
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source

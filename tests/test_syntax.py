@@ -292,9 +292,7 @@ def _grown(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return (
         st.tuples(inner, operators, inner).map(" ".join)
         | st.tuples(inner, after).map("".join)
-        | st.tuples(around, inner).map(
-            lambda pair: pair[0].replace("{}", pair[1]).replace("{{", "{").replace("}}", "}")
-        )
+        | st.tuples(around, inner).map(lambda pair: pair[0].replace("@", pair[1]))
     )
 
 

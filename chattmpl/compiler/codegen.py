@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
 from jinja2.optimizer import Optimizer
 
-from chattmpl.compiler.variables import descendants
 from chattmpl.provenance.origin import Statement
 from chattmpl.syntax.lexer import Line
+
+_Node = TypeVar("_Node", bound=nodes.Node)
 
 _NODES_PER_STEP = 32
 """So many operations in the body of a loop or a macro count as one step."""
@@ -392,3 +394,57 @@ def _hooked(statements: list[nodes.Node], turn: tuple[str, ...]) -> list[nodes.N
         around = [nodes.Name(name, "load", lineno=line) for name in turn]
         hooked += [hook_node(hooks.before, line), node, hook_node(hooks.after, line, *around)]
     return hooked
+
+
+# -- Jinja's nodes
+
+
+def descendants(node: nodes.Node) -> list[nodes.Node]:
+    """Return all nodes inside of a node, in the order of the source; much faster than ``find_all`` in deep trees."""
+    found: list[nodes.Node] = []
+    waiting = children(node)[::-1]
+    while waiting:
+        node = waiting.pop()
+        found.append(node)
+        waiting += reversed(children(node))
+    return found
+
+
+def copied(node: _Node) -> _Node:
+    """Return a deep copy of a node."""
+    made = object.__new__(type(node))
+    made.__dict__.update(node.__dict__)
+    for field in _node_fields(type(node)):
+        value = getattr(node, field, None)
+        if type(value) is list:
+            setattr(made, field, [copied(item) if isinstance(item, nodes.Node) else item for item in value])
+        elif isinstance(value, nodes.Node):
+            setattr(made, field, copied(value))
+    return made
+
+
+def children(node: nodes.Node) -> list[nodes.Node]:
+    """Return the nodes directly inside of a node."""
+    found: list[nodes.Node] = []
+    values = node.__dict__
+    for field in _node_fields(type(node)):
+        value = values.get(field)
+        if type(value) is list:
+            found += [item for item in value if isinstance(item, nodes.Node)]
+        elif isinstance(value, nodes.Node):
+            found.append(value)
+    return found
+
+
+@cache
+def _node_fields(kind: type[nodes.Node]) -> tuple[str, ...]:
+    """Return the fields of a kind of node that can hold nodes."""
+    return tuple(field for field in kind.fields if field not in ("name", "attr", "data", "ctx", "op"))
+
+
+def targets(target: nodes.Node) -> Iterator[str]:
+    """Iterate over the variables that an assignment sets; attributes of a namespace are none."""
+    if isinstance(target, nodes.Name):
+        yield target.name
+    for item in getattr(target, "items", ()):
+        yield from targets(item)

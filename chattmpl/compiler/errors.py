@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
@@ -12,9 +11,7 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from chattmpl.errors import BudgetError, Reason, RenderError, TemplateError, did_you_mean
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line
-
-if TYPE_CHECKING:
-    from chattmpl.compiler.dialect import Tag
+from chattmpl.syntax.tree import Tag
 
 _TAGS = (
     "for",
@@ -43,7 +40,7 @@ _OURS = re.compile(r"\b(?:chattmpl\.provenance\.\w+\.)?Traced(Dict|List|Int|Floa
 
 
 def syntax_error(
-    error: TemplateSyntaxError, source: Source, environment: Environment, tags: Sequence[Tag] = ()
+    error: TemplateSyntaxError, source: Source, environment: Environment | None = None, tags: Sequence[Tag] = ()
 ) -> TemplateError:
     """Jinja's complaint about a source, whose tags are these as far as they are known."""
     message = (error.message or "syntax error").rstrip(".")
@@ -122,8 +119,8 @@ def _in_signs(message: str) -> str:
     return message[:1].lower() + message[1:]
 
 
-def _misspelt(message: str, environment: Environment) -> str | None:
-    if found := re.match(r"No (filter|test) named '(.*)'", message):
+def _misspelt(message: str, environment: Environment | None) -> str | None:
+    if environment is not None and (found := re.match(r"No (filter|test) named '(.*)'", message)):
         return did_you_mean(found[2], environment.filters if found[1] == "filter" else environment.tests)
     return None
 

@@ -20,19 +20,20 @@ from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl import cache
 from chattmpl.budget import METER, Budget, Meter
-from chattmpl.compiler.codegen import add_hooks
-from chattmpl.compiler.dialect import Outline, outline, with_plain_delimiters
+from chattmpl.compiler.codegen import add_hooks, copied, descendants
+from chattmpl.compiler.dialect import checked_tree, plain_source
 from chattmpl.compiler.errors import python_error, render_error, syntax_error
 from chattmpl.compiler.export import Target, export, lower
 from chattmpl.compiler.output import gather
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
-from chattmpl.compiler.variables import copied, descendants, own_text, read_variables
+from chattmpl.compiler.variables import own_text, read_variables
 from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edited
-from chattmpl.syntax.lexer import Line, normalize_newlines
+from chattmpl.syntax.lexer import Line
+from chattmpl.syntax.tree import Tree, parse
 
 _LONGEST = 500_000
 """Characters. The longest templates of real models have a tenth of it."""
@@ -64,14 +65,14 @@ class Program:
     has_generation: bool
 
     @cached_property
-    def outline(self) -> Outline:
-        """The tags of the source."""
-        return _outline(self.source)
+    def syntax(self) -> Tree:
+        """The syntax tree of the source."""
+        return parse(self.source.text)
 
     @cached_property
     def lowered(self) -> Edited:
         """The source with reasoning tags turned into conditions: what was compiled."""
-        return lower(self.outline, self.retention)
+        return lower(self.source, self.retention)
 
     @cached_property
     def tree(self) -> nodes.Template:
@@ -86,22 +87,17 @@ class Program:
     @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
-        # Jinja computes what is constant on the way, which without a meter could be as large as it likes.
-        token = METER.set(Meter(_COMPILING))
-        try:
-            return read_variables(self.tree, self.environment)
-        finally:
-            METER.reset(token)
+        return read_variables(parse(self.lowered.text)) - self.environment.globals.keys()
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: what stands between its tags, and its string constants."""
-        return tuple(own_text(self.every_node))
+        return tuple(own_text(parse(self.lowered.text)))
 
     def export(self, target: Target) -> str:
         """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
         if target not in self._exports:
-            self._exports[target] = export(self.outline, self.retention, target, self.environment)
+            self._exports[target] = export(self.source, self.retention, target)
         return self._exports[target]
 
     @cached_property
@@ -198,12 +194,6 @@ def compile_program(source: Source, retention: Retention) -> Program:
     return program
 
 
-@lru_cache(maxsize=16)
-def _outline(source: Source) -> Outline:
-    """The outline, which is asked for while a source is compiled and by those who look at it afterwards."""
-    return outline(source, TemplateEnvironment())
-
-
 def _compile(
     given: Source, retention: Retention, environment: TemplateEnvironment
 ) -> tuple[tuple[Any, ...], nodes.Template]:
@@ -211,9 +201,9 @@ def _compile(
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
-    source = Source(with_plain_delimiters(normalize_newlines(given.text), environment), given.name)
-    parsed = _outline(source)
-    lowered = lower(parsed, retention)
+    source = plain_source(given)
+    parsed = checked_tree(source)
+    lowered = lower(source, retention)
     # What is constant is computed now, unless it is large: then it is computed, and accounted for, at each render.
     token = METER.set(Meter(_COMPILING))
     try:
@@ -228,7 +218,7 @@ def _compile(
         raise python_error(error, source, parsed.tags) from None
     finally:
         METER.reset(token)
-    _check_generation(parsed, tree)
+    _check_generation(source, parsed)
     offsets = [lowered.source_offset(statement.offset) for statement in environment.statements]
     statements = [
         (offset, source.position(offset)[0], statement.generated)
@@ -242,21 +232,21 @@ def _compile(
         for line, code_line in environment.code_lines
         if isinstance(line, Line)
     ]
-    flags = (bool(parsed.reasoning), bool(parsed.generation))
+    flags = (bool(parsed.blocks("reasoning")), bool(parsed.blocks("generation")))
     return (source.text, *flags, code, code_lines, statements, constants), tree
 
 
-def _check_generation(parsed: Outline, tree: nodes.Template) -> None:
-    """A generation tag in a macro that nothing calls never marks anything, which is surely not what was meant."""
-    macros = [(block, outer) for block in parsed.generation for outer in block.parents if outer.name == "macro"]
-    if macros:
-        used = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "load"}
-        for block, macro in macros:
-            name = macro.body.partition("(")[0].strip()
-            if name not in used:
+def _check_generation(source: Source, tree: Tree) -> None:
+    """Refuse a generation tag in a macro that is never called: it marks nothing, which cannot be meant."""
+    for block in tree.blocks("generation"):
+        for macro in block.blocks:
+            if macro.name != "macro" or macro.opening.target is None:
+                continue
+            name = macro.opening.target.text
+            if not any(use.name == name and use is not macro.opening.target for use in tree.variables):
                 raise TemplateError(
                     f"{{% generation %}} in the macro {name!r}, which is never called",
-                    place=Place(parsed.source, block.tag.start, block.tag.end),
+                    place=Place(source, block.opening.start, block.opening.end),
                     hint=f"call it where the turn is rendered, {{{{ {name}(…) }}}}, or remove the macro",
                 )
 

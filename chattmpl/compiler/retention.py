@@ -2,52 +2,52 @@
 
 from __future__ import annotations
 
-import re
-
-from chattmpl.compiler.dialect import Block, Outline, Tag
 from chattmpl.compiler.policies import POLICIES, RUNTIME, VARIABLE, Retention
 from chattmpl.errors import TemplateError
-from chattmpl.source import Place
+from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.messages import message_loops
+from chattmpl.syntax.nodes import Filter, Name, Slice
+from chattmpl.syntax.tree import Block, Tag, Tree, parse
 
 
-def lower_reasoning(outline: Outline, retention: Retention) -> list[Edit]:
-    """The edits that turn every reasoning tag into a condition, with what they need at the head of the template.
+def lower_reasoning(source: Source, retention: Retention) -> list[Edit]:
+    """Return the edits that turn every reasoning tag into a condition, with what they need at the head of the template.
 
     Raises:
         TemplateError: for a reasoning tag that does not stand in a loop over messages.
     """
-    namespace = namespace_for(outline)
+    tree = parse(source.text)
+    namespace = namespace_for(tree)
     condition = retention.condition(namespace)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()
-    lists = re.compile(rf"(?<![\w.])(?:{'|'.join(_message_lists(outline))})(?!\w)")
     checked: set[Tag] = set()
-    for block in outline.reasoning:
-        loop = _message_loop(outline, block, lists)
+    for block in tree.blocks("reasoning"):
+        loop = _message_loop(source, tree, block)
         if loop not in checked:
             checked.add(loop)
-            _check_loop(outline, loop)
-        own = _innermost_loop(block)
+            _check_loop(source, tree, loop)
+        own = next((outer.opening for outer in block.blocks if outer.name == "for"), None)
         uses_loop = "loop." in condition
         test = condition
         if uses_loop and own is not loop:
             test = "keep_reasoning"
             if loop not in hoisted:
                 hoisted.add(loop)
-                edits.append(Edit(loop.end, loop.end, f"{{% set keep_reasoning = {condition} {loop.right}%}}"))
-        edits.append(Edit(block.tag.start, block.tag.end, block.tag.rewritten(f"if {test}")))
-        edits.append(Edit(block.end.start, block.end.end, block.end.rewritten("endif")))
-    prelude = _prelude(outline, retention, namespace)
+                edits.append(loop.insert_after(f"{{% set keep_reasoning = {condition} {loop.right}%}}"))
+        edits.append(block.opening.replace(block.opening.rewritten(f"if {test}")))
+        edits.append(block.closing.replace(block.closing.rewritten("endif")))
+    prelude = _prelude(tree, retention, namespace)
     return [Edit(0, 0, prelude), *edits] if prelude else edits
 
 
-def namespace_for(outline: Outline) -> str:
+def namespace_for(tree: Tree) -> str:
     """Return a name for the namespace of the counters that the template does not use."""
-    return "retention" if "retention" not in outline.names else "chattmpl_retention"
+    return "retention" if "retention" not in tree.names else "chattmpl_retention"
 
 
-def _prelude(outline: Outline, retention: Retention, namespace: str) -> str:
+def _prelude(tree: Tree, retention: Retention, namespace: str) -> str:
     lines = []
     if retention.policy == RUNTIME:
         named = list(POLICIES)
@@ -56,15 +56,15 @@ def _prelude(outline: Outline, retention: Retention, namespace: str) -> str:
             f"{{% if {VARIABLE} not in {named!r} %}}"
             f"{{{{ raise_exception('{VARIABLE} must be one of {', '.join(named)}') }}}}{{% endif %}}"
         )
-    elif VARIABLE in outline.names and outline.reasoning:
+    elif VARIABLE in tree.names and tree.blocks("reasoning"):
         lines.append(f"{{% set {VARIABLE} = '{retention.policy}' %}}")
-    if outline.reasoning:
+    if tree.blocks("reasoning"):
         lines += retention.counting(namespace)
-    return on_lines(lines, outline.source.text)
+    return on_lines(lines, tree.source)
 
 
 def on_lines(lines: list[str], source: str) -> str:
-    """The tags of the prelude, one a line; no newline is rendered, not even by engines without trim_blocks."""
+    """Join the tags of the prelude, one a line; no newline is rendered, not even by engines without trim_blocks."""
     if not lines:
         return ""
     tags = "\n".join([lines[0], *(f"{{%-{line[2:]}" for line in lines[1:])])
@@ -72,22 +72,19 @@ def on_lines(lines: list[str], source: str) -> str:
     return f"{tags[:-2]}{'' if source[:1].isspace() else '-'}%}}\n"
 
 
-def _innermost_loop(block: Block) -> Tag | None:
-    return next((tag for tag in reversed(block.parents) if tag.name == "for"), None)
-
-
-def _message_loop(outline: Outline, block: Block, lists: re.Pattern[str]) -> Tag:
-    """The loop over messages that a reasoning block stands in."""
-    place = Place(outline.source, block.tag.start, block.tag.end)
-    for tag in reversed(block.parents):
-        if tag.name == "macro":
+def _message_loop(source: Source, tree: Tree, block: Block) -> Tag:
+    """Return the loop over messages that a reasoning block stands in."""
+    place = Place(source, block.opening.start, block.opening.end)
+    loops = message_loops(tree)
+    for outer in block.blocks:
+        if outer.name == "macro":
             raise TemplateError(
                 "{% reasoning %} inside a macro, where nothing tells which message is being rendered",
                 place=place,
                 hint="move the reasoning block out of the macro, or pass what it decides as an argument",
             )
-        if tag.name == "for" and lists.search(tag.body.partition(" in ")[2]):
-            return tag
+        if outer in loops:
+            return outer.opening
     raise TemplateError(
         "{% reasoning %} outside a loop over messages",
         place=place,
@@ -95,35 +92,25 @@ def _message_loop(outline: Outline, block: Block, lists: re.Pattern[str]) -> Tag
     )
 
 
-def _message_lists(outline: Outline) -> list[str]:
-    """Names that hold the messages or a tail of them."""
-    names = ["messages"]
-    for tag in outline.tags:
-        assigned = re.fullmatch(r"(\w+)\s*=\s*(\w+)\s*(\[[^\]]*:[^\]]*\])?", tag.body) if tag.name == "set" else None
-        if assigned and assigned[2] in names and assigned[1] not in names:
-            names.append(assigned[1])
-    names += [name for name in sorted(outline.names) if name.endswith("_messages") and name not in names]
-    return [re.escape(name) for name in names]
-
-
-def _check_loop(outline: Outline, tag: Tag) -> None:
-    """The distance from the end must mean the same in the loop as in the list of messages."""
-    iterable = tag.body.partition(" in ")[2]
-    assigned = [other.body.partition("=") for other in outline.tags if other.name == "set"]
+def _check_loop(source: Source, tree: Tree, loop: Tag) -> None:
+    """Check that the distance from the end means the same in the loop as in the list of messages."""
+    assert loop.value is not None
     # The loop may go over a variable that was set to some of the messages before.
-    names = re.findall(r"(?<![\w.])[a-z_]\w*", iterable)
-    values = [value for name, _, value in assigned if name.strip() in names]
-    reason = None
-    for expression in (iterable, *values):
-        if "::" in expression or "reverse" in expression:
-            reason = "this loop does not go through the messages in their order"
-        elif re.search(r"\|\s*(?!list\b)\w", expression) or (expression is iterable and re.search(r"\sif\s", iterable)):
-            reason = "this loop leaves messages out"
-        elif re.search(r"\[[^\]]*:\s*[^\s\]]", expression):
-            reason = "this loop does not go on to the last message"
+    names = {name.name for name in loop.value.find(Name)}
+    values = [tag.value for tag in tree.tags if tag.name == "set" and not names.isdisjoint(tag.targets)]
+    reason = "this loop leaves messages out" if loop.condition is not None else None
+    for expression in filter(None, (loop.value, *values)):
+        for node in expression.walk():
+            turned = isinstance(node, Filter) and node.name == "reverse"
+            if turned or (isinstance(node, Slice) and node.step is not None):
+                reason = "this loop does not go through the messages in their order"
+            elif isinstance(node, Filter) and node.name != "list":
+                reason = reason or "this loop leaves messages out"
+            elif isinstance(node, Slice) and node.upper is not None:
+                reason = reason or "this loop does not go on to the last message"
     if reason:
         raise TemplateError(
             f"{reason}, so a retention policy cannot tell which message is being rendered",
-            place=Place(outline.source, tag.start, tag.end),
+            place=Place(source, loop.start, loop.end),
             hint="loop over all messages and put the condition in an {% if %} inside the loop",
         )

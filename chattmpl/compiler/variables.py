@@ -1,143 +1,96 @@
-"""What a template reads: which variables can be passed to it, and what text is its own."""
+"""Variables that a template reads, and its own text."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from math import inf
-from typing import TypeVar
 
-from jinja2 import Environment, nodes
+from chattmpl.syntax.nodes import Constant, Name, Node
+from chattmpl.syntax.tree import Block, Tag, Text, Tree
 
-from chattmpl.syntax.lexer import Line
-
-_Node = TypeVar("_Node", bound=nodes.Node)
 _IN_MACROS = frozenset({"caller", "kwargs", "varargs"})
-_IN_LOOPS = frozenset({"loop"})
-_BINDING = (nodes.Assign, nodes.AssignBlock, nodes.Macro, nodes.CallBlock, nodes.For, nodes.With)
 
 
-def read_variables(tree: nodes.Template, environment: Environment) -> frozenset[str]:
-    """The variables that a caller can pass: those that are read before the template sets them, if it ever does."""
-    return _unset(tree, frozenset()) - {"self", *environment.globals}
+def read_variables(tree: Tree) -> frozenset[str]:
+    """Return the variables that are read before the template sets them, if it ever does; Jinja's globals included."""
+    return _unset(tree.body, frozenset()) - {"self"}
 
 
-def _unset(node: nodes.Node, bound: frozenset[str]) -> frozenset[str]:
-    """The names that are read in a node before they are set in it."""
+def own_text(tree: Tree) -> Iterator[str]:
+    """Iterate over the text between the tags of a template, then over its string constants."""
+    for text in tree.nodes(Text):
+        yield text.value
+    for constant in tree.nodes(Constant):
+        if isinstance(constant.value, str) and constant.value:
+            yield constant.value
+
+
+def _unset(body: Iterable[Node], bound: frozenset[str]) -> frozenset[str]:
+    """Return the names that are read in nodes before they are set there."""
     read: dict[str, float] = {}
     written: dict[str, float] = {}
-    for child in children(node):
-        for name, offset, stored in _names(child, bound):
+    for node in body:
+        for name, offset, stored in _names(node, bound):
             known = written if stored else read
             known[name] = min(offset, known.get(name, offset))
     return frozenset(name for name, offset in read.items() if name not in written or offset <= written[name])
 
 
-def own_text(found: list[nodes.Node]) -> Iterator[str]:
-    """The text between the tags of a template, and its string constants, from all its nodes."""
-    for node in found:
-        if isinstance(node, nodes.TemplateData):
-            yield node.data
-    for node in found:
-        if isinstance(node, nodes.Const) and isinstance(node.value, str) and node.value:
-            yield node.value
+def _names(node: Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
+    """Iterate over the names that are read and set, as (name, offset, is set), without those that a scope binds."""
+    if isinstance(node, Name):
+        if node.name not in bound:
+            yield node.name, node.start, False
+    elif isinstance(node, Block):
+        yield from _names_in_block(node, bound)
+    elif isinstance(node, Tag):
+        for role, clause in node.clauses.items():
+            if not role.startswith("target") and role != "parameters":
+                for expression in clause:
+                    yield from _names(expression, bound)
+        if node.name == "set":
+            # What an assignment reads, it reads before it sets: `{% set x = x | default(1) %}`.
+            yield from ((name, node.end, True) for name in node.targets)
+    else:
+        for child in node.children:
+            yield from _names(child, bound)
 
 
-def descendants(node: nodes.Node) -> list[nodes.Node]:
-    """All nodes in a node, in the order of the source; faster than Jinja's ``find_all``, by far in deep trees."""
-    found: list[nodes.Node] = []
-    waiting = children(node)[::-1]
-    while waiting:
-        node = waiting.pop()
-        found.append(node)
-        waiting += reversed(children(node))
-    return found
-
-
-def copied(node: _Node) -> _Node:
-    """A node with all that is in it, for code that changes what it is given."""
-    made = object.__new__(type(node))
-    made.__dict__.update(node.__dict__)
-    for field in _node_fields(type(node)):
-        value = getattr(node, field, None)
-        if type(value) is list:
-            setattr(made, field, [copied(item) if isinstance(item, nodes.Node) else item for item in value])
-        elif isinstance(value, nodes.Node):
-            setattr(made, field, copied(value))
-    return made
-
-
-def children(node: nodes.Node) -> list[nodes.Node]:
-    """The nodes directly in a node."""
-    found: list[nodes.Node] = []
-    values = node.__dict__
-    for field in _node_fields(type(node)):
-        value = values.get(field)
-        if type(value) is list:
-            found += [item for item in value if isinstance(item, nodes.Node)]
-        elif isinstance(value, nodes.Node):
-            found.append(value)
-    return found
-
-
-@cache
-def _node_fields(kind: type[nodes.Node]) -> tuple[str, ...]:
-    """The fields of a kind of node that can hold nodes."""
-    return tuple(field for field in kind.fields if field not in ("name", "attr", "data", "ctx", "op"))
-
-
-def _names(node: nodes.Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
-    """The names that are read and written, as (name, offset, whether written), without those that a scope binds."""
-    waiting = [node]
-    while waiting:
-        node = waiting.pop()
-        if type(node) is nodes.Name:
-            if node.ctx == "load" and node.name not in bound:
-                yield node.name, _offset(node), False
-        elif isinstance(node, _BINDING):
-            yield from _names_bound(node, bound)
-        else:
-            waiting += children(node)
-
-
-def _names_bound(node: nodes.Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
-    """As `_names`, for a node that gives names to what is inside of it, or sets some."""
-    if isinstance(node, (nodes.Assign, nodes.AssignBlock)):
-        # What an assignment reads, it reads before it writes: `{% set x = x | default(1) %}`.
-        last = max((_offset(inner) for inner in descendants(node) if isinstance(inner, nodes.Expr)), default=0)
-        yield from ((name, last, True) for name in targets(node.target))
-    elif isinstance(node, nodes.Macro):
-        yield node.name, -1, True
-    inner = bound | frozenset(_binds(node))
-    if isinstance(node, nodes.Macro):
-        # It is called later, when what is set behind it is set.
-        yield from ((name, inf, False) for name in _unset(node, inner))
+def _names_in_block(block: Block, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
+    opening, body = block.opening, block.branches[0].body
+    inner = bound
+    if block.name == "macro":
+        yield from ((name, -1, True) for name in opening.targets)
+        # It is called later, when what is set after it is set.
+        inner |= _IN_MACROS | _parameters(opening)
+        yield from ((name, inf, False) for name in _unset([*opening.parameters, *body], inner))
         return
-    outside = {id(child) for child in (node.iter, *node.else_)} if isinstance(node, nodes.For) else set()
-    for child in children(node):
-        yield from _names(child, bound if id(child) in outside else inner)
+    if block.name == "for":
+        inner |= {"loop", *opening.targets}
+        if opening.value is not None:
+            yield from _names(opening.value, bound)
+        for condition in opening.clauses.get("condition", ()):
+            yield from _names(condition, inner)
+    elif block.name == "call":
+        inner |= _IN_MACROS | _parameters(opening)
+        for expression in opening.children:
+            yield from _names(expression, inner)
+    elif block.name == "with":
+        inner |= set(opening.targets)
+        yield from _names(opening, inner)
+    elif block.name == "set":
+        yield from ((name, block.end, True) for name in opening.targets)
+        for expression in opening.clauses.get("filter", ()):
+            yield from _names(expression, bound)
+    else:
+        yield from _names(opening, bound)
+    for item in body:
+        yield from _names(item, inner)
+    for branch in block.branches[1:]:
+        for node in branch.children:
+            yield from _names(node, bound)
 
 
-def _binds(node: nodes.Node) -> Iterator[str]:
-    """The names that a node gives to what is inside of it."""
-    if isinstance(node, nodes.For):
-        yield from _IN_LOOPS
-        yield from targets(node.target)
-    elif isinstance(node, (nodes.Macro, nodes.CallBlock)):
-        yield from _IN_MACROS
-        yield from (argument.name for argument in node.args)
-    elif isinstance(node, nodes.With):
-        for target in node.targets:
-            yield from targets(target)
-
-
-def targets(target: nodes.Node) -> Iterator[str]:
-    """The variables that an assignment sets; attributes of a namespace are none."""
-    if isinstance(target, nodes.Name):
-        yield target.name
-    for item in getattr(target, "items", ()):
-        yield from targets(item)
-
-
-def _offset(node: nodes.Node) -> int:
-    return node.lineno.offset if isinstance(node.lineno, Line) else node.lineno
+def _parameters(tag: Tag) -> set[str]:
+    # A parameter is a name, or a keyword with its default.
+    return {parameter.text.partition("=")[0].strip() for parameter in tag.parameters}

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
-from chattmpl.compiler.dialect import Block
 from chattmpl.conversation.models import Conversation
 from chattmpl.diagnostic import wording
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
@@ -128,17 +127,14 @@ class Case:
         place = self.place_at(rendering, at_c)
         if place is None:
             return None
-        around = [block.tag for block in self.template.program.outline.generation if _holds(block, place)]
-        return Place(place.source, around[-1].start, around[-1].end) if around else place
+        tree = self.template.program.syntax
+        around = [block for block in tree.blocks("generation") if block.start <= place.start < block.end]
+        return Place(place.source, around[-1].start, around[-1].opening.end) if around else place
 
 
 @lru_cache(maxsize=32)
 def _keeping_all(template: Template) -> Template:
     return template.with_retention("all")
-
-
-def _holds(block: Block, place: Place) -> bool:
-    return block.tag.start <= place.start < block.end.end
 
 
 def site(kind: str, place: Place | None) -> str:

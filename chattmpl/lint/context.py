@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 import jinja2.nodes
 
 from chattmpl.budget import Budget
-from chattmpl.compiler.dialect import Block, Tag
-from chattmpl.compiler.variables import targets
+from chattmpl.compiler.codegen import targets
 from chattmpl.lint.probe import Probe
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line, tokens
+from chattmpl.syntax.tree import Block, Tag
 from chattmpl.template import blame
 from chattmpl.template.resolver import Found
 from chattmpl.template.special_tokens import PLACEHOLDERS
@@ -74,12 +74,12 @@ class Subject:
     @property
     def tags(self) -> tuple[Tag, ...]:
         """The block tags, in order."""
-        return self.program.outline.tags
+        return tuple(self.program.syntax.tags)
 
     @property
     def generation(self) -> tuple[Block, ...]:
         """The generation blocks."""
-        return self.program.outline.generation
+        return self.program.syntax.blocks("generation")
 
     @cached_property
     def tree(self) -> jinja2.nodes.Template:
@@ -178,4 +178,4 @@ class Subject:
     def reads(self, name: str) -> bool:
         """Whether a variable, a key or an attribute of this name stands in a tag, or in a string of one."""
         strings = (value[1:-1] for _, kind, value in self.tokens if kind == "string")
-        return name in self.program.outline.names or name in strings
+        return name in self.program.syntax.names or name in strings

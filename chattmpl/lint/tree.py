@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.compiler.variables import children, descendants, targets
+from chattmpl.compiler.codegen import children, descendants, targets
 from chattmpl.lint.context import Subject
 
 _SCOPES = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With, nodes.Scope)

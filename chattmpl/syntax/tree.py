@@ -35,7 +35,7 @@ CAPTURING = frozenset({"macro", "call", "filter", "set"})
 
 _BRANCHES = frozenset({"else", "elif"})
 _ENDS = {"variable_begin": "variable_end", "block_begin": "block_end", "comment_begin": "comment_end"}
-_DELIMITERS = frozenset({*_ENDS, *_ENDS.values(), "raw_begin", "raw_end"})
+DELIMITERS = frozenset({*_ENDS, *_ENDS.values(), "raw_begin", "raw_end"})
 
 
 class Leaf(NamedTuple):
@@ -277,8 +277,23 @@ class Block(Node):
     @property
     def tags(self) -> list[Tag]:
         """The tags inside, in order."""
-        root = next(node for node in self.parents if isinstance(node, Tree))
-        return [tag for tag in root.tags if self.opening.end <= tag.start and tag.end <= self.closing.start]
+        return [tag for tag in self.tree.tags if self.opening.end <= tag.start and tag.end <= self.closing.start]
+
+    @property
+    def jumps(self) -> list[Tag]:
+        """The ``break`` and ``continue`` tags inside that leave a loop around the block."""
+        found = []
+        for tag in self.tags:
+            if tag.name in ("break", "continue"):
+                around = (node for node in tag.parents if isinstance(node, Block) and node.name == "for")
+                if not any(self.start < loop.start for loop in around):
+                    found.append(tag)
+        return found
+
+    @property
+    def tree(self) -> Tree:
+        """The tree that the block is a part of."""
+        return next(node for node in self.parents if isinstance(node, Tree))
 
 
 @dataclass(eq=False, slots=True)
@@ -339,26 +354,19 @@ class Tree(Node):
             found.setdefault(type(node), []).append(node)
         return found
 
-    def blocks(self, name: str) -> list[Block]:
-        """Return the blocks of a name, in the order of their end tags."""
-        found = [block for block in self._blocks if block.name == name]
-        return sorted(found, key=lambda block: block.end)
+    def blocks(self, name: str) -> tuple[Block, ...]:
+        """Return the blocks of a name, in the order of the source."""
+        return tuple(item for item in self.items if isinstance(item, Block) and item.name == name)
 
     @cached_property
-    def _blocks(self) -> list[Block]:
-        found: list[Block] = []
-        waiting: list[Item] = list(self.body)
-        while waiting:
-            item = waiting.pop()
-            if isinstance(item, Block):
-                found.append(item)
-                waiting += [inner for body in item.bodies for inner in body]
-        return found
+    def words(self) -> tuple[tuple[int, str], ...]:
+        """The words in tags and expressions (tags, variables, attributes, filters, operators), with their offsets."""
+        return tuple((offset, value) for offset, kind, value, _ in self._tokens if kind == "name")
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every word in a tag or an expression: names of tags, variables, attributes, filters."""
-        return frozenset(value for _, kind, value, _ in self._tokens if kind == "name")
+        """The different words in tags and expressions."""
+        return frozenset(word for _, word in self.words)
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -447,7 +455,7 @@ def _located(source: str) -> list[_Located]:
 def _leaves(located: list[_Located], source: str) -> Iterator[Leaf]:
     position = 0
     for start, kind, value, end in located:
-        if kind in _DELIMITERS:
+        if kind in DELIMITERS:
             # A delimiter takes white space with it.
             text = source[start:end]
             start, end = start + len(text) - len(text.lstrip()), end - len(text) + len(text.rstrip())

@@ -96,7 +96,9 @@ def on_line(template: Template, number: int | None, *words: str, generated: bool
 
 def _in_tag(template: Template, offset: int) -> bool:
     """Whether a generation tag is around an offset of the source."""
-    return any(block.tag.end <= offset < block.end.start for block in template.program.outline.generation)
+    return any(
+        block.opening.end <= offset < block.closing.start for block in template.program.syntax.blocks("generation")
+    )
 
 
 def span_at(rendering: Rendering, at_c: int) -> Span:

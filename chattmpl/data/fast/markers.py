@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from chattmpl.compiler.dialect import Block, Outline, outline
-from chattmpl.source import Source
-from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.edits import apply_edits
+from chattmpl.syntax.tree import Block, parse
 
 if TYPE_CHECKING:
     from chattmpl.compiler.program import Program
@@ -18,7 +17,7 @@ OPEN, CLOSE, SEPARATOR = "\x01", "\x02", "\x03"
 RESERVED = "chattmpl_"
 """What the names begin with that the lowered template uses; no kwarg may begin so."""
 
-_SCOPES = frozenset({"macro", "call", "filter", "block"})
+_SCOPES = frozenset({"macro", "call", "filter", "block", "set"})
 _IGNORED_BY_OTHERS = re.compile(r"\{%[-+]?\s*(?:extends|include|import|from|block)\b")
 
 
@@ -35,24 +34,22 @@ def with_markers(program: Program) -> str:
     text = program.lowered.text
     if _IGNORED_BY_OTHERS.search(text):
         raise Unfit("the template is made of several templates or blocks")
-    parsed = outline(Source(text), program.environment)
     if RESERVED in text or any(mark in text for mark in (OPEN, CLOSE, SEPARATOR)):
         raise Unfit(f"the template uses names that begin with {RESERVED}, or control characters")
     edits = []
-    for block in parsed.generation:
-        _check(parsed, block)
+    for block in parse(text).blocks("generation"):
+        _check(block)
         # Two tags around each marker: the outer sides keep the signs of the author's tag, the inner ones trim nothing.
-        tag, end = block.tag, block.end
+        tag, end = block.opening, block.closing
         opening = f"{{%{tag.left} with +%}}{{{{ {RESERVED}open }}}}{{%+ set {RESERVED}mark = 0 {tag.right}%}}"
         closing = f"{{%{end.left} set {RESERVED}mark = 0 +%}}{{{{ {RESERVED}close }}}}{{%+ endwith {end.right}%}}"
-        edits += [Edit(tag.start, tag.end, opening), Edit(end.start, end.end, closing)]
+        edits += [tag.replace(opening), end.replace(closing)]
     return apply_edits(text, edits).text
 
 
-def _check(parsed: Outline, block: Block) -> None:
-    for parent in block.parents:
-        if parent.name in _SCOPES or (parent.name == "set" and "=" not in parent.body):
+def _check(block: Block) -> None:
+    for parent in block.blocks:
+        if parent.name in _SCOPES:
             raise Unfit(f"a generation tag stands inside a {{% {parent.name} %}}, which may change its text")
-    inside = [tag for tag in parsed.tags if block.tag.end <= tag.start and tag.end <= block.end.start]
-    if any(tag.name in ("break", "continue") for tag in inside):
+    if any(tag.name in ("break", "continue") for tag in block.tags):
         raise Unfit("a generation tag holds a {% break %} or {% continue %}")

@@ -45,9 +45,9 @@ class TagSpelling(Rule):
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
-        found = any("+" not in (block.tag.left, block.tag.right) for block in subject.generation)
+        found = any("+" not in (block.opening.left, block.opening.right) for block in subject.generation)
         for block in subject.generation:
-            for tag in (block.tag, block.end):
+            for tag in (block.opening, block.closing):
                 if "+" in (tag.left, tag.right):
                     yield self.finding(
                         subject.tag(tag),

@@ -46,11 +46,11 @@ class TagNotAtRoot(Rule):
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for block in subject.generation:
-            outer = next((tag for tag in block.parents if tag.name in _COLLECTING), None)
+            outer = next((outer for outer in block.blocks if outer.name in _COLLECTING), None)
             if outer is not None:
                 line, _ = subject.source.position(outer.start)
                 yield self.finding(
-                    subject.tag(block.tag),
+                    subject.tag(block.opening),
                     f"a generation tag inside the {{% {outer.name} %}} of line {line} marks the wrong characters",
                     "move the tag to where the text is written: around the {{ … }} at the root of the template",
                 )

@@ -48,11 +48,13 @@ class AssignmentLost(Rule):
             if not getattr(scope, "generation", False):
                 continue
             start = subject.offset(scope)
-            block = next((block for block in subject.generation if block.tag.start <= start < block.tag.end), None)
+            block = next(
+                (block for block in subject.generation if block.opening.start <= start < block.opening.end), None
+            )
             if block is None:
                 continue
             for name, node in assignments(scope, inner=False):
-                load = read_after(subject, name, block.end.start)
+                load = read_after(subject, name, block.closing.start)
                 if load is not None and not exclusive(subject, scope, load):
                     line, _ = subject.source.position(subject.offset(load))
                     yield self.finding(

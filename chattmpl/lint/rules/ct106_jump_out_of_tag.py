@@ -43,17 +43,12 @@ class JumpOutOfTag(Rule):
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
         for block in subject.generation:
-            depth = 0
-            for tag in subject.tags:
-                if not block.tag.end <= tag.start < block.end.start:
-                    continue
-                depth += (tag.name == "for") - (tag.name == "endfor")
-                if tag.name in ("break", "continue") and depth == 0:
-                    yield self.finding(
-                        subject.tag(tag),
-                        f"{{% {tag.name} %}} jumps out of a generation tag, which transformers cannot compile",
-                        "end the tag before it",
-                    )
+            for tag in block.jumps:
+                yield self.finding(
+                    subject.tag(tag),
+                    f"{{% {tag.name} %}} jumps out of a generation tag, which transformers cannot compile",
+                    "end the tag before it",
+                )
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Put the jump behind the tag, with the condition around it, where it is the last thing in the tag."""

@@ -48,7 +48,7 @@ class NothingGenerated(Rule):
         for turn in subject.probe.turns("turn"):
             if turn.generated is None:
                 yield self.finding(
-                    subject.tag(subject.generation[0].tag),
+                    subject.tag(subject.generation[0].opening),
                     "no generation tag is reached by an answer: nothing of it would be trained on",
                     "put the tag where messages of the assistant are rendered",
                     counterexample=turn.counterexample(),

@@ -48,7 +48,7 @@ class LayoutInText(Rule):
         for offset, kind, value in subject.tokens:
             if kind != "data" or value.strip() or "  " not in value:
                 continue
-            trained = any(block.tag.end <= offset < block.end.start for block in subject.generation)
+            trained = any(block.opening.end <= offset < block.closing.start for block in subject.generation)
             yield self.finding(
                 subject.at(offset + len(value) - 1),
                 f"the indentation of the template is {'trained' if trained else 'written'}",

@@ -98,7 +98,7 @@ def _annotated(
     proof = Proof()
     source = None
     if program.has_generation:
-        bare = with_source(template, without_generation(program.source, program.environment))
+        bare = with_source(template, without_generation(program.source))
         context = AnnotationContext(bare, stop_tokens)
         failure = _proven(context, work, work, proof, [], examples)
         if failure is not None:

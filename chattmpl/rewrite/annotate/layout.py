@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 from jinja2 import Environment
 
-from chattmpl.compiler.dialect import Tag, outline
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.tree import Tag, parse
 
 Token: TypeAlias = tuple[int, str, str]
 """Offset, type and text, as `chattmpl.syntax.lexer.tokens` gives them."""
@@ -108,7 +108,7 @@ _BRANCHES = frozenset({"else", "elif"})
 
 def layout(source: Source, environment: Environment) -> list[Item]:
     """The items of a source that compiles."""
-    parsed = outline(source, environment)
+    parsed = parse(source.text)
     raw = list(tokens(source.text))
     return _Reader(source.text, raw, {tag.start: tag for tag in parsed.tags}).read()
 

@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable
 
 from jinja2 import Environment
 
-from chattmpl.compiler.dialect import Tag, outline
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.retention import namespace_for, on_lines
 from chattmpl.rewrite.retain.overridable_template import Change
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import CLOSE
-from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.tree import Tag, parse
 
 _HOISTED = "keep_reasoning"
 
@@ -37,9 +36,8 @@ def rewritten(
         environment: for its lexer.
         shared: the numbers of terms that see messages of others than the assistant.
     """
-    parsed = outline(Source(text), environment)
     retention = Retention(policy)
-    namespace = namespace_for(parsed)
+    namespace = namespace_for(parse(text))
     here, prelude = retention.condition(namespace), on_lines(retention.counting(namespace), text)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from chattmpl.compiler.dialect import outline
+from chattmpl.compiler.dialect import checked_tree
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
@@ -72,7 +72,7 @@ class OverridableTemplate:
         self._known: dict[tuple[str, frozenset[Change]], tuple[Rendering | None, dict[int, set[_Value]]]] = {}
         self._keys = ConversationKeys()
         switched = apply_edits(text, _closed_first(edits)).text
-        outline(Source(switched), environment)
+        checked_tree(Source(switched))
         found = Found(Source(switched, template.program.source.name), template.tokens)
         self._switched = Template(found, None, template.budget)
 

@@ -9,9 +9,8 @@ from typing import Literal
 
 from jinja2 import Environment
 
-from chattmpl.compiler.dialect import Tag, outline
-from chattmpl.source import Source
 from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.tree import Tag, parse
 
 Token = tuple[int, str, str]
 Kind = Literal["condition", "literal", "cut", "content"]
@@ -61,7 +60,7 @@ class Term:
 def message_lists(text: str, environment: Environment) -> set[str]:
     """The variables that hold messages, as far as the assignments tell."""
     found = {"messages"}
-    tags = outline(Source(text), environment).tags
+    tags = parse(text).tags
     for _ in range(3):
         for tag in tags:
             name, equals, value = tag.body.partition("=") if tag.name == "set" else ("", "", "")
@@ -75,14 +74,14 @@ def message_lists(text: str, environment: Environment) -> set[str]:
 def message_loops(text: str, environment: Environment) -> list[Tag]:
     """The tags of the loops over messages."""
     lists = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, sorted(message_lists(text, environment))))})(?!\w)")
-    tags = outline(Source(text), environment).tags
+    tags = parse(text).tags
     return [tag for tag in tags if tag.name == "for" and lists.search(tag.body.partition(" in ")[2])]
 
 
 def terms(text: str, environment: Environment, *, contents: bool = False) -> list[Term]:
     """All terms, outer ones before those inside of them; with ``contents`` also where contents are read."""
     loops = set(message_loops(text, environment))
-    tags = {tag.start: tag for tag in outline(Source(text), environment).tags}
+    tags = {tag.start: tag for tag in parse(text).tags}
     writing = _writing(text, environment)
     found: list[Term] = []
     around: list[Tag] = []
@@ -109,7 +108,7 @@ def terms(text: str, environment: Environment, *, contents: bool = False) -> lis
 
 def _writing(text: str, environment: Environment) -> set[Tag]:
     """The loops with an output inside."""
-    tags = {tag.start: tag for tag in outline(Source(text), environment).tags}
+    tags = {tag.start: tag for tag in parse(text).tags}
     around: list[Tag] = []
     found: set[Tag] = set()
     for offset, kind, _ in tokens(text):
