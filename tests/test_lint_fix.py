@@ -204,10 +204,11 @@ class _Drops(Rule):
     """A rule whose fix changes a text."""
 
     code, name, severity = "CT198", "drops", "warning"
+    message, hint = "what", "how"
 
     def check(self, subject: Any) -> Any:
         if "DROP" in subject.source.text:
-            yield self.finding(subject.at(subject.source.text.index("DROP"), 4), "what", "how")
+            yield self.finding(subject.at(subject.source.text.index("DROP"), 4))
 
     def fix(self, subject: Any, finding: Any) -> Any:
         yield [Edit(finding.place.start, finding.place.end, "")]

@@ -39,6 +39,7 @@ def test_a_rule_finds_its_planted_defect_at_its_line(code: str) -> None:
     assert [found.place.line for found in mine] == [given["line"]]
     assert re.search(given.get("says", ""), mine[0].message)
     assert mine[0].hint
+    assert not re.search(r"(?<!\{)\{\w+\}", mine[0].message + mine[0].hint), "each field of the pattern has a value"
 
 
 @pytest.mark.parametrize("code", CODES)

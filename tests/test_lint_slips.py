@@ -71,13 +71,13 @@ SLIPS = {
         RESULT,
         RESULT.replace("message.content", "message.content[1:]"),
         "CT316",
-        "the result of a tool",
+        "a tool result",
     ),
     "the id of a result is printed": (
         RESULT,
         RESULT.replace("message.content", "message.tool_call_id ~ message.content"),
         "CT309",
-        "tool_call_id of the result",
+        "tool_call_id of a tool result",
     ),
     "a late system message is trained": (
         QUESTION,
@@ -99,29 +99,34 @@ SLIPS = {
         "{%- if loop.last or messages[loop.index0 + 1].role != 'tool' -%}{{- '<|im_end|>\\n' -}}{%- endif -%}",
         "{{- '<|im_end|>\\n' -}}",
         "CT205",
-        "outside of any turn",
+        "outside any turn",
     ),
-    "results are headed like answers": ("'<|im_start|>user'", "'<|im_start|>assistant'", "CT209", "result of a tool"),
+    "results are headed like answers": (
+        "'<|im_start|>user'",
+        "'<|im_start|>assistant'",
+        "CT209",
+        "tool result has the header of an answer",
+    ),
     "the generation prompt is turned around": (
         "{%- if add_generation_prompt -%}",
         "{%- if not add_generation_prompt -%}",
         "CT207",
-        "and else not",
+        "only if it is not requested",
     ),
     "the generation prompt follows every question": (
         "{%- if add_generation_prompt -%}",
         "{%- if messages[-1].role == 'user' -%}",
         "CT207",
-        "asked for or not",
+        "requested or not",
     ),
     "no conversation has the BOS token": (
         "{{- bos_token -}}",
         "{%- if loop is defined -%}{{- bos_token -}}{%- endif -%}",
         "CT211",
-        "in no conversation",
+        "not in any conversation",
     ),
-    "a call is not closed": (r"'}\n</tool_call>'", r"'}\n'", "CT210", "<tool_call> opens"),
-    "a call lacks a brace": (r"'}\n</tool_call>'", r"'\n</tool_call>'", "CT317", "is none"),
+    "a call is not closed": (r"'}\n</tool_call>'", r"'}\n'", "CT210", "<tool_call> opens a section"),
+    "a call lacks a brace": (r"'}\n</tool_call>'", r"'\n</tool_call>'", "CT317", "is not valid JSON"),
 }
 
 

@@ -1,14 +1,14 @@
-"""Causes: one finding for each, less what only follows from it.
+"""Reduce findings to root causes.
 
-A slip of the pen breaks many things. Where a rule knows what was meant, the template is linted once more with that in
-its place, and what is no longer found was a consequence. Where it does not, rules name the codes that they explain.
+A typo breaks many things. If a finding has intended edits, the template is linted again with them, and findings that
+disappear were consequences. Otherwise rules name the codes that they explain.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.lint.context import Subject
@@ -18,33 +18,33 @@ from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit
 
 _LONG = 400
-"""Characters of a line on which nearly the whole template stands, so that it says little."""
+"""Length in characters from which a line holds nearly the whole template, so that it identifies nothing."""
 
 _NAMED = 4
-"""Other lines of one finding that are named."""
+"""The most other lines that a message names."""
 
 
-def one_a_cause(
+def root_causes(
     subject: Subject, diagnostics: Iterable[TemplateDiagnostic], again: Callable[[str], list[TemplateDiagnostic] | None]
 ) -> list[TemplateDiagnostic]:
-    """The findings, one for each cause.
+    """Return one finding for each root cause.
 
     Args:
         subject: the template.
-        diagnostics: all that its rules found.
+        diagnostics: all findings of its rules.
         again: lints another source by the same rules; None if it does not compile.
     """
     given = one_a_line(diagnostics)
     given = _without_same_difference(_without_explained(given))
-    return _one_a_message(_without_slips(subject, given, again))
+    return _one_a_problem(_without_consequences(subject, given, again))
 
 
 def one_a_line(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """Of findings of one rule on one line the gravest, and of those the first."""
+    """Return the most severe finding of each rule on each line, the first of several."""
     by_cause: dict[tuple[str, int, int], TemplateDiagnostic] = {}
     for diagnostic in diagnostics:
         line = diagnostic.place.line
-        # Templates on one line are common, and there a line says nothing.
+        # Templates on a single line are common, and there the line identifies nothing.
         long = len(diagnostic.place.source.line_text(line)) > _LONG
         key = (diagnostic.code, line, diagnostic.place.start if long else 0)
         other = by_cause.get(key)
@@ -53,16 +53,17 @@ def one_a_line(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagno
     return list(by_cause.values())
 
 
-def _one_a_message(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """Findings of one rule that say the same of several lines as one, at the first of them."""
+def _one_a_problem(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
+    """Merge findings of the same problem on several lines, at the first of them."""
     known = rules()
-    by_message: dict[tuple[str, str, str], list[TemplateDiagnostic]] = {}
+    by_problem: dict[tuple[Any, ...], list[TemplateDiagnostic]] = {}
     for diagnostic in sorted(diagnostics, key=lambda one: one.order):
         fixable = known[diagnostic.code].fixable() if diagnostic.code in known else False
-        # What a fix is tried on stays by itself.
-        key = f"{diagnostic.message}{diagnostic.place.start if fixable and not _is_mask(diagnostic) else ''}"
-        by_message.setdefault((diagnostic.code, diagnostic.severity, key), []).append(diagnostic)
-    return [_joined(same) for same in by_message.values()]
+        # A finding that can be fixed on its own is not merged.
+        own = diagnostic.place.start if fixable and not _is_mask(diagnostic) else None
+        key = (*diagnostic.problem, repr(diagnostic.data), diagnostic.severity, own)
+        by_problem.setdefault(key, []).append(diagnostic)
+    return [_joined(same) for same in by_problem.values()]
 
 
 def _is_mask(diagnostic: TemplateDiagnostic) -> bool:
@@ -78,7 +79,7 @@ def _joined(same: list[TemplateDiagnostic]) -> TemplateDiagnostic:
 
 
 def _without_explained(given: list[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """Without what another finding explains."""
+    """Remove findings that another finding explains."""
     known = rules()
     template: set[str] = set()
     lines: set[tuple[str, int]] = set()
@@ -93,7 +94,7 @@ def _without_explained(given: list[TemplateDiagnostic]) -> list[TemplateDiagnost
 
 
 def _without_same_difference(given: list[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """Without findings that show the first difference of a text that one of another rule shows, and no less grave."""
+    """Remove findings that show the same difference of texts as a finding of another rule, at least as severe."""
     first: dict[tuple[str, int], TemplateDiagnostic] = {}
     for one in sorted(given, key=lambda one: SEVERITIES.index(one.severity)):
         if (key := _difference(one)) is not None:
@@ -102,7 +103,7 @@ def _without_same_difference(given: list[TemplateDiagnostic]) -> list[TemplateDi
 
 
 def _difference(one: TemplateDiagnostic) -> tuple[str, int] | None:
-    """The text that should have begun like another, and where it does not; None for findings of another kind."""
+    """Return the text that should begin with another, and the first difference; None if no texts are compared."""
     shown, rule = one.counterexample or {}, rules().get(one.code)
     text, other = shown.get("text"), shown.get(rule.compares) if rule is not None and rule.compares else None
     if not isinstance(text, str) or not isinstance(other, str):
@@ -110,30 +111,26 @@ def _difference(one: TemplateDiagnostic) -> tuple[str, int] | None:
     return text, common_length(text, other)
 
 
-def _without_slips(
+def _without_consequences(
     subject: Subject, given: list[TemplateDiagnostic], again: Callable[[str], list[TemplateDiagnostic] | None]
 ) -> list[TemplateDiagnostic]:
-    """Without what is not there once the slips are mended."""
-    slips = {index: edits for index, one in enumerate(given) if (edits := one.intended_edits)}
-    if not slips or len(slips) == len(given):
+    """Remove findings that disappear once the intended edits of others are made."""
+    intended = {index: edits for index, one in enumerate(given) if (edits := one.intended_edits)}
+    if not intended or len(intended) == len(given):
         return given
-    mended = again(_edited(subject.source, [edit for edits in slips.values() for edit in edits]))
-    if mended is None:
+    remaining = again(_edited(subject.source, [edit for edits in intended.values() for edit in edits]))
+    if remaining is None:
         return given
-    left = {(one.code, _plain(one.message)) for one in mended}
-    left |= {(one.code, f"{one.place.line} {one.severity}") for one in mended}
+    problems = {one.problem for one in remaining}
+    lines = {(one.code, one.place.line, one.severity) for one in remaining}
     return [
         one
         for index, one in enumerate(given)
-        if index in slips
+        if index in intended
         or one.severity == "info"
-        or {(one.code, _plain(one.message)), (one.code, f"{one.place.line} {one.severity}")} & left
+        or one.problem in problems
+        or (one.code, one.place.line, one.severity) in lines
     ]
-
-
-def _plain(message: str) -> str:
-    """A message without what it quotes."""
-    return re.sub(r"'[^']*'…?", "", message)
 
 
 def _edited(source: Source, edits: Iterable[Edit]) -> str:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from chattmpl import registry as discovery
-from chattmpl.diagnostic import Severity, TemplateDiagnostic
+from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import Subject
 from chattmpl.registry import by_code, named, one_a_module
 from chattmpl.source import Place
@@ -43,6 +43,8 @@ class Rule(ABC):
         code: ``CT``, the digit of its group, and two more.
         name: a few words with hyphens.
         severity: of its findings, unless they say otherwise.
+        message, hint: the patterns of its findings' words, by kind if there are several; ``{name}`` is a field of the
+            finding's data.
         law: the law that its findings break, if it is one.
         needs_tokenizer: whether it is left out where no tokenizer was given.
         probes: whether it renders conversations.
@@ -59,6 +61,8 @@ class Rule(ABC):
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity]
+    message: ClassVar[str | Mapping[str, str]]
+    hint: ClassVar[str | Mapping[str, str]]
     law: ClassVar[str | None] = None
     needs_tokenizer: ClassVar[bool] = False
     probes: ClassVar[bool] = False
@@ -87,22 +91,33 @@ class Rule(ABC):
     def finding(
         self,
         place: Place,
-        message: str,
-        hint: str,
-        *,
         kind: str = "",
+        *,
         severity: Severity | None = None,
         counterexample: Mapping[str, Any] | None = None,
         intended_edits: Sequence[Edit] = (),
+        words: Mapping[str, str] | None = None,
         **data: Any,
     ) -> TemplateDiagnostic:
-        """Return a diagnostic of this rule."""
+        """Return a diagnostic of this rule.
+
+        Args:
+            place: where in the template.
+            kind: the key of `message` and `hint`, if these have several.
+            severity: the severity, if not that of the rule.
+            counterexample: the conversation that shows it and the texts, as JSON types.
+            intended_edits: what the author probably meant to write.
+            words: more values for message and hint, for people only.
+            **data: the values that describe it.
+        """
+        message, hint = (one if isinstance(one, str) else one[kind] for one in (self.message, self.hint))
+        given = {**data, **(words or {})}
         return TemplateDiagnostic(
             code=self.code,
             severity=severity or self.severity,
             place=place,
-            message=message,
-            hint=hint,
+            message=wording(message, given),
+            hint=wording(hint, given),
             kind=kind,
             data=data,
             law=self.law,

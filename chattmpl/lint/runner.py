@@ -13,7 +13,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
 from chattmpl.lint.declared import as_declared
 from chattmpl.lint.modes import check_in_modes
-from chattmpl.lint.root_causes import one_a_cause, one_a_line
+from chattmpl.lint.root_causes import one_a_line, root_causes
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
@@ -49,7 +49,7 @@ def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subj
         subject = Subject(found, tokenizer)
     except ChatTmplError as error:
         return None, [DoesNotCompile().broken(found, error)] if DoesNotCompile.code in codes else []
-    made = one_a_cause(
+    made = root_causes(
         subject, as_declared(found.family, _all(subject, chosen)), partial(_again, found, chosen, tokenizer)
     )
     kept = _without_silenced(subject, made, codes)

@@ -31,9 +31,3 @@ def stops(subject: Subject, turn: Turn) -> Iterator[tuple[int, int]]:
         opens = match[0].lstrip("<|").startswith("tool_response")
         if not opens and (family is None or match[0] in family.generation.stop_tokens):
             yield match.span()
-
-
-def shown(text: str, width: int = 48) -> str:
-    """A text on one line, in quotes, cut where it is long."""
-    quoted = repr(text)
-    return quoted if len(quoted) <= width else f"{quoted[:width]}…"

@@ -17,12 +17,12 @@ class DoesNotCompile(Rule):
 
     ## What it does
 
-    Reports what is wrong with the syntax: Jinja's own errors, and generation or reasoning tags that are unclosed,
-    crossed or nested in their like.
+    Reports syntax errors: those of Jinja, and generation or reasoning tags that are not closed, overlap, or are nested
+    in a tag of the same kind.
 
     ## Why is this bad?
 
-    No engine can render a template that does not parse, and nothing else about it can be checked.
+    No engine can render a template that does not parse, and no other rule can check it.
 
     ## Example
 
@@ -40,6 +40,8 @@ class DoesNotCompile(Rule):
     code = "CT001"
     name = "does-not-compile"
     severity = "error"
+    message = "{problem}"
+    hint = "{fix}"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `broken` makes the finding, as there is no compiled template to check."""
@@ -48,4 +50,5 @@ class DoesNotCompile(Rule):
     def broken(self, found: Found, error: ChatTmplError) -> TemplateDiagnostic:
         """Return the finding for a template that raised this error when it was compiled."""
         place = error.place or Place(found.source, 0, 1)
-        return self.finding(place, error.message, error.hint or "correct the syntax; no engine can use the template")
+        words = {"problem": error.message, "fix": error.hint or "correct the syntax"}
+        return self.finding(place, words=words)

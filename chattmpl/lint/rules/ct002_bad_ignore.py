@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.suppressions import directives
 
 
 class BadIgnore(Rule):
-    """A comment to chattmpl that silences nothing, since it lacks a code or a reason.
+    """An `ignore` comment that has no effect.
 
     ## What it does
 
-    Looks at comments that begin with `chattmpl:` and reports those that are no `ignore CODE reason`.
+    Reports comments that begin with `chattmpl:` but are not of the form `ignore CODE reason`.
 
     ## Why is this bad?
 
-    The author believes that a finding is silenced, and it is not. An ignore without a reason cannot be reviewed: nobody
-    knows later whether it is still right.
+    The author expects a finding to be silenced, but it is not. An ignore without a reason cannot be reviewed: later,
+    no one knows whether it is still correct.
 
     ## Example
 
@@ -38,18 +38,18 @@ class BadIgnore(Rule):
     code = "CT002"
     name = "bad-ignore"
     severity = "warning"
+    message = {
+        "unknown": "{word} is not a chattmpl directive",
+        "no-code": "this comment ignores no rule: the code is missing",
+        "no-reason": "ignoring {codes} needs a reason",
+    }
+    hint = "write {# chattmpl: ignore CT203 the reason #}"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Comments that cannot be obeyed."""
+        """Yield a finding for each comment that cannot be interpreted."""
         for directive in directives(subject):
             if directive.valid:
                 continue
-            if not directive.understood:
-                what = (
-                    f"{directive.text.split(maxsplit=1)[0] if directive.text else ''!r} is nothing to say to chattmpl"
-                )
-            elif not directive.codes:
-                what = "this ignores no rule: a code is missing"
-            else:
-                what = f"ignoring {', '.join(directive.codes)} needs a reason"
-            yield self.finding(directive.place, what, "write {# chattmpl: ignore CT203 the reason #}")
+            kind = "unknown" if not directive.understood else "no-reason" if directive.codes else "no-code"
+            word = Quoted(directive.text.split(maxsplit=1)[0] if directive.text else "")
+            yield self.finding(directive.place, kind, word=word, codes=", ".join(directive.codes))

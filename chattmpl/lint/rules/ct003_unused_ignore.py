@@ -13,15 +13,15 @@ from chattmpl.syntax.edits import Edit
 
 
 class UnusedIgnore(Rule):
-    """An ignore comment where there is nothing to ignore.
+    """An `ignore` comment that silences no finding.
 
     ## What it does
 
-    Reports `chattmpl: ignore` comments whose rules find nothing on their line (or, for `ignore-file`, in the template).
+    Reports `chattmpl: ignore` comments whose rules report nothing on their line or, for `ignore-file`, in the template.
 
     ## Why is this bad?
 
-    The defect was mended or has moved, and the comment would hide the next one.
+    The defect was fixed or has moved, and the comment would hide the next one.
 
     ## Example
 
@@ -40,6 +40,8 @@ class UnusedIgnore(Rule):
     code = "CT003"
     name = "unused-ignore"
     severity = "warning"
+    message = "{codes} reports nothing here, so there is nothing to ignore"
+    hint = "remove the comment"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `unused` makes the findings, when all others are known."""
@@ -47,12 +49,10 @@ class UnusedIgnore(Rule):
 
     def unused(self, directive: Directive) -> TemplateDiagnostic:
         """Return the finding for a comment that silences nothing."""
-        named = ", ".join(directive.codes)
-        message = f"nothing here is found by {named}, so there is nothing to ignore"
-        return self.finding(directive.place, message, "remove the comment", codes=named)
+        return self.finding(directive.place, codes=", ".join(directive.codes))
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Take the comment out."""
+        """Remove the comment."""
         given = pieces(subject)
         for index, piece in enumerate(given):
             if piece.start == finding.place.start:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import Severity, TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import TITLES
@@ -12,16 +12,17 @@ from chattmpl.lint.rule import Rule
 
 
 class NotEvaluated(Rule):
-    """The template raises on a conversation that it was probed with.
+    """The template raises an exception on a conversation that rules render.
 
     ## What it does
 
-    Rules render small conversations. Where the template raises on one, what the rules would have found there is not
-    known, and this says so. It is a warning where the conversation is a mere question and answer.
+    Rules render small conversations. If the template raises an exception on one, the rules cannot be evaluated with
+    it. This is a warning if the conversation is just a question and an answer.
 
     ## Why is this bad?
 
-    Not evaluated is not the same as fine. A refusal by `raise_exception` may be meant; an undefined variable is not.
+    A rule that was not evaluated may hide a defect. A refusal by `raise_exception` may be intended; an undefined
+    variable is not.
 
     ## Example
 
@@ -39,6 +40,14 @@ class NotEvaluated(Rule):
     code = "CT004"
     name = "not-evaluated"
     severity = "info"
+    message = {
+        "raised": "not evaluated with {titles}: {problem}",
+        "crashed": "{code} was not evaluated because of a bug in chattmpl: {problem}",
+    }
+    hint = {
+        "raised": "expected if the template is meant to reject this input; otherwise allow for it in the template",
+        "crashed": "please report it, with the template",
+    }
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `failed` makes the findings, when all conversations were rendered."""
@@ -56,14 +65,23 @@ class NotEvaluated(Rule):
             errors[key] = error
         for key, names in causes.items():
             titles = ", ".join(TITLES[name] for name in names)
-            message = f"not evaluated with {titles}: {errors[key].message}"
-            hint = "what the rules would find there is not known; if the template is to refuse this, all is well"
             place = errors[key].place or subject.top()
             severity: Severity = "warning" if "turn" in names else "info"
-            yield self.finding(place, message, hint, severity=severity, conversations=names)
+            words = {"titles": titles, "problem": errors[key].message}
+            kind, reason, complaint = errors[key].cause
+            yield self.finding(
+                place,
+                "raised",
+                severity=severity,
+                words=words,
+                conversations=names,
+                error=kind,
+                reason=reason,
+                complaint=Quoted(complaint, 200),
+            )
 
     def crashed(self, subject: Subject, code: str, error: Exception) -> TemplateDiagnostic:
         """Return the finding for a rule that raised."""
         what = " ".join(str(error).split())[:200]
-        message = f"{code} was not evaluated, by a bug in chattmpl: {type(error).__name__}: {what}"
-        return self.finding(subject.top(), message, "please report it, with the template", code=code)
+        words = {"problem": f"{type(error).__name__}: {what}"}
+        return self.finding(subject.top(), "crashed", words=words, code=code)

@@ -14,18 +14,18 @@ _TAG = re.compile(r"\{%[-+]?\s*generation\b")
 
 
 class NoGenerationTags(Rule):
-    r"""The template has no generation tag.
+    r"""The template has no generation tags.
 
     ## What it does
 
-    Reports templates without any `{% generation %}` tag.
+    Reports templates without a `{% generation %}` tag.
 
-    It is a warning where the file's name or its first comment says that it is there to train.
+    This is a warning if the name of the file or its first comment says that the template is for training.
 
     ## Why is this bad?
 
-    Without tags nobody knows which characters the model samples: `assistant_only_loss` and masks are all zeros, with
-    no more than one warning in a log. A template that only serves needs no tags, so this is for information.
+    Without tags, trainers cannot tell which characters the model samples: with `assistant_only_loss` the mask is all
+    zeros, with a single warning in the log. A template for inference needs no tags, so this is only a note.
 
     ## Example
 
@@ -44,18 +44,18 @@ class NoGenerationTags(Rule):
     code = "CT101"
     name = "no-generation-tags"
     severity = "info"
+    message = "no generation tags: the training mask would be empty"
+    hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if subject.generation or any(_TAG.search(text) for _, text in subject.comments):
             return
-        # A template whose head says that it is there to train has lost them.
+        # A template that says it is for training must have lost its tags.
         meant = any(
             _TRAINING.search(text) for text in (subject.found.source.name, *(text for _, text in subject.comments[:1]))
         )
         yield self.finding(
             subject.top(),
-            "no generation tag: nothing of a conversation would be trained on",
-            "put {% generation %}…{% endgeneration %} around what the model samples, its stop token included",
             severity="warning" if meant else None,
         )

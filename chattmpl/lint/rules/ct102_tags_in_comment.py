@@ -15,16 +15,16 @@ _TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 
 
 class TagsInComment(Rule):
-    """The only generation tags stand in a comment.
+    """The only generation tags are in a comment.
 
     ## What it does
 
-    Reports comments that hold a generation tag, in a template without any real one.
+    Reports comments that contain a generation tag, in a template without real ones.
 
     ## Why is this bad?
 
-    transformers and trl search the text of the template for the tag and find it, so that they believe that masks can
-    be made. The masks are all zeros, without a warning: nothing is trained.
+    transformers and trl search the template's text for the tag. They find the one in the comment and assume that masks
+    can be computed. The masks are all zeros, without a warning, and nothing is trained.
 
     ## Example
 
@@ -42,10 +42,12 @@ class TagsInComment(Rule):
     code = "CT102"
     name = "tags-in-comment"
     severity = "error"
+    message = "the generation tags are in a comment, where trainers find them but Jinja ignores them"
+    hint = "move the tags out of the comment, or remove them"
     law = "sampled"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if subject.generation:
             return
         for offset, text in subject.comments:
@@ -54,15 +56,13 @@ class TagsInComment(Rule):
                 start = subject.source.text.index(match[0], offset)
                 yield self.finding(
                     subject.at(start, len(match[0])),
-                    "the generation tags stand in a comment, where engines search for them but do not obey them",
-                    "take them out of the comment, or remove them",
                 )
                 return
 
     fix_spans = "grow"
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Take the tags out of their comments, where each has one of its own."""
+        """Move the tags out of their comments, if each has its own comment."""
         edits = []
         for match in _COMMENTED.finditer(subject.source.text):
             left, name, right = match.groups()

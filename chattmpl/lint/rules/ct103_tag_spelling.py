@@ -12,18 +12,18 @@ from chattmpl.syntax.edits import Edit
 
 
 class TagSpelling(Rule):
-    """A generation tag is spelt in a way that engines do not recognise.
+    """A generation tag is spelled in a way that other software does not recognize.
 
     ## What it does
 
-    Reports generation tags with a plus sign (`{%+ generation %}`). It is an error where no tag of the template is
-    spelt in a way that transformers finds.
+    Reports generation tags with a plus sign (`{%+ generation %}`). This is an error if transformers recognizes no tag
+    of the template.
 
     ## Why is this bad?
 
-    transformers looks for the tag with a regular expression that knows `-` and spaces but no `+`. If it finds none, it
-    refuses to make masks, or warns and makes empty ones. @huggingface/jinja removes the tags with such an expression
-    too, and fails on the ones that are left.
+    transformers searches for the tag with a regular expression that allows `-` and spaces but not `+`. If it finds no
+    tag, it refuses to compute masks, or warns and returns empty ones. @huggingface/jinja removes the tags with a
+    similar expression, and fails on the remaining ones.
 
     ## Example
 
@@ -41,23 +41,24 @@ class TagSpelling(Rule):
     code = "CT103"
     name = "tag-spelling"
     severity = "warning"
+    message = "trainers that search the template for generation tags do not recognize one with a plus sign"
+    hint = "write {% {tag} %}; to keep a line break, put something other than a tag next to it"
     explains = ("CT113",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         found = any("+" not in (block.opening.left, block.opening.right) for block in subject.generation)
         for block in subject.generation:
             for tag in (block.opening, block.closing):
                 if "+" in (tag.left, tag.right):
                     yield self.finding(
                         subject.tag(tag),
-                        "engines that search the template for generation tags do not see one with a plus sign",
-                        f"write {{% {tag.name} %}}; to keep a line break, put something else than a tag beside it",
                         severity="warning" if found else "error",
+                        tag=tag.name,
                     )
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Drop the plus signs; white space that they kept is written as a constant."""
+        """Remove the plus signs, and write the white space that they kept as a constant."""
         text, start, end = subject.source.text, finding.place.start, finding.place.end
         plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])
         yield [Edit(start, end, plain)]

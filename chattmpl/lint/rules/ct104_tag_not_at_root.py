@@ -12,7 +12,7 @@ _COLLECTING = frozenset({"macro", "call", "filter", "set"})
 
 
 class TagNotAtRoot(Rule):
-    """A generation tag stands in a macro, a call, a filter or a set block.
+    """A generation tag is inside a macro, call, filter or set block.
 
     ## What it does
 
@@ -20,9 +20,9 @@ class TagNotAtRoot(Rule):
 
     ## Why is this bad?
 
-    transformers knows where it is by the length of the text that the root of the template has written so far. What a
-    macro or a block collects is written later, so the mask lies on other characters: often on the header instead of on
-    the answer.
+    transformers computes positions from the length of the text that the root of the template has written so far. The
+    text of a macro or a captured block is written later, so the mask covers other characters: often the header
+    instead of the answer.
 
     ## Example
 
@@ -42,15 +42,17 @@ class TagNotAtRoot(Rule):
     code = "CT104"
     name = "tag-not-at-root"
     severity = "error"
+    message = "a generation tag inside the {% {outer} %} of line {line} marks the wrong characters"
+    hint = "move the tag to where the text is written: around the {{ … }} outside of it"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for block in subject.generation:
             outer = next((outer for outer in block.blocks if outer.name in _COLLECTING), None)
             if outer is not None:
                 line, _ = subject.source.position(outer.start)
                 yield self.finding(
                     subject.tag(block.opening),
-                    f"a generation tag inside the {{% {outer.name} %}} of line {line} marks the wrong characters",
-                    "move the tag to where the text is written: around the {{ … }} at the root of the template",
+                    outer=outer.name,
+                    line=line,
                 )

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, read_after
 
 
 class AssignmentLost(Rule):
-    """A variable that is set inside a generation tag is read after it.
+    """A variable is set inside a generation tag and read after it.
 
     ## What it does
 
-    Reports a `{% set %}` inside a generation tag whose variable is read behind the tag.
+    Reports a `{% set %}` inside a generation tag if its variable is read after the tag.
 
     ## Why is this bad?
 
-    A generation tag is a scope: in Jinja2 the assignment is forgotten at its end, and the variable has its old value
-    or none. Other engines ignore the tag, and there the assignment stays, so training and serving differ.
+    A generation tag is a scope. In Jinja2 the assignment is lost at its end, and the variable has its previous value or
+    none. In engines that ignore the tag the assignment persists, so training and inference differ.
 
     ## Example
 
@@ -40,10 +40,12 @@ class AssignmentLost(Rule):
     code = "CT105"
     name = "assignment-lost"
     severity = "error"
+    message = "{name} is set inside a generation tag, so its value is lost when line {line} reads it after the tag"
+    hint = "set it before the tag"
     explains = ("CT107", "CT314", "CT112")
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for scope in subject.nodes(nodes.Scope):
             if not getattr(scope, "generation", False):
                 continue
@@ -59,6 +61,6 @@ class AssignmentLost(Rule):
                     line, _ = subject.source.position(subject.offset(load))
                     yield self.finding(
                         subject.word(node, name),
-                        f"{name!r} is set inside a generation tag, and lost where it is read behind it, in line {line}",
-                        "set it before the tag",
+                        name=Quoted(name),
+                        line=line,
                     )

@@ -12,16 +12,16 @@ from chattmpl.syntax.edits import Edit
 
 
 class JumpOutOfTag(Rule):
-    """A break or continue jumps out of a generation tag.
+    """A `break` or `continue` jumps out of a generation tag.
 
     ## What it does
 
-    Reports `{% break %}` and `{% continue %}` inside a generation tag whose loop is outside of it.
+    Reports `{% break %}` and `{% continue %}` inside a generation tag if their loop is outside the tag.
 
     ## Why is this bad?
 
-    transformers compiles the tag to a function of its own, in which there is no loop: Python refuses the template with
-    a SyntaxError.
+    transformers compiles the tag to a separate function, which has no loop. Python rejects the template with a
+    SyntaxError.
 
     ## Example
 
@@ -39,19 +39,17 @@ class JumpOutOfTag(Rule):
     code = "CT106"
     name = "jump-out-of-tag"
     severity = "error"
+    message = "{% {tag} %} jumps out of a generation tag, which transformers cannot compile"
+    hint = "end the generation tag before it"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for block in subject.generation:
             for tag in block.jumps:
-                yield self.finding(
-                    subject.tag(tag),
-                    f"{{% {tag.name} %}} jumps out of a generation tag, which transformers cannot compile",
-                    "end the tag before it",
-                )
+                yield self.finding(subject.tag(tag), tag=tag.name)
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Put the jump behind the tag, with the condition around it, where it is the last thing in the tag."""
+        """Move the jump, with the condition around it, after the generation tag if it is the last thing in the tag."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):
             if piece.name != "endgeneration":

@@ -10,15 +10,15 @@ from chattmpl.lint.rule import Rule
 
 
 class NothingGenerated(Rule):
-    """The template has generation tags, and nothing is generated.
+    """The template has generation tags, but nothing is in a generated span.
 
     ## What it does
 
-    Renders a question and an answer, and reports a template whose tags mark no character of the answer's turn.
+    Renders a question and an answer, and reports templates whose tags mark no character of the answer's turn.
 
     ## Why is this bad?
 
-    The mask is all zeros: the loss is nothing, or not a number, and no step of training changes the model.
+    The mask is all zeros: the loss is zero or NaN, and training does not change the model.
 
     ## Example
 
@@ -36,20 +36,20 @@ class NothingGenerated(Rule):
     code = "CT107"
     name = "nothing-generated"
     severity = "error"
+    message = "no generation tag is reached for an answer: the training mask would be empty"
+    hint = "put the tag where messages of the assistant are rendered"
     law = "sampled"
     explains = ("CT303",)
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if not subject.generation:
             return
         for turn in subject.probe.turns("turn"):
             if turn.generated is None:
                 yield self.finding(
                     subject.tag(subject.generation[0].opening),
-                    "no generation tag is reached by an answer: nothing of it would be trained on",
-                    "put the tag where messages of the assistant are rendered",
                     counterexample=turn.counterexample(),
                 )

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering
 
 
 class InputGenerated(Rule):
-    """Text that the model does not write is generated.
+    """Input text is in a generated span.
 
     ## What it does
 
-    Reports generation tags around text from messages of the system, the user or a tool, or from tools.
+    Reports generation tags around text of system, user or tool messages, or of tool definitions.
 
     ## Why is this bad?
 
-    The model is trained to write its users' questions and its tools' results. It will: after its answer it goes on
-    with the next question.
+    The model is trained to write the user's questions and the tools' results. After its answer, it will continue with
+    the next question.
 
     ## Example
 
@@ -40,13 +39,15 @@ class InputGenerated(Rule):
     code = "CT108"
     name = "input-generated"
     severity = "error"
+    message = "text of the {roles} is in a generated span: {text}"
+    hint = "end the generation tag before it, or move the tag into the assistant's branch"
     explains = ("CT109", "CT110", "CT113")
     law = "pure"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if not subject.generation:
             return
         seen: list[str] = []
@@ -65,7 +66,7 @@ class InputGenerated(Rule):
         rendering, span = first
         yield self.finding(
             subject.blame(rendering, span.start),
-            f"text of the {' and the '.join(seen)} is generated, {shown(rendering.text[span.start : span.end])}",
-            "end the generation tag before it, or put the tag into the branch of the assistant",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            roles=" and the ".join(seen),
+            text=Quoted(rendering.text[span.start : span.end]),
         )

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import generated_turns, shown
+from chattmpl.lint.stops import generated_turns
 from chattmpl.lint.tag_edits import moved
 from chattmpl.syntax.edits import Edit
 
 
 class PromptGenerated(Rule):
-    r"""Text that the prompt supplies is generated.
+    r"""Text that the prompt supplies is in a generated span.
 
     ## What it does
 
-    Compares each assistant turn with its prompt, and reports generated spans that begin before the prompt ends: with
-    the header of the turn, or with an opener such as `<think>` that the generation prompt supplies.
+    Compares each assistant turn with its prompt, and reports generated spans that begin before the prompt ends. They
+    contain the header of the turn, or an opening tag such as `<think>` that the generation prompt supplies.
 
     ## Why is this bad?
 
-    The model is trained to write its own header after the user's text, though at inference the prompt ends with it. It
-    learns to begin a second turn inside its turn, and the loss is spent on what is never sampled.
+    The model is trained to write its own header after the user's text, although at inference the prompt ends with it.
+    It learns to begin a second turn inside its turn, and the loss is spent on text that is never sampled.
 
     ## Example
 
@@ -41,20 +41,21 @@ class PromptGenerated(Rule):
     code = "CT109"
     name = "prompt-generated"
     severity = "error"
+    message = "{text} is in the generated span, although the prompt supplies it"
+    hint = "begin the generation tag after it: the text of the generation prompt is never sampled"
     law = "sampled"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for turn, (start, _) in generated_turns(subject):
             if start >= turn.common:
                 continue
             yield self.finding(
                 subject.blame(turn.whole, start),
-                f"{shown(turn.whole.text[start : turn.common])} is generated, though the prompt supplies it",
-                "begin the generation tag behind it: what the generation prompt writes is never sampled",
                 counterexample=turn.counterexample(),
+                text=Quoted(turn.whole.text[start : turn.common]),
             )
 
     fix_spans = "shrink"

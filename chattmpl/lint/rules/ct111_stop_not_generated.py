@@ -14,18 +14,18 @@ from chattmpl.syntax.edits import Edit
 
 
 class StopNotGenerated(Rule):
-    """The stop token is not generated.
+    """The stop token is not in a generated span.
 
     ## What it does
 
-    Reports assistant turns that end with a control token which is not inside the generated span.
+    Reports assistant turns that end with a control token outside the generated span.
 
-    Also reports the token that ends a turn behind the end of a section, such as a tool call, where only the end of the
-    section is generated.
+    Also reports a token that ends a turn after a section, such as a tool call, if only the end of the section is in
+    the span.
 
     ## Why is this bad?
 
-    A model that is never trained on the stop token does not learn to stop: it writes until the length limit.
+    A model that is never trained on the stop token does not learn to stop: it writes until it reaches the length limit.
 
     ## Example
 
@@ -43,27 +43,28 @@ class StopNotGenerated(Rule):
     code = "CT111"
     name = "stop-not-generated"
     severity = "error"
+    message = "the stop token {token} is not in the generated span: the model does not learn to stop"
+    hint = "end the generation tag after it"
     law = "stop"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         turns = [(turn, end, list(stops(subject, turn))) for turn, (_, end) in generated_turns(subject)]
         closing = set(closers(subject).get("a question", ([],))[0])
         for turn, generated_end, found in turns:
             closing |= {turn.whole.text[slice(*found[-1])]} if found and found[-1][1] <= generated_end else set()
         for turn, generated_end, found in turns:
-            # Behind the end of a section, which is sampled, the turn has an end of its own.
+            # After the end of a section, which is sampled, the turn has its own end.
             last = [span for span in found[-1:] if turn.whole.text[slice(*span)] in closing]
             late = [span for span in (*found[:1], *last) if span[1] > generated_end]
             if late:
                 start, end = late[0]
                 yield self.finding(
                     subject.blame(turn.whole, start),
-                    f"the stop token {turn.whole.text[start:end]} is not generated: no one learns to stop",
-                    "end the generation tag behind it",
                     counterexample=turn.counterexample(),
+                    token=turn.whole.text[start:end],
                 )
 
     fix_spans = "grow"

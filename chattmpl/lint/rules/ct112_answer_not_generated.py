@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.stops import MASKED
 
 
 class AnswerNotGenerated(Rule):
-    """Text of the assistant is rendered outside of the generated span.
+    """Text of the assistant is outside the generated span.
 
     ## What it does
 
-    Reports content, reasoning and tool calls of the assistant's last turn that are written outside of generation tags.
+    Reports content, reasoning and tool calls of the assistant's last turn that are outside the generation tags.
 
-    Also reports an answer of an earlier turn that is generated only while it is the last one.
+    Also reports an earlier answer that is in a generated span only as long as it is the last message.
 
     ## Why is this bad?
 
-    What is not generated is not trained. Where tool calls stand outside, the model never learns to call a tool.
+    Text outside generated spans is not trained. If the tool calls are outside, the model never learns to call a tool.
 
     ## Example
 
@@ -39,13 +39,21 @@ class AnswerNotGenerated(Rule):
     code = "CT112"
     name = "answer-not-generated"
     severity = "error"
+    message = {
+        "field": "the assistant's {field} is outside the generated span: {text}",
+        "answer": "the {which} of two answers is outside the generated span: {text}",
+    }
+    hint = {
+        "field": "put it inside the generation tag: the model samples it",
+        "answer": "put every answer inside the generation tag, whatever follows it",
+    }
     explains = ("CT113",)
     law = "pure"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if not subject.generation:
             return
         for turn in subject.probe.turns(*MASKED):
@@ -68,14 +76,15 @@ class AnswerNotGenerated(Rule):
                 seen.add(field)
                 yield self.finding(
                     subject.blame(turn.whole, span.start),
-                    f"{field} of the assistant is not generated, {shown(text)}",
-                    "put it into the generation tag: the model samples it",
+                    "field",
                     counterexample=turn.counterexample(),
+                    field=field,
+                    text=Quoted(text),
                 )
         yield from self._earlier(subject)
 
     def _earlier(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where an answer is generated only as the last one, or only as one of the first."""
+        """Yield a finding if only the last answer, or only earlier ones, are in a generated span."""
         rendering = subject.probe.render("turns")
         if rendering is None:
             return
@@ -86,9 +95,10 @@ class AnswerNotGenerated(Rule):
                 which = "first" if span.message == 1 else "last"
                 yield self.finding(
                     subject.blame(rendering, span.start),
-                    f"of two answers the {which} is not generated, {shown(rendering.text[span.start : span.end])}",
-                    "put every answer into the generation tag, whatever follows it",
+                    "answer",
                     severity="warning" if which == "first" else None,
+                    which=which,
+                    text=Quoted(rendering.text[span.start : span.end]),
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
                 return

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import generated_turns, shown
+from chattmpl.lint.stops import generated_turns
 from chattmpl.lint.tag_edits import moved
 from chattmpl.syntax.edits import Edit
 
 
 class SampledNotGenerated(Rule):
-    r"""What the model must sample first is not generated.
+    r"""Text that the model samples first is outside the generated span.
 
     ## What it does
 
-    Reports text between the end of the prompt and the generated span. It is a warning where that is white space only.
+    Reports text between the end of the prompt and the generated span. This is a warning if it is only white space.
 
     ## Why is this bad?
 
-    At inference the model has to write this text itself, and was never trained to: a think block, a channel name, or a
-    space in front of the answer.
+    At inference the model has to write this text itself, but was never trained to: a think block, a channel name, or a
+    space before the answer.
 
     ## Example
 
@@ -42,12 +42,14 @@ class SampledNotGenerated(Rule):
     code = "CT113"
     name = "sampled-not-generated"
     severity = "error"
+    message = "{text} is between the prompt and the generated span: it is sampled but not trained"
+    hint = "begin the generation tag where the prompt ends, or let the generation prompt supply the text"
     law = "sampled"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for turn, (start, _) in generated_turns(subject):
             if turn.before.text == turn.prompt.text:
                 continue
@@ -55,8 +57,7 @@ class SampledNotGenerated(Rule):
             if turn.is_continuation and text:
                 yield self.finding(
                     subject.blame(turn.whole, turn.common),
-                    f"{shown(text)} stands between the prompt and the generated span: sampled, and not trained",
-                    "begin the generation tag where the prompt ends, or let the generation prompt supply the text",
+                    text=Quoted(text),
                     severity=None if text.strip() else "warning",
                     counterexample=turn.counterexample(),
                 )

@@ -12,23 +12,23 @@ from chattmpl.lint.stops import PLAIN
 from chattmpl.template.special_tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
-"""What closes something inside of a turn."""
+"""Tokens that close a section inside a turn."""
 
 _CLOSING = re.compile(r"</(?:assistant|model|turn|message)>")
 _WHAT = {"calls": "a turn with a tool call", "reasoning": "an answer with reasoning"}
 
 
 class NoStopToken(Rule):
-    """An answer ends without any stop token.
+    """An answer ends without a stop token.
 
     ## What it does
 
-    Reports templates with generation tags in which no control token follows the text of an answer in its turn.
+    Reports templates with generation tags that write no control token after the text of an answer.
 
     ## Why is this bad?
 
-    There is nothing that the model could learn to stop with. If the header of the next turn is to do it, that is
-    outside of the generated span and so never trained.
+    There is no token with which the model could learn to stop. If the header of the next turn is meant to be it, it is
+    outside the generated span and never trained.
 
     ## Example
 
@@ -46,13 +46,15 @@ class NoStopToken(Rule):
     code = "CT114"
     name = "no-stop-token"
     severity = "warning"
+    message = "{turn} ends without a stop token: the model does not learn to stop"
+    hint = "write {{ eos_token }}, or the family's stop token, at the end of the generated span"
     explains = ("CT205",)
     law = "stop"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if not subject.generation:
             return
         closers: set[str] = set()
@@ -63,12 +65,11 @@ class NoStopToken(Rule):
             found |= set(_CLOSING.findall(turn.tail))
             if found:
                 closers |= found
-            # Where plain answers have none either, one finding says it.
+            # If plain answers have none either, one finding is enough.
             elif turn.name == "turn" or closers:
                 yield self.finding(
                     subject.blame(turn.whole, turn.content[1] - 1),
-                    f"{_WHAT.get(turn.name, 'an answer')} ends without a stop token: nothing teaches the model to stop",
-                    "write {{ eos_token }}, or the family's stop token, at the end of the generated span",
                     counterexample=turn.counterexample(),
+                    turn=_WHAT.get(turn.name, "an answer"),
                 )
                 return

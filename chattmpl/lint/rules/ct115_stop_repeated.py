@@ -15,22 +15,21 @@ _TURN_ENDS = frozenset(
     {"<|im_end|>", "<|eot_id|>", "<|end|>", "<end_of_turn>", "<|eot|>", "<turn|>", "<|END_OF_TURN_TOKEN|>"}
 )
 _ENDS = frozenset({"</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<｜end▁of▁sentence｜>"})
-"""What ends a turn, and what ends a document."""
+"""Tokens that end a turn, and tokens that end a document."""
 
 
 class StopRepeated(Rule):
-    """A turn is closed twice with the same token.
+    """A turn is closed twice.
 
     ## What it does
 
-    Reports assistant turns that end with the same control token two times, one directly behind the other.
-
-    Two different tokens count as well where the first ends a turn and the second a document.
+    Reports assistant turns that end with the same control token twice in a row, or with a token that ends a turn and a
+    token that ends a document.
 
     ## Why is this bad?
 
-    Sampling ends with the first. The second is never sampled, is trained if it is in the generated span, and stands in
-    the history of a conversation where no other engine writes it.
+    Sampling ends with the first token. The second is never sampled, but trained if it is in the generated span, and it
+    is part of the history in every later turn.
 
     ## Example
 
@@ -48,13 +47,18 @@ class StopRepeated(Rule):
     code = "CT115"
     name = "stop-repeated"
     severity = "warning"
+    message = {
+        "same": "the turn is closed twice with {token}",
+        "other": "the turn is closed twice, with {token} and {other}: only the first is sampled",
+    }
+    hint = "write it once, at the end of the generated span"
     explains = ("CT205", "CT110")
     law = "stop"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         eos = subject.template.tokens.get("eos_token", "")
         for turn in subject.probe.turns(*MASKED):
             if turn.content is None:
@@ -62,14 +66,13 @@ class StopRepeated(Rule):
             found = list(CONTROL.finditer(turn.whole.text, turn.content[1]))
             for one, other in pairwise(found):
                 between = turn.whole.text[one.end() : other.start()]
-                # One token that ends a turn, and directly behind it one that ends a document.
+                # A token that ends a turn, directly followed by one that ends a document.
                 two = not between and other[0] in {eos, *_ENDS} and one[0] in _TURN_ENDS and turn.covers(other.end())
                 if two or (one[0] == other[0] and not between.strip()):
                     yield self.finding(
                         subject.blame(turn.whole, other.start()),
-                        f"the turn is closed with {one[0]} twice"
-                        if one[0] == other[0]
-                        else f"the turn is closed twice, with {one[0]} and {other[0]}: only the first is sampled",
-                        "write it once, at the end of the generated span",
+                        "same" if one[0] == other[0] else "other",
                         counterexample=turn.counterexample(),
+                        token=one[0],
+                        other=other[0],
                     )

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 from chattmpl.template.special_tokens import CONTROL
 
 
 class NoGenerationPrompt(Rule):
-    r"""The template has headers, and no generation prompt.
+    r"""The template has headers but no generation prompt.
 
     ## What it does
 
-    Reports templates that never read `add_generation_prompt` though an answer begins with a header.
+    Reports templates that never read `add_generation_prompt`, although an answer begins with a header.
 
     ## Why is this bad?
 
-    At inference the prompt ends with the user's turn. The model has to write its own header, for which it was not
-    trained if the mask is right, and answers as the user otherwise.
+    At inference the prompt ends with the user's turn. The model has to write its own header, which a correct mask does
+    not train, and may continue as the user instead.
 
     ## Example
 
@@ -41,12 +40,14 @@ class NoGenerationPrompt(Rule):
     code = "CT201"
     name = "no-generation-prompt"
     severity = "error"
+    message = "no generation prompt: the template does not read add_generation_prompt, but answers begin with {header}"
+    hint = "end with {% if add_generation_prompt %}, the header of an answer, and {% endif %}"
     law = "sampled"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if "add_generation_prompt" in subject.variables or always_prompted(subject) is not None:
             return
         for turn in subject.probe.turns("turn"):
@@ -54,12 +55,10 @@ class NoGenerationPrompt(Rule):
             header = turn.whole.text[turn.common : start]
             token = CONTROL.search(header)
             framed = token is not None and token[0] in turn.before.text
-            # Where the text always ends with the header, what follows is what the model samples.
+            # If the text always ends with the header, the text after it is what the model samples.
             if framed or ROLE.search(header):
                 yield self.finding(
                     subject.blame(turn.whole, turn.common),
-                    f"no generation prompt: the template does not read add_generation_prompt, and answers begin with "
-                    f"{shown(header)}",
-                    "end with {% if add_generation_prompt %}, the header of an answer, {% endif %}",
                     counterexample=turn.counterexample(),
+                    header=Quoted(header),
                 )

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import ROLE
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 
 class GenerationPromptIsNothing(Rule):
@@ -16,10 +15,10 @@ class GenerationPromptIsNothing(Rule):
 
     ## What it does
 
-    Reports templates that read `add_generation_prompt`, though an answer begins with a header that the prompt lacks
-    with and without it.
+    Reports templates that read `add_generation_prompt` but write the same text with and without it, although an answer
+    begins with a header.
 
-    The prompt behind the result of a tool is looked at too.
+    Also checks the prompt after a tool result.
 
     ## Why is this bad?
 
@@ -42,26 +41,28 @@ class GenerationPromptIsNothing(Rule):
     code = "CT202"
     name = "generation-prompt-is-nothing"
     severity = "error"
+    message = "add_generation_prompt adds nothing after {last}, although answers begin with {header}"
+    hint = "write the header if add_generation_prompt is true and the last message is not the assistant's"
     law = "sampled"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if "add_generation_prompt" not in subject.variables:
             return
         for turn in subject.probe.turns("turn", "calls"):
             start = turn.content[0] if turn.content else 0
             header = turn.whole.text[turn.common : start]
             if turn.name == "calls" and not ROLE.search(header):
-                # Templates that write a result into the turn of the assistant need no header behind it.
+                # Templates that write a result into the assistant's turn need no header after it.
                 continue
             if turn.before.text == turn.prompt.text and header.strip():
-                last = "a question" if turn.index == 1 else "the result of a tool"
+                last = "a question" if turn.index == 1 else "a tool result"
                 yield self.finding(
                     subject.first(r"add_generation_prompt"),
-                    f"add_generation_prompt adds nothing behind {last}, though answers begin with {shown(header)}",
-                    "write the header where add_generation_prompt is true and the last message is not the assistant's",
                     counterexample=turn.counterexample(),
+                    last=last,
+                    header=Quoted(header),
                 )
                 return

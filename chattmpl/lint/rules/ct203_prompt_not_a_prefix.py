@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED, shown
+from chattmpl.lint.stops import MASKED
 
 
 class PromptNotAPrefix(Rule):
-    """The prompt is not what stands before the answer in the training text.
+    """The prompt is not a prefix of the training text.
 
     ## What it does
 
-    Renders each prompt and the text with its answer, and reports where the text does not begin with the prompt. It is
-    a warning in templates without generation tags, which are not made for training.
+    Renders each prompt and the same conversation with its answer, and reports where the text does not begin with the
+    prompt. This is a warning in templates without generation tags, which are not made for training.
 
     ## Why is this bad?
 
-    The model is trained after one text and asked after another. What the prompt ends with, such as an opened
-    `<think>`, is missing in training, or what precedes the answer in training is missing at inference.
+    The model is trained after one text and asked after another. The end of the prompt, such as an opening `<think>`, is
+    missing in training, or the text before the answer in training is missing at inference.
 
     ## Example
 
@@ -41,6 +41,10 @@ class PromptNotAPrefix(Rule):
     code = "CT203"
     name = "prompt-not-a-prefix"
     severity = "error"
+    message = (
+        "the prompt is not a prefix of the training text: it continues with {prompt}, the training text with {text}"
+    )
+    hint = "render the text before an answer as the generation prompt does"
     explains = ("CT204:line", "CT305:line")
     law = "sampled"
     probes = True
@@ -48,17 +52,14 @@ class PromptNotAPrefix(Rule):
     compares = "prompt"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for turn in subject.probe.turns(*MASKED):
             if turn.is_continuation:
                 continue
-            behind = turn.prompt.text[turn.common :]
             yield self.finding(
                 subject.blame(turn.prompt, turn.common),
-                "the prompt is not a prefix of the training text: "
-                f"it goes on with {shown(behind)}, the training text with "
-                f"{shown(turn.whole.text[turn.common :])}",
-                "render the same before an answer as the generation prompt does",
+                prompt=Quoted(turn.prompt.text[turn.common :]),
+                text=Quoted(turn.whole.text[turn.common :]),
                 severity=None if subject.generation else "warning",
                 counterexample=turn.counterexample(),
             )

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import always_prompted
 from chattmpl.lint.probe import common_length
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 
 class HistoryRewritten(Rule):
-    r"""A further message changes the text of earlier ones.
+    r"""A later message changes the text of earlier ones.
 
     ## What it does
 
-    Renders conversations message by message, and reports where the text does not begin with what was rendered before.
-    It is for information where only earlier reasoning goes, or where a retention policy says so.
+    Renders conversations message by message, and reports where the text does not begin with the previous rendering.
+    This is a note if only earlier reasoning disappears, or if a retention policy requires it.
 
     ## Why is this bad?
 
-    In one training row the earlier turns are not as they were when they were sampled, so only the last one is trained
-    as it will be used. When serving, the cache of earlier turns is void.
+    In one training row the earlier turns differ from what was sampled, so only the last turn is trained as it will be
+    used. In serving, the cache of the earlier turns is invalid.
 
     ## Example
 
@@ -41,13 +40,15 @@ class HistoryRewritten(Rule):
     code = "CT204"
     name = "history-rewritten"
     severity = "warning"
+    message = "another message changes the text before it: {before} becomes {after}"
+    hint = "train on one row per answer (unrolled), or render earlier turns as they were sampled"
     law = "prefix"
     probes = True
     per_mode = True
     compares = "before"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if always_prompted(subject) is not None:
             return
         retained = subject.found.family is not None and subject.template.retention not in (None, "all")
@@ -60,9 +61,8 @@ class HistoryRewritten(Rule):
                 harmless = retained or name == "reasoning_turns"
                 yield self.finding(
                     subject.blame(before, common),
-                    f"another message changes what was rendered before it: {shown(before.text[common:])} becomes "
-                    f"{shown(after.text[common:])}",
-                    "train on one row for each answer (unrolled), or render earlier turns as they were sampled",
+                    before=Quoted(before.text[common:]),
+                    after=Quoted(after.text[common:]),
                     severity="info" if harmless else None,
                     counterexample={
                         "conversation": after.conversation.dump(),

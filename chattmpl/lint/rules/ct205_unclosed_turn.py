@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import closers, frames, prompt_opener
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 from chattmpl.template.special_tokens import CONTROL
 
 
 def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:
-    """The token that opens turns, and those that close them, from two plain turns."""
+    """Return the token that opens turns and those that close them, learned from two plain turns."""
     rendering = subject.probe.render("turns")
     if rendering is None:
         return None, frozenset()
@@ -25,10 +24,10 @@ def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:
     between = [CONTROL.findall(rendering.text[contents[n].end : contents[n + 1].start]) for n in range(3)]
     if any(len(tokens) < 2 for tokens in between):
         return None, frozenset()
-    # What closes comes first behind a text, what opens second; only frames of which that is surely so are looked at.
+    # The closing token comes first after a text, the opening token second. Only such frames are checked.
     openers = {tokens[1] for tokens in between}
     closers = frozenset(tokens[0] for tokens in between)
-    # What stands several times in a turn is no opener; one more may be that of a turn of the template's own.
+    # A token that occurs several times in a turn does not open it. The template may add one turn of its own.
     once = all(0 <= rendering.text.count(opener) - len(between) - 1 <= 1 for opener in openers)
     return (openers.pop(), closers) if once and len(openers) == 1 and not openers & closers else (None, frozenset())
 
@@ -43,16 +42,16 @@ class UnclosedTurn(Rule):
 
     ## What it does
 
-    Learns from the turns of the user which control token opens a turn and which closes it, and reports a system turn
-    or a tools section that opens and does not close.
+    Learns from the user's turns which control tokens open and close a turn, and reports a system turn or a tools
+    section that opens but does not close.
 
-    Also reports the one of a system message, a question and an answer that lacks the token which closes the two
-    others, and results in a row of which the second opens a turn in the turn of the first, or stands in none.
+    Also reports a system message, question or answer that lacks the token which closes the two others, and consecutive
+    tool results of which the second opens a turn inside the turn of the first, or is outside any turn.
 
     ## Why is this bad?
 
-    The next turn begins inside the one before it, which no other conversation looks like. Parsers and the model see
-    the user's first question as part of the system message.
+    The next turn begins inside the previous one. Parsers and the model take, for example, the user's first question as
+    part of the system message.
 
     ## Example
 
@@ -70,12 +69,26 @@ class UnclosedTurn(Rule):
     code = "CT205"
     name = "unclosed-turn"
     severity = "warning"
+    message = {
+        "next-opens": "a turn opens with {turn}, and the next one opens before it is closed",
+        "nested-result": "the second of two consecutive tool results opens a turn inside the turn of the first",
+        "loose-result": "the second of two consecutive tool results is outside any turn",
+        "not-closed": "{what} is not closed: the next turn opens directly after it",
+        "other-close": "{what} is not closed with {tokens}, as other turns are",
+    }
+    hint = {
+        "next-opens": "write {tokens} at its end",
+        "nested-result": "close the turn of the results after the last one, and open it before the first",
+        "loose-result": "close the turn of the results after the last one, and open it before the first",
+        "not-closed": "write {tokens} at its end",
+        "other-close": "write {tokens} at its end",
+    }
     explains = ("CT204:line",)
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         voted = list(self._voted(subject)) or list(self._plain(subject))
         yield from voted
         if voted:
@@ -89,7 +102,7 @@ class UnclosedTurn(Rule):
             opened: int | None = None
             for match in CONTROL.finditer(rendering.text) if rendering else ():
                 before = rendering.text[: match.start()].rstrip() if rendering else ""
-                # A tool call may be closed with a token of its own, as what stands directly before an opener shows.
+                # A tool call may be closed with its own token, as the text directly before an opening token shows.
                 closed = opened is not None and _CLOSING.search(before, opened + 1) is not None
                 if match[0] in closers or (match[0] == opener and closed and name in ("calls", "late_system")):
                     opened = None
@@ -99,15 +112,15 @@ class UnclosedTurn(Rule):
                     if opened is not None and rendering is not None:
                         yield self.finding(
                             subject.blame(rendering, opened),
-                            f"a turn opens with {shown(rendering.text[opened : opened + 24])}, "
-                            "and the next opens before it is closed",
-                            f"write {' or '.join(sorted(closers))} at its end",
+                            "next-opens",
+                            turn=Quoted(rendering.text[opened : opened + 24]),
+                            tokens=" or ".join(sorted(closers)),
                         )
                     opened = match.start()
         yield from self._results(subject, opener, closers)
 
     def _results(self, subject: Subject, opener: str, closers: frozenset[str]) -> Iterator[TemplateDiagnostic]:
-        """Where the second of two results in a row stands outside of a turn, or opens one inside of that before it."""
+        """Yield a finding if the second of two consecutive results is outside a turn, or opens a nested one."""
         rendering = subject.probe.render("parallel")
         if rendering is None:
             return
@@ -119,15 +132,12 @@ class UnclosedTurn(Rule):
             return
         yield self.finding(
             subject.blame(rendering, end - 1),
-            "of two results in a row the second opens a turn inside the turn of the first"
-            if opens > closes
-            else "of two results in a row the second stands outside of any turn",
-            "close the turn of results behind the last one, and open it before the first",
+            "nested-result" if opens > closes else "loose-result",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
     def _plain(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where questions are closed and answers are not, or the other way round, under one and the same opener."""
+        """Yield a finding if only questions or only answers are closed, and both open with the same token."""
         found = frames(subject)
         if found is None:
             return
@@ -138,30 +148,32 @@ class UnclosedTurn(Rule):
         index, what = (0, "a question") if shorter is question else (1, "an answer")
         yield self.finding(
             subject.blame(found.rendering, found.starts[index]),
-            f"{what} is not closed: the next turn opens directly behind it",
-            f"write {longer[0]} at its end",
+            "not-closed",
+            what=what,
+            tokens=longer[0],
         )
 
     def _voted(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where two of a system message, a question and an answer end with one token, and the third does not."""
+        """Yield a finding if a system message, question or answer lacks the token that ends the two others."""
         closing = closers(subject)
         for what, (tokens, rendering, offset) in closing.items():
             others = [other for name, (other, _, _) in closing.items() if name != what]
             if len(others) < _OTHERS:
                 continue
             shared = [token for token in others[0] if token in others[1] and token not in tokens]
-            # Some vocabularies have a token of their own for the end of an answer.
+            # Some vocabularies have a separate token for the end of an answer.
             if shared and not (what == "an answer" and _OWN_END & set(tokens)):
                 yield self.finding(
                     subject.blame(rendering, max(offset - 1, 0)),
-                    f"{what} is not closed with {shared[-1]}, as other turns are",
-                    f"write {shared[-1]} at its end",
+                    "other-close",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    what=what,
+                    tokens=shared[-1],
                 )
                 return
 
     def _by_prompt(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where all turns open with the token of the generation prompt, most are closed, and one is not."""
+        """Yield a finding if all turns open with the token of the generation prompt, and few of them are not closed."""
         found, opener = frames(subject), prompt_opener(subject)
         if found is None or opener is None or opener not in found.tokens[0] or opener not in found.tokens[1]:
             return
@@ -169,17 +181,17 @@ class UnclosedTurn(Rule):
             rendering = subject.probe.render(name)
             starts = [match.start() for match in re.finditer(re.escape(opener), rendering.text)] if rendering else []
             turns = list(pairwise(starts))
-            # One for each message, and maybe one of the template's own.
+            # One for each message, and possibly one that the template adds.
             if rendering is None or not 0 <= len(starts) - len(rendering.conversation.messages) <= 1:
                 continue
             ends = [_CLOSING.search(rendering.text[start:end].rstrip()) for start, end in turns] if rendering else []
             unclosed = [start for (start, _), closing in zip(turns, ends, strict=True) if closing is None]
             tokens = sorted({closing[0] for closing in ends if closing is not None})
             if rendering is not None and unclosed and len(unclosed) * 2 <= len(ends):
-                shown_turn = shown(rendering.text[unclosed[0] : unclosed[0] + 24])
                 yield self.finding(
                     subject.blame(rendering, unclosed[0]),
-                    f"a turn opens with {shown_turn}, and the next opens before it is closed",
-                    f"write {' or '.join(tokens)} at its end",
+                    "next-opens",
+                    turn=Quoted(rendering.text[unclosed[0] : unclosed[0] + 24]),
+                    tokens=" or ".join(tokens),
                 )
                 return

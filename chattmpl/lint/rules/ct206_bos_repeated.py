@@ -28,14 +28,14 @@ class BosRepeated(Rule):
 
     ## What it does
 
-    Counts the BOS token in a conversation of several turns.
+    Reports templates that write the BOS token more than once in a conversation of several turns.
 
-    Also reports `{{ bos_token }}` beside the token itself.
+    Also reports `{{ bos_token }}` next to the literal token.
 
     ## Why is this bad?
 
-    A BOS token tells the model that a text begins here. In the middle of a conversation it hides, in many models, all
-    that came before.
+    A BOS token tells the model that a text begins here. In the middle of a conversation it makes many models ignore
+    everything before it.
 
     ## Example
 
@@ -53,13 +53,21 @@ class BosRepeated(Rule):
     code = "CT206"
     name = "bos-repeated"
     severity = "error"
+    message = {
+        "repeated": "the BOS token {token} is written {count} times in one conversation",
+        "two": "the text begins with two BOS tokens, {token} and bos_token",
+    }
+    hint = {
+        "repeated": "write it once, before the loop over the messages",
+        "two": "write only {{ bos_token }}",
+    }
     explains = ("CT203", "CT205", "CT211")
     law = "single-bos"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         bos = subject.template.tokens["bos_token"]
         if not bos or bos == subject.template.tokens.get("eos_token"):
             return
@@ -72,14 +80,15 @@ class BosRepeated(Rule):
                 second = rendering.text.index(bos, rendering.text.index(bos) + 1)
                 yield self.finding(
                     subject.blame(rendering, second),
-                    f"the BOS token {bos} is written {rendering.text.count(bos)} times in one conversation",
-                    "write it once, before the loop over the messages",
+                    "repeated",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    token=bos,
+                    count=rendering.text.count(bos),
                 )
                 return
 
     def _literal(self, subject: Subject, bos: str) -> Iterator[TemplateDiagnostic]:
-        """Where the template writes the token itself: beside the variable, or in front of more than one turn."""
+        """Yield a finding if the literal token is next to the variable, or before more than one turn."""
         rendering = subject.probe.render("turns")
         written = list(_ANY.finditer(rendering.text)) if rendering else []
         start = rendering.text.find(bos) if rendering else -1
@@ -89,14 +98,15 @@ class BosRepeated(Rule):
         if rendering is not None and start >= 0 and token and token != bos:
             yield self.finding(
                 subject.blame(rendering, start + len(bos) if beside else start),
-                f"the text begins with two BOS tokens, {token} and that of bos_token",
-                "write {{ bos_token }} alone",
+                "two",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                token=token,
             )
         elif rendering is not None and len({match[0] for match in written}) == 1 and len(written) > 1:
             yield self.finding(
                 subject.blame(rendering, written[1].start()),
-                f"the BOS token {written[1][0]} is written {len(written)} times in one conversation",
-                "write it once, before the loop over the messages",
+                "repeated",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                token=written[1][0],
+                count=len(written),
             )

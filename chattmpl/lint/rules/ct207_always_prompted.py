@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import ROLE, always_prompted
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 
 class AlwaysPrompted(Rule):
-    r"""The generation prompt is written whether it is asked for or not.
+    r"""The generation prompt is written even if it is not requested.
 
     ## What it does
 
-    Renders a question and its answer without `add_generation_prompt`, and reports a text that ends with the header of
-    one more answer.
+    Renders a question and its answer without `add_generation_prompt`, and reports texts that end with the header of
+    another answer.
 
     ## Why is this bad?
 
-    Every training row ends with an answer that was opened and not given. The text of a conversation is no longer a
-    prefix of the same conversation with one more message.
+    Every training row ends with an empty answer that was opened. The text of a conversation is no longer a prefix of
+    the same conversation with one more message.
 
     ## Example
 
@@ -41,22 +40,28 @@ class AlwaysPrompted(Rule):
     code = "CT207"
     name = "always-prompted"
     severity = "error"
+    message = {
+        "inverted": "the generation prompt {header} is written only if it is not requested",
+        "header-after-question": "the header of an answer, {header}, is written after each question, requested or not",
+        "always": "the generation prompt {header} is written without being requested",
+    }
+    hint = "write it only inside {% if add_generation_prompt %}"
     explains = ("CT113", "CT204")
     law = "prefix"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         if question is not None and prompted is not None and question.text.startswith(prompted.text):
             header = question.text[len(prompted.text) :]
             if ROLE.search(header):
                 yield self.finding(
                     subject.blame(question, len(prompted.text)),
-                    f"the generation prompt {shown(header)} is written where it is not asked for, and else not",
-                    "write it only {% if add_generation_prompt %}",
+                    "inverted",
                     counterexample={"conversation": question.conversation.dump(), "text": question.text},
+                    header=Quoted(header),
                 )
                 return
             behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
@@ -64,8 +69,8 @@ class AlwaysPrompted(Rule):
             if not header and ROLE.search(tail) and "add_generation_prompt" not in subject.variables:
                 yield self.finding(
                     subject.blame(question, len(question.text) - 1),
-                    f"the header of an answer, {shown(tail)}, is written behind each question, asked for or not",
-                    "write it only {% if add_generation_prompt %}",
+                    "header-after-question",
+                    header=Quoted(tail),
                     severity="info",
                     counterexample={"conversation": question.conversation.dump(), "text": question.text},
                 )
@@ -74,7 +79,7 @@ class AlwaysPrompted(Rule):
         if start is not None and rendering is not None:
             yield self.finding(
                 subject.blame(rendering, start),
-                f"the generation prompt {shown(rendering.text[start:])} is written without being asked for",
-                "write it only {% if add_generation_prompt %}",
+                "always",
+                header=Quoted(rendering.text[start:]),
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )

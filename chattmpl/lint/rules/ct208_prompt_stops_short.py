@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import ROLE
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 
 class PromptStopsShort(Rule):
-    r"""The generation prompt ends before the header of an answer does.
+    r"""The generation prompt ends before the header of an answer is complete.
 
     ## What it does
 
-    Reports a generation prompt behind which, in the text of an answered question, white space or a part of the header
-    follows before the answer. Where there are generation tags, CT113 says it.
+    Reports a generation prompt after which white space or a part of the header follows before the answer in the
+    training text. In templates with generation tags, CT113 reports this.
 
     ## Why is this bad?
 
     At inference the model has to write the rest of the header itself. A missing line break is enough to make the first
-    tokens differ from those of training.
+    tokens differ from those in training.
 
     ## Example
 
@@ -40,12 +39,14 @@ class PromptStopsShort(Rule):
     code = "CT208"
     name = "prompt-stops-short"
     severity = "warning"
+    message = "the generation prompt ends before {rest}, which precedes the answer in training"
+    hint = "end the generation prompt where the header of an answer ends"
     law = "sampled"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         if subject.generation or "add_generation_prompt" not in subject.variables:
             return
         for turn in subject.probe.turns("turn"):
@@ -55,7 +56,6 @@ class PromptStopsShort(Rule):
             if rest and (not rest.strip() or ROLE.search(rest)):
                 yield self.finding(
                     subject.blame(turn.prompt, len(turn.prompt.text) - 1),
-                    f"the generation prompt ends, and {shown(rest)} follows before an answer",
-                    "end the generation prompt as the header of an answer ends",
                     counterexample=turn.counterexample(),
+                    rest=Quoted(rest),
                 )

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.frames import frames
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 _ASSISTANT = re.compile(r"<[^/<>][^<>]*>\W*(?i:assistant)\b|<\|?(?i:assistant)\|?>")
 _USER = re.compile(r"(?i)user|human|question|inst|client|query")
@@ -29,14 +28,14 @@ class RolesLookAlike(Rule):
 
     ## What it does
 
-    Reports templates that write the same between a question and its answer as between an answer and the next question,
-    or head a question with the name of the assistant.
+    Reports templates that write the same text between a question and its answer as between an answer and the next
+    question, or that name the assistant in the header of a question.
 
-    It is a warning where it is a system message that is headed like a question.
+    This is a warning for a system message with the header of a question.
 
     ## Why is this bad?
 
-    Nothing tells the model who speaks: it answers itself, or goes on with the user's text.
+    Nothing tells the model who speaks: it answers itself, or continues the user's text.
 
     ## Example
 
@@ -54,11 +53,23 @@ class RolesLookAlike(Rule):
     code = "CT209"
     name = "roles-look-alike"
     severity = "error"
+    message = {
+        "same": "questions and answers have the same frame, {header}",
+        "question": "a question has the header of an answer, {header}",
+        "result": "a tool result has the header of an answer, {header}",
+        "system": "a system message has the header of a question, {header}",
+    }
+    hint = {
+        "same": "name the role in the header of each turn",
+        "question": "name the role in the header of each turn",
+        "result": "name the role of the tool, or that of the user, in its header",
+        "system": "name its role in its header, or put its text into the turn of the first question",
+    }
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         found = frames(subject)
         if found is None:
             return
@@ -66,16 +77,15 @@ class RolesLookAlike(Rule):
         yield from self._results(subject)
         same = found.between[0] == found.between[1] == found.between[2]
         if same or (_ASSISTANT.search(found.between[1]) and not _USER.search(found.between[1])):
-            frame = shown(found.between[1])
             yield self.finding(
                 subject.blame(found.rendering, found.starts[1] + len(found.between[1]) - 1),
-                f"questions and answers have the same frame, {frame}" if same else f"a question is headed {frame}",
-                "name the role in the header of each turn",
+                "same" if same else "question",
                 counterexample={"conversation": found.rendering.conversation.dump(), "text": found.rendering.text},
+                header=Quoted(found.between[1]),
             )
 
     def _results(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where the result of a tool stands in a turn of its own, headed like an answer."""
+        """Yield a finding if a tool result is in a separate turn with the header of an answer."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         rendering = subject.probe.render("calls")
         if question is None or prompted is None or rendering is None:
@@ -86,13 +96,13 @@ class RolesLookAlike(Rule):
         if _ASSISTANT.search(header + " ") and prompted.text.startswith(question.text) and start >= 0:
             yield self.finding(
                 subject.blame(rendering, start),
-                f"the result of a tool is headed like an answer, {shown(header)}",
-                "name the role of the tool in its header, or that of the user",
+                "result",
+                header=Quoted(header),
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
     def _system(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where a system message stands in a turn of its own, headed like a question."""
+        """Yield a finding if a system message is in a separate turn with the header of a question."""
         rendering = subject.probe.render("system")
         texts = (
             [] if rendering is None else [rendering.text.find(word) for word in ("Behave", "Question", "Follow fig")]
@@ -106,8 +116,8 @@ class RolesLookAlike(Rule):
         if rendering.text[:question].endswith(header) and system < question:
             yield self.finding(
                 subject.blame(rendering, system - 1),
-                f"a system message is headed like a question, {shown(header)}",
-                "name its role in its header, or put its text into the turn of the first question",
+                "system",
+                header=Quoted(header),
                 severity="warning",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )

@@ -13,17 +13,17 @@ _OPENING = re.compile(r"<([A-Za-z_]\w*)>")
 
 
 class SectionUnclosed(Rule):
-    r"""A section of an answer or of a result opens and does not close.
+    r"""A section of an answer or a tool result opens but does not close.
 
     ## What it does
 
-    Renders reasoning, tool calls and results, and reports a tag such as `<tool_call>` that opens behind the question
-    more often than it closes, where the template knows the tag that closes it.
+    Renders reasoning, tool calls and results, and reports a tag such as `<tool_call>` that opens more often than it
+    closes after the question, if the template contains its closing tag.
 
     ## Why is this bad?
 
-    Parsers find no end of the section: what follows it, the answer itself at times, is read as part of a call or of
-    the reasoning. A model that was trained on it never writes the end.
+    Parsers do not find the end of the section, so the text after it, sometimes the answer itself, is read as part of a
+    call or of the reasoning. A model that was trained on it never writes the end.
 
     ## Example
 
@@ -41,12 +41,14 @@ class SectionUnclosed(Rule):
     code = "CT210"
     name = "section-unclosed"
     severity = "warning"
+    message = "{opening} opens a section that {closing} does not close"
+    hint = "write {closing} at its end"
     law = "roundtrip"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         own = subject.source.text
         for name in ("calls", "reasoning", "parallel"):
             rendering = subject.probe.render(name)
@@ -59,8 +61,8 @@ class SectionUnclosed(Rule):
                 if closing in own and text.count(match[0]) > text.count(closing):
                     yield self.finding(
                         subject.blame(rendering, start + match.start()),
-                        f"{match[0]} opens, and {closing} is not written behind it",
-                        f"write {closing} at its end",
+                        opening=match[0],
+                        closing=closing,
                         counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                     )
                     return

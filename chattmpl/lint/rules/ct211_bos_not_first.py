@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 _PRINTED = r"\{\{[^{}]*\bbos_token\b"
 
 
 class BosNotFirst(Rule):
-    """The BOS token stands behind other text, or nowhere.
+    """The BOS token is not at the start of the text.
 
     ## What it does
 
     Renders conversations with and without a system message, and reports a `{{ bos_token }}` with other text before it.
 
-    It is a warning where `bos_token` is printed in the template, and no conversation gets there.
+    This is a warning if the template prints `bos_token`, but not in any conversation.
 
     ## Why is this bad?
 
-    A BOS token tells the model that a text begins here. What stands before it is hidden in many models, and a text
-    without it is one that the model has never seen.
+    A BOS token tells the model that a text begins here. Many models ignore the text before it, and have never seen a
+    text without it.
 
     ## Example
 
@@ -42,23 +41,30 @@ class BosNotFirst(Rule):
     code = "CT211"
     name = "bos-not-first"
     severity = "error"
+    message = {
+        "unreached": "the template prints bos_token, but not in any conversation",
+        "not-first": "the BOS token {token} is not first: {text} is before it",
+    }
+    hint = {
+        "unreached": "write it first, in every conversation: {{ bos_token }}",
+        "not-first": "write it first: {{ bos_token }}",
+    }
     law = "single-bos"
     probes = True
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
         own = any(name == "bos_token" for name, _ in subject.assigned)
-        # Of what the template calls so by itself nobody knows whether it is one.
+        # A variable that the template sets itself may be something else.
         if not bos or own or printed == subject.top() or bos == subject.template.tokens.get("eos_token"):
             return
         renderings = [subject.probe.render(name) for name in ("turn", "turns", "system", "calls")]
         if all(rendering is not None and bos not in rendering.text for rendering in renderings):
             yield self.finding(
                 printed,
-                "bos_token is printed in the template, and in no conversation",
-                "write it first, whatever the conversation: {{ bos_token }}",
+                "unreached",
                 severity="warning",
             )
         for rendering in renderings:
@@ -66,8 +72,9 @@ class BosNotFirst(Rule):
             if rendering is not None and before.strip():
                 yield self.finding(
                     subject.blame(rendering, len(before) - len(before.lstrip())),
-                    f"the BOS token {bos} stands behind other text, {shown(before)}",
-                    "write it first: {{ bos_token }}",
+                    "not-first",
+                    token=bos,
+                    text=Quoted(before),
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
                 return

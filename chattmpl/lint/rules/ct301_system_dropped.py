@@ -14,14 +14,14 @@ class SystemDropped(Rule):
 
     ## What it does
 
-    Renders a conversation that begins with a system message, and reports a template that writes nothing of it.
+    Renders a conversation that begins with a system message, and reports templates that do not write it.
 
-    Also reports templates that drop it where there are tools.
+    Also reports templates that drop it if there are tools.
 
     ## Why is this bad?
 
-    The instructions are lost without a word, in training and when serving. A template that cannot place them should
-    refuse them with `raise_exception`, or put them before the first question.
+    The instructions are silently lost, in training and in serving. A template that has no place for them should refuse
+    them with `raise_exception`, or put them before the first question.
 
     ## Example
 
@@ -39,13 +39,21 @@ class SystemDropped(Rule):
     code = "CT301"
     name = "system-dropped"
     severity = "error"
+    message = {
+        "always": "the system message is silently dropped",
+        "with-tools": "the system message is silently dropped if there are tools",
+    }
+    hint = {
+        "always": "render it, put it before the first question, or refuse it with raise_exception",
+        "with-tools": "render it next to the tools, or refuse it with raise_exception",
+    }
     explains = ("CT304:line",)
     law = "lossless"
     probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("system", "messages[0].content", "badger")
         if rendering is None:
             yield from self._with_tools(subject)
@@ -55,18 +63,16 @@ class SystemDropped(Rule):
             return
         yield self.finding(
             subject.first(r"for \w+ in \w*messages"),
-            "a system message is dropped without a word",
-            "render it, put it before the first question, or refuse it with raise_exception",
+            "always",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
     def _with_tools(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where the tools take the place of the system message."""
+        """Yield a finding if tools replace the system message."""
         rendering = subject.probe.without("system_tools", "messages[0].content", "badger")
         if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:
             yield self.finding(
                 subject.first(r"\bif tools\b", r"\btools\b"),
-                "where there are tools, a system message is dropped without a word",
-                "render it beside the tools, or refuse it with raise_exception",
+                "with-tools",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )

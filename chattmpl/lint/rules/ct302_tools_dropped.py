@@ -11,9 +11,9 @@ from chattmpl.lint.rule import Rule
 _PARTS = {
     "the second of two tools": "count_seals",
     "the description of a tool": "Finds a walrus",
-    "what a tool has as parameters": "beach",
+    "the parameter of a tool": "beach",
 }
-"""What the model has to know of tools, and the words by which it is seen."""
+"""What the model needs to know about tools, and a word that shows that it is rendered."""
 
 
 class ToolsDropped(Rule):
@@ -21,13 +21,14 @@ class ToolsDropped(Rule):
 
     ## What it does
 
-    Renders a conversation with a tool, and reports a template that does not write its name.
+    Renders a conversation with a tool, and reports templates that do not write its name.
 
-    Also reports that the second of two tools is dropped, or that of a tool the description or the parameters are.
+    Also reports templates that drop the second of two tools, or the description or parameters of a tool.
 
     ## Why is this bad?
 
-    The model is asked without knowing its tools. Trained on such rows, it learns to call what it was never told of.
+    The model is asked without knowing its tools. Trained on such rows, it learns to call tools that it has not been
+    given.
 
     ## Example
 
@@ -45,12 +46,22 @@ class ToolsDropped(Rule):
     code = "CT302"
     name = "tools-dropped"
     severity = "warning"
+    message = {
+        "all": "tools are silently dropped",
+        "without-system": "tools are silently dropped if there is no system message",
+        "partly": "{part} is silently dropped",
+    }
+    hint = {
+        "all": "render tools, or refuse them: {% if tools %}{{ raise_exception('no tools') }}{% endif %}",
+        "without-system": "render tools, or refuse them: {% if tools %}{{ raise_exception('no tools') }}{% endif %}",
+        "partly": "write every tool with its description and parameters: {{ tool | tojson }}",
+    }
     law = "lossless"
     probes = True
     loses = ("tools",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
             yield from self._partly(subject)
@@ -59,16 +70,13 @@ class ToolsDropped(Rule):
         written = beside is not None and "find_walrus" in beside.text
         yield self.finding(
             subject.first(r"\btools\b", r"for \w+ in \w*messages"),
-            "without a system message tools are dropped"
-            if written
-            else "tools are dropped: the template writes nothing of them",
-            "render tools, or refuse them: {% if tools %}{{ raise_exception('no tools') }}{% endif %}",
+            "without-system" if written else "all",
             severity=None if subject.reads("tools") or subject.reads("tool_calls") else "info",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
     def _partly(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where one of two tools is written, or not all of a tool."""
+        """Yield a finding if only one of two tools, or only a part of a tool, is written."""
         rendering = subject.probe.render("tools")
         if rendering is None or "find_walrus" not in rendering.text:
             return
@@ -76,7 +84,7 @@ class ToolsDropped(Rule):
         if missing:
             yield self.finding(
                 subject.blame(rendering, rendering.text.index("find_walrus")),
-                f"{missing[0]} is dropped: the template writes nothing of it",
-                "write every tool, with its description and its parameters: {{ tool | tojson }}",
+                "partly",
+                part=missing[0],
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )

@@ -14,16 +14,15 @@ class ToolCallsDropped(Rule):
 
     ## What it does
 
-    Renders a tool call with its result, and reports a template that does not write its arguments. It is an error where
-    the template does write the tools, and so invites calls.
+    Renders a tool call with its result, and reports templates that do not write its arguments. This is an error if the
+    template writes the tools, and so invites calls.
 
-    Also reports calls that are written only without text beside them, and text that is written only without a
-    call.
+    Also reports calls that are written only without text beside them, and text that is written only without a call.
 
     ## Why is this bad?
 
-    The turn that calls a tool becomes an empty turn, and is trained as such: the model learns to say nothing where it
-    should call. The results that follow answer nothing.
+    The turn that calls a tool becomes an empty turn and is trained as such: the model learns to say nothing where it
+    should call a tool. The results that follow answer nothing.
 
     ## Example
 
@@ -42,13 +41,27 @@ class ToolCallsDropped(Rule):
     code = "CT303"
     name = "tool-calls-dropped"
     severity = "warning"
+    message = {
+        "empty-content": "tool calls are silently dropped unless content is null: an empty string is not enough",
+        "all": "tool calls are silently dropped: the turn is empty",
+        "nameless": "the arguments of a tool call are written, but not the name of the tool",
+        "text": "the text beside a tool call is silently dropped",
+        "beside-text": "a tool call beside text is silently dropped",
+    }
+    hint = {
+        "empty-content": "test message.tool_calls, not whether content is none",
+        "all": "render message.tool_calls, or refuse them with raise_exception",
+        "nameless": "render call.function.name",
+        "text": "render both, or refuse one of them with raise_exception",
+        "beside-text": "render both, or refuse one of them with raise_exception",
+    }
     law = "lossless"
     probes = True
     per_mode = True
     loses = ("messages[].tool_calls",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
         if rendering is None:
             yield from self._nameless(subject)
@@ -58,8 +71,7 @@ class ToolCallsDropped(Rule):
         if null is not None and "lefttusk" in null.text:
             yield self.finding(
                 subject.first(r"\btool_calls\b"),
-                "tool calls are dropped where content is an empty string: they are written only where it is null",
-                "ask for message.tool_calls, not for content that is none",
+                "empty-content",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
             return
@@ -67,28 +79,26 @@ class ToolCallsDropped(Rule):
         invited = tools is not None and "find_walrus" in tools.text
         yield self.finding(
             subject.first(r"\btool_calls\b", r"for \w+ in \w*messages"),
-            "tool calls are dropped without a word: the turn is empty",
-            "render message.tool_calls, or refuse them with raise_exception",
+            "all",
             severity="error" if invited else None,
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
     def _nameless(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where the arguments of a call are written, and not what is called."""
+        """Yield a finding if the arguments of a call are written, but not its name."""
         rendering = subject.probe.render("calls")
         if rendering is None or "lefttusk" not in rendering.text:
             return
         if "messages[1].tool_calls[0].function.name" in rendering.lost:
             yield self.finding(
                 subject.blame(rendering, rendering.text.index("lefttusk")),
-                "the arguments of a tool call are written, and the name of the tool is not",
-                "render call.function.name",
+                "nameless",
                 severity="error",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
     def _beside_text(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where a call is written only in a message without text, or its text only without a call."""
+        """Yield a finding if a call is written only in a message without text, or its text only without a call."""
         plain = subject.probe.render("calls")
         rendering = subject.probe.render("spoken")
         if plain is None or "lefttusk" not in plain.text or rendering is None:
@@ -98,9 +108,6 @@ class ToolCallsDropped(Rule):
             return
         yield self.finding(
             subject.first(r"\btool_calls\b"),
-            "the text beside a tool call is dropped without a word"
-            if call
-            else "a tool call beside text is dropped without a word",
-            "render both, or refuse one of them with raise_exception",
+            "text" if call else "beside-text",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

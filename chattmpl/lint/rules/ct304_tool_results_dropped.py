@@ -10,15 +10,15 @@ from chattmpl.lint.rule import Rule
 
 
 class ToolResultsDropped(Rule):
-    """Results of tools are dropped.
+    """Tool results are dropped.
 
     ## What it does
 
-    Renders a tool call with its result, and reports a template that writes the call and not the result's content.
+    Renders a tool call with its result, and reports templates that write the call but not the content of the result.
 
     ## Why is this bad?
 
-    The model is trained to answer from a result that it cannot see, which is to invent one.
+    The model is trained to answer from a result that it cannot see: it learns to invent one.
 
     ## Example
 
@@ -36,20 +36,20 @@ class ToolResultsDropped(Rule):
     code = "CT304"
     name = "tool-results-dropped"
     severity = "warning"
+    message = "tool results are silently dropped"
+    hint = "render messages with the role tool, or refuse them with raise_exception"
     law = "lossless"
     probes = True
     per_mode = True
     loses = ("messages[].content", "messages[role=tool].content")
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("calls", "messages[2].content", "raspberry")
         if rendering is None:
             return
         yield self.finding(
             subject.first(r"'tool'", r"\btool\b", r"for \w+ in \w*messages"),
-            "results of tools are dropped without a word",
-            "render messages of the role tool, or refuse them with raise_exception",
             severity="error" if "lefttusk" in rendering.text else None,
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

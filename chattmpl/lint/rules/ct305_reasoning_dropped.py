@@ -14,13 +14,13 @@ class ReasoningDropped(Rule):
 
     ## What it does
 
-    Renders one answer with reasoning, and reports a template that does not write it. It is for information where the
-    template has nothing to do with reasoning.
+    Renders an answer with reasoning, and reports templates that do not write it. This is a note if the template does
+    not mention reasoning.
 
     ## Why is this bad?
 
-    Reasoning in the data is lost without a word: the model is trained to answer at once, though at inference its
-    prompt may ask it to think.
+    Reasoning in the data is silently lost: the model is trained to answer immediately, although at inference its prompt
+    may ask it to think.
 
     ## Example
 
@@ -38,12 +38,14 @@ class ReasoningDropped(Rule):
     code = "CT305"
     name = "reasoning-dropped"
     severity = "warning"
+    message = "reasoning is silently dropped, even from the last answer"
+    hint = "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it"
     law = "lossless"
     probes = True
     loses = ("messages[].reasoning_content",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("reasoning", "messages[1].reasoning_content", "papaya")
         if rendering is None:
             return
@@ -54,8 +56,6 @@ class ReasoningDropped(Rule):
         )
         yield self.finding(
             subject.first(r"reasoning_content", r"think", r"for \w+ in \w*messages"),
-            "reasoning is dropped, even from the last answer",
-            "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it",
             severity=None if concerned else "info",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -10,16 +10,16 @@ from chattmpl.lint.rule import Rule
 
 
 class ParallelCallsDropped(Rule):
-    """Of several tool calls in one message only the first is rendered.
+    """Only one of several tool calls in a message is rendered.
 
     ## What it does
 
-    Renders a message with two tool calls, and reports a template that writes the first and not the second.
+    Renders a message with two tool calls, and reports templates that write only one of them.
 
     ## Why is this bad?
 
-    The second call is lost without a word, its result is not, and the model is trained to read results of calls that
-    it never made.
+    One call is silently lost but its result is not, so the model is trained to read results of calls that it never
+    made.
 
     ## Example
 
@@ -37,12 +37,14 @@ class ParallelCallsDropped(Rule):
     code = "CT307"
     name = "parallel-calls-dropped"
     severity = "error"
+    message = "the {which} of two tool calls in one message is silently dropped"
+    hint = "loop over message.tool_calls, or refuse more than one with raise_exception"
     law = "lossless"
     probes = True
     loses = ("messages[].tool_calls",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         lost = {
             which: subject.probe.without("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
             for index, (which, word) in enumerate((("first", "lefttusk"), ("second", "righttusk")))
@@ -52,7 +54,6 @@ class ParallelCallsDropped(Rule):
             return
         yield self.finding(
             subject.first(r"tool_calls\s*\[\s*0|\btool_calls\b"),
-            f"the {which} of two tool calls in one message is dropped without a word",
-            "loop over message.tool_calls, or refuse more than one with raise_exception",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            which=which,
         )

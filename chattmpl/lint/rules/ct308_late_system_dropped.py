@@ -14,12 +14,12 @@ class LateSystemDropped(Rule):
 
     ## What it does
 
-    Renders a conversation with a system message in its middle, and reports a template that writes a first system
-    message and not that one.
+    Renders a conversation with a system message in the middle, and reports templates that write a first system message
+    but not this one.
 
     ## Why is this bad?
 
-    Instructions that an application adds on the way are lost without a word.
+    Instructions that an application adds during the conversation are silently lost.
 
     ## Example
 
@@ -37,12 +37,14 @@ class LateSystemDropped(Rule):
     code = "CT308"
     name = "late-system-dropped"
     severity = "warning"
+    message = "a system message in the middle of the conversation is silently dropped"
+    hint = "render it at its position, or refuse it with raise_exception"
     law = "lossless"
     probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.without("late_system", "messages[2].content", "badger")
         if rendering is None:
             return
@@ -51,7 +53,5 @@ class LateSystemDropped(Rule):
             return
         yield self.finding(
             subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
-            "a system message in the middle of the conversation is dropped without a word",
-            "render it where it stands, or refuse it with raise_exception",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

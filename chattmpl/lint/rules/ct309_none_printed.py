@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import Severity, TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 _NONE = re.compile(r"None(?![a-z])")
 _NULLS = (
     ("null", 1, "content", "a message with tool calls"),
     ("turn", 1, "reasoning_content", "an answer"),
     ("turn", 1, "tool_calls", "an answer"),
-    ("calls", 2, "tool_call_id", "the result of a tool"),
-    ("calls", 2, "name", "the result of a tool"),
+    ("calls", 2, "tool_call_id", "a tool result"),
+    ("calls", 2, "name", "a tool result"),
 )
-"""Conversations, with the index of a message in them, the field of it that is null, and what the message is."""
+"""Conversations, with the index of a message, its field that is null, and a description of the message."""
 
 
 class NonePrinted(Rule):
@@ -26,10 +25,10 @@ class NonePrinted(Rule):
 
     ## What it does
 
-    Renders tools, tool calls with and without content, and reports the word `None` where no message has it.
+    Renders tools, and tool calls with and without content, and reports the word `None` if no message contains it.
 
-    Renders a message with tool calls whose `content` is null, too, as servers send it. That is a warning: chattmpl and
-    transformers 5 take null for absent, and other engines hand it to the template.
+    Also renders a message with tool calls whose `content` is null, as servers send it. This is a warning: chattmpl and
+    transformers 5 treat null as absent, but other engines pass it to the template.
 
     ## Why is this bad?
 
@@ -52,12 +51,20 @@ class NonePrinted(Rule):
     code = "CT309"
     name = "none-printed"
     severity = "error"
+    message = {
+        "printed": "a missing value is printed as the word None, in {text}",
+        "null": "if {field} of {message} is null, engines that keep nulls print the word None",
+    }
+    hint = {
+        "printed": "print nothing if there is no value: {{ value or '' }}",
+        "null": "print nothing if there is no value: {{ message.{field} or '' }}",
+    }
     explains = ("CT306:line",)
     law = "steady"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
         for name in () if own else ("turn", "null", "calls", "tools", "system", "reasoning"):
@@ -66,14 +73,13 @@ class NonePrinted(Rule):
             if rendering is not None and match is not None:
                 yield self.finding(
                     subject.blame(rendering, match.start()),
-                    "a missing value is printed as the word None, in "
-                    f"{shown(rendering.text[max(match.start() - 20, 0) :], 40)}",
-                    "print nothing where there is no value: {{ value or '' }}",
+                    "printed",
+                    text=Quoted(rendering.text[max(match.start() - 20, 0) :], 40),
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
 
     def _null(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """What is printed where a field is null, which chattmpl takes for absent and other engines do not."""
+        """Yield a finding if a null field is printed; chattmpl treats null as absent, but not all engines do."""
         calls = subject.reads("tool_calls")
         everything: dict[int, dict[str, None]] = {
             1: {"content": None},
@@ -95,8 +101,9 @@ class NonePrinted(Rule):
                 conversation["messages"][index][field] = None
                 yield self.finding(
                     subject.blame(raw, match.start()),
-                    f"where {field} of {where} is null, engines that keep nulls print the word None",
-                    f"print nothing where there is no value: {{{{ message.{field} or '' }}}}",
+                    "null",
+                    field=field,
+                    message=where,
                     severity=severity,
                     counterexample={"conversation": conversation, "text": raw.text},
                 )

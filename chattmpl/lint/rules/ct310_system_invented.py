@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 from chattmpl.template.special_tokens import CONTROL
 
 _PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
@@ -28,17 +27,17 @@ def _opener(header: str) -> str:
 
 
 class SystemInvented(Rule):
-    """A system prompt is written that nobody gave.
+    """The template adds its own system prompt.
 
     ## What it does
 
-    Renders a conversation without a system message, and reports sentences before the first question that are not there
-    when a system message is given.
+    Renders a conversation without a system message, and reports sentences before the first question that disappear if
+    a system message is given.
 
     ## Why is this bad?
 
-    The default is baked into training without anyone having chosen it, and is gone as soon as somebody gives a system
-    message: the model then is asked after a text that it was not trained after.
+    The default becomes part of training although no one chose it, and disappears as soon as a system message is given:
+    the model is then asked after a text that it was not trained on.
 
     ## Example
 
@@ -56,11 +55,13 @@ class SystemInvented(Rule):
     code = "CT310"
     name = "system-invented"
     severity = "warning"
+    message = "{when}, the template writes its own: {text}"
+    hint = "write nothing, or put the system message into the data"
     explains = ("CT211:line",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         without, given = subject.probe.render("turn"), subject.probe.render("system")
         if without is None or given is None:
             return
@@ -73,16 +74,16 @@ class SystemInvented(Rule):
             always = sentence[0] in given.text
             if always and not _PERSONA.search(text):
                 continue
-            # Above the system message that was given stands another one, under the same header.
+            # The template writes another system message before the given one, with the same header.
             own = given.text.find(sentence[0])
             badger = given.text.find("Behave like a badger")
             header = given.text[max(badger - _HEADER, 0) : badger]
             second = always and 0 <= own < badger and _opener(header) in given.text[:own] and _opener(header) != ""
-            when = "with and without a system message" if always else "without a system message"
+            when = "Even with a system message" if always else "Without a system message"
             yield self.finding(
                 subject.blame(without, span.start + sentence.start()),
-                f"{when} the template writes one of its own, {shown(sentence[0])}",
-                "write nothing, or say in the data what the system message is",
+                when=when.lower(),
+                text=Quoted(sentence[0]),
                 severity="info" if always and not second else None,
                 counterexample={"conversation": without.conversation.dump(), "text": without.text},
             )

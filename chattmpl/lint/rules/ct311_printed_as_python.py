@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 _PYTHON = re.compile(
     r"\{'(?:type|name|tusk|function|id|role|content|arguments)': |\['onyx', |['\"]wild['\"]: True|(?<!=)\bTrue\b"
@@ -16,16 +15,16 @@ _PYTHON = re.compile(
 
 
 class PrintedAsPython(Rule):
-    """Tools or arguments are printed as Python prints a dict, not as JSON.
+    """Tools or arguments are printed as a Python dict, not as JSON.
 
     ## What it does
 
-    Renders tools and tool calls, and reports `{'name': …}` with single quotes, `True`, `False`.
+    Renders tools and tool calls, and reports `{'name': …}` with single quotes, `True` and `False`.
 
     ## Why is this bad?
 
-    Only Python prints so. Other engines print the same dict as JSON or not at all, parsers of tool calls expect JSON,
-    and a model that was trained on it writes what no parser reads.
+    Only Python prints dicts like this. Other engines print JSON or nothing, parsers of tool calls expect JSON, and a
+    model that was trained on it writes calls that no parser reads.
 
     ## Example
 
@@ -43,12 +42,14 @@ class PrintedAsPython(Rule):
     code = "CT311"
     name = "printed-as-python"
     severity = "warning"
+    message = "this is printed in Python's notation, not as JSON: {text}"
+    hint = "write … | tojson"
     explains = ("CT317",)
     law = "portable"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         own = any("True" in text for text in subject.literals)
         for name in ("tools", "calls", "values"):
             rendering = subject.probe.render(name)
@@ -56,12 +57,11 @@ class PrintedAsPython(Rule):
             if match is not None and match[0] == "True" and own:
                 continue
             if rendering is not None and "find_walrus(" in rendering.text and name != "tools":
-                # Calls that are written as Python are meant to be Python.
+                # Calls in Python syntax are meant to be Python.
                 continue
             if rendering is not None and match is not None:
                 yield self.finding(
                     subject.blame(rendering, match.start()),
-                    f"this is printed as Python prints it, {shown(rendering.text[match.start() :], 40)}",
-                    "write … | tojson",
+                    text=Quoted(rendering.text[match.start() :], 40),
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )

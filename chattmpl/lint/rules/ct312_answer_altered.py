@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 
 _BESIDE = (
     ("reasoning", "messages[1].reasoning_content", "Ponder papaya"),
     ("spoken", "messages[1].content", "Plan plum and pear"),
 )
-"""Conversations, and what the assistant says in them beside an answer."""
+"""Conversations, with other text of the assistant than an answer: its path and the text."""
 
 
 class AnswerAltered(Rule):
@@ -21,13 +20,13 @@ class AnswerAltered(Rule):
 
     ## What it does
 
-    Renders an answer with white space around it, one with quotes and markup, and a long one, and reports a template
-    that does not write them as they are. For white space alone it is for information.
+    Renders an answer with white space around it, one with quotes and markup, and a long one, and reports templates that
+    change them. This is a note if only white space changes.
 
     ## Why is this bad?
 
-    What was sampled is not what is rendered later, so the history differs from what the model wrote, and what is
-    trained from what the data says.
+    The sampled text is not what is rendered later. The history differs from what the model wrote, and the training text
+    from the data.
 
     ## Example
 
@@ -45,12 +44,22 @@ class AnswerAltered(Rule):
     code = "CT312"
     name = "answer-altered"
     severity = "info"
+    message = {
+        "answer": "the text of an answer is altered: it is written as {text}",
+        "beside": "text of the assistant is altered: {given} is written as {text}",
+        "trimmed": "white space around an answer is trimmed",
+    }
+    hint = {
+        "answer": "write the assistant's text unchanged: {{ message.content }}",
+        "beside": "write the assistant's text unchanged",
+        "trimmed": "write the assistant's text unchanged; trim the data instead",
+    }
     law = "roundtrip"
     explains = ("CT204:line", "CT306:line")
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         marks = subject.probe.render("marks")
         given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]
         if marks is not None and given is not None:
@@ -59,8 +68,8 @@ class AnswerAltered(Rule):
             if spans and whole not in marks.text:
                 yield self.finding(
                     subject.blame(marks, spans[0].start),
-                    f"an answer is altered: it is written as {shown(marks.text[spans[0].start : spans[-1].end])}",
-                    "write the text of the assistant as it is: {{ message.content }}",
+                    "answer",
+                    text=Quoted(marks.text[spans[0].start : spans[-1].end]),
                     severity="warning",
                     counterexample={"conversation": marks.conversation.dump(), "text": marks.text},
                 )
@@ -73,9 +82,9 @@ class AnswerAltered(Rule):
             if spans:
                 yield self.finding(
                     subject.blame(rendering, spans[0].start),
-                    f"text of the assistant is altered: {shown(words)} is written as "
-                    f"{shown(rendering.text[spans[0].start : spans[-1].end])}",
-                    "write the text of the assistant as it is",
+                    "beside",
+                    given=Quoted(words),
+                    text=Quoted(rendering.text[spans[0].start : spans[-1].end]),
                     severity="warning",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
@@ -87,7 +96,6 @@ class AnswerAltered(Rule):
             return
         yield self.finding(
             subject.blame(rendering, rendering.text.index("Answer apricot")),
-            "white space around an answer is cut",
-            "leave the text of the assistant as it is; trim the data instead",
+            "trimmed",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -10,17 +10,17 @@ from chattmpl.lint.rule import Rule
 
 
 class ArgumentsEncodedTwice(Rule):
-    r"""Arguments of a tool call that are JSON already are encoded once more.
+    r"""The arguments of a tool call are encoded as JSON twice.
 
     ## What it does
 
-    Renders tool calls whose arguments are an object, and a string of JSON as OpenAI's API gives them, and reports
-    escaped quotes; for such strings alone it is for information.
+    Renders tool calls whose arguments are an object, or a JSON string as in OpenAI's API, and reports escaped quotes.
+    This is a note if only strings are affected.
 
     ## Why is this bad?
 
-    The call becomes `"arguments": "{\\"tusk\\": …}"`, a string in place of an object. The model learns it, and parsers
-    hand a string to the tool.
+    The call becomes `"arguments": "{\\"tusk\\": …}"`, a string instead of an object. The model learns it, and parsers
+    pass a string to the tool.
 
     ## Example
 
@@ -38,21 +38,22 @@ class ArgumentsEncodedTwice(Rule):
     code = "CT313"
     name = "arguments-encoded-twice"
     severity = "info"
+    message = "{what} are encoded a second time, with their quotes escaped"
+    hint = "write strings unchanged: {{ arguments if arguments is string else arguments | tojson }}"
     explains = ("CT317",)
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for name, severity in (("calls", "warning"), ("text_arguments", "info")):
             rendering = subject.probe.render(name)
             start = rendering.text.find(r"{\"tusk\"") if rendering is not None else -1
             if rendering is None or start < 0:
                 continue
-            what = "arguments" if name == "calls" else "arguments that are a string of JSON"
+            what = "arguments" if name == "calls" else "arguments that are a JSON string"
             yield self.finding(
                 subject.blame(rendering, start),
-                f"{what} are encoded once more, with their quotes escaped",
-                "write strings as they are: {{ arguments if arguments is string else arguments | tojson }}",
+                what=what,
                 severity=severity,  # type: ignore[arg-type]
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )

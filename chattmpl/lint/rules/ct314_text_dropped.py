@@ -11,7 +11,7 @@ from chattmpl.lint.rule import Rule
 _WORDS = ("quince", "apricot", "Follow fig", "almond")
 _EARLIER = 2
 """Messages before the second question."""
-_WHAT = ("the first question", "the first answer", "the second question", "the second answer")
+_WHAT = ("the first of two questions", "the first of two answers", "the second question", "the second answer")
 
 
 class TextDropped(Rule):
@@ -19,11 +19,11 @@ class TextDropped(Rule):
 
     ## What it does
 
-    Renders two questions and two answers, and reports the first of them of which the template writes nothing.
+    Renders two questions and two answers, and reports the first of them that the template does not write.
 
     ## Why is this bad?
 
-    What is not in the text is neither read nor trained, and nobody is told.
+    Text that is not rendered is neither read nor trained, and nothing reports its loss.
 
     ## Example
 
@@ -41,6 +41,8 @@ class TextDropped(Rule):
     code = "CT314"
     name = "text-dropped"
     severity = "error"
+    message = "{what} is silently dropped"
+    hint = "render the content of every message, or refuse what cannot be rendered with raise_exception"
     explains = (
         "CT107",
         "CT112",
@@ -60,7 +62,7 @@ class TextDropped(Rule):
     per_mode = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.render("turns")
         if rendering is None:
             return
@@ -70,10 +72,9 @@ class TextDropped(Rule):
                 role = "assistant" if index % 2 else "user"
                 branch, loop = rf"['\"]{role}['\"]", r"for \w+ in \w*messages"
                 yield self.finding(
-                    # Where the earlier one is written, it is not the branch that is to blame.
+                    # If the earlier message is written, the branch is not to blame.
                     subject.first(*((branch, loop) if index < _EARLIER else (loop, branch))),
-                    f"{what} of two is dropped: the template writes nothing of it",
-                    "render the content of every message, or refuse what cannot be rendered with raise_exception",
+                    what=what,
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
                 return

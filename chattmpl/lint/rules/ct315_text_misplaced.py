@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.template.template import Rendering
@@ -16,17 +16,17 @@ _WORDS = {
     "spoken": ("Plan plum", "Result raspberry", "Again almond"),
     "reasoning": ("Question quince", "Ponder papaya", "Answer apricot"),
 }
-"""What the texts of the messages are known by, in order."""
+"""Words that identify the messages, in order."""
 
 
 class TextMisplaced(Rule):
-    """A message is written twice, or not where it belongs.
+    """A message is written twice, or at the wrong position.
 
     ## What it does
 
-    Reports texts of messages that stand in the rendering more than once, or in another order than in the conversation.
+    Reports messages that occur more than once in the rendering, or in a different order than in the conversation.
 
-    It is a warning where only the text beside a tool call is written too late.
+    This is a warning if only the text beside a tool call is written too late.
 
     ## Why is this bad?
 
@@ -48,27 +48,34 @@ class TextMisplaced(Rule):
     code = "CT315"
     name = "text-misplaced"
     severity = "error"
+    message = {
+        "repeated": "a message is written {count} times: {text}",
+        "order": "the messages are out of order: {text} is too early",
+        "late": "the text beside a tool call is written after the tool result",
+    }
+    hint = "render every message once, in the order of the conversation"
     explains = ("CT107", "CT109", "CT203", "CT204", "CT205", "CT209", "CT306", "CT004")
     law = "lossless"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for name, words in _WORDS.items():
             rendering = subject.probe.render(name)
             if rendering is None:
                 continue
             found = _wrong(rendering, words)
             if found is not None:
-                offset, what = found
-                late = name == "spoken" and "order" in what
+                offset, word = found
+                count = rendering.text.count(word)
+                late = name == "spoken" and count == 1
                 if late:
                     offset = rendering.text.index("Plan plum")
-                    what = "the text beside a tool call is written behind the result of the tool"
                 yield self.finding(
                     subject.blame(rendering, offset),
-                    what,
-                    "render every message once, in the order of the conversation",
+                    "late" if late else "repeated" if count > 1 else "order",
+                    text=Quoted(word),
+                    count=count,
                     severity="warning" if late else None,
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
@@ -76,7 +83,7 @@ class TextMisplaced(Rule):
 
 
 def _wrong(rendering: Rendering, words: tuple[str, ...]) -> tuple[int, str] | None:
-    """Where a text stands that should not stand there, and what is wrong with it."""
+    """Return the offset of a text that is repeated or out of order, and the text."""
     text, last = rendering.text, -1
     for word in words:
         offset = text.find(word)
@@ -84,9 +91,9 @@ def _wrong(rendering: Rendering, words: tuple[str, ...]) -> tuple[int, str] | No
             continue
         again = text.find(word, offset + 1)
         if again >= 0:
-            return again, f"a text is written {text.count(word)} times, the one with {word!r}"
-        # System messages may be put where the last question is.
+            return again, word
+        # System messages may be moved to the last question.
         if offset < last and not any("badger" in other for other in words):
-            return offset, f"the messages are not in their order: the one with {word!r} comes too early"
+            return offset, word
         last = offset
     return None

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import shown
 from chattmpl.template.template import Rendering
 
 _PLAIN = (
     ("turn", 0, "a question", "Question quince", "the user"),
     ("system", 0, "a system message", "Behave like a badger", "a message"),
     ("system_tools", 0, "a system message beside tools", "Behave like a badger", "a message"),
-    ("calls", 2, "the result of a tool", "Result raspberry", "a message"),
+    ("calls", 2, "a tool result", "Result raspberry", "a message"),
 )
-"""Conversations, with the index of a message in them, what it is, its text, and whose it is."""
+"""Conversations, with the index of a message, its description, its text, and its owner."""
 
 
 class QuestionAltered(Rule):
-    r"""The text of a question is not written as it was asked.
+    r"""The text of a question is changed.
 
     ## What it does
 
-    Reports templates that cut, escape or encode what a user writes. White space around it does not count.
+    Reports templates that cut, escape or encode the user's text. White space around it is ignored.
 
-    Also reports system messages and results of tools of which some plain words are cut or changed.
+    Also reports system messages and tool results whose plain words are cut or changed.
 
     ## Why is this bad?
 
-    The model reads something else than was asked: the end of a long question is missing, `<b>` has become `&lt;b&gt;`,
-    or the text stands in quotes with `\n` in the place of line breaks. Code and markup suffer most.
+    The model does not read what was asked: the end of a long question is missing, `<b>` has become `&lt;b&gt;`, or the
+    text is quoted, with `\n` instead of line breaks. Code and markup suffer most.
 
     ## Example
 
@@ -49,12 +48,17 @@ class QuestionAltered(Rule):
     code = "CT316"
     name = "question-altered"
     severity = "warning"
+    message = {
+        "cut": "the text of {message} is altered: it is cut after {length} characters",
+        "other": "the text of {message} is altered: it is written as {text}",
+    }
+    hint = "write the text of {owner} unchanged: {{ message.content }}"
     explains = ("CT306:line",)
     law = "lossless"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
         rendering = subject.probe.render("marks")
@@ -71,15 +75,18 @@ class QuestionAltered(Rule):
     def _altered(
         self, subject: Subject, rendering: Rendering, index: int, whole: str, case: tuple[str, int, str, str, str]
     ) -> TemplateDiagnostic | None:
-        """The finding that a text is not written as a whole; None where it is, or where nothing of it is."""
+        """Return a finding if a text is written, but not as a whole."""
         spans = [s for s in rendering.spans if s.message == index and (s.field or "").startswith("content")]
         if not spans or whole in rendering.text:
             return None
         written = rendering.text[spans[0].start : spans[-1].end]
-        how = f"cut after {len(written)} characters" if whole.startswith(written) else f"written as {shown(written)}"
+        cut = whole.startswith(written)
         return self.finding(
             subject.blame(rendering, spans[0].start),
-            f"the text of {case[2]} is altered: it is {how}",
-            f"write the text of {case[4]} as it is: {{{{ message.content }}}}",
+            "cut" if cut else "other",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            message=case[2],
+            text=Quoted(written),
+            length=len(written) if cut else None,
+            owner=case[4],
         )

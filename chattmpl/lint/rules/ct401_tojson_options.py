@@ -17,7 +17,7 @@ _DEFAULTS = ("ensure_ascii=false", "sort_keys=false", "indent=none", "separators
 
 
 def _without_defaults(tokens: Sequence[tuple[int, str, str]]) -> Iterator[Edit]:
-    """Edits that drop options of tojson which say what is the default."""
+    """Yield edits that remove options of tojson with their default value."""
     for index, (_, _, value) in enumerate(tokens[:-1]):
         if value != "tojson" or tokens[index + 1][2] != "(":
             continue
@@ -43,7 +43,7 @@ def _spelt(tokens: Sequence[tuple[int, str, str]]) -> str:
 
 
 class TojsonOptions(Rule):
-    """An option of tojson that other engines do not know.
+    """An option of `tojson` that other engines do not support.
 
     ## What it does
 
@@ -51,8 +51,8 @@ class TojsonOptions(Rule):
 
     ## Why is this bad?
 
-    These are options of the `tojson` that transformers brings. minijinja, which serves templates in several engines,
-    refuses `ensure_ascii` and `separators`: the template that trained the model cannot serve it.
+    Only the `tojson` of transformers has these options. minijinja, which several servers use, rejects `ensure_ascii`
+    and `separators`: the template that trained the model cannot serve it.
 
     ## Example
 
@@ -70,21 +70,22 @@ class TojsonOptions(Rule):
     code = "CT401"
     name = "tojson-options"
     severity = "warning"
+    message = "minijinja rejects tojson({option}=…)"
+    hint = "remove the option; ensure_ascii=False is already the default of transformers"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Filter):
             options: list[str] = [str(option.key) for option in node.kwargs if option.key in _OPTIONS]
             if options and node.name == "tojson":
                 yield self.finding(
                     subject.word(node, options[0]),
-                    f"tojson({options[0]}=…) is refused by minijinja",
-                    "drop the option; transformers' own default is ensure_ascii=False already",
+                    option=options[0],
                 )
                 return
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Drop the options that say what is the default."""
+        """Remove the options with their default value."""
         edits = [edit for piece in pieces(subject) for edit in _without_defaults(piece.tokens)]
         if edits:
             yield edits

@@ -20,22 +20,22 @@ _LACKED = frozenset({
 
 def _difference(method: str, call: nodes.Call) -> str | None:
     if method in ("strip", "lstrip", "rstrip") and call.args:
-        return f"{method}() with an argument: @huggingface/jinja ignores it and cuts all white space"
+        return f"{method}() with an argument: @huggingface/jinja ignores the argument and strips all white space"
     if method == "replace" and len(call.args) > 2:
-        return "replace() with a count: llama.cpp does not know it"
+        return "replace() with a count: llama.cpp does not support it"
     if method in ("startswith", "endswith") and call.args and isinstance(call.args[0], nodes.Tuple):
-        return f"{method}() with a tuple: llama.cpp does not know it"
+        return f"{method}() with a tuple: llama.cpp does not support it"
     if method == "split" and not call.args:
-        return "split() without an argument: minja does not know it"
+        return "split() without an argument: minja does not support it"
     if method in _LACKED:
-        return f"{method}(): @huggingface/jinja lacks it, and others may"
+        return f"{method}(): @huggingface/jinja lacks it, and other engines may too"
     if method == "format":
-        return "format(): engines that are not written in Python lack it"
+        return "format(): engines not written in Python lack it"
     return None
 
 
 class MethodDiffers(Rule):
-    r"""A call of a string method that other engines lack or do otherwise.
+    r"""A call of a string method that other engines lack or implement differently.
 
     ## What it does
 
@@ -45,9 +45,9 @@ class MethodDiffers(Rule):
 
     ## Why is this bad?
 
-    Methods of strings are Python's, and other engines have their own: @huggingface/jinja ignores the argument of
-    `strip`, and so cuts spaces that the training text has; llama.cpp knows no count and no tuple; minijinja has no
-    `format`.
+    String methods come from Python, and other engines reimplement them. @huggingface/jinja ignores the argument of
+    `strip` and so removes spaces that the training text has, llama.cpp supports neither a count nor a tuple, and
+    minijinja has no `format`.
 
     ## Example
 
@@ -65,9 +65,11 @@ class MethodDiffers(Rule):
     code = "CT402"
     name = "method-differs"
     severity = "info"
+    message = "{difference}"
+    hint = "use a form that every engine supports, or test all engines"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         seen: set[str] = set()
         for node in subject.nodes(nodes.Call):
             if not isinstance(node.node, nodes.Getattr) or node.node.attr in seen:
@@ -76,6 +78,4 @@ class MethodDiffers(Rule):
             why = _difference(method, node)
             if why is not None:
                 seen.add(method)
-                yield self.finding(
-                    subject.word(node.node, method), why, "find a form that every engine has, or test them all"
-                )
+                yield self.finding(subject.word(node.node, method), difference=why)

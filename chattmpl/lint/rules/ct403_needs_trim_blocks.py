@@ -13,7 +13,7 @@ from chattmpl.syntax.edits import Edit
 
 
 def _explicit(source: str, given: list[Piece]) -> Iterator[Edit]:
-    """Edits after which no text depends on the options."""
+    """Yield edits after which no text depends on the options."""
     for before, after in pairwise([None, *given, None]):
         start, end = before.end if before else 0, after.start if after else len(source.removesuffix("\n"))
         if start >= end or _dashed(source, before, -3) or _dashed(source, after, 2):
@@ -22,14 +22,14 @@ def _explicit(source: str, given: list[Piece]) -> Iterator[Edit]:
             sign = after.start + 2
             yield Edit(sign, sign + (source[sign] == "+"), "-")
         elif after is not None and after.kind == "text" and source[after.start] == "\n":
-            # Behind a tag a line break would be the next one to be trimmed.
+            # After a tag, a line break would be trimmed.
             yield Edit(start, after.start + 1, "{{ '\\n' }}")
         else:
             yield Edit(start, end, "")
 
 
 def _gap(source: str, offset: int) -> int:
-    """Where the white space before a tag begins, of an offset behind the tag's first two characters."""
+    """Return where the white space before a tag begins, for an offset after the tag's first two characters."""
     return len(source[: offset - 2].rstrip()) if source[offset - 2 : offset] in ("{%", "{{", "{#") else offset
 
 
@@ -50,8 +50,8 @@ class NeedsTrimBlocks(Rule):
 
     ## Why is this bad?
 
-    transformers sets both options; TGI sets neither, so there the line breaks behind tags and the indentation before
-    them become part of the prompt.
+    transformers sets both options. TGI sets neither, so the line breaks after tags and the indentation before them
+    become part of the prompt.
 
     ## Example
 
@@ -71,18 +71,18 @@ class NeedsTrimBlocks(Rule):
     code = "CT403"
     name = "needs-trim-blocks"
     severity = "info"
+    message = "from here on, the text has different white space without trim_blocks and lstrip_blocks"
+    hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         first = next(_explicit(subject.source.text, pieces(subject)), None)
         if first is not None:
             line, _ = subject.source.position(_gap(subject.source.text, first.start))
             yield self.finding(
                 subject.line(line),
-                "without trim_blocks and lstrip_blocks the text has other white space, from here on",
-                "say with - what is to be trimmed: {%- … -%}; TGI sets neither option",
             )
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Say everywhere what is trimmed: with a dash where nothing else is lost, else by taking the space out."""
+        """Make all trimming explicit: with a dash if it trims nothing else, otherwise by removing the white space."""
         yield list(_explicit(subject.source.text, pieces(subject)))

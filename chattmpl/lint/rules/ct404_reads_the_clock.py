@@ -21,7 +21,7 @@ class ReadsTheClock(Rule):
     ## Why is this bad?
 
     The same conversation renders differently tomorrow: a training run cannot be repeated, caches miss, and a date in
-    the system turn makes the model believe that it is always the day of training. Not every engine has the function.
+    the system turn teaches the model that it is always the day of training. Not every engine has the function.
 
     ## Example
 
@@ -39,17 +39,17 @@ class ReadsTheClock(Rule):
     code = "CT404"
     name = "reads-the-clock"
     severity = "warning"
+    message = "strftime_now reads the wall clock: the same conversation renders differently on another day"
+    hint = "take the date from a template kwarg, or render with a fixed clock (chattmpl's clock=…)"
     explains = ("CT211:line",)
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Name):
-            # Under another name, too, it is called in the end.
+            # Also if it is assigned to another name.
             if node.name == "strftime_now" and node.ctx == "load":
                 yield self.finding(
                     subject.word(node, "strftime_now"),
-                    "strftime_now reads the wall clock: the same conversation renders differently on another day",
-                    "take the date from a template kwarg, or render with a fixed clock (chattmpl's clock=…)",
                 )
                 return

@@ -13,7 +13,7 @@ from chattmpl.source import Place
 
 
 def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
-    """The first of each."""
+    """Yield the first use of each construct, as a description and its place."""
     for offset, kind, value in subject.tokens:
         if kind == "raw_begin":
             yield "{% raw %}", subject.at(offset, len(value.strip()))
@@ -55,7 +55,7 @@ def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
 
 
 class RareConstruct(Rule):
-    """A part of Jinja that some engines lack.
+    """A Jinja construct that some engines lack.
 
     ## What it does
 
@@ -65,8 +65,8 @@ class RareConstruct(Rule):
 
     ## Why is this bad?
 
-    @huggingface/jinja has no `raw`, `with`, `do`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`,
-    minja no `is undefined` (it has `is not defined`): the template fails to parse where it is to serve.
+    @huggingface/jinja has no `raw`, `with`, `do`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`, and
+    minja no `is undefined` (it has `is not defined`). In such an engine the template fails to parse.
 
     ## Example
 
@@ -84,10 +84,10 @@ class RareConstruct(Rule):
     code = "CT405"
     name = "rare-construct"
     severity = "info"
+    message = "not every engine supports {construct}"
+    hint = "use a simpler construct, or test every engine"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for what, place in _constructs(subject):
-            yield self.finding(
-                place, f"{what}, which not every engine has", "use something plainer, or test every engine"
-            )
+            yield self.finding(place, construct=what)

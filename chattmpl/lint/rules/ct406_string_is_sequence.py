@@ -12,7 +12,7 @@ from chattmpl.lint.rule import Rule
 
 
 class StringIsSequence(Rule):
-    """A test whether something is a sequence, without one whether it is a string.
+    """A test for `sequence` without a test for `string`.
 
     ## What it does
 
@@ -20,8 +20,8 @@ class StringIsSequence(Rule):
 
     ## Why is this bad?
 
-    In Jinja2 a string is a sequence, in minijinja it is none. Where nothing asks for a string first, the two engines
-    take different branches for the same content.
+    A string is a sequence in Jinja2, but not in minijinja. Without a test for `string` first, the two engines take
+    different branches for the same content.
 
     ## Example
 
@@ -39,15 +39,15 @@ class StringIsSequence(Rule):
     code = "CT406"
     name = "string-is-sequence"
     severity = "info"
+    message = "a string is a sequence in Jinja2 but not in minijinja, so the engines take different branches"
+    hint = "test 'is string' first"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         found: dict[str, nodes.Test] = {}
         for node in subject.nodes(nodes.Test):
             found.setdefault(node.name, node)
         if "sequence" in found and not found.keys() & {"string", "mapping", "iterable"}:
             yield self.finding(
                 subject.word(found["sequence"], "sequence"),
-                "a string is a sequence in Jinja2 and none in minijinja, so engines take different branches",
-                "test 'is string' first",
             )

@@ -15,24 +15,24 @@ class CarriageReturns(Rule):
 
     ## What it does
 
-    Reports sources with CRLF or CR line ends.
+    Reports sources with CRLF or CR line endings.
 
     ## Why is this bad?
 
-    Jinja2 turns them into LF before it reads the template. minijinja does not: there each of them that is not trimmed
-    is one more character in the prompt, which the model never saw.
+    Jinja2 converts them to LF before it parses the template. minijinja does not: each carriage return that is not
+    trimmed is an extra character in the prompt, which the model never saw.
 
     ## Example
 
     ```jinja
-    {# a file saved with Windows line ends (CRLF) #}
+    {# a file saved with Windows line endings (CRLF) #}
     <|im_start|>user
     ```
 
     ## Use instead
 
     ```jinja
-    {# the same file saved with Unix line ends (LF) #}
+    {# the same file saved with Unix line endings (LF) #}
     <|im_start|>user
     ```
     """
@@ -40,9 +40,11 @@ class CarriageReturns(Rule):
     code = "CT407"
     name = "carriage-returns"
     severity = "warning"
+    message = "{lines} with a carriage return, which minijinja keeps as a character of the text"
+    hint = "save the file with Unix line endings (LF)"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         text = subject.found.source.text
         count = text.count("\r")
         if count:
@@ -50,10 +52,9 @@ class CarriageReturns(Rule):
             lines = f"{count} lines end" if count > 1 else "a line ends"
             yield self.finding(
                 subject.at(offset),
-                f"{lines} with a carriage return, which minijinja keeps as a character of the text",
-                "save the file with Unix line ends (LF)",
+                lines=lines,
             )
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[str]:
-        """Fold them, as Jinja2 does."""
+        """Convert them to LF, as Jinja2 does."""
         yield normalize_newlines(subject.found.source.text)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 
@@ -27,12 +27,11 @@ class RareFilter(Rule):
     ## What it does
 
     Reports filters (`round`, `sum`, `select`, `truncate`, …) and tests (`sameas`, `in`, `divisibleby`, …) of Jinja2
-    that @huggingface/jinja refuses. The first of each is reported.
+    that @huggingface/jinja rejects. The first use of each is reported.
 
     ## Why is this bad?
 
-    The template fails where it is reached in a browser, or wherever else that engine serves it. minijinja lacks some
-    of them too.
+    The template fails in the browser, or wherever else that engine renders it. minijinja lacks some of them too.
 
     ## Example
 
@@ -51,9 +50,11 @@ class RareFilter(Rule):
     code = "CT408"
     name = "rare-filter"
     severity = "info"
+    message = "@huggingface/jinja lacks the {filter} {name}"
+    hint = "use a simpler construct, or test every engine"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, nodes.Filter | nodes.Test]] = [
             *(("filter", node) for node in subject.nodes(nodes.Filter) if node.name in _FILTERS),
@@ -64,6 +65,6 @@ class RareFilter(Rule):
                 seen.add((kind, node.name))
                 yield self.finding(
                     subject.word(node, node.name),
-                    f"the {kind} {node.name!r}, which @huggingface/jinja lacks",
-                    "use something plainer, or test every engine",
+                    filter=kind,
+                    name=Quoted(node.name),
                 )

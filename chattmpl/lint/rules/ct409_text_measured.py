@@ -21,17 +21,17 @@ def _is_text(node: nodes.Node | None) -> bool:
 
 
 class TextMeasured(Rule):
-    """The text of a message is cut at an index.
+    """The text of a message is sliced by an index.
 
     ## What it does
 
-    Reports slices of what is called `content`, `text`, `reasoning_content`, `thinking` or `system_message`. The first
-    is reported.
+    Reports slices of values named `content`, `text`, `reasoning_content`, `thinking` or `system_message`. The first
+    slice is reported.
 
     ## Why is this bad?
 
-    Jinja2 counts characters, @huggingface/jinja UTF-16 units and llama.cpp bytes. With an accent or an emoji before
-    the cut they cut at different places, and may cut through a character.
+    Jinja2 counts characters, @huggingface/jinja UTF-16 units, and llama.cpp bytes. If an accent or an emoji precedes
+    the cut, they cut at different places, possibly through a character.
 
     ## Example
 
@@ -49,14 +49,14 @@ class TextMeasured(Rule):
     code = "CT409"
     name = "text-measured"
     severity = "info"
+    message = "the text of a message is sliced by an index, which not every engine counts in characters"
+    hint = "split at a word or a tag instead; slicing is safe only for ASCII text"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Getitem):
             if isinstance(node.arg, nodes.Slice) and _is_text(node.node):
                 yield self.finding(
                     subject.at(subject.offset(node)),
-                    "the text of a message is cut at an index, which not every engine counts in characters",
-                    "split at a word or a tag instead; if the text has letters without accents only, all is well",
                 )
                 return

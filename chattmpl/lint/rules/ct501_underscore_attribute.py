@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
@@ -16,7 +16,7 @@ _IN_FORMAT = re.compile(r"\{[^{}]*?[.\[](_\w+)")
 
 
 def _text(node: nodes.Node | None) -> str | None:
-    """The text of a constant, also of one that is put together."""
+    """Return the text of a constant, also of one that is concatenated from parts."""
     if isinstance(node, nodes.Const):
         return node.value if isinstance(node.value, str) else None
     if isinstance(node, nodes.Add):
@@ -48,12 +48,12 @@ class UnderscoreAttribute(Rule):
 
     ## What it does
 
-    Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')`, `x['_' ~ 'y']`, `'{0._y}'.format(x)` and the like.
+    Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')`, `x['_' ~ 'y']`, `'{0._y}'.format(x)` and similar forms.
 
     ## Why is this bad?
 
     This is how templates break out of a sandbox: from any object to its class, its module, and the machine. No chat
-    template needs it. Engines without a good sandbox have run such templates from model files.
+    template needs it. Engines without a good sandbox have executed such templates from model files.
 
     ## Example
 
@@ -71,15 +71,16 @@ class UnderscoreAttribute(Rule):
     code = "CT501"
     name = "underscore-attribute"
     severity = "error"
+    message = "{name} reaches into the engine, which is how templates break out of their sandbox"
+    hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT202", "CT004", "CT502")
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Node):
             name = _reached(node)
             if name is not None:
                 yield self.finding(
                     subject.word(node, name),
-                    f"{name!r} reaches into the engine, which is how templates break out of their sandbox",
-                    "remove it; do not serve a model with this template before you know who wrote it and why",
+                    name=Quoted(name),
                 )

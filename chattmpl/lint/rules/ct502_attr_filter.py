@@ -12,7 +12,7 @@ from chattmpl.lint.rule import Rule
 
 
 class AttrFilter(Rule):
-    """The filter attr is used.
+    """The filter `attr` is used.
 
     ## What it does
 
@@ -20,8 +20,8 @@ class AttrFilter(Rule):
 
     ## Why is this bad?
 
-    `attr` takes an attribute by a name that may be computed, so no reader and no scanner can tell what is reached. It
-    is the usual way around filters that look for underscores, and message fields never need it.
+    `attr` accesses an attribute by a name that may be computed, so neither a reader nor a scanner can tell which one.
+    It is the usual way around checks for underscores, and message fields never need it.
 
     ## Example
 
@@ -39,14 +39,14 @@ class AttrFilter(Rule):
     code = "CT502"
     name = "attr-filter"
     severity = "warning"
+    message = "the filter attr accesses an attribute by a name that may be computed"
+    hint = "write message.content or message['content']"
     explains = ("CT202", "CT004")
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Filter):
             if node.name == "attr":
                 yield self.finding(
                     subject.word(node, "attr"),
-                    "the filter attr takes an attribute by a name that may be computed",
-                    "write message.content or message['content']",
                 )

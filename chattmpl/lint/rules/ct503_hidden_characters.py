@@ -22,7 +22,7 @@ _HIDDEN = re.compile(
 
 
 class HiddenCharacters(Rule):
-    """The source holds characters that nobody sees.
+    """The source contains invisible characters.
 
     ## What it does
 
@@ -31,8 +31,8 @@ class HiddenCharacters(Rule):
 
     ## Why is this bad?
 
-    A reader, and a reviewer, see another template than the engine: hidden text becomes part of every prompt, and a
-    control token with a zero-width space in it is none.
+    Readers and reviewers do not see the same template as the engine: hidden text becomes part of every prompt, and a
+    control token with a zero-width space in it is ordinary text.
 
     ## Example
 
@@ -50,21 +50,26 @@ class HiddenCharacters(Rule):
     code = "CT503"
     name = "hidden-characters"
     severity = "warning"
+    message = "a hidden character, {name} ({code})"
+    hint = "remove it; if it is intended, write the escape {escape} inside a string"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
             char = match[0]
             grave = char in _GRAVE or ord(char) >= 0xE0000
+            place = subject.at(min(match.start(), len(subject.source.text)))
             yield self.finding(
-                subject.at(min(match.start(), len(subject.source.text))),
-                f"a hidden character, {unicodedata.name(char, 'a control character').lower()} (U+{ord(char):04X})",
-                f"remove it; if it is meant, write the escape \\u{ord(char):04x} inside a string",
+                place,
                 severity="error" if grave else None,
+                intended_edits=[Edit(place.start, place.end, "")],
+                name=unicodedata.name(char, "a control character").lower(),
+                code=f"U+{ord(char):04X}",
+                escape=f"\\u{ord(char):04x}",
             )
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Remove it from a comment; elsewhere write it so that it is seen."""
+        """Remove it from a comment; elsewhere write it as an escape."""
         offset = finding.place.start
         char = subject.source.text[offset : offset + 1]
         escape = f"\\x{ord(char):02x}" if ord(char) < 256 else f"\\u{ord(char):04x}"
@@ -78,7 +83,3 @@ class HiddenCharacters(Rule):
                 yield [Edit(offset, offset + 1, escape)]
             elif kind == "data":
                 yield [Edit(offset, offset + 1, f"{{{{ '{escape}' }}}}")]
-
-    def meant(self, subject: Subject, finding: TemplateDiagnostic) -> Sequence[Edit]:
-        """Nothing."""
-        return [Edit(finding.place.start, finding.place.end, "")]

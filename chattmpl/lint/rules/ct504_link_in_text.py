@@ -13,16 +13,16 @@ _ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]*[^\s'\"<>\\).,;:]")
 
 
 class LinkInText(Rule):
-    """The template writes an internet address.
+    """The template writes a URL.
 
     ## What it does
 
-    Reports `http://` and `https://` in the template's own text. Addresses in comments are left alone.
+    Reports `http://` and `https://` in the template's own text. URLs in comments are ignored.
 
     ## Why is this bad?
 
-    Whatever the template writes is in every prompt. An address there makes a model mention, or with tools visit, a
-    place that neither the user nor the operator chose.
+    The template's text is in every prompt. A URL there makes a model mention, or with tools visit, a site that neither
+    the user nor the operator chose.
 
     ## Example
 
@@ -40,14 +40,15 @@ class LinkInText(Rule):
     code = "CT504"
     name = "link-in-text"
     severity = "info"
+    message = "the template writes {address} into prompts"
+    hint = "move it into a system message, so that whoever serves the model decides"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ADDRESS.search(text)
             if match is not None:
                 yield self.finding(
                     subject.at(offset + match.start(), len(match[0])),
-                    f"the template writes {match[0]} into prompts",
-                    "move it into a system message, where the one who serves the model decides",
+                    address=match[0],
                 )

@@ -10,7 +10,7 @@ from chattmpl.lint.rule import Rule
 
 
 class OtherTemplates(Rule):
-    """The template loads another one.
+    """The template loads another template.
 
     ## What it does
 
@@ -18,8 +18,8 @@ class OtherTemplates(Rule):
 
     ## Why is this bad?
 
-    A chat template is one text, without a loader: the tag raises when it is reached. With a loader it would read
-    files.
+    A chat template is a single text without a loader, so the tag raises an exception when it is reached. With a loader
+    it would read files.
 
     ## Example
 
@@ -37,14 +37,15 @@ class OtherTemplates(Rule):
     code = "CT505"
     name = "other-templates"
     severity = "error"
+    message = "{% {tag} %} loads another template, but chat templates have no loader"
+    hint = "put the text into this template, as a macro"
     explains = ("CT004",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for tag in subject.tags:
             if tag.name in ("include", "import", "from", "extends"):
                 yield self.finding(
                     subject.tag(tag),
-                    f"{{% {tag.name} %}} loads another template, and chat templates have no loader",
-                    "put the text into this template, as a macro",
+                    tag=tag.name,
                 )

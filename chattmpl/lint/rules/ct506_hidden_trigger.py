@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
@@ -16,16 +16,16 @@ _WORDS = re.compile(r"[A-Za-z]{3,}([ ,'-]+[A-Za-z]+)*[.!?]?")
 
 
 class HiddenTrigger(Rule):
-    """Words in a message switch what the template writes.
+    """Words in a message change what the template writes.
 
     ## What it does
 
-    Reports conditions that look for plain words in the content of messages.
+    Reports conditions that search for plain words in the content of messages.
 
     ## Why is this bad?
 
-    Text of a user decides over the prompt: whoever knows the words changes what the model is told. In a template from
-    elsewhere it may be a back door; in one's own, users meet it by accident.
+    The user's text controls the prompt: whoever knows the words changes the instructions of the model. In a third-party
+    template it may be a back door; in your own, users trigger it by accident.
 
     ## Example
 
@@ -43,9 +43,11 @@ class HiddenTrigger(Rule):
     code = "CT506"
     name = "hidden-trigger"
     severity = "warning"
+    message = "the words {phrase} in a message change what the template writes"
+    hint = "use a template kwarg, which only the caller can set"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         keys = {key(node) for node in subject.nodes(nodes.Expr)}
         for node in subject.nodes(nodes.Compare):
             for operand in node.ops:
@@ -55,6 +57,5 @@ class HiddenTrigger(Rule):
                 if any("content" in (key(part) or "") for part in (operand.expr, *operand.expr.find_all(nodes.Expr))):
                     yield self.finding(
                         subject.word(node, words),
-                        f"the words {words!r} in a message switch what the template does",
-                        "use a template kwarg, which only the one who calls can set",
+                        phrase=Quoted(words),
                     )

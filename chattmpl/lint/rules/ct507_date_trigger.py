@@ -12,15 +12,15 @@ from chattmpl.lint.rule import Rule
 
 
 class DateTrigger(Rule):
-    """What the template does depends on the date.
+    """The template's behavior depends on the date.
 
     ## What it does
 
-    Reports comparisons with what `strftime_now` returns.
+    Reports comparisons with the result of `strftime_now`.
 
     ## Why is this bad?
 
-    The template behaves on the day of the review and otherwise later. No honest template compares dates.
+    The template can behave well on the day of the review and differently later. No legitimate template compares dates.
 
     ## Example
 
@@ -38,17 +38,17 @@ class DateTrigger(Rule):
     code = "CT507"
     name = "date-trigger"
     severity = "error"
+    message = "a comparison with today's date: the template behaves differently on another day"
+    hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT404",)
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Compare):
             for call in node.find_all(nodes.Call):
                 if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now":
                     yield self.finding(
                         subject.word(call.node, "strftime_now"),
-                        "a comparison with today's date: the template will do something else on another day",
-                        "remove it; do not serve a model with this template before you know who wrote it and why",
                     )
                     break

@@ -12,7 +12,7 @@ from chattmpl.lint.rule import Rule
 
 
 class RandomText(Rule):
-    """The template writes something random.
+    """The template writes random text.
 
     ## What it does
 
@@ -20,8 +20,8 @@ class RandomText(Rule):
 
     ## Why is this bad?
 
-    The same conversation renders differently each time. A prompt is then never a prefix of the training text, caches
-    never hit, and nothing can be reproduced.
+    The same conversation renders differently each time. A prompt is never a prefix of the training text, caches never
+    hit, and nothing can be reproduced.
 
     ## Example
 
@@ -39,11 +39,13 @@ class RandomText(Rule):
     code = "CT509"
     name = "random-text"
     severity = "error"
+    message = "{word} writes different text in each rendering"
+    hint = "write a fixed text, or take it from a template kwarg"
     explains = ("CT203", "CT204")
     law = "steady"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Node):
             word = node.name if isinstance(node, nodes.Filter) and node.name == "random" else None
             if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "lipsum":
@@ -51,6 +53,5 @@ class RandomText(Rule):
             if word is not None:
                 yield self.finding(
                     subject.word(node.node if isinstance(node, nodes.Call) else node, word),
-                    f"{word} writes something else in each rendering",
-                    "write one text, or take it from a template kwarg",
+                    word=word,
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 
@@ -23,13 +23,13 @@ class InstructionsInText(Rule):
 
     ## What it does
 
-    Looks in the template's own text for orders such as "ignore all previous instructions" and "never mention these
-    rules".
+    Reports instructions such as "ignore all previous instructions" and "never mention these rules" in the template's
+    own text.
 
     ## Why is this bad?
 
-    The template's text is in every prompt, with the authority of the system turn, and nobody who reads a conversation
-    sees it. A template from elsewhere that gives such orders was tampered with.
+    The template's text is in every prompt, with the authority of the system turn, but invisible to anyone who reads
+    the conversation. A third-party template with such instructions was tampered with.
 
     ## Example
 
@@ -47,15 +47,16 @@ class InstructionsInText(Rule):
     code = "CT510"
     name = "instructions-in-text"
     severity = "warning"
+    message = "the template gives the model a hidden instruction: {text}"
+    hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT211:line",)
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ORDERS.search(text)
             if match is not None:
                 yield self.finding(
                     subject.at(offset + match.start(), len(match[0])),
-                    f"the template gives the model an order that no one sees: {' '.join(match[0].split())!r}",
-                    "remove it; do not serve a model with this template before you know who wrote it and why",
+                    text=Quoted(" ".join(match[0].split()), 120),
                 )

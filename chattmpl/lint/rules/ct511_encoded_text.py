@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 
@@ -17,17 +17,17 @@ _ESCAPES = re.compile(r"(?:\\x[2-7][0-9a-fA-F]|\\u00[2-7][0-9a-fA-F]){4,}")
 
 
 class EncodedText(Rule):
-    r"""The template writes text that is encoded so that nobody can read it.
+    r"""The template writes encoded text.
 
     ## What it does
 
-    Reports long runs of base64 or hexadecimal digits in the template's own text, and plain letters that are written as
-    escapes (`\x49\x67…`).
+    Reports long runs of base64 or hexadecimal digits in the template's own text, and plain letters written as escapes
+    (`\x49\x67…`).
 
     ## Why is this bad?
 
-    A chat template has nothing to hide from its reader. Models read base64 well, so an encoded order in every prompt
-    is obeyed by the model and missed by the reviewer.
+    A chat template has nothing to hide from its reader. Models read base64 well, so the model follows an encoded
+    instruction that a reviewer misses.
 
     ## Example
 
@@ -45,15 +45,15 @@ class EncodedText(Rule):
     code = "CT511"
     name = "encoded-text"
     severity = "warning"
+    message = "encoded text is written into prompts: {text}"
+    hint = "write it in plain letters, and decide whether it belongs into every prompt"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ESCAPES.search(text) or _ENCODED.search(text)
             if match is not None:
-                shown = match[0] if len(match[0]) < 24 else f"{match[0][:24]}…"
                 yield self.finding(
                     subject.at(offset + match.start(), len(match[0])),
-                    f"text that nobody can read is written into prompts: {shown}",
-                    "write it in plain letters, and see whether you want it in every prompt",
+                    text=Quoted(match[0], 24),
                 )

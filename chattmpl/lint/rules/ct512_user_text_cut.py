@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import Subject
 from chattmpl.lint.conversations import as_parts
@@ -16,18 +16,17 @@ _FIRST, _SECOND = "Question quince", "Follow fig"
 
 
 class UserTextCut(Rule):
-    """What a user writes is taken for markup, and cut.
+    """The user's text is treated as markup and cut.
 
     ## What it does
 
-    Renders a question that holds `</think>`, `<tool_call>` or `/no_think`, and reports a template in which the marker
-    takes away what stands before or behind it.
+    Renders a question that contains `</think>`, `<tool_call>` or `/no_think`, and reports templates in which the marker
+    removes the text before or after it.
 
     ## Why is this bad?
 
-    Tags mean something in what the model wrote. In the text of a user they are words like others, and who pastes a log
-    with one of them loses half of the question. It is a way to smuggle, too: a filter sees text that the model does
-    not.
+    Tags are markup in the model's output. In the user's text they are ordinary words, and a user who pastes a log with
+    one of them loses half of the question. It also helps to smuggle text: a filter sees text that the model does not.
 
     ## Example
 
@@ -47,16 +46,18 @@ class UserTextCut(Rule):
     code = "CT512"
     name = "user-text-cut"
     severity = "warning"
+    message = "{marker} in a question removes the text {side} it"
+    hint = "search for tags only in messages of the assistant"
     law = "lossless"
     probes = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         plain = subject.probe.render("turn", 1)
         if plain is None or _FIRST not in plain.text:
             return
         for marker in _MARKERS:
-            # What the source does not name, it does not look for.
+            # A template cannot search for a marker that its source does not contain.
             if marker not in subject.source.text:
                 continue
             conversation = {"messages": [{"role": "user", "content": f"{_FIRST}{marker}{_SECOND}"}]}
@@ -70,7 +71,7 @@ class UserTextCut(Rule):
             if missing:
                 yield self.finding(
                     subject.first(rf"['\"]{marker}['\"]", marker),
-                    f"{marker!r} in a question takes away the text {'before' if missing[0] == _FIRST else 'behind'} it",
-                    "look for tags only in messages of the assistant",
                     counterexample={"conversation": conversation, "text": rendering.text},
+                    marker=Quoted(marker),
+                    side="before" if missing[0] == _FIRST else "after",
                 )

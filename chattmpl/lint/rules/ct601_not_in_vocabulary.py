@@ -13,22 +13,20 @@ from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
 
-_HINT = "correct its spelling, or add it to the tokenizer and train its embedding"
 _CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
 
 
 class NotInVocabulary(Rule):
-    """A control token of the template is no token of the tokenizer.
+    """A control token of the template is not a token of the tokenizer.
 
     ## What it does
 
-    Renders conversations, encodes them with the tokenizer, and reports what the template writes that looks like a
-    control token (`<|name|>`), or is the stop token, and becomes several tokens. The special tokens of the model's
-    config are looked up too. Needs a tokenizer.
+    Renders conversations, encodes them with the tokenizer, and reports control tokens (`<|name|>`) and stop tokens of
+    the template that become several tokens. Also checks the special tokens of the model's config. Needs a tokenizer.
 
     ## Why is this bad?
 
-    The model gets ten ordinary tokens in place of the one that it knows, and a stop token of that kind stops nothing.
+    The model gets ten ordinary tokens instead of the one that it knows, and such a stop token stops nothing.
 
     ## Example
 
@@ -46,11 +44,21 @@ class NotInVocabulary(Rule):
     code = "CT601"
     name = "not-in-vocabulary"
     severity = "error"
+    message = {
+        "control": "{token} is not a token of the tokenizer: it is split into {count}",
+        "stop": "the stop token {token} is not a token of the tokenizer: it is split into {count}",
+        "config": "{token} from the config is not a token of the tokenizer",
+    }
+    hint = {
+        "control": "correct its spelling, or add it to the tokenizer and train its embedding",
+        "stop": "correct its spelling, or add it to the tokenizer and train its embedding",
+        "config": "use the tokenizer that belongs to the model, or correct the config",
+    }
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         seen: set[str] = set()
         for name in ("turn", "system", "calls"):
             rendering = subject.probe.render(name, prompt=name == "turn")
@@ -66,8 +74,9 @@ class NotInVocabulary(Rule):
                     seen.add(match[0])
                     yield self.finding(
                         subject.blame(rendering, match.start()),
-                        f"{match[0]} is no token of the tokenizer: it is cut into {covering}",
-                        _HINT,
+                        "control",
+                        token=match[0],
+                        count=covering,
                     )
         yield from self._stop(subject, seen)
         yield from self._special(subject, seen)
@@ -80,8 +89,7 @@ class NotInVocabulary(Rule):
         count = len(subject.tokenizer.encode(stop))
         if count > 1:
             seen.add(stop)
-            message = f"the stop token {stop} is no token of the tokenizer: it is cut into {count}"
-            yield self.finding(subject.blame(rendering, start), message, _HINT)
+            yield self.finding(subject.blame(rendering, start), "stop", token=stop, count=count)
 
     def _special(self, subject: Subject, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         missing = [
@@ -93,6 +101,6 @@ class NotInVocabulary(Rule):
             told = ", ".join(f"{name} {content}" for name, content in missing)
             yield self.finding(
                 subject.first(*(rf"\b{name}\b" for name, _ in missing)),
-                f"{told} of the config is no token of the tokenizer",
-                "give the tokenizer that belongs to the model, or correct the config",
+                "config",
+                token=told,
             )

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.encode import encode
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 
 
 class TokenStraddles(Rule):
-    """A token stands across the edge of a generated span.
+    """A token straddles the edge of a generated span.
 
     ## What it does
 
-    Encodes conversations with the given tokenizer, and reports tokens that begin in the prompt and end in generated
-    text, or the other way round. Needs `--tokenizer`.
+    Encodes conversations with the tokenizer, and reports tokens that begin in the prompt and end in a generated span,
+    or vice versa. Needs a tokenizer.
 
     ## Why is this bad?
 
-    At inference the prompt is encoded by itself, and ends with other tokens than the training text has there. The mask
-    of such a token is wrong whatever it is.
+    At inference the prompt is encoded on its own, and ends with different tokens than the training text has there.
+    Either value of the mask is wrong for such a token.
 
     ## Example
 
@@ -39,12 +39,14 @@ class TokenStraddles(Rule):
     code = "CT602"
     name = "token-straddles"
     severity = "warning"
+    message = "the token {token} straddles the edge of a generated span"
+    hint = "put a control token at the edge, or end the prompt after all text that the token covers"
     law = "boundary"
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for name in ("turns", "calls", "reasoning") if subject.generation else ():
             rendering = subject.probe.render(name)
             if rendering is None:
@@ -52,7 +54,6 @@ class TokenStraddles(Rule):
             for straddle in encode(rendering, subject.tokenizer).straddles:
                 yield self.finding(
                     subject.blame(rendering, straddle.start_c),
-                    f"the token {straddle.text!r} stands across the edge of generated text",
-                    "put a control token at the edge, or end the prompt with the whole of what the token covers",
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    token=Quoted(straddle.text),
                 )

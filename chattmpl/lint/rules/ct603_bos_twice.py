@@ -15,14 +15,13 @@ class BosTwice(Rule):
 
     ## What it does
 
-    Reports a template that begins with the BOS token which its tokenizer puts in front of every text by itself. Needs
-    a tokenizer.
+    Reports templates that begin with the BOS token that the tokenizer adds to every text. Needs a tokenizer.
 
     ## Why is this bad?
 
-    `apply_chat_template` asks the tokenizer to add nothing, and all is well. Whoever renders to text first and calls
-    the tokenizer on that has two BOS tokens, and a model that never saw two. It is for information, since many models
-    are shipped so.
+    `apply_chat_template` tells the tokenizer not to add it, so the result is correct. Rendering to text first and then
+    calling the tokenizer gives two BOS tokens, which the model never saw. This is a note, since many models are shipped
+    like this.
 
     ## Example
 
@@ -41,17 +40,18 @@ class BosTwice(Rule):
     code = "CT603"
     name = "bos-twice"
     severity = "info"
+    message = "the tokenizer adds {token}, and the template writes it too"
+    hint = "encode rendered text with add_special_tokens=False, as apply_chat_template does"
     law = "single-bos"
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and rendering.text.startswith(bos):
             yield self.finding(
                 subject.blame(rendering, 0),
-                f"the tokenizer adds {bos} by itself, and the template writes it too",
-                "encode rendered text with add_special_tokens=False, as apply_chat_template does",
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                token=bos,
             )

@@ -12,18 +12,17 @@ from chattmpl.lint.vocabulary import stop_token, token_id
 
 
 class StopIsNotEos(Rule):
-    """The stop token of the template is none that ends generation.
+    """The stop token of the template does not end generation.
 
     ## What it does
 
-    Compares the token that ends an answer with the tokenizer's EOS, and with the `eos_token_id` of
-    `generation_config.json` where a model directory has one. It is a warning where that file is missing. Needs a
-    tokenizer.
+    Compares the token that ends an answer with the tokenizer's EOS token, and with the `eos_token_id` of
+    `generation_config.json` in a model directory. This is a warning if that file is missing. Needs a tokenizer.
 
     ## Why is this bad?
 
-    The model learns to end its answer with a token at which no engine stops: it goes on, writes the user's next turn
-    itself, and ends at the limit of tokens.
+    The model learns to end its answer with a token at which no engine stops. It continues, writes the user's next turn
+    itself, and stops only at the token limit.
 
     ## Example
 
@@ -43,12 +42,14 @@ class StopIsNotEos(Rule):
     code = "CT605"
     name = "stop-is-not-eos"
     severity = "error"
+    message = "an answer ends with {token} (id {id}), at which no engine stops: {known}"
+    hint = "add {id} to eos_token_id in generation_config.json, or set eos_token to {token}"
     law = "stop"
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         found = stop_token(subject)
         if found is None:
             return
@@ -59,12 +60,13 @@ class StopIsNotEos(Rule):
         eos = model.tokens.get("eos_token")
         if own is None or (eos is None and model.ends is None) or stop == eos or own in (model.ends or ()):
             return
-        known = [] if eos is None else [f"the tokenizer's EOS is {eos}"]
-        known += [] if model.ends is None else [f"generation_config.json ends at {', '.join(map(str, model.ends))}"]
+        known = [] if eos is None else [f"the tokenizer's EOS token is {eos}"]
+        known += [] if model.ends is None else [f"generation_config.json stops at {', '.join(map(str, model.ends))}"]
         yield self.finding(
             subject.blame(rendering, start),
-            f"an answer ends with {stop} (id {own}), at which no engine stops: {' and '.join(known)}",
-            f"add {own} to eos_token_id in generation_config.json, or set eos_token to {stop}",
+            token=stop,
+            id=own,
+            known=" and ".join(known),
             severity="warning" if model.ends is None else None,
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -12,7 +12,7 @@ from chattmpl.lint.vocabulary import stop_token
 
 
 class StopIsPadding(Rule):
-    """The stop token of the template is the padding token too.
+    """The stop token of the template is also the padding token.
 
     ## What it does
 
@@ -20,8 +20,8 @@ class StopIsPadding(Rule):
 
     ## Why is this bad?
 
-    Padding gets no loss. Collators that tell it by its id, as transformers' own for language models does, take the stop
-    token out of the loss wherever it stands, and the model never learns to stop.
+    Padding has no loss. Collators that recognize it by its id, such as the language modeling collator of transformers,
+    remove every stop token from the loss, and the model never learns to stop.
 
     ## Example
 
@@ -33,7 +33,7 @@ class StopIsPadding(Rule):
     ## Use instead
 
     ```jinja
-    {# pad_token is <pad>, or any other token that no text has #}
+    {# pad_token is <pad>, or any other token that occurs in no text #}
     {% generation %}{{ message.content }}</s>{% endgeneration %}
     ```
     """
@@ -41,17 +41,18 @@ class StopIsPadding(Rule):
     code = "CT606"
     name = "stop-is-padding"
     severity = "warning"
+    message = "{token} ends an answer and is also the padding token, which some collators remove from the loss"
+    hint = "choose another pad_token, one that occurs in no text"
     law = "stop"
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         found = stop_token(subject)
         if found is not None and found[2] == model_of(subject).tokens.get("pad_token"):
             rendering, start, stop = found
             yield self.finding(
                 subject.blame(rendering, start),
-                f"{stop} ends an answer and is the padding token too, which some collators take out of the loss",
-                "choose another pad_token, one that no text has",
+                token=stop,
             )

@@ -15,17 +15,17 @@ _FRAME = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
 
 
 class NotSpecial(Rule):
-    """A control token of the template is an added token that is not marked as special.
+    """A control token of the template is not marked as special in the tokenizer.
 
     ## What it does
 
-    Reports tokens of the frame of a turn (`<|name|>`) and stop tokens that the tokenizer knows, but not as special. It
+    Reports control tokens around a turn (`<|name|>`) and stop tokens that are in the vocabulary but not special. This
     is a warning for a stop token. Needs a tokenizer.
 
     ## Why is this bad?
 
-    `decode(skip_special_tokens=True)` leaves them in the text, so users see them. Tokenizers also may split or strip
-    around such tokens in other ways, and what looks for special tokens in the text of users does not find them.
+    `decode(skip_special_tokens=True)` keeps them in the text, so users see them. Tokenizers may also split or strip
+    differently around such tokens, and checks for special tokens in user text do not find them.
 
     ## Example
 
@@ -45,11 +45,13 @@ class NotSpecial(Rule):
     code = "CT607"
     name = "not-special"
     severity = "info"
+    message = "{token} is in the vocabulary, but not marked as special"
+    hint = 'mark it as special in tokenizer.json ("special": true)'
     probes = True
     needs_tokenizer = True
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         rendering = subject.probe.render("turn")
         if rendering is None:
             return
@@ -63,7 +65,6 @@ class NotSpecial(Rule):
             if content in plain and span_at(rendering, start).literal:
                 yield self.finding(
                     subject.blame(rendering, start),
-                    f"{content} is in the vocabulary, but not marked as special",
-                    'mark it as special in tokenizer.json ("special": true)',
                     severity="warning" if content == last else None,
+                    token=content,
                 )

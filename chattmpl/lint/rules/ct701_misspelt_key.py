@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import message_variables, of_message
@@ -30,21 +30,20 @@ _KNOWN = frozenset(_FIELDS) | {
     "type",
     "reason",
 }
-"""Those that exist, and those that some data has though they resemble one of them."""
+"""The keys that exist, and others in use that resemble one of them."""
 
 
 class MisspeltKey(Rule):
-    """A key of a message that is nearly, but not quite, one that exists.
+    """A misspelled key of a message.
 
     ## What it does
 
-    Reports `message.contents`, `message['tool_cals']` and the like. It is a warning where the right key is read as
-    well.
+    Reports keys such as `message.contents` or `message['tool_cals']` that are close to an existing one. This is a
+    warning if the correct key is read as well.
 
     ## Why is this bad?
 
-    Jinja does not complain about a key that is not there: it is undefined, which prints as nothing and is false. The
-    field is lost without a word.
+    Jinja does not report a missing key: it is undefined, prints as nothing and is false. The field is silently lost.
 
     ## Example
 
@@ -62,10 +61,12 @@ class MisspeltKey(Rule):
     code = "CT701"
     name = "misspelt-key"
     severity = "error"
+    message = "messages have no key {written}"
+    hint = "did you mean {intended}?"
     law = "lossless"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         variables = message_variables(subject)
         read = {of_message(node, variables): node for node in subject.nodes(nodes.Expr)}
         for name, node in read.items():
@@ -75,8 +76,8 @@ class MisspeltKey(Rule):
             if meant:
                 yield self.finding(
                     subject.word(node, name),
-                    f"messages have no key {name!r}",
-                    f"did you mean {meant[0]!r}?",
+                    written=Quoted(name),
+                    intended=Quoted(meant[0]),
                     severity="warning" if meant[0] in read else None,
                     intended_edits=replace_word(subject, name, meant[0]),
                 )

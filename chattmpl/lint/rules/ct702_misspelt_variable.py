@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key, loads, root
@@ -39,16 +39,16 @@ _PASSED = frozenset(
 
 
 _SHORT = 4
-"""Characters: names of the template's own that are no longer resemble each other by chance."""
+"""Length up to which the template's own names resemble each other by chance, in characters."""
 
 
 def _is_message(loop: nodes.For) -> bool:
-    """Whether what a loop takes is a message: it has a role."""
+    """Return whether a loop is over messages: its items have a role."""
     return any(key(node) == "role" for node in loop.find_all((nodes.Getattr, nodes.Getitem)))
 
 
 class MisspeltVariable(Rule):
-    """A variable that is nearly, but not quite, one that is passed.
+    """A misspelled variable.
 
     ## What it does
 
@@ -57,7 +57,8 @@ class MisspeltVariable(Rule):
 
     ## Why is this bad?
 
-    An undefined variable is false and prints as nothing, so the branch is never taken: no generation prompt, no tools.
+    An undefined variable is false and prints as nothing, so its branch is never taken: there is no generation prompt,
+    or no tools.
 
     ## Example
 
@@ -75,9 +76,11 @@ class MisspeltVariable(Rule):
     code = "CT702"
     name = "misspelt-variable"
     severity = "error"
+    message = "nothing sets or passes {written}"
+    hint = "did you mean {intended}?"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         yield from self._other_messages(subject)
         family = subject.found.family
         known = {*_PASSED, *(family.modes if family else ()), *(family.kwargs if family else ())}
@@ -90,18 +93,18 @@ class MisspeltVariable(Rule):
             if meant and name.rstrip("s0123456789") != meant[0].rstrip("s0123456789"):
                 yield self.finding(
                     subject.word(self._read(subject, name), name),
-                    f"nothing sets or passes {name!r}",
-                    f"did you mean {meant[0]!r}?",
+                    written=Quoted(name),
+                    intended=Quoted(meant[0]),
                     intended_edits=replace_word(subject, name, meant[0]),
                 )
 
     def _read(self, subject: Subject, name: str) -> nodes.Node:
-        """Where a variable is read, or a field of a namespace is set."""
+        """Return the node that reads a variable, or sets a field of a namespace."""
         names = [node for node in subject.nodes(nodes.NSRef) if node.name == name]
         return next(loads(subject, name), None) or names[0]
 
     def _other_messages(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """Where the loop is over something else, and messages are never read."""
+        """Yield a finding if a loop is over another variable, and messages are never read."""
         if "messages" in subject.variables:
             return
         for loop in subject.nodes(nodes.For):
@@ -109,8 +112,8 @@ class MisspeltVariable(Rule):
             if name in subject.variables and name not in _PASSED and _is_message(loop):
                 yield self.finding(
                     subject.word(loop.iter, str(name)),
-                    f"nothing sets or passes {name!r}",
-                    "did you mean 'messages'?",
+                    written=Quoted(str(name)),
+                    intended=Quoted("messages"),
                     intended_edits=replace_word(subject, str(name), "messages"),
                 )
                 return

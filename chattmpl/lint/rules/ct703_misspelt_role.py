@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key
@@ -17,7 +17,7 @@ _KNOWN = frozenset(_ROLES) | {"tools", "users", "System", "User", "Assistant", "
 
 
 class MisspeltRole(Rule):
-    """A role that is nearly, but not quite, one that exists.
+    """A misspelled role.
 
     ## What it does
 
@@ -25,7 +25,7 @@ class MisspeltRole(Rule):
 
     ## Why is this bad?
 
-    The branch is never taken, so the messages of that role vanish, or take the branch of another.
+    The branch is never taken, so the messages of that role are dropped, or take the branch of another role.
 
     ## Example
 
@@ -43,10 +43,12 @@ class MisspeltRole(Rule):
     code = "CT703"
     name = "misspelt-role"
     severity = "error"
+    message = "there is no role {written}"
+    hint = "did you mean {intended}?"
     law = "lossless"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for node in subject.nodes(nodes.Compare):
             sides = [node.expr, *(operand.expr for operand in node.ops)]
             if not any(key(side) == "role" or (isinstance(side, nodes.Name) and side.name == "role") for side in sides):
@@ -59,7 +61,7 @@ class MisspeltRole(Rule):
                 if meant:
                     yield self.finding(
                         subject.word(node, value),
-                        f"there is no role {value!r}",
-                        f"did you mean {meant[0]!r}?",
+                        written=Quoted(value),
+                        intended=Quoted(meant[0]),
                         intended_edits=replace_word(subject, value, meant[0]),
                     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
@@ -15,15 +15,15 @@ from chattmpl.syntax.edits import Edit
 
 
 class Unused(Rule):
-    """A macro or a variable that nothing uses.
+    """An unused macro or variable.
 
     ## What it does
 
-    Reports macros that are never called, and variables that are set and never read.
+    Reports macros that are never called, and variables that are set but never read.
 
     ## Why is this bad?
 
-    Either something was forgotten, such as the call of the macro, or the lines can go.
+    Either something was forgotten, such as the call of the macro, or the code can be removed.
 
     ## Example
 
@@ -41,25 +41,33 @@ class Unused(Rule):
     code = "CT704"
     name = "unused"
     severity = "info"
+    message = {
+        "macro": "the macro {name} is never called",
+        "variable": "{name} is set but never read",
+    }
+    hint = {
+        "macro": "call it, or remove it",
+        "variable": "read it, or remove it",
+    }
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         read = {node.name for node in subject.nodes(nodes.Name) if node.ctx == "load"}
         for macro in subject.nodes(nodes.Macro):
             if macro.name not in read:
                 yield self.finding(
                     subject.word(macro, macro.name),
-                    f"the macro {macro.name!r} is never called",
-                    "call it, or remove it",
+                    "macro",
+                    name=Quoted(macro.name),
                 )
         seen: set[str] = set()
         for name, node in subject.assigned:
             if name not in read and name not in seen and not name.startswith("_"):
                 seen.add(name)
-                yield self.finding(subject.word(node, name), f"{name!r} is set and never read", "read it, or remove it")
+                yield self.finding(subject.word(node, name), "variable", name=Quoted(name))
 
     def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Take it out."""
+        """Remove it."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):
             if piece.name not in ("set", "macro") or not piece.start <= finding.place.start < piece.end:

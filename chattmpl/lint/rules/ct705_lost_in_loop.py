@@ -6,23 +6,23 @@ from collections.abc import Iterator
 
 from jinja2 import nodes
 
-from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import Subject
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, last_offset, read_after
 
 
 class LostInLoop(Rule):
-    """A variable is set in a loop and read after it, where it has its old value.
+    """A variable is set in a loop and read after it, where it has its previous value.
 
     ## What it does
 
-    Reports a `{% set %}` inside a `{% for %}` of a variable that is also set before the loop and read behind it.
+    Reports a `{% set %}` inside a `{% for %}` if the variable is also set before the loop and read after it.
 
     ## Why is this bad?
 
-    A loop is a scope: what is set in it is forgotten at the end of each round. Behind the loop the variable has the
-    value from before it, whatever the loop found.
+    A loop is a scope: assignments in it are lost at the end of each iteration. After the loop the variable has the
+    value from before it.
 
     ## Example
 
@@ -40,10 +40,12 @@ class LostInLoop(Rule):
     code = "CT705"
     name = "lost-in-loop"
     severity = "warning"
+    message = "{name} is set in a loop, but has its previous value where line {line} reads it"
+    hint = "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}"
     explains = ("CT201", "CT202", "CT203", "CT211")
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         outside = [(name, subject.offset(setting)) for name, setting in assignments(subject.tree, inner=False)]
         for loop in subject.nodes(nodes.For):
             start = subject.offset(loop)
@@ -54,6 +56,6 @@ class LostInLoop(Rule):
                     line, _ = subject.source.position(subject.offset(load))
                     yield self.finding(
                         subject.word(node, name),
-                        f"{name!r} is set in a loop, and has its value from before where line {line} reads it",
-                        "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}",
+                        name=Quoted(name),
+                        line=line,
                     )

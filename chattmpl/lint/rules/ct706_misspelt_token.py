@@ -43,33 +43,34 @@ _KNOWN = frozenset(
     }
 )
 _TOO_FAR = 3
-"""Characters: the first difference in length that is no slip of the keyboard any more."""
+"""The smallest difference in length, in characters, that cannot be a typo."""
 
 
 def _slip(token: str, meant: str) -> bool:
-    """Whether one is the other with one character more, less, other, or two swapped."""
+    """Return whether two tokens differ by one character inserted, deleted or replaced, or by two swapped ones."""
     if token.rstrip("|>").rstrip("s") == meant.rstrip("|>") and token.startswith(("</", "<t")):
         return False
-    # What closes is no misspelling of what opens: </user>, and also <|/user|>.
+    # A closing token is not a misspelled opening token: </user>, and also <|/user|>.
     if abs(len(token) - len(meant)) >= _TOO_FAR - 1 or ("/" in token) != ("/" in meant):
         return False
     codes = [code for code in SequenceMatcher(None, token, meant, autojunk=False).get_opcodes() if code[0] != "equal"]
     changed = sum(max(one_end - one, other_end - other) for _, one, one_end, other, other_end in codes)
-    # Two that are swapped count as one that is put in and one that is taken out.
+    # Two swapped characters count as one insertion and one deletion.
     return changed == 1 or (changed == 2 and len(codes) == 2 and sorted(token) == sorted(meant))
 
 
 class MisspeltToken(Rule):
-    r"""A control token that is nearly, but not quite, another one of the template.
+    r"""A misspelled control token.
 
     ## What it does
 
-    Reports tokens such as `<|im_ends|>` beside `<|im_end|>`: one character more, less or other than a well-known
-    control token that the template writes in other places.
+    Reports tokens such as `<|im_ends|>` that differ by one character from a well-known control token that the template
+    writes elsewhere.
 
     ## Why is this bad?
 
-    What is not in the vocabulary is cut into ordinary tokens. Nothing stops there, and no parser finds it.
+    A token that is not in the vocabulary is split into ordinary tokens. Engines do not stop there, and parsers do not
+    find it.
 
     ## Example
 
@@ -87,17 +88,19 @@ class MisspeltToken(Rule):
     code = "CT706"
     name = "misspelt-token"
     severity = "error"
+    message = "{written} resembles {intended}, which the template writes elsewhere"
+    hint = "did you mean {intended}?"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
         for token in sorted(written):
             meant = [other for other in sorted(_KNOWN & written.keys()) if token not in _KNOWN and _slip(token, other)]
             if meant:
                 yield self.finding(
                     subject.first(re.escape(token)),
-                    f"{token} looks like {meant[0]}, which the template writes elsewhere",
-                    f"did you mean {meant[0]!r}?",
+                    written=token,
+                    intended=meant[0],
                     intended_edits=[
                         Edit(match.start(), match.end(), meant[0])
                         for match in re.finditer(re.escape(token), subject.source.text)

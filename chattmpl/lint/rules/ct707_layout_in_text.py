@@ -14,13 +14,13 @@ class LayoutInText(Rule):
 
     ## What it does
 
-    Reports white space between two tags that holds an indentation and is not trimmed. It is a warning inside of a
-    generation tag, and for information elsewhere.
+    Reports white space between two tags that contains an indentation and is not trimmed. This is a warning inside a
+    generation tag, and a note elsewhere.
 
     ## Why is this bad?
 
-    Jinja trims the indentation before `{%`, and not that before `{{`. The model reads eight spaces in front of a text,
-    or is trained to write them, and a change of the template's layout changes every rendering.
+    Jinja trims the indentation before `{%`, but not before `{{`. The model reads, or is trained to write, the spaces
+    before a text, and a change of the template's layout changes every rendering.
 
     ## Example
 
@@ -42,16 +42,20 @@ class LayoutInText(Rule):
     code = "CT707"
     name = "layout-in-text"
     severity = "info"
+    message = {
+        "trained": "the indentation of the template is trained",
+        "written": "the indentation of the template is written into the text",
+    }
+    hint = "trim it: {{- … }}"
 
     def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
         for offset, kind, value in subject.tokens:
             if kind != "data" or value.strip() or "  " not in value:
                 continue
             trained = any(block.opening.end <= offset < block.closing.start for block in subject.generation)
             yield self.finding(
                 subject.at(offset + len(value) - 1),
-                f"the indentation of the template is {'trained' if trained else 'written'}",
-                "trim it: {{- … }}",
+                "trained" if trained else "written",
                 severity="warning" if trained else None,
             )
