@@ -48,5 +48,5 @@ def test_a_closing_token_is_no_misspelling_of_the_opening_one(tmp_path: Path) ->
     assert not [one for one in lint(_found(tmp_path, _CLOSING)) if one.code == "CT706"]
     misspelt = _CLOSING.replace("'<|user|>' + m.content", "'<|user|>' + m.content + '<|users|>'")
     assert [one.message for one in lint(_found(tmp_path, misspelt)) if one.code == "CT706"] == [
-        "<|users|> looks like <|user|>, which the template writes elsewhere"
+        "<|users|> resembles <|user|>, which the template writes elsewhere"
     ]
