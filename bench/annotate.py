@@ -19,10 +19,12 @@ from pathlib import Path
 
 from chattmpl import Rendering, Template
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.checker import cases_of, fixtures, made, modes
-from chattmpl.laws.law import CLOCK, evaluate, laws_named
+from chattmpl.laws.checker import cases_of, settings_to_check
+from chattmpl.laws.law import evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample
-from chattmpl.laws.shapes import shape_of
+from chattmpl.probing import facts_of
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.template.special_tokens import PLACEHOLDERS
 
@@ -103,10 +105,10 @@ def _row(path: Path) -> Row:
     assert proof is not None
     row.exceptions = [f"{one.law}: {one.why}{f' {one.kwargs}' if one.kwargs else ''}" for one in proof.exceptions]
     named = {one.law for one in proof.exceptions}
-    conversations = [*fixtures(), *made(_MADE, shape_of(template))]
+    conversations = [*shipped_conversations(), *generated_conversations(_MADE, facts_of(template).shape)]
     # A file does not tell its special tokens, and without them nothing may end a turn.
     looked_at = Template.from_source(made_template.source, tokens={**PLACEHOLDERS, **template.tokens})
-    cases = cases_of(looked_at, conversations, modes(looked_at), None)
+    cases = cases_of(looked_at, conversations, settings_to_check(looked_at), None)
     laws = laws_named(["sampled", "stop", "pure"])
     broken = {law.name for case in cases for law in laws if isinstance(evaluate(law, case), Counterexample)}
     row.broken = sorted(broken - named)
@@ -117,7 +119,7 @@ def _row(path: Path) -> Row:
 
 
 def _compare(ours: Template, theirs: Template, row: Row) -> None:
-    for conversation in fixtures():
+    for conversation in shipped_conversations():
         try:
             one, other = (template.render(conversation, clock=CLOCK) for template in (ours, theirs))
         except ChatTmplError:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from chattmpl import Template
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.checker import check, fixtures, made
-from chattmpl.laws.law import CLOCK, laws_named
-from chattmpl.laws.shapes import shape_of
+from chattmpl.laws.checker import check
+from chattmpl.laws.law import laws_named
+from chattmpl.probing import facts_of
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from support.snapshots import matches_snapshot
 
@@ -132,8 +134,8 @@ def _generated(template: Template, messages: object = _TURN) -> list[str]:
 def test_a_template_gets_tags_and_its_laws_hold_on_conversations_that_were_not_tried(name: str) -> None:
     before = Template.from_source(GOOD[name])
     after = _annotated(GOOD[name])
-    shape = shape_of(before)
-    conversations = [*fixtures(), *made(40, shape)]
+    shape = facts_of(before).shape
+    conversations = [*shipped_conversations(), *generated_conversations(40, shape)]
     for conversation in conversations:
         for prompt in (False, True):
             assert _outcome(after, conversation, prompt) == _outcome(before, conversation, prompt)
@@ -345,8 +347,8 @@ def test_no_text_changes_and_no_law_breaks_whatever_the_pieces(
         after = before.annotate(examples=4)
     except CannotAnnotate:
         return
-    for conversation in made(20):
+    for conversation in generated_conversations(20):
         assert _outcome(after, conversation, False) == _outcome(before, conversation, False)
-    plain = [conversation for conversation in fixtures() if len(conversation.messages) > 1]
+    plain = [conversation for conversation in shipped_conversations() if len(conversation.messages) > 1]
     for verdict in check(after, laws_named(["sampled", "stop", "pure"]), plain).verdicts:
         assert verdict.broken == []

@@ -8,8 +8,8 @@ import pytest
 
 from chattmpl import Conversation, Rendering, Template
 from chattmpl.engines.drivers import Engine
-from chattmpl.laws.checker import fixtures
-from chattmpl.laws.law import CLOCK
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.report.annotation import proof_text
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.template.special_tokens import PLACEHOLDERS
@@ -43,7 +43,7 @@ def test_annotated_templates_of_trl_render_as_before_in_every_engine_and_with_tr
     assert list(made) == list(_SHOWN)
     engine = minijinja()
     for name, (source, template) in made.items():
-        for conversation in fixtures():
+        for conversation in shipped_conversations():
             _as_in_transformers(name, source, template, conversation)
             _as_in_minijinja(engine, name, source, template, conversation)
     proofs = {name: template.proof for name, (_, template) in made.items() if template.proof is not None}
@@ -60,7 +60,7 @@ def test_macros_and_collected_texts_are_written_where_transformers_sees_their_ta
     assert template is not None
     assert template.proof is not None
     assert _DEEP not in template.proof.notes
-    for conversation in fixtures():
+    for conversation in shipped_conversations():
         _as_in_transformers(name, source, template, conversation)
 
 

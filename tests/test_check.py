@@ -10,10 +10,11 @@ import pytest
 from chattmpl import Template
 from chattmpl.cli import main
 from chattmpl.laws import Case, Counterexample, evaluate, laws, laws_named
-from chattmpl.laws.checker import Report, check, fixtures, made, modes, to_check
+from chattmpl.laws.checker import Report, check, settings_to_check, to_check
 from chattmpl.laws.findings import Finding, grouped
-from chattmpl.laws.shapes import shape_of
 from chattmpl.laws.shrink import is_ordinary, shrink
+from chattmpl.probing import facts_of
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.template.family import family_names
 from chattmpl.template.resolver import find_template
 from support.snapshots import matches_snapshot
@@ -25,22 +26,24 @@ BAD = (
 
 
 def test_a_law_that_is_broken_in_many_conversations_is_one_finding() -> None:
-    report = check(Template.from_source(BAD), laws_named(["pure"]), fixtures())
+    report = check(Template.from_source(BAD), laws_named(["pure"]), shipped_conversations())
     assert len(report.findings) == 1
 
 
 def test_the_counterexample_is_the_smallest_that_still_shows_it() -> None:
-    (finding,) = check(Template.from_source(BAD), laws_named(["pure"]), fixtures()).findings
+    (finding,) = check(Template.from_source(BAD), laws_named(["pure"]), shipped_conversations()).findings
     messages = finding.shown.conversation.dump()["messages"]
     assert len(messages) == 1
     assert len(messages[0]["content"]) == 1
 
 
 def test_shrinking_keeps_the_cause() -> None:
-    template = Template.load("qwen3")
+    template = Template.from_source(REWRITES)
     law = laws()["prefix"]
     case = next(
-        case for case in (Case(template, c) for c in fixtures()) if isinstance(evaluate(law, case), Counterexample)
+        case
+        for case in (Case(template, c) for c in shipped_conversations())
+        if isinstance(evaluate(law, case), Counterexample)
     )
     found = evaluate(law, case)
     assert isinstance(found, Counterexample)
@@ -50,26 +53,26 @@ def test_shrinking_keeps_the_cause() -> None:
 
 
 def test_what_was_not_evaluated_is_never_said_to_hold() -> None:
-    (verdict,) = check(Template.load("chatml"), laws_named(["boundary"]), fixtures()).verdicts
+    (verdict,) = check(Template.load("chatml"), laws_named(["boundary"]), shipped_conversations()).verdicts
     assert not verdict.evaluated
     assert verdict.holds == 0
     assert "it needs a tokenizer" in verdict.unevaluated
 
 
 def test_the_declared_modes_are_varied() -> None:
-    assert {"enable_thinking": False} in modes(Template.load("qwen3"))
-    assert modes(Template.from_source("x")) == [{}]
+    assert {"enable_thinking": False} in settings_to_check(Template.load("qwen3"))
+    assert settings_to_check(Template.from_source("x")) == [{}]
 
 
 def test_conversations_are_made_the_same_each_time() -> None:
-    first, again = made(8), made(8)
+    first, again = generated_conversations(8), generated_conversations(8)
     assert len(first) >= 8
     assert [c.dump() for c in first] == [c.dump() for c in again]
 
 
 def test_hybrid_obeys_the_laws_on_made_conversations_too() -> None:
     chosen = laws_named(["sampled", "stop", "pure", "prefix", "lossless", "steady"])
-    for verdict in check(Template.load("hybrid"), chosen, made(40)).verdicts:
+    for verdict in check(Template.load("hybrid"), chosen, generated_conversations(40)).verdicts:
         assert verdict.broken == [], verdict.law.name
         assert verdict.holds > 10, verdict.law.name
 
@@ -138,7 +141,7 @@ def line_of(finding: Finding) -> int:
 
 
 def report_of(source: str, *laws: str) -> Report:
-    return check(Template.from_source(source), laws_named(laws or None), fixtures())
+    return check(Template.from_source(source), laws_named(laws or None), shipped_conversations())
 
 
 def test_one_cause_that_breaks_several_laws_is_one_finding_that_names_them() -> None:
@@ -210,7 +213,12 @@ def test_modes_are_found_in_the_conditions_of_a_template_of_others() -> None:
         "{% if effort == 'high' %}H{% elif effort == 'low' %}L{% endif %}"
         "{% for x in builtin %}{{ x }}{% endfor %}{{ date }}{% if unused and false %}U{% endif %}"
     )
-    assert modes(Template.from_source(source)) == [{}, {"effort": "high"}, {"effort": "low"}, {"thinking": True}]
+    assert settings_to_check(Template.from_source(source)) == [
+        {},
+        {"effort": "high"},
+        {"effort": "low"},
+        {"thinking": True},
+    ]
 
 
 def test_a_finding_names_the_mode_only_where_it_takes_one() -> None:
@@ -228,13 +236,16 @@ def test_the_smallest_conversation_is_one_that_people_have() -> None:
 
 
 def test_shapes_are_found_by_rendering() -> None:
-    assert shape_of(Template.load("qwen3")).missing() == ["developer messages", "documents"]
-    assert "system messages" not in shape_of(Template.load("gemma3")).missing()
-    assert {"tools", "reasoning"} <= set(shape_of(Template.from_source(HEADER)).missing())
+    assert facts_of(Template.load("qwen3")).shape.missing() == ["developer messages", "documents"]
+    assert "system messages" not in facts_of(Template.load("gemma3")).shape.missing()
+    assert {"tools", "reasoning"} <= set(facts_of(Template.from_source(HEADER)).shape.missing())
 
 
 def test_made_conversations_have_only_what_the_template_supports() -> None:
-    some = [conversation.dump() for conversation in made(60, shape_of(Template.from_source(HEADER)))]
+    some = [
+        conversation.dump()
+        for conversation in generated_conversations(60, facts_of(Template.from_source(HEADER)).shape)
+    ]
     messages = [message for conversation in some for message in conversation["messages"]]
     assert not any("tool_calls" in message or "reasoning_content" in message for message in messages)
     assert not any(conversation.get("tools") or conversation.get("documents") for conversation in some)
@@ -249,7 +260,7 @@ def test_a_template_that_knows_only_parts_gets_parts() -> None:
 
 
 def test_under_a_policy_that_drops_traces_sampled_says_to_unroll() -> None:
-    (verdict,) = check(Template.load("qwen3"), laws_named(["sampled"]), fixtures()).verdicts
+    (verdict,) = check(Template.load("qwen3"), laws_named(["sampled"]), shipped_conversations()).verdicts
     assert verdict.broken == []
     assert any("unroll" in why for why in verdict.silent)
 
@@ -258,7 +269,7 @@ def test_under_a_policy_that_drops_traces_sampled_says_to_unroll() -> None:
 def test_no_family_breaks_a_law_without_declaring_it(name: str) -> None:
     template = Template.load(name)
     for policy in [template, template.with_retention("all")] if template.program.has_reasoning else [template]:
-        report = check(policy, laws_named(None), fixtures(), tokenizer="demo")
+        report = check(policy, laws_named(None), shipped_conversations(), tokenizer="demo")
         assert [finding.message for finding in report.findings if finding.severity != "info"] == []
 
 
@@ -284,6 +295,6 @@ def test_the_report_is_what_it_was(
 def test_stand_ins_for_special_tokens_are_given_where_none_are_known(tmp_path: Path) -> None:
     file = tmp_path / "bos.jinja"
     file.write_text("{{ bos_token ~ bos_token }}" + HEADER)
-    report = check(to_check(find_template(str(file))), laws_named(["single-bos"]), fixtures())
-    assert [finding.message for finding in report.findings] == ["'<bos>' is written 2 times"]
-    assert check(to_check(find_template("llama3")), laws_named(["single-bos"]), fixtures()).findings == []
+    report = check(to_check(find_template(str(file))), laws_named(["single-bos"]), shipped_conversations())
+    assert [finding.message for finding in report.findings] == ["'<|bos_token|>' is written 2 times"]
+    assert check(to_check(find_template("llama3")), laws_named(["single-bos"]), shipped_conversations()).findings == []

@@ -7,8 +7,9 @@ import time
 import pytest
 
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import Report, check, fixtures, made, to_check
-from chattmpl.laws.shapes import shape_of
+from chattmpl.laws.checker import Report, check, to_check
+from chattmpl.probing import facts_of
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
 from support.trl_templates import llama_cpp_templates, trl_templates
@@ -22,8 +23,13 @@ def reports(sources: dict[str, str], examples: int = 0) -> dict[str, tuple[Repor
     for name, source in sources.items():
         start = time.perf_counter()
         template = to_check(Found(Source(source, name)))
-        shape = shape_of(template) if examples else None
-        report = check(template, laws_named(None), [*fixtures(), *made(examples, shape)], shape=shape)
+        shape = facts_of(template).shape if examples else None
+        report = check(
+            template,
+            laws_named(None),
+            [*shipped_conversations(), *generated_conversations(examples, shape)],
+            shape=shape,
+        )
         found[name] = report, time.perf_counter() - start
     return found
 

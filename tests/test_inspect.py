@@ -125,10 +125,10 @@ def test_a_template_that_does_not_compile_has_a_record_too() -> None:
 
 
 def test_a_fault_of_ours_leaves_the_template_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(prober: object) -> None:
+    def fail(*_: object) -> None:
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("chattmpl.capabilities.roles.system", fail)
+    monkeypatch.setattr("chattmpl.probing.roles.find_first_message", fail)
     found = inspected(PLAIN)
     assert found.error == "a bug in chattmpl, please report it: ZeroDivisionError: oops"
     assert found.to_dict()["tools"] is None
@@ -289,7 +289,7 @@ def test_the_bos_token_is_found() -> None:
 def test_what_breaks_the_prefix_is_named() -> None:
     found = inspected(turns("{{ m.content }}{% if loop.last and m.role == 'tool' %}<|results_end|>{% endif %}"))
     exceptions = found.to_dict()["prefix_exceptions"]
-    assert "a second result" in [item["appended"] for item in exceptions]
+    assert "a question after a tool loop" in [item["appended"] for item in exceptions]
     assert "a question" not in [item["appended"] for item in exceptions]
     assert found.to_dict()["prefix_preserving"] is False
 

@@ -90,7 +90,7 @@ DEFECTS = [
     pytest.param(
         "prefix",
         ("{{ m.content ~ '<|im_end|>' }}{% endif", "{{ (m.content if loop.last else '') ~ '<|im_end|>' }}{% endif"),
-        "appending messages[1] (assistant) changes the text before it",
+        "the prompt of messages[3] does not begin with messages[1] as it was sampled",
         id="history rewritten",
     ),
     pytest.param(

@@ -15,7 +15,7 @@ import pytest
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
 from chattmpl.lint.baseline import without_known, write_baseline
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
 from chattmpl.lint.runner import lint
@@ -40,7 +40,7 @@ class Named(Rule):
     name = "named"
     severity = "info"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         raise RuntimeError("it cannot")
 
 

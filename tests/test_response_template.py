@@ -10,8 +10,9 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.laws.checker import fixtures, modes
-from chattmpl.laws.law import CLOCK
+from chattmpl.laws.checker import settings_to_check
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.template.family import family_names
 from support.command import run_here
 from support.snapshots import matches_snapshot
@@ -82,8 +83,8 @@ def completions(template: Template) -> list[tuple[str, str, dict[str, Any]]]:
     """The prompt of each assistant turn of the fixtures, what is sampled, and how we read it."""
     whole = template.with_retention("all") if template.program.has_reasoning else template
     found = []
-    for kwargs in modes(template):
-        for chat in fixtures():
+    for kwargs in settings_to_check(template):
+        for chat in shipped_conversations():
             for index in (index for index, message in enumerate(chat.messages) if message.role == "assistant"):
                 head = chat.with_messages(chat.messages[:index])
                 try:

@@ -8,8 +8,8 @@ import pytest
 
 from chattmpl import Conversation, Template
 from chattmpl.engines.drivers import Engine
-from chattmpl.laws.checker import fixtures
-from chattmpl.laws.law import CLOCK
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.rewrite.retain.refusal import CannotRetain
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from support.engines import minijinja
@@ -55,7 +55,7 @@ def test_a_policy_that_was_proven_holds_in_every_engine(name: str, policy: str) 
         assert history.startswith(alone.rstrip())
     engine = minijinja()
     before = Template.from_source(trl_templates()[name], tokens=PLACEHOLDERS)
-    for conversation in fixtures():
+    for conversation in shipped_conversations():
         _as_elsewhere(engine, made, before, conversation)
 
 

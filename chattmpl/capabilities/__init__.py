@@ -1,6 +1,6 @@
-"""What a template can do, found by rendering small conversations: roles, tools, reasoning, modes, prompts, masks."""
+"""The view of template facts that ``chattmpl inspect`` prints."""
 
-from chattmpl.capabilities.inspector import inspect_template
-from chattmpl.capabilities.record import Capabilities
+from chattmpl.capabilities.record import Answer, Capabilities
+from chattmpl.capabilities.table import inspect_template
 
-__all__ = ["Capabilities", "inspect_template"]
+__all__ = ["Answer", "Capabilities", "inspect_template"]

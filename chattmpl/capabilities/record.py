@@ -1,11 +1,11 @@
-"""What was found about one template, as a record and as JSON."""
+"""The record of one inspected template, and its JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
-from chattmpl.capabilities.answer import Answer
+State = Literal["yes", "partly", "no", "unknown"]
 
 FLAGS = (
     "system",
@@ -18,31 +18,61 @@ FLAGS = (
     "documents",
     "multimodal",
 )
-"""The capabilities that families declare too, under these names."""
+"""The capabilities that families declare too."""
 
 ANSWERS = (*FLAGS, "late_system", "alternation", "retention", "prefix_preserving", "mask")
-"""All that is answered with yes, partly, no or unknown."""
+"""The names of all answers."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer about one capability.
+
+    Attributes:
+        state: the answer; ``unknown`` where it could not be evaluated, which is never the same as ``no``.
+        note: the evidence in a few words.
+        facts: more facts as JSON types; docs/inspect.md lists the keys of each capability.
+    """
+
+    state: State
+    note: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def value(self) -> bool | None:
+        """True for yes and partly, False for no, None for unknown."""
+        return None if self.state == "unknown" else self.state != "no"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON types."""
+        return {"answer": self.state, "note": self.note, **self.facts}
+
+
+def shortened(text: str, width: int = 100) -> str:
+    """Return a text, cut to at most ``width`` characters."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
 @dataclass
 class Capabilities:
-    """What a template can do.
+    """The capabilities of a template.
 
     Attributes:
         name: a short name: of the family, or of the file.
-        file: where the template was found.
+        file: the path of the template.
         family: the name of the family, if it is one.
-        error: why it could not be compiled; nothing else is known then.
-        answers: what was found about each of `ANSWERS`.
-        modes: kwargs that switch what is rendered, and those that are printed, as JSON.
-        generation_prompt: what ``add_generation_prompt`` appends.
-        generation_prompts: what it appends in other modes.
-        prefill: the part of the generation prompt that opens, or closes, reasoning.
-        stop_tokens: what ends an assistant turn.
+        error: the error that kept it from being compiled; nothing else is known then.
+        answers: the answer for each name of `ANSWERS`.
+        modes: the template kwargs by name, as JSON types.
+        generation_prompt: the text that ``add_generation_prompt`` appends.
+        generation_prompts: the text that it appends in other modes.
+        prefill: the part of the generation prompt that opens or closes reasoning.
+        stop_tokens: the tokens that end an assistant turn.
         bos: the BOS token that the template writes.
-        needs: what must be beside the messages, or nothing is rendered: ``tools`` or ``documents``.
-        why: why not even a question could be rendered.
-        parsers: see `chattmpl.capabilities.parsers.parsers`.
+        needs: the key that must accompany the messages for anything to be rendered: ``tools`` or ``documents``.
+        why: the reason why not even a question is rendered.
+        parsers: the parsers of serving engines by engine and kind.
+        also_not_evaluated: names and reasons of what could not be evaluated, beside answers.
     """
 
     name: str
@@ -62,21 +92,21 @@ class Capabilities:
     also_not_evaluated: list[tuple[str, str]] = field(default_factory=list)
 
     def answer(self, name: str) -> Answer:
-        """What was found about one of `ANSWERS`."""
+        """Return the answer for a name of `ANSWERS`."""
         return self.answers.get(name, Answer("unknown"))
 
     @property
     def retention(self) -> str | None:
-        """The policy, ``other``, ``drops reasoning``, ``no reasoning``, or None where it is not known."""
+        """The policy, ``other``, ``drops reasoning`` or ``no reasoning``; None if it is not known."""
         answer = self.answer("retention")
         if answer.state == "unknown":
             return None
-        policy: str = answer.facts.get("policy", answer.note)
+        policy: str | None = answer.facts.get("policy")
         return policy
 
     @property
     def not_evaluated(self) -> list[dict[str, str]]:
-        """What could not be evaluated, and why."""
+        """The things that could not be evaluated, with reasons."""
         unknown = [(name, self.answer(name).note) for name in ANSWERS if self.answer(name).state == "unknown"]
         if self.generation_prompt is None:
             unknown.append(("generation_prompt", ""))
@@ -88,7 +118,7 @@ class Capabilities:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON; docs/inspect.md says what the keys mean."""
+        """Return the record as JSON types; docs/inspect.md explains the keys."""
         return {
             "name": self.name,
             "file": self.file,
@@ -116,5 +146,5 @@ class Capabilities:
 
 
 def _whole(answer: Answer) -> bool | None:
-    """True only where there is no exception."""
+    """Return True only if there is no exception."""
     return None if answer.state == "unknown" else answer.state == "yes"

@@ -88,11 +88,12 @@ def _tokenizer(which: str | None) -> Any:
 
 def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> Report:
     from chattmpl.laws import checker
-    from chattmpl.laws.shapes import shape_of
+    from chattmpl.probing import facts_of
+    from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 
     template = checker.to_check(found, retention)
-    shape = shape_of(template) if examples else None
-    conversations = [*(checker.fixtures() if given is None else given), *checker.made(examples, shape)]
+    shape = facts_of(template).shape if examples else None
+    conversations = [*(shipped_conversations() if given is None else given), *generated_conversations(examples, shape)]
     with _Progress(template.name) as progress:
         return checker.check(template, laws, conversations, tokenizer, progress, shape)
 

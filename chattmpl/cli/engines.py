@@ -40,7 +40,7 @@ def engines(
     from chattmpl.compare.portability import compare, served
     from chattmpl.engines.available import Missing
     from chattmpl.engines.available import engines as available
-    from chattmpl.laws.law import CLOCK
+    from chattmpl.probing.corpus import CLOCK
     from chattmpl.report.engines import engines_json, engines_lines
     from chattmpl.report.lines import write_lines
     from chattmpl.template.template import Template

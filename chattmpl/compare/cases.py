@@ -8,7 +8,7 @@ from typing import Any
 
 from chattmpl.conversation.files import load_conversation, load_conversations
 from chattmpl.conversation.models import Conversation
-from chattmpl.laws.checker import modes
+from chattmpl.laws.checker import settings_to_check
 from chattmpl.template.family import shipped_folder
 from chattmpl.template.template import Template
 
@@ -59,7 +59,7 @@ def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[di
     """The kwargs to render with: those given, and each of the modes that a template declares on top of them."""
     settings: list[dict[str, Any]] = []
     for template in templates:
-        for mode in modes(template):
+        for mode in settings_to_check(template):
             kwargs = {**mode, **given}
             if kwargs not in settings:
                 settings.append(kwargs)

@@ -17,8 +17,8 @@ from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import Program, compile_program
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError
-from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit, Edited, apply_edits
 

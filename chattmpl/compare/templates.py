@@ -14,8 +14,8 @@ from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import Verdict, check
-from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.template.template import Rendering, Template
 
 Change = Literal["text", "mask", "refused", "accepted"]

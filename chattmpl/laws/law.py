@@ -14,12 +14,10 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.diagnostic import wording
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place
 from chattmpl.template.blame import written_at
 from chattmpl.template.template import Rendering, Template
-
-CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
-"""The time that templates are told while laws are checked."""
 
 REFUSED = "the template does not render this conversation"
 """How a law says that it does not apply since the template raised."""

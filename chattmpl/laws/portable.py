@@ -8,8 +8,9 @@ from typing import Any
 
 from chattmpl.engines.drivers import minijinja_engine
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.laws.law import CLOCK, Case, Law, site
+from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome, first_difference
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place
 
 _LINE = re.compile(r"\(in [^)]*?:(\d+)\)")

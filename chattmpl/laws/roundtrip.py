@@ -6,9 +6,10 @@ from typing import Any
 
 from chattmpl.diagnostic import Quoted
 from chattmpl.errors import NotRepresentable, UsageError
-from chattmpl.laws.law import CLOCK, Case, Law
+from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 from chattmpl.parse import parse
+from chattmpl.probing.corpus import CLOCK
 
 
 class Roundtrip(Law):

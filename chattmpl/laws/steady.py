@@ -6,8 +6,9 @@ import datetime as dt
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from chattmpl.laws.law import CLOCK, Case, Law
+from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import Holds, Outcome
+from chattmpl.probing.corpus import CLOCK
 
 _HINT = "test for values, not for keys"
 

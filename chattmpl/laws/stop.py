@@ -5,7 +5,7 @@ from __future__ import annotations
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
-from chattmpl.template.special_tokens import CONTROL
+from chattmpl.probing.frames import possible_stops
 
 
 class Stop(Law):
@@ -43,7 +43,7 @@ class Stop(Law):
         text = case.rendering.text
         for turn, (start, end) in ranges:
             sampled = text[start:end]
-            stops = stop_tokens(case, turn)
+            stops = possible_stops(case.head(turn + 1), turn, case.kwargs)
             if stops and sampled.endswith(stops):
                 continue
             place = case.place_at(case.rendering, end - 1)
@@ -72,18 +72,3 @@ def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:
         if span.generated and span.turn == turn:
             piece = (piece[0] if piece is not None and piece[1] == span.start else span.start, span.end)
     return piece
-
-
-def stop_tokens(case: Case, turn: int) -> tuple[str, ...]:
-    """What may end a turn: the family's stop tokens; else ``eos_token``, and the control tokens behind the message."""
-    if case.template.family is not None:
-        return case.template.family.generation.stop_tokens
-    given = {**case.template.tokens, **case.kwargs}.get("eos_token")
-    stops = [given] if isinstance(given, str) and given else []
-    last = case.head(turn + 1)
-    own = [span.end for span in last.spans if span.message == turn and span.field != "role"]
-    generated = case.generated(turn, last)
-    # A message that is empty has no text to look behind.
-    start = own[-1] if own else generated[0] if generated else len(last.text)
-    behind = CONTROL.findall(last.text, start)
-    return tuple(dict.fromkeys([*stops, *behind]))

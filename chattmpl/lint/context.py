@@ -1,4 +1,4 @@
-"""What a rule looks at: one template, its tokens and tree, and what it renders."""
+"""The context of a lint rule: one template, its tokens, tree and facts."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any, TypeVar
 
 import jinja2.nodes
 
-from chattmpl.budget import Budget
 from chattmpl.compiler.codegen import targets
-from chattmpl.lint.probe import Probe
+from chattmpl.probing.facts import TemplateFacts
+from chattmpl.probing.prober import PROBE_BUDGET, Prober, Turn
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line, tokens
 from chattmpl.syntax.tree import Block, Tag
 from chattmpl.template import blame
 from chattmpl.template.resolver import Found
-from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Rendering, Template
 
 _Node = TypeVar("_Node", bound=jinja2.nodes.Node)
@@ -29,35 +28,46 @@ _LEAVES = tuple(
     if not kind.__subclasses__()
 )
 
-_BUDGET = Budget(steps=100_000, characters=1 << 16)
-"""For one probe, which has a hundred words."""
+PLAIN = ("turn", "reasoning", "calls", "turns")
+"""Conversations with assistant turns that most templates render, the smallest first."""
+
+MASKED = (*PLAIN, "spoken", "agent", "parallel")
+"""Conversations in which masks are checked."""
 
 
-class Subject:
-    """A template that compiled.
+class LintContext:
+    """A template that compiled, as rules see it.
 
     Attributes:
-        found: its source, with what was found beside it.
-        template: compiled, with special tokens that it may ask for.
-        source: what places point into: the source with LF newlines.
-        probe: what is rendered; a rule that is checked in a mode finds that of the mode here.
-        modes: once they are known, those that `chattmpl.lint.modes` found.
-        tokenizer: a tokenizer as `chattmpl.encode.load_tokenizer` returns it, or None.
+        found: the source, with the special tokens and the family that belong to it.
+        source: the source with LF newlines, which places point into.
+        facts: facts about the template; in a mode where the rule is checked in one.
+        tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`, or None.
     """
 
     def __init__(self, found: Found, tokenizer: Any = None) -> None:
         self.found = found
-        given = found.tokens or PLACEHOLDERS
-        self.template = Template(Found(found.source, {**PLACEHOLDERS, **given}, found.family), None, _BUDGET)
+        self.tokenizer = tokenizer
+        self.facts = TemplateFacts(Template(found, None, PROBE_BUDGET), tokenizer)
+        self.template = self.facts.template
         self.program = self.template.program
         self.source: Source = self.program.source
-        self.tokenizer = tokenizer
-        self.probe = Probe(self.template)
-        self.modes: tuple[Any, ...] | None = None
+
+    @property
+    def probe(self) -> Prober:
+        """The renderer of small conversations."""
+        return self.facts.prober
+
+    def generated_turns(self) -> Iterator[tuple[Turn, tuple[int, int]]]:
+        """Yield the assistant turns of `MASKED` that have a generated range, with that range."""
+        if self.generation:
+            for turn in self.probe.turns(*MASKED):
+                if turn.generated is not None:
+                    yield turn, turn.generated
 
     @cached_property
     def tokens(self) -> tuple[tuple[int, str, str], ...]:
-        """All raw tokens as (offset, type, text)."""
+        """The raw tokens as (offset, type, text)."""
         return tokens(self.source.text)
 
     @cached_property
@@ -87,14 +97,14 @@ class Subject:
         return self.program.tree
 
     def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
-        """The nodes of a kind, in the order of the tree."""
+        """Yield the nodes of a kind in the order of the tree."""
         if kind in self._by_kind:
             return iter(self._by_kind[kind])  # type: ignore[arg-type]
         return (node for node in self.program.every_node if isinstance(node, kind))
 
     @cached_property
     def _by_kind(self) -> dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]]:
-        """The nodes of the kinds that have no kinds below them."""
+        """The nodes of each kind without subclasses."""
         found: dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]] = {kind: [] for kind in _LEAVES}
         for node in self.program.every_node:
             if type(node) in found:
@@ -103,7 +113,7 @@ class Subject:
 
     @cached_property
     def assigned(self) -> list[tuple[str, jinja2.nodes.Node]]:
-        """The variables that are set anywhere, each with the node that sets it."""
+        """The variables that the template sets, each with the node that sets it."""
         nodes = [
             node
             for node in self.program.every_node
@@ -118,36 +128,36 @@ class Subject:
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
-        """The template's own text: what stands between its tags, and its string constants."""
+        """The template's own text: the text between its tags, and its string constants."""
         return self.program.literals
 
     def offset(self, node: jinja2.nodes.Node) -> int:
-        """The offset of a node in the source; for an expression, that of its operator."""
+        """Return the offset of a node in the source; of an expression, that of its operator."""
         line = node.lineno
         if isinstance(line, Line):
             return self.program.lowered.source_offset(line.offset)
         return -1 if line is None else self.source.line_offset(line)
 
     def at(self, offset: int, length: int = 1) -> Place:
-        """A place of the source."""
+        """Return a place in the source."""
         return Place(self.source, offset, offset + max(length, 1))
 
     def word(self, node: jinja2.nodes.Node, word: str) -> Place:
-        """The place of a word that belongs to a node: the next one behind its offset, else the offset."""
+        """Return the place of the first such word after the offset of a node, else of the node."""
         start = self.offset(node)
         found = self.source.text.find(word, start, start + 400)
         return self.at(start, 1) if found < 0 or not word else self.at(found, len(word))
 
     def tag(self, tag: Tag) -> Place:
-        """The place of a tag."""
+        """Return the place of a tag."""
         return Place(self.source, tag.start, tag.end)
 
     def top(self) -> Place:
-        """The place of what concerns the whole template: its first line that is not empty."""
+        """Return the place for what concerns the whole template: its first line that is not empty."""
         return blame.top(self.template)
 
     def line(self, number: int | None) -> Place:
-        """A line, from 1; None for the top of the template."""
+        """Return the place of a line, counted from 1; of the top for None."""
         return blame.on_line(self.template, number)
 
     @cached_property
@@ -159,7 +169,7 @@ class Subject:
         return text
 
     def first(self, *patterns: str) -> Place:
-        """The place of the first match of the first pattern that matches outside of comments, else the top."""
+        """Return the first match, outside of comments, of the first pattern that has one; else the top."""
         for pattern in patterns:
             match = re.search(pattern, self._without_comments)
             if match is not None:
@@ -167,15 +177,21 @@ class Subject:
         return self.top()
 
     def blame(self, rendering: Rendering, offset: int) -> Place:
-        """The place in the template that wrote a character of a rendering, as closely as it is known."""
+        """Return the place in the template that wrote a character, as closely as it is known."""
         return blame.seen_at(rendering, offset)
 
     @cached_property
     def data(self) -> list[tuple[int, str]]:
-        """The template's own text as (offset, text): what stands between the tags, and string constants."""
+        """The template's own text as (offset, text): the text between the tags, and string constants."""
         return [(offset, value) for offset, kind, value in self.tokens if kind in ("data", "string") and value]
 
     def reads(self, name: str) -> bool:
-        """Whether a variable, a key or an attribute of this name stands in a tag, or in a string of one."""
+        """Return whether a tag contains this name as a variable, a key, an attribute or a string."""
         strings = (value[1:-1] for _, kind, value in self.tokens if kind == "string")
         return name in self.program.syntax.names or name in strings
+
+
+def shown(text: str, width: int = 48) -> str:
+    """Return a text on one line, in quotes, cut at ``width`` characters."""
+    quoted = repr(text)
+    return quoted if len(quoted) <= width else f"{quoted[:width]}…"

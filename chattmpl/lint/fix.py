@@ -11,7 +11,7 @@ from typing import Any
 
 from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.proof import Proof
 from chattmpl.lint.rule import Rule, rules
@@ -81,7 +81,7 @@ def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live 
 
 
 def _mended(
-    subject: Subject, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
+    subject: LintContext, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
 ) -> Found | None:
     """The template with the first edit that mends the finding, and nothing else."""
     rule = rules()[finding.code]
@@ -126,7 +126,7 @@ def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
 def _fewer(made: Found, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
     """Whether the rule finds less; this is asked first, since it costs the least."""
     try:
-        return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, Subject(made, tokenizer))) < before
+        return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, LintContext(made, tokenizer))) < before
     except ChatTmplError:
         return False
 
@@ -147,9 +147,9 @@ def _counted(found: Found, chosen: Iterable[Rule], tokenizer: Any) -> Counted:
     return Counter((finding.code, finding.severity) for finding in every(found, tuple(chosen), tokenizer))
 
 
-def _equal(made: Found, subject: Subject, rule: Rule, proof: Proof) -> bool:
+def _equal(made: Found, subject: LintContext, rule: Rule, proof: Proof) -> bool:
     try:
-        other = Subject(made, subject.tokenizer).template
+        other = LintContext(made, subject.tokenizer).template
     except ChatTmplError:
         return False
     return proof.holds(other, rule.fix_spans)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.template.resolver import CONFIG, Found
 
 TOKENIZER = "tokenizer.json"
@@ -69,7 +69,7 @@ def with_tokens(found: Found, tokenizer: Any) -> Found:
     return replace(found, tokens=_model(folder).tokens)
 
 
-def model_of(subject: Subject) -> Model:
+def model_of(subject: LintContext) -> Model:
     """What is known of the tokens of a template's model."""
     folder = _folder(subject.found)
     if folder is None and subject.tokenizer is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.syntax.edits import Edit
 
 _ENDS = {"variable_begin": "variable_end", "block_begin": "block_end", "raw_begin": "raw_end"}
@@ -57,7 +57,7 @@ class Piece:
         return self.name.startswith("end")
 
 
-def pieces(subject: Subject) -> list[Piece]:
+def pieces(subject: LintContext) -> list[Piece]:
     """The pieces of a template in order; what is left between them is white space that is trimmed."""
     found: list[Piece] = []
     raw = iter(subject.tokens)

@@ -8,20 +8,20 @@ from typing import Any, Literal, NamedTuple
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.laws.modes import GIVEN
-from chattmpl.lint.context import Subject
-from chattmpl.lint.conversations import CONVERSATIONS, as_parts
-from chattmpl.lint.probe import CLOCK
+from chattmpl.lint.context import LintContext
+from chattmpl.probing.corpus import CLOCK, CONVERSATIONS, as_parts
+from chattmpl.probing.modes import mode_names
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.template.template import Rendering, Template
 
 SpanChange = Literal["same", "shrink", "grow"]
 """How generated spans may change: not at all, by losing text of the template's own, or by gaining text."""
 
 EXAMPLES = 60
-"""As many conversations are made by hypothesis, where it is installed."""
+"""Number of conversations that hypothesis generates, if it is installed."""
 
 _MODES = 6
-"""So many variables that the template reads are varied."""
+"""Number of template kwargs that are varied."""
 
 
 class Case(NamedTuple):
@@ -35,9 +35,8 @@ class Case(NamedTuple):
 class Proof:
     """What a template writes, to be compared with what another one does."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: LintContext) -> None:
         self._template = subject.template
-        self._variables = subject.variables
 
     def holds(self, other: Template, spans: SpanChange) -> bool:
         """Whether the other template writes the same in every case, with spans that changed only as they may."""
@@ -55,22 +54,25 @@ class Proof:
         return [(case, _rendered(self._template, case)) for case in self._cases()]
 
     def _cases(self) -> Iterator[Case]:
-        conversations = [*_probes(), *_shipped()]
+        conversations = [*_probes(), *shipped_conversations()]
+        try:
+            generated = generated_conversations(EXAMPLES)
+        except UsageError:
+            generated = ()
         matrix: list[dict[str, Any]] = [{}]
         for name, values in self._modes().items():
             matrix += [{name: value} for value in values]
         for kwargs in matrix:
             for conversation in conversations:
                 yield from (Case(conversation, prompt, kwargs) for prompt in (False, True))
-        for conversation in _made():
+        for conversation in generated:
             yield from (Case(conversation, prompt, {}) for prompt in (False, True))
 
     def _modes(self) -> dict[str, tuple[Any, ...]]:
         family = self._template.family
         if family is not None:
             return {name: tuple(mode.values) for name, mode in family.modes.items()}
-        names = sorted(name for name in self._variables - GIVEN if not name.endswith("_token"))
-        return dict.fromkeys(names[:_MODES], (True, False, "text"))
+        return dict.fromkeys(mode_names(self._template)[:_MODES], (True, False, "text"))
 
 
 @cache
@@ -83,23 +85,6 @@ def _prefixes() -> Iterator[Conversation]:
         for conversation in (given, as_parts(given)):
             for count in range(1, len(conversation["messages"]) + 1):
                 yield Conversation.coerce({**conversation, "messages": conversation["messages"][:count]})
-
-
-@cache
-def _shipped() -> tuple[Conversation, ...]:
-    from chattmpl.laws.checker import fixtures
-
-    return tuple(fixtures())
-
-
-@cache
-def _made() -> tuple[Conversation, ...]:
-    from chattmpl.laws.checker import made
-
-    try:
-        return tuple(made(EXAMPLES))
-    except UsageError:
-        return ()
 
 
 def _rendered(template: Template, case: Case) -> Rendering | ChatTmplError:

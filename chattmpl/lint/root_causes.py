@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.probe import common_length
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import rules
+from chattmpl.probing.prober import common_length
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit
 
@@ -25,7 +25,9 @@ _NAMED = 4
 
 
 def root_causes(
-    subject: Subject, diagnostics: Iterable[TemplateDiagnostic], again: Callable[[str], list[TemplateDiagnostic] | None]
+    subject: LintContext,
+    diagnostics: Iterable[TemplateDiagnostic],
+    again: Callable[[str], list[TemplateDiagnostic] | None],
 ) -> list[TemplateDiagnostic]:
     """Return one finding for each root cause.
 
@@ -112,7 +114,7 @@ def _difference(one: TemplateDiagnostic) -> tuple[str, int] | None:
 
 
 def _without_consequences(
-    subject: Subject, given: list[TemplateDiagnostic], again: Callable[[str], list[TemplateDiagnostic] | None]
+    subject: LintContext, given: list[TemplateDiagnostic], again: Callable[[str], list[TemplateDiagnostic] | None]
 ) -> list[TemplateDiagnostic]:
     """Remove findings that disappear once the intended edits of others are made."""
     intended = {index: edits for index, one in enumerate(given) if (edits := one.intended_edits)}

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 
 from chattmpl import registry as discovery
 from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.registry import by_code, named, one_a_module
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
@@ -73,10 +73,10 @@ class Rule(ABC):
     fix_spans: ClassVar[Literal["same", "shrink", "grow"]] = "same"
 
     @abstractmethod
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """The findings in one template."""
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit] | str]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit] | str]:
         """Ways to mend a finding, the likeliest first: edits of the source, or the whole source anew.
 
         They need not be right: each is tried, and kept only if it is proven to change no text; see `chattmpl.lint.fix`.
@@ -131,7 +131,7 @@ class Rule(ABC):
         return inspect.cleandoc(cls.__doc__ or "")
 
 
-def replace_word(subject: Subject, written: str, intended: str) -> list[Edit]:
+def replace_word(subject: LintContext, written: str, intended: str) -> list[Edit]:
     """Return edits that replace a word wherever it is a name or a whole string in a tag."""
     edits = []
     for offset, kind, value in subject.tokens:

@@ -10,7 +10,7 @@ from typing import Any
 from chattmpl.compiler.gc_pause import collector_paused
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.declared import as_declared
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.root_causes import one_a_line, root_causes
@@ -36,17 +36,19 @@ def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = No
 
 def examine(
     found: Found, chosen: Sequence[Rule], tokenizer: Any = None
-) -> tuple[Subject | None, list[TemplateDiagnostic]]:
+) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
     """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
     # Linting makes many small objects, few of which the collector could free before it is done.
     with collector_paused():
         return _examine(found, chosen, tokenizer)
 
 
-def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subject | None, list[TemplateDiagnostic]]:
+def _examine(
+    found: Found, chosen: Sequence[Rule], tokenizer: Any
+) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
     codes = {rule.code for rule in chosen}
     try:
-        subject = Subject(found, tokenizer)
+        subject = LintContext(found, tokenizer)
     except ChatTmplError as error:
         return None, [DoesNotCompile().broken(found, error)] if DoesNotCompile.code in codes else []
     made = root_causes(
@@ -60,14 +62,14 @@ def _examine(found: Found, chosen: Sequence[Rule], tokenizer: Any) -> tuple[Subj
 def every(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> list[TemplateDiagnostic]:
     """What the rules find in one template, what only follows from something else included."""
     try:
-        subject = Subject(found, tokenizer)
+        subject = LintContext(found, tokenizer)
     except ChatTmplError as error:
         return [DoesNotCompile().broken(found, error)]
     made = one_a_line(as_declared(found.family, _all(subject, chosen)))
     return _without_silenced(subject, made, {rule.code for rule in chosen})
 
 
-def _all(subject: Subject, chosen: Sequence[Rule]) -> list[TemplateDiagnostic]:
+def _all(subject: LintContext, chosen: Sequence[Rule]) -> list[TemplateDiagnostic]:
     """All that the rules find, several for a cause."""
     codes = {rule.code for rule in chosen}
     made: list[TemplateDiagnostic] = []
@@ -83,12 +85,12 @@ def _again(found: Found, chosen: Sequence[Rule], tokenizer: Any, source: str) ->
     """Return what the rules find in another source; None if it does not compile."""
     other = replace(found, source=Source(source, found.source.name))
     try:
-        return _all(Subject(other, tokenizer), chosen)
+        return _all(LintContext(other, tokenizer), chosen)
     except ChatTmplError:
         return None
 
 
-def _marked(subject: Subject, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
+def _marked(subject: LintContext, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
     """The finding, marked if its rule offers a fix of it."""
     rule = rules().get(diagnostic.code)
     if rule is None or not rule.fixable():
@@ -96,7 +98,7 @@ def _marked(subject: Subject, diagnostic: TemplateDiagnostic) -> TemplateDiagnos
     return replace(diagnostic, fixable=next(iter(rule.fix(subject, diagnostic)), None) is not None)
 
 
-def _checked(rule: Rule, subject: Subject, codes: set[str]) -> list[TemplateDiagnostic]:
+def _checked(rule: Rule, subject: LintContext, codes: set[str]) -> list[TemplateDiagnostic]:
     try:
         return list(check_in_modes(rule, subject))
     except Exception as error:
@@ -104,7 +106,7 @@ def _checked(rule: Rule, subject: Subject, codes: set[str]) -> list[TemplateDiag
 
 
 def _without_silenced(
-    subject: Subject, diagnostics: list[TemplateDiagnostic], codes: set[str]
+    subject: LintContext, diagnostics: list[TemplateDiagnostic], codes: set[str]
 ) -> list[TemplateDiagnostic]:
     kept = list(diagnostics)
     for directive in directives(subject):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.source import Place
 
 _DIRECTIVE = re.compile(r"^[-+]?\s*chattmpl\s*:\s*(.*?)\s*[-+]?$", re.DOTALL)
@@ -49,7 +49,7 @@ class Directive:
         return self.valid and concerned and diagnostic.code.startswith(self.codes)
 
 
-def directives(subject: Subject) -> Iterator[Directive]:
+def directives(subject: LintContext) -> Iterator[Directive]:
     """The comments of a template that speak to chattmpl."""
     for start, text in subject.comments:
         said = _DIRECTIVE.match(text.strip())
@@ -66,7 +66,7 @@ def directives(subject: Subject) -> Iterator[Directive]:
         yield Directive(place, said[1], codes, ignore[3].strip(), line)
 
 
-def _concerned(subject: Subject, start: int, end: int) -> int:
+def _concerned(subject: LintContext, start: int, end: int) -> int:
     text, source = subject.source.text, subject.source
     before = text[text.rfind("\n", 0, start) + 1 : start]
     newline = text.find("\n", end)

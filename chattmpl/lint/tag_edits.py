@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Literal
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import (
     Piece,
     block_end,
@@ -32,7 +32,7 @@ _UNITS = 4
 
 
 def moved(
-    subject: Subject, finding: TemplateDiagnostic, which: Moved, way: Literal["later", "earlier"]
+    subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: Literal["later", "earlier"]
 ) -> Iterator[list[Edit]]:
     """Edits that move the start or the end of a generation tag, those of the tag next to the finding first.
 
@@ -81,7 +81,7 @@ def _places(text: str, given: list[Piece], index: int, tag: str, way: Way) -> It
             yield next(insertions(text, given, last + 1, tag, margin))
 
 
-def hoisted(subject: Subject, finding: TemplateDiagnostic) -> Iterator[list[Edit]]:
+def hoisted(subject: LintContext, finding: TemplateDiagnostic) -> Iterator[list[Edit]]:
     """Edits that take what every branch at the end of a generation tag ends with out of the tag."""
     given, text = pieces(subject), subject.source.text
     starts = [index for index, piece in enumerate(given) if piece.name == "generation"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.compiler.codegen import children, descendants, targets
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 
 _SCOPES = (nodes.For, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.With, nodes.Scope)
 
@@ -46,17 +46,17 @@ def assignments(node: nodes.Node, *, inner: bool = True) -> Iterator[tuple[str, 
             yield from assignments(child, inner=inner)
 
 
-def loads(subject: Subject, name: str) -> Iterator[nodes.Name]:
+def loads(subject: LintContext, name: str) -> Iterator[nodes.Name]:
     """Where a variable is read."""
     return (node for node in subject.nodes(nodes.Name) if node.name == name and node.ctx == "load")
 
 
-def last_offset(subject: Subject, node: nodes.Node) -> int:
+def last_offset(subject: LintContext, node: nodes.Node) -> int:
     """The offset of the last thing in a node."""
     return max([subject.offset(node), *map(subject.offset, descendants(node))])
 
 
-def read_after(subject: Subject, name: str, end: int) -> nodes.Name | None:
+def read_after(subject: LintContext, name: str, end: int) -> nodes.Name | None:
     """Where a variable is first read behind an offset, unless it is set anew before."""
     sets = [subject.offset(node) for other, node in subject.assigned if other == name]
     for load in sorted(loads(subject, name), key=subject.offset):
@@ -66,7 +66,7 @@ def read_after(subject: Subject, name: str, end: int) -> nodes.Name | None:
     return None
 
 
-def exclusive(subject: Subject, one: nodes.Node, other: nodes.Node) -> bool:
+def exclusive(subject: LintContext, one: nodes.Node, other: nodes.Node) -> bool:
     """Whether two nodes stand in different branches of a condition, so that only one of them is reached."""
     for condition in subject.nodes(nodes.If):
         branches: list[list[nodes.Node]] = [list(condition.body), list(condition.else_)]
@@ -84,7 +84,7 @@ def _branch(branches: list[list[nodes.Node]], node: nodes.Node) -> int | None:
     return None
 
 
-def message_variables(subject: Subject) -> frozenset[str]:
+def message_variables(subject: LintContext) -> frozenset[str]:
     """The variables that stand for one message: those of loops over messages, however they are called by then."""
     lists = {"messages"}
     for name, node in subject.assigned:

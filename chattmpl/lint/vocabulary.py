@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.model import model_of
-from chattmpl.lint.stops import stops
+from chattmpl.probing.frames import stop_ranges
 from chattmpl.template.template import Rendering
 
 
-def token_id(subject: Subject, content: str) -> int | None:
+def token_id(subject: LintContext, content: str) -> int | None:
     """The id of a token that is spelt like this."""
     for index, token in subject.tokenizer.added.items():
         if token.content == content:
@@ -20,7 +20,7 @@ def token_id(subject: Subject, content: str) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def bos_that_is_added(subject: Subject) -> str | None:
+def bos_that_is_added(subject: LintContext) -> str | None:
     """The token that the tokenizer puts in front of a text by itself."""
     raw, model = _raw(subject), model_of(subject)
     if raw is None:
@@ -31,15 +31,15 @@ def bos_that_is_added(subject: Subject) -> str | None:
     return model.tokens.get("bos_token") if model.adds_bos else None
 
 
-def stop_token(subject: Subject) -> tuple[Rendering, int, str] | None:
+def stop_token(subject: LintContext) -> tuple[Rendering, int, str] | None:
     """The token that ends an answer: the rendering that has it, where it begins, and its spelling."""
     for turn in subject.probe.turns("turn"):
-        for start, end in stops(subject, turn):
+        for start, end in stop_ranges(turn):
             return turn.whole, start, turn.whole.text[start:end]
     return None
 
 
-def _raw(subject: Subject) -> Any:
+def _raw(subject: LintContext) -> Any:
     """The tokenizer of the ``tokenizers`` library, if it is one."""
     raw = getattr(subject.tokenizer, "raw", None)
     return raw if hasattr(raw, "encode_batch_fast") else None

@@ -13,8 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chattmpl.capabilities.answer import Answer, State, shortened
-from chattmpl.capabilities.record import FLAGS, Capabilities
+from chattmpl.capabilities.record import FLAGS, Answer, Capabilities, State, shortened
 from chattmpl.printable import dumps, visible
 from chattmpl.report.terminal import console
 

@@ -1,14 +1,17 @@
-"""How control tokens look, and special tokens for templates that come without any."""
+"""Patterns of control tokens, and placeholders for special tokens that are not known."""
 
 from __future__ import annotations
 
 import re
 
-CONTROL = re.compile(
-    r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>|<\|?[A-Za-z_][\w.:-]*\|?>|</(?:(?:\w+_)?s|assistant|bot|model)>|\[/?[A-Z_]{3,}\]"
-    r"|\[\|[^|\[\]\s]{1,60}\|\]|\[e~\["
-)
-"""What looks like a control token."""
+PIPED_CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
+"""Control tokens that cannot be anything else: those between ``<|`` and ``|>``."""
 
-PLACEHOLDERS = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
+CONTROL = re.compile(
+    rf"{PIPED_CONTROL.pattern}|<\|?[A-Za-z_][\w.:-]*\|?>|</(?:(?:\w+_)?s|assistant|bot|model|user)>"
+    r"|\[/?[A-Z_]{3,}\]|\[\|[^|\[\]\s]{1,60}\|\]|\[e~\[|\]~b\]"
+)
+"""Anything that resembles a control token, for templates whose tokenizer is not known."""
+
+PLACEHOLDERS = {name: f"<|{name}|>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
 """Special tokens for a template that comes without any."""

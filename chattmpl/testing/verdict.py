@@ -9,13 +9,14 @@ from typing import Any, Literal
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Case, Counterexample, Law, NotEvaluated
-from chattmpl.laws.checker import cases_of, modes
+from chattmpl.laws.checker import cases_of, settings_to_check
 from chattmpl.laws.declared_defects import declared_defect
 from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
-from chattmpl.laws.shapes import as_parts, only_parts
 from chattmpl.laws.shrink import cause, shrink
+from chattmpl.probing import facts_of
+from chattmpl.probing.corpus import with_parts
 from chattmpl.template.template import Rendering, Template
 
 _KEPT = 64
@@ -104,8 +105,8 @@ class Judge:
         if known is not None:
             return known
         if self._modes is None:
-            self._modes, self._parts = modes(self.template), only_parts(self.template)
-        usual = as_parts(conversation) if self._parts else conversation
+            self._modes, self._parts = settings_to_check(self.template), facts_of(self.template).only_parts
+        usual = with_parts(conversation) if self._parts else conversation
         if len(self._cases) >= _KEPT:
             self._cases.pop(next(iter(self._cases)))
         made = list(cases_of(self.template, [usual], self._modes, self.tokenizer))

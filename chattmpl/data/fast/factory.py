@@ -164,9 +164,9 @@ def _check(choices: Choices) -> None:
 
 
 def _fixtures() -> list[dict[str, Any]]:
-    from chattmpl.laws.checker import fixtures
+    from chattmpl.probing.shapes import shipped_conversations
 
-    return [conversation.dump() for conversation in fixtures()]
+    return [conversation.dump() for conversation in shipped_conversations()]
 
 
 def _version(package: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.source import Place
 from chattmpl.template.resolver import Found
@@ -43,7 +43,7 @@ class DoesNotCompile(Rule):
     message = "{problem}"
     hint = "{fix}"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `broken` makes the finding, as there is no compiled template to check."""
         yield from ()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.suppressions import directives
 
@@ -45,7 +45,7 @@ class BadIgnore(Rule):
     }
     hint = "write {# chattmpl: ignore CT203 the reason #}"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding for each comment that cannot be interpreted."""
         for directive in directives(subject):
             if directive.valid:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.suppressions import Directive
@@ -43,7 +43,7 @@ class UnusedIgnore(Rule):
     message = "{codes} reports nothing here, so there is nothing to ignore"
     hint = "remove the comment"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `unused` makes the findings, when all others are known."""
         yield from ()
 
@@ -51,7 +51,7 @@ class UnusedIgnore(Rule):
         """Return the finding for a comment that silences nothing."""
         return self.finding(directive.place, codes=", ".join(directive.codes))
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the comment."""
         given = pieces(subject)
         for index, piece in enumerate(given):

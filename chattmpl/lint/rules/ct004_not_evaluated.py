@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import Subject
-from chattmpl.lint.conversations import TITLES
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.corpus import TITLES
 
 
 class NotEvaluated(Rule):
@@ -49,11 +49,11 @@ class NotEvaluated(Rule):
         "crashed": "please report it, with the template",
     }
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield nothing: `failed` makes the findings, when all conversations were rendered."""
         yield from ()
 
-    def failed(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def failed(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield one finding for each cause of a conversation that the template did not render."""
         causes: dict[tuple[object, ...], list[str]] = {}
         errors: dict[tuple[object, ...], ChatTmplError] = {}
@@ -80,7 +80,7 @@ class NotEvaluated(Rule):
                 complaint=Quoted(complaint, 200),
             )
 
-    def crashed(self, subject: Subject, code: str, error: Exception) -> TemplateDiagnostic:
+    def crashed(self, subject: LintContext, code: str, error: Exception) -> TemplateDiagnostic:
         """Return the finding for a rule that raised."""
         what = " ".join(str(error).split())[:200]
         words = {"problem": f"{type(error).__name__}: {what}"}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _TRAINING = re.compile(r"(?i)training|_train\b|\bloss\b|\bmask(?:s|ing)?\b")
@@ -47,7 +47,7 @@ class NoGenerationTags(Rule):
     message = "no generation tags: the training mask would be empty"
     hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if subject.generation or any(_TAG.search(text) for _, text in subject.comments):
             return

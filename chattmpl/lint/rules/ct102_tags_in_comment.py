@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -46,7 +46,7 @@ class TagsInComment(Rule):
     hint = "move the tags out of the comment, or remove them"
     law = "sampled"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if subject.generation:
             return
@@ -61,7 +61,7 @@ class TagsInComment(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Move the tags out of their comments, if each has its own comment."""
         edits = []
         for match in _COMMENTED.finditer(subject.source.text):

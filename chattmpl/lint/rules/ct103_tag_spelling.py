@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -45,7 +45,7 @@ class TagSpelling(Rule):
     hint = "write {% {tag} %}; to keep a line break, put something other than a tag next to it"
     explains = ("CT113",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         found = any("+" not in (block.opening.left, block.opening.right) for block in subject.generation)
         for block in subject.generation:
@@ -57,7 +57,7 @@ class TagSpelling(Rule):
                         tag=tag.name,
                     )
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the plus signs, and write the white space that they kept as a constant."""
         text, start, end = subject.source.text, finding.place.start, finding.place.end
         plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _COLLECTING = frozenset({"macro", "call", "filter", "set"})
@@ -45,7 +45,7 @@ class TagNotAtRoot(Rule):
     message = "a generation tag inside the {% {outer} %} of line {line} marks the wrong characters"
     hint = "move the tag to where the text is written: around the {{ … }} outside of it"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for block in subject.generation:
             outer = next((outer for outer in block.blocks if outer.name in _COLLECTING), None)

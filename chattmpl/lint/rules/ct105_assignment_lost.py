@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, read_after
 
@@ -44,7 +44,7 @@ class AssignmentLost(Rule):
     hint = "set it before the tag"
     explains = ("CT107", "CT314", "CT112")
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for scope in subject.nodes(nodes.Scope):
             if not getattr(scope, "generation", False):

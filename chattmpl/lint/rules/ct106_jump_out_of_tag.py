@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import pieces, siblings
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -42,13 +42,13 @@ class JumpOutOfTag(Rule):
     message = "{% {tag} %} jumps out of a generation tag, which transformers cannot compile"
     hint = "end the generation tag before it"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for block in subject.generation:
             for tag in block.jumps:
                 yield self.finding(subject.tag(tag), tag=tag.name)
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Move the jump, with the condition around it, after the generation tag if it is the last thing in the tag."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):

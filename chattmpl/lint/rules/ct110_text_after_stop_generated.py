@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import generated_turns, stops
 from chattmpl.lint.tag_edits import hoisted, moved
+from chattmpl.probing.frames import stop_ranges
 from chattmpl.syntax.edits import Edit
 
 
@@ -46,10 +46,10 @@ class TextAfterStopGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for turn, (_, end) in generated_turns(subject):
-            covered = [stop for _, stop in stops(subject, turn) if stop <= end]
+        for turn, (_, end) in subject.generated_turns():
+            covered = [stop for _, stop in stop_ranges(turn) if stop <= end]
             if covered and covered[-1] < end:
                 yield self.finding(
                     subject.blame(turn.whole, covered[-1]),
@@ -59,7 +59,7 @@ class TextAfterStopGenerated(Rule):
 
     fix_spans = "shrink"
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """End the tag earlier, or move the common end of all its branches out of it."""
         yield from moved(subject, finding, "end", "earlier")
         yield from hoisted(subject, finding)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import closers
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import generated_turns, stops
 from chattmpl.lint.tag_edits import moved
+from chattmpl.probing.frames import stop_ranges
 from chattmpl.syntax.edits import Edit
 
 
@@ -49,10 +48,11 @@ class StopNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        turns = [(turn, end, list(stops(subject, turn))) for turn, (_, end) in generated_turns(subject)]
-        closing = set(closers(subject).get("a question", ([],))[0])
+        turns = [(turn, end, list(stop_ranges(turn))) for turn, (_, end) in subject.generated_turns()]
+        question = subject.facts.turn_delimiters.get("a question")
+        closing = set(question.tokens) if question is not None else set()
         for turn, generated_end, found in turns:
             closing |= {turn.whole.text[slice(*found[-1])]} if found and found[-1][1] <= generated_end else set()
         for turn, generated_end, found in turns:
@@ -69,6 +69,6 @@ class StopNotGenerated(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """End the tag later."""
         return moved(subject, finding, "end", "later")

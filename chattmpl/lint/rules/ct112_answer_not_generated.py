@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import MASKED, LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED
 
 
 class AnswerNotGenerated(Rule):
@@ -52,7 +51,7 @@ class AnswerNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if not subject.generation:
             return
@@ -83,7 +82,7 @@ class AnswerNotGenerated(Rule):
                 )
         yield from self._earlier(subject)
 
-    def _earlier(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _earlier(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if only the last answer, or only earlier ones, are in a generated span."""
         rendering = subject.probe.render("turns")
         if rendering is None:

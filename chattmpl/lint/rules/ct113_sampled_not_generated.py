@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import generated_turns
 from chattmpl.lint.tag_edits import moved
 from chattmpl.syntax.edits import Edit
 
@@ -48,9 +47,9 @@ class SampledNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for turn, (start, _) in generated_turns(subject):
+        for turn, (start, _) in subject.generated_turns():
             if turn.before.text == turn.prompt.text:
                 continue
             text = turn.whole.text[turn.common : start]
@@ -64,6 +63,6 @@ class SampledNotGenerated(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Begin the tag earlier."""
         return moved(subject, finding, "start", "earlier")

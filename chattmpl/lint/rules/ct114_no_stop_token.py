@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import PLAIN, LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import PLAIN
 from chattmpl.template.special_tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
@@ -53,7 +52,7 @@ class NoStopToken(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if not subject.generation:
             return

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import MASKED, LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED
 from chattmpl.template.special_tokens import CONTROL
 
 _TURN_ENDS = frozenset(
@@ -57,7 +56,7 @@ class StopRepeated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         eos = subject.template.tokens.get("eos_token", "")
         for turn in subject.probe.turns(*MASKED):

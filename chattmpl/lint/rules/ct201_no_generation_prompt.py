@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import ROLE, always_prompted
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.frames import ASSISTANT_NAME
 from chattmpl.template.special_tokens import CONTROL
 
 
@@ -46,9 +46,9 @@ class NoGenerationPrompt(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        if "add_generation_prompt" in subject.variables or always_prompted(subject) is not None:
+        if "add_generation_prompt" in subject.variables or subject.facts.unrequested_prompt is not None:
             return
         for turn in subject.probe.turns("turn"):
             start = turn.content[0] if turn.content else 0
@@ -56,7 +56,7 @@ class NoGenerationPrompt(Rule):
             token = CONTROL.search(header)
             framed = token is not None and token[0] in turn.before.text
             # If the text always ends with the header, the text after it is what the model samples.
-            if framed or ROLE.search(header):
+            if framed or ASSISTANT_NAME.search(header):
                 yield self.finding(
                     subject.blame(turn.whole, turn.common),
                     counterexample=turn.counterexample(),

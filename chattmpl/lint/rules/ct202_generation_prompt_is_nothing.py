@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import ROLE
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class GenerationPromptIsNothing(Rule):
@@ -47,14 +47,14 @@ class GenerationPromptIsNothing(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if "add_generation_prompt" not in subject.variables:
             return
         for turn in subject.probe.turns("turn", "calls"):
             start = turn.content[0] if turn.content else 0
             header = turn.whole.text[turn.common : start]
-            if turn.name == "calls" and not ROLE.search(header):
+            if turn.name == "calls" and not ASSISTANT_NAME.search(header):
                 # Templates that write a result into the assistant's turn need no header after it.
                 continue
             if turn.before.text == turn.prompt.text and header.strip():

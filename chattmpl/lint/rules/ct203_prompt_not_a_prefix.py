@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import MASKED, LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.stops import MASKED
 
 
 class PromptNotAPrefix(Rule):
@@ -51,7 +50,7 @@ class PromptNotAPrefix(Rule):
     per_mode = True
     compares = "prompt"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for turn in subject.probe.turns(*MASKED):
             if turn.is_continuation:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import always_prompted
-from chattmpl.lint.probe import common_length
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.prober import common_length
 
 
 class HistoryRewritten(Rule):
@@ -47,9 +46,9 @@ class HistoryRewritten(Rule):
     per_mode = True
     compares = "before"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        if always_prompted(subject) is not None:
+        if subject.facts.unrequested_prompt is not None:
             return
         retained = subject.found.family is not None and subject.template.retention not in (None, "all")
         for name in ("turns", "calls", "reasoning_turns", "spaces"):

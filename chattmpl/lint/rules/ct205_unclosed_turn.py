@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import closers, frames, prompt_opener
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.template.special_tokens import CONTROL
 
 
-def _frame(subject: Subject) -> tuple[str | None, frozenset[str]]:
+def _frame(subject: LintContext) -> tuple[str | None, frozenset[str]]:
     """Return the token that opens turns and those that close them, learned from two plain turns."""
     rendering = subject.probe.render("turns")
     if rendering is None:
@@ -87,7 +86,7 @@ class UnclosedTurn(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         voted = list(self._voted(subject)) or list(self._plain(subject))
         yield from voted
@@ -119,7 +118,7 @@ class UnclosedTurn(Rule):
                     opened = match.start()
         yield from self._results(subject, opener, closers)
 
-    def _results(self, subject: Subject, opener: str, closers: frozenset[str]) -> Iterator[TemplateDiagnostic]:
+    def _results(self, subject: LintContext, opener: str, closers: frozenset[str]) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if the second of two consecutive results is outside a turn, or opens a nested one."""
         rendering = subject.probe.render("parallel")
         if rendering is None:
@@ -136,9 +135,9 @@ class UnclosedTurn(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _plain(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _plain(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if only questions or only answers are closed, and both open with the same token."""
-        found = frames(subject)
+        found = subject.facts.frames
         if found is None:
             return
         question, answer, again = found.tokens
@@ -153,16 +152,17 @@ class UnclosedTurn(Rule):
             tokens=longer[0],
         )
 
-    def _voted(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _voted(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a system message, question or answer lacks the token that ends the two others."""
-        closing = closers(subject)
+        closing = subject.facts.turn_delimiters
+        own_end = {*_OWN_END, subject.template.tokens["eos_token"]}
         for what, (tokens, rendering, offset) in closing.items():
             others = [other for name, (other, _, _) in closing.items() if name != what]
             if len(others) < _OTHERS:
                 continue
             shared = [token for token in others[0] if token in others[1] and token not in tokens]
             # Some vocabularies have a separate token for the end of an answer.
-            if shared and not (what == "an answer" and _OWN_END & set(tokens)):
+            if shared and not (what == "an answer" and own_end & set(tokens)):
                 yield self.finding(
                     subject.blame(rendering, max(offset - 1, 0)),
                     "other-close",
@@ -172,9 +172,9 @@ class UnclosedTurn(Rule):
                 )
                 return
 
-    def _by_prompt(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _by_prompt(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if all turns open with the token of the generation prompt, and few of them are not closed."""
-        found, opener = frames(subject), prompt_opener(subject)
+        found, opener = subject.facts.frames, subject.facts.prompt_token
         if found is None or opener is None or opener not in found.tokens[0] or opener not in found.tokens[1]:
             return
         for name in ("turns", "system"):

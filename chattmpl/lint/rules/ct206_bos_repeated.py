@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _LITERAL = (
@@ -66,7 +66,7 @@ class BosRepeated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         bos = subject.template.tokens["bos_token"]
         if not bos or bos == subject.template.tokens.get("eos_token"):
@@ -87,7 +87,7 @@ class BosRepeated(Rule):
                 )
                 return
 
-    def _literal(self, subject: Subject, bos: str) -> Iterator[TemplateDiagnostic]:
+    def _literal(self, subject: LintContext, bos: str) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if the literal token is next to the variable, or before more than one turn."""
         rendering = subject.probe.render("turns")
         written = list(_ANY.finditer(rendering.text)) if rendering else []

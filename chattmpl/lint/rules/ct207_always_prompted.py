@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import ROLE, always_prompted
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class AlwaysPrompted(Rule):
@@ -51,12 +51,12 @@ class AlwaysPrompted(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         if question is not None and prompted is not None and question.text.startswith(prompted.text):
             header = question.text[len(prompted.text) :]
-            if ROLE.search(header):
+            if ASSISTANT_NAME.search(header):
                 yield self.finding(
                     subject.blame(question, len(prompted.text)),
                     "inverted",
@@ -66,7 +66,7 @@ class AlwaysPrompted(Rule):
                 return
             behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
             tail = question.text[behind[-1] :] if behind else ""
-            if not header and ROLE.search(tail) and "add_generation_prompt" not in subject.variables:
+            if not header and ASSISTANT_NAME.search(tail) and "add_generation_prompt" not in subject.variables:
                 yield self.finding(
                     subject.blame(question, len(question.text) - 1),
                     "header-after-question",
@@ -74,7 +74,7 @@ class AlwaysPrompted(Rule):
                     severity="info",
                     counterexample={"conversation": question.conversation.dump(), "text": question.text},
                 )
-        start = always_prompted(subject)
+        start = subject.facts.unrequested_prompt
         rendering = subject.probe.render("turn")
         if start is not None and rendering is not None:
             yield self.finding(

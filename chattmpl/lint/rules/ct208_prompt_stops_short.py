@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import ROLE
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class PromptStopsShort(Rule):
@@ -45,7 +45,7 @@ class PromptStopsShort(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         if subject.generation or "add_generation_prompt" not in subject.variables:
             return
@@ -53,7 +53,7 @@ class PromptStopsShort(Rule):
             if turn.content is None or not turn.is_continuation or turn.before.text == turn.prompt.text:
                 continue
             rest = turn.whole.text[len(turn.prompt.text) : turn.content[0]]
-            if rest and (not rest.strip() or ROLE.search(rest)):
+            if rest and (not rest.strip() or ASSISTANT_NAME.search(rest)):
                 yield self.finding(
                     subject.blame(turn.prompt, len(turn.prompt.text) - 1),
                     counterexample=turn.counterexample(),

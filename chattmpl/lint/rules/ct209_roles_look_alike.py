@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
-from chattmpl.lint.frames import frames
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _ASSISTANT = re.compile(r"<[^/<>][^<>]*>\W*(?i:assistant)\b|<\|?(?i:assistant)\|?>")
@@ -68,9 +67,9 @@ class RolesLookAlike(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        found = frames(subject)
+        found = subject.facts.frames
         if found is None:
             return
         yield from self._system(subject)
@@ -84,7 +83,7 @@ class RolesLookAlike(Rule):
                 header=Quoted(found.between[1]),
             )
 
-    def _results(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _results(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a tool result is in a separate turn with the header of an answer."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         rendering = subject.probe.render("calls")
@@ -101,7 +100,7 @@ class RolesLookAlike(Rule):
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
-    def _system(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _system(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a system message is in a separate turn with the header of a question."""
         rendering = subject.probe.render("system")
         texts = (

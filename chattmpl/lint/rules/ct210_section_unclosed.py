@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _OPENING = re.compile(r"<([A-Za-z_]\w*)>")
@@ -47,7 +47,7 @@ class SectionUnclosed(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         own = subject.source.text
         for name in ("calls", "reasoning", "parallel"):

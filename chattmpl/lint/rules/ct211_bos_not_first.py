@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _PRINTED = r"\{\{[^{}]*\bbos_token\b"
@@ -53,7 +53,7 @@ class BosNotFirst(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
         own = any(name == "bos_token" for name, _ in subject.assigned)

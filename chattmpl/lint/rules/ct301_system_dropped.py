@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -52,9 +52,9 @@ class SystemDropped(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("system", "messages[0].content", "badger")
+        rendering = subject.probe.losing("system", "messages[0].content", "badger")
         if rendering is None:
             yield from self._with_tools(subject)
             return
@@ -67,9 +67,9 @@ class SystemDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _with_tools(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _with_tools(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if tools replace the system message."""
-        rendering = subject.probe.without("system_tools", "messages[0].content", "badger")
+        rendering = subject.probe.losing("system_tools", "messages[0].content", "badger")
         if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:
             yield self.finding(
                 subject.first(r"\bif tools\b", r"\btools\b"),

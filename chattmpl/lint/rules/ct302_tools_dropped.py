@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _PARTS = {
@@ -60,9 +60,9 @@ class ToolsDropped(Rule):
     probes = True
     loses = ("tools",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("tools", "tools[0].function.name", "find_walrus")
+        rendering = subject.probe.losing("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
             yield from self._partly(subject)
             return
@@ -75,7 +75,7 @@ class ToolsDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _partly(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _partly(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if only one of two tools, or only a part of a tool, is written."""
         rendering = subject.probe.render("tools")
         if rendering is None or "find_walrus" not in rendering.text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -60,14 +60,14 @@ class ToolCallsDropped(Rule):
     per_mode = True
     loses = ("messages[].tool_calls",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
+        rendering = subject.probe.losing("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
         if rendering is None:
             yield from self._nameless(subject)
             yield from self._beside_text(subject)
             return
-        null = subject.probe.raw("null", {1: {"content": None}})
+        null = subject.probe.with_raw_fields("null", {1: {"content": None}})
         if null is not None and "lefttusk" in null.text:
             yield self.finding(
                 subject.first(r"\btool_calls\b"),
@@ -84,7 +84,7 @@ class ToolCallsDropped(Rule):
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )
 
-    def _nameless(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _nameless(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if the arguments of a call are written, but not its name."""
         rendering = subject.probe.render("calls")
         if rendering is None or "lefttusk" not in rendering.text:
@@ -97,7 +97,7 @@ class ToolCallsDropped(Rule):
                 counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
             )
 
-    def _beside_text(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _beside_text(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a call is written only in a message without text, or its text only without a call."""
         plain = subject.probe.render("calls")
         rendering = subject.probe.render("spoken")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -43,9 +43,9 @@ class ToolResultsDropped(Rule):
     per_mode = True
     loses = ("messages[].content", "messages[role=tool].content")
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("calls", "messages[2].content", "raspberry")
+        rendering = subject.probe.losing("calls", "messages[2].content", "raspberry")
         if rendering is None:
             return
         yield self.finding(

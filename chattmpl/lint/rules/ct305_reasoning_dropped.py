@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -44,9 +44,9 @@ class ReasoningDropped(Rule):
     probes = True
     loses = ("messages[].reasoning_content",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("reasoning", "messages[1].reasoning_content", "papaya")
+        rendering = subject.probe.losing("reasoning", "messages[1].reasoning_content", "papaya")
         if rendering is None:
             return
         if "apricot" not in rendering.text:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _PRINTED = re.compile(r"\[\{['\"]type['\"]: ['\"]text")
@@ -57,9 +57,9 @@ class PartsMishandled(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = None if subject.probe.in_parts else subject.probe.render("parts")
+        rendering = None if subject.probe.only_parts else subject.probe.render("parts")
         if rendering is None:
             return
         example = {"conversation": rendering.conversation.dump(), "text": rendering.text}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -43,10 +43,10 @@ class ParallelCallsDropped(Rule):
     probes = True
     loses = ("messages[].tool_calls",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         lost = {
-            which: subject.probe.without("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
+            which: subject.probe.losing("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
             for index, (which, word) in enumerate((("first", "lefttusk"), ("second", "righttusk")))
         }
         which, rendering = next(((which, found) for which, found in lost.items() if found), ("", None))

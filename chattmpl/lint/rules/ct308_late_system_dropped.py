@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -43,9 +43,9 @@ class LateSystemDropped(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.without("late_system", "messages[2].content", "badger")
+        rendering = subject.probe.losing("late_system", "messages[2].content", "badger")
         if rendering is None:
             return
         first = subject.probe.render("system")

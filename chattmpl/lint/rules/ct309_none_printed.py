@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _NONE = re.compile(r"None(?![a-z])")
@@ -63,7 +63,7 @@ class NonePrinted(Rule):
     law = "steady"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
@@ -78,7 +78,7 @@ class NonePrinted(Rule):
                     counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
                 )
 
-    def _null(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _null(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a null field is printed; chattmpl treats null as absent, but not all engines do."""
         calls = subject.reads("tool_calls")
         everything: dict[int, dict[str, None]] = {
@@ -86,14 +86,14 @@ class NonePrinted(Rule):
             2: dict.fromkeys(("tool_call_id", "name")),
             3: {"reasoning_content": None, "tool_calls": None},
         }
-        whole = subject.probe.raw("null", everything)
+        whole = subject.probe.with_raw_fields("null", everything)
         if whole is not None and not _NONE.search(whole.text):
             return
         for name, index, field, where in _NULLS:
             rendering = subject.probe.render(name)
             if field not in subject.source.text or rendering is None:
                 continue
-            raw = subject.probe.raw(name, {index: {field: None}})
+            raw = subject.probe.with_raw_fields(name, {index: {field: None}})
             match = None if raw is None else _NONE.search(raw.text)
             if raw is not None and match is not None and not _NONE.search(rendering.text):
                 severity: Severity = "warning" if field == "content" and calls else "info"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.template.special_tokens import CONTROL
 
@@ -60,7 +60,7 @@ class SystemInvented(Rule):
     explains = ("CT211:line",)
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         without, given = subject.probe.render("turn"), subject.probe.render("system")
         if without is None or given is None:

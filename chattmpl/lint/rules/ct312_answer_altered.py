@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _BESIDE = (
@@ -58,7 +58,7 @@ class AnswerAltered(Rule):
     explains = ("CT204:line", "CT306:line")
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         marks = subject.probe.render("marks")
         given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.template.template import Rendering
 
@@ -57,7 +57,7 @@ class QuestionAltered(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
@@ -73,7 +73,7 @@ class QuestionAltered(Rule):
             yield found
 
     def _altered(
-        self, subject: Subject, rendering: Rendering, index: int, whole: str, case: tuple[str, int, str, str, str]
+        self, subject: LintContext, rendering: Rendering, index: int, whole: str, case: tuple[str, int, str, str, str]
     ) -> TemplateDiagnostic | None:
         """Return a finding if a text is written, but not as a whole."""
         spans = [s for s in rendering.spans if s.message == index and (s.field or "").startswith("content")]

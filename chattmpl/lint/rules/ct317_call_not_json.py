@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _OBJECT = re.compile(r"\{\s*\"(?:name|function|tool_name|type|id)\"\s*:")
@@ -47,7 +47,7 @@ class CallNotJson(Rule):
     law = "roundtrip"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for name in ("calls", "values"):
             rendering = subject.probe.render(name)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -73,7 +73,7 @@ class TojsonOptions(Rule):
     message = "minijinja rejects tojson({option}=…)"
     hint = "remove the option; ensure_ascii=False is already the default of transformers"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for node in subject.nodes(nodes.Filter):
             options: list[str] = [str(option.key) for option in node.kwargs if option.key in _OPTIONS]
@@ -84,7 +84,7 @@ class TojsonOptions(Rule):
                 )
                 return
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the options with their default value."""
         edits = [edit for piece in pieces(subject) for edit in _without_defaults(piece.tokens)]
         if edits:

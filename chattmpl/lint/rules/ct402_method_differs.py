@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _LACKED = frozenset({
@@ -68,7 +68,7 @@ class MethodDiffers(Rule):
     message = "{difference}"
     hint = "use a form that every engine supports, or test all engines"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         seen: set[str] = set()
         for node in subject.nodes(nodes.Call):

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import Piece, pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -74,7 +74,7 @@ class NeedsTrimBlocks(Rule):
     message = "from here on, the text has different white space without trim_blocks and lstrip_blocks"
     hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         first = next(_explicit(subject.source.text, pieces(subject)), None)
         if first is not None:
@@ -83,6 +83,6 @@ class NeedsTrimBlocks(Rule):
                 subject.line(line),
             )
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Make all trimming explicit: with a dash if it trims nothing else, otherwise by removing the white space."""
         yield list(_explicit(subject.source.text, pieces(subject)))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.source import Place
 
 
-def _constructs(subject: Subject) -> Iterator[tuple[str, Place]]:
+def _constructs(subject: LintContext) -> Iterator[tuple[str, Place]]:
     """Yield the first use of each construct, as a description and its place."""
     for offset, kind, value in subject.tokens:
         if kind == "raw_begin":
@@ -87,7 +87,7 @@ class RareConstruct(Rule):
     message = "not every engine supports {construct}"
     hint = "use a simpler construct, or test every engine"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for what, place in _constructs(subject):
             yield self.finding(place, construct=what)

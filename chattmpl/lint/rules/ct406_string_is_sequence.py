@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -42,7 +42,7 @@ class StringIsSequence(Rule):
     message = "a string is a sequence in Jinja2 but not in minijinja, so the engines take different branches"
     hint = "test 'is string' first"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         found: dict[str, nodes.Test] = {}
         for node in subject.nodes(nodes.Test):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.lexer import normalize_newlines
 
@@ -43,7 +43,7 @@ class CarriageReturns(Rule):
     message = "{lines} with a carriage return, which minijinja keeps as a character of the text"
     hint = "save the file with Unix line endings (LF)"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         text = subject.found.source.text
         count = text.count("\r")
@@ -55,6 +55,6 @@ class CarriageReturns(Rule):
                 lines=lines,
             )
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[str]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[str]:
         """Convert them to LF, as Jinja2 does."""
         yield normalize_newlines(subject.found.source.text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _FILTERS = frozenset({
@@ -53,7 +53,7 @@ class RareFilter(Rule):
     message = "@huggingface/jinja lacks the {filter} {name}"
     hint = "use a simpler construct, or test every engine"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, nodes.Filter | nodes.Test]] = [

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
 
@@ -52,7 +52,7 @@ class TextMeasured(Rule):
     message = "the text of a message is sliced by an index, which not every engine counts in characters"
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for node in subject.nodes(nodes.Getitem):
             if isinstance(node.arg, nodes.Slice) and _is_text(node.node):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
 
@@ -75,7 +75,7 @@ class UnderscoreAttribute(Rule):
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT202", "CT004", "CT502")
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for node in subject.nodes(nodes.Node):
             name = _reached(node)

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -53,7 +53,7 @@ class HiddenCharacters(Rule):
     message = "a hidden character, {name} ({code})"
     hint = "remove it; if it is intended, write the escape {escape} inside a string"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
             char = match[0]
@@ -68,7 +68,7 @@ class HiddenCharacters(Rule):
                 escape=f"\\u{ord(char):04x}",
             )
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove it from a comment; elsewhere write it as an escape."""
         offset = finding.place.start
         char = subject.source.text[offset : offset + 1]

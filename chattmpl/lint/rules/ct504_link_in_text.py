@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]*[^\s'\"<>\\).,;:]")
@@ -43,7 +43,7 @@ class LinkInText(Rule):
     message = "the template writes {address} into prompts"
     hint = "move it into a system message, so that whoever serves the model decides"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ADDRESS.search(text)

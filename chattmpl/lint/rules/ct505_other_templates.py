@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -41,7 +41,7 @@ class OtherTemplates(Rule):
     hint = "put the text into this template, as a macro"
     explains = ("CT004",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for tag in subject.tags:
             if tag.name in ("include", "import", "from", "extends"):

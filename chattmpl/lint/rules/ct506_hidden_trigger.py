@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import key
 
@@ -46,7 +46,7 @@ class HiddenTrigger(Rule):
     message = "the words {phrase} in a message change what the template writes"
     hint = "use a template kwarg, which only the caller can set"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         keys = {key(node) for node in subject.nodes(nodes.Expr)}
         for node in subject.nodes(nodes.Compare):

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -49,7 +49,7 @@ class LookAlikeLetters(Rule):
     message = "{word} mixes scripts: one letter is {letter}"
     hint = "retype the word in one script"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _MIXED.search(text)

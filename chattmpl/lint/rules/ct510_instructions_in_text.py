@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _ORDERS = re.compile(
@@ -51,7 +51,7 @@ class InstructionsInText(Rule):
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT211:line",)
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ORDERS.search(text)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 _ENCODED = re.compile(
@@ -48,7 +48,7 @@ class EncodedText(Rule):
     message = "encoded text is written into prompts: {text}"
     hint = "write it in plain letters, and decide whether it belongs into every prompt"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ESCAPES.search(text) or _ENCODED.search(text)

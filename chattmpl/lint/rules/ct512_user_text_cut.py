@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import Subject
-from chattmpl.lint.conversations import as_parts
-from chattmpl.lint.probe import CLOCK
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.probing.corpus import CLOCK, as_parts
 
 _MARKERS = ("</think>", "<tool_call>", "/no_think")
 _FIRST, _SECOND = "Question quince", "Follow fig"
@@ -51,7 +50,7 @@ class UserTextCut(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         plain = subject.probe.render("turn", 1)
         if plain is None or _FIRST not in plain.text:
@@ -61,7 +60,7 @@ class UserTextCut(Rule):
             if marker not in subject.source.text:
                 continue
             conversation = {"messages": [{"role": "user", "content": f"{_FIRST}{marker}{_SECOND}"}]}
-            if subject.probe.in_parts:
+            if subject.probe.only_parts:
                 conversation = as_parts(conversation)
             try:
                 rendering = subject.template.render(conversation, False, CLOCK)

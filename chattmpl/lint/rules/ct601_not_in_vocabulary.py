@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.encode import encode
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
-
-_CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
+from chattmpl.template.special_tokens import PIPED_CONTROL
 
 
 class NotInVocabulary(Rule):
@@ -57,7 +55,7 @@ class NotInVocabulary(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         seen: set[str] = set()
         for name in ("turn", "system", "calls"):
@@ -66,7 +64,7 @@ class NotInVocabulary(Rule):
                 continue
             encoding = encode(rendering, subject.tokenizer)
             whole = set(encoding.offsets)
-            for match in _CONTROL.finditer(rendering.text):
+            for match in PIPED_CONTROL.finditer(rendering.text):
                 if match[0] in seen or match.span() in whole or not span_at(rendering, match.start()).literal:
                     continue
                 covering = sum(start < match.end() and end > match.start() for start, end in encoding.offsets)
@@ -81,7 +79,7 @@ class NotInVocabulary(Rule):
         yield from self._stop(subject, seen)
         yield from self._special(subject, seen)
 
-    def _stop(self, subject: Subject, seen: set[str]) -> Iterator[TemplateDiagnostic]:
+    def _stop(self, subject: LintContext, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         found = stop_token(subject)
         if found is None or found[2] in seen:
             return
@@ -91,7 +89,7 @@ class NotInVocabulary(Rule):
             seen.add(stop)
             yield self.finding(subject.blame(rendering, start), "stop", token=stop, count=count)
 
-    def _special(self, subject: Subject, seen: set[str]) -> Iterator[TemplateDiagnostic]:
+    def _special(self, subject: LintContext, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         missing = [
             (name, content)
             for name, content in sorted(model_of(subject).tokens.items())

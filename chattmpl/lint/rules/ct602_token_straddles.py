@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.encode import encode
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 
 
@@ -45,7 +45,7 @@ class TokenStraddles(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for name in ("turns", "calls", "reasoning") if subject.generation else ():
             rendering = subject.probe.render(name)

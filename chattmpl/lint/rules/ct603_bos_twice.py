@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import bos_that_is_added
 
@@ -46,7 +46,7 @@ class BosTwice(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and rendering.text.startswith(bos):

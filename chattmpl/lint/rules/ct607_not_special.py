@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
-
-_FRAME = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
+from chattmpl.template.special_tokens import PIPED_CONTROL
 
 
 class NotSpecial(Rule):
@@ -50,7 +48,7 @@ class NotSpecial(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         rendering = subject.probe.render("turn")
         if rendering is None:
@@ -58,7 +56,7 @@ class NotSpecial(Rule):
         plain = {token.content for token in subject.tokenizer.added.values() if not token.special and not token.blank}
         stop = stop_token(subject)
         last = stop[2] if stop is not None else None
-        places = {match[0]: match.start() for match in reversed(list(_FRAME.finditer(rendering.text)))}
+        places = {match[0]: match.start() for match in reversed(list(PIPED_CONTROL.finditer(rendering.text)))}
         if stop is not None and stop[0].text == rendering.text:
             places[stop[2]] = stop[1]
         for content, start in places.items():

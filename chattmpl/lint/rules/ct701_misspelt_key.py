@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import message_variables, of_message
 
@@ -65,7 +65,7 @@ class MisspeltKey(Rule):
     hint = "did you mean {intended}?"
     law = "lossless"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         variables = message_variables(subject)
         read = {of_message(node, variables): node for node in subject.nodes(nodes.Expr)}

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key, loads, root
 
@@ -79,7 +79,7 @@ class MisspeltVariable(Rule):
     message = "nothing sets or passes {written}"
     hint = "did you mean {intended}?"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         yield from self._other_messages(subject)
         family = subject.found.family
@@ -98,12 +98,12 @@ class MisspeltVariable(Rule):
                     intended_edits=replace_word(subject, name, meant[0]),
                 )
 
-    def _read(self, subject: Subject, name: str) -> nodes.Node:
+    def _read(self, subject: LintContext, name: str) -> nodes.Node:
         """Return the node that reads a variable, or sets a field of a namespace."""
         names = [node for node in subject.nodes(nodes.NSRef) if node.name == name]
         return next(loads(subject, name), None) or names[0]
 
-    def _other_messages(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def _other_messages(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a loop is over another variable, and messages are never read."""
         if "messages" in subject.variables:
             return

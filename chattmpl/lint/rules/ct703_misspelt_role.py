@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
 from chattmpl.lint.tree import key
 
@@ -47,7 +47,7 @@ class MisspeltRole(Rule):
     hint = "did you mean {intended}?"
     law = "lossless"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         for node in subject.nodes(nodes.Compare):
             sides = [node.expr, *(operand.expr for operand in node.ops)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
@@ -50,7 +50,7 @@ class Unused(Rule):
         "variable": "read it, or remove it",
     }
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         read = {node.name for node in subject.nodes(nodes.Name) if node.ctx == "load"}
         for macro in subject.nodes(nodes.Macro):
@@ -66,7 +66,7 @@ class Unused(Rule):
                 seen.add(name)
                 yield self.finding(subject.word(node, name), "variable", name=Quoted(name))
 
-    def fix(self, subject: Subject, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove it."""
         given, source = pieces(subject), subject.source.text
         for index, piece in enumerate(given):

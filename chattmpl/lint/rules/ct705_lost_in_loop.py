@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.tree import assignments, exclusive, last_offset, read_after
 
@@ -44,7 +44,7 @@ class LostInLoop(Rule):
     hint = "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}"
     explains = ("CT201", "CT202", "CT203", "CT211")
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         outside = [(name, subject.offset(setting)) for name, setting in assignments(subject.tree, inner=False)]
         for loop in subject.nodes(nodes.For):

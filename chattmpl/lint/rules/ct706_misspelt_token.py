@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from difflib import SequenceMatcher
 
 from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import Subject
+from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
 
@@ -91,7 +91,7 @@ class MisspeltToken(Rule):
     message = "{written} resembles {intended}, which the template writes elsewhere"
     hint = "did you mean {intended}?"
 
-    def check(self, subject: Subject) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
         for token in sorted(written):

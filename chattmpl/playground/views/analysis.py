@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from chattmpl.capabilities.modes import Mode, find_modes
-from chattmpl.capabilities.prober import Prober
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.runner import lint
 from chattmpl.playground.setup import DEMO
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import Failed, Problem, found_of, position, readable, template_of, text_of
-from chattmpl.template.resolver import Found
+from chattmpl.probing import TemplateFacts
+from chattmpl.probing.modes import Mode
+from chattmpl.probing.prober import PROBE_BUDGET
+from chattmpl.template.template import Template
 
 Control = dict[str, Any]
 
@@ -25,7 +26,7 @@ def controls(state: State) -> list[Control]:
         Failed: if the template does not compile.
     """
     template, found = template_of(state), found_of(state)
-    modes = {mode.name: mode for mode in _modes(found)}
+    modes = TemplateFacts(Template(found, None, PROBE_BUDGET)).modes
     declared = found.family.modes if found.family else {}
     others = found.family.kwargs if found.family else {}
     made = []
@@ -35,13 +36,6 @@ def controls(state: State) -> list[Control]:
         help_text = facts.description if facts is not None else ""
         made.append(_control(name, mode, help_text))
     return made
-
-
-def _modes(found: Found) -> list[Mode]:
-    try:
-        return find_modes(Prober(found))
-    except ChatTmplError:
-        return []
 
 
 def _control(name: str, mode: Mode | None, help_text: str) -> Control:

@@ -10,11 +10,12 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import Report, Verdict, check, fixtures
+from chattmpl.laws.checker import Report, Verdict, check
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.playground.html import code, quoted
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import conversation_of, kwargs_of, problems_in, template_of
+from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.report.lines import count
 
 KWARGS = "chat_template_kwargs"
@@ -61,7 +62,7 @@ def view(state: State) -> dict[str, Any]:
     conversation = _with_kwargs(conversation_of(state), kwargs_of(state, template))
     with problems_in("settings"):
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
-    report = check(template, laws_named(None), [conversation, *fixtures()], tokenizer)
+    report = check(template, laws_named(None), [conversation, *shipped_conversations()], tokenizer)
     rows = [_row(verdict, report) for verdict in report.verdicts]
     return {
         "rows": [{"name": row.name, "status": row.status, "broken": list(row.broken)} for row in rows],

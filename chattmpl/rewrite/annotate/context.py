@@ -5,19 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.checker import fixtures, made
 from chattmpl.laws.law import Case
-from chattmpl.laws.modes import modes
 from chattmpl.laws.outcome import Counterexample
-from chattmpl.laws.shapes import Shape, as_parts, only_parts, shape_of
-from chattmpl.lint.conversations import CONVERSATIONS, TOOL
+from chattmpl.probing import facts_of
+from chattmpl.probing.corpus import ASK, CONVERSATIONS, DOCUMENT, SAY, TOOL, with_parts
+from chattmpl.probing.prober import content_range
+from chattmpl.probing.shapes import Shape, generated_conversations, shipped_conversations
 from chattmpl.rewrite.annotate.refusal import CannotAnnotate, UnknownStopToken
-from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, header_of, stop_tokens, target_spans
+from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, header_of, target_spans
 from chattmpl.source import Source
 from chattmpl.template.resolver import Found
 from chattmpl.template.special_tokens import CONTROL, PLACEHOLDERS
@@ -29,7 +29,7 @@ CORE = ("turn", "turns")
 _MODAL = ("turn", "turns", "reasoning", "calls", "tools", "agent")
 """What is rendered in each of the template's modes."""
 
-_QUINCE, _APRICOT = {"type": "text", "text": "Question quince"}, {"type": "text", "text": "Answer apricot"}
+_QUINCE, _APRICOT = {"type": "text", "text": ASK["content"]}, {"type": "text", "text": SAY["content"]}
 _MEDIA = [
     [{"role": "user", "content": [{"type": kind}, _QUINCE]}, {"role": "assistant", "content": answer}]
     for kind in ("image", "video", "audio")
@@ -37,8 +37,7 @@ _MEDIA = [
 ]
 """What templates for text refuse, or print."""
 
-_ASK, _SAY = {"role": "user", "content": "Question quince"}, {"role": "assistant", "content": "Answer apricot"}
-_ORDERS: list[list[dict[str, Any]]] = [[_SAY], [_SAY, _ASK, _SAY], [_ASK, _SAY, _SAY], [_ASK, _ASK, _SAY], [_ASK], []]
+_ORDERS: list[list[dict[str, Any]]] = [[SAY], [SAY, ASK, SAY], [ASK, SAY, SAY], [ASK, ASK, SAY], [ASK], []]
 """What is rare, and often rendered in other ways."""
 
 _HELD_OUT = 20
@@ -66,7 +65,7 @@ class AnnotationContext:
     def __init__(self, template: Template, stops: tuple[str, ...] = (), *, others: bool = True) -> None:
         self.template = template
         self.notes: list[str] = []
-        self._in_parts = only_parts(template)
+        self.facts = facts_of(template)
         self.beside = self._needed()
         self.stops = Stops(stops or self._stops(), others)
         for name in CORE:
@@ -80,7 +79,7 @@ class AnnotationContext:
 
     def fitted(self, conversation: Conversation) -> Conversation:
         """A conversation as this template takes it."""
-        return as_parts(conversation) if self._in_parts else conversation
+        return with_parts(conversation) if self.facts.only_parts else conversation
 
     @cached_property
     def cases(self) -> list[tuple[Case, list[TargetSpan]]]:
@@ -100,7 +99,7 @@ class AnnotationContext:
         """The conversations that tags are placed by, with kwargs."""
         usual = [
             *map(self.conversation, CONVERSATIONS),
-            *map(self.fitted, fixtures()),
+            *map(self.fitted, shipped_conversations()),
             *map(Conversation.coerce, _MEDIA),
             *(self.fitted(Conversation.coerce({**self.beside, "messages": messages})) for messages in _ORDERS),
         ]
@@ -110,17 +109,17 @@ class AnnotationContext:
     @cached_property
     def modes(self) -> list[dict[str, Any]]:
         """The kwargs that switch what the template does."""
-        return modes(self.template)
+        return self.facts.settings
 
     def independent(self, count: int) -> Iterator[Trial]:
         """Conversations that tags are not placed by: made for this template, and others that it may refuse."""
-        fitting = _made(count, self.shape)
+        fitting = generated_conversations(count, self.shape)
         for conversation in fitting:
             yield self.fitted(Conversation.coerce({**self.beside, **conversation.dump()})), {}
         for kwargs in self.modes:
             for conversation in fitting[: max(count // 6, 1)]:
                 yield self.fitted(conversation), kwargs
-        for conversation in _made(min(count, _HELD_OUT), Shape()):
+        for conversation in generated_conversations(min(count, _HELD_OUT), Shape()):
             yield conversation, {}
         for conversation in fitting[:: max(count // _HELD_OUT, 1)]:
             yield _nulled(conversation), {}
@@ -128,27 +127,23 @@ class AnnotationContext:
     @cached_property
     def shape(self) -> Shape:
         """What kinds of conversations the template supports."""
-        return shape_of(self.template)
+        return self.facts.shape
 
     def _needed(self) -> dict[str, Any]:
         """What a conversation needs beside messages, for the template to render it at all."""
-        plain = Case(self.template, self.fitted(Conversation.coerce(CONVERSATIONS["turn"])))
-        try:
-            plain.rendering  # noqa: B018
-        except ChatTmplError as error:
-            tools = {"tools": [TOOL]}
-            try:
-                Case(self.template, {**CONVERSATIONS["turn"], **tools}).rendering  # noqa: B018
-            except ChatTmplError:
-                raise CannotAnnotate(f"it does not render a question and an answer: {error.message}") from None
-            self.notes.append(f"it renders no conversation without tools: {error.message}")
-            return tools
-        return {}
+        made = self.facts.prober.outcome([ASK, SAY])
+        if isinstance(made, ChatTmplError):
+            raise CannotAnnotate(f"it does not render a question and an answer: {made.message}")
+        error, needs = self.facts.prober.error_alone, self.facts.needs
+        if error is not None and needs:
+            self.notes.append(f"it renders no conversation without {' and '.join(needs)}: {error.message}")
+        beside = {"tools": [TOOL], "documents": [DOCUMENT]}
+        return {name: beside[name] for name in needs}
 
     def _stops(self) -> tuple[str, ...]:
         case = Case(self.template, self.conversation("turn"))
-        found = stop_tokens(case)
-        if not found and not any(span.message == 1 and span.field != "role" for span in case.rendering.spans):
+        found = self.facts.answer_stops
+        if not found and content_range(case.rendering, 1) is None:
             raise CannotAnnotate(
                 "the law sampled cannot hold: nothing of an answer is rendered",
                 law="sampled",
@@ -212,12 +207,6 @@ def with_source(template: Template, source: str) -> Template:
     tokens = {**PLACEHOLDERS, **template.tokens}
     found = Found(Source(source, template.program.source.name), tokens, template.family)
     return Template(found, template.retention, template.budget)
-
-
-@lru_cache(maxsize=16)
-def _made(count: int, shape: Shape) -> tuple[Conversation, ...]:
-    """Made conversations of a shape; of templates of one shape they are the same."""
-    return tuple(made(count, shape))
 
 
 def _nulled(conversation: Conversation) -> Conversation:

@@ -61,29 +61,6 @@ class TargetSpan:
     got: str = ""
 
 
-def stop_tokens(case: Case) -> tuple[str, ...]:
-    """What ends the answer of a conversation of one question and one answer: the first control token behind it."""
-    family = case.template.family
-    if family is not None:
-        return tuple(family.generation.stop_tokens)
-    turn = case.assistant_turns()[-1]
-    held = _held(case.rendering, turn)
-    if held is None:
-        return ()
-    tail = case.rendering.text[held[1] :]
-    eos = case.template.tokens.get("eos_token") or ""
-    first = CONTROL.search(tail)
-    at_eos = tail.find(eos) if eos else -1
-    if first is None:
-        return (eos,) if at_eos >= 0 else ()
-    end = first.end()
-    while (match := CONTROL.match(tail, end)) is not None:
-        end = match.end()
-    # Where several stand in a row, an engine goes on to the one that it knows for the end.
-    ends = [one for one in (eos, "</s>") if one and (at_eos if one == eos else tail.find(one, 0, end)) in range(end)]
-    return (ends[0] if ends else first[0],)
-
-
 def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
     """The target for each assistant turn.
 

@@ -12,7 +12,7 @@ from jinja2 import nodes
 from chattmpl.budget import METER, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.sandbox import RenderContext, TemplateEnvironment
-from chattmpl.laws.law import CLOCK
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.provenance.origin import Turn
 from chattmpl.provenance.serialize import to_text
 from chattmpl.provenance.text import runs_of

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattmpl.capabilities.answer import refuses
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.law import CLOCK
 from chattmpl.laws.outcome import first_difference
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.prober import refuses
 from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,

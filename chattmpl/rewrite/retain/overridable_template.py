@@ -10,7 +10,7 @@ from chattmpl.compiler.dialect import checked_tree
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.law import CLOCK
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.provenance.tree import Leaves
 from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.terms import Term, message_loops, terms

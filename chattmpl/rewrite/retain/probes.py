@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
-from chattmpl.capabilities.answer import raised
-from chattmpl.capabilities.conversations import (
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
+from chattmpl.errors import ChatTmplError
+from chattmpl.probing.corpus import (
     ASK,
     ASK_MORE,
     SAY,
     SAY_MORE,
     SYSTEM,
-    TOOL,
     TRACES,
     TUSKS,
+    Carrier,
     Message,
-    calling,
-    result,
+    call_message,
+    result_message,
+    with_parts,
+    with_trace,
 )
-from chattmpl.capabilities.frames import generation_prompt
-from chattmpl.capabilities.prober import Prober
-from chattmpl.capabilities.reasoning import Traces, carry, facts_unseen, find_traces, keys_read
-from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.errors import ChatTmplError
-from chattmpl.laws.checker import fixtures, made
-from chattmpl.laws.law import Case
-from chattmpl.laws.modes import modes
-from chattmpl.laws.shapes import Shape, as_parts, shape_of
-from chattmpl.lint.probe import common_length
-from chattmpl.rewrite.annotate.target_spans import stop_tokens
+from chattmpl.probing.facts import facts_of
+from chattmpl.probing.frames import answer_stops, generation_prompt
+from chattmpl.probing.prober import common_length, reason_of
+from chattmpl.probing.reasoning import Traces, find_traces
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.rewrite.retain.refusal import CannotRetain
 from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, rendered
-from chattmpl.template.resolver import Found
 from chattmpl.template.template import Template
 
 Trial = tuple[Conversation, dict[str, Any]]
@@ -58,16 +54,16 @@ class Probes:
 
     template: Template
     policy: str
-    carriers: tuple[str, ...] = ()
+    carriers: tuple[Carrier, ...] = ()
     thinking: dict[str, Any] = field(default_factory=dict)
     stops: tuple[str, ...] = ()
     examples: int = 0
 
     def __post_init__(self) -> None:
-        found = Found(self.template.program.source, self.template.tokens, self.template.family)
-        self._prober = Prober(found)
-        if self._prober.base is not None:
-            message = f"it does not even render a question: {self._prober.base.message}"
+        self.facts = facts_of(self.template)
+        self._prober = self.facts.prober
+        if self.facts.refusal is not None:
+            message = f"it does not even render a question: {self.facts.refusal.message}"
             raise CannotRetain(message, policy=self.policy)
         traces = find_traces(self._prober, self.modes)
         self.thinking = traces.kwargs
@@ -80,16 +76,13 @@ class Probes:
     @cached_property
     def modes(self) -> list[dict[str, Any]]:
         """The kwargs that switch what the template does, each in turn."""
-        return modes(self.template)
+        return self.facts.settings
 
     def _stops(self) -> tuple[str, ...]:
-        try:
-            return stop_tokens(Case(self.template, self._fitted([ASK, SAY]), self.thinking))
-        except ChatTmplError:
-            return ()
+        return answer_stops(self._prober, self.thinking)
 
-    def _carriers(self, traces: Traces) -> tuple[str, ...]:
-        first = (traces.carrier,) if traces.carrier in ("field", "content") else ()
+    def _carriers(self, traces: Traces) -> tuple[Carrier, ...]:
+        first: tuple[Carrier, ...] = (traces.carrier,) if traces.carrier in ("field", "content") else ()
         prompt = generation_prompt(self._prober, traces.kwargs) or ""
         in_content = traces.cut_from_content or (not first and prompt.rstrip().endswith("<think>"))
         return (*first, "content") if in_content and "content" not in first else first
@@ -99,13 +92,13 @@ class Probes:
         if traces.carrier == "part":
             message, hint = "it renders traces only as parts of the content, which come with the content", None
         else:
-            keys = keys_read(self._prober)
+            keys = self.facts.reasoning_keys
             message = "it never renders reasoning, so there is no place for a policy"
             if keys:
                 message = f"it reads {', '.join(keys)}, and no trace is rendered in any of its modes"
                 error = self._prober.call_form[1]
-                if isinstance(error, ChatTmplError) and facts_unseen(self._prober):
-                    message += f"; turns with calls, where one may be, raise: {raised(error)}"
+                if isinstance(error, ChatTmplError) and self.facts.traces_unseen:
+                    message += f"; turns with calls, where one may be, raise: {reason_of(error)}"
             hint = "put {% reasoning %}…{% endreasoning %} where a message's reasoning is to be rendered"
         return CannotRetain(message, policy=self.policy, hint=hint)
 
@@ -118,13 +111,13 @@ class Probes:
     @cached_property
     def again(self) -> list[Trial]:
         """The same and fixtures in each of the template's modes."""
-        usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in fixtures())]
+        usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in shipped_conversations())]
         return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.modes] for one in usual]
 
     @cached_property
     def independent(self) -> list[Trial]:
         """Conversations that no change is looked for with."""
-        made_ = _made(self.examples, shape_of(self.template)) if self.examples else ()
+        made_ = generated_conversations(self.examples, self.facts.shape) if self.examples else ()
         fitting = [self._fit(one) for one in made_]
         found: list[Trial] = []
         for conversation in fitting:
@@ -140,23 +133,24 @@ class Probes:
     def _probes(self) -> Iterator[Conversation]:
         first, second, third, fourth = TRACES
         for carrier in self.carriers:
-            say, more = carry(carrier, SAY, first), carry(carrier, SAY_MORE, second)
+            say, more = with_trace(SAY, first, carrier), with_trace(SAY_MORE, second, carrier)
             yield self._fitted([ASK, say])
             yield self._fitted([SYSTEM, ASK, say, ASK_MORE, more])
             yield self._fitted([ASK, say, ASK_MORE, SAY_MORE, ASK])
             if self._prober.call_form[0] is not None:
-                calls = [calling((tusk,), **self._prober.call_options) for tusk in ("lefttusk", "righttusk")]
+                calls = [call_message((tusk,), **self._prober.call_options) for tusk in TUSKS]
                 if carrier == self.carriers[0]:
-                    calls = [carry(carrier, calls[0], first), carry(carrier, calls[1], third)]
-                loop = [ASK, calls[0], result(), carry(carrier, SAY, second), ASK_MORE, calls[1], result()]
-                yield self._fitted([*loop, carry(carrier, SAY_MORE, fourth)], tools=True)
+                    calls = [with_trace(calls[0], first, carrier), with_trace(calls[1], third, carrier)]
+                result, answer = result_message(), with_trace(SAY, second, carrier)
+                loop = [ASK, calls[0], result, answer, ASK_MORE, calls[1], result]
+                yield self._fitted([*loop, with_trace(SAY_MORE, fourth, carrier)], tools=True)
                 if carrier == self.carriers[0]:
                     yield self._fitted(loop, tools=True)
                     yield self._fitted(loop[:2], tools=True)
             elif carrier == "content":
                 # Calls are lost, and what follows the result of a tool may be rendered apart.
-                yield self._fitted([ASK, say, result(), more], tools=True)
-                yield self._fitted([ASK, say, result(), more, ASK_MORE], tools=True)
+                yield self._fitted([ASK, say, result_message(), more], tools=True)
+                yield self._fitted([ASK, say, result_message(), more, ASK_MORE], tools=True)
         yield self._fitted([ASK, SAY, ASK_MORE, SAY_MORE])
 
     def leads_to_traces(self, made: Template) -> bool:
@@ -166,7 +160,7 @@ class Probes:
         """
         if self.carriers != ("content",) or self.policy == "none":
             return True
-        asked, answered = self._fitted([ASK]), self._fitted([ASK, carry("content", SAY, TRACES[0])])
+        asked, answered = self._fitted([ASK]), self._fitted([ASK, with_trace(SAY, TRACES[0], "content")])
         for kwargs in [{}, *self.modes]:
             bare, prompt = rendered(made, asked, kwargs, False), rendered(made, asked, kwargs, True)
             turn = rendered(made, answered, kwargs, False)
@@ -181,32 +175,27 @@ class Probes:
         """A long conversation, ended at each of its messages."""
         first, second, third, fourth = TRACES
         for carrier in self.carriers:
-            long = [ASK, carry(carrier, SAY, first), ASK_MORE]
+            long = [ASK, with_trace(SAY, first, carrier), ASK_MORE]
             if self._prober.call_form[0] is not None:
                 options = self._prober.call_options
-                spoken = {**calling(("lefttusk",), **options), "content": "Plan plum"}
-                both = calling(TUSKS, **options)
-                long += [carry(carrier, spoken, second), result(), carry(carrier, both, third), result(), result(1)]
-            long += [carry(carrier, SAY_MORE, fourth), SAY, ASK, SAY]
+                spoken = {**call_message(("lefttusk",), **options), "content": "Plan plum"}
+                both = call_message(TUSKS, **options)
+                long += [
+                    with_trace(spoken, second, carrier),
+                    result_message(),
+                    with_trace(both, third, carrier),
+                    result_message(),
+                    result_message(1),
+                ]
+            long += [with_trace(SAY_MORE, fourth, carrier), SAY, ASK, SAY]
             for count in range(2, len(long) + 1):
                 yield self._fitted(long[:count], tools=True)
 
     def _fitted(self, messages: list[Message], *, tools: bool = False) -> Conversation:
-        given: dict[str, Any] = {"messages": messages}
-        if tools or "tools" in self._prober.needs:
-            given["tools"] = [TOOL]
-        return self._fit(Conversation.coerce(given))
+        return self._prober.conversation_of(messages, tools=tools)
 
     def _fit(self, conversation: Conversation) -> Conversation:
-        if not self._prober.in_parts:
-            return conversation
-        return as_parts(conversation)
-
-
-@lru_cache(maxsize=16)
-def _made(count: int, shape: Shape) -> tuple[Conversation, ...]:
-    """Made conversations of a shape; of templates of one shape they are the same."""
-    return tuple(made(count, shape))
+        return with_parts(conversation) if self.facts.only_parts else conversation
 
 
 def _in_content(conversation: Conversation) -> Conversation:

@@ -9,7 +9,7 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.law import CLOCK
+from chattmpl.probing.corpus import CLOCK
 from chattmpl.template.template import Rendering, Template
 
 OPEN, CLOSE = "<think>", "</think>"

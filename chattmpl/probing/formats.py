@@ -1,25 +1,34 @@
-"""What tool calls and reasoning look like, and the parsers of serving engines that read them: facts, not code.
+"""Formats of tool calls and reasoning, and the parsers of serving engines that read them.
 
-Names and formats are those of vLLM (``--tool-call-parser``, ``--reasoning-parser``; its registries in
+Names of parsers are those of vLLM (``--tool-call-parser``, ``--reasoning-parser``; its registries in
 ``vllm/tool_parsers`` and ``vllm/reasoning``) and of SGLang (its tables in ``srt/function_call`` and
-``srt/parser/reasoning_parser.py``), as of late 2025 and 2026. The first format that matches is taken.
+``srt/parser/reasoning_parser.py``), as of late 2025 and 2026. The first format that matches counts.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+
+from chattmpl.probing.corpus import ASK, SAY, TRACES, call_message, with_trace
+from chattmpl.probing.prober import Prober
+from chattmpl.probing.reasoning import Traces
+from chattmpl.probing.tools import find_tool_definitions
+from chattmpl.template.template import Rendering
 
 
 @dataclass(frozen=True)
 class Format:
-    """One way to write calls, or reasoning.
+    """A notation of tool calls or of reasoning.
 
     Attributes:
-        name: ours, to speak of it.
-        pattern: a regular expression, found in what a template renders of such a turn.
-        vllm, sglang: the parsers that read it, the first choice first.
-        kwarg: a template kwarg that must be read as well, since the parsers look at it.
-        calls: the format of calls that must be used as well, since the parsers end reasoning at a call.
+        name: the name of the format in chattmpl.
+        pattern: a regular expression, searched for in a rendering of such a turn.
+        vllm: the parsers of vLLM that read it, the best one first.
+        sglang: the parsers of SGLang that read it, the best one first.
+        kwarg: a template kwarg that the template must read too, since the parsers depend on it.
+        calls: the format of calls that the template must use too, since the parsers end reasoning at a call.
     """
 
     name: str
@@ -87,7 +96,7 @@ CALLS = (
     Format("llama 3", r'\{"name": "[^"]+", "parameters": ', ("llama3_json",), ("llama3",)),
     Format("pythonic", r"(?<![\w>])\[\w+\(\w+=", ("pythonic",), ("pythonic",)),
 )
-"""Calls. What is more particular stands before what is more general."""
+"""Formats of tool calls, the more specific ones first."""
 
 REASONING = (
     Format("harmony", r"<\|channel\|>analysis<\|message\|>", ("openai_gptoss",), ("gpt-oss",)),
@@ -116,4 +125,70 @@ REASONING = (
     Format("think, switched by thinking", _THINK, ("deepseek_v3",), ("deepseek-v3",), kwarg="thinking"),
     Format("think", _THINK, ("deepseek_r1", "qwen3"), ("deepseek-r1", "qwen3")),
 )
-"""Reasoning. Parsers of ``<think>`` differ in the kwarg that tells them that the model does not reason."""
+"""Formats of reasoning. Parsers of ``<think>`` differ in the kwarg that switches reasoning off."""
+
+
+def find_call_format(prober: Prober) -> Format | None:
+    """Return the format in which a template writes tool calls; None if it is not known."""
+    return _matching(CALLS, prober, _call_text(prober))
+
+
+def find_reasoning_format(
+    prober: Prober, traces: Traces, prompts: Iterable[str], call_format: Format | None
+) -> Format | None:
+    """Return the format in which a template writes reasoning; None if it is not known.
+
+    Args:
+        prober: the template.
+        traces: how it renders reasoning.
+        prompts: its generation prompts.
+        call_format: its format of tool calls.
+    """
+    return _matching(REASONING, prober, _reasoning_text(prober, traces, prompts), call_format)
+
+
+def reasoning_start(text: str) -> int:
+    """Return where reasoning is opened or closed in a generation prompt; its length if it is not."""
+    starts = (match.start() for format in REASONING if (match := re.search(format.pattern, text)))
+    return min(starts, default=len(text))
+
+
+def _matching(formats: Iterable[Format], prober: Prober, text: str, calls: Format | None = None) -> Format | None:
+    for format in formats:
+        if format.kwarg is not None and format.kwarg not in prober.template.program.variables:
+            continue
+        if format.calls is not None and (calls is None or format.calls != calls.name):
+            continue
+        if re.search(format.pattern, text):
+            return format
+    return None
+
+
+def _call_text(prober: Prober) -> str:
+    """Return a turn with a call and one without; where calls are not rendered, what the model is told about them."""
+    form, made = prober.call_form
+    if form is not None and isinstance(made, Rendering):
+        return f"{_after_question(made.text)}\n{_after_question(prober.text([ASK, SAY]))}"
+    if find_tool_definitions(prober).fate == "rendered":
+        told = prober.text([ASK], tools=True)
+        return "" if told is None else re.sub(r'"name": <[\w-]+>', '"name": "name"', told)
+    return ""
+
+
+def _reasoning_text(prober: Prober, traces: Traces, prompts: Iterable[str]) -> str:
+    turns = [_after_question(text) for text in traces.texts]
+    if not traces.texts and traces.cut_from_content:
+        turns.append("<think></think>")
+    call = prober.text(
+        [ASK, with_trace(call_message(**prober.call_options), TRACES[0])],
+        tools=True,
+        template=traces.template,
+        kwargs=traces.kwargs,
+    )
+    if call is not None and TRACES[0] in call:
+        turns.append(_after_question(call))
+    return "\n".join([*turns, *prompts, _after_question(prober.text([ASK, SAY]))])
+
+
+def _after_question(text: str | None) -> str:
+    return "" if text is None else text.rpartition(ASK["content"])[2]

@@ -1,0 +1,271 @@
+"""Facts about one template, each found by rendering small conversations when it is first asked for."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property, lru_cache
+from typing import Any, Literal
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.probing import control_tokens, formats, frames, modes, reasoning, roles, tools
+from chattmpl.probing.corpus import ASK, DEVELOPER, SAY, SYSTEM, TRACES, with_trace
+from chattmpl.probing.formats import Format
+from chattmpl.probing.frames import Delimiter, TurnFrames
+from chattmpl.probing.modes import Mode
+from chattmpl.probing.prober import Fate, Prober
+from chattmpl.probing.shapes import Shape, find_shape
+from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template.template import Template
+
+
+class TemplateFacts:
+    """Facts about a template. Each is a property, found at its first use and kept.
+
+    A special token that is not known is written as a placeholder such as ``<|eos_token|>``.
+
+    Args:
+        template: the template.
+        tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`, for the control tokens.
+        kwargs: template kwargs to render with.
+        skipped: names of conversations that make no sense with these kwargs.
+
+    Attributes:
+        template: the template, with placeholders for the special tokens that are not known.
+        prober: renders conversations of the corpus.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        tokenizer: Any = None,
+        *,
+        kwargs: Mapping[str, Any] | None = None,
+        skipped: frozenset[str] = frozenset(),
+    ) -> None:
+        self.template = with_placeholders(template)
+        self.tokenizer = tokenizer
+        self.prober = Prober(self.template, kwargs, skipped)
+
+    def __repr__(self) -> str:
+        return f"TemplateFacts({self.template.name!r})"
+
+    # -- what it takes
+
+    @cached_property
+    def refusal(self) -> ChatTmplError | None:
+        """The error that keeps a plain question from being rendered; None if it is rendered."""
+        return self.prober.refusal
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The key, ``tools`` or ``documents``, that must accompany the messages for a question to be rendered."""
+        return self.prober.needs
+
+    @cached_property
+    def only_parts(self) -> bool:
+        """True if the template understands content only as a list of parts."""
+        return self.prober.only_parts
+
+    @cached_property
+    def parts(self) -> roles.Parts:
+        """Content in parts: texts, and the placeholders of media."""
+        return roles.find_parts(self.prober)
+
+    @cached_property
+    def shape(self) -> Shape:
+        """The kinds of conversations that the template supports."""
+        return find_shape(self.prober)
+
+    @cached_property
+    def modes(self) -> Mapping[str, Mode]:
+        """The template kwargs that the template reads, by name, with their values and effects."""
+        return modes.find_modes(self.prober)
+
+    @cached_property
+    def settings(self) -> list[dict[str, Any]]:
+        """The kwargs to check the template with, one value each: ``[{"enable_thinking": False}, …]``."""
+        return modes.find_settings(self.template, {} if self.template.family else self.modes)
+
+    # -- messages
+
+    @cached_property
+    def system(self) -> roles.FirstMessage:
+        """A system message before the first question."""
+        return roles.find_first_message(self.prober, SYSTEM)
+
+    @cached_property
+    def developer(self) -> roles.FirstMessage:
+        """A developer message before the first question."""
+        return roles.find_first_message(self.prober, DEVELOPER)
+
+    @cached_property
+    def fixed_text(self) -> roles.FixedText:
+        """Sentences that the template writes itself before the first question."""
+        return roles.find_fixed_text(self.prober)
+
+    @cached_property
+    def late_system(self) -> Mapping[Literal["only", "second"], roles.LateMessage]:
+        """A system message in the middle: the only one, and a second one."""
+        return roles.find_late_system(self.prober)
+
+    @cached_property
+    def repeats(self) -> Mapping[str, tuple[Fate, ChatTmplError | None]]:
+        """Two messages in a row of the ``user`` and of the ``assistant``."""
+        return roles.find_repeats(self.prober)
+
+    @cached_property
+    def documents(self) -> roles.Documents:
+        """Documents beside the messages."""
+        return roles.find_documents(self.prober)
+
+    @cached_property
+    def tool_definitions(self) -> tools.ToolDefinitions:
+        """Tool definitions: their notation and place."""
+        return tools.find_tool_definitions(self.prober)
+
+    @cached_property
+    def tool_calls(self) -> tools.ToolCalls:
+        """Tool calls: arguments, ids, parallel calls."""
+        return tools.find_tool_calls(self.prober)
+
+    @cached_property
+    def tool_results(self) -> tools.ToolResults:
+        """Tool results, alone and in a row."""
+        return tools.find_tool_results(self.prober)
+
+    # -- reasoning
+
+    @cached_property
+    def traces(self) -> reasoning.Traces:
+        """The way in which reasoning traces are rendered."""
+        return reasoning.find_traces(
+            self.prober, [setting for mode in self.modes.values() for setting in mode.settings]
+        )
+
+    @cached_property
+    def reasoning_keys(self) -> list[str]:
+        """The names of the reasoning field that the template reads."""
+        return reasoning.reasoning_keys(self.template)
+
+    @cached_property
+    def traces_unseen(self) -> bool:
+        """True if the template reads traces but fails on turns with calls, where it may render them."""
+        return reasoning.traces_unseen(self.prober)
+
+    @cached_property
+    def answer_with_trace(self) -> ChatTmplError | None:
+        """The error that keeps an answer with a trace from being rendered; None if it is rendered."""
+        made = self.prober.outcome([ASK, with_trace(SAY, TRACES[0])])
+        return made if isinstance(made, ChatTmplError) else None
+
+    @cached_property
+    def prompts_reasoning(self) -> bool:
+        """True if a generation prompt opens or closes a trace."""
+        prompts = [prompt for prompt in (self.generation_prompt, *self.generation_prompts.values()) if prompt]
+        return any(formats.reasoning_start(prompt) < len(prompt) for prompt in prompts)
+
+    @cached_property
+    def retention(self) -> reasoning.Retention | None:
+        """Which traces are kept; None if the template takes none, or if no several turns are rendered."""
+        return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
+
+    # -- the template's own text
+
+    @cached_property
+    def generation_prompt(self) -> str | None:
+        """The text that ``add_generation_prompt`` appends; None if the template raises."""
+        return frames.generation_prompt(self.prober)
+
+    @cached_property
+    def generation_prompts(self) -> Mapping[str, str]:
+        """Other generation prompts, by the setting that brings them, such as ``enable_thinking=false``."""
+        found = {}
+        for mode in self.modes.values():
+            for setting in mode.changing("generation prompt") if mode.values else ():
+                prompt = frames.generation_prompt(self.prober, setting)
+                if prompt is not None and prompt != self.generation_prompt:
+                    found[f"{mode.name}={json.dumps(setting[mode.name])}"] = prompt
+        return found
+
+    @cached_property
+    def stop_tokens(self) -> tuple[str, ...] | None:
+        """The tokens that end an assistant turn, in every mode; None if no such turn is rendered."""
+        changing = [setting for mode in self.modes.values() for setting in mode.changing("history")]
+        return frames.find_stop_tokens(self.prober, changing)
+
+    @cached_property
+    def answer_stops(self) -> tuple[str, ...]:
+        """The tokens that end a plain answer: those of the family, or the one that follows the content."""
+        return frames.answer_stops(self.prober)
+
+    @cached_property
+    def bos(self) -> str | None:
+        """The BOS token that the template writes; None if it writes none."""
+        return frames.find_bos(self.prober)
+
+    @cached_property
+    def frames(self) -> TurnFrames | None:
+        """The texts between the messages of two turns; None if these are not rendered in order."""
+        return frames.find_frames(self.prober)
+
+    @cached_property
+    def turn_delimiters(self) -> Mapping[str, Delimiter]:
+        """The control tokens that close a question, an answer and a system message."""
+        return frames.turn_delimiters(self.prober)
+
+    @cached_property
+    def prompt_token(self) -> str | None:
+        """The first control token of the generation prompt."""
+        return frames.prompt_token(self.prober)
+
+    @cached_property
+    def unrequested_prompt(self) -> int | None:
+        """The offset, in a rendered question and answer, of a generation prompt that was not asked for."""
+        return frames.unrequested_prompt(self.prober)
+
+    @cached_property
+    def control_tokens(self) -> tuple[str, ...]:
+        """The control tokens that the template writes."""
+        return control_tokens.find_control_tokens(self.template, self.tokenizer)
+
+    @cached_property
+    def control_pattern(self) -> re.Pattern[str]:
+        """A pattern of control tokens in renderings."""
+        return control_tokens.control_pattern(self.template)
+
+    @cached_property
+    def call_format(self) -> Format | None:
+        """The format of tool calls; None if it is not known."""
+        return formats.find_call_format(self.prober)
+
+    @cached_property
+    def reasoning_format(self) -> Format | None:
+        """The format of reasoning; None if it is not known."""
+        prompts = [prompt for prompt in (self.generation_prompt, *self.generation_prompts.values()) if prompt]
+        return formats.find_reasoning_format(self.prober, self.traces, prompts, self.call_format)
+
+    # -- for people
+
+    def with_variables(self, text: str) -> str:
+        """Return a text with the variables of special tokens in place of placeholders: ``{eos_token}``."""
+        for name, token in PLACEHOLDERS.items():
+            if self.template.tokens.get(name) == token:
+                text = text.replace(token, f"{{{name}}}")
+        return text
+
+
+@lru_cache(maxsize=16)
+def facts_of(template: Template) -> TemplateFacts:
+    """Return the facts about a template object, found once."""
+    return TemplateFacts(template)
+
+
+def with_placeholders(template: Template) -> Template:
+    """Return the template with placeholders for the special tokens that are not known."""
+    if PLACEHOLDERS.keys() <= template.tokens.keys():
+        return template
+    found = replace(template.found, tokens={**PLACEHOLDERS, **template.tokens})
+    return Template(found, template.retention, template.budget)

@@ -1,0 +1,350 @@
+"""The template's own text around messages: turn frames, generation prompts, stop tokens, BOS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    SAY,
+    SAY_MORE,
+    TRACES,
+    TUSKS,
+    Message,
+    call_message,
+    result_message,
+    with_trace,
+)
+from chattmpl.probing.prober import Prober, Turn, before_split_token, common_length, content_range
+from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering, Template
+
+ASSISTANT_NAME = re.compile(r"(?i)assistant|chatbot|model|\b(?:ai|bot|gpt)\b")
+"""Names of the assistant in headers."""
+
+_TRACE_TAG = re.compile(r"<(/?)\|?(?:\w*think\w*|reasoning)\|?>|\[(/?)THINK\]", re.IGNORECASE)
+"""The tags around a reasoning trace."""
+
+_ASSISTANT_HEADER = re.compile(r"<[^<>\s]+>\W*(?i:assistant|model|ai|bot)\W|(?i:assistant|chatbot|model)")
+
+_BOS = re.compile(
+    r"<s>|<bos>|<BOS_TOKEN>|<\|begin_of_text\|>|<｜begin▁of▁sentence｜>|<\|startoftext\|>|<\|endoftext\|>"
+    r"|<\|begin▁of▁sentence\|>|<seed:bos>(?!\w)|<\|bos\|>|\[BOS\]"
+)
+"""Spellings of BOS, for templates that write it themselves."""
+
+_MESSAGES = 4
+"""Messages of the conversation that turn frames are read from."""
+
+
+# -- turn frames
+
+
+@dataclass(frozen=True)
+class TurnFrames:
+    """The texts between the messages of two turns.
+
+    Attributes:
+        rendering: the two turns.
+        between: the text from the content of one message to that of the next: question to answer, answer to question,
+            question to answer.
+        starts: the offset of each.
+    """
+
+    rendering: Rendering
+    between: tuple[str, str, str]
+    starts: tuple[int, int, int]
+
+    @property
+    def tokens(self) -> list[list[str]]:
+        """The control tokens of each text."""
+        return [CONTROL.findall(text) for text in self.between]
+
+
+def find_frames(prober: Prober) -> TurnFrames | None:
+    """Return the frames of a template; None if it does not write the contents of two turns in their order."""
+    rendering = prober.render("turns")
+    if rendering is None:
+        return None
+    ranges = [content_range(rendering, index) for index in range(_MESSAGES)]
+    contents = [given for given in ranges if given is not None]
+    pairs = list(pairwise(contents))
+    if len(contents) < _MESSAGES or any(one[1] > other[0] for one, other in pairs):
+        return None
+    first, second, third = (rendering.text[one[1] : other[0]] for one, other in pairs)
+    return TurnFrames(rendering, (first, second, third), (contents[0][1], contents[1][1], contents[2][1]))
+
+
+class Delimiter(NamedTuple):
+    """The control tokens that close a turn.
+
+    Attributes:
+        tokens: the tokens between its content and the next header.
+        rendering: the conversation that shows it.
+        end: the offset of the end of its content.
+    """
+
+    tokens: list[str]
+    rendering: Rendering
+    end: int
+
+
+def turn_delimiters(prober: Prober) -> dict[str, Delimiter]:
+    """Return what closes ``a question``, ``an answer`` and ``a system message``, where a header follows it."""
+    question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
+    if question is None or prompted is None:
+        return {}
+    common = before_split_token(question.text, common_length(question.text, prompted.text))
+    opener = CONTROL.findall(prompted.text[common:])[:1]
+    content = content_range(question, 0)
+    found: dict[str, Delimiter] = {}
+    if opener and content is not None:
+        found["a question"] = Delimiter(CONTROL.findall(question.text[content[1] : common]), question, content[1])
+    for what, name, index in (("an answer", "turns", 1), ("a system message", "system", 0)):
+        rendering = prober.render(name)
+        if rendering is None:
+            continue
+        content, following = content_range(rendering, index), content_range(rendering, index + 1)
+        if content is None or following is None or content[1] > following[0]:
+            continue
+        tokens = CONTROL.findall(rendering.text[content[1] : following[0]])
+        if tokens:
+            # Turns of all roles may open with one token; else the last one is the header.
+            header = len(tokens) - 1 - tokens[::-1].index(opener[0]) if opener and opener[0] in tokens else None
+            closing = tokens[:header] if header is not None else tokens[:1] if len(tokens) > 1 else []
+            if index or _has_header(prober.template, rendering):
+                found[what] = Delimiter(closing, rendering, content[1])
+    return found
+
+
+def _has_header(template: Template, rendering: Rendering) -> bool:
+    """Return whether a control token other than BOS precedes the first message."""
+    content = content_range(rendering, 0)
+    before = rendering.text[: content[0] if content else 0]
+    return bool(CONTROL.findall(before.removeprefix(template.tokens.get("bos_token", ""))))
+
+
+def text_before_questions(prober: Prober) -> str:
+    """Return the text that precedes every question: the common end of what precedes two of them."""
+    made = prober.text([ASK, SAY, ASK_MORE])
+    if made is None or ASK["content"] not in made or ASK_MORE["content"] not in made:
+        return ""
+    first = made[: made.index(ASK["content"])]
+    second = made[: made.index(ASK_MORE["content"])]
+    length = common_length(first[::-1], second[::-1])
+    return first[len(first) - length :].strip()
+
+
+def question_token(prober: Prober) -> str | None:
+    """Return the first of the control tokens that open every question; None if there is none.
+
+    They are what two questions have before them alike, and what is written while the second one is rendered. Either may
+    hold more: the end of the turn before, where that is alike as well, or where it is written late.
+    """
+    made = prober.outcome([ASK, SAY, ASK_MORE])
+    words = [ASK["content"], SAY["content"], ASK_MORE["content"]]
+    if not isinstance(made, Rendering) or not all(word in made.text for word in words):
+        return None
+    at, said, more = (made.text.index(word) for word in words)
+    alike = []
+    pairs = zip(
+        reversed(CONTROL.findall(made.text[:at])), reversed(CONTROL.findall(made.text[said:more])), strict=False
+    )
+    for one, other in pairs:
+        if one != other:
+            break
+        alike.append(one)
+    starts = [span.start for span in made.spans if span.turn == 2]
+    written = CONTROL.findall(made.text[starts[0] : more]) if starts else alike
+    opener = min(alike[::-1], written, key=len)
+    return opener[0] if opener else None
+
+
+# -- the generation prompt
+
+
+def generation_prompt(prober: Prober, kwargs: Mapping[str, Any] | None = None) -> str | None:
+    """Return what ``add_generation_prompt`` appends to a question; None if the template raises."""
+    without, prompted = (prober.text([ASK], prompt=prompt, kwargs=kwargs) for prompt in (False, True))
+    if without is None or prompted is None:
+        return None
+    start = common_length(without, prompted)
+    if not prompted.startswith(without):
+        # Two control tokens that begin alike have nothing in common.
+        start = next((m.start() for m in CONTROL.finditer(prompted) if m.start() < start < m.end()), start)
+    return prompted[start:]
+
+
+def prompts_trace(prober: Prober, kwargs: Mapping[str, Any]) -> bool | None:
+    """Return True if the generation prompt opens a reasoning trace, False if it closes one, None if it does neither."""
+    tags = list(_TRACE_TAG.finditer(generation_prompt(prober, kwargs) or ""))
+    return None if not tags else not (tags[-1][1] or tags[-1][2])
+
+
+def prompt_token(prober: Prober) -> str | None:
+    """Return the first control token of the generation prompt."""
+    question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
+    if question is None or prompted is None:
+        return None
+    # Some templates close a text that asks for no answer.
+    common = before_split_token(question.text, common_length(question.text, prompted.text))
+    return next(iter(CONTROL.findall(prompted.text[common:])), None)
+
+
+def unrequested_prompt(prober: Prober) -> int | None:
+    """Return where in a question with its answer one more answer is prompted, though none was asked for."""
+    for turn in prober.turns("turn"):
+        if turn.before.text != turn.prompt.text or turn.content is None:
+            continue
+        question = content_range(turn.whole, 0)
+        between = turn.whole.text[question[1] : turn.content[0]] if question else ""
+        named = list(_ASSISTANT_HEADER.finditer(between))
+        opener = between[named[-1].start() :].rstrip() if named else ""
+        tail = turn.tail.rstrip()
+        # A header may go on with what the model samples, such as the name of a channel.
+        for length in range(len(opener), 0, -1):
+            if tail.endswith(opener[:length]) and ASSISTANT_NAME.search(opener[:length]):
+                return len(turn.whole.text.rstrip()) - length
+    return None
+
+
+def find_bos(prober: Prober) -> str | None:
+    """Return the BOS token that the template writes; None if it writes none."""
+    text = prober.text([ASK], prompt=True)
+    if text is None:
+        return None
+    token = prober.template.tokens.get("bos_token")
+    if token and text.startswith(token):
+        return token
+    match = _BOS.match(text)
+    return match[0] if match else None
+
+
+# -- stop tokens
+
+
+def find_stop_tokens(prober: Prober, settings: Iterable[Mapping[str, Any]] = ()) -> tuple[str, ...] | None:
+    """Return the tokens that end an assistant turn; None if no such turn is rendered.
+
+    They are the last control token after the content, whatever follows. Where the last turn and an earlier one end
+    differently, both ends count.
+
+    Args:
+        prober: the template.
+        settings: kwargs that change how history is rendered, each tried as well.
+    """
+    call = call_message(**prober.call_options)
+    answers = ((SAY, False), (with_trace(SAY, TRACES[0]), False), (call, True))
+    found: dict[str, None] = {}
+    seen, opener = False, question_token(prober)
+    for kwargs in ({}, *settings):
+        for turn, tools in answers:
+            following = [result_message(), SAY_MORE] if tools else [ASK_MORE]
+            alone = _tail(prober, [ASK, turn], turn, tools, kwargs)
+            if alone is not None:
+                seen = True
+                followed = _tail(prober, [ASK, turn, *following], turn, tools, kwargs)
+                found.update(dict.fromkeys(_ends(alone, followed, following[0]["content"], opener)))
+    return tuple(found) if seen else None
+
+
+def _tail(prober: Prober, messages: list[Message], turn: Message, tools: bool, kwargs: Mapping[str, Any]) -> str | None:
+    """Return the text after the content of a turn; None if that is not rendered."""
+    text = prober.text(messages, tools=tools, kwargs=kwargs)
+    word = TUSKS[0] if turn.get("tool_calls") else SAY["content"]
+    return None if text is None or word not in text else text[text.rindex(word) + len(word) :]
+
+
+def _ends(alone: str, followed: str | None, next_word: str, opener: str | None) -> list[str]:
+    """Return the tokens that end a turn.
+
+    Args:
+        alone: the text after the turn as the last one.
+        followed: the text after it with a message following; None if that is refused.
+        next_word: the content of that message.
+        opener: the control token that opens a question.
+    """
+    last = _controls(alone, opener)
+    if followed is None or next_word not in followed:
+        return [match[0] for match in last[-1:]]
+    followed = followed[: followed.index(next_word)]
+    common = common_length(alone, followed)
+    both = [match for match in last if match.end() <= common]
+    if both or (last and opener is None):
+        return [match[0] for match in (both or last)[-1:]]
+    closing = _controls(followed, opener) if opener is not None and opener in followed else []
+    return [match[0] for match in (*last[-1:], *closing[-1:])]
+
+
+def _controls(text: str, opener: str | None) -> list[re.Match[str]]:
+    """Return the control tokens before the one that opens the next turn."""
+    end = text.find(opener) if opener else -1
+    return list(CONTROL.finditer(text, 0, len(text) if end < 0 else end))
+
+
+def answer_stops(prober: Prober, kwargs: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return the tokens that end a plain answer: those of the family, or the one that follows the content."""
+    family = prober.template.family
+    if family is not None:
+        return tuple(family.generation.stop_tokens)
+    made = prober.outcome([ASK, SAY], kwargs=kwargs)
+    content = content_range(made, 1) if isinstance(made, Rendering) else None
+    if not isinstance(made, Rendering) or content is None:
+        return ()
+    stop = _first_stop(made.text[content[1] :], prober.template.tokens.get("eos_token") or "")
+    return () if stop is None else (stop,)
+
+
+def _first_stop(tail: str, eos: str) -> str | None:
+    """Return the token that ends the turn that a text follows."""
+    first = CONTROL.search(tail)
+    if first is None:
+        return eos if eos and eos in tail else None
+    end = first.end()
+    while (match := CONTROL.match(tail, end)) is not None:
+        end = match.end()
+    # Of several tokens in a row, an engine stops at the one that it knows as the end.
+    for token in (eos, "</s>"):
+        at = tail.find(token) if token else -1
+        if 0 <= at < end:
+            return token
+    return first[0]
+
+
+def possible_stops(rendering: Rendering, index: int, kwargs: Mapping[str, Any] | None = None) -> tuple[str, ...]:
+    """Return the tokens that may end one rendered turn.
+
+    Those of the family; without one ``eos_token``, and each control token between the content and the end of the turn.
+    """
+    template = rendering.template
+    if template.family is not None:
+        return tuple(template.family.generation.stop_tokens)
+    eos = {**template.tokens, **(kwargs or {})}.get("eos_token")
+    content = content_range(rendering, index)
+    turn = [span for span in rendering.spans if span.turn == index]
+    generated = [span.start for span in turn if span.generated]
+    # A message without content has no text to look behind.
+    start = content[1] if content else generated[0] if generated else len(rendering.text)
+    later = [span.start for span in rendering.spans if span.turn is not None and span.turn > index]
+    end = min((at for at in later if at >= start), default=len(rendering.text))
+    after = CONTROL.findall(rendering.text, start, end)
+    return tuple(dict.fromkeys([*([eos] if isinstance(eos, str) and eos else []), *after]))
+
+
+def stop_ranges(turn: Turn) -> list[tuple[int, int]]:
+    """Return the ranges of the tokens that may end a turn which is the last of its conversation."""
+    if turn.content is None:
+        return []
+    family = turn.whole.template.family
+    return [
+        match.span()
+        for match in CONTROL.finditer(turn.whole.text, turn.content[1])
+        # A token that opens a tool's result belongs to the tool, whoever writes it.
+        if not match[0].lstrip("<|").startswith("tool_response")
+        and (family is None or match[0] in family.generation.stop_tokens)
+    ]

@@ -1,0 +1,337 @@
+"""Template kwargs that change what is rendered: their values, and what each of them changes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jinja2 import nodes
+
+from chattmpl.compiler.policies import VARIABLE
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    SAY,
+    SAY_MORE,
+    SYSTEM,
+    TOOL,
+    TOOL_NAME,
+    TRACES,
+    Message,
+    call_message,
+    result_message,
+    with_trace,
+)
+from chattmpl.probing.prober import Prober
+from chattmpl.template.template import Template
+
+Kind = Literal["switch", "choice", "text", "number", "data", "no effect"]
+Section = Literal["start", "history", "generation prompt"]
+
+NOT_MODES = frozenset(
+    # The last two are arguments of `Template.render`, which hide template kwargs of these names.
+    {"messages", "tools", "documents", "add_generation_prompt", "continue_final_message", VARIABLE}
+    | {"conversation", "clock"}
+)
+"""Variables that every call passes, or that chattmpl owns."""
+
+CONVENTIONS: dict[str, tuple[str, ...]] = {"reasoning_effort": ("low", "medium", "high")}
+"""Values that a kwarg of this name has wherever it is used: a parameter of OpenAI's API."""
+
+_WORD = "Sorrel sentinel"
+_NUMBER = 7919
+_DATA: tuple[Any, ...] = ([TOOL], [_WORD], {"content": _WORD}, _NUMBER)
+_MOST_CONSTANTS = 8
+_MOST_VARIABLES = 24
+_PROBES = ("tools", "question", "answers")
+
+Texts = tuple[str | None, ...]
+"""The texts of the probes, in the order of `_PROBES`; None where the template raises."""
+
+
+@dataclass
+class Mode:
+    """A kwarg.
+
+    Attributes:
+        name: the name of the kwarg.
+        kind: a switch is true or false; a choice is one of several strings or numbers; text, numbers and data are
+            printed.
+        values: the values of a switch or a choice.
+        default: the value that is equivalent to leaving the kwarg out, if there is one.
+        changes: for each value, as JSON, the sections that differ from a rendering without the kwarg.
+        texts: the texts of the probes for each value, as JSON.
+        beside: another kwarg without which this one has no effect.
+        example: the value that was tried where there are no values.
+    """
+
+    name: str
+    kind: Kind
+    values: list[Any] = field(default_factory=list)
+    default: Any = None
+    changes: dict[str, list[Section]] = field(default_factory=dict)
+    texts: dict[str, Texts] = field(default_factory=dict)
+    example: Any = _WORD
+    beside: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The kwarg with each value that changes something."""
+        return [{**self.beside, self.name: value} for value in self.values if self.changes.get(json.dumps(value))]
+
+    def changing(self, section: Section) -> list[dict[str, Any]]:
+        """Return the kwarg with each value that changes a section."""
+        values = {json.dumps(value): value for value in self.values} or {"…": self.example}
+        return [
+            {**self.beside, self.name: value} for key, value in values.items() if section in self.changes.get(key, ())
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mode as JSON types."""
+        return {
+            "kind": self.kind,
+            "values": self.values,
+            "default": self.default,
+            "changes": self.changes,
+            "with": self.beside if self.kind != "no effect" else {},
+        }
+
+
+def mode_names(template: Template) -> list[str]:
+    """Return the kwargs that a template reads, beside those that every template gets."""
+    names = template.program.variables - NOT_MODES
+    return sorted(name for name in names if not name.endswith("_token") and name not in template.tokens)
+
+
+def find_modes(prober: Prober) -> dict[str, Mode]:
+    """Return the modes of a template by name; none if it renders no question."""
+    if prober.refusal is not None:
+        return {}
+    found = {name: find_mode(prober, name) for name in mode_names(prober.template)[:_MOST_VARIABLES]}
+    # Some kwargs do something only where another one asks for reasoning.
+    asks = next(
+        (setting for mode in found.values() if mode.values for setting in mode.changing("generation prompt")), None
+    )
+    if asks is None:
+        return found
+    return {name: find_mode(prober, name, asks) if mode.kind == "no effect" else mode for name, mode in found.items()}
+
+
+def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None) -> Mode:
+    """Return what one kwarg does.
+
+    Args:
+        prober: the template.
+        name: the kwarg.
+        beside: another kwarg to pass with it.
+    """
+    given = dict(beside or {})
+    base = _texts(prober, given)
+    mode = Mode(name, "no effect", beside=given)
+    constants, defaults = _constants(prober.template, name)
+    candidates = [*dict.fromkeys((*constants, *CONVENTIONS.get(name, ()), *_declared(prober.template, name)))]
+    switches = {value: _texts(prober, {**given, name: value}) for value in (True, False)}
+    word = _texts(prober, {**given, name: _WORD})
+    for value in candidates:
+        mode.texts[json.dumps(value)] = _texts(prober, {**given, name: value})
+    printed = any(_WORD in (text or "") for text in word)
+    choices = list(_recognized(mode, candidates, base, word))
+    if all(text is None for text in word):
+        # It takes nothing else; what it is compared with is what it takes.
+        choices = [value for value in candidates if any(mode.texts[json.dumps(value)])]
+    if printed and not choices and name not in CONVENTIONS:
+        mode.kind = "text"
+        mode.default = next((value for value in defaults if mode.texts[json.dumps(value)] == base), None)
+        return _with_changes(mode, base, {"…": word})
+    if choices or (printed and name in CONVENTIONS):
+        mode.kind = "choice"
+        mode.default = next((value for value in defaults if mode.texts[json.dumps(value)] == base), None)
+        if mode.default is None:
+            mode.default = next((value for value in candidates if mode.texts[json.dumps(value)] == base), None)
+        mode.values = [
+            value for value in candidates if value == mode.default or _differ(mode.texts[json.dumps(value)], base)
+        ]
+        return _with_changes(mode, base, {json.dumps(value): mode.texts[json.dumps(value)] for value in mode.values})
+    if _takes_data(prober, mode, base):
+        return mode
+    if any(_differ(texts, base) for texts in switches.values()):
+        mode.kind, mode.values = "switch", [True, False]
+        mode.default = next((value for value, texts in switches.items() if texts == base), None)
+        mode.texts.update({json.dumps(value): texts for value, texts in switches.items()})
+        return _with_changes(mode, base, {json.dumps(value): texts for value, texts in switches.items()})
+    return mode
+
+
+def _probes(prober: Prober) -> list[tuple[list[Message], bool, bool]]:
+    """Return what each value is rendered with: messages, with or without tools and a generation prompt."""
+    call = with_trace(call_message(**prober.call_options), TRACES[0])
+    answer, more = with_trace(SAY, TRACES[1]), with_trace(SAY_MORE, TRACES[2])
+    loop = [ASK, call, result_message(), answer, ASK_MORE]
+    rich: list[tuple[list[Message], bool]] = [
+        ([SYSTEM, *loop], True),
+        (loop, True),
+        ([SYSTEM, ASK, answer, ASK_MORE], True),
+        ([ASK, answer, ASK_MORE], True),
+        ([ASK, answer, ASK_MORE], False),
+    ]
+    chosen = next(
+        ((messages, tools) for messages, tools in rich if prober.text(messages, tools=tools, prompt=True)), rich[-1]
+    )
+    return [(*chosen, True), ([ASK], False, True), ([ASK, answer, ASK_MORE, more], False, False)]
+
+
+def _texts(prober: Prober, kwargs: Mapping[str, Any]) -> Texts:
+    return tuple(
+        prober.text(messages, tools=tools, prompt=prompt, kwargs=kwargs) for messages, tools, prompt in _probes(prober)
+    )
+
+
+def _declared(template: Template, name: str) -> list[Any]:
+    """Return the strings that a family declares for a mode: what to try, not what they do."""
+    declared = template.family.modes.get(name) if template.family else None
+    return [value for value in declared.values if isinstance(value, str)] if declared else []
+
+
+def _recognized(mode: Mode, constants: list[Any], base: Texts, word: Texts) -> Iterator[Any]:
+    """Yield the constants that the template tells from any other string, or from the default."""
+    for value in constants:
+        texts = mode.texts[json.dumps(value)]
+        plain = tuple(None if text is None else text.replace(str(value), "") for text in texts)
+        other = tuple(None if text is None else text.replace(_WORD, "") for text in word)
+        if _differ(texts, base) and _differ(plain, other):
+            yield value
+
+
+def _takes_data(prober: Prober, mode: Mode, base: Texts) -> bool:
+    """Return whether a list, an object or a number is printed, and note it in the mode."""
+    for value in _DATA:
+        texts = _texts(prober, {**mode.beside, mode.name: value})
+        pairs = [(text or "", old or "") for text, old in zip(texts, base, strict=True)]
+        words = (TOOL_NAME, _WORD, str(_NUMBER))
+        if any(text.count(word) > old.count(word) for word in words for text, old in pairs):
+            mode.kind = "number" if isinstance(value, int) else "data"
+            mode.example = value
+            _with_changes(mode, base, {"…": texts})
+            return True
+    return False
+
+
+def _differ(texts: Texts, base: Texts) -> bool:
+    pairs = zip(texts, base, strict=True)
+    return any(text is not None and other is not None and text != other for text, other in pairs)
+
+
+def _with_changes(mode: Mode, base: Texts, values: Mapping[str, Texts]) -> Mode:
+    for value, texts in values.items():
+        mode.changes[value] = list(dict.fromkeys(_changes(base, texts)))
+    return mode
+
+
+def _changes(base: Texts, texts: Texts) -> Iterator[Section]:
+    sections: tuple[Section, ...] = ("start", "history", "generation prompt")
+    for index, name in enumerate(sections):
+        for probe, before, after in zip(_PROBES, base, texts, strict=True):
+            if before is None or after is None:
+                continue
+            if _sections(before)[index] != _sections(after)[index]:
+                # In that probe an answer follows the last question.
+                yield "history" if name == "generation prompt" and probe == "answers" else name
+
+
+def _sections(text: str) -> tuple[str, str, str]:
+    start, _, rest = text.partition(ASK["content"])
+    last = rest.rfind(ASK_MORE["content"])
+    return (start, "", rest) if last < 0 else (start, rest[:last], rest[last:])
+
+
+# -- constants that a variable is compared with
+
+
+def _constants(template: Template, name: str) -> tuple[list[Any], list[Any]]:
+    """Return the constants that a variable, or what is made of it, is compared with or set to; and its defaults."""
+    names = {name}
+    every_node = template.program.every_node
+    assigns = [node for node in every_node if isinstance(node, nodes.Assign)]
+    for _ in range(2):
+        for assign in assigns:
+            target = _target(assign.target)
+            if target is not None and _mentions(assign.node, names):
+                names.add(target)
+    compared: dict[Any, None] = {}
+    defaults: dict[Any, None] = {}
+    for node in every_node:
+        if isinstance(node, nodes.Compare):
+            # Of `'x' in variable` the variable is a list: that is no choice.
+            held = any(operand.op in ("in", "notin") and _mentions(operand, names) for operand in node.ops)
+            if not held and _mentions(node, names):
+                compared.update(dict.fromkeys(_values(node)))
+        elif isinstance(node, nodes.Filter):
+            if node.name in ("default", "d") and node.node is not None and _mentions(node.node, names):
+                defaults.update(dict.fromkeys(value for argument in node.args for value in _values(argument)))
+        elif isinstance(node, nodes.CondExpr):
+            branches = [branch for branch in (node.expr1, node.expr2) if branch is not None]
+            if any(_mentions(branch, names) for branch in branches):
+                defaults.update(dict.fromkeys(value for branch in branches for value in _values(branch)))
+    for assign in assigns:
+        if _target(assign.target) in names and isinstance(assign.node, nodes.Const):
+            defaults.update(dict.fromkeys(_values(assign.node)))
+    every = list({**compared, **defaults})[:_MOST_CONSTANTS]
+    return every, [value for value in defaults if value in every]
+
+
+def _values(node: nodes.Node) -> Iterator[Any]:
+    constants = [node] if isinstance(node, nodes.Const) else list(node.find_all(nodes.Const))
+    for constant in constants:
+        value = constant.value
+        usable = isinstance(value, int) and not isinstance(value, bool)
+        # A string that reads as a boolean is refused as a kwarg.
+        if usable or (
+            isinstance(value, str)
+            and re.fullmatch(r"[\w .:/-]{1,40}", value)
+            and value.lower() not in ("true", "false")
+        ):
+            yield value
+
+
+def _target(target: nodes.Node) -> str | None:
+    if isinstance(target, nodes.Name):
+        return target.name
+    return f"{target.name}.{target.attr}" if isinstance(target, nodes.NSRef) else None
+
+
+def _mentions(node: nodes.Node, names: set[str]) -> bool:
+    inner: list[nodes.Node] = list(node.find_all((nodes.Name, nodes.Getattr)))
+    return any(_name(found) in names for found in (node, *inner))
+
+
+def _name(node: nodes.Node) -> str | None:
+    """Return a variable, or an attribute of one, as `_target` writes it."""
+    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+        return f"{node.node.name}.{node.attr}"
+    return node.name if isinstance(node, nodes.Name) else None
+
+
+# -- settings to check a template in
+
+
+def find_settings(template: Template, modes: Mapping[str, Mode], most: int = 8) -> list[dict[str, Any]]:
+    """Return the kwargs to check a template with, one value each: ``[{"enable_thinking": False}, …]``.
+
+    For a family, the values of its ``[modes]`` that are not the default. For another template, the values of switches
+    and choices that change a text, without those that change it in the same way.
+    """
+    if template.family is not None:
+        declared = template.family.modes.items()
+        return [{name: value} for name, mode in declared for value in mode.values if value != mode.default]
+    known: list[Texts] = []
+    found = []
+    for name, mode in modes.items():
+        for setting in mode.settings:
+            texts = mode.texts[json.dumps(setting[name])]
+            if texts not in known:
+                known.append(texts)
+                found.append(setting)
+    return found[:most]

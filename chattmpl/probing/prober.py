@@ -1,0 +1,405 @@
+"""Rendering of the corpus with one template: each conversation once, with errors as values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any, Literal
+
+from chattmpl.budget import Budget
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import BudgetError, ChatTmplError, Reason
+from chattmpl.probing.corpus import (
+    ASK,
+    CLOCK,
+    CONVERSATIONS,
+    DOCUMENT,
+    SAY,
+    TOOL,
+    TUSKS,
+    Message,
+    as_parts,
+    call_message,
+)
+from chattmpl.provenance.tree import Leaves
+from chattmpl.template.spans import spans_of
+from chattmpl.template.template import Rendering, Template
+
+PROBE_BUDGET = Budget(steps=100_000, characters=1 << 16)
+"""The budget for one probe, which has a hundred words."""
+
+Rendered = Rendering | ChatTmplError
+"""A rendering, or the error that the template raised."""
+
+Fate = Literal["rendered", "dropped", "refused", "failed"]
+"""What becomes of a part of a conversation; *refused* is an error that the template raises on purpose."""
+
+_SHORT = 100
+"""Characters of an error's reason."""
+
+_FIRST_ANSWER_ONLY = frozenset({"spoken"})
+"""Conversations whose later answers repeat those of others."""
+
+_READS_STRINGS = re.compile(r"\bis\s+(?:not\s+)?string\b")
+
+_INSIDE = "nswer aprico"
+"""The middle of an answer, for templates that change its first or last letter."""
+
+
+class Prober:
+    """Renders conversations of the corpus with one template and one set of template kwargs.
+
+    Args:
+        template: the template.
+        kwargs: template kwargs for each render.
+        skipped: names of conversations that make no sense with these kwargs; they count as refused.
+
+    Attributes:
+        failures: the error for each named conversation that the template raised on.
+    """
+
+    def __init__(
+        self, template: Template, kwargs: Mapping[str, Any] | None = None, skipped: frozenset[str] = frozenset()
+    ) -> None:
+        self.template = template
+        self.kwargs = dict(kwargs or {})
+        self.skipped = skipped
+        self.failures: dict[str, ChatTmplError] = {}
+        self._done: dict[tuple[Any, ...], Rendered] = {}
+        self._turns: dict[tuple[str, int], Turn] = {}
+        self._spent: BudgetError | None = None
+
+    # -- what the template takes
+
+    @cached_property
+    def only_parts(self) -> bool:
+        """True if the template understands content only as a list of parts."""
+        if _READS_STRINGS.search(self.template.source):
+            return False
+        for in_parts in (False, True):
+            made = self._run(_named("turn", None, in_parts), False, None, self.kwargs)
+            if isinstance(made, Rendering) and _INSIDE in made.text.casefold():
+                return in_parts
+        return False
+
+    @cached_property
+    def error_alone(self) -> ChatTmplError | None:
+        """The error that a plain question raises without anything beside it; None if it is rendered."""
+        try:
+            self.template.render([ASK], False, CLOCK, **self.kwargs)
+        except ChatTmplError as error:
+            return error
+        return None
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The key, ``tools`` or ``documents``, that must accompany the messages for a question to be rendered."""
+        if self.error_alone is None:
+            return ()
+        if isinstance(self.error_alone, BudgetError):
+            self._spent = self.error_alone
+            return ()
+        for name, given in (("tools", [TOOL]), ("documents", [DOCUMENT])):
+            with suppress(ChatTmplError):
+                self.template.render({"messages": [ASK], name: given}, False, CLOCK, **self.kwargs)
+                return (name,)
+        return ()
+
+    @cached_property
+    def refusal(self) -> ChatTmplError | None:
+        """The error that keeps a plain question from being rendered; None if it is rendered."""
+        made = self.outcome([ASK])
+        return made if isinstance(made, ChatTmplError) else None
+
+    @cached_property
+    def call_form(self) -> tuple[dict[str, Any] | None, Rendered]:
+        """Arguments for `call_message` with which a call is rendered, and the outcome.
+
+        Without such a form None, with a rendering that lacks the call, or the first error.
+        """
+        first: Rendered | None = None
+        for text in (False, True):
+            for content in ("", None, SAY["content"]):
+                form: dict[str, Any] = {"text": text, "content": content}
+                made = self.outcome([ASK, call_message(**form)], tools=True)
+                if isinstance(made, Rendering) and TUSKS[0] in made.text:
+                    return form, made
+                if first is None or (isinstance(first, ChatTmplError) and isinstance(made, Rendering)):
+                    first = made
+        assert first is not None
+        return None, first
+
+    @cached_property
+    def call_options(self) -> dict[str, Any]:
+        """Arguments for `call_message`: those of `call_form`, or none."""
+        return self.call_form[0] or {}
+
+    # -- any messages
+
+    def outcome(
+        self,
+        messages: Sequence[Message],
+        *,
+        prompt: bool = False,
+        tools: bool = False,
+        documents: Sequence[Any] | None = None,
+        template: Template | None = None,
+        raw: bool = False,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Rendered:
+        """Render messages, in the form of content that the template takes and beside what it needs.
+
+        Args:
+            messages: the messages.
+            prompt: add the generation prompt.
+            tools: pass the tool of the corpus.
+            documents: the documents to pass.
+            template: the same template under another retention policy.
+            raw: leave content as it is, even for templates that take nothing but lists of parts.
+            kwargs: more template kwargs.
+        """
+        kwargs = {**self.kwargs, **(kwargs or {})}
+        key = (repr((messages, tools, documents, kwargs)), prompt, template, raw)
+        if key not in self._done:
+            try:
+                conversation = self.conversation_of(messages, tools=tools, documents=documents, raw=raw)
+                self._done[key] = self._run(conversation, prompt, template, kwargs)
+            except ChatTmplError as error:
+                self._done[key] = error
+        return self._done[key]
+
+    def conversation_of(
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: bool = False,
+        documents: Sequence[Any] | None = None,
+        raw: bool = False,
+    ) -> Conversation:
+        """Return messages as a conversation that the template takes; for the options see `outcome`."""
+        given: dict[str, Any] = {"messages": list(messages)}
+        if not raw and self.only_parts:
+            given = as_parts(given)
+        if tools or "tools" in self.needs:
+            given["tools"] = [TOOL]
+        if documents is not None or "documents" in self.needs:
+            given["documents"] = list(documents or [DOCUMENT])
+        return Conversation.coerce(given)
+
+    def text(self, messages: Sequence[Message], **options: Any) -> str | None:
+        """Return the text of messages, or None if the template raises; for the options see `outcome`."""
+        made = self.outcome(messages, **options)
+        return made.text if isinstance(made, Rendering) else None
+
+    def _run(
+        self, conversation: Conversation, prompt: bool, template: Template | None, kwargs: Mapping[str, Any]
+    ) -> Rendered:
+        if self._spent is not None:
+            return self._spent
+        try:
+            return (template or self.template).render(conversation, prompt, CLOCK, **kwargs)
+        except BudgetError as error:
+            # A template that runs away once does so with each conversation.
+            self._spent = error
+            return error
+        except ChatTmplError as error:
+            return error
+
+    # -- named conversations
+
+    def conversation(self, name: str) -> dict[str, Any]:
+        """Return a named conversation with content in the form that the template takes."""
+        return as_parts(CONVERSATIONS[name]) if self.only_parts else CONVERSATIONS[name]
+
+    def render(self, name: str, count: int | None = None, *, prompt: bool = False) -> Rendering | None:
+        """Render a named conversation; None if the template raises.
+
+        Args:
+            name: a key of `CONVERSATIONS`.
+            count: the number of messages; all of them by default.
+            prompt: add the generation prompt.
+        """
+        if name in self.skipped:
+            return None
+        # Conversations begin alike: what is the same is rendered once.
+        given = CONVERSATIONS[name]
+        key = (tuple(map(id, given["messages"][:count])), tuple(map(id, given.get("tools", ()))), prompt)
+        made = self._done.get(key)
+        if made is None:
+            made = self._done[key] = self._run(_named(name, count, self.only_parts), prompt, None, self.kwargs)
+        if isinstance(made, ChatTmplError):
+            self.failures.setdefault(name, made)
+        return made if isinstance(made, Rendering) else None
+
+    def with_raw_fields(self, name: str, fields: Mapping[int, Mapping[str, Any]]) -> Rendering | None:
+        """Render a named conversation with message fields that reach the template as they are, None for one.
+
+        chattmpl treats None as absent; other engines pass it on.
+
+        Returns:
+            The rendering, or None if the template raises.
+        """
+        try:
+            conversation = _named(name, None, self.only_parts)
+            variables = self.template.variables(conversation, False, dict(self.kwargs), Leaves())
+            for index, given in fields.items():
+                variables["messages"][index].update(given)
+            text, runs = self.template.program.run(variables, lambda: CLOCK, self.template.budget)
+        except ChatTmplError:
+            return None
+        return Rendering(text, spans_of(runs), (), conversation, self.template)
+
+    def losing(self, name: str, path: str, word: str) -> Rendering | None:
+        """Render a named conversation; None unless a field of it is lost.
+
+        A field is lost if no character came from it and its word is not in the text.
+        """
+        rendering = self.render(name)
+        if rendering is None or word in rendering.text:
+            return None
+        return rendering if any(lost.startswith(path) for lost in rendering.lost) else None
+
+    @cached_property
+    def _redundant(self) -> frozenset[str]:
+        """Conversations that show the same as others if the template reads no reasoning, or no calls."""
+        source = self.template.source
+        same = "spoken" if "reasoning" in source or "think" in source else "agent"
+        return frozenset({same} if "tool_calls" in source else {same, "parallel"})
+
+    def turns(self, *names: str) -> Iterator[Turn]:
+        """Yield each assistant turn of named conversations as the last message, where the template renders it."""
+        for name in names:
+            if name in self._redundant:
+                continue
+            for index, message in enumerate(CONVERSATIONS[name]["messages"]):
+                if message["role"] == "assistant" and (index == 1 or name not in _FIRST_ANSWER_ONLY):
+                    whole = self.render(name, index + 1)
+                    prompt = self.render(name, index, prompt=True)
+                    before = self.render(name, index)
+                    if whole is not None and prompt is not None and before is not None:
+                        yield self._turns.setdefault((name, index), Turn(name, index, whole, prompt, before))
+
+
+@cache
+def _named(name: str, count: int | None, in_parts: bool) -> Conversation:
+    """Return the first messages of a conversation, loaded once for all templates."""
+    given = as_parts(CONVERSATIONS[name]) if in_parts else CONVERSATIONS[name]
+    return Conversation.coerce({**given, "messages": given["messages"][:count]})
+
+
+@dataclass(frozen=True)
+class Turn:
+    """An assistant turn that is the last of its conversation.
+
+    Attributes:
+        name: the name of the conversation.
+        index: the index of the message.
+        whole: the conversation up to and with the turn.
+        prompt: the conversation before it, with the generation prompt.
+        before: the conversation before it, without.
+    """
+
+    name: str
+    index: int
+    whole: Rendering
+    prompt: Rendering
+    before: Rendering
+
+    @cached_property
+    def generated(self) -> tuple[int, int] | None:
+        """The range from the first to the last generated character of the turn."""
+        earlier = [span.end for span in self.whole.spans if span.message is not None and span.message < self.index]
+        start = max([*earlier, common_length(self.before.text, self.whole.text)])
+        spans = [span for span in self.whole.spans if span.generated and span.end > start]
+        return (max(spans[0].start, start), spans[-1].end) if spans else None
+
+    @cached_property
+    def common(self) -> int:
+        """The length of the common beginning of the turn's text and its prompt."""
+        common = common_length(self.whole.text, self.prompt.text)
+        if self.whole.text.startswith(self.prompt.text):
+            return common
+        return before_split_token(self.whole.text, common)
+
+    def covers(self, offset: int) -> bool:
+        """Return whether the generated range reaches an offset."""
+        return self.generated is not None and offset <= self.generated[1]
+
+    @property
+    def is_continuation(self) -> bool:
+        """True if the text begins with the prompt."""
+        return self.whole.text.startswith(self.prompt.text)
+
+    @cached_property
+    def content(self) -> tuple[int, int] | None:
+        """The range from the first to the last character that came from the message; None if none did."""
+        return content_range(self.whole, self.index)
+
+    @property
+    def tail(self) -> str:
+        """The text after the content."""
+        return "" if self.content is None else self.whole.text[self.content[1] :]
+
+    def counterexample(self) -> dict[str, Any]:
+        """Return the conversation and both texts, as a diagnostic shows them."""
+        messages = self.whole.conversation.dump()
+        return {"conversation": messages, "prompt": self.prompt.text, "text": self.whole.text}
+
+
+def content_range(rendering: Rendering, index: int) -> tuple[int, int] | None:
+    """Return the range from the first to the last character that came from a message, its role aside."""
+    spans = [span for span in rendering.spans if span.message == index and span.field != "role"]
+    return (spans[0].start, spans[-1].end) if spans else None
+
+
+def common_length(first: str, second: str) -> int:
+    """Return the length of the common beginning of two texts."""
+    if second.startswith(first) or first.startswith(second):
+        return min(len(first), len(second))
+    return next(index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+
+
+def before_split_token(text: str, offset: int) -> int:
+    """Return the offset, or the start of the control token that it splits.
+
+    Two control tokens that begin alike have nothing in common.
+    """
+    start = text.rfind("<", 0, offset)
+    return start if start >= 0 and ">" not in text[start:offset] else offset
+
+
+def fate(error: ChatTmplError) -> Fate:
+    """Return what an error means for the message that caused it."""
+    return "refused" if refuses(error) else "failed"
+
+
+def reason_of(error: ChatTmplError) -> str:
+    """Return an error in a few words: the text that the template raised with, or that of the exception."""
+    told = error.complaint if error.reason in (Reason.REFUSED, Reason.FAILED) else error.message
+    reason = " ".join(told.split())
+    return reason if len(reason) <= _SHORT else f"{reason[: _SHORT - 1]}…"
+
+
+def refuses(made: Rendered | None) -> bool:
+    """Return whether the template itself raised, on purpose."""
+    return isinstance(made, ChatTmplError) and made.reason is Reason.REFUSED
+
+
+def said(rendering: Rendering, index: int) -> str:
+    """Return everything that was rendered of a message, its role aside, joined."""
+    spans = (span for span in rendering.spans if span.message == index and span.field not in (None, "role"))
+    return "".join(rendering.text[span.start : span.end] for span in spans)
+
+
+def holds(rendering: Rendered, word: str, index: int | None = None) -> bool:
+    """Return whether a word was rendered: in one piece or, of the message at an index, in several."""
+    if not isinstance(rendering, Rendering):
+        return False
+    return word in rendering.text or (index is not None and _letters(word) in _letters(said(rendering, index)))
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[\W_]", "", text)

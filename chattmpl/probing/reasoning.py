@@ -1,0 +1,227 @@
+"""Reasoning traces: where a template reads them from, and which it keeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.conversation.normalization import REASONING_NAMES
+from chattmpl.errors import ChatTmplError
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    SAY,
+    SAY_MORE,
+    TRACES,
+    TUSKS,
+    Carrier,
+    Message,
+    call_message,
+    result_message,
+    with_trace,
+)
+from chattmpl.probing.prober import Prober, holds, refuses
+from chattmpl.template.template import Rendering, Template
+
+_PRINTED = re.compile(r"""['"]thinking['"]\s*:""")
+"""A list of parts that was printed as data."""
+
+
+@dataclass
+class Traces:
+    """The way in which a template renders reasoning traces.
+
+    Attributes:
+        carrier: where it takes traces from; None if it takes none.
+        kwargs: template kwargs without which it renders none.
+        template: the template under the retention policy without which it renders none; None for its own policy.
+        texts: renderings that contain a trace.
+        cut_from_content: True if it removes ``<think>…</think>`` from the content.
+    """
+
+    carrier: Carrier | None = None
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    template: Template | None = None
+    texts: list[str] = field(default_factory=list)
+    cut_from_content: bool = False
+
+
+def find_traces(prober: Prober, settings: Iterable[Mapping[str, Any]]) -> Traces:
+    """Return how traces get into a rendering: by default, else in a mode, else under the policy ``all``.
+
+    Args:
+        prober: the template.
+        settings: the kwargs of its modes, one value each.
+    """
+    found = Traces(cut_from_content=_cuts_from_content(prober))
+    ways = [{}, *sorted((dict(setting) for setting in settings), key=len)]
+    if any(_renders_traces(prober, found, kwargs, None) for kwargs in ways):
+        return found
+    policy = prober.template.retention
+    if policy not in (None, "all") and _renders_traces(prober, found, {}, prober.template.with_retention("all")):
+        return found
+    if found.cut_from_content:
+        found.carrier = "content"
+        alone = prober.text([ASK, with_trace(SAY, TRACES[0], "content")]) or ""
+        found.texts = [alone] if TRACES[0] in alone else []
+    return found
+
+
+def _renders_traces(prober: Prober, found: Traces, kwargs: dict[str, Any], template: Template | None) -> bool:
+    """Return whether traces are rendered in one way, and note that way."""
+    call = with_trace(call_message(**prober.call_options), TRACES[0])
+    carriers: tuple[Carrier, ...] = ("field", "part")
+    for carrier in carriers:
+        ends: list[tuple[list[Message], bool]] = [([ASK, with_trace(SAY, TRACES[0], carrier)], False)]
+        if carrier == "field":
+            ends += [([ASK, call], True), ([ASK, call, result_message()], True)]
+        texts = [
+            text
+            for messages, tools in ends
+            if TRACES[0] in (text := prober.text(messages, tools=tools, template=template, kwargs=kwargs) or "")
+            and not _PRINTED.search(text)
+        ]
+        if texts:
+            found.carrier, found.kwargs, found.template, found.texts = carrier, kwargs, template, texts
+            return True
+    return False
+
+
+def _cuts_from_content(prober: Prober) -> bool:
+    """Return whether a trace in the content is removed, from the last answer or from an earlier one."""
+    answer = with_trace(SAY, TRACES[0], "content")
+    texts = (prober.text(messages) for messages in ([ASK, answer], [ASK, answer, ASK_MORE]))
+    return any(text is not None and SAY["content"] in text and TRACES[0] not in text for text in texts)
+
+
+def reasoning_keys(template: Template) -> list[str]:
+    """Return the names of the reasoning field that a template reads."""
+    read = {
+        name
+        for node in template.program.every_node
+        for name in (getattr(node, "attr", None), getattr(node, "value", None))
+        if isinstance(name, str)
+    }
+    return [name for name in REASONING_NAMES if name in read]
+
+
+def traces_unseen(prober: Prober) -> bool:
+    """Return whether a template reads traces but fails where it may render them: in turns with calls."""
+    error = prober.call_form[1]
+    return bool(reasoning_keys(prober.template)) and isinstance(error, ChatTmplError) and not refuses(error)
+
+
+# -- retention
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The traces that a template keeps in one conversation.
+
+    Attributes:
+        rendered: indices of the messages whose trace is rendered.
+        count: the number of messages.
+        given: indices of the messages with a trace.
+        questions: indices of the user's messages.
+    """
+
+    rendered: list[int]
+    count: int
+    given: list[int]
+    questions: tuple[int, ...]
+
+    def agrees(self, policy: str) -> bool:
+        """Return whether a policy keeps the same traces."""
+        last_question = max(index for index in self.questions if index < self.count)
+        expected = {
+            "all": self.given,
+            "none": [],
+            "last": [index for index in self.given if index == self.count - 1],
+            "since_last_user": [index for index in self.given if index > last_question],
+        }[policy]
+        return self.rendered == expected
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which traces a template keeps.
+
+    Attributes:
+        policy: the retention policy that keeps the same; ``other`` if none does.
+        kept: what is kept in each conversation that is rendered, by how that ends.
+        in_tool_loops: True if conversations with tool loops were rendered.
+        but_open_loop: True if an open tool loop keeps traces that the policy drops.
+        loop_policy: the policy in tool loops, where another one holds without them; then `policy` is ``other``.
+        plain_policy: the policy in conversations without tool loops, where another one holds in them.
+    """
+
+    policy: str
+    kept: dict[str, list[int]]
+    in_tool_loops: bool
+    but_open_loop: bool = False
+    loop_policy: str | None = None
+    plain_policy: str | None = None
+
+
+POLICIES = ("none", "last", "since_last_user", "all")
+"""The policies that are told apart, the least one first."""
+
+_OPEN, _NEW, _FINISHED, _FIRST = "open_tool_loop", "new_question", "finished", "first_answer"
+_LOOPS: dict[str, tuple[int, bool]] = {_FINISHED: (8, False), _OPEN: (7, True), _NEW: (5, True), _FIRST: (4, False)}
+_PLAIN: dict[str, tuple[int, bool]] = {_FINISHED: (4, False), _NEW: (3, True), _FIRST: (2, False)}
+"""For each end, the number of messages, and whether the generation prompt follows."""
+
+
+def find_retention(prober: Prober, traces: Traces) -> Retention | None:
+    """Return which traces a template keeps; None if no conversation with several turns is rendered."""
+    plain = _kept(prober, traces, loops=False)
+    # Traces in the content say little of turns with calls: there the content is often treated apart.
+    looped = _kept(prober, traces, loops=True) if traces.carrier == "field" else {}
+    if _FINISHED in looped:
+        found = _recognized(looped, True)
+        if plain and found.policy != "other" and not all(kept.agrees(found.policy) for kept in plain.values()):
+            without = _recognized(plain, False).policy
+            return Retention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
+        return found
+    return _recognized(plain, False) if plain else None
+
+
+def _kept(prober: Prober, traces: Traces, *, loops: bool) -> dict[str, Kept]:
+    messages, places = _conversation(prober, traces.carrier or "field", loops)
+    questions = tuple(index for index, message in enumerate(messages) if message["role"] == "user")
+    found = {}
+    for name, (count, prompt) in (_LOOPS if loops else _PLAIN).items():
+        # A policy is the template's own, whatever was needed to see a trace at all.
+        made = prober.outcome(messages[:count], prompt=prompt, tools=loops, kwargs=traces.kwargs)
+        if isinstance(made, Rendering):
+            given = {trace: index for trace, index in places.items() if index < count}
+            rendered = [index for trace, index in given.items() if holds(made, trace, index)]
+            found[name] = Kept(rendered, count, list(given.values()), questions)
+    return found
+
+
+def _conversation(prober: Prober, carrier: Carrier, loops: bool) -> tuple[list[Message], dict[str, int]]:
+    """Return a conversation, and for each trace the index of its message."""
+    first, second, third, fourth = TRACES
+    if not loops:
+        messages = [ASK, with_trace(SAY, first, carrier), ASK_MORE, with_trace(SAY_MORE, second, carrier)]
+        return messages, {first: 1, second: 3}
+    one, other = (call_message((tusk,), **prober.call_options) for tusk in TUSKS)
+    answers = [with_trace(SAY, second, carrier), with_trace(SAY_MORE, fourth, carrier)]
+    result = result_message()
+    messages = [ASK, with_trace(one, first), result, answers[0], ASK_MORE, with_trace(other, third), result, answers[1]]
+    return messages, {first: 1, second: 3, third: 5, fourth: 7}
+
+
+def _recognized(kept: Mapping[str, Kept], loops: bool) -> Retention:
+    indices = {name: one.rendered for name, one in kept.items()}
+    wrong = {policy: [name for name, one in kept.items() if not one.agrees(policy)] for policy in POLICIES}
+    for policy, names in wrong.items():
+        if not names:
+            return Retention(policy, indices, loops)
+    for policy, names in wrong.items():
+        if names == [_OPEN]:
+            return Retention(policy, indices, loops, but_open_loop=True)
+    return Retention("other", indices, loops)

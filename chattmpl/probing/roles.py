@@ -1,0 +1,224 @@
+"""The messages that a template takes beside questions and answers: system, developer, documents, media, any order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    DOCUMENT,
+    SAY,
+    SAY_MORE,
+    SYSTEM,
+    SYSTEM_MORE,
+    Message,
+)
+from chattmpl.probing.frames import text_before_questions
+from chattmpl.probing.prober import Fate, Prober, common_length, fate
+from chattmpl.template.template import Rendering
+
+_PROSE = re.compile(r"\b[A-Z][A-Za-z]*(?: [A-Za-z,'-]+){2,}[^\n<]*")
+_PRINTED = re.compile(r"""['"]type['"]\s*:""")
+
+
+@dataclass(frozen=True)
+class FirstMessage:
+    """A system or developer message at the start of a conversation.
+
+    Attributes:
+        fate: what becomes of it.
+        error: the error, where the template raises.
+        merged: True if it is written into the turn of the first question.
+    """
+
+    fate: Fate
+    error: ChatTmplError | None = None
+    merged: bool = False
+
+
+def find_first_message(prober: Prober, message: Message) -> FirstMessage:
+    """Return what becomes of a message before the first question."""
+    made = prober.outcome([message, ASK])
+    if isinstance(made, ChatTmplError):
+        return FirstMessage(fate(made), made)
+    if message["content"] not in made.text:
+        return FirstMessage("dropped")
+    opener = text_before_questions(prober)
+    before, _, after = made.text.partition(message["content"])
+    between = after.partition(ASK["content"])[0]
+    return FirstMessage("rendered", None, bool(opener) and opener in before and opener not in between)
+
+
+@dataclass(frozen=True)
+class FixedText:
+    """Sentences that the template writes before the first question.
+
+    Attributes:
+        default: a sentence that a system message replaces.
+        always: a sentence that stays beside a system message.
+    """
+
+    default: str | None = None
+    always: str | None = None
+
+
+def find_fixed_text(prober: Prober) -> FixedText:
+    """Return the first sentence of each kind."""
+    without, given = prober.outcome([ASK]), prober.text([SYSTEM, ASK])
+    if not isinstance(without, Rendering):
+        return FixedText()
+    end = without.text.find(ASK["content"])
+    sentences = [
+        match[0] for span in without.spans for match in _PROSE.finditer(without.text, span.start, min(span.end, end))
+    ]
+    kept = [sentence for sentence in sentences if given is not None and sentence in given]
+    default = next((sentence for sentence in sentences if sentence not in kept), None)
+    return FixedText(default, kept[0] if kept else None)
+
+
+@dataclass(frozen=True)
+class LateMessage:
+    """A system message in the middle of a conversation.
+
+    Attributes:
+        fate: what becomes of it.
+        error: the error, where the template raises.
+        moved: True if it is written before the first question.
+    """
+
+    fate: Fate
+    error: ChatTmplError | None = None
+    moved: bool = False
+
+
+def find_late_system(prober: Prober) -> dict[Literal["only", "second"], LateMessage]:
+    """Return what becomes of a system message in the middle: the ``only`` one, and the ``second`` after a leading one.
+
+    Templates often treat a leading system message apart, and decide by it what they do with others.
+    """
+    return {
+        "only": _late(prober, [ASK, SAY, SYSTEM, ASK_MORE], SYSTEM),
+        "second": _late(prober, [SYSTEM, ASK, SAY, SYSTEM_MORE, ASK_MORE], SYSTEM_MORE),
+    }
+
+
+def _late(prober: Prober, messages: list[Message], late: Message) -> LateMessage:
+    made = prober.outcome(messages)
+    if isinstance(made, ChatTmplError):
+        return LateMessage(fate(made), made)
+    at = made.text.find(late["content"])
+    if at < 0:
+        return LateMessage("dropped")
+    return LateMessage("rendered", None, at < made.text.find(ASK["content"]))
+
+
+def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]:
+    """Return what becomes of two messages in a row of the ``user`` and of the ``assistant``."""
+    found: dict[str, tuple[Fate, ChatTmplError | None]] = {}
+    for name, messages in (("user", [ASK, ASK_MORE]), ("assistant", [ASK, SAY, SAY_MORE])):
+        made = prober.outcome(messages)
+        if isinstance(made, Rendering):
+            kept = all(message["content"] in made.text for message in messages)
+            found[name] = ("rendered" if kept else "dropped"), None
+        else:
+            found[name] = fate(made), made
+    return found
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Documents in a rendering.
+
+    Attributes:
+        fate: what becomes of them.
+        error: the error, where the template raises.
+        titles: True if titles are rendered.
+    """
+
+    fate: Fate
+    error: ChatTmplError | None = None
+    titles: bool = False
+
+
+def find_documents(prober: Prober) -> Documents:
+    """Return what becomes of documents."""
+    for document in (DOCUMENT, {"title": DOCUMENT["title"], "data": {"text": DOCUMENT["text"]}}):
+        made = prober.outcome([ASK], documents=[document], prompt=True)
+        if isinstance(made, ChatTmplError):
+            # Some build one prompt from tools and documents, and cannot do without tools.
+            made = prober.outcome([ASK], documents=[document], tools=True, prompt=True)
+        if isinstance(made, ChatTmplError):
+            return Documents(fate(made), made)
+        if DOCUMENT["text"] in made.text:
+            return Documents("rendered", None, DOCUMENT["title"] in made.text)
+    return Documents("dropped")
+
+
+# -- content in parts
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Content that is a list of parts.
+
+    Attributes:
+        fate: what becomes of a list of text parts.
+        error: the error, where the template raises.
+        printed: True if the list is printed as data.
+        media: the placeholder that is written for each kind of part: ``image``, ``video``, ``audio``.
+    """
+
+    fate: Fate
+    error: ChatTmplError | None
+    printed: bool
+    media: dict[str, str]
+
+
+def find_parts(prober: Prober) -> Parts:
+    """Return what becomes of content in parts."""
+    made = prober.outcome([{**ASK, "content": [{"type": "text", "text": ASK["content"]}]}], raw=True)
+    media = dict(_media(prober))
+    if isinstance(made, ChatTmplError):
+        return Parts(fate(made), made, False, media)
+    kept = ASK["content"] in made.text
+    return Parts("rendered" if kept else "dropped", None, kept and bool(_PRINTED.search(made.text)), media)
+
+
+_MEDIA: dict[str, tuple[dict[str, Any], ...]] = {
+    "image": (
+        {"type": "image"},
+        {"type": "image_url", "image_url": {"url": "seal.png"}},
+        {"type": "image", "image": "x"},
+    ),
+    "video": ({"type": "video"}, {"type": "video_url", "video_url": {"url": "seal.mp4"}}),
+    "audio": ({"type": "audio"}, {"type": "input_audio", "input_audio": {"data": "eA==", "format": "wav"}}),
+}
+
+
+def _media(prober: Prober) -> Iterator[tuple[str, str]]:
+    """Yield what is written for each kind of part between two texts."""
+    before, after = ({"type": "text", "text": text} for text in ("Seen swan", "Then tern"))
+    without = prober.text([{**ASK, "content": [before, after]}], raw=True)
+    if without is None:
+        return
+    for kind, forms in _MEDIA.items():
+        for form in forms:
+            text = prober.text([{**ASK, "content": [before, form, after]}], raw=True)
+            if text is None or text == without or _PRINTED.search(text):
+                continue
+            # Some put all media before the text.
+            written = _inserted(without, text)
+            if written.strip():
+                yield kind, written.strip()
+                break
+
+
+def _inserted(without: str, text: str) -> str:
+    start = common_length(without, text)
+    rest = common_length(without[start:][::-1], text[start:][::-1])
+    return text[start : len(text) - rest]
