@@ -1,34 +1,34 @@
-"""The inputs of a render, with an origin at every leaf: what the template sees instead of the plain JSON types."""
+"""Containers and numbers with origins, which a template gets instead of plain JSON types."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, KeysView
 from typing import Any, cast
 
-from chattmpl.provenance.origin import Origin, Turn
-from chattmpl.provenance.text import make
+from chattmpl.provenance.origin import Origin, TurnMark
+from chattmpl.provenance.text import with_origin
 
 _UNTRACKED = frozenset({"role", "type"})
-"""Keys whose values say what a thing is. They are obeyed, not rendered, so they do not count as lost."""
+"""Keys whose values control rendering and need not be rendered, so they never count as lost."""
 
 _MEDIA = frozenset({"image", "image_url", "audio", "input_audio", "video"})
-"""Types of content parts whose payload goes to the model's processor, not into the text."""
+"""Types of content parts whose payload goes to the model's processor and not into the text."""
 
 
 class TracedInt(int):
-    """An integer of the conversation."""
+    """An integer from the conversation."""
 
     _origin: Origin
 
 
 class TracedFloat(float):
-    """A float of the conversation."""
+    """A float from the conversation."""
 
     _origin: Origin
 
 
 class TracedList(list[Any]):
-    """A list of the conversation."""
+    """A list from the conversation."""
 
     __slots__ = ("_origin",)
 
@@ -36,19 +36,19 @@ class TracedList(list[Any]):
 
 
 class TracedDict(dict[str, Any]):
-    """An object of the conversation. Its keys are plain strings inside, and get their origin on the way out.
+    """An object from the conversation. Its keys are stored as plain strings and get their origin when they are read.
 
     Attributes:
-        _mark: for a message, the mark that says that it is being rendered.
+        _mark: for a message, the mark to write when its rendering starts.
     """
 
     __slots__ = ("_mark", "_origin")
 
     _origin: Origin
-    _mark: Turn | None
+    _mark: TurnMark | None
 
     def _key(self, key: str) -> str:
-        return make(key, self._origin) if isinstance(key, str) else key
+        return with_origin(key, self._origin) if isinstance(key, str) else key
 
     def __iter__(self) -> Iterator[str]:
         return map(self._key, dict.keys(self))
@@ -61,21 +61,21 @@ class TracedDict(dict[str, Any]):
         return {key(name): value for name, value in dict.items(self)}.items()
 
 
-class Leaves:
-    """Wraps inputs, and remembers each leaf that a template could render."""
+class InputTracer:
+    """Converts inputs to values with origins, and collects the leaves that a template could render."""
 
     def __init__(self) -> None:
         self.leaves: list[Origin] = []
 
     def wrap(self, value: Any, message: int | None, field: str, key: str = "", lost: bool = True) -> Any:
-        """The value with origins.
+        """Return a value with origins.
 
         Args:
             value: plain JSON data, which is not changed.
             message: index of the message that it belongs to, if any.
             field: its path.
             key: the last key of the path.
-            lost: whether its leaves count as lost where nothing renders them.
+            lost: whether its leaves count as lost if nothing renders them.
         """
         kind = type(value)
         if kind is str:
@@ -84,7 +84,7 @@ class Leaves:
             origin = Origin(message, field)
             if lost and key not in _UNTRACKED:
                 self.leaves.append(origin)
-            return make(value, origin)
+            return with_origin(value, origin)
         if kind is dict:
             return self._wrap_dict(value, message, field, lost)
         if kind is list or kind is tuple:
@@ -113,16 +113,16 @@ class Leaves:
         return wrapped
 
     def wrap_messages(self, messages: list[dict[str, Any]]) -> TracedList:
-        """The messages, each with its mark. Fields that hold the very same value are aliases and share one origin."""
+        """Return messages with origins and marks; reasoning fields with equal values share one origin."""
         wrapped = TracedList()
         wrapped._origin = Origin(None, "messages")
         for index, message in enumerate(messages):
-            # `reasoning_content` comes last among its aliases and is the name that people know, so it goes first here.
+            # `reasoning_content` is the last alias and the best-known name, so it is wrapped first.
             item = TracedDict(dict.fromkeys(message))
             for key in reversed(message):
                 item[key] = self._alias(message, item, key) or self.wrap(message[key], index, key, key)
             item._origin = Origin(index, None)
-            item._mark = Turn(index, None)
+            item._mark = TurnMark(index, None)
             wrapped.append(item)
         return wrapped
 
