@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.options import command
+from chattmpl.cli.output import FOUND, OK, say
 from chattmpl.cli.rewrite_options import Target, rewriting_options
 
 
-@click.command()
+@command("Rewriting")
 @rewriting_options
 @click.option("--repair", is_flag=True, help="Place tags anew where there are some that are not lawful.")
 def annotate(repair: bool, strict: bool, stops: tuple[str, ...], examples: int, **where: Any) -> int:

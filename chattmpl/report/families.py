@@ -1,10 +1,11 @@
-"""The families, as a table for a terminal, as Markdown and as JSON."""
+"""Reports of `chattmpl families`: a table for a terminal, and Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from chattmpl.printable import dumps
 from chattmpl.template.family import Family
 
 if TYPE_CHECKING:
@@ -23,20 +24,15 @@ _WORDS = {
     "documents": "documents",
     "multimodal": "media",
 }
-"""What the table calls what a family supports."""
+"""Labels of the features that a family supports."""
 
 
-def facts(family: Family) -> dict[str, Any]:
-    """All that is known of a family, as JSON types."""
-    return family.model_dump(mode="json", exclude={"folder"})
-
-
-def row(family: Family) -> tuple[str, str, str, str, str]:
-    """What the table says of a family, under `HEADINGS`."""
+def _row(family: Family) -> tuple[str, str, str, str, str]:
+    """Return the cells of a family, under `HEADINGS`."""
     supports = [word for name, word in _WORDS.items() if getattr(family.supports, name)]
     return (
         family.name,
-        family.upstream.name if family.upstream else "our own",
+        family.upstream.name if family.upstream else "none",
         " ".join(supports),
         family.retention.default if family.retention else "",
         "; ".join(_parsers(family)),
@@ -49,21 +45,21 @@ def _parsers(family: Family) -> Iterator[str]:
             yield f"{engine} {parsers.reasoning or '–'} / {parsers.tool or '–'}"
 
 
-def sections(family: Family) -> Iterator[tuple[str, list[str]]]:
-    """All that is known of a family, in words: headings, and under each its lines."""
-    name, upstream, supports, retention, _ = row(family)
+def _sections(family: Family) -> Iterator[tuple[str, list[str]]]:
+    """Yield the headings and lines of everything known about a family."""
+    name, upstream, supports, retention, _ = _row(family)
     revision = f", revision {family.upstream.revision}" if family.upstream else ""
     yield "upstream", [upstream + revision]
     yield "supports", [supports]
     if family.retention:
-        yield "retention", [f"{retention} (what upstream does; --retention chooses another)"]
+        yield "retention", [f"{retention} (the upstream policy; choose another one with --retention)"]
     yield "stop tokens", [" ".join(family.generation.stop_tokens)]
     yield "control tokens", [" ".join(family.generation.control_tokens)]
     yield "special tokens", [f"{key} = {value}" for key, value in family.tokens.items()]
     yield (
         "modes",
         [
-            f"{key} = {' | '.join(map(_json, mode.values))}, by default {_json(mode.default)}: {mode.description}"
+            f"{key} = {' | '.join(map(dumps, mode.values))}, by default {dumps(mode.default)}: {mode.description}"
             for key, mode in family.modes.items()
         ],
     )
@@ -74,33 +70,24 @@ def sections(family: Family) -> Iterator[tuple[str, list[str]]]:
         "differs from upstream",
         [f"upstream {item.upstream}; {name} {item.ours}. {item.why}".rstrip() for item in family.divergences],
     )
-    yield "defects of upstream, reproduced", [defect.what for defect in family.upstream_defects]
-    yield "bugs of engines", [f"{bug.engine}: {bug.what}" for bug in family.engine_bugs]
-
-
-def _json(value: object) -> str:
-    from chattmpl.printable import dumps
-
-    return dumps(value)
+    yield "upstream defects, reproduced", [defect.what for defect in family.upstream_defects]
+    yield "engine bugs", [f"{bug.engine}: {bug.what}" for bug in family.engine_bugs]
 
 
 def markdown(families: Iterable[Family]) -> str:
-    """The table as Markdown."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(row, families)]
-    return "".join(f"| {' | '.join(_cell(cell) for cell in cells)} |\n" for cells in rows)
+    """Return the table of families as Markdown."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(_row, families)]
+    lines = (" | ".join(_escaped(cell).replace("|", "\\|") for cell in cells) for cells in rows)
+    return "".join(f"| {line} |\n" for line in lines)
 
 
 def markdown_of(family: Family) -> str:
-    """All that is known of one family, as Markdown."""
+    """Return everything known about one family as Markdown."""
     lines = [f"# {family.title}", "", f"`{family.name}`: {family.description}", ""]
-    for heading, entries in sections(family):
+    for heading, entries in _sections(family):
         if any(entries):
             lines += [f"## {heading.capitalize()}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return _escaped(text).replace("|", "\\|")
 
 
 def _escaped(text: str) -> str:
@@ -108,7 +95,7 @@ def _escaped(text: str) -> str:
 
 
 def print_table(to: Console, families: Iterable[Family]) -> None:
-    """Prints the table; the upstream stands under the family's name, for want of room."""
+    """Print the table of families, with the upstream model below the name to save room."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -119,7 +106,7 @@ def print_table(to: Console, families: Iterable[Family]) -> None:
     table.add_column("retention", no_wrap=True)
     table.add_column("parsers\n(reasoning / tool)", ratio=30, overflow="fold")
     for family in families:
-        name, upstream, supports, retention, parsers = row(family)
+        name, upstream, supports, retention, parsers = _row(family)
         table.add_row(
             Text.assemble((name, "bold"), "\n", (upstream, "dim")),
             Text(supports),
@@ -131,12 +118,12 @@ def print_table(to: Console, families: Iterable[Family]) -> None:
 
 
 def print_family(to: Console, family: Family) -> None:
-    """Prints all that is known of one family."""
+    """Print everything known about one family."""
     from rich.text import Text
 
     to.print(Text.assemble((family.title, "bold"), "  ", (family.name, "dim")))
     to.print(Text(family.description))
-    for heading, entries in sections(family):
+    for heading, entries in _sections(family):
         if any(entries):
             to.print(Text(f"\n{heading}", "bold"))
         for entry in filter(None, entries):
