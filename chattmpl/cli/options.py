@@ -59,9 +59,9 @@ class _Retention(click.Option):
     """The option ``--retention``, whose help lists the policies."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from chattmpl.compiler.retention import POLICIES
+        from chattmpl.compiler.policies import NAMES
 
-        self.help = f"Reasoning traces to keep in history: {', '.join(POLICIES)}. Default: the template's own policy."
+        self.help = f"Reasoning traces to keep in history: {', '.join(NAMES)}. Default: the template's own policy."
         return super().get_help_record(ctx)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from chattmpl.compare.portability import Finding, Report
 from chattmpl.compare.template_diff import SIDES, Difference, Group, Hunk, LawDifference
-from chattmpl.engines.available import ENGINES, Missing
+from chattmpl.engines.available import Missing
 from chattmpl.printable import dumps, one_line
 from chattmpl.report.lines import Line, count, excerpt, line, names, versus
 from chattmpl.template.template import Template
@@ -226,10 +226,7 @@ def _finding(report: Report, finding: Finding, *others: Finding) -> Iterator[Lin
 
 
 def _error(error: str) -> str:
-    """Return an error on one line, shortened and without the name of the engine."""
     error = one_line(error)
-    name, _, rest = error.partition(": ")
-    error = rest if name in ENGINES else error
     return error if len(error) <= 120 else f"{error[:119]}…"
 
 
