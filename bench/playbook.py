@@ -1,13 +1,12 @@
-"""The playbook: ten controlled comparisons of how to train on a template, with several seeds each.
+"""The playbook: ten controlled comparisons of ways to train on a template, with several seeds each.
 
-    python bench/playbook.py                      # run what is missing, and write the page
+    python bench/playbook.py                      # run what is missing, and write docs/playbook.md
     python bench/playbook.py --only 6 --seeds 2
-    python bench/playbook.py --write              # only write docs/playbook.md, from the stored results
-    python bench/playbook.py --size gpu           # the same at a larger size, and figures of the device
+    python bench/playbook.py --write              # only write docs/playbook.md from the stored results
+    python bench/playbook.py --size gpu           # the same at a larger size, with figures of the device
 
-Each run is stored as soon as it is done, by what it is and its seed: a command that was killed goes on where it was,
-and what two comparisons share is run once. What is expected of each stands in its module in
-bench/playbook_parts/experiments.
+Each run is stored when it finishes, under a key of its configuration and its seed: an interrupted command resumes, and
+runs that comparisons share are run once. The modules of bench/playbook_parts/experiments state what is expected.
 """
 
 from __future__ import annotations
@@ -28,39 +27,45 @@ RESULTS = ROOT / "bench" / "results"
 DOCS = ROOT / "docs"
 
 ORDER = (6, 5, 3, 2, 4, 1, 10, 9, 7, 8)
-"""The most telling ones first, for who has no time for all of them."""
+"""The most informative comparisons first, in case there is no time for all."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, store and write."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=int, nargs="+", metavar="N", help="these comparisons")
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="so many of them, from 0")
-    parser.add_argument("--size", choices=tuple(SIZES), default="default")
-    parser.add_argument("--write", action="store_true", help="run nothing")
-    parser.add_argument("--list", action="store_true", help="tell what would be run")
-    parser.add_argument("--results", type=Path, metavar="DIR", default=RESULTS)
-    parser.add_argument("--docs", type=Path, metavar="DIR", default=DOCS, help="for any size but default, give another")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--only", type=int, nargs="+", metavar="N", help="run only these comparisons")
+    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="number of seeds, from 0 (default: 3)")
+    parser.add_argument("--size", choices=tuple(SIZES), default="default", help="size of the runs (default: default)")
+    parser.add_argument("--write", action="store_true", help="only write the page")
+    parser.add_argument("--list", action="store_true", help="only list the missing runs")
+    parser.add_argument("--results", type=Path, metavar="DIR", default=RESULTS, help="folder of the stored results")
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        metavar="DIR",
+        default=DOCS,
+        help="folder of the page; written only for the default size, or if another one is given",
+    )
+    options = parser.parse_args(arguments)
     known = {each.number: each for each in all_experiments()}
-    if unknown := set(given.only or ()) - set(known):
-        parser.error(f"there is no comparison {min(unknown)}: they are {', '.join(map(str, known))}")
-    chosen = [known[number] for number in ORDER if not given.only or number in given.only]
-    store = Store.opened(given.results / f"playbook-{given.size}.jsonl")
-    missing = _missing(chosen, given.size, range(given.seeds), store)
-    if given.list:
+    if unknown := set(options.only or ()) - set(known):
+        parser.error(f"unknown comparison {min(unknown)}; the comparisons are {', '.join(map(str, known))}")
+    selected = [known[number] for number in ORDER if not options.only or number in options.only]
+    store = Store.read(options.results / f"playbook-{options.size}.jsonl")
+    missing = _missing(selected, options.size, range(options.seeds), store)
+    if options.list:
         for experiment, arm, _, seed in missing:
             print(f"{experiment.number:2}  {arm}  seed {seed}")
         print(f"{len(missing)} runs are missing")
         return 0
-    if not given.write:
-        if given.size == "gpu" and not given.only and "device" not in store.notes:
+    if not options.write:
+        if options.size == "gpu" and not options.only and "device" not in store.notes:
             from playbook_parts import device
 
             store.add(device.measure(device.SIZES["gpu"]))
-        _run(missing, chosen, store)
-    if given.size == "default" or given.docs != DOCS:
-        for path in write(store, list(known.values()), SIZES[given.size], given.docs):
+        _run(missing, selected, store)
+    if options.size == "default" or options.docs != DOCS:
+        for path in write(store, list(known.values()), SIZES[options.size], options.docs):
             print(f"wrote {path}")
     return 0
 
@@ -68,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _missing(
     experiments: Sequence[Experiment], size: str, seeds: range, store: Store
 ) -> list[tuple[Experiment, str, Config, int]]:
-    """The runs that are not stored, each once, all seeds of a comparison before the next."""
+    """Return the runs that are not stored, each once, all seeds of a comparison before the next comparison."""
     found: dict[tuple[str, int], tuple[Experiment, str, Config, int]] = {}
     for experiment in experiments:
         arms = experiment.arms(SIZES[size])
@@ -94,8 +99,8 @@ def _run(
     for done, (experiment, arm, config, seed) in enumerate(missing, start=1):
         start = time.perf_counter()
         figures = runner.run(config, seed)
-        said = {"key": config.key, "seed": seed, "experiment": experiment.number, "arm": arm, "figures": figures}
-        store.add(said)
+        record = {"key": config.key, "seed": seed, "experiment": experiment.number, "arm": arm, "figures": figures}
+        store.add(record)
         print(
             f"{done}/{len(missing)}  {experiment.number} {arm}, seed {seed}: {time.perf_counter() - start:.0f} s, "
             f"loss {next(value for name, value in figures.items() if name.endswith('loss') and value):.3f}",

@@ -1,8 +1,8 @@
-"""The tables of docs/prove.md, from what `chattmpl prove FAMILY --report DIR` wrote.
+"""The tables of docs/prove.md, from the reports of `chattmpl prove FAMILY --report DIR`.
 
     python bench/prove_table.py DIR…
 
-Each DIR holds a report.json. Shares are counts with Wilson's interval at 95 %, in percent.
+Each DIR contains a report.json. Shares are counts with Wilson's interval at 95 %, in percent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TASKS = ("persona", "tool call", "lookup", "reverse", "sum")
 
 
 def share(value: dict[str, Any] | None) -> str:
-    """A count with its interval; ``–`` where nothing was counted."""
+    """Return a count with its interval; ``–`` if nothing was counted."""
     if not value or not value["of"]:
         return "–"
     low, high = (round(100 * value[name]) for name in ("low", "high"))
@@ -25,13 +25,13 @@ def share(value: dict[str, Any] | None) -> str:
 
 
 def named(report: dict[str, Any]) -> str:
-    """The family, and what of the run is not usual."""
+    """Return the family, and the seed if it is not 0."""
     seed = f", seed {report['seed']}" if report["seed"] else ""
     return f"{report['template']}{seed}"
 
 
 def format_rows(reports: list[dict[str, Any]]) -> Iterator[str]:
-    """How far the format was learned."""
+    """Yield the table of the format."""
     names = ("family", "steps", "parsed", "stopped", "mode followed", "turn 1", "turn 2", "turn 3", "loss", "floor")
     yield f"| {' | '.join((*names, 'CPU s', 'exit'))} |"
     yield "| --- " * 12 + "|"
@@ -51,7 +51,7 @@ def format_rows(reports: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def task_rows(reports: list[dict[str, Any]]) -> Iterator[str]:
-    """How many answers are right."""
+    """Yield the table of right answers."""
     yield f"| family | reasoning | {' | '.join(TASKS)} |"
     yield "| --- " * (len(TASKS) + 2) + "|"
     for report in reports:

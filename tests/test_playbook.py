@@ -1,4 +1,4 @@
-"""The playbook: what its parts do without training, and one comparison of few steps from end to end."""
+"""The playbook: its parts without training, and one comparison of few steps from end to end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support import ROOT
 sys.path.append(str(ROOT / "bench"))
 
 import playbook
-from playbook_parts.alterations import LABELS, TALKS, system_lost
+from playbook_parts.alterations import DIALOGUES, LABELS, drop_system
 from playbook_parts.experiment import Claim, Experiment, all_experiments
 from playbook_parts.page import write
 from playbook_parts.plan import MIX, SIZES, Config, base
@@ -104,31 +104,31 @@ def ran(config: Config, seed: int, **figures: Any) -> dict[str, Any]:
 def test_a_store_has_after_a_kill_what_was_done_before(tmp_path: Path) -> None:
     path = tmp_path / "results" / "some.jsonl"
     config = base(SIZES["tiny"])
-    store = Store.opened(path)
+    store = Store.read(path)
     store.add(ran(config, 0, right=[1, 2]))
     store.add({"note": "5 audit", "text": "said"})
     with path.open("a", encoding="utf-8") as file:
         file.write('{"key":"cut sh')
-    again = Store.opened(path)
+    again = Store.read(path)
     assert again.of(config) == {0: {"right": [1, 2]}}
     assert again.notes == {"5 audit": "said"}
     assert (again.has(config, 0), again.has(config, 1)) == (True, False)
     again.add(ran(config, 1, right=[2, 2]))
-    assert set(Store.opened(path).of(config)) == {0, 1}
+    assert set(Store.read(path).of(config)) == {0, 1}
 
 
 def test_a_broken_line_in_the_middle_is_no_result_of_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "some.jsonl"
     path.write_text('{"key":\n{"note": "a", "text": "b"}\n', encoding="utf-8")
-    with pytest.raises(json.JSONDecodeError):
-        Store.opened(path)
+    with pytest.raises(json.JSONDecodeError, match="Expecting value"):
+        Store.read(path)
 
 
 def test_what_is_stored_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--only", "6", "--seeds", "2", "--list", "--results", str(tmp_path)]
     playbook.main(arguments)
     assert "4 runs are missing" in capsys.readouterr().out
-    store = Store.opened(tmp_path / "playbook-default.jsonl")
+    store = Store.read(tmp_path / "playbook-default.jsonl")
     store.add(ran(base(SIZES["default"]), 1))
     playbook.main(arguments)
     out = capsys.readouterr().out
@@ -186,14 +186,14 @@ def test_without_runs_there_is_no_verdict_and_of_one_loss_neither() -> None:
 
 
 def test_the_page_in_the_docs_is_what_the_stored_results_say(tmp_path: Path) -> None:
-    store = Store.opened(playbook.RESULTS / "playbook-default.jsonl")
+    store = Store.read(playbook.RESULTS / "playbook-default.jsonl")
     for path in write(store, EXPERIMENTS, SIZES["default"], tmp_path):
         committed = ROOT / "docs" / path.relative_to(tmp_path)
         assert committed.read_text(encoding="utf-8") == path.read_text(encoding="utf-8"), "bench/playbook.py --write"
 
 
 def test_a_page_without_results_says_so(tmp_path: Path) -> None:
-    store = Store.opened(tmp_path / "playbook-default.jsonl")
+    store = Store.read(tmp_path / "playbook-default.jsonl")
     paths = write(store, EXPERIMENTS, SIZES["default"], tmp_path)
     text = paths[0].read_text(encoding="utf-8")
     claims = [claim for each in EXPERIMENTS for claim in each.claims]
@@ -210,8 +210,8 @@ def test_every_plot_of_the_page_exists_and_is_small() -> None:
 
 
 def test_figures_of_a_gpu_are_shown_when_they_are_there(tmp_path: Path) -> None:
-    Store.opened(tmp_path / "playbook-gpu.jsonl").add({"note": "device", "text": "so fast\n"})
-    paths = write(Store.opened(tmp_path / "playbook-default.jsonl"), EXPERIMENTS, SIZES["default"], tmp_path)
+    Store.read(tmp_path / "playbook-gpu.jsonl").add({"note": "device", "text": "so fast\n"})
+    paths = write(Store.read(tmp_path / "playbook-default.jsonl"), EXPERIMENTS, SIZES["default"], tmp_path)
     text = paths[0].read_text(encoding="utf-8")
     assert "so fast" in text
     assert "There are no figures of a GPU yet" not in text
@@ -221,13 +221,13 @@ def test_figures_of_a_gpu_are_shown_when_they_are_there(tmp_path: Path) -> None:
 
 
 def test_the_planted_bug_takes_what_system_messages_say_and_nothing_else() -> None:
-    talks = make_dialogues(50, ABLE, 0, test=False, mix=MIX)
-    lost = system_lost(talks)
-    systems = [each["content"] for talk in lost for each in talk.messages if each["role"] == "system"]
+    dialogues = make_dialogues(50, ABLE, 0, test=False, mix=MIX)
+    lost = drop_system(dialogues)
+    systems = [each["content"] for dialogue in lost for each in dialogue.messages if each["role"] == "system"]
     assert systems
     assert set(systems) == {None}
-    assert [talk.messages[1:] for talk in lost] == [talk.messages[1:] for talk in talks]
-    assert any(talk.messages[0]["content"] for talk in talks if talk.messages[0]["role"] == "system")
+    assert [dialogue.messages[1:] for dialogue in lost] == [dialogue.messages[1:] for dialogue in dialogues]
+    assert any(dialogue.messages[0]["content"] for dialogue in dialogues if dialogue.messages[0]["role"] == "system")
 
 
 def test_the_check_reports_a_template_with_the_same_bug() -> None:
@@ -247,24 +247,24 @@ def test_the_audit_reports_the_planted_bug() -> None:
     assert said.endswith("exit code 1\n")
 
 
-# -- what talks are made of
+# -- what dialogues are made of
 
 
-def test_a_mix_says_how_long_talks_are_and_what_they_ask_for() -> None:
+def test_a_mix_says_how_long_dialogues_are_and_what_they_ask_for() -> None:
     mix = replace(MIX, turns=(2, 3), flags=0.0, off=1.0, digits=4)
-    talks = make_dialogues(40, ABLE, 0, test=False, mix=mix)
-    assert {len(talk.turns) for talk in talks} == {2, 3}
-    assert all(talk.kwargs == {"enable_thinking": False} for talk in talks)
-    assert not any(turn.thinks for talk in talks for turn in talk.turns)
-    asked = [each["content"] for talk in talks for each in talk.messages if each["role"] == "user"]
+    dialogues = make_dialogues(40, ABLE, 0, test=False, mix=mix)
+    assert {len(dialogue.turns) for dialogue in dialogues} == {2, 3}
+    assert all(dialogue.kwargs == {"enable_thinking": False} for dialogue in dialogues)
+    assert not any(turn.thinks for dialogue in dialogues for turn in dialogue.turns)
+    asked = [each["content"] for dialogue in dialogues for each in dialogue.messages if each["role"] == "user"]
     assert not any("think" in text for text in asked)
     assert {re.sub(r"\d", "0", text) for text in asked} == {"reverse 0000", "who are you?"}
 
 
-def test_talks_that_are_given_in_both_modes_are_as_many_and_in_pairs() -> None:
-    talks = make_dialogues(40, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
-    made = TALKS["in both modes"](talks)
-    assert len(made) == len(talks)
+def test_dialogues_in_both_modes_are_as_many_and_in_pairs() -> None:
+    dialogues = make_dialogues(40, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
+    made = DIALOGUES["in both modes"](dialogues)
+    assert len(made) == len(dialogues)
     for loud, silent in zip(made[::2], made[1::2], strict=True):
         assert [each.get("content") for each in loud.messages] == [each.get("content") for each in silent.messages]
         assert any("reasoning_content" in each for each in loud.messages)
@@ -273,9 +273,9 @@ def test_talks_that_are_given_in_both_modes_are_as_many_and_in_pairs() -> None:
 
 
 def test_a_trace_can_be_a_part_of_the_answer() -> None:
-    talks = make_dialogues(5, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
-    for talk, made in zip(talks, TALKS["traces in content"](talks), strict=True):
-        for before, after in zip(talk.messages, made.messages, strict=True):
+    dialogues = make_dialogues(5, ABLE, 0, test=False, mix=replace(MIX, flags=0.0, off=0.0))
+    for dialogue, made in zip(dialogues, DIALOGUES["traces in content"](dialogues), strict=True):
+        for before, after in zip(dialogue.messages, made.messages, strict=True):
             trace = before.get("reasoning_content")
             assert after["content"] == (f"{trace}\n{before['content']}" if trace else before["content"])
             assert "reasoning_content" not in after
@@ -291,7 +291,7 @@ def test_labels_are_changed_as_they_are_called() -> None:
 
 
 @pytest.mark.train
-@pytest.mark.filterwarnings("ignore")  # of torch, transformers and trl, which are not ours to heed
+@pytest.mark.filterwarnings("ignore")  # warnings of torch, transformers and trl
 def test_a_comparison_runs_from_end_to_end_and_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,7 +299,7 @@ def test_a_comparison_runs_from_end_to_end_and_goes_on_where_it_was(
     assert playbook.main(arguments) == 0
     assert "2/2  6 stop token left out, seed 0" in capsys.readouterr().out
     text = (tmp_path / "playbook.md").read_text(encoding="utf-8")
-    assert "1 seed an arm" in text
+    assert "1 seed per arm" in text
     stored = (tmp_path / "playbook-tiny.jsonl").read_text(encoding="utf-8")
     playbook.main(arguments)
     assert (tmp_path / "playbook-tiny.jsonl").read_text(encoding="utf-8") == stored

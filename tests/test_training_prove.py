@@ -178,11 +178,11 @@ def test_any_of_the_greetings_is_right_and_nothing_else() -> None:
     assert not task.accepts("Hello, agent 048")
 
 
-# -- made
+# -- dialogues
 
 
 @pytest.mark.parametrize("name", family_names())
-def test_all_that_a_talk_teaches_is_rendered_in_the_span_of_its_turn(name: str) -> None:
+def test_all_that_a_dialogue_teaches_is_rendered_in_the_span_of_its_turn(name: str) -> None:
     template = family(name)
     abilities = abilities_of(template)
     for dialogue in make_dialogues(30, abilities, 0, test=False):
@@ -194,7 +194,7 @@ def test_all_that_a_talk_teaches_is_rendered_in_the_span_of_its_turn(name: str) 
 
 
 @pytest.mark.parametrize("name", family_names())
-def test_what_a_talk_teaches_is_what_is_read_from_it(name: str) -> None:
+def test_what_a_dialogue_teaches_is_what_is_parsed_from_it(name: str) -> None:
     template = family(name)
     for dialogue in make_dialogues(10, abilities_of(template), 1, test=True):
         for turn in dialogue.turns:
@@ -204,7 +204,7 @@ def test_what_a_talk_teaches_is_what_is_read_from_it(name: str) -> None:
             assert bool(message.tool_calls) is turn.calls
 
 
-def test_the_same_seed_makes_the_same_talks() -> None:
+def test_the_same_seed_makes_the_same_dialogues() -> None:
     abilities = abilities_of(family("hybrid"))
     assert make_dialogues(20, abilities, 3, test=False) == make_dialogues(20, abilities, 3, test=False)
     assert make_dialogues(20, abilities, 3, test=False) != make_dialogues(20, abilities, 4, test=False)

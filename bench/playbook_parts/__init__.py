@@ -1,1 +1,1 @@
-"""The parts of the playbook: what is compared, how it is run and stored, and how the page is written."""
+"""The parts of the playbook: comparisons, their runs, the store of results, and the page."""

@@ -1,4 +1,4 @@
-"""What arms do to talks before they are rendered, and to labels before they are trained on."""
+"""Alterations that an arm applies to dialogues before rendering, or to labels before training."""
 
 from __future__ import annotations
 
@@ -8,66 +8,70 @@ from typing import Any
 
 from chattmpl.training.prove.dialogues import Dialogue
 
-IGNORED = -100
+IGNORE_INDEX = -100
 
 
-def system_lost(talks: Sequence[Dialogue]) -> list[Dialogue]:
-    """The planted bug: what a preprocessing step leaves of system messages is None."""
+def drop_system(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """Set the content of system messages to None, as a faulty preprocessing step does."""
     return [
         replace(
-            talk,
-            messages=[{**each, "content": None} if each["role"] == "system" else each for each in talk.messages],
+            dialogue,
+            messages=[{**each, "content": None} if each["role"] == "system" else each for each in dialogue.messages],
         )
-        for talk in talks
+        for dialogue in dialogues
     ]
 
 
-def in_both_modes(talks: Sequence[Dialogue]) -> list[Dialogue]:
-    """Half of the talks, each twice: with reasoning as it is, and without."""
-    return [made for talk in talks[: len(talks) // 2] for made in (talk, _silenced(talk))]
+def pair_modes(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """Return half of the dialogues, each with its reasoning and without."""
+    return [made for dialogue in dialogues[: len(dialogues) // 2] for made in (dialogue, _without_reasoning(dialogue))]
 
 
-def _silenced(talk: Dialogue) -> Dialogue:
-    messages = [{name: value for name, value in each.items() if name != "reasoning_content"} for each in talk.messages]
-    return replace(talk, messages=messages, kwargs={**talk.kwargs, "enable_thinking": False})
+def _without_reasoning(dialogue: Dialogue) -> Dialogue:
+    messages = [
+        {name: value for name, value in each.items() if name != "reasoning_content"} for each in dialogue.messages
+    ]
+    return replace(dialogue, messages=messages, kwargs={**dialogue.kwargs, "enable_thinking": False})
 
 
-def traces_in_content(talks: Sequence[Dialogue]) -> list[Dialogue]:
-    """Traces at the beginning of answers, for a template that has no place for them."""
-    return [replace(talk, messages=[_spoken(each) for each in talk.messages], kwargs={}) for talk in talks]
+def inline_reasoning(dialogues: Sequence[Dialogue]) -> list[Dialogue]:
+    """Put reasoning at the beginning of answers, for a template without reasoning."""
+    return [
+        replace(dialogue, messages=[_inlined(each) for each in dialogue.messages], kwargs={}) for dialogue in dialogues
+    ]
 
 
-def _spoken(message: dict[str, Any]) -> dict[str, Any]:
-    said = {name: value for name, value in message.items() if name != "reasoning_content"}
+def _inlined(message: dict[str, Any]) -> dict[str, Any]:
+    inlined = {name: value for name, value in message.items() if name != "reasoning_content"}
     trace = message.get("reasoning_content")
-    return {**said, "content": f"{trace}\n{said['content']}"} if trace else said
+    return {**inlined, "content": f"{trace}\n{inlined['content']}"} if trace else inlined
 
 
-TALKS: dict[str, Callable[[Sequence[Dialogue]], list[Dialogue]]] = {
+DIALOGUES: dict[str, Callable[[Sequence[Dialogue]], list[Dialogue]]] = {
     "": list,
-    "system lost": system_lost,
-    "in both modes": in_both_modes,
-    "traces in content": traces_in_content,
+    "system lost": drop_system,
+    "in both modes": pair_modes,
+    "traces in content": inline_reasoning,
 }
 
 
-def labels_as_they_are(ids: Sequence[int], labels: Sequence[int], stops: frozenset[int]) -> list[int]:
-    """What the template says."""
+def keep_labels(ids: Sequence[int], labels: Sequence[int], stops: frozenset[int]) -> list[int]:
+    """Return the labels of the template."""
     return list(labels)
 
 
 def all_tokens(ids: Sequence[int], labels: Sequence[int], stops: frozenset[int]) -> list[int]:
-    """Every token is trained."""
+    """Return labels that train every token."""
     return list(ids)
 
 
 def without_stop(ids: Sequence[int], labels: Sequence[int], stops: frozenset[int]) -> list[int]:
-    """No stop token is trained."""
-    return [IGNORED if label in stops else label for label in labels]
+    """Return labels that train no stop token."""
+    return [IGNORE_INDEX if label in stops else label for label in labels]
 
 
 LABELS: dict[str, Callable[[Sequence[int], Sequence[int], frozenset[int]], list[int]]] = {
-    "": labels_as_they_are,
+    "": keep_labels,
     "all tokens": all_tokens,
     "without stop": without_stop,
 }

@@ -1,4 +1,4 @@
-"""Figures of the device: how fast packed, padded and trl's own rows train, how much memory they take, and resuming."""
+"""Figures of a device: speed and memory of training on packed, padded and trl's own rows, and a check of resuming."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ SIZES = {
     "tiny": Size(16, 1, 2, talks=16, steps=4, batch=4, rate=5e-3, tests=0, merges=200),
     "gpu": Size(1024, 16, 16, talks=4096, steps=64, batch=64, rate=3e-4, tests=0, merges=600),
 }
-"""Larger than what is compared, so that the device is kept busy; ``tiny`` is for tests of the code."""
+"""Larger than the sizes of the comparisons, to keep the device busy; ``tiny`` is for tests of the code."""
 
 LONGER = replace(MIX, turns=(1, 16))
-"""Talks whose lengths differ much, as those of real data do."""
+"""Dialogues of very different lengths, as in real data."""
 
 _PACK, _ROOM = 8, 2048
-"""Documents for which a packed row has room, more or less, and its tokens."""
+"""Approximate number of documents in a packed row, and its number of tokens."""
 
 
 def measure(size: Size, attention: str | None = None) -> dict[str, Any]:
-    """Everything, as a note of the store.
+    """Measure the device, and return a note for the store.
 
     Args:
-        size: of model and data.
-        attention: of transformers; by default flash attention where it is installed, else sdpa.
+        size: size of the model and of the data.
+        attention: attention implementation of transformers; flash attention if it is installed, else sdpa.
     """
     bench = _Bench(size, attention or _attention())
     ways: dict[str, Callable[[], Any]] = {
-        "padded, any order": lambda: bench.prepared(order="random"),
+        "padded, random order": lambda: bench.prepared(order="random"),
         "padded, by length": lambda: bench.prepared(order="group_by_length"),
         "packed by chattmpl": lambda: bench.prepared(order="random", pack=_PACK),
-        "trl's default path (padded)": lambda: bench.of_trl(packing=False),
-        "trl's packing": lambda: bench.of_trl(packing=True),
+        "trl's default path (padded)": lambda: bench.with_trl(packing=False),
+        "trl's packing": lambda: bench.with_trl(packing=True),
     }
     lines = [f"{_name()}, {bench.precision}, attention {bench.attention}, {bench.parameters:,} parameters"]
-    lines.append(f"{'':<30}{'tokens a second':>18}{'peak memory':>16}")
+    lines.append(f"{'':<30}{'tokens per second':>18}{'peak memory':>16}")
     for name, make in ways.items():
         speed, memory = bench.speed(make())
         lines.append(f"{name:<30}{speed:>18,.0f}{_mebibytes(memory):>16}")
@@ -55,7 +55,7 @@ def measure(size: Size, attention: str | None = None) -> dict[str, Any]:
 
 
 class _Bench:
-    """What all ways have in common: talks, tokenizer, and settings."""
+    """The dialogues, tokenizer and settings that all measurements share."""
 
     def __init__(self, size: Size, attention: str) -> None:
         import torch
@@ -65,17 +65,17 @@ class _Bench:
         self.gpu = torch.cuda.is_available()
         self.precision = "bf16" if self.gpu else "float32"
         self.template = Template.load("hybrid")
-        self.talks = make_dialogues(size.talks, abilities_of(self.template), 0, test=False, mix=LONGER)
-        rendered = [self.template.render(talk.conversation(), clock=CLOCK) for talk in self.talks[:600]]
+        self.dialogues = make_dialogues(size.talks, abilities_of(self.template), 0, test=False, mix=LONGER)
+        rendered = [self.template.render(each.conversation(), clock=CLOCK) for each in self.dialogues[:600]]
         self.tokenizer = make_tokenizer(self.template, rendered, size.merges)
         self.parameters = make_model(self.tokenizer, size, 0).num_parameters()
         self._folders: list[tempfile.TemporaryDirectory[str]] = []
 
     def prepared(self, *, order: str, pack: int = 1, folder: str | None = None, **options: Any) -> Any:
-        """A trainer on rows of chattmpl."""
+        """Return a trainer on rows of chattmpl."""
         from chattmpl.training.adapter import prepare, sft_config
 
-        records = [talk.record() for talk in self.talks]
+        records = [each.record() for each in self.dialogues]
         packing: dict[str, Any] = {"pack": _ROOM} if pack > 1 else {}
         rows = prepare(records, self.template, self.tokenizer, clock=CLOCK, **packing)
         batch = max(1, self.size.batch // pack)
@@ -83,16 +83,16 @@ class _Bench:
         config.per_device_train_batch_size = batch
         return self._trainer(rows, config)
 
-    def of_trl(self, *, packing: bool) -> Any:
-        """A trainer on conversations, which trl renders and encodes: the rows that it makes are its own."""
+    def with_trl(self, *, packing: bool) -> Any:
+        """Return a trainer on conversations, which trl renders and encodes itself."""
         import torch
         from datasets import Dataset
         from trl import SFTConfig
 
         self.tokenizer.chat_template = self.template.export(target="train")
-        rows = Dataset.from_list([{"messages": talk.messages} for talk in self.talks])
+        rows = Dataset.from_list([{"messages": each.messages} for each in self.dialogues])
         device = {} if torch.accelerator.is_available() else {"use_cpu": True, "bf16": False}
-        # bfd is trl's own default.
+        # trl's default strategy is bfd.
         packed = {"packing": True, "max_length": _ROOM} if packing else {"max_length": None}
         config = SFTConfig(**{**self._settings(None), **device, **packed}, assistant_only_loss=True)
         if packing:
@@ -130,7 +130,7 @@ class _Bench:
         return trainer
 
     def speed(self, trainer: Any) -> tuple[float, int]:
-        """Tokens a second without padding, by the clock, and the peak of memory in bytes; the first steps count too."""
+        """Return tokens per second without padding, and the peak memory in bytes; the first steps are included."""
         import torch
 
         if self.gpu:
@@ -145,18 +145,18 @@ class _Bench:
         return int(trainer.state.num_input_tokens_seen) / taken, _peak(self.gpu)
 
     def resumed(self) -> str:
-        """Whether a run that goes on from a checkpoint ends with the weights of one that was not interrupted."""
+        """Compare the weights of a resumed run with those of an uninterrupted one, in a sentence."""
         import torch
 
         half = self.size.steps // 2
         ends = []
-        for stops in (False, True):
+        for interrupted in (False, True):
             with tempfile.TemporaryDirectory() as folder, quiet():
                 saving: dict[str, Any] = {"save_strategy": "steps", "save_steps": half}
                 trainer = self.prepared(order="random", folder=folder, **saving)
                 trainer.train()
-                if stops:
-                    # The same from the checkpoint in the middle, with new weights that it is to overwrite.
+                if interrupted:
+                    # The same from the checkpoint in the middle, with new weights that it must overwrite.
                     trainer = self.prepared(order="random", folder=folder, **saving)
                     trainer.train(resume_from_checkpoint=str(Path(folder, f"checkpoint-{half}")))
                 ends.append({name: value.detach().float().cpu() for name, value in trainer.model.named_parameters()})

@@ -1,4 +1,4 @@
-"""What a comparison is, and where they are found: each is a module in `playbook_parts.experiments`."""
+"""Comparisons: their claims and arms; each is a module of `playbook_parts.experiments`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Expected = Literal["more", "less", "same"]
 
 @dataclass(frozen=True)
 class Claim:
-    """What is expected of two arms, so that the figures can say whether it came so.
+    """An expectation about two arms that the figures can confirm or refute.
 
     Attributes:
-        says: the sentence.
-        measure: of what; a name in the figures of a run.
-        arm, than: the arms that are compared.
-        expected: whether the first has more, less, or as much.
-        within: how far apart two that have as much may be: in shares, or in nats. An effect that was expected and is
-            surely less than that was not seen.
+        says: the claim as a phrase.
+        measure: name of a figure of a run.
+        arm, than: the arms to compare.
+        expected: the first has more, less, or the same.
+        within: largest difference, in shares or nats, that counts as the same. An expected effect that is certainly
+            smaller was not seen.
     """
 
     says: str
@@ -41,17 +41,17 @@ class Experiment:
     """A controlled comparison.
 
     Attributes:
-        number: in the order of the page.
-        name: a heading.
-        question: what is compared, and what is held the same.
-        expectation: what was expected, written before the run.
-        arms: the runs of a size, by name.
-        measures: what the table shows.
-        claims: the expectation, in figures.
-        drawn: the measures of the plot.
-        notes: texts that are made once, without training, by name.
-        short, remark: what is to be said of the outcome, in a line and at length; written after the run.
-        swept: the values of a swept setting by arm, for a plot over it.
+        number: position on the page.
+        name: heading.
+        question: what differs between the arms, and what is the same.
+        expectation: the expected outcome, written before the run.
+        arms: configurations by name, for a size.
+        measures: columns of the table.
+        claims: the expectation as testable claims.
+        drawn: measures of the plot.
+        notes: functions by name that return a text without training.
+        short, remark: the outcome, in a line and at length, written after the run.
+        swept: function that returns the setting and the swept value of an arm, for a plot over the values.
     """
 
     number: int
@@ -69,7 +69,7 @@ class Experiment:
 
 
 def all_experiments() -> list[Experiment]:
-    """Every comparison, in the order of their numbers."""
+    """Return all comparisons, ordered by number."""
     names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
     modules = [importlib.import_module(f"{experiments.__name__}.{name}") for name in names]
     return sorted((module.EXPERIMENT for module in modules), key=lambda each: each.number)

@@ -1,4 +1,4 @@
-"""The page of the playbook, from the stored results and nothing else."""
+"""The page of the playbook, written only from the stored results."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ IMAGES = Path("images") / "playbook"
 _WIDTH = 125
 
 _NUMBERS = {"tokens a second": "{:,.0f}", "trainable": "{:,.0f}"}
-"""How measures are written that are neither shares nor losses."""
+"""Formats of measures that are neither shares nor losses."""
 
-_SAID: dict[Verdict, str] = {
+_VERDICTS: dict[Verdict, str] = {
     "as expected": "as expected",
     "the opposite": "**the opposite**",
     "not seen": "**not seen**",
@@ -32,16 +32,16 @@ _SAID: dict[Verdict, str] = {
 }
 
 Runs = Mapping[str, Mapping[int, Mapping[str, Any]]]
-"""The figures of each arm, by seed."""
+"""Figures of each arm by seed."""
 
 
 def write(store: Store, experiments: Sequence[Experiment], size: Size, docs: Path) -> list[Path]:
-    """Writes the page and its plots, and tells the paths."""
+    """Write the page and its plots, and return their paths."""
     pages = [Section(each, store, size) for each in experiments]
     images = docs / IMAGES
     images.mkdir(parents=True, exist_ok=True)
     written = [docs / "playbook.md"]
-    written[0].write_text(page(pages, size, Store.opened(store.path.with_name("playbook-gpu.jsonl"))), encoding="utf-8")
+    written[0].write_text(page(pages, size, Store.read(store.path.with_name("playbook-gpu.jsonl"))), encoding="utf-8")
     for each in pages:
         path = images / each.image
         path.write_text(each.plot(), encoding="utf-8")
@@ -50,7 +50,7 @@ def write(store: Store, experiments: Sequence[Experiment], size: Size, docs: Pat
 
 
 class Section:
-    """A comparison with what is stored of it."""
+    """A comparison with its stored results."""
 
     def __init__(self, experiment: Experiment, store: Store, size: Size) -> None:
         self.experiment = experiment
@@ -59,16 +59,16 @@ class Section:
 
     @property
     def image(self) -> str:
-        """The name of the file of its plot."""
+        """File name of its plot."""
         return f"{self.experiment.number:02}.svg"
 
     @property
     def seeds(self) -> int:
-        """How many seeds every arm has."""
+        """Number of seeds that all arms have."""
         return min((len(runs) for runs in self.runs.values()), default=0)
 
     def found(self) -> list[tuple[Claim, Estimate | None, Verdict]]:
-        """Each claim with the difference and what it says."""
+        """Return each claim with the difference and the verdict."""
         pairs = [
             (claim, difference(self.runs[claim.arm], self.runs[claim.than], claim.measure))
             for claim in self.experiment.claims
@@ -76,7 +76,7 @@ class Section:
         return [(claim, found, verdict(claim, found)) for claim, found in pairs]
 
     def plot(self) -> str:
-        """The plot, as SVG."""
+        """Return the plot as SVG."""
         each, title = self.experiment, self.experiment.name
         if each.swept is None:
             groups = [(name, [(arm, estimate(runs, name)) for arm, runs in self.runs.items()]) for name in each.drawn]
@@ -90,18 +90,23 @@ class Section:
         return plots.sweep(title, list(lines.items()))
 
     def lines(self) -> Iterator[str]:
-        """The section, as Markdown."""
+        """Yield the lines of the section, as Markdown."""
         each = self.experiment
         yield from (f"## {each.number}. {each.name}", "", _wrapped(each.question), "")
         yield from (_wrapped(f"**Expected, before the run.** {each.expectation}"), "")
         yield from _table(["", *each.measures], [self._row(arm) for arm in self.runs])
         count = f"{self.seeds} seeds" if self.seeds != 1 else "1 seed"
-        yield from ("", f"{count} an arm. What was expected, and the difference that was seen:", "")
+        yield from ("", f"{count} per arm. Expectations and differences:", "")
         rows = [
-            [claim.says, f"{claim.measure}: {claim.arm} − {claim.than}", _signed(found, claim.measure), _SAID[said]]
-            for claim, found, said in self.found()
+            [
+                claim.says,
+                f"{claim.measure}: {claim.arm} − {claim.than}",
+                _signed(found, claim.measure),
+                _VERDICTS[result],
+            ]
+            for claim, found, result in self.found()
         ]
-        yield from _table(["expected", "measure", "difference", "seen"], rows)
+        yield from _table(["expected", "measure", "difference", "verdict"], rows)
         if each.swept is not None:
             yield from ("", *self._best())
         yield from ("", f"![{each.name}]({(IMAGES / self.image).as_posix()})", "")
@@ -115,7 +120,7 @@ class Section:
         return [arm, *(_written(estimate(self.runs[arm], name), name) for name in self.experiment.measures)]
 
     def _best(self) -> Iterator[str]:
-        """The values of a swept setting that are within 0.1 of the least."""
+        """Yield the values of a swept setting whose loss is within 0.1 of the lowest."""
         assert self.experiment.swept is not None
         settings: dict[str, list[tuple[float, float]]] = {}
         for arm, runs in self.runs.items():
@@ -126,12 +131,12 @@ class Section:
         for name, points in settings.items():
             least = min(value for _, value in points)
             best = [f"{setting:g}" for setting, value in points if value <= least + 0.1]
-            yield f"- Best range, {name}: {', '.join(best)} (least mean loss {least:.3f})"
+            yield f"- Best range, {name}: {', '.join(best)} (lowest mean loss {least:.3f})"
 
 
 def page(sections: Sequence[Section], size: Size, gpu: Store) -> str:
-    """The whole page."""
-    lines = [*_introduction(size), "", "## What came of it", "", *_overview(sections), ""]
+    """Return the whole page."""
+    lines = [*_introduction(size), "", "## Results", "", *_overview(sections), ""]
     for section in sections:
         lines += section.lines()
     lines += _of_the_device(gpu)
@@ -142,52 +147,54 @@ def _introduction(size: Size) -> Iterator[str]:
     yield from ("# The playbook, reproduced", "")
     yield from ("<!-- Written by bench/playbook.py from bench/results; do not edit. -->", "")
     yield _wrapped(
-        "Ten controlled comparisons of how to train on a chat template, with the engine of [`chattmpl "
-        "prove`](prove.md): small models from scratch, on synthetic talks. They show what a choice does where all "
-        "else is the same, several seeds each. They do not show how large the effect is in a large model."
+        "Ten controlled comparisons of ways to train on a chat template, with the engine of [`chattmpl "
+        "prove`](prove.md): small models from scratch, on synthetic dialogues. They show the effect of a choice when "
+        "everything else is the same, with several seeds each. They do not show how large the effect is in a large "
+        "model."
     )
     yield from ("", "```sh", "pip install 'chattmpl[fast,train,lora]'")
     yield from ("OMP_NUM_THREADS=1 python bench/playbook.py   # runs what is missing, then writes this page", "```", "")
     yield _wrapped(
         f"The model is a Llama with {size.layers} layers of width {size.hidden}, trained for {size.steps} steps of "
-        f"{size.batch} documents ({size.talks:,} talks, each seen once) unless a comparison says otherwise, with a "
-        f"learning rate of {size.rate:g}. Talks have {MIX.turns[0]} to {MIX.turns[1]} turns, in which {MIX.digits} "
-        f"digits are to be reversed or, where a system message gives a number of {MIX.digits} digits, that is to be "
-        f"told (*persona*). `/think` and `/no_think` switch reasoning at random turns. {size.tests} held-out talks "
-        f"of {MIX.turns[1]} turns are measured, with tasks that no training talk has, at inference settings."
+        f"{size.batch} documents ({size.talks:,} dialogues, each seen once) with a learning rate of {size.rate:g}, "
+        f"unless a comparison says otherwise. Dialogues have {MIX.turns[0]} to {MIX.turns[1]} turns. A turn asks to "
+        f"reverse {MIX.digits} digits or, if a system message gives a number of {MIX.digits} digits, for that number "
+        f"(*persona*). `/think` and `/no_think` switch reasoning at random turns. {size.tests} held-out dialogues of "
+        f"{MIX.turns[1]} turns are measured as at inference, with tasks that no training dialogue has."
     )
     yield ""
     yield _wrapped(
-        "Arms of one seed have the same data, weights at the start and held-out talks, but for what is compared. "
-        "*Mode followed* is the share of turns that have a trace exactly when they should. *Loss* is on held-out "
-        "supervised tokens, in nats a token. Intervals are at 95 %: for shares the wider of Wilson's on all turns "
-        "(for differences Newcombe's) and Student's over seeds; for other figures Student's. That one arm has more or "
-        "less came *as expected* if the interval of the difference leaves out 0 on that side, and was *not seen* if it "
-        "lies within 0.05 of 0 on both; that two are alike, if it lies within 0.05, or what the comparison says. "
-        "Otherwise the runs say *too little*, and more seeds may tell (`--seeds`). *Training loss* is that of the last "
-        "four steps. Claims and expectations stood in the code before the runs, and the words for a wide interval were "
-        "chosen after the first of them; what is said in short and under *Seen* came after."
+        "The arms of one seed have the same data, initial weights and held-out dialogues, except for what is "
+        "compared. *Mode followed* is the share of turns that reason exactly when they should. *Loss* is measured on "
+        "held-out supervised tokens, in nats per token. Intervals are at 95 %: for shares, the wider of Wilson's on "
+        "all turns (for differences Newcombe's) and Student's over seeds; for other figures Student's. A claim that "
+        "one arm has more or less is *as expected* if the interval of the difference excludes 0 on that side, and "
+        "*not seen* if the interval lies within 0.05 of 0. A claim that two arms are the same is *as expected* if the "
+        "interval lies within 0.05 of 0, or within the tolerance of the comparison. Otherwise there is *too little to "
+        "say*, and more seeds may help (`--seeds`). *Training loss* is that of the last four steps. Claims and "
+        "expectations were in the code before the runs; the verdict for a wide interval was chosen after the first of "
+        "them, and the column *in short* and the paragraphs *Seen* were written afterwards."
     )
 
 
 def _overview(sections: Sequence[Section]) -> Iterator[str]:
     rows = []
     for section in sections:
-        counts = Counter(said for _, _, said in section.found())
-        rest = ", ".join(f"{count} {_SAID[said]}" for said, count in counts.items() if said != "as expected")
+        counts = Counter(result for _, _, result in section.found())
+        rest = ", ".join(f"{count} {_VERDICTS[result]}" for result, count in counts.items() if result != "as expected")
         named = f"{section.experiment.number}. {section.experiment.name}"
         came = f"{counts['as expected']} of {len(section.experiment.claims)}"
         rows.append([named, section.experiment.short, came, rest or "–"])
-    yield from _table(["comparison", "in short", "claims as expected", "others"], rows)
+    yield from _table(["comparison", "in short", "claims as expected", "other verdicts"], rows)
 
 
 def _of_the_device(gpu: Store) -> Iterator[str]:
     yield from ("## On a GPU", "")
     if "device" not in gpu.notes:
         yield _wrapped(
-            "There are no figures of a GPU yet: none was lent for this. One command makes them, at a larger size and "
-            "in bf16, with tokens a second of packed rows beside padded batches and beside trl's default path, peak "
-            "memory, and a check that a resumed run ends as one that was not interrupted:"
+            "There are no figures of a GPU yet. One command measures them, at a larger size and in bf16: tokens per "
+            "second of packed rows, of padded batches and of trl's default path, peak memory, and whether a "
+            "resumed run ends with the weights of an uninterrupted one:"
         )
         yield from ("", "```sh", "python bench/playbook.py --size gpu", "```")
         return

@@ -1,4 +1,4 @@
-"""What a run is: data, stages of training, and held-out talks, all of it in what its key is made of."""
+"""The configuration of a run: data, stages of training and held-out dialogues, all of which its key covers."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chattmpl.training.prove.models import Size
 from chattmpl.training.prove.trainer import Schedule
 
 ENGINE = 1
-"""Counts up when the same configuration gives other numbers than before."""
+"""Incremented when the same configuration gives other numbers than before."""
 
 MIX = Mix(kinds=("reverse",), digits=2, turns=(1, 3), lookups=0.0, system=0.6, flags=0.5, off=0.15)
-"""Talks of one to three turns, in which flags switch reasoning: what most comparisons train on, and measure with."""
+"""Dialogues of one to three turns in which flags switch reasoning, for training and measuring in most comparisons."""
 
 SIZES = {
     "tiny": Size(16, 1, 2, talks=40, steps=4, batch=4, rate=5e-3, tests=4, merges=200, limit=12),
@@ -30,9 +30,9 @@ class Portion:
     """A part of the data of a stage.
 
     Attributes:
-        mix: what its talks are made of.
-        share: of the talks of the stage.
-        altered: what is done to its talks, by a name in `playbook_parts.alterations.TALKS`.
+        mix: distribution of its dialogues.
+        share: share of the dialogues of the stage.
+        altered: name of an alteration in `playbook_parts.alterations.DIALOGUES`.
     """
 
     mix: Mix = MIX
@@ -45,15 +45,15 @@ class Stage:
     """A stage of training.
 
     Attributes:
-        talks: how many conversations it has.
-        schedule: how long it trains; the batch is in documents, also where they are packed.
+        talks: number of dialogues.
+        schedule: length of the training; the batch is in documents, even if they are packed.
         template: a family.
-        retention: its policy; by default its own.
-        portions: what the talks are.
-        unroll: one row for each turn, each behind its prompt.
-        labels: what is done to labels, by a name in `playbook_parts.alterations.LABELS`.
-        pack: documents for which a packed row has room, on average; 1 does not pack.
-        lora: the rank of an adapter that is trained in place of the weights; 0 trains the weights.
+        retention: its retention policy; that of the family by default.
+        portions: the data.
+        unroll: one row for each turn, after its prompt.
+        labels: name of an alteration in `playbook_parts.alterations.LABELS`.
+        pack: average number of documents in a packed row; 1 does not pack.
+        lora: rank of an adapter to train instead of the weights; 0 trains the weights.
     """
 
     talks: int
@@ -69,12 +69,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Config:
-    """A run, but for its seed.
+    """A run, except its seed. Field names are part of the key of stored results.
 
     Attributes:
-        size: of the model, and of what is measured.
-        stages: of training, one after the other.
-        suites: what is measured on: the talks of each suite, by its name; the first needs none.
+        size: size of the model and of the evaluation.
+        stages: stages of training, in order.
+        suites: distributions of held-out dialogues, by name; the name of the first may be empty.
     """
 
     size: Size
@@ -83,24 +83,24 @@ class Config:
 
     @property
     def key(self) -> str:
-        """Twelve letters that are others for any other configuration."""
+        """A hash of the configuration, as twelve hexadecimal digits."""
         return key_of({"engine": ENGINE, **asdict(self)})
 
     def stage(self, **changes: Any) -> Config:
-        """The same with another last stage."""
+        """Return the configuration with changes to its last stage."""
         return replace(self, stages=(*self.stages[:-1], replace(self.stages[-1], **changes)))
 
     def schedule(self, **changes: Any) -> Config:
-        """The same with another schedule of the last stage."""
+        """Return the configuration with changes to the schedule of its last stage."""
         return self.stage(schedule=replace(self.stages[-1].schedule, **changes))
 
 
-def key_of(said: dict[str, Any]) -> str:
-    """Twelve letters that are others for any other values."""
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+def key_of(values: dict[str, Any]) -> str:
+    """Return a hash of JSON values, as twelve hexadecimal digits."""
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def base(size: Size) -> Config:
-    """What arms are compared with: `hybrid` as it ships, one epoch of talks in which the mode changes."""
+    """Return the baseline: `hybrid` as it ships, one epoch of dialogues in which the mode changes."""
     return Config(size, (Stage(size.talks, Schedule(size.steps, size.batch, size.rate, "random")),))

@@ -1,4 +1,4 @@
-"""Plots as SVG, written by hand: they need no library, and the same figures make the same file."""
+"""Plots as SVG, written without a library, so that the same figures give the same file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLE = (
 
 
 def shares(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Estimate | None]]]]) -> str:
-    """Shares of arms, a group for each measure: a point with its interval, and a faint one for each seed."""
+    """Plot shares of arms in a group for each measure: a point with its interval, and a faint one for each seed."""
     span = WIDTH - _LEFT - _RIGHT
     height = sum(_HEAD + _ROW * len(arms) for _, arms in groups) + 40
     parts = []
@@ -52,7 +52,7 @@ def _mark(found: Estimate, y: float, colour: str, span: float) -> list[str]:
 
 
 def sweep(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]]]]) -> str:
-    """A measure over a setting, on a logarithmic scale, a line for each arm with its intervals."""
+    """Plot a measure over a setting on a logarithmic scale, with a line and intervals for each arm."""
     height, top, bottom, left, right = 300, 16, 236, 60, 20
     every = [point for _, points in lines for point in points]
     if not every:

@@ -1,4 +1,4 @@
-"""One run: data, tokenizer, the stages of training, and what is measured, in figures."""
+"""The runner of a configuration: data, tokenizer, stages of training, and measured figures."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialo
 from chattmpl.training.prove.measures import SampledTurn, held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import TrainedModel, sample_turns, train_model
-from playbook_parts.alterations import LABELS, TALKS
+from playbook_parts.alterations import DIALOGUES, LABELS
 from playbook_parts.plan import MIX, Config, Stage, key_of
 
 _TEXTS = 600
-"""Talks that the tokenizer is made of."""
+"""Number of dialogues to train the tokenizer on."""
 
 _KEPT = 4
-"""Weights after first stages that are kept for other arms of the same seed."""
+"""Number of weights after first stages that are kept for other arms of the same seed."""
 
 _APART = 1_000_000
-"""Between the seeds of portions."""
+"""Distance between the seeds of portions."""
 
 Figures = dict[str, Any]
-"""Counts as ``[right, of]``, and numbers."""
+"""Counts as ``[count, total]``, and numbers."""
 
 
 class Runner:
-    """Runs configurations; what arms share, it makes once."""
+    """Runner of configurations, which computes once what arms share."""
 
     def __init__(self) -> None:
         self._weights: dict[str, dict[str, Any]] = {}
         self._tokenizers: dict[tuple[int, int], Any] = {}
 
     def run(self, config: Config, seed: int) -> Figures:
-        """Trains, and measures."""
+        """Train a configuration, and return its figures."""
         tokenizer = self._tokenizers.get((seed, config.size.merges))
         if tokenizer is None:
             tokenizer = self._tokenizers[seed, config.size.merges] = _tokenizer(config, seed)
@@ -48,13 +48,13 @@ class Runner:
         template = Template.load(last.template, retention=last.retention)
         for name, mix in config.suites:
             tests = make_dialogues(config.size.tests, abilities_of(template), seed, test=True, mix=mix)
-            answered = sample_turns(model, tokenizer, template, tests, limit=config.size.limit)
-            measured = counted(answered, config.size.limit)
+            turns = sample_turns(model, tokenizer, template, tests, limit=config.size.limit)
+            measured = count_turns(turns, config.size.limit)
             options: dict[str, Any] = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
             with quiet():
                 from chattmpl.training.adapter import prepare
 
-                rows = prepare([talk.record() for talk in tests], template, tokenizer, **options)
+                rows = prepare([dialogue.record() for dialogue in tests], template, tokenizer, **options)
             loss = held_out_loss(model, tokenizer, rows, tests)
             measured |= {"loss": loss.nats, "floor": loss.floor}
             figures |= {f"{name}: {key}" if name else key: value for key, value in measured.items()}
@@ -70,7 +70,7 @@ class Runner:
             if key not in self._weights:
                 rows, batch, _ = _rows(stage, tokenizer, seed)
                 self._keep(key, _fit(model, tokenizer, rows, stage, batch, seed).model)
-            # A new model: trl puts another forward into the one that it trained, which a copy would share.
+            # A new model: trl patches the `forward` of the one that it trained, and a copy would share it.
             model = make_model(tokenizer, config.size, seed)
             model.load_state_dict(self._weights[key])
         rows, batch, figures = _rows(last, tokenizer, seed)
@@ -84,34 +84,34 @@ class Runner:
 
 
 def _tokenizer(config: Config, seed: int) -> Any:
-    """The same for all arms of a seed."""
+    """Return the tokenizer of all arms of a seed."""
     template = Template.load("hybrid")
-    talks = make_dialogues(_TEXTS, abilities_of(template), seed, test=False, mix=MIX)
-    rendered = [template.render(talk.conversation(), clock=CLOCK) for talk in talks]
+    dialogues = make_dialogues(_TEXTS, abilities_of(template), seed, test=False, mix=MIX)
+    rendered = [template.render(dialogue.conversation(), clock=CLOCK) for dialogue in dialogues]
     return make_tokenizer(template, rendered, config.size.merges)
 
 
-def talks_of(stage: Stage, seed: int) -> list[Dialogue]:
-    """The talks of a stage, altered and in a random order."""
-    # What hybrid can show: of a template that cannot, another one's talks are altered.
+def stage_dialogues(stage: Stage, seed: int) -> list[Dialogue]:
+    """Return the dialogues of a stage, altered and in random order."""
+    # Dialogues that hybrid can render; for a template that cannot, they are altered.
     abilities = abilities_of(Template.load("hybrid"))
     made: list[Dialogue] = []
     for number, portion in enumerate(stage.portions):
-        # Portions that drew from one stream would ask the same questions.
+        # Portions with the same seed would have the same questions.
         count, stream = round(stage.talks * portion.share), seed + _APART * number
         some = make_dialogues(count, abilities, stream, test=False, mix=portion.mix)
-        made += TALKS[portion.altered](some)
+        made += DIALOGUES[portion.altered](some)
     if len(stage.portions) > 1 or stage.portions[0].altered:
         random.Random(seed).shuffle(made)
     return made
 
 
 def _rows(stage: Stage, tokenizer: Any, seed: int) -> tuple[Any, int, Figures]:
-    """Rows, how many of them a batch has, and figures of them."""
+    """Return rows, their number in a batch, and figures of them."""
     from chattmpl.training.adapter import prepare, stop_ids
 
     template = Template.load(stage.template, retention=stage.retention)
-    records = [talk.record() for talk in talks_of(stage, seed)]
+    records = [dialogue.record() for dialogue in stage_dialogues(stage, seed)]
     options: dict[str, Any] = {"unroll": stage.unroll, "clock": CLOCK}
     batch = stage.schedule.batch
     with quiet():
@@ -128,8 +128,8 @@ def _rows(stage: Stage, tokenizer: Any, seed: int) -> tuple[Any, int, Figures]:
             ]
             rows = rows.remove_columns("labels").add_column("labels", changed)
     supervised = sum(label != -100 for labels in rows["labels"] for label in labels)
-    told = {"documents": len(lengths), "rows": len(rows), "tokens": sum(lengths), "supervised": supervised}
-    return rows, batch, {"data": told}
+    counts = {"documents": len(lengths), "rows": len(rows), "tokens": sum(lengths), "supervised": supervised}
+    return rows, batch, {"data": counts}
 
 
 def _fit(model: Any, tokenizer: Any, rows: Any, stage: Stage, batch: int, seed: int) -> TrainedModel:
@@ -157,20 +157,20 @@ def _training(trained: TrainedModel, model: Any) -> Figures:
     }
 
 
-def counted(answered: Sequence[SampledTurn], limit: int) -> Figures:
-    """What is counted, as ``[right, of]`` by name."""
-    said = summarize(answered, reasoning=True, limit=limit)
-    found = {"stopped": said["stopped"], "parsed": said["parsed"]}
-    switching = said["switching"]
+def count_turns(turns: Sequence[SampledTurn], limit: int) -> Figures:
+    """Return the counts of sampled turns, as ``[count, total]`` by name."""
+    summary = summarize(turns, reasoning=True, limit=limit)
+    found = {"stopped": summary["stopped"], "parsed": summary["parsed"]}
+    switching = summary["switching"]
     found |= {"mode followed": switching["all"], "trace when asked for": switching["to_think"]}
     found |= {"no trace when not asked for": switching["not_to_think"]}
     found |= {f"mode followed, turn {number}": share for number, share in switching["by_turn"].items()}
     figures: Figures = {name: [share["count"], share["of"]] for name, share in found.items()}
-    for kind, modes in said["tasks"].items():
+    for kind, modes in summary["tasks"].items():
         figures[kind] = _sum(modes.values())
     for mode in ("with_reasoning", "without_reasoning"):
-        figures[f"right, {mode.replace('_', ' ')}"] = _sum(modes[mode] for modes in said["tasks"].values())
-    figures["right"] = _sum(share for modes in said["tasks"].values() for share in modes.values())
+        figures[f"right, {mode.replace('_', ' ')}"] = _sum(modes[mode] for modes in summary["tasks"].values())
+    figures["right"] = _sum(share for modes in summary["tasks"].values() for share in modes.values())
     return figures
 
 

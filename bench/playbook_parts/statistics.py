@@ -1,8 +1,8 @@
-"""What several seeds say of an arm, and of the difference of two, with intervals at 95 %.
+"""Estimates of an arm, and of the difference of two arms, over several seeds, with intervals at 95 %.
 
-Shares are known from some hundred turns and vary from seed to seed. An interval is therefore the wider of two: Wilson's
-on the turns of all seeds together, for differences Newcombe's, and Student's over seeds, for differences on what the
-same seed gave to both arms.
+Shares come from some hundred turns and also vary from seed to seed. An interval is therefore the wider of two: Wilson's
+on the turns of all seeds together (for differences Newcombe's), and Student's over seeds (for differences over pairs of
+the same seed).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Estimate:
     """A value with its interval.
 
     Attributes:
-        value: the share of all turns together, or the mean over seeds.
-        low, high: the interval.
-        each: the value of each seed.
-        share: whether it is a share.
+        value: share of all turns together, or mean over seeds.
+        low, high: interval.
+        each: value of each seed.
+        share: True for a share.
     """
 
     value: float
@@ -40,7 +40,7 @@ class Estimate:
 
 
 def estimate(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Estimate | None:
-    """What all seeds of an arm say of a measure; None where none says anything."""
+    """Estimate a measure over all seeds of an arm; None if no seed has it."""
     found = [run[measure] for run in runs.values() if run.get(measure) is not None]
     if found and isinstance(found[0], list):
         found = [(count, of) for count, of in found if of]
@@ -61,7 +61,7 @@ def estimate(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Estimate | 
 def difference(
     one: Mapping[int, Mapping[str, Any]], other: Mapping[int, Mapping[str, Any]], measure: str
 ) -> Estimate | None:
-    """How much more one arm has than the other, on the seeds that both have."""
+    """Estimate the difference of two arms, over the seeds that both have."""
     seeds = [seed for seed in one if seed in other]
     pair = [estimate({seed: runs[seed] for seed in seeds}, measure) for runs in (one, other)]
     first, second = pair
@@ -82,7 +82,7 @@ def _pooled(runs: Mapping[int, Mapping[str, Any]], measure: str) -> Proportion:
 
 
 def _newcombe(one: Proportion, other: Proportion) -> tuple[float, float]:
-    """The interval of a difference of two shares, from Wilson's of each."""
+    """Return Newcombe's interval of a difference of two shares, from Wilson's of each."""
     first, second = one.value or 0.0, other.value or 0.0
     (low_1, high_1), (low_2, high_2) = one.interval, other.interval
     below = math.hypot(first - low_1, high_2 - second)
@@ -91,7 +91,7 @@ def _newcombe(one: Proportion, other: Proportion) -> tuple[float, float]:
 
 
 def _student(values: Sequence[float]) -> float:
-    """Half the width of Student's interval; 0 of a single value, of which it knows nothing."""
+    """Return half the width of Student's interval; 0 for a single value, for which it is undefined."""
     count = len(values)
     if count < 2:
         return 0.0
@@ -101,10 +101,10 @@ def _student(values: Sequence[float]) -> float:
 
 
 def verdict(claim: Claim, found: Estimate | None) -> Verdict:
-    """Whether it came as expected."""
+    """Return the verdict on a claim, from the interval of the difference."""
     if found is None:
         return "not run"
-    # Of one seed there is no telling how another would be; shares have their turns.
+    # One seed does not show how seeds vary; for shares, the number of turns gives an interval.
     if not found.share and len(found.each) < 2:
         return "too few to say"
     if claim.expected == "same":

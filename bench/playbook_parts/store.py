@@ -1,4 +1,4 @@
-"""Results on disk: a line of JSON for each run, so that a run that was killed goes on where it was."""
+"""Results on disk: one line of JSON for each run, so that an interrupted command resumes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Store:
     """The results of runs, by key and seed, and texts by name.
 
     Attributes:
-        path: of the file, which need not exist.
-        runs: what each run gave.
-        notes: texts.
+        path: path of the file, which need not exist.
+        runs: records of the runs.
+        notes: texts by name.
     """
 
     path: Path
@@ -26,45 +26,45 @@ class Store:
     notes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def opened(cls, path: Path) -> Store:
-        """What a file has; its last line is left out where a kill cut it short."""
+    def read(cls, path: Path) -> Store:
+        """Read a file, and remove a last line that an interruption truncated."""
         store = cls(path)
         lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else []
         for number, line in enumerate(lines):
             if not line:
                 continue
             try:
-                said = json.loads(line)
+                record = json.loads(line)
             except json.JSONDecodeError:
                 if number < len(lines) - 1:
                     raise
-                _cut(path, lines[:-1])
+                _rewrite(path, lines[:-1])
                 continue
-            store._take(said)
+            store._take(record)
         return store
 
-    def _take(self, said: dict[str, Any]) -> None:
-        if "note" in said:
-            self.notes[said["note"]] = said["text"]
+    def _take(self, record: dict[str, Any]) -> None:
+        if "note" in record:
+            self.notes[record["note"]] = record["text"]
         else:
-            self.runs[said["key"], said["seed"]] = said
+            self.runs[record["key"], record["seed"]] = record
 
-    def add(self, said: dict[str, Any]) -> None:
-        """One result more, in memory and on disk."""
-        self._take(said)
+    def add(self, record: dict[str, Any]) -> None:
+        """Add a record, in memory and on disk."""
+        self._take(record)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(said, ensure_ascii=False, separators=(",", ":")) + "\n")
+            file.write(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def has(self, config: Config, seed: int) -> bool:
-        """Whether a run is there."""
+        """Return True if a run is stored."""
         return (config.key, seed) in self.runs
 
     def of(self, config: Config, seeds: Sequence[int] | None = None) -> dict[int, dict[str, Any]]:
-        """The figures of all runs of a configuration, by seed."""
-        found = {seed: said["figures"] for (key, seed), said in self.runs.items() if key == config.key}
+        """Return the figures of all runs of a configuration, by seed."""
+        found = {seed: record["figures"] for (key, seed), record in self.runs.items() if key == config.key}
         return {seed: found[seed] for seed in sorted(found) if seeds is None or seed in seeds}
 
 
-def _cut(path: Path, lines: Sequence[str]) -> None:
+def _rewrite(path: Path, lines: Sequence[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""The comparisons, one a module, each with its EXPERIMENT. There is no list to add one to."""
+"""The comparisons, one per module, as `EXPERIMENT`; modules are found by themselves."""

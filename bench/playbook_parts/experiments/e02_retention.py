@@ -20,16 +20,16 @@ EXPERIMENT = Experiment(
     number=2,
     name="Retention all against since_last_user against unrolled rows",
     question=(
-        "Talks of up to three turns. Earlier traces stay (`all`), or are dropped when the user speaks again: then "
-        "either in one row for a conversation, in which earlier turns are trained without the trace that they were "
-        "sampled with, or in a row for each turn behind its own prompt. Each arm is measured with its own retention; "
-        "steps and rows a step are the same, so the unrolled arm sees fewer conversations."
+        "Dialogues of up to three turns. Reasoning of earlier turns is kept (`all`), or dropped when the user speaks "
+        "again: either with one row per conversation, in which earlier turns are trained without the reasoning that "
+        "was sampled with them, or with one row per turn, after its own prompt. Each arm is measured with its own "
+        "retention. Steps and rows per step are the same, so the unrolled arm sees fewer conversations."
     ),
     expectation=(
-        "One row a conversation under `since_last_user` teaches that a turn which is not the last has no trace, and "
-        "at inference every turn is the last: the model leaves out traces that are asked for, most in the first "
+        "One row per conversation under `since_last_user` teaches that a turn that is not the last has no reasoning, "
+        "but at inference every turn is the last: the model omits reasoning that is asked for, mostly in the first "
         "turn, which is rarely last in training. Unrolled rows and `all` have no such contradiction and follow the "
-        "mode alike."
+        "mode equally well."
     ),
     arms=arms,
     measures=(
@@ -43,22 +43,25 @@ EXPERIMENT = Experiment(
     drawn=("mode followed, turn 1", "mode followed, turn 2", "mode followed, turn 3", "trace when asked for", "right"),
     claims=(
         Claim(
-            "one row a conversation leaves out traces that unrolled rows have",
+            "one row per conversation omits reasoning that unrolled rows have",
             "trace when asked for",
             WHOLE,
             UNROLLED,
             "less",
         ),
-        Claim("it follows the mode less in the first turn too", "mode followed, turn 1", WHOLE, UNROLLED, "less"),
+        Claim("it also follows the mode less in the first turn", "mode followed, turn 1", WHOLE, UNROLLED, "less"),
         Claim("one row follows the mode less than `all`", "mode followed", WHOLE, "all", "less"),
-        Claim("unrolled rows follow the mode as `all` does", "mode followed", UNROLLED, "all", "same"),
+        Claim("unrolled rows follow the mode as well as `all`", "mode followed", UNROLLED, "all", "same"),
     ),
-    short="One row a conversation under `since_last_user` teaches early turns to leave traces out; unrolled, not.",
+    short=(
+        "One row per conversation under `since_last_user` teaches the model to omit reasoning in early turns; unrolled "
+        "rows do not."
+    ),
     remark=(
-        "One row for a conversation under `since_last_user` teaches what was expected, by turn: in the third turn, "
-        "which is always last when it is trained, the mode is followed as under `all`; in the first, two of three "
-        "turns have no trace where they should, or one where they should not. Unrolled rows follow the mode nearly "
-        "as `all` does: after as many steps on half the conversations, one seed of three does not yet leave traces "
-        "out where it should, and another has not yet learned to copy."
+        "One row per conversation under `since_last_user` has the expected effect, turn by turn. In the third turn, "
+        "which is always last in training, the mode is followed as well as under `all`; in the first, two of three "
+        "turns lack reasoning that they should have, or have reasoning that they should not. Unrolled rows follow the "
+        "mode nearly as well as `all`: after the same number of steps on half the conversations, one seed of three "
+        "does not yet omit reasoning where it should, and another has not yet learned to copy."
     ),
 )

@@ -26,14 +26,14 @@ EXPERIMENT = Experiment(
     number=3,
     name="Single-turn reasoning data against multi-turn mode switching",
     question=(
-        "Half of the talks have one turn, with flags that switch reasoning. The other half have two or three turns: "
-        "all without reasoning and without flags, or half of them with flags at random turns. As many talks, steps "
-        "and rows a step."
+        "Half of the dialogues have one turn, with flags that switch reasoning. The other half have two or three "
+        "turns: all without reasoning and flags, or half of them with flags at random turns. The number of dialogues, "
+        "steps and rows per step is the same."
     ),
     expectation=(
-        "A model whose reasoning data has single turns only follows the mode in the first turn and not in later "
-        "ones: there it has seen no trace. A quarter of the talks with switches at any turn mends it. In the first "
-        "turn both are alike."
+        "A model whose reasoning data has only single turns follows the mode in the first turn but not in later ones, "
+        "in which it has seen no reasoning. A quarter of dialogues with switches at any turn fixes this. In the first "
+        "turn, both are equal."
     ),
     arms=arms,
     measures=(
@@ -48,13 +48,16 @@ EXPERIMENT = Experiment(
     claims=(
         Claim("less in the second turn", "mode followed, turn 2", SINGLE, SWITCHING, "less"),
         Claim("less in the third turn", "mode followed, turn 3", SINGLE, SWITCHING, "less"),
-        Claim("alike in the first turn", "mode followed, turn 1", SINGLE, SWITCHING, "same", 0.1),
+        Claim("equal in the first turn", "mode followed, turn 1", SINGLE, SWITCHING, "same", 0.1),
     ),
-    short="Single-turn reasoning data does not switch the mode in later turns; a quarter of switching talks mends it.",
+    short=(
+        "Single-turn reasoning data does not teach switching in later turns; a quarter of switching dialogues fixes "
+        "this."
+    ),
     remark=(
-        "As expected in kind: in the first turn the mode is followed by both, in later ones only where the data "
-        "switches there. How often the single-turn model fails varies so much from seed to seed that the interval of "
-        "the second turn is wide. It fails on one side: traces that are asked for are left out, while turns that are "
-        "to have none have none."
+        "As expected in kind: both follow the mode in the first turn, but in later turns only the model whose data "
+        "switches there. The failures of the single-turn model vary so much from seed to seed that the interval of the "
+        "second turn is wide. They are one-sided: reasoning that is asked for is omitted, while turns that should have "
+        "none have none."
     ),
 )

@@ -26,16 +26,16 @@ EXPERIMENT = Experiment(
     number=4,
     name="Instruct, thinking and hybrid mixtures, each in both modes",
     question=(
-        "As many talks each: all without reasoning, all with it, half and half on different questions (unpaired), or "
-        "half as many questions, each with and without (paired). The mode stands in the system turn "
-        "(`enable_thinking`), there are no flags. Each is measured in both modes: *on*, where a trace is asked for, "
-        "and *off*."
+        "The same number of dialogues: all without reasoning, all with it, half and half on different questions "
+        "(unpaired), or half as many questions, each with and without (paired). The system message sets the mode "
+        "(`enable_thinking`); there are no flags. Each model is measured in both modes: *on*, where reasoning is asked "
+        "for, and *off*."
     ),
     expectation=(
         "A model of one mode answers in that mode whatever it is asked for; both hybrid mixtures follow the switch. "
-        "Pairing makes no difference to that, nor to answers: there are few enough questions that either mixture has "
-        "nearly all of them. In its own mode a pure mixture is as good as the hybrids or better, for it trained "
-        "twice as much on it."
+        "Pairing affects neither that nor the answers: there are so few questions that either mixture contains nearly "
+        "all of them. In its own mode a pure mixture is at least as good as the hybrids, since it trained on it twice "
+        "as much."
     ),
     arms=arms,
     measures=("on: mode followed", "off: mode followed", "on: right", "off: right", "on: loss", "off: loss"),
@@ -43,19 +43,29 @@ EXPERIMENT = Experiment(
     claims=(
         Claim("instruct does not reason when asked to", "on: mode followed", "instruct", "hybrid, unpaired", "less"),
         Claim("thinking reasons when not asked to", "off: mode followed", "thinking", "hybrid, unpaired", "less"),
-        Claim("paired follows as unpaired does: on", "on: mode followed", "hybrid, paired", "hybrid, unpaired", "same"),
         Claim(
-            "paired follows as unpaired does: off", "off: mode followed", "hybrid, paired", "hybrid, unpaired", "same"
+            "paired follows the mode as well as unpaired: on",
+            "on: mode followed",
+            "hybrid, paired",
+            "hybrid, unpaired",
+            "same",
         ),
-        Claim("paired answers as unpaired does", "on: right", "hybrid, paired", "hybrid, unpaired", "same"),
+        Claim(
+            "paired follows the mode as well as unpaired: off",
+            "off: mode followed",
+            "hybrid, paired",
+            "hybrid, unpaired",
+            "same",
+        ),
+        Claim("paired answers as well as unpaired", "on: right", "hybrid, paired", "hybrid, unpaired", "same"),
         Claim("instruct answers better in its mode", "off: right", "instruct", "hybrid, unpaired", "more"),
     ),
-    short="Pure mixtures answer in one mode only; hybrids follow the switch, paired or not.",
+    short="Pure mixtures answer only in their mode; hybrids follow the switch, paired or not.",
     remark=(
-        "Modes came exactly as expected: no model of one mode ever answers in the other, and both hybrids follow the "
-        "switch in every turn. A thinking model that is asked not to think reasons all the same and has half of its "
-        "answers wrong, behind a prompt that it never saw; the instruct model that is asked to think loses less. On "
-        "answers the hybrids have too few seeds: with one of them, when training ended, the paired model had not "
-        "learned to copy, and the unpaired one only with reasoning. That is why the intervals are so wide."
+        "Modes are exactly as expected: a model of one mode never answers in the other, and both hybrids follow the "
+        "switch in every turn. A thinking model that is asked not to think reasons anyway and gets half of its answers "
+        "wrong, after a prompt that it never saw; an instruct model that is asked to think loses less. For answers, "
+        "the hybrids have too few seeds: with one of them, the paired model had not learned to copy when training "
+        "ended, and the unpaired one only with reasoning. This makes the intervals wide."
     ),
 )

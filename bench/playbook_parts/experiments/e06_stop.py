@@ -20,8 +20,8 @@ EXPERIMENT = Experiment(
     name="A mask with the stop token left out",
     question="The same rows, but the label of each stop token is -100.",
     expectation=(
-        "What was never trained is never sampled: no completion stops, all run into the limit of tokens, and what "
-        "comes behind the answer makes nearly all of them wrong. The training loss shows nothing of it."
+        "A token that is never trained is never sampled: no completion stops, all run into the limit, and the text "
+        "after the answer makes nearly all of them wrong. The training loss shows nothing."
     ),
     arms=arms,
     measures=("stopped", "parsed", "mode followed", "right", "training loss", "loss"),
@@ -29,12 +29,12 @@ EXPERIMENT = Experiment(
     claims=(
         Claim("completions do not stop", "stopped", LEFT_OUT, "with the stop token", "less"),
         Claim("answers are wrong", "right", LEFT_OUT, "with the stop token", "less"),
-        Claim("the training loss is alike", "training loss", LEFT_OUT, "with the stop token", "same", 0.1),
+        Claim("the training loss is the same", "training loss", LEFT_OUT, "with the stop token", "same", 0.1),
     ),
-    short="Without the stop token in the mask nothing stops, and neither training loss nor parse rate tells.",
+    short="Without the stop token in the mask nothing stops, and neither training loss nor parse rate shows it.",
     remark=(
-        "As expected. Two of the usual signs miss it altogether: the training loss, and the share of completions "
-        "that parse, for the parser also reads what was cut off. That completions do not stop shows it, and so does "
-        "the loss on held-out rows whose labels have the stop token."
+        "As expected. Two of the usual signs miss it completely: the training loss, and the share of completions that "
+        "parse, since the parser also reads truncated text. The share that stop shows it, and so does the loss on "
+        "held-out rows whose labels include the stop token."
     ),
 )

@@ -25,13 +25,14 @@ EXPERIMENT = Experiment(
     number=10,
     name="Mid-training on reasoning traces before SFT",
     question=(
-        "SFT in `hybrid` for half the steps: alone, or after as many steps on other talks in `chatml`, whose answers "
-        "begin with the trace as text. The third arm spends the steps of both stages on SFT."
+        "SFT in `hybrid` for half the steps: alone, or after the same number of steps on other dialogues in `chatml`, "
+        "whose answers begin with the reasoning as text. The third arm spends the steps of both stages on SFT."
     ),
     expectation=(
-        "Mid-training helps SFT of the same length: to reverse and to copy is learned before, and another frame is "
-        "soon learned. With as many steps in all, SFT alone is as good or better, since every step is about the "
-        "format that is measured. Real mid-training is on far more data than SFT has, which this does not imitate."
+        "Mid-training helps SFT of the same length: reversing and copying are learned before, and another format is "
+        "learned quickly. With the same total number of steps, SFT alone is at least as good, since every step is "
+        "about the format that is measured. Real mid-training uses far more data than SFT has, which this does not "
+        "imitate."
     ),
     arms=arms,
     measures=("mode followed", "right, with reasoning", "right, without reasoning", "right", "loss"),
@@ -39,15 +40,15 @@ EXPERIMENT = Experiment(
     claims=(
         Claim("better than SFT alone", "loss", MID, ALONE, "less"),
         Claim("more answers right than SFT alone", "right", MID, ALONE, "more"),
-        Claim("not better than as many steps of SFT", "loss", MID, LONGER, "more"),
+        Claim("not better than the same number of steps of SFT", "loss", MID, LONGER, "more"),
     ),
-    short="Mid-training did not help; as many steps of SFT are better.",
+    short="Mid-training did not help; the same number of steps of SFT is better.",
     remark=(
-        "Against the expectation mid-training did not help: it is no better than SFT alone of the same length, and "
-        "clearly worse than as many steps of SFT. It does carry something over, and not what was thought: after it "
-        "the model copies the number of a persona in two of three cases, which SFT alone of the same length mostly "
-        "has not learned, and it reverses fewer digits in every seed. Why reversing suffers is not known. Three "
-        "seeds do not make the difference in answers to SFT alone certain. A tiny model with few steps is a poor "
-        "stand-in for mid-training, which is done for what SFT data is too small to teach."
+        "Contrary to the expectation, mid-training did not help: it is no better than SFT alone of the same length, "
+        "and clearly worse than the same number of steps of SFT. It does carry something over, but not what was "
+        "expected: afterwards the model copies the number of a persona in two of three cases, which SFT alone of the "
+        "same length mostly has not learned, but with every seed it reverses fewer digits. The reason is unknown. "
+        "Three seeds do not settle the difference in answers from SFT alone. A tiny model with few steps is a poor "
+        "substitute for mid-training, which is done for what SFT data is too small to teach."
     ),
 )
