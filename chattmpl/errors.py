@@ -78,38 +78,38 @@ class ChatTmplError(Exception):
 
 
 class TemplateError(ChatTmplError):
-    """A template that cannot be compiled: its syntax, its tags, or a policy that it has no place for."""
+    """A template that cannot be compiled: a syntax error, a misplaced tag, or an unsupported retention policy."""
 
 
 class RenderError(ChatTmplError):
-    """A template that compiled but could not render this conversation, or that refused it (``raise_exception``)."""
+    """A template that fails to render a conversation, or rejects it with ``raise_exception``."""
 
 
 class BudgetError(RenderError):
-    """A template that ran or grew past the budget of a render."""
+    """A render that exceeded its budget."""
 
 
 class ConversationError(ChatTmplError):
-    """A conversation, or a file of them, that cannot be read as one."""
+    """A conversation, or a file of conversations, that is invalid or cannot be read."""
 
 
 class EncodeError(ChatTmplError):
-    """A rendering that cannot be encoded as asked: a straddle, a control token in a message, an unusable tokenizer."""
+    """A rendering that cannot be encoded: a refused straddle or control token, or an unusable tokenizer."""
 
 
 class FamilyError(ChatTmplError):
-    """A family's folder that is missing, incomplete or contradicts itself."""
+    """A family folder that is missing, incomplete or inconsistent."""
 
 
 class NotRepresentable(ChatTmplError):
-    """A text that cannot be parsed into a conversation that renders to the same text again."""
+    """A text that no conversation renders to, or none that the parser found."""
 
 
 class UsageError(ChatTmplError):
-    """A call or a command line that asks for something that does not exist."""
+    """An invalid argument or option."""
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str | None:
-    """``did you mean 'content'?`` where one of the known names is close to the wrong one, else None."""
+    """Return a hint such as ``did you mean 'content'?`` if a known name is similar to the wrong one, else None."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None

@@ -1,4 +1,4 @@
-"""Finding what stands in a package, one class a module, by the codes and names that the classes have."""
+"""Registries of rules and checks: classes found in the modules of a package, looked up by code or name."""
 
 from __future__ import annotations
 
@@ -12,103 +12,110 @@ from typing import Any, Protocol, TypeVar
 from chattmpl.errors import UsageError, did_you_mean
 
 
-class Named(Protocol):
-    """What has a code, as in ``CT101``, and a name: a few words with hyphens."""
+class Entry(Protocol):
+    """An object with a code such as ``CT101`` and a name of a few words with hyphens."""
 
     @property
     def code(self) -> str:
-        """Letters for what it is, the digit of its group, and two more."""
+        """Letters for the kind of entry, the digit of its group, and two more digits."""
 
     @property
     def name(self) -> str:
         """A few words with hyphens."""
 
 
-_Found = TypeVar("_Found", bound=Named)
+_Entry = TypeVar("_Entry", bound=Entry)
 
 
-def one_a_module(package: str, kind: type[Any], noun: str) -> Iterator[Any]:
-    """An object of the class of a kind that each module of a package holds, in the order of the modules.
+def discover(package: str, base: type[Any], noun: str) -> Iterator[Any]:
+    """Yield an instance of the subclass of ``base`` in each module of a package, in the order of the modules.
 
     Raises:
-        TypeError: for a module that holds none, or several.
+        TypeError: a module does not define exactly one.
     """
     path = importlib.import_module(package).__path__
     for name in sorted(f"{package}.{module.name}" for module in pkgutil.iter_modules(path)):
         classes = [
             item
             for item in vars(importlib.import_module(name)).values()
-            if inspect.isclass(item) and issubclass(item, kind) and item.__module__ == name
+            if inspect.isclass(item) and issubclass(item, base) and item.__module__ == name
         ]
         if len(classes) != 1:
-            raise TypeError(f"{name} must hold one {noun}, and holds {len(classes)}")
+            raise TypeError(f"{name} must define one {noun}, not {len(classes)}")
         yield classes[0]()
 
 
-def by_code(found: Iterable[_Found], codes: re.Pattern[str]) -> Mapping[str, _Found]:
-    """What was found by code, in the order of the codes.
+def by_code(entries: Iterable[_Entry], codes: re.Pattern[str]) -> Mapping[str, _Entry]:
+    """Return entries by code, in the order of the codes.
 
     Args:
-        found: no two of one code or name.
-        codes: what a code looks like.
+        entries: the entries.
+        codes: an expression that every code must match.
 
     Raises:
-        TypeError: if two have one code or name, or a code is of no group.
+        TypeError: two entries share a code or a name, or a code does not match.
     """
-    known: dict[str, _Found] = {}
+    known: dict[str, _Entry] = {}
     names: dict[str, str] = {}
-    for one in found:
-        if not codes.fullmatch(one.code):
-            raise TypeError(f"{type(one).__name__} has the code {one.code!r}, which is of no group")
-        if one.code in known:
-            raise TypeError(f"{type(known[one.code]).__name__} and {type(one).__name__} are both {one.code}")
-        if one.name in names:
-            raise TypeError(f"{names[one.name]} and {one.code} are both called {one.name!r}")
-        known[one.code] = one
-        names[one.name] = one.code
+    for entry in entries:
+        if not codes.fullmatch(entry.code):
+            raise TypeError(f"the code {entry.code!r} of {type(entry).__name__} belongs to no group")
+        if entry.code in known:
+            raise TypeError(f"{type(known[entry.code]).__name__} and {type(entry).__name__} both have {entry.code}")
+        if entry.name in names:
+            raise TypeError(f"{names[entry.name]} and {entry.code} both have the name {entry.name!r}")
+        known[entry.code] = entry
+        names[entry.name] = entry.code
     return dict(sorted(known.items()))
 
 
-def named(known: Mapping[str, _Found], which: str, noun: str, nouns: str) -> _Found:
-    """The one of this code or name.
+def find(known: Mapping[str, _Entry], which: str, noun: str, nouns: str) -> _Entry:
+    """Return the entry with a code or a name.
 
     Args:
-        known: all by code.
-        which: a code or a name, in small letters or great ones.
-        noun: what it is called in an error.
-        nouns: what all are called there.
+        known: all entries by code.
+        which: a code or a name, in any case.
+        noun: the word for an entry in errors.
+        nouns: its plural.
 
     Raises:
-        UsageError: if there is none.
+        UsageError: there is no such entry.
     """
-    for one in known.values():
-        if which.upper() == one.code or which.lower() == one.name:
-            return one
+    for entry in known.values():
+        if which.upper() == entry.code or which.lower() == entry.name:
+            return entry
     raise _unknown(known, which, noun, nouns)
 
 
-def chosen(
-    known: Mapping[str, _Found], select: Iterable[str], ignore: Iterable[str], noun: str, nouns: str
-) -> list[_Found]:
-    """Those of codes, of beginnings of codes (``CT1`` is a group), or of names, less those that are ignored.
+def select(
+    known: Mapping[str, _Entry], selected: Iterable[str], ignored: Iterable[str], noun: str, nouns: str
+) -> list[_Entry]:
+    """Return the selected entries without the ignored ones; all without a selection.
+
+    Args:
+        known: all entries by code.
+        selected: codes, prefixes of codes (``CT1`` is a group), or names.
+        ignored: the same, for entries to leave out.
+        noun: the word for an entry in errors.
+        nouns: its plural.
 
     Raises:
-        UsageError: for what is none of them.
+        UsageError: a selector matches no entry.
     """
-    names = {one.name: code for code, one in known.items()}
+    names = {entry.name: code for code, entry in known.items()}
     wanted, unwanted = (
-        tuple(names.get(part.lower(), part.upper()) for part in parts) for parts in (tuple(select), tuple(ignore))
+        tuple(names.get(part.lower(), part.upper()) for part in parts) for parts in (tuple(selected), tuple(ignored))
     )
     for code in (*wanted, *unwanted):
-        if not code or not any(one.startswith(code) for one in known):
+        if not code or not any(other.startswith(code) for other in known):
             raise _unknown(known, code, noun, nouns)
     return [
-        one
-        for code, one in known.items()
+        entry
+        for code, entry in known.items()
         if (not wanted or code.startswith(wanted)) and not (unwanted and code.startswith(unwanted))
     ]
 
 
-def _unknown(known: Mapping[str, _Found], which: str, noun: str, nouns: str) -> UsageError:
-    hint = did_you_mean(which, [*known, *(one.name for one in known.values())])
+def _unknown(known: Mapping[str, _Entry], which: str, noun: str, nouns: str) -> UsageError:
+    hint = did_you_mean(which, [*known, *(entry.name for entry in known.values())])
     return UsageError(f"there is no {noun} {which!r}", hint=hint or f"the {nouns} are {', '.join(known)}")

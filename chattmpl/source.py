@@ -1,4 +1,4 @@
-"""Texts that errors and spans point into: a name, a text, and offsets turned into lines, columns and excerpts."""
+"""Source texts and places in them: lines, columns and excerpts for errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from functools import cached_property
 
 _NEWLINE = re.compile("\n")
 _EXCERPT_WIDTH = 100
-"""Longest part of a source line that an excerpt shows, in characters: templates on one line of 5,000 are common."""
+"""Maximum characters of a line in an excerpt; templates with 5,000 characters on one line are common."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A text with a name that a person would recognise, usually a path.
+    """A text with a name for errors, usually a path.
 
     Lines and columns count from 1, offsets from 0, all in characters.
     """
@@ -27,16 +27,16 @@ class Source:
         return [0, *(found.end() for found in _NEWLINE.finditer(self.text))]
 
     def position(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character offset; the end of the text is a valid offset."""
+        """Return the line and column of a character offset; the end of the text is a valid offset."""
         line = bisect.bisect_right(self._line_starts, offset)
         return line, offset - self._line_starts[line - 1] + 1
 
     def line_offset(self, line: int) -> int:
-        """Offset of the first character of a line (the last line, where the text has fewer)."""
+        """Return the offset of the first character of a line, or of the last line if the text has fewer."""
         return self._line_starts[min(line, len(self._line_starts)) - 1]
 
     def line_text(self, line: int) -> str:
-        """The text of a line, without its newline."""
+        """Return the text of a line without its newline."""
         start = self.line_offset(line)
         end = self.text.find("\n", start)
         return self.text[start:] if end < 0 else self.text[start:end]
@@ -44,7 +44,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Place:
-    """A half-open character range of a source: where an error or a diagnostic points."""
+    """A half-open character range of a source that an error or a diagnostic points to."""
 
     source: Source
     start: int
@@ -52,7 +52,7 @@ class Place:
 
     @classmethod
     def of_line(cls, source: Source, line: int) -> Place:
-        """The text of a whole line, for errors of which no more is known."""
+        """Return the place of a whole line without its indentation, for errors known only by line."""
         start = source.line_offset(line)
         text = source.line_text(line)
         indent = len(text) - len(text.lstrip())
@@ -72,9 +72,9 @@ class Place:
         return f"{self.source.name}:{self.line}:{self.column}"
 
     def excerpt(self) -> str:
-        """The source line with carets under the range, as in ``  12 | {% generation %}`` and ``     | ^^^``.
+        """Return the source line with carets under the range, as in ``  12 | {% generation %}`` and ``     | ^^^``.
 
-        A range over several lines is shown by the carets of its first; a long line is cut around the range.
+        Of a range over several lines only the first is shown; a long line is cut around the range.
         """
         text = self.source.line_text(self.line).expandtabs(1)
         start = self.column - 1

@@ -58,17 +58,17 @@ def test_there_are_at_least_thirty_five_rules_in_every_group() -> None:
 
 
 def test_two_rules_with_one_code_are_refused() -> None:
-    with pytest.raises(TypeError, match="both CT199"):
+    with pytest.raises(TypeError, match="both have CT199"):
         registry([Named(), Named()])
 
 
 def test_two_rules_with_one_name_are_refused() -> None:
-    with pytest.raises(TypeError, match="both called 'named'"):
+    with pytest.raises(TypeError, match="both have the name 'named'"):
         registry([Named(), Namesake()])
 
 
 def test_a_code_of_no_group_is_refused() -> None:
-    with pytest.raises(TypeError, match="of no group"):
+    with pytest.raises(TypeError, match="belongs to no group"):
         registry([Numberless()])
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from chattmpl import Template
-from chattmpl import registry as discovery
 from chattmpl.compiler.codegen import copied, descendants
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
@@ -177,18 +174,3 @@ def test_a_copied_tree_shares_no_node_with_the_first() -> None:
 def test_a_loop_over_a_variable_called_loop_is_refused_as_in_jinja() -> None:
     with pytest.raises(Exception, match="assign to special loop variable"):
         Template.from_source("{% for m in messages %}{% set loop = 1 %}{{ m.content }}{% endfor %}")
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "things_of_a_test"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return folder
-
-
-def test_a_module_with_two_of_a_kind_is_refused(package: Path) -> None:
-    (package / "one.py").write_text("class A(dict): pass\nclass B(dict): pass\n")
-    with pytest.raises(TypeError, match="must hold one rule, and holds 2"):
-        list(discovery.one_a_module(package.name, dict, "rule"))

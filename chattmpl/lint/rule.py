@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-from chattmpl import registry as discovery
+from chattmpl import registry as entries
 from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import LintContext
-from chattmpl.registry import by_code, named, one_a_module
+from chattmpl.registry import by_code, discover, find
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 
@@ -149,7 +149,7 @@ def rules() -> Mapping[str, Rule]:
     Raises:
         TypeError: if two have one code or name, or a code is of no group.
     """
-    return registry(one_a_module("chattmpl.lint.rules", Rule, "rule"))
+    return registry(discover("chattmpl.lint.rules", Rule, "rule"))
 
 
 def registry(found: Iterable[Rule]) -> Mapping[str, Rule]:
@@ -167,7 +167,7 @@ def rule_named(which: str) -> Rule:
     Raises:
         UsageError: if there is none.
     """
-    return named(rules(), which, *_WORDS)
+    return find(rules(), which, *_WORDS)
 
 
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Rule]:
@@ -176,4 +176,4 @@ def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Rule]
     Raises:
         UsageError: for what is none of them.
     """
-    return discovery.chosen(rules(), select, ignore, *_WORDS)
+    return entries.select(rules(), select, ignore, *_WORDS)

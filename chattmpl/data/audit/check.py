@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from chattmpl import registry as discovery
+from chattmpl import registry
 from chattmpl.data.audit.finding import Example, Severity
-from chattmpl.registry import by_code, named, one_a_module
+from chattmpl.registry import by_code, discover, find
 
 if TYPE_CHECKING:
     from chattmpl.data.audit.row_view import View
@@ -124,7 +124,7 @@ def all_kinds() -> Mapping[str, Kind]:
     Raises:
         TypeError: if two have one code or name, or a code is of no group.
     """
-    return by_code(one_a_module("chattmpl.data.audit.checks", Kind, "kind"), _CODE)
+    return by_code(discover("chattmpl.data.audit.checks", Kind, "kind"), _CODE)
 
 
 def kind_named(which: str) -> Kind:
@@ -133,7 +133,7 @@ def kind_named(which: str) -> Kind:
     Raises:
         UsageError: if there is none.
     """
-    return named(all_kinds(), which, *_WORDS)
+    return find(all_kinds(), which, *_WORDS)
 
 
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Kind]:
@@ -142,4 +142,4 @@ def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Kind]
     Raises:
         UsageError: for what is none of them.
     """
-    return discovery.chosen(all_kinds(), select, ignore, *_WORDS)
+    return registry.select(all_kinds(), select, ignore, *_WORDS)
