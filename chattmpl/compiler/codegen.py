@@ -440,11 +440,3 @@ def children(node: nodes.Node) -> list[nodes.Node]:
 def _node_fields(kind: type[nodes.Node]) -> tuple[str, ...]:
     """Return the fields of a kind of node that can hold nodes."""
     return tuple(field for field in kind.fields if field not in ("name", "attr", "data", "ctx", "op"))
-
-
-def targets(target: nodes.Node) -> Iterator[str]:
-    """Iterate over the variables that an assignment sets; attributes of a namespace are none."""
-    if isinstance(target, nodes.Name):
-        yield target.name
-    for item in getattr(target, "items", ()):
-        yield from targets(item)

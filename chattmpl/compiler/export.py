@@ -14,7 +14,7 @@ from chattmpl.errors import TemplateError, UsageError
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edited, apply_edits
 from chattmpl.syntax.layout import remove
-from chattmpl.syntax.tree import SCOPES, Block, Branch, Item, Tag, items, parse
+from chattmpl.syntax.tree import SCOPES, Block, Branch, assignments, items, parse
 
 Target = Literal["train", "inference"]
 TARGETS: tuple[Target, ...] = ("train", "inference")
@@ -86,22 +86,7 @@ def _leaks(block: Block) -> bool:
         for offset, word in block.tree.words
         if start <= offset < end and not any(first <= offset < last for first, last in apart)
     }
-    return not outside.isdisjoint(_assigned(block.branches[0].body))
-
-
-def _assigned(body: list[Item]) -> set[str]:
-    """Return what a body assigns for what follows it; what is assigned in an inner scope is lost at its end."""
-    found: set[str] = set()
-    for item in body:
-        if isinstance(item, Tag):
-            found.update(item.targets if item.name == "set" else ())
-        elif isinstance(item, Block):
-            if item.name in ("set", "macro"):
-                found.update(item.opening.targets)
-            elif item.name not in SCOPES:
-                for inner in item.bodies:
-                    found |= _assigned(inner)
-    return found
+    return any(name.name in outside for name in assignments(block.branches[0].body))
 
 
 def _reach(block: Block) -> tuple[int, int]:

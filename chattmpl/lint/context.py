@@ -7,26 +7,17 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
-import jinja2.nodes
-
-from chattmpl.compiler.codegen import targets
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import PROBE_BUDGET, Prober, Turn
 from chattmpl.source import Place, Source
-from chattmpl.syntax.lexer import Line, tokens
-from chattmpl.syntax.tree import Block, Tag
+from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.nodes import Attribute, Call, Constant, Filter, Node, Subscript, Test
+from chattmpl.syntax.tree import Block, Comment, Tag, Tree
 from chattmpl.template import blame
 from chattmpl.template.resolver import Found
 from chattmpl.template.template import Rendering, Template
 
-_Node = TypeVar("_Node", bound=jinja2.nodes.Node)
-
-_LEAVES = tuple(
-    kind
-    for kind in vars(jinja2.nodes).values()
-    if isinstance(kind, type) and issubclass(kind, jinja2.nodes.Node)
-    if not kind.__subclasses__()
-)
+_Node = TypeVar("_Node", bound=Node)
 
 PLAIN = ("turn", "reasoning", "calls", "turns")
 """Conversations with assistant turns that most templates render, the smallest first."""
@@ -70,56 +61,29 @@ class LintContext:
         """The raw tokens as (offset, type, text)."""
         return tokens(self.source.text)
 
-    @cached_property
-    def comments(self) -> list[tuple[int, str]]:
-        """The comments, as (offset of the opening delimiter, text)."""
-        found, start = [], 0
-        for offset, kind, value in self.tokens:
-            if kind == "comment_begin":
-                start = offset
-            elif kind == "comment":
-                found.append((start, value))
-        return found
+    @property
+    def tree(self) -> Tree:
+        """The syntax tree of the source."""
+        return self.program.syntax
+
+    def nodes(self, kind: type[_Node]) -> list[_Node]:
+        """Return the nodes of a class in the order of the source."""
+        return self.tree.nodes(kind)
 
     @property
-    def tags(self) -> tuple[Tag, ...]:
+    def comments(self) -> list[Comment]:
+        """The comments, in order."""
+        return self.tree.nodes(Comment)
+
+    @property
+    def tags(self) -> list[Tag]:
         """The block tags, in order."""
-        return tuple(self.program.syntax.tags)
+        return self.tree.tags
 
     @property
     def generation(self) -> tuple[Block, ...]:
         """The generation blocks."""
-        return self.program.syntax.blocks("generation")
-
-    @cached_property
-    def tree(self) -> jinja2.nodes.Template:
-        """The syntax tree, with reasoning tags lowered."""
-        return self.program.tree
-
-    def nodes(self, kind: type[_Node]) -> Iterator[_Node]:
-        """Yield the nodes of a kind in the order of the tree."""
-        if kind in self._by_kind:
-            return iter(self._by_kind[kind])  # type: ignore[arg-type]
-        return (node for node in self.program.every_node if isinstance(node, kind))
-
-    @cached_property
-    def _by_kind(self) -> dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]]:
-        """The nodes of each kind without subclasses."""
-        found: dict[type[jinja2.nodes.Node], list[jinja2.nodes.Node]] = {kind: [] for kind in _LEAVES}
-        for node in self.program.every_node:
-            if type(node) in found:
-                found[type(node)].append(node)
-        return found
-
-    @cached_property
-    def assigned(self) -> list[tuple[str, jinja2.nodes.Node]]:
-        """The variables that the template sets, each with the node that sets it."""
-        nodes = [
-            node
-            for node in self.program.every_node
-            if isinstance(node, (jinja2.nodes.Assign, jinja2.nodes.AssignBlock))
-        ]
-        return [(name, node) for node in nodes for name in targets(node.target)]
+        return self.tree.blocks("generation")
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -131,26 +95,26 @@ class LintContext:
         """The template's own text: the text between its tags, and its string constants."""
         return self.program.literals
 
-    def offset(self, node: jinja2.nodes.Node) -> int:
-        """Return the offset of a node in the source; of an expression, that of its operator."""
-        line = node.lineno
-        if isinstance(line, Line):
-            return self.program.lowered.source_offset(line.offset)
-        return -1 if line is None else self.source.line_offset(line)
-
     def at(self, offset: int, length: int = 1) -> Place:
         """Return a place in the source."""
         return Place(self.source, offset, offset + max(length, 1))
 
-    def word(self, node: jinja2.nodes.Node, word: str) -> Place:
-        """Return the place of the first such word after the offset of a node, else of the node."""
-        start = self.offset(node)
-        found = self.source.text.find(word, start, start + 400)
-        return self.at(start, 1) if found < 0 or not word else self.at(found, len(word))
+    def word(self, node: Node) -> Place:
+        """Return the place of the name that a node is about: of a filter, a test, an attribute, a key, a string."""
+        match node:
+            case Attribute() | Filter() | Test():
+                return self.at(node.name_start, len(node.name))
+            case Call():
+                return self.word(node.function)
+            case Subscript():
+                return self.word(node.index)
+            case Constant(value=str()) if len(node.text) > 2:
+                return Place(self.source, node.start + 1, node.end - 1)
+        return self.place(node)
 
-    def tag(self, tag: Tag) -> Place:
-        """Return the place of a tag."""
-        return Place(self.source, tag.start, tag.end)
+    def place(self, node: Node) -> Place:
+        """Return the place of a node."""
+        return Place(self.source, node.start, node.end)
 
     def top(self) -> Place:
         """Return the place for what concerns the whole template: its first line that is not empty."""
@@ -163,9 +127,8 @@ class LintContext:
     @cached_property
     def _without_comments(self) -> str:
         text = self.source.text
-        for start, comment in self.comments:
-            end = text.index(comment, start) + len(comment)
-            text = text[:start] + " " * (end - start) + text[end:]
+        for comment in self.comments:
+            text = text[: comment.start] + " " * (comment.end - comment.start) + text[comment.end :]
         return text
 
     def first(self, *patterns: str) -> Place:
@@ -188,7 +151,7 @@ class LintContext:
     def reads(self, name: str) -> bool:
         """Return whether a tag contains this name as a variable, a key, an attribute or a string."""
         strings = (value[1:-1] for _, kind, value in self.tokens if kind == "string")
-        return name in self.program.syntax.names or name in strings
+        return name in self.tree.names or name in strings
 
 
 def shown(text: str, width: int = 48) -> str:

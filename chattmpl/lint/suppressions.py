@@ -51,18 +51,17 @@ class Directive:
 
 def directives(subject: LintContext) -> Iterator[Directive]:
     """The comments of a template that speak to chattmpl."""
-    for start, text in subject.comments:
-        said = _DIRECTIVE.match(text.strip())
+    for comment in subject.comments:
+        said = _DIRECTIVE.match(comment.value.strip())
         if said is None:
             continue
-        end = subject.source.text.find("#}", start) + 2
-        place = Place(subject.source, start, end)
+        place = subject.place(comment)
         ignore = _IGNORE.fullmatch(said[1])
         if ignore is None:
             yield Directive(place, said[1], understood=False)
             continue
         codes = tuple(re.findall(r"CT\d+", ignore[2] or ""))
-        line = None if ignore[1] else _concerned(subject, start, end)
+        line = None if ignore[1] else _concerned(subject, comment.start, comment.end)
         yield Directive(place, said[1], codes, ignore[3].strip(), line)
 
 

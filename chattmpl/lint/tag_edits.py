@@ -1,137 +1,222 @@
-"""Generation tags put elsewhere: candidates for fixes of the mask, which are tried until one is proven."""
+"""Edits of tags: where one can be put or taken out, and candidates for fixes of the mask, tried until one is proven."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+import bisect
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 from typing import Literal
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import (
-    Piece,
-    block_end,
-    constant,
-    indentation,
-    insertions,
-    literal_cut,
-    natural_cuts,
-    operands,
-    pieces,
-    quoted,
-    removal,
-    siblings,
-    without_overlaps,
-)
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.nodes import Constant, Expression, Node
+from chattmpl.syntax.tree import Block, Branch, Item, Output, Tag, Text, Tree
 
 Moved = Literal["start", "end"]
 Way = Literal["later", "earlier"]
 _UNITS = 4
-"""So many units from where it was a tag is moved at most."""
+"""Number of items by which a tag is moved at most."""
+
+_NATURAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\s|[^\s<\[]+|.", re.DOTALL)
+"""What a text is cut between: control tokens, words, and each character of white space."""
 
 
-def moved(
-    subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: Literal["later", "earlier"]
-) -> Iterator[list[Edit]]:
-    """Edits that move the start or the end of a generation tag, those of the tag next to the finding first.
+def neighbours(tree: Tree, node: Node) -> tuple[Item | None, Item | None]:
+    """Return what is written directly before and after a node, the tags of blocks among it."""
+    before = bisect.bisect_left(tree.flat, node.start, key=lambda item: item.start)
+    after = bisect.bisect_left(tree.flat, node.end, key=lambda item: item.start)
+    return tree.flat[before - 1] if before else None, tree.flat[after] if after < len(tree.flat) else None
+
+
+def siblings(tag: Tag, step: Literal[1, -1]) -> Iterator[Item]:
+    """Iterate over the items beside a tag of a block, the nearest first, up to the edge of the block around them."""
+    node: Node = tag
+    parent = tag.parent
+    if isinstance(parent, Branch) and step == 1:
+        yield from parent.body
+        return
+    if isinstance(parent, Block) and step == -1:
+        yield from reversed(parent.branches[-1].body)
+        return
+    if isinstance(parent, Branch) and parent.tag is tag:
+        parent = parent.parent
+    if isinstance(parent, Block):
+        node, parent = parent, parent.parent
+    if isinstance(parent, (Branch, Tree)):
+        items = [item for item in parent.body if (item.start - node.start) * step > 0]
+        yield from items if step == 1 else reversed(items)
+
+
+def removal(tree: Tree, node: Node) -> list[Edit]:
+    """Return edits that take a tag, a block or a comment out, with white space that would be written without it.
+
+    Args:
+        tree: the tree of the source.
+        node: what is taken out.
+    """
+    source = tree.source
+    before, after = neighbours(tree, node)
+    trimmed = (before is not None and not isinstance(before, Text) and source[before.end - 3] == "-") or (
+        after is not None and not isinstance(after, Text) and source[after.start + 2 : after.start + 3] == "-"
+    )
+    if not trimmed:
+        return [Edit(before.end if before else 0, after.start if after else len(source), "")]
+    line = source.rfind("\n", 0, node.start) + 1
+    newline = source.find("\n", node.end)
+    alone = newline >= 0 and not source[line : node.start].strip() and not source[node.end : newline].strip()
+    return [Edit(line, newline + 1, "") if alone else node.delete()]
+
+
+def _natural_cuts(text: str) -> list[int]:
+    """Return the offsets at which a text is cut, its two ends left out."""
+    return [match.start() for match in _NATURAL.finditer(text)][1:]
+
+
+def _constant(expression: Expression | None) -> Constant | None:
+    """Return a string constant that can be cut: one without quotes inside of it."""
+    if not isinstance(expression, Constant) or not expression.string:
+        return None
+    literal = expression.text
+    return None if literal[0] in literal[1:-1] else expression
+
+
+def _indentation(source: str, offset: int) -> str | None:
+    """Return the white space before an offset, if nothing else is written before it on its line."""
+    before = source[source.rfind("\n", 0, offset) + 1 : offset]
+    return before if not before.strip() else None
+
+
+def _insertions(tree: Tree, node: Item, tag: str, margin: str | None) -> Iterator[list[Edit]]:
+    """Iterate over ways to put a tag that trims on both sides before an item and into it, from its start on.
+
+    Args:
+        tree: the tree of the source.
+        node: the item; a tag cannot be put into a block.
+        tag: the tag, as in ``{%- generation -%}``.
+        margin: the indentation of the line on which the tag is written.
+    """
+    source, text = tree.source, node.text
+    before, _ = neighbours(tree, node)
+    left = before.text if isinstance(before, Text) else ""
+    if isinstance(node, Text):
+        yield _in_text(node.start, left, text, tag)
+        yield from (_in_text(node.start + cut, text[:cut], text[cut:], tag) for cut in _natural_cuts(text))
+        return
+    indent = _indentation(source, node.start)
+    if left and before is not None:
+        yield _in_text(before.end, left, "", tag)
+    else:
+        yield [node.insert_before(tag if indent is None else f"{tag}\n{indent}")]
+    if not isinstance(node, Output) or node.expression is None:
+        return
+    above, below = ("", "") if indent is None or margin is None else (f"\n{margin}", f"\n{indent}")
+    middle = f" }}}}{above}{tag}{above if tag.startswith('{%- end') else below}{{{{- "
+    operands = node.expression.joined
+    for index, operand in enumerate(operands):
+        if index:
+            yield [Edit(operands[index - 1].end, operand.start, middle)]
+        constant = _constant(operand)
+        for length in _natural_cuts(constant.string or "") if constant is not None else ():
+            cut = constant.cut(length) if constant is not None else None
+            if cut is not None:
+                yield [Edit(cut, cut, f"{source[operand.start]}{middle}{source[operand.start]}")]
+
+
+def _in_text(offset: int, left: str, right: str, tag: str) -> list[Edit]:
+    """Return edits that put a tag between two texts; white space that it would trim is written as a constant."""
+    space_left, space_right = left[len(left.rstrip()) :], right[: len(right) - len(right.lstrip())]
+    written = [f"{{{{ {space!r} }}}}" if space else "" for space in (space_left, space_right)]
+    return [Edit(offset - len(space_left), offset + len(space_right), f"{written[0]}{tag}{written[1]}")]
+
+
+def _without_overlaps(edits: Iterable[Edit]) -> list[Edit] | None:
+    """Return the edits in order, or None if two of them overlap."""
+    ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
+    return None if any(one.end > other.start for one, other in pairwise(ordered)) else ordered
+
+
+# -- the mask
+
+
+def moved(subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: Way) -> Iterator[list[Edit]]:
+    """Iterate over edits that move the start or the end of a generation tag, those of the nearest tag first.
 
     Args:
         subject: the template.
-        finding: what is to be mended.
-        which: of the two tags that of the start or that of the end.
-        way: whether it is put later or earlier in the source.
+        finding: what the edits are to fix.
+        which: the tag that is moved: that of the start or that of the end.
+        way: the direction in the source.
     """
-    given = pieces(subject)
-    text = subject.source.text
-    starts = [index for index, piece in enumerate(given) if piece.name == "generation"]
-    starts.sort(key=lambda index: _distance(given, index, finding.place.start))
-    for start in starts[:3]:
-        end = block_end(given, start)
-        if end is None:
-            continue
-        index = start if which == "start" else end
-        tag = f"{{%- {given[index].name} -%}}"
-        taken_out = removal(text, given, index)
-        for put_in in _places(text, given, index, tag, way):
-            edits = without_overlaps([*taken_out, *put_in])
+    tree = subject.tree
+    for block in _nearest(subject, finding):
+        tag = block.opening if which == "start" else block.closing
+        taken_out = removal(tree, tag)
+        for put_in in _places(tree, tag, way):
+            edits = _without_overlaps([*taken_out, *put_in])
             if edits is not None:
-                yield list(edits)
+                yield edits
 
 
-def _distance(given: list[Piece], start: int, offset: int) -> int:
-    end = block_end(given, start)
-    last = given[end].end if end is not None else given[start].end
-    return max(given[start].start - offset, offset - last, 0)
+def _nearest(subject: LintContext, finding: TemplateDiagnostic) -> list[Block]:
+    offset = finding.place.start
+    return sorted(subject.generation, key=lambda block: max(block.start - offset, offset - block.end, 0))[:3]
 
 
-def _places(text: str, given: list[Piece], index: int, tag: str, way: Way) -> Iterator[list[Edit]]:
-    """Where the tag can be put, the nearest first."""
-    margin = indentation(text, given[index].start)
-    for first, last in islice(siblings(given, index, 1 if way == "later" else -1), _UNITS):
-        options = insertions(text, given, first, tag, margin)
-        if first < last:
-            options = islice(options, 1)  # not into a block
+def _places(tree: Tree, tag: Tag, way: Way) -> Iterator[list[Edit]]:
+    """Iterate over where a tag can be put, the nearest first."""
+    margin = _indentation(tree.source, tag.start)
+    written = f"{{%- {tag.name} -%}}"
+    for item in islice(siblings(tag, 1 if way == "later" else -1), _UNITS):
+        options = _insertions(tree, item, written, margin)
         if way == "earlier":
             yield from reversed(list(options))
             continue
-        # Before the first unit is where the tag was; after a unit is before the next one.
+        # Before the first item is where the tag was; after an item is before the next one.
         yield from islice(options, 1, None)
-        if last + 1 < len(given):
-            yield next(insertions(text, given, last + 1, tag, margin))
+        _, following = neighbours(tree, item)
+        if following is not None:
+            yield next(_insertions(tree, following, written, margin))
 
 
 def hoisted(subject: LintContext, finding: TemplateDiagnostic) -> Iterator[list[Edit]]:
-    """Edits that take what every branch at the end of a generation tag ends with out of the tag."""
-    given, text = pieces(subject), subject.source.text
-    starts = [index for index, piece in enumerate(given) if piece.name == "generation"]
-    for start in sorted(starts, key=lambda index: _distance(given, index, finding.place.start))[:3]:
-        end = block_end(given, start)
-        unit = next(siblings(given, end, -1), None) if end is not None else None
-        constants = None if unit is None or unit[0] == unit[1] else _last_constants(given, text, *unit)
-        if end is None or not constants:
+    """Iterate over edits that take what every branch at the end of a generation tag ends with out of the tag."""
+    for block in _nearest(subject, finding):
+        constants = _last_constants(next(siblings(block.closing, -1), None))
+        if not constants:
             continue
-        values = [constant(text, *place) or "" for place in constants]
-        for cut in reversed(natural_cuts(values[0])):
-            suffix = values[0][cut:]
+        first = constants[0].string or ""
+        for cut in reversed(_natural_cuts(first)):
+            suffix = first[cut:]
             places = [
-                literal_cut(text, *place, len(value) - len(suffix))
-                for place, value in zip(constants, values, strict=True)
-                if value.endswith(suffix) and value != suffix
+                constant.cut(len(value) - len(suffix))
+                for constant in constants
+                if (value := constant.string or "").endswith(suffix) and value != suffix
             ]
             if len(places) < len(constants) or None in places:
                 continue
             shorter = [
-                Edit(at, last - 1, "") for at, (_, last) in zip(places, constants, strict=True) if at is not None
+                Edit(at, constant.end - 1, "") for at, constant in zip(places, constants, strict=True) if at is not None
             ]
-            margin = indentation(text, given[end].start)
+            margin = _indentation(subject.source.text, block.closing.start)
             line = "" if margin is None else f"\n{margin}"
             for sign in ("", "-"):
-                yield [*shorter, Edit(given[end].end, given[end].end, f"{line}{{{{- {quoted(suffix)} {sign}}}}}")]
+                yield [*shorter, block.closing.insert_after(f"{line}{{{{- {suffix!r} {sign}}}}}")]
 
 
-def _last_constants(given: list[Piece], text: str, first: int, last: int) -> list[tuple[int, int]] | None:
-    """The ranges of the string constants that the branches of a condition end with; None if one does not."""
-    if given[first].name != "if":
+def _last_constants(item: Item | None) -> list[Constant] | None:
+    """Return the string constants that the branches of a condition end with; None if one does not."""
+    if not isinstance(item, Block) or item.name != "if" or item.otherwise is None:
         return None
-    found: list[tuple[int, int]] = []
-    depth, otherwise = 0, False
-    for index in range(first, last + 1):
-        piece = given[index]
-        depth += piece.opens - piece.closes
-        at_edge = (depth == 1 and piece.name in ("else", "elif")) or index == last
-        otherwise = otherwise or (depth == 1 and piece.name == "else")
-        if not at_edge:
-            continue
-        unit = next(siblings(given, index, -1), None)
-        if unit is None:
-            return None
-        if unit[0] < unit[1]:
-            inner = _last_constants(given, text, *unit)
-        else:
-            ranges = operands(given[unit[0]])
-            inner = ranges[-1:] if ranges and constant(text, *ranges[-1]) is not None else None
+    found: list[Constant] = []
+    for body in item.bodies:
+        last = body[-1] if body else None
+        inner = _last_constants(last)
+        if isinstance(last, Output) and last.expression is not None:
+            constant = _constant(last.expression.joined[-1])
+            inner = [constant] if constant is not None else None
         if not inner:
             return None
         found += inner
-    return found if otherwise else None
+    return found

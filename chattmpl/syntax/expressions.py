@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from chattmpl.syntax import nodes
-from chattmpl.syntax.nodes import Expression
+from chattmpl.syntax.nodes import Expression, string_value
 
 Token: TypeAlias = tuple[int, str, str]
 """Offset, kind and text, as `chattmpl.syntax.lexer.tokens` gives them."""
@@ -18,16 +18,6 @@ _VALUES = frozenset({"name", "string", "integer", "float"})
 
 class NoExpression(ValueError):
     """Tokens are no expression of Jinja's."""
-
-
-def string_value(literal: str) -> str:
-    """Return the value of a string literal, quotes included, as Jinja reads it.
-
-    Raises:
-        UnicodeDecodeError: for an escape that is not complete.
-    """
-    value: str = literal[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
-    return value
 
 
 class Parser:

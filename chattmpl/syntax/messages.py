@@ -93,6 +93,18 @@ def message_loops(tree: Tree) -> list[Block]:
     return [block for block in tree.blocks("for") if holds_messages(block.opening.value, lists)]
 
 
+def message_key(expression: Expression, variables: frozenset[str]) -> str | None:
+    """Return the key that an expression reads from a message: from one of the variables, or from ``messages[…]``."""
+    if not isinstance(expression, (Attribute, Subscript)):
+        return None
+    owner = expression.value
+    if isinstance(owner, Name):
+        return expression.key if owner.name in variables else None
+    if isinstance(owner, Subscript) and isinstance(owner.value, Name) and owner.key is None:
+        return expression.key if "messages" in owner.value.name else None
+    return None
+
+
 def message_variables(tree: Tree) -> frozenset[str]:
     """Return the variables that stand for one message: the last targets of loops over messages."""
     return frozenset(block.opening.targets[-1] for block in message_loops(tree) if block.opening.targets)

@@ -125,20 +125,37 @@ class Expression(Node):
         return any(isinstance(node, Group) for node in self.parents if isinstance(node, Expression))
 
     @property
+    def joined(self) -> tuple[Expression, ...]:
+        """The expressions that ``+`` and ``~`` join to this one outside of parentheses, else the expression itself."""
+        return tuple(_operands(self, inside=False))
+
+    @property
     def operands(self) -> tuple[Expression, ...]:
-        """The expressions that ``+`` and ``~`` join to this one, parentheses taken off; else the expression itself."""
-        return tuple(_operands(self))
+        """Those that are `joined`, also inside of parentheses, which are taken off."""
+        return tuple(_operands(self, inside=True))
 
 
-def _operands(node: Expression) -> Iterator[Expression]:
-    node = node.unwrapped
+def string_value(literal: str) -> str:
+    """Return the value of a string literal, quotes included, as Jinja reads it.
+
+    Raises:
+        UnicodeDecodeError: for an escape that is not complete.
+    """
+    value: str = literal[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
+    return value
+
+
+def _operands(node: Expression, *, inside: bool) -> Iterator[Expression]:
+    if inside:
+        node = node.unwrapped
+    parts: tuple[Expression, ...] = ()
     if isinstance(node, Concat):
-        for operand in node.items:
-            yield from _operands(operand)
+        parts = node.items
     elif isinstance(node, Binary) and node.operator == "+":
-        yield from _operands(node.left)
-        yield from _operands(node.right)
-    else:
+        parts = (node.left, node.right)
+    for part in parts:
+        yield from _operands(part, inside=inside)
+    if not parts:
         yield node
 
 
@@ -170,6 +187,19 @@ class Constant(Expression):
     def string(self) -> str | None:
         """The value, if it is written as one string literal."""
         return self.value if self.literals == 1 and isinstance(self.value, str) else None
+
+    def cut(self, length: int) -> int | None:
+        """Return the offset in the source after the first characters of a string; None if an escape writes over it."""
+        literal, value = self.text, self.string
+        # An escape is several characters of the source for one of the value, never the other way round.
+        for end in range(1 + length, len(literal)):
+            try:
+                parts = string_value(literal[:end] + literal[0]), string_value(literal[0] + literal[end:])
+            except UnicodeDecodeError:
+                continue
+            if value is not None and parts == (value[:length], value[length:]):
+                return self.start + end
+        return None
 
 
 @dataclass(eq=False, slots=True)

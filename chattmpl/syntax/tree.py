@@ -151,6 +151,13 @@ class Tag(Delimited):
         return self.name in OPENING_TAGS or (self.name == "set" and not self._has_assignment())
 
     @property
+    def block(self) -> Block | None:
+        """The block that the tag opens."""
+        branch = self.parent
+        opens = isinstance(branch, Branch) and isinstance(branch.parent, Block) and branch.parent.opening is self
+        return branch.parent if opens else None  # type: ignore[union-attr, return-value]
+
+    @property
     def closes(self) -> bool:
         """Whether it is an end tag."""
         return self.name.startswith("end")
@@ -317,6 +324,7 @@ class Tree(Node):
 
     Attributes:
         body: what stands at the root.
+        flat: all items but blocks, in the order of the source; the tags of blocks are among them.
         tags: all tags in order, those of raw blocks left out.
     """
 
@@ -324,7 +332,9 @@ class Tree(Node):
         super().__init__(0, len(source))
         self._source = source
         self._tokens = _located(source)
-        self.body, self.tags = _Builder(self._tokens).build()
+        self.flat = tuple(_Builder(self._tokens).items())
+        self.tags = [item for item in self.flat if isinstance(item, Tag)]
+        self.body = _nested(self.flat)
         for item in self.body:
             item.parent = self
 
@@ -376,7 +386,38 @@ class Tree(Node):
     @cached_property
     def variables(self) -> tuple[Name, ...]:
         """Where variables are read or assigned, in the order of the source."""
-        return tuple(node for node in self.everything if isinstance(node, Name))
+        return tuple(self.nodes(Name))
+
+    @cached_property
+    def assigned(self) -> tuple[Name, ...]:
+        """Where variables are assigned with ``set``, in the order of the source."""
+        tags = (tag for tag in self.tags if tag.name == "set" and tag.target is not None)
+        return tuple(name for tag in tags if tag.target is not None for name in assigned_names(tag.target))
+
+    @cached_property
+    def read(self) -> dict[str, list[Name]]:
+        """Where each variable is read, in the order of the source; what is assigned to is not read."""
+        targets = {
+            name
+            for tag in self.tags
+            for role, clause in tag.clauses.items()
+            if role.startswith("target") or role == "parameters"
+            for target in clause
+            for name in (target.find(Name) if role != "parameters" else assigned_names(target))
+        }
+        found: dict[str, list[Name]] = {}
+        for name in self.variables:
+            if name not in targets:
+                found.setdefault(name.name, []).append(name)
+        return found
+
+    def read_after(self, name: str, end: int) -> Name | None:
+        """Return where a variable is first read after an offset, unless it is assigned again before."""
+        assigned = [other.start for other in self.assigned if other.name == name]
+        for use in self.read.get(name, ()):
+            if use.start > end and not any(end < other <= use.start for other in assigned):
+                return use
+        return None
 
     def at(self, offset: int) -> Node:
         """Return the innermost node around an offset."""
@@ -420,6 +461,34 @@ def items(body: Sequence[Item]) -> Iterator[Item]:
         if isinstance(item, Block):
             for branch in item.branches:
                 yield from items(branch.body)
+
+
+def assignments(body: Sequence[Item]) -> Iterator[Name]:
+    """Iterate over the variables that a body assigns, and the macros that it defines, for what follows it.
+
+    What is assigned in a scope inside, such as that of a loop or of a generation tag, is lost at its end.
+    """
+    for item in body:
+        tag = item.opening if isinstance(item, Block) else item
+        if isinstance(tag, Tag) and tag.name in ("set", "macro", "import", "from"):
+            for target in tag.clauses.get("target", ()):
+                yield from assigned_names(target)
+        elif isinstance(item, Block) and item.name not in SCOPES and item.name != "generation":
+            for branch in item.branches:
+                yield from assignments(branch.body)
+
+
+def exclusive(one: Node, other: Node) -> bool:
+    """Return whether two nodes are in different branches of a condition, so that only one of them is reached."""
+    branches = {id(node.parent): node for node in one.parents if isinstance(node, Branch)}
+    return any(
+        isinstance(node, Branch) and branches.get(id(node.parent), node) is not node and _is_condition(node.parent)
+        for node in other.parents
+    )
+
+
+def _is_condition(node: Node | None) -> bool:
+    return isinstance(node, Block) and node.name == "if"
 
 
 def assigned_names(target: Node) -> Iterator[Name]:
@@ -469,19 +538,13 @@ def _leaves(located: list[_Located], source: str) -> Iterator[Leaf]:
 
 
 class _Builder:
-    """Builds the items of a tree from its tokens."""
+    """Reader of the tokens of a source."""
 
     def __init__(self, located: list[_Located]) -> None:
         self._tokens = iter(located)
-        self.tags: list[Tag] = []
 
-    def build(self) -> tuple[list[Item], list[Tag]]:
-        """Return the items at the root, and all tags."""
-        flat = list(self._flat())
-        self.tags = [item for item in flat if isinstance(item, Tag)]
-        return _nested(flat), self.tags
-
-    def _flat(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Item]:
+        """Iterate over the items, the tags of blocks among them."""
         for start, kind, value, end in self._tokens:
             if kind == "data":
                 if value:
@@ -546,7 +609,7 @@ def _raw_tag(start: int, value: str, name: str) -> Tag:
     return Tag(start, start + len(value), left, right, ((value.index(name) + start, "name", name),), inner, name)
 
 
-def _nested(flat: list[Item]) -> list[Item]:
+def _nested(flat: Sequence[Item]) -> list[Item]:
     """Return the items at the root, with the others in the blocks that hold them."""
     closers = _closers(flat)
     root: list[Item] = []
@@ -572,7 +635,7 @@ def _nested(flat: list[Item]) -> list[Item]:
     return root
 
 
-def _closers(flat: list[Item]) -> dict[Tag, Tag]:
+def _closers(flat: Sequence[Item]) -> dict[Tag, Tag]:
     """Return the end tag of each tag that has one."""
     found: dict[Tag, Tag] = {}
     waiting: list[Tag] = []
@@ -682,11 +745,17 @@ def _block(parser: Parser) -> dict[str, Sequence[Expression]]:
 
 
 def _template(parser: Parser) -> dict[str, Sequence[Expression]]:
-    """Parse the template that is extended, included or imported; what is imported from it are no expressions."""
+    """Parse the template that is extended, included or imported; its names are those that are imported."""
     found: dict[str, Sequence[Expression]] = {"value": [parser.expression()]}
+    names: list[Expression] = []
     while parser.kind:
-        parser.take()
-    return found
+        if parser.skip("as") and names:
+            names.pop()
+        elif parser.skip("with", "context") or parser.skip("without", "context") or parser.skip("ignore", "missing"):
+            continue
+        elif not (parser.skip("import") or parser.skip(",")):
+            names.append(_name(parser))
+    return {**found, "target": names}
 
 
 def _value(parser: Parser) -> dict[str, Sequence[Expression]]:

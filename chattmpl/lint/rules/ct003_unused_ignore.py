@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import pieces, removal
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.suppressions import Directive
+from chattmpl.lint.tag_edits import removal
 from chattmpl.syntax.edits import Edit
 
 
@@ -53,7 +53,6 @@ class UnusedIgnore(Rule):
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the comment."""
-        given = pieces(subject)
-        for index, piece in enumerate(given):
-            if piece.start == finding.place.start:
-                yield removal(subject.source.text, given, index)
+        for comment in subject.comments:
+            if comment.start == finding.place.start:
+                yield removal(subject.tree, comment)

@@ -49,12 +49,11 @@ class NoGenerationTags(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        if subject.generation or any(_TAG.search(text) for _, text in subject.comments):
+        if subject.generation or any(_TAG.search(comment.value) for comment in subject.comments):
             return
         # A template that says it is for training must have lost its tags.
-        meant = any(
-            _TRAINING.search(text) for text in (subject.found.source.name, *(text for _, text in subject.comments[:1]))
-        )
+        head = [subject.found.source.name, *(comment.value for comment in subject.comments[:1])]
+        meant = any(_TRAINING.search(text) for text in head)
         yield self.finding(
             subject.top(),
             severity="warning" if meant else None,

@@ -50,10 +50,10 @@ class TagsInComment(Rule):
         """Yield the findings in one template."""
         if subject.generation:
             return
-        for offset, text in subject.comments:
-            match = _TAG.search(text)
+        for comment in subject.comments:
+            match = _TAG.search(comment.value)
             if match is not None:
-                start = subject.source.text.index(match[0], offset)
+                start = subject.source.text.index(match[0], comment.start)
                 yield self.finding(
                     subject.at(start, len(match[0])),
                 )

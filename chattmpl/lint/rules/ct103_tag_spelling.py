@@ -52,7 +52,7 @@ class TagSpelling(Rule):
             for tag in (block.opening, block.closing):
                 if "+" in (tag.left, tag.right):
                     yield self.finding(
-                        subject.tag(tag),
+                        subject.place(tag),
                         severity="warning" if found else "error",
                         tag=tag.name,
                     )

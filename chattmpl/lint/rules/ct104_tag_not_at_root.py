@@ -52,7 +52,7 @@ class TagNotAtRoot(Rule):
             if outer is not None:
                 line, _ = subject.source.position(outer.start)
                 yield self.finding(
-                    subject.tag(block.opening),
+                    subject.place(block.opening),
                     outer=outer.name,
                     line=line,
                 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.tree import assignments, exclusive, read_after
+from chattmpl.syntax.tree import assignments, exclusive
 
 
 class AssignmentLost(Rule):
@@ -46,21 +44,9 @@ class AssignmentLost(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for scope in subject.nodes(nodes.Scope):
-            if not getattr(scope, "generation", False):
-                continue
-            start = subject.offset(scope)
-            block = next(
-                (block for block in subject.generation if block.opening.start <= start < block.opening.end), None
-            )
-            if block is None:
-                continue
-            for name, node in assignments(scope, inner=False):
-                load = read_after(subject, name, block.closing.start)
-                if load is not None and not exclusive(subject, scope, load):
-                    line, _ = subject.source.position(subject.offset(load))
-                    yield self.finding(
-                        subject.word(node, name),
-                        name=Quoted(name),
-                        line=line,
-                    )
+        for block in subject.generation:
+            for name in assignments(block.branches[0].body):
+                use = subject.tree.read_after(name.name, block.closing.start)
+                if use is not None and not exclusive(block, use):
+                    line, _ = subject.source.position(use.start)
+                    yield self.finding(subject.word(name), name=Quoted(name.name), line=line)

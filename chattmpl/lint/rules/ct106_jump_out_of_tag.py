@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import pieces, siblings
 from chattmpl.lint.rule import Rule
+from chattmpl.lint.tag_edits import siblings
 from chattmpl.syntax.edits import Edit
 
 
@@ -46,15 +46,11 @@ class JumpOutOfTag(Rule):
         """Yield the findings in one template."""
         for block in subject.generation:
             for tag in block.jumps:
-                yield self.finding(subject.tag(tag), tag=tag.name)
+                yield self.finding(subject.place(tag), tag=tag.name)
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Move the jump, with the condition around it, after the generation tag if it is the last thing in the tag."""
-        given, source = pieces(subject), subject.source.text
-        for index, piece in enumerate(given):
-            if piece.name != "endgeneration":
-                continue
-            first, last = next(siblings(given, index, -1), (index, index))
-            if given[first].start <= finding.place.start < given[last].end and last < index:
-                unit = source[given[first].start : given[last].end]
-                yield [Edit(given[first].start, given[last].end, ""), Edit(piece.end, piece.end, unit)]
+        for block in subject.generation:
+            last = next(siblings(block.closing, -1), None)
+            if last is not None and last.start <= finding.place.start < last.end:
+                yield [last.delete(), block.closing.insert_after(last.text)]

@@ -50,6 +50,6 @@ class NothingGenerated(Rule):
         for turn in subject.probe.turns("turn"):
             if turn.generated is None:
                 yield self.finding(
-                    subject.tag(subject.generation[0].opening),
+                    subject.place(subject.generation[0].opening),
                     counterexample=turn.counterexample(),
                 )

@@ -56,7 +56,7 @@ class BosNotFirst(Rule):
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
-        own = any(name == "bos_token" for name, _ in subject.assigned)
+        own = any(name.name == "bos_token" for name in subject.tree.assigned)
         # A variable that the template sets itself may be something else.
         if not bos or own or printed == subject.top() or bos == subject.template.tokens.get("eos_token"):
             return

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-
-from jinja2 import nodes
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.nodes import Filter, Keyword
 
 _OPTIONS = frozenset({"ensure_ascii", "separators", "sort_keys"})
 _DEFAULTS = ("ensure_ascii=false", "sort_keys=false", "indent=none", "separators=none", "separators=(', ',': ')")
 
 
-def _without_defaults(tokens: Sequence[tuple[int, str, str]]) -> Iterator[Edit]:
+def _options(node: Filter) -> list[Keyword]:
+    return [argument for argument in node.arguments if isinstance(argument, Keyword)]
+
+
+def _without_defaults(node: Filter) -> Iterator[Edit]:
     """Yield edits that remove options of tojson with their default value."""
-    for index, (_, _, value) in enumerate(tokens[:-1]):
-        if value != "tojson" or tokens[index + 1][2] != "(":
-            continue
-        options: list[list[tuple[int, str, str]]] = [[]]
-        depth, at = 1, index + 2
-        while at < len(tokens) and depth:
-            word = tokens[at][2]
-            depth += (word in "([{") - (word in ")]}") if tokens[at][1] == "operator" else 0
-            if depth == 1 and word == ",":
-                options.append([])
-            elif depth:
-                options[-1].append(tokens[at])
-            at += 1
-        kept = [option for option in options if option and _spelt(option) not in _DEFAULTS]
-        if depth == 0 and len(kept) < len(options):
-            words = ", ".join(f"{option[0][2]}={_spelt(option[2:])}" for option in kept if len(option) > 2)
-            yield Edit(tokens[index + 1][0], tokens[at - 1][0] + 1, f"({words})" if words else "")
+    kept = [argument for argument in node.arguments if _spelt(argument.text) not in _DEFAULTS]
+    if node.name == "tojson" and len(kept) < len(node.arguments):
+        words = ", ".join(
+            f"{argument.name}={_spelt(argument.value.text)}" if isinstance(argument, Keyword) else argument.text
+            for argument in kept
+        )
+        yield Edit(node.name_start + len(node.name), node.end, f"({words})" if words else "")
 
 
-def _spelt(tokens: Sequence[tuple[int, str, str]]) -> str:
-    spelt = "".join(value if kind == "string" else value.lower() for _, kind, value in tokens)
+def _spelt(text: str) -> str:
+    """Return an option without spaces and with single quotes; the text in quotes stays as it is."""
+    parts = re.split(r"""('[^']*'|"[^"]*")""", text)
+    spelt = "".join(part if index % 2 else "".join(part.lower().split()) for index, part in enumerate(parts))
     return spelt.replace('"', "'")
 
 
@@ -75,17 +70,15 @@ class TojsonOptions(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Filter):
-            options: list[str] = [str(option.key) for option in node.kwargs if option.key in _OPTIONS]
+        for node in subject.nodes(Filter):
+            options = [option for option in _options(node) if option.name in _OPTIONS]
             if options and node.name == "tojson":
-                yield self.finding(
-                    subject.word(node, options[0]),
-                    option=options[0],
-                )
+                name = options[0].name
+                yield self.finding(subject.at(options[0].start, len(name)), option=name)
                 return
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the options with their default value."""
-        edits = [edit for piece in pieces(subject) for edit in _without_defaults(piece.tokens)]
+        edits = [edit for node in subject.nodes(Filter) for edit in _without_defaults(node)]
         if edits:
             yield edits

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Call, Expression, Tuple
 
 _LACKED = frozenset({
     "casefold", "center", "count", "find", "index", "isalnum", "isalpha", "isdigit", "isspace", "join", "ljust",
@@ -18,14 +17,18 @@ _LACKED = frozenset({
 """Methods of strings that @huggingface/jinja 0.5 lacks."""
 
 
-def _difference(method: str, call: nodes.Call) -> str | None:
-    if method in ("strip", "lstrip", "rstrip") and call.args:
+def _is_tuple(argument: Expression) -> bool:
+    return isinstance(argument.unwrapped, Tuple)
+
+
+def _difference(method: str, call: Call) -> str | None:
+    if method in ("strip", "lstrip", "rstrip") and call.arguments:
         return f"{method}() with an argument: @huggingface/jinja ignores the argument and strips all white space"
-    if method == "replace" and len(call.args) > 2:
+    if method == "replace" and len(call.arguments) > 2:
         return "replace() with a count: llama.cpp does not support it"
-    if method in ("startswith", "endswith") and call.args and isinstance(call.args[0], nodes.Tuple):
+    if method in ("startswith", "endswith") and call.arguments and _is_tuple(call.arguments[0]):
         return f"{method}() with a tuple: llama.cpp does not support it"
-    if method == "split" and not call.args:
+    if method == "split" and not call.arguments:
         return "split() without an argument: minja does not support it"
     if method in _LACKED:
         return f"{method}(): @huggingface/jinja lacks it, and other engines may too"
@@ -71,11 +74,11 @@ class MethodDiffers(Rule):
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         seen: set[str] = set()
-        for node in subject.nodes(nodes.Call):
-            if not isinstance(node.node, nodes.Getattr) or node.node.attr in seen:
+        for node in subject.nodes(Call):
+            method = node.method
+            if method is None or method in seen:
                 continue
-            method = node.node.attr
             why = _difference(method, node)
             if why is not None:
                 seen.add(method)
-                yield self.finding(subject.word(node.node, method), difference=why)
+                yield self.finding(subject.word(node), difference=why)

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from types import NoneType
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import Piece, pieces
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.tree import Item, Text
 
 
-def _explicit(source: str, given: list[Piece]) -> Iterator[Edit]:
+def _explicit(source: str, items: Sequence[Item]) -> Iterator[Edit]:
     """Yield edits after which no text depends on the options."""
-    for before, after in pairwise([None, *given, None]):
+    for before, after in pairwise([None, *items, None]):
         start, end = before.end if before else 0, after.start if after else len(source.removesuffix("\n"))
         if start >= end or _dashed(source, before, -3) or _dashed(source, after, 2):
             continue
-        if before is not None and before.kind != "text" and after is not None and after.kind != "text":
+        if after is not None and not isinstance(before, (Text, NoneType)) and not isinstance(after, Text):
             sign = after.start + 2
             yield Edit(sign, sign + (source[sign] == "+"), "-")
-        elif after is not None and after.kind == "text" and source[after.start] == "\n":
+        elif isinstance(after, Text) and source[after.start] == "\n":
             # After a tag, a line break would be trimmed.
             yield Edit(start, after.start + 1, "{{ '\\n' }}")
         else:
@@ -33,11 +34,11 @@ def _gap(source: str, offset: int) -> int:
     return len(source[: offset - 2].rstrip()) if source[offset - 2 : offset] in ("{%", "{{", "{#") else offset
 
 
-def _dashed(source: str, piece: Piece | None, at: int) -> bool:
-    """Whether a piece has a dash at its start (at 2) or its end (at -3)."""
-    if piece is None or piece.kind == "text":
+def _dashed(source: str, item: Item | None, at: int) -> bool:
+    """Return whether an item has a dash at its start (at 2) or its end (at -3)."""
+    if item is None or isinstance(item, Text):
         return False
-    return source[(piece.end if at < 0 else piece.start) + at] == "-"
+    return source[(item.end if at < 0 else item.start) + at] == "-"
 
 
 class NeedsTrimBlocks(Rule):
@@ -76,7 +77,7 @@ class NeedsTrimBlocks(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        first = next(_explicit(subject.source.text, pieces(subject)), None)
+        first = next(_explicit(subject.source.text, subject.tree.flat), None)
         if first is not None:
             line, _ = subject.source.position(_gap(subject.source.text, first.start))
             yield self.finding(
@@ -85,4 +86,4 @@ class NeedsTrimBlocks(Rule):
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Make all trimming explicit: with a dash if it trims nothing else, otherwise by removing the white space."""
-        yield list(_explicit(subject.source.text, pieces(subject)))
+        yield list(_explicit(subject.source.text, subject.tree.flat))

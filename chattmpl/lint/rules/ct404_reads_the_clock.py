@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
@@ -46,10 +44,6 @@ class ReadsTheClock(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Name):
-            # Also if it is assigned to another name.
-            if node.name == "strftime_now" and node.ctx == "load":
-                yield self.finding(
-                    subject.word(node, "strftime_now"),
-                )
-                return
+        # Also if it is assigned to another name.
+        for name in subject.tree.read.get("strftime_now", [])[:1]:
+            yield self.finding(subject.word(name))

@@ -4,54 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.source import Place
+from chattmpl.syntax.nodes import Attribute, Binary, Call, Comparison, Constant, Filter, Name, Node, Test
+from chattmpl.syntax.tree import Raw, Tag
 
 
-def _constructs(subject: LintContext) -> Iterator[tuple[str, Place]]:
-    """Yield the first use of each construct, as a description and its place."""
-    for offset, kind, value in subject.tokens:
-        if kind == "raw_begin":
-            yield "{% raw %}", subject.at(offset, len(value.strip()))
-            break
-    for name in ("filter", "call", "with", "do", "block", "autoescape"):
-        tag = next((tag for tag in subject.tags if tag.name == name), None)
-        if tag is not None:
-            yield f"{{% {name} %}}", subject.tag(tag)
-    for filter_node in subject.nodes(nodes.Filter):
-        if filter_node.name in ("e", "escape"):
-            yield f"the filter {filter_node.name!r}", subject.word(filter_node, filter_node.name)
-            break
-    for division in subject.nodes(nodes.FloorDiv):
-        yield "the operator //", subject.at(subject.offset(division), 2)
-        break
-    for modulo in subject.nodes(nodes.Mod):
-        if isinstance(modulo.left, nodes.Const) and isinstance(modulo.left.value, str):
-            yield "formatting with %", subject.at(subject.offset(modulo), 1)
-            break
-    for loop in subject.nodes(nodes.For):
-        if loop.recursive:
-            yield "a recursive loop", subject.word(loop, "recursive")
-            break
-    for compare in subject.nodes(nodes.Compare):
-        if len(compare.ops) > 1:
-            yield "a chain of comparisons (a < b < c)", subject.at(subject.offset(compare), 1)
-            break
-    for call in subject.nodes(nodes.Call):
-        if isinstance(call.node, nodes.Name) and call.node.name in ("dict", "cycler", "joiner"):
-            yield f"the function {call.node.name}()", subject.word(call.node, call.node.name)
-            break
-        if isinstance(call.node, nodes.Getattr) and call.node.attr in ("cycle", "changed"):
-            yield f"loop.{call.node.attr}()", subject.word(call.node, call.node.attr)
-            break
-    for test in subject.nodes(nodes.Test):
-        if test.name == "undefined":
-            yield "the test 'is undefined'", subject.word(test, "undefined")
-            break
+def _construct(node: Node) -> tuple[str, str] | None:
+    """Return the kind of rare construct that a node is, and its description."""
+    match node:
+        case Raw():
+            return "raw", "{% raw %}"
+        case Tag(name="filter" | "call" | "with" | "do" | "block" | "autoescape"):
+            return node.name, f"{{% {node.name} %}}"
+        case Tag(name="for") if node.tokens[-1][1:] == ("name", "recursive"):
+            return "recursive", "a recursive loop"
+        case Filter(name="e" | "escape"):
+            return "escape", f"the filter {node.name!r}"
+        case Binary(operator="//"):
+            return "//", "the operator //"
+        case Binary(operator="%", left=Constant(value=str())):
+            return "%", "formatting with %"
+        case Comparison() if len(node.operators) > 1:
+            return "chain", "a chain of comparisons (a < b < c)"
+        case Call(function=Name(name="dict" | "cycler" | "joiner")):
+            return "call", f"the function {node.function.text}()"
+        case Call(function=Attribute(name="cycle" | "changed")):
+            return "call", f"loop.{node.method}()"
+        case Test(name="undefined"):
+            return "undefined", "the test 'is undefined'"
+    return None
 
 
 class RareConstruct(Rule):
@@ -89,5 +72,9 @@ class RareConstruct(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for what, place in _constructs(subject):
-            yield self.finding(place, construct=what)
+        seen: set[str] = set()
+        for node in subject.tree.everything:
+            kind, construct = _construct(node) or ("", "")
+            if kind and kind not in seen:
+                seen.add(kind)
+                yield self.finding(subject.word(node), construct=construct)

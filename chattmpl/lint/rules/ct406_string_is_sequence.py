@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Test
 
 
 class StringIsSequence(Rule):
@@ -44,10 +43,10 @@ class StringIsSequence(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        found: dict[str, nodes.Test] = {}
-        for node in subject.nodes(nodes.Test):
+        found: dict[str, Test] = {}
+        for node in subject.nodes(Test):
             found.setdefault(node.name, node)
         if "sequence" in found and not found.keys() & {"string", "mapping", "iterable"}:
             yield self.finding(
-                subject.word(found["sequence"], "sequence"),
+                subject.word(found["sequence"]),
             )

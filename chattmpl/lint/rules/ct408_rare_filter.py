@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Filter, Test
 
 _FILTERS = frozenset({
     "batch", "center", "count", "d", "filesizeformat", "forceescape", "format", "groupby", "max", "min", "pprint",
@@ -56,15 +55,15 @@ class RareFilter(Rule):
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         seen: set[tuple[str, str]] = set()
-        found: list[tuple[str, nodes.Filter | nodes.Test]] = [
-            *(("filter", node) for node in subject.nodes(nodes.Filter) if node.name in _FILTERS),
-            *(("test", node) for node in subject.nodes(nodes.Test) if node.name in _TESTS),
+        found: list[tuple[str, Filter | Test]] = [
+            *(("filter", node) for node in subject.nodes(Filter) if node.name in _FILTERS),
+            *(("test", node) for node in subject.nodes(Test) if node.name in _TESTS),
         ]
         for kind, node in found:
             if (kind, node.name) not in seen:
                 seen.add((kind, node.name))
                 yield self.finding(
-                    subject.word(node, node.name),
+                    subject.word(node),
                     filter=kind,
                     name=Quoted(node.name),
                 )

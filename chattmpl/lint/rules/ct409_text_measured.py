@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.tree import key
+from chattmpl.syntax.nodes import Expression, Name, Slice, Subscript
 
 
-def _is_text(node: nodes.Node | None) -> bool:
-    """Whether an expression is the text of a message, as far as its name tells."""
-    if node is None:
-        return False
-    name = node.name if isinstance(node, nodes.Name) else key(node)
+def _is_text(node: Expression) -> bool:
+    """Return whether an expression is the text of a message, judged by its name."""
+    name = node.name if isinstance(node, Name) else node.key
     return name in ("content", "text", "reasoning_content", "thinking", "system_message")
 
 
@@ -54,9 +50,9 @@ class TextMeasured(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Getitem):
-            if isinstance(node.arg, nodes.Slice) and _is_text(node.node):
+        for node in subject.nodes(Subscript):
+            if isinstance(node.index, Slice) and _is_text(node.value):
                 yield self.finding(
-                    subject.at(subject.offset(node)),
+                    subject.place(node),
                 )
                 return

@@ -5,41 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.tree import key
+from chattmpl.syntax.nodes import Attribute, Call, Constant, Expression, Filter, Keyword, Name, Subscript
 
 _IN_FORMAT = re.compile(r"\{[^{}]*?[.\[](_\w+)")
 
 
-def _text(node: nodes.Node | None) -> str | None:
+def _text(node: Expression) -> str | None:
     """Return the text of a constant, also of one that is concatenated from parts."""
-    if isinstance(node, nodes.Const):
-        return node.value if isinstance(node.value, str) else None
-    if isinstance(node, nodes.Add):
-        parts = [_text(node.left), _text(node.right)]
-    elif isinstance(node, nodes.Concat):
-        parts = [_text(part) for part in node.nodes]
-    else:
-        return None
-    return None if None in parts else "".join(part for part in parts if part is not None)
+    parts = [part.value if isinstance(part, Constant) else None for part in node.operands]
+    texts = [part for part in parts if isinstance(part, str)]
+    return "".join(texts) if len(texts) == len(parts) else None
 
 
-def _reached(node: nodes.Node) -> str | None:
-    name = key(node)
-    if isinstance(node, nodes.Getitem) and name is None:
-        name = _text(node.arg)
-    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Getattr) and node.node.attr.startswith("format"):
-        found = _IN_FORMAT.search(_text(node.node.node) or "")
-        return found[1] if found else None
-    if isinstance(node, nodes.Filter) and node.name in ("attr", "map"):
-        values = [*node.args, *(option.value for option in node.kwargs)]
-        name = next(filter(None, map(_text, values)), None)
-    elif isinstance(node, nodes.Name):
-        name = node.name if node.name.startswith("__") else None
+def _reached(node: Expression) -> str | None:
+    name = node.key
+    match node:
+        case Subscript():
+            name = name or _text(node.index)
+        case Call(function=Attribute() as function) if function.name.startswith("format"):
+            found = _IN_FORMAT.search(_text(function.value) or "")
+            return found[1] if found else None
+        case Filter(name="attr" | "map"):
+            values = [option.value if isinstance(option, Keyword) else option for option in node.arguments]
+            name = next(filter(None, map(_text, values)), None)
+        case Name():
+            name = node.name if node.name.startswith("__") else None
     return name if name is not None and name.startswith("_") else None
 
 
@@ -77,10 +70,10 @@ class UnderscoreAttribute(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Node):
-            name = _reached(node)
+        for node in subject.tree.everything:
+            name = _reached(node) if isinstance(node, Expression) else None
             if name is not None:
                 yield self.finding(
-                    subject.word(node, name),
+                    subject.word(node),
                     name=Quoted(name),
                 )

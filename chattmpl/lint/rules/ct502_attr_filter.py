@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Filter
 
 
 class AttrFilter(Rule):
@@ -45,8 +44,8 @@ class AttrFilter(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Filter):
+        for node in subject.nodes(Filter):
             if node.name == "attr":
                 yield self.finding(
-                    subject.word(node, "attr"),
+                    subject.word(node),
                 )

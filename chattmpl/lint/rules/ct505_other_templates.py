@@ -46,6 +46,6 @@ class OtherTemplates(Rule):
         for tag in subject.tags:
             if tag.name in ("include", "import", "from", "extends"):
                 yield self.finding(
-                    subject.tag(tag),
+                    subject.place(tag),
                     tag=tag.name,
                 )

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.tree import key
+from chattmpl.syntax.nodes import Comparison, Constant, Expression
 
 _WORDS = re.compile(r"[A-Za-z]{3,}([ ,'-]+[A-Za-z]+)*[.!?]?")
 
@@ -48,14 +46,12 @@ class HiddenTrigger(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        keys = {key(node) for node in subject.nodes(nodes.Expr)}
-        for node in subject.nodes(nodes.Compare):
-            for operand in node.ops:
-                words = node.expr.value if isinstance(node.expr, nodes.Const) else None
-                if operand.op != "in" or not isinstance(words, str) or not _WORDS.fullmatch(words) or words in keys:
-                    continue
-                if any("content" in (key(part) or "") for part in (operand.expr, *operand.expr.find_all(nodes.Expr))):
-                    yield self.finding(
-                        subject.word(node, words),
-                        phrase=Quoted(words),
-                    )
+        keys = {node.key for node in subject.tree.everything if isinstance(node, Expression)}
+        for node in subject.nodes(Comparison):
+            constant = node.items[0]
+            words = constant.value if isinstance(constant, Constant) else None
+            if not isinstance(words, str) or not _WORDS.fullmatch(words) or words in keys:
+                continue
+            for operator, operand in zip(node.operators, node.items[1:], strict=True):
+                if operator == "in" and any("content" in (part.key or "") for part in operand.find(Expression)):
+                    yield self.finding(subject.word(constant), phrase=Quoted(words))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Call, Comparison, Name
 
 
 class DateTrigger(Rule):
@@ -45,10 +44,10 @@ class DateTrigger(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Compare):
-            for call in node.find_all(nodes.Call):
-                if isinstance(call.node, nodes.Name) and call.node.name == "strftime_now":
+        for node in subject.nodes(Comparison):
+            for call in node.find(Call):
+                if isinstance(call.function, Name) and call.function.name == "strftime_now":
                     yield self.finding(
-                        subject.word(call.node, "strftime_now"),
+                        subject.word(call),
                     )
                     break

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.nodes import Call, Filter, Name
 
 
 class RandomText(Rule):
@@ -46,12 +45,7 @@ class RandomText(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Node):
-            word = node.name if isinstance(node, nodes.Filter) and node.name == "random" else None
-            if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name == "lipsum":
-                word = "lipsum"
-            if word is not None:
-                yield self.finding(
-                    subject.word(node.node if isinstance(node, nodes.Call) else node, word),
-                    word=word,
-                )
+        for node in subject.tree.everything:
+            match node:
+                case Filter(name="random" as word) | Call(function=Name(name="lipsum" as word)):
+                    yield self.finding(subject.word(node), word=word)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
-from chattmpl.lint.tree import message_variables, of_message
+from chattmpl.syntax.messages import message_key, message_variables
+from chattmpl.syntax.nodes import Expression
 
 _FIELDS = ("role", "content", "reasoning_content", "reasoning", "thinking", "tool_calls", "tool_call_id", "name")
 _KNOWN = frozenset(_FIELDS) | {
@@ -67,15 +66,16 @@ class MisspeltKey(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        variables = message_variables(subject)
-        read = {of_message(node, variables): node for node in subject.nodes(nodes.Expr)}
+        variables = message_variables(subject.tree)
+        expressions = [node for node in subject.tree.everything if isinstance(node, Expression)]
+        read = {message_key(node, variables): node for node in expressions}
         for name, node in read.items():
             if name is None or name in _KNOWN:
                 continue
             meant = get_close_matches(name, _FIELDS, n=1, cutoff=0.8)
             if meant:
                 yield self.finding(
-                    subject.word(node, name),
+                    subject.word(node),
                     written=Quoted(name),
                     intended=Quoted(meant[0]),
                     severity="warning" if meant[0] in read else None,

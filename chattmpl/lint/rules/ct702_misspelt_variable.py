@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
-from chattmpl.lint.tree import key, loads, root
+from chattmpl.syntax.nodes import Attribute, Expression, Name
+from chattmpl.syntax.tree import Block, Tree
 
 _PASSED = frozenset(
     {
@@ -42,9 +41,16 @@ _SHORT = 4
 """Length up to which the template's own names resemble each other by chance, in characters."""
 
 
-def _is_message(loop: nodes.For) -> bool:
+def _is_message(loop: Block) -> bool:
     """Return whether a loop is over messages: its items have a role."""
-    return any(key(node) == "role" for node in loop.find_all((nodes.Getattr, nodes.Getitem)))
+    return any(node.key == "role" for node in loop.find(Expression))
+
+
+def _namespaces(tree: Tree) -> dict[str, Name]:
+    """Return the variables with an attribute that is set, and the first place where that happens."""
+    targets = [tag.target for tag in tree.tags if tag.name == "set" and isinstance(tag.target, Attribute)]
+    variables = [target.variable for target in reversed(targets) if target is not None]
+    return {variable.name: variable for variable in variables if variable is not None}
 
 
 class MisspeltVariable(Rule):
@@ -84,36 +90,34 @@ class MisspeltVariable(Rule):
         yield from self._other_messages(subject)
         family = subject.found.family
         known = {*_PASSED, *(family.modes if family else ()), *(family.kwargs if family else ())}
-        own = {name for name, _ in subject.assigned} | {macro.name for macro in subject.nodes(nodes.Macro)}
-        namespaces = {node.name for node in subject.nodes(nodes.NSRef)}
-        for name in sorted((subject.variables | namespaces) - known - own):
+        tree = subject.tree
+        macros = {name for tag in tree.tags if tag.name == "macro" for name in tag.targets}
+        own = macros | {name.name for name in tree.assigned}
+        namespaces = _namespaces(tree)
+        for name in sorted((subject.variables | namespaces.keys()) - known - own):
             candidates = sorted(known | {other for other in own if len(other) > _SHORT})
             meant = get_close_matches(name, candidates, n=1, cutoff=0.86)
             meant += [other for other in candidates if sorted(other) == sorted(name) and other[0] == name[0]]
             if meant and name.rstrip("s0123456789") != meant[0].rstrip("s0123456789"):
                 yield self.finding(
-                    subject.word(self._read(subject, name), name),
+                    subject.word(next(iter(tree.read.get(name, ())), None) or namespaces[name]),
                     written=Quoted(name),
                     intended=Quoted(meant[0]),
                     intended_edits=replace_word(subject, name, meant[0]),
                 )
 
-    def _read(self, subject: LintContext, name: str) -> nodes.Node:
-        """Return the node that reads a variable, or sets a field of a namespace."""
-        names = [node for node in subject.nodes(nodes.NSRef) if node.name == name]
-        return next(loads(subject, name), None) or names[0]
-
     def _other_messages(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a loop is over another variable, and messages are never read."""
         if "messages" in subject.variables:
             return
-        for loop in subject.nodes(nodes.For):
-            name = root(loop.iter)
-            if name in subject.variables and name not in _PASSED and _is_message(loop):
+        for loop in subject.tree.blocks("for"):
+            variable = loop.opening.value.variable if loop.opening.value is not None else None
+            name = variable.name if variable is not None else ""
+            if variable is not None and name in subject.variables and name not in _PASSED and _is_message(loop):
                 yield self.finding(
-                    subject.word(loop.iter, str(name)),
-                    written=Quoted(str(name)),
+                    subject.word(variable),
+                    written=Quoted(name),
                     intended=Quoted("messages"),
-                    intended_edits=replace_word(subject, str(name), "messages"),
+                    intended_edits=replace_word(subject, name, "messages"),
                 )
                 return

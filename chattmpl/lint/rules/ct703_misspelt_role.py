@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
-from chattmpl.lint.tree import key
+from chattmpl.syntax.nodes import Comparison, Constant, Name
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
 _KNOWN = frozenset(_ROLES) | {"tools", "users", "System", "User", "Assistant", "Tool", "role"}
@@ -49,18 +47,17 @@ class MisspeltRole(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        for node in subject.nodes(nodes.Compare):
-            sides = [node.expr, *(operand.expr for operand in node.ops)]
-            if not any(key(side) == "role" or (isinstance(side, nodes.Name) and side.name == "role") for side in sides):
+        for node in subject.nodes(Comparison):
+            if not any("role" in (side.key, side.name if isinstance(side, Name) else None) for side in node.items):
                 continue
-            for constant in node.find_all(nodes.Const):
+            for constant in node.find(Constant):
                 value = constant.value
                 if not isinstance(value, str) or value in _KNOWN:
                     continue
                 meant = get_close_matches(value, _ROLES, n=1, cutoff=0.8)
                 if meant:
                     yield self.finding(
-                        subject.word(node, value),
+                        subject.word(constant),
                         written=Quoted(value),
                         intended=Quoted(meant[0]),
                         intended_edits=replace_word(subject, value, meant[0]),

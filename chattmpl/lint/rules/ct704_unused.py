@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
-from jinja2 import nodes
 
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.pieces import block_end, pieces, removal
 from chattmpl.lint.rule import Rule
+from chattmpl.lint.tag_edits import removal
 from chattmpl.syntax.edits import Edit
 
 
@@ -52,28 +49,19 @@ class Unused(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        read = {node.name for node in subject.nodes(nodes.Name) if node.ctx == "load"}
-        for macro in subject.nodes(nodes.Macro):
-            if macro.name not in read:
-                yield self.finding(
-                    subject.word(macro, macro.name),
-                    "macro",
-                    name=Quoted(macro.name),
-                )
+        read = subject.tree.read
+        for block in subject.tree.blocks("macro"):
+            name = block.opening.target
+            if name is not None and name.text not in read:
+                yield self.finding(subject.word(name), "macro", name=Quoted(name.text))
         seen: set[str] = set()
-        for name, node in subject.assigned:
-            if name not in read and name not in seen and not name.startswith("_"):
-                seen.add(name)
-                yield self.finding(subject.word(node, name), "variable", name=Quoted(name))
+        for node in subject.tree.assigned:
+            if node.name not in read and node.name not in seen and not node.name.startswith("_"):
+                seen.add(node.name)
+                yield self.finding(subject.word(node), "variable", name=Quoted(node.name))
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove it."""
-        given, source = pieces(subject), subject.source.text
-        for index, piece in enumerate(given):
-            if piece.name not in ("set", "macro") or not piece.start <= finding.place.start < piece.end:
-                continue
-            if not piece.opens:
-                yield removal(source, given, index)
-            elif (last := block_end(given, index)) is not None:
-                whole = replace(piece, end=given[last].end)
-                yield removal(source, [*given[:index], whole, *given[last + 1 :]], index)
+        for tag in subject.tags:
+            if tag.name in ("set", "macro") and tag.start <= finding.place.start < tag.end:
+                yield removal(subject.tree, tag.block or tag)

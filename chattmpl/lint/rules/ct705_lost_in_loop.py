@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jinja2 import nodes
-
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.lint.tree import assignments, exclusive, last_offset, read_after
+from chattmpl.syntax.tree import assignments, exclusive
 
 
 class LostInLoop(Rule):
@@ -46,16 +44,11 @@ class LostInLoop(Rule):
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        outside = [(name, subject.offset(setting)) for name, setting in assignments(subject.tree, inner=False)]
-        for loop in subject.nodes(nodes.For):
-            start = subject.offset(loop)
-            for name, node in assignments(loop, inner=False):
-                before = any(other == name and offset < start for other, offset in outside)
-                load = read_after(subject, name, last_offset(subject, loop)) if before else None
-                if load is not None and not exclusive(subject, loop, load):
-                    line, _ = subject.source.position(subject.offset(load))
-                    yield self.finding(
-                        subject.word(node, name),
-                        name=Quoted(name),
-                        line=line,
-                    )
+        outside = list(assignments(subject.tree.body))
+        for loop in subject.tree.blocks("for"):
+            for name in [name for body in loop.bodies for name in assignments(body)]:
+                before = any(other.name == name.name and other.start < loop.start for other in outside)
+                use = subject.tree.read_after(name.name, loop.end) if before else None
+                if use is not None and not exclusive(loop, use):
+                    line, _ = subject.source.position(use.start)
+                    yield self.finding(subject.word(name), name=Quoted(name.name), line=line)
