@@ -1,9 +1,9 @@
-"""Annotating templates that others ship: how many, why not the others, and how our masks differ from hand-made ones.
+"""Annotate upstream templates: how many succeed, why others are refused, and how masks differ from hand-written ones.
 
     python bench/annotate.py [FOLDER…] [--json FILE]
 
-Without a folder, the templates that come with trl are taken; of those it has hand-made copies for training, named
-``NAME_training.jinja``, which ours are compared with and which are repaired.
+The default is the folder of templates in trl. It has hand-written copies for training of some of them, named
+``NAME_training.jinja``: they are repaired, and compared with the annotated originals.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chattmpl.laws.outcome import Counterexample
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate
+from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.special_tokens import PLACEHOLDERS
 
 _COPY = "_training"
@@ -34,21 +34,23 @@ _MADE = 40
 
 @dataclass
 class Row:
-    """What came of one template.
+    """The result for one template.
 
     Attributes:
-        name: of its file.
-        outcome: ``annotated``, ``repaired``, ``lawful`` already, or ``refused``.
-        why: of a refusal.
-        seconds: of processor time.
-        broken: laws that an independent run found broken, and that the proof does not name as exceptions.
+        name: name of the file.
+        outcome: ``annotated``, ``repaired``, ``valid`` (nothing to do), or ``refused``.
+        refusal: cause of a refusal; empty otherwise.
+        why: message of a refusal.
+        seconds: processor time.
+        broken: laws that an independent check found broken, and that the proof does not list as exceptions.
         exceptions: laws that cannot hold for some conversations, with the reason.
-        same, other_text: on how many fixtures the hand-made copy has our mask, and on how many it renders another text.
+        same, other_text: number of fixtures for which the hand-written copy has the same mask, and another text.
         differences: the reasons for other masks, with counts of turns.
     """
 
     name: str
     outcome: str = "refused"
+    refusal: str = ""
     why: str = ""
     seconds: float = 0.0
     broken: list[str] = field(default_factory=list)
@@ -59,7 +61,7 @@ class Row:
 
 
 def main() -> int:
-    """Print a table for people, and write all for programs."""
+    """Print a table, and write all results as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--json", type=Path)
@@ -84,7 +86,7 @@ def main() -> int:
 def _of_trl() -> Path:
     found = importlib.util.find_spec("trl")
     if found is None or found.origin is None:
-        sys.exit("trl is not installed: give a folder of templates")
+        sys.exit("trl is not installed: pass a folder of templates")
     return Path(found.origin).parent / "chat_templates"
 
 
@@ -94,19 +96,19 @@ def _row(path: Path) -> Row:
     tagged = template.program.has_generation
     start = time.process_time()
     try:
-        made_template = template.annotate(repair=True)
+        rewrite = template.annotate(repair=True)
     except CannotAnnotate as refusal:
-        row.why = refusal.message
+        row.why, row.refusal = refusal.message, _cause(refusal)
         return row
     finally:
         row.seconds = time.process_time() - start
-    row.outcome = ("lawful" if made_template.given == template.given else "repaired") if tagged else "annotated"
-    proof = made_template.proof
-    assert proof is not None
-    row.exceptions = [f"{one.law}: {one.why}{f' {one.kwargs}' if one.kwargs else ''}" for one in proof.exceptions]
-    named = {one.law for one in proof.exceptions}
+    made_template = rewrite.template
+    row.outcome = ("valid" if made_template.given == template.given else "repaired") if tagged else "annotated"
+    exceptions = rewrite.proof.exceptions
+    row.exceptions = [f"{one.law}: {one.why}{f' {one.kwargs}' if one.kwargs else ''}" for one in exceptions]
+    named = {one.law for one in exceptions}
     conversations = [*shipped_conversations(), *generated_conversations(_MADE, facts_of(template).shape)]
-    # A file does not tell its special tokens, and without them nothing may end a turn.
+    # A file does not have special tokens, without which a turn may have no stop token.
     looked_at = Template.from_source(made_template.source, tokens={**PLACEHOLDERS, **template.tokens})
     cases = cases_of(looked_at, conversations, settings_to_check(looked_at), None)
     laws = laws_named(["sampled", "stop", "pure"])
@@ -133,7 +135,7 @@ def _compare(ours: Template, theirs: Template, row: Row) -> None:
 
 
 def _reasons(ours: Rendering, theirs: Rendering) -> list[str]:
-    """Why two masks of one text differ, once for each turn."""
+    """Return why two masks of one text differ, once for each turn."""
     found = []
     mine = _marks(ours)
     for start, end in _runs([a != b for a, b in zip(mine, _marks(theirs), strict=True)]):
@@ -170,21 +172,23 @@ def _runs(different: list[bool]) -> list[tuple[int, int]]:
 
 def _summary(rows: list[Row]) -> None:
     outcomes = Counter(row.outcome for row in rows)
-    why = Counter(_kind(row.why) for row in rows if row.why)
+    why = Counter(row.refusal for row in rows if row.refusal)
     wrong = [row.name for row in rows if row.broken]
     print(f"\n{len(rows)} templates: " + ", ".join(f"{times} {outcome}" for outcome, times in outcomes.most_common()))
     for reason, times in why.most_common():
         print(f"  {times:3} refused: {reason}")
-    print(f"  {len(wrong)} wrong by an independent check{': ' + ', '.join(wrong) if wrong else ''}")
+    print(f"  {len(wrong)} wrong in an independent check{': ' + ', '.join(wrong) if wrong else ''}")
     print(f"  at most {max(row.seconds for row in rows):.1f} s of processor time for one")
-    print("differences to hand-made copies, in turns:")
+    print("differences from hand-written copies, in turns:")
     for reason, times in sum((row.differences for row in rows), Counter()).most_common():
         print(f"  {times:3} {reason}")
 
 
-def _kind(why: str) -> str:
-    """A reason without what is special to one template."""
-    return why.partition(": ")[2] or why if why.startswith("the law") else why.partition(":")[0]
+def _cause(refusal: CannotAnnotate) -> str:
+    """Return the cause of a refusal without details of the template."""
+    if refusal.refusal is Refusal.LAW_IMPOSSIBLE:
+        return f"{refusal.law}: {refusal.details['obstacle']}"
+    return refusal.refusal.name.lower().replace("_", " ")
 
 
 if __name__ == "__main__":

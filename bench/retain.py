@@ -1,9 +1,9 @@
-"""How far `chattmpl retain` gets: for each template and policy whether it is done and proven, already so, or refused.
+"""Retain under each policy: number of templates that are rewritten and proven, that need no change, and are refused.
 
     python bench/retain.py FOLDER… [--policies all,none] [--examples 60] [--json OUT] [--write FOLDER] [--match TEXT]
 
-FOLDER holds .jinja files. Of files that are alike the first one counts. Time is CPU time of one process. Where
-transformers is installed, it renders what was accepted, and `retained.look` judges what is not as it should be.
+FOLDER has .jinja files; of identical files the first one counts. Time is CPU time of one process. If transformers is
+installed, it renders the results, and `retained.look` reports what is wrong with them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import importlib.util
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,12 +23,14 @@ from retained import Look, look
 from chattmpl import Template
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.errors import ChatTmplError
-from chattmpl.rewrite.retain.refusal import CannotRetain
+from chattmpl.rewrite.refusal import CannotRetain, Refusal
+from chattmpl.rewrite.result import Rewrite
+from chattmpl.rewrite.retain.verifier import RetentionProof
 from chattmpl.template.special_tokens import PLACEHOLDERS
 
 
 def templates(folders: list[Path], match: str) -> Iterator[Path]:
-    """The files, none twice."""
+    """Yield the files, none twice."""
     seen = set()
     for folder in folders:
         for path in sorted(folder.glob("*.jinja")) if folder.is_dir() else [folder]:
@@ -40,42 +41,44 @@ def templates(folders: list[Path], match: str) -> Iterator[Path]:
 
 
 def measured(path: Path, policy: str, examples: int, write: Path | None) -> dict[str, Any]:
-    """What came of one template and policy."""
+    """Return the result for one template and policy."""
     start = time.process_time()
     made = None
     try:
         template = Template.load(str(path))
         made = template.retain(policy, examples=examples)
         proof = made.proof
-        found = {"state": "already so" if proof.unchanged else "proven", "why": "", "diff": proof.diff}
-        found |= {"texts": proof.texts, "changed": proof.moved, "laws": dict(proof.held), "notes": proof.notes}
+        found = {"state": "unchanged" if proof.unchanged else "proven", "why": "", "refusal": "", "diff": proof.diff}
+        notes = [note.text for note in proof.notes]
+        found |= {"texts": proof.texts, "changed": proof.moved, "laws": dict(proof.held), "notes": notes}
     except CannotRetain as refusal:
-        found = {"state": "refused", "why": refusal.message}
+        found = {"state": "refused", "why": refusal.message, "refusal": refusal.refusal.name}
     except ChatTmplError as error:
-        found = {"state": "failed", "why": error.message}
+        found = {"state": "failed", "why": error.message, "refusal": type(error).__name__}
     row = {"template": path.name, "policy": policy, **found, "seconds": round(time.process_time() - start, 2)}
     if made is not None:
         if write is not None:
-            (write / f"{path.stem}.{policy}.jinja").write_bytes(made.given.text.encode())
+            (write / f"{path.stem}.{policy}.jinja").write_bytes(made.text.encode())
         row["look"] = vars(looked(template, made, policy))
     return row
 
 
-def looked(before: Template, after: Template, policy: str) -> Look:
-    """What transformers makes of it."""
+def looked(before: Template, after: Rewrite[Template, RetentionProof], policy: str) -> Look:
+    """Check the result with transformers."""
     if importlib.util.find_spec("transformers") is None:
-        return Look(wrong=["transformers is not installed: nobody else looked"])
-    return look(before.given.text, after.given.text, policy, {**PLACEHOLDERS, **before.tokens}, after.proof.modes)
+        return Look(wrong=["transformers is not installed: there was no independent check"])
+    tokens = {**PLACEHOLDERS, **before.tokens}
+    return look(before.given.text, after.template.given.text, policy, tokens, after.proof.modes)
 
 
 def main() -> None:
-    """Measure, print a line for each, and a table."""
+    """Measure, and print a line for each result, and a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--policies", default=",".join(POLICIES))
     parser.add_argument("--examples", type=int, default=60)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--write", type=Path, help="a folder for what was made")
+    parser.add_argument("--write", type=Path, help="folder for the rewritten templates")
     parser.add_argument("--match", default="")
     given = parser.parse_args()
     if given.write is not None:
@@ -84,7 +87,7 @@ def main() -> None:
     for path in templates(given.folders, given.match):
         for policy in given.policies.split(","):
             row = measured(path, policy, given.examples, given.write)
-            if "never renders reasoning" in row["why"]:
+            if row["refusal"] == Refusal.NO_TRACES.name:
                 print(f"{path.name}: {row['why']}", flush=True)
                 rows.append({**row, "policy": "any"})
                 break
@@ -98,18 +101,18 @@ def main() -> None:
 
 
 def summary(rows: list[dict[str, Any]]) -> None:
-    """A table of states by policy, why templates are refused, and what transformers showed."""
+    """Print a table of states by policy, the causes of refusals, and the result of the independent check."""
     without = sum(row["policy"] == "any" for row in rows)
     print(f"\n{without} templates never render reasoning")
-    print("| policy | proven | already so | refused | failed | slowest |")
+    print("| policy | proven | unchanged | refused | failed | slowest |")
     print("| --- | --- | --- | --- | --- | --- |")
     for policy in POLICIES:
         own = [row for row in rows if row["policy"] == policy]
         states = Counter(row["state"] for row in own)
         slowest = max((row["seconds"] for row in own), default=0)
-        cells = [states[state] for state in ("proven", "already so", "refused", "failed")]
+        cells = [states[state] for state in ("proven", "unchanged", "refused", "failed")]
         print(f"| {policy} | {' | '.join(map(str, cells))} | {slowest:.1f} s |")
-    why = Counter(_kind(row["why"]) for row in rows if row["policy"] != "any" and row["why"])
+    why = Counter(row["refusal"] for row in rows if row["policy"] != "any" and row["refusal"])
     for reason, times in why.most_common():
         print(f"  {times:3} refused: {reason}")
     looks = [row["look"] for row in rows if "look" in row]
@@ -118,11 +121,6 @@ def summary(rows: list[dict[str, Any]]) -> None:
     for name in ("wrong", "upstream"):
         found = [f"{row['template']} {row['policy']}" for row in rows if row.get("look", {}).get(name)]
         print(f"  {len(found)} with something {name}{': ' + ', '.join(found) if name == 'wrong' and found else ''}")
-
-
-def _kind(why: str) -> str:
-    """A reason without what is special to one template."""
-    return re.sub(r"; \d+ were tried|messages\[\d+\](?:\.[\w.\[\]]+)?", "", why.partition("; turns")[0])
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         TemplateError,
         UsageError,
     )
-    from chattmpl.rewrite.annotate.refusal import CannotAnnotate
-    from chattmpl.rewrite.retain.refusal import CannotRetain
+    from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain
+    from chattmpl.rewrite.result import Rewrite
     from chattmpl.template.spans import Span
 
 # `Encoder` needs the extra `data`, so it is public but not a part of ``from chattmpl import *``.
@@ -47,6 +47,7 @@ __all__ = [
     "NotRepresentable",
     "RenderError",
     "Rendering",
+    "Rewrite",
     "Span",
     "Template",
     "TemplateError",
@@ -62,8 +63,8 @@ _MODULES = {
     "data.encoder.encoder": ("Encoder",),
     "encode.encoding": ("Encoding",),
     "errors": (*(name for name in __all__ if name.endswith("Error")), "NotRepresentable"),
-    "rewrite.annotate.refusal": ("CannotAnnotate",),
-    "rewrite.retain.refusal": ("CannotRetain",),
+    "rewrite.refusal": ("CannotAnnotate", "CannotRetain"),
+    "rewrite.result": ("Rewrite",),
     "template.spans": ("Span",),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}

@@ -10,7 +10,11 @@ from chattmpl.encode import EncodeOptions, Encoding, encode
 from chattmpl.parse import Parser, parse, parser
 from chattmpl.parse.response_template import ResponseTemplate, response_template
 from chattmpl.rewrite.annotate.annotator import annotate
+from chattmpl.rewrite.annotate.verifier import AnnotationProof
+from chattmpl.rewrite.proof import EXAMPLES
+from chattmpl.rewrite.result import Rewrite
 from chattmpl.rewrite.retain.retainer import retain
+from chattmpl.rewrite.retain.verifier import RetentionProof
 from chattmpl.template import template as core
 from chattmpl.template.template import Clock
 
@@ -59,36 +63,42 @@ class Template(core.Template):
         return Rendering(**vars(made))
 
     def annotate(
-        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
-    ) -> Self:
-        """Return this template with generation tags around what the model samples, and with a ``proof``.
+        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = EXAMPLES
+    ) -> Rewrite[Self, AnnotationProof]:
+        """Put generation tags around what the model samples; no text changes.
 
         Args:
             repair: replace tags that break a law of the mask.
-            strict: accept no conversations in which a law cannot hold.
+            strict: refuse a template that breaks a law for some conversations, whatever its tags.
             stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
             examples: number of conversations that hypothesis generates for the proof.
+
+        Returns:
+            The new ``template`` and its ``proof``.
 
         Raises:
             CannotAnnotate: if no placement could be proven, with the law and a counterexample.
         """
-        return self.of(annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples))
+        return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
     def retain(
-        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
-    ) -> Self:
-        """Return this template under another retention policy, rewritten for it where needed, and with a ``proof``.
+        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = EXAMPLES
+    ) -> Rewrite[Self, RetentionProof]:
+        """Rewrite which earlier reasoning traces are rendered.
 
         Args:
             policy: one of `chattmpl.compiler.policies.POLICIES`.
-            strict: for ``all``, accept no conversation in which the laws sampled and prefix fail for another reason.
+            strict: for ``all``, refuse where the laws sampled and prefix fail for a reason other than traces.
             stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
             examples: number of conversations that hypothesis generates for the proof.
+
+        Returns:
+            The new ``template`` and its ``proof``.
 
         Raises:
             CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
         """
-        return self.of(retain(self, policy, strict=strict, stop_tokens=stop_tokens, examples=examples))
+        return retain(self, policy, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
     def parse(
         self,

@@ -1,14 +1,12 @@
-"""The resources of a render: a budget of steps and sizes, and a pause of the garbage collector.
+"""What a render may use up: a template from a stranger must not run or grow without bound.
 
-A template from an unknown source must not run or grow without bound. All work is charged as steps to one meter:
-iterations, calls, characters created or read, items copied. Large values are charged before they are created.
+Everything that takes time or memory is taken off one account of steps: iterations and calls, characters that are made
+or looked at, items that are copied. What could be large is charged before it is made.
 """
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sized
-from contextlib import contextmanager
+from collections.abc import Iterable, Sized
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -18,13 +16,13 @@ from jinja2.utils import Namespace
 from chattmpl.errors import BudgetError, Reason
 
 BYTES_PER_STEP = 512
-"""Bytes created or read per step, so that steps also bound memory."""
+"""Making or looking at this many bytes costs a step, so that the steps bound the memory as well."""
 
 ITEM = 16
-"""Bytes charged for an item of a list."""
+"""Bytes that an item of a list is charged for."""
 
 LONGEST_INTEGER = 1024
-"""Maximum bits of an integer. Longer ones make arithmetic slow, and no template needs them."""
+"""Bits. Longer ones make arithmetic slow, and no template needs them."""
 
 _SMALL = 256
 _ATOMS = frozenset({int, float, bool, type(None), type(Ellipsis)})
@@ -34,12 +32,12 @@ VIEWS: tuple[Any, ...] = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPT
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of one render.
+    """The bounds of one render.
 
     Args:
-        steps: maximum number of steps; a step is about thirty operations in the body of a loop, a call, or 512 bytes
-            created or read.
-        characters: maximum length of a string, and maximum number of items of a list.
+        steps: what may be done: a step is about thirty operations of a loop's body, a call, or 512 bytes that are made
+            or looked at.
+        characters: the longest string, and the most items of a list, that may come into being.
     """
 
     steps: int = 1_000_000
@@ -47,7 +45,7 @@ class Budget:
 
 
 class Meter:
-    """The remaining budget of the current render."""
+    """What is left of the budget of the render that is under way."""
 
     __slots__ = ("budget", "left")
 
@@ -56,39 +54,39 @@ class Meter:
         self.left = budget.steps
 
     def tick(self, steps: int = 1) -> None:
-        """Charge steps."""
+        """Take off steps."""
         self.left -= steps
         if self.left < 0:
             raise BudgetError(
                 f"the template ran for more than {self.budget.steps:,} steps",
-                hint="if you trust the template, load it with a larger budget=Budget(steps=…)",
+                hint="if the template can be trusted, load it with a larger budget=Budget(steps=…)",
                 reason=Reason.STEPS,
             )
 
     def size(self, size: int) -> None:
-        """Raise if a string or list of this size is too large."""
+        """Refuse a string or list of this size where it is too large."""
         if size > self.budget.characters:
             raise BudgetError(
-                f"the template tried to create a string or list of size {size:,}; the budget is "
+                f"the template tried to make a string or list of size {size:,}; the budget is "
                 f"{self.budget.characters:,}",
-                hint="if you trust the template, load it with a larger budget=Budget(characters=…)",
+                hint="if the template can be trusted, load it with a larger budget=Budget(characters=…)",
                 reason=Reason.SIZE,
             )
 
 
 METER: ContextVar[Meter | None] = ContextVar("chattmpl_meter", default=None)
-"""The meter of the current render in this thread or task; None outside a render, where nothing is bounded."""
+"""The meter of the render that this thread (or task) is in; None outside of one, where nothing is bounded."""
 
 
 def charge(size: int) -> None:
-    """Charge for a number of bytes that are created or read."""
+    """Account for this many bytes that are made or looked at."""
     meter = METER.get()
     if meter is not None:
         meter.tick(1 + size // BYTES_PER_STEP)
 
 
 def check_size(size: int) -> None:
-    """Charge for a string of a number of characters, or reject it, before it is created."""
+    """Account for a string of this many characters, or refuse it, before it is made."""
     if size > _SMALL:
         meter = METER.get()
         if meter is not None:
@@ -97,7 +95,7 @@ def check_size(size: int) -> None:
 
 
 def check_items(count: int) -> None:
-    """Charge for a list of a number of items, or reject it, before it is created."""
+    """Account for a list of this many items, or refuse it, before it is made."""
     if count > _SMALL // ITEM:
         meter = METER.get()
         if meter is not None:
@@ -106,14 +104,14 @@ def check_items(count: int) -> None:
 
 
 def check_integer(value: Any) -> Any:
-    """Return the value; raise if it is an integer that is too long."""
+    """The value, unless it is an integer that is too long."""
     if isinstance(value, int) and METER.get() is not None and value.bit_length() > LONGEST_INTEGER:
-        raise BudgetError(f"the template computed an integer of more than {LONGEST_INTEGER:,} bits", reason=Reason.SIZE)
+        raise BudgetError(f"the template made an integer of more than {LONGEST_INTEGER:,} bits", reason=Reason.SIZE)
     return value
 
 
 def glance(value: Any) -> None:
-    """Charge for one pass over the characters of a string or the items of a list, without nested values."""
+    """Account for one look at the characters of a string, or at the items of a list but not into them."""
     kind = type(value)
     if kind in _ATOMS:
         return
@@ -124,7 +122,7 @@ def glance(value: Any) -> None:
 
 
 def weigh(value: Any) -> Any:
-    """Charge for the whole contents of a value, as comparing, hashing or printing visits them; return the value."""
+    """The value, after an account for all that it holds, as often as it holds it: for comparing, hashing, printing."""
     if type(value) in _ATOMS:
         return value
     meter = METER.get()
@@ -149,7 +147,7 @@ def _weight(value: Any, meter: Meter) -> int:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    """Return the values inside a value, including keys that can contain others."""
+    """What a value holds, keys of objects among it, where they could hold something in turn."""
     if isinstance(value, dict):
         keys = [key for key in dict.keys(value) if type(key) is tuple]
         return [*keys, *dict.values(value)]
@@ -163,7 +161,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def weigh_comparison(left: Any, right: Any) -> None:
-    """Charge for comparing two values, which takes at most one pass over the smaller one."""
+    """Account for comparing two values, which ends with the smaller one at the latest."""
     if type(left) in _ATOMS or type(right) in _ATOMS:
         return
     if isinstance(left, (str, bytes)) or isinstance(right, (str, bytes)):
@@ -174,7 +172,7 @@ def weigh_comparison(left: Any, right: Any) -> None:
 
 
 def weigh_search(wanted: Any, container: Any) -> None:
-    """Charge for searching a value in a container."""
+    """Account for looking for a value in a container."""
     if isinstance(container, (str, bytes)):
         check_size(len(container))
     elif isinstance(container, (dict, *VIEWS[:1])):
@@ -184,25 +182,10 @@ def weigh_search(wanted: Any, container: Any) -> None:
         if meter is not None:
             items = len(cast(Sized, container))
             weight = 0 if isinstance(wanted, (str, bytes)) else _weight(wanted, meter)
-            # A string is compared only with strings of its length.
+            # A string is compared with those of its length only.
             meter.tick(items * (1 + weight) // 16)
 
 
 def check_search_from_right(text: str, wanted: str) -> None:
-    """Charge for a search from the right, in which Python compares the wanted text at each position."""
+    """Python's search from the right compares each place with all of what it looks for."""
     charge(len(text) * len(wanted) // 8)
-
-
-@contextmanager
-def pause_gc() -> Iterator[None]:
-    """Disable the garbage collector while many small objects without cycles are created.
-
-    It would find nothing, in time that grows faster than the number of objects.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

@@ -1,13 +1,18 @@
-"""What the command line keeps between runs: the same rendering, made from the same source only."""
+"""Caches of the command line: compiled templates, and results of rewrites."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from test_rewrite_annotate import BAD, CHATML
 
 from chattmpl import Template, cache
 from chattmpl.compiler.program import compile_program
+from chattmpl.rewrite.annotate import annotator
+from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain
+from chattmpl.rewrite.retain import retainer
+from support.retaining import ALWAYS_PRINTED, LAST
 
 SOURCE = (
     "{% for m in messages %}{{ 'a' | upper ~ m.content }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
@@ -22,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fresh(source: str) -> Template:
-    """A template as another process would get it."""
+    """Compile a template as another process would."""
     compile_program.cache_clear()
     return Template.from_source(source)
 
@@ -78,3 +83,40 @@ def test_the_variable_chooses_the_folder_or_turns_the_cache_off(
     cache.enable()
     assert cache.load("anything") is None
     assert cache._folder is None
+
+
+@pytest.mark.parametrize("name", ["good", "rewritten"])
+def test_a_second_annotation_is_read_from_the_cache(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = CHATML if name == "good" else BAD[name]
+    outcomes: list[tuple[object, ...]] = []
+    for _ in range(2):
+        try:
+            rewrite = Template.from_source(source).annotate(examples=4)
+            outcomes.append((rewrite.template.source, rewrite.proof))
+        except CannotAnnotate as refusal:
+            outcomes.append((str(refusal), refusal.refusal, refusal.law, refusal.place, refusal.counterexample))
+        monkeypatch.setattr(annotator, "_annotate", None)
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("source", [LAST, ALWAYS_PRINTED], ids=["proven", "refused"])
+def test_a_second_change_of_retention_is_read_from_the_cache(
+    source: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes: list[tuple[object, ...]] = []
+    for _ in range(2):
+        try:
+            rewrite = Template.from_source(source).retain("none", examples=4)
+            outcomes.append((rewrite.template.source, rewrite.proof))
+        except CannotRetain as refusal:
+            outcomes.append((str(refusal), refusal.refusal, refusal.policy, refusal.counterexample))
+        monkeypatch.setattr(retainer, "_retain", None)
+    assert outcomes[0] == outcomes[1]
+
+
+def test_another_policy_is_another_entry(folder: Path) -> None:
+    sources = {
+        policy: Template.from_source(LAST).retain(policy, examples=0).template.source
+        for policy in ("all", "last", "none")
+    }
+    assert len(set(sources.values())) == 3

@@ -31,7 +31,7 @@ def run(folder: Path, command: str, source: str, *arguments: str) -> Outcome:
 def test_statistics_of_a_template_without_tags_are_those_of_what_would_be_trained(tmp_path: Path) -> None:
     outcome = run(tmp_path, "stats", TAGLESS, "--format", "json")
     assert outcome.code == 0
-    assert "mine.jinja has no generation tags: it was annotated by itself" in outcome.err
+    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
     assert json.loads(outcome.out)["total"]["supervised_tokens"] > 0
 
 
@@ -44,7 +44,7 @@ def test_statistics_of_a_template_that_cannot_be_annotated_say_why_nothing_is_su
 
 def test_the_audit_of_a_template_without_tags_is_that_of_what_would_be_trained(tmp_path: Path) -> None:
     outcome = run(tmp_path, "audit", TAGLESS, "--format", "json")
-    assert "mine.jinja has no generation tags: it was annotated by itself" in outcome.err
+    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
     assert "AU101" not in {finding["code"] for finding in json.loads(outcome.out)["findings"]}
 
 

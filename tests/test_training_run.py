@@ -202,8 +202,8 @@ def test_a_template_without_tags_is_annotated_and_announced(tmp_path: Path) -> N
     write_jsonl(tmp_path / "plain.jsonl", plain)
     path = write_run(tmp_path, template="mine.jinja", data="plain.jsonl", trainer={"max_steps": 1})
     outcome = trained(path)
-    assert "mine.jinja has no generation tags: it was annotated by itself" in outcome.err
-    assert "'<|im_end|>' ends what is trained" in outcome.err
+    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
+    assert "the stop token is '<|im_end|>'" in outcome.err
     folder = tmp_path / "out"
     assert (folder / "chat_template.jinja").read_text() == PLAIN_TEMPLATE
     assert "endgeneration" in (folder / "chat_template.train.jinja").read_text()
@@ -211,15 +211,15 @@ def test_a_template_without_tags_is_annotated_and_announced(tmp_path: Path) -> N
     paths = [str(tmp_path / "plain.jsonl"), "-t", str(tmp_path / "mine.jinja"), "-o", str(tmp_path / "encoded")]
     encoded = run_here(["encode", "--tokenizer", "demo", "--fast", "off", *paths])
     assert encoded.code == 0
-    assert "it was annotated by itself" in encoded.err
+    assert "it was annotated automatically" in encoded.err
 
 
 def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path: Path) -> None:
     source = PLAIN_TEMPLATE.replace("<|im_end|>", "")
     (tmp_path / "mine.jinja").write_text(source, encoding="utf-8")
     error = refused(write_run(tmp_path, template="mine.jinja"))
-    assert "has no generation tags, so that nothing would be trained" in error
-    assert "no stop token follows an answer" in error
+    assert "has no generation tags, so nothing would be trained" in error
+    assert "no stop token follows the assistant's messages" in error
     assert "hint: " in error
     assert "stop_tokens: [TEXT]" in error
     assert "--stop-token" not in error

@@ -1,4 +1,4 @@
-"""What the commands that rewrite a template share: their options, what they read, and where they write."""
+"""Options of ``chattmpl annotate`` and ``chattmpl retain``, and what they do with the result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from chattmpl.cli.output import say
+from chattmpl.cli.exit_codes import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
+    from chattmpl.rewrite.result import Rewrite
     from chattmpl.template.template import Template
     from chattmpl.template.writer import Change
 
@@ -23,20 +24,33 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.argument("upstream", metavar="UPSTREAM"),
-    click.option("-o", "--output", metavar="PATH", help="A file to write, or a model directory; by default stdout."),
-    click.option("--in-place", is_flag=True, help="Write it where it was read: a file, a config or a model directory."),
-    click.option("--strict", is_flag=True, help="Refuse also where a law cannot hold for some conversations only."),
-    click.option("--stop-token", "stops", multiple=True, metavar="TEXT", help="What ends the assistant's turns."),
-    click.option("--examples", type=click.IntRange(0), default=60, help="Conversations that hypothesis makes; 60."),
-    click.option("--variant", metavar="NAME", help="Which of several named templates, such as tool_use."),
-    click.option("--dry-run", is_flag=True, help="Show the change and its proof, and write nothing."),
-    click.option("--diff", "only_diff", is_flag=True, help="The change on stdout, as a diff; nothing is written."),
-    click.option("--format", "form", type=click.Choice(("text", "json")), default="text", help="The report; text."),
+    click.option("-o", "--output", metavar="PATH", help="File or model directory to write; by default stdout."),
+    click.option("--in-place", is_flag=True, help="Write to UPSTREAM: a file, a config or a model directory."),
+    click.option("--strict", is_flag=True, help="Refuse templates that break a law for some conversations only."),
+    click.option(
+        "--stop-token",
+        "stops",
+        multiple=True,
+        metavar="TEXT",
+        help="Stop token of the assistant's turns; may be repeated; by default found by rendering.",
+    ),
+    click.option(
+        "--examples",
+        type=click.IntRange(0),
+        default=60,
+        help="Number of conversations that hypothesis generates for the proof; 60.",
+    ),
+    click.option("--variant", metavar="NAME", help="One of several named templates, such as tool_use."),
+    click.option("--dry-run", is_flag=True, help="Show the change and its proof; write nothing."),
+    click.option("--diff", "only_diff", is_flag=True, help="Print only the change as a diff to stdout; write nothing."),
+    click.option(
+        "--format", "form", type=click.Choice(("text", "json")), default="text", help="Format of the report; text."
+    ),
 )
 
 
 def rewriting_options(command: Command) -> Command:
-    """The argument and the options that all of them have, in this order."""
+    """Add the argument and the options that both commands have."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -44,14 +58,14 @@ def rewriting_options(command: Command) -> Command:
 
 @dataclass(frozen=True)
 class Target:
-    """Where the result goes.
+    """Input and output of a rewrite.
 
     Attributes:
-        upstream, variant: what is read.
+        upstream, variant: the template to read.
         output, in_place, dry_run, only_diff, form: the options of these names.
 
     Raises:
-        UsageError: if they exclude each other, or there is nothing to write to.
+        UsageError: if the options exclude each other, or the input cannot be written to.
     """
 
     upstream: str
@@ -64,64 +78,68 @@ class Target:
 
     def __post_init__(self) -> None:
         if self.in_place and self.output is not None:
-            raise UsageError("--in-place and -o exclude each other", hint="-o names another place to write to")
+            raise UsageError("--in-place and -o exclude each other", hint="drop one of them")
         if self.only_diff and self.form == "json":
-            raise UsageError("--diff and --format json exclude each other", hint="the JSON report holds the diff")
+            raise UsageError("--diff and --format json exclude each other", hint="the JSON report has the diff")
         if self.only_diff and (self.in_place or self.output is not None):
-            raise UsageError("--diff writes nothing, so it takes neither --in-place nor -o", hint="leave one out")
+            raise UsageError("--diff writes nothing, so it excludes --in-place and -o", hint="drop one of them")
         if self.in_place and Path(self.upstream).suffix == _GGUF:
             raise UsageError(
-                f"{self.upstream} is a GGUF file, which is not written",
-                hint="rewrite the model directory that it was made from, or give -o FILE.jinja",
+                f"{self.upstream} is a GGUF file, which cannot be rewritten in place",
+                hint="rewrite the model directory that it was converted from, or pass -o FILE.jinja",
             )
 
-    def load(self) -> Template:
-        """The template that is meant."""
+    def rewrite(self, run: Callable[[Template], Rewrite[Any, Any]]) -> int:
+        """Rewrite the template, report, write the result, and return the exit code."""
+        from chattmpl.report.rewrite import proof_text, refusal_json, refusal_text, rewrite_json
+        from chattmpl.rewrite.refusal import CannotRewrite
+
+        template = self._load()
+        try:
+            result = run(template)
+        except CannotRewrite as refusal:
+            if self.form == "json":
+                click.echo(refusal_json(refusal, template.name), nl=False)
+            else:
+                say(f"nothing was written:\n{refusal_text(refusal, template.name)}")
+            return FOUND
+        if self.form == "json":
+            click.echo(rewrite_json(result), nl=False)
+        elif not self.only_diff:
+            say(proof_text(result.proof))
+        if self.only_diff:
+            _print(result.proof.diff)
+        elif self.in_place or self.output not in (None, "-"):
+            self._write(self._planned(template, result.text))
+        elif self.form == "text" and not self.dry_run:
+            _print(result.text)
+        return OK
+
+    def _load(self) -> Template:
         from chattmpl.template.resolver import CONFIG
         from chattmpl.template.template import Template
 
         path = Path(self.upstream)
         if path.suffix == _GGUF and path.is_file():
-            return self._of_gguf()
-        # Beside the template of a model directory stands what its special tokens are.
-        beside = path.name == "chat_template.jinja" and (path.parent / CONFIG).is_file()
-        template = Template.load(str(path.parent) if beside else self.upstream, variant=self.variant)
+            return self._load_gguf()
+        # The special tokens of a model directory are in its config.
+        in_model = path.name == "chat_template.jinja" and (path.parent / CONFIG).is_file()
+        template = Template.load(str(path.parent) if in_model else self.upstream, variant=self.variant)
         if self.in_place and template.family is not None:
-            raise UsageError(f"{template.name} is a family, which is not written in place", hint="give -o FILE.jinja")
+            raise UsageError(
+                f"{template.name} is a family, which cannot be rewritten in place", hint="pass -o FILE.jinja"
+            )
         return template
 
-    def _of_gguf(self) -> Template:
+    def _load_gguf(self) -> Template:
         from chattmpl.lint.inputs import find_inputs
         from chattmpl.template.template import Template
 
         key = "tokenizer.chat_template" + (f".{self.variant}" if self.variant not in (None, "default") else "")
         found = [found for found in find_inputs([self.upstream]) if found.source.name.endswith(f":{key}")]
         if not found:
-            raise UsageError(f"{self.upstream} holds no template {key}")
+            raise UsageError(f"{self.upstream} has no template {key}")
         return Template(found[0])
-
-    def deliver(
-        self, template: Template, text: str, diff: str, report: Callable[[], str], json: Callable[[], str]
-    ) -> None:
-        """Say what was done, and write it where it is to be.
-
-        Args:
-            template: as it was read.
-            text: what it became.
-            diff: the change.
-            report: for people, with the diff.
-            json: for programs.
-        """
-        if self.form == "json":
-            click.echo(json(), nl=False)
-        elif not self.only_diff:
-            say(report())
-        if self.only_diff:
-            _put(diff)
-        elif self.in_place or self.output not in (None, "-"):
-            self._write(self._planned(template, text))
-        elif self.form == "text" and not self.dry_run:
-            _put(text)
 
     def _planned(self, template: Template, text: str) -> Change:
         from chattmpl.lint.fixed_files import planned
@@ -130,14 +148,14 @@ class Target:
         from chattmpl.template.writer import plan
 
         if not self.in_place:
-            return plan(text, Path(str(self.output)), self._into())
+            return plan(text, Path(str(self.output)), self._output_variant())
         change = planned(Found(template.given), Found(Source(text, template.given.name)))
         if isinstance(change, str):
-            raise UsageError(f"{template.name} cannot be written in place: {change}", hint="-o names a file to write")
+            raise UsageError(f"{template.name} cannot be written in place: {change}", hint="pass -o FILE.jinja")
         return change
 
-    def _into(self) -> str | None:
-        """Which of several named templates of a config is written: the one that was read."""
+    def _output_variant(self) -> str | None:
+        """Return the name of the template to write in a config with several: the one that was read."""
         path = Path(str(self.output))
         return self.variant if path.suffix == ".json" or path.is_dir() else None
 
@@ -153,7 +171,7 @@ class Target:
             say(f"wrote {change.path}" + (f", backup in {backup}" if backup else ""))
 
 
-def _put(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.buffer.write(text.encode())
     sys.stdout.buffer.flush()
 

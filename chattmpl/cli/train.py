@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from chattmpl.cli.options import command
-from chattmpl.cli.output import FOUND, OK, WRONG, say
+from chattmpl.cli.exit_codes import FOUND, OK, WRONG, say
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ USAGE = "chattmpl train CONFIG.yaml"
 _WIDTH = 110
 
 
-@command("Data and training", long_running=True)
+@click.command()
 @click.argument("config", required=False, metavar="CONFIG.yaml")
 @click.option(
     "--set",

@@ -1,4 +1,4 @@
-"""Generation tags for a template that has none, placed without being asked, and announced."""
+"""Automatic annotation of templates without generation tags."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from chattmpl.errors import TemplateError
 from chattmpl.rewrite.annotate.annotator import annotate
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate, UnknownStopToken
+from chattmpl.rewrite.annotate.verifier import AnnotationProof
+from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.template import Template
 
 
@@ -15,42 +16,44 @@ def annotated(
     note: Callable[[str], None],
     stop_tokens: tuple[str, ...] = (),
     stop_hint: str | None = None,
-) -> Template:
-    """A template that says what the model samples: as it is, or annotated, with what was proven.
+) -> tuple[Template, tuple[str, ...]]:
+    """Annotate a template unless it has generation tags.
 
     Args:
         template: any template.
-        note: is told that tags were placed, and what holds of them.
-        stop_tokens: what ends the assistant's turns, where that does not look like a control token.
+        note: receives a sentence about the proof, if the template was annotated.
+        stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
         stop_hint: hint of the error where no stop token is recognized; by default it names the command-line option.
 
+    Returns:
+        The template with tags, and the stop tokens of the proof, if there is one.
+
     Raises:
-        TemplateError: there are none, and none can be placed; it tells why, and the way out.
+        TemplateError: if the template has no tags, and none can be placed.
     """
     if template.program.has_generation:
-        return template
+        return template, ()
     try:
-        made = annotate(template, stop_tokens=stop_tokens)
+        result = annotate(template, stop_tokens=stop_tokens)
     except CannotAnnotate as refusal:
-        hint = stop_hint if stop_hint and isinstance(refusal, UnknownStopToken) else refusal.hint
+        hint = stop_hint if stop_hint and refusal.refusal is Refusal.NO_STOP_TOKEN else refusal.hint
         raise TemplateError(
-            f"{template.name} has no generation tags, so that nothing would be trained, and none can be placed: "
+            f"{template.name} has no generation tags, so nothing would be trained, and none can be placed: "
             f"{refusal.message}",
             place=refusal.place,
-            hint=f"{hint or 'write them by hand, or choose a family'}; chattmpl annotate tells all of it",
+            hint=f"{hint or 'write them by hand, or choose a family'}; for details run chattmpl annotate",
         ) from None
-    note(announcement(template, made))
-    return made
+    note(announcement(template, result.proof))
+    return result.template, result.proof.stops
 
 
-def announcement(template: Template, made: Template) -> str:
-    """What a person is told about a template that was annotated."""
-    proof = made.proof
+def announcement(template: Template, proof: AnnotationProof) -> str:
+    """Return a sentence about the proof of a template that was annotated."""
     laws = ", ".join(f"{law} {times} times" for law, times in sorted(proof.held.items()))
-    said = [
-        f"{template.name} has no generation tags: it was annotated by itself",
-        f"{proof.texts} texts are as before" + (f", and the laws held ({laws})" if laws else ""),
-        f"{' or '.join(map(repr, proof.stops))} ends what is trained",
+    parts = [
+        f"{template.name} has no generation tags: it was annotated automatically",
+        f"{proof.texts} texts are unchanged" + (f", and the laws held ({laws})" if laws else ""),
+        f"the stop token is {' or '.join(map(repr, proof.stops))}",
     ]
-    said += [f"{each.law} cannot hold where {each.why}" for each in proof.exceptions]
-    return "; ".join(said)
+    parts += [f"{exemption.law} cannot hold: {exemption.why}" for exemption in proof.exceptions]
+    return "; ".join(parts)

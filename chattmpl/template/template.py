@@ -8,13 +8,14 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
-from chattmpl.budget import Budget, pause_gc
+from chattmpl.budget import Budget
+from chattmpl.compiler.gc_pause import collector_paused
 from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
 from chattmpl.compiler.program import Program, Target, compile_program
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError, TemplateError, UsageError, did_you_mean
-from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Run
+from chattmpl.provenance.tree import Leaves
 from chattmpl.source import Source
 from chattmpl.template.family import Family
 from chattmpl.template.resolver import Found, find_template
@@ -38,10 +39,7 @@ class Template:
         retention: the name of the retention policy, or None for a template without a reasoning block.
         tokens: special tokens that every render passes to the template, such as ``{"bos_token": "<s>"}``.
         budget: the bounds of one render.
-        proof: how `annotate` or `retain` proved this template, or None for a template that they did not make.
     """
-
-    proof: Any = None
 
     def __init__(self, found: Found, retention: str | None = None, budget: Budget | None = None) -> None:
         self.name = found.family.name if found.family else found.source.name
@@ -168,12 +166,12 @@ class Template:
 
     def _run(
         self, conversation: Conversation, prompt: bool, clock: Clock, given: dict[str, Any]
-    ) -> tuple[str, list[Run], InputTracer]:
+    ) -> tuple[str, list[Run], Leaves]:
         """Return the text, its runs, and the leaves of the conversation."""
         kwargs = {name: value for name, value in given.items() if value is not None}
         self.check_kwargs(kwargs)
-        with pause_gc():
-            leaves = InputTracer()
+        with collector_paused():
+            leaves = Leaves()
             variables = self.variables(conversation, prompt, kwargs, leaves)
             text, runs = self.program.run(variables, _clock(clock), self.budget)
         return text, runs, leaves
@@ -190,7 +188,7 @@ class Template:
         return self.program.export(target)
 
     def variables(
-        self, conversation: Conversation, prompt: bool, kwargs: dict[str, Any], leaves: InputTracer
+        self, conversation: Conversation, prompt: bool, kwargs: dict[str, Any], leaves: Leaves
     ) -> dict[str, Any]:
         """Return the variables of a render; ``leaves`` collects the origin of each value."""
         data = conversation.to_template_input()

@@ -67,8 +67,8 @@ def resolve(config: TrainConfig, read: Read, note: Note) -> ResolvedRun:
             template = _align_special_tokens(template, tokenizer, note)
         tagged, served = template.program.has_generation, template.export("inference")
         hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
-        template = annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
-        stop_tokens = _stop_tokens(template, config.stop_tokens)
+        template, proven = annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
+        stop_tokens = _stop_tokens(template, config.stop_tokens or proven)
         added = _add_control_tokens(template, tokenizer, config.add_tokens, note)
         if template.family is not None:
             template = _align_special_tokens(template, tokenizer, note)
@@ -213,18 +213,16 @@ def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Tem
     return template
 
 
-def _stop_tokens(template: Template, configured: Sequence[str]) -> list[str]:
-    """Return the texts that end an assistant turn: those configured, else of the family, the annotation or a rendering.
+def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
+    """Return the texts that end an assistant turn: those known already, else those of the family or a rendering.
 
     Raises:
         UsageError: none is known.
     """
-    if configured:
-        return list(configured)
+    if known:
+        return list(known)
     if template.family is not None:
         return list(template.family.generation.stop_tokens)
-    if template.proof is not None:
-        return list(template.proof.stops)
     rendering = template.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": "so"}])
     for start, end in rendering.generated:
         text = rendering.text[start:end]

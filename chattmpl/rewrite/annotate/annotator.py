@@ -2,51 +2,52 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from chattmpl.compiler.export import without_generation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
-from chattmpl.rewrite.annotate.cache import RESULTS
-from chattmpl.rewrite.annotate.context import AnnotationContext, Trial, with_source
+from chattmpl.laws.outcome import Counterexample
+from chattmpl.rewrite.annotate.context import AnnotationContext
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.existing_tags import minimize_diff
 from chattmpl.rewrite.annotate.expand_conditionals import expand_conditionals
 from chattmpl.rewrite.annotate.inline_accumulators import inline_accumulators
 from chattmpl.rewrite.annotate.inline_macros import inline_constants, inline_macros
-from chattmpl.rewrite.annotate.layout import Item
+from chattmpl.rewrite.annotate.layout import Block, Item, walk
 from chattmpl.rewrite.annotate.placement import TagPlacer
-from chattmpl.rewrite.annotate.proof import Failure, Proof, prove
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate, uncuttable
 from chattmpl.rewrite.annotate.split_outputs import split_outputs
 from chattmpl.rewrite.annotate.split_variables import split_variables
 from chattmpl.rewrite.annotate.tag_writer import write_tags
-from chattmpl.rewrite.annotate.target_spans import UNASKED, TargetSpan, target_spans
+from chattmpl.rewrite.annotate.target_spans import Obstacle, TargetSpan, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.annotate.unreached import unreached_lines
-from chattmpl.source import Source
-from chattmpl.template.resolver import Found
-from chattmpl.template.template import Template
+from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption
+from chattmpl.rewrite.cache import ResultCache
+from chattmpl.rewrite.diff import minimize_diff, unified_diff
+from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, NoteKind, Trial, prove
+from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
+from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
+from chattmpl.source import Place, Source
+from chattmpl.template.template import Rendering, Template
 
-EXAMPLES = 60
-"""As many conversations are made by hypothesis for the proof."""
+_MAX_ROUNDS = 3
+"""Largest number of candidates for each way of placing tags; each is made with the counterexamples to those before."""
 
-_ROUNDS = 3
-"""So often a conversation that shows a placement to be wrong is learned from."""
+_MAX_DEPTH = 4
+"""Largest depth of macros that call other macros, and of the constants in them, that are inlined."""
 
-_DEPTH = 4
-"""So often macros are written out, which may call others, and constants behind them."""
+_CACHE: ResultCache[tuple[str, AnnotationProof]] = ResultCache("annotate")
 
 
 @dataclass(frozen=True)
 class PlacementOptions:
-    """How tags are looked for.
+    """The way in which tags are placed.
 
     Attributes:
-        expand: whether expressions are rewritten as statements where a boundary falls inside.
-        deep: whether tags may stand in macros and captured blocks, where transformers does not see them.
+        expand: rewrite expressions as statements where a boundary falls inside.
+        deep: place tags in macros and captured blocks too, where transformers ignores them.
     """
 
     expand: bool = False
@@ -62,91 +63,86 @@ _PLACEMENTS = (
 
 
 def annotate(
-    template: Template,
+    template: TemplateT,
     *,
     repair: bool = False,
     strict: bool = False,
     stop_tokens: tuple[str, ...] = (),
     examples: int = EXAMPLES,
-) -> Template:
+) -> Rewrite[TemplateT, AnnotationProof]:
     """Put generation tags into a template, so that the laws of the mask hold and no text changes.
 
     Args:
-        template: any template. One whose tags are lawful already is returned as it is.
-        repair: place tags anew where there are some that are not lawful.
-        strict: accept no exceptions, as for conversations in which a law cannot hold.
-        stop_tokens: what ends the assistant's turns, where that does not look like a control token.
-        examples: how many conversations hypothesis makes for the proof, beside the probes and fixtures.
-
-    Returns:
-        A template whose ``proof`` says what was tried and what held.
+        template: any template. One whose tags are valid is returned as it is.
+        repair: replace tags that are wrong; they are refused otherwise.
+        strict: refuse a template that breaks a law for some conversations, whatever its tags.
+        stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
+        examples: number of conversations that hypothesis generates for the proof, beside the probes and fixtures.
 
     Raises:
-        CannotAnnotate: with the law that cannot hold and the conversation that shows it.
+        CannotAnnotate: if no placement is valid, or none could be proven.
     """
-    asked = (str(repair), str(strict), repr(stop_tokens), str(examples))
-    found = RESULTS.of(template, asked, lambda: _annotated(template, repair, strict, stop_tokens, examples))
-    return _result(template, *found)
+    request = (str(repair), str(strict), repr(stop_tokens), str(examples))
+    source, proof = _CACHE.get(template, request, lambda: _annotate(template, repair, strict, stop_tokens, examples))
+    return Rewrite.of(template, source, proof)
 
 
-def _annotated(
+def _annotate(
     template: Template, repair: bool, strict: bool, stop_tokens: tuple[str, ...], examples: int
-) -> tuple[str, Proof]:
-    """The new source, and why to trust it."""
-    work = with_source(template, template.source)
+) -> tuple[str, AnnotationProof]:
+    work = with_source(template, template.source, placeholders=True)
     program = template.program
-    proof = Proof()
+    proof = AnnotationProof()
     source = None
     if program.has_generation:
-        bare = with_source(template, without_generation(program.source))
+        bare = with_source(work, without_generation(program.source))
         context = AnnotationContext(bare, stop_tokens)
-        failure = _proven(context, work, work, proof, [], examples)
+        failure = _prove(context, work, work, proof, [], examples)
         if failure is not None:
-            other = Proof()
+            other = AnnotationProof()
             lenient = AnnotationContext(bare, stop_tokens, others=False)
-            if _proven(lenient, work, work, other, [], examples) is None:
+            if _prove(lenient, work, work, other, [], examples) is None:
                 failure, proof = None, other
         if failure is None:
             source = template.source
-            proof.notes.insert(0, "its generation tags are lawful already: nothing was changed")
+            proof.notes.insert(0, Note(NoteKind.UNCHANGED, "the generation tags are valid: nothing was changed"))
         elif not repair:
-            hint = "chattmpl annotate --repair places them anew"
-            raise _refused(failure, "its generation tags are not lawful", hint)
+            raise _refusal(Refusal.INVALID_TAGS, failure)
     else:
         bare = work
         context = AnnotationContext(work, stop_tokens)
     if source is None:
-        source, proof = _placed(context, bare, work, stop_tokens, examples)
-    grave = [one for one in proof.exceptions if one.why != UNASKED and one.law != "pure"]
-    if strict and grave:
-        first = grave[0]
-        raise CannotAnnotate(
-            f"the law {first.law} cannot hold for some conversations: {first.why}",
-            law=first.law,
-            hint=first.way_out,
-            conversation=first.conversation,
-            kwargs=first.kwargs,
-        )
-    proof.diff = _diff(template, source)
+        source, proof = _place(context, bare, work, stop_tokens, examples)
+    if strict:
+        _refuse_exemptions(proof.exceptions)
+    proof.diff = unified_diff(template.program.source.name, template.source, source, "annotated")
     return source, proof
 
 
-def _placed(
+def _refuse_exemptions(exemptions: Iterable[Exemption]) -> None:
+    for one in exemptions:
+        if one.law != "pure" and one.obstacle is not Obstacle.NO_QUESTION:
+            details = {"law": one.law, "obstacle": one.why, "fix": one.hint}
+            found = Counterexample(one.law, "", one.conversation, one.kwargs)
+            raise CannotAnnotate(Refusal.LAW_EXEMPTED, details, law=one.law, counterexample=found)
+
+
+def _place(
     context: AnnotationContext, bare: Template, given: Template, stop_tokens: tuple[str, ...], examples: int
-) -> tuple[str, Proof]:
-    """Place tags as the targets ask, else with fewer targets, else where what is collected is written at once."""
+) -> tuple[str, AnnotationProof]:
+    """Place tags around all targets, else around fewer, else where an accumulator is inlined."""
     try:
         return _search(context, given, examples)
     except CannotAnnotate as error:
         refusal = error
-    apart = with_source(bare, inline_accumulators(bare.source, bare.program.environment))
+    inlined = with_source(bare, inline_accumulators(bare.source, bare.program.environment))
     last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
     if last and last != context.stops.tokens:
         ways.append((bare, last, True))
     ways.append((bare, stop_tokens, False))
-    if apart.source != bare.source:
-        ways.append((apart, stop_tokens, True))
+    if inlined.source != bare.source:
+        ways.append((inlined, stop_tokens, True))
     for template, stops, others in ways:
         try:
             return _search(AnnotationContext(template, stops, others=others), given, examples)
@@ -155,131 +151,149 @@ def _placed(
     raise refusal
 
 
-def _result(template: Template, source: str, proof: Proof) -> Template:
-    given = template.given
-    if source == template.source:
-        source = given.text
-    elif "\r\n" in given.text:
-        source = source.replace("\n", "\r\n")
-    made = Template(Found(Source(source, given.name), template.tokens, template.family), template.retention)
-    made.budget, made.proof = template.budget, proof
-    return made
-
-
-def _search(context: AnnotationContext, given: Template, examples: int) -> tuple[str, Proof]:
-    """The first way to place tags that can be proven."""
-    refusal: ChatTmplError | None = None
+def _search(context: AnnotationContext, given: Template, examples: int) -> tuple[str, AnnotationProof]:
+    """Return the first source that is proven, over all ways of placing tags."""
+    refusal: CannotAnnotate | None = None
     for options in _PLACEMENTS:
         try:
-            return _learned(context, given, options, examples)
-        except ChatTmplError as error:
+            return _learn(context, given, options, examples)
+        except CannotAnnotate as error:
             refusal = refusal or error
+        except ChatTmplError as error:
+            refusal = refusal or CannotAnnotate(Refusal.NOT_WRITABLE, {"error": error.message}, place=error.place)
     assert refusal is not None
-    if not isinstance(refusal, CannotAnnotate):
-        raise CannotAnnotate(refusal.message, place=refusal.place, hint=refusal.hint) from refusal
     raise refusal
 
 
-def _learned(
+def _learn(
     context: AnnotationContext, given: Template, options: PlacementOptions, examples: int
-) -> tuple[str, Proof]:
-    """Tags placed in one way, with what their counterexamples teach."""
+) -> tuple[str, AnnotationProof]:
+    """Place tags in one way, and again with each counterexample."""
     learned: list[Trial] = []
     careful = False
     failure: Failure | None = None
-    for _ in range(_ROUNDS):
+    cases = [case for case, _ in context.cases]
+    for _ in range(_MAX_ROUNDS):
         source = _tagged(context, learned, options, careful=careful)
         if given.program.has_generation:
-            source = minimize_diff(given, with_source(given, source), [case for case, _ in context.cases])
-        proof = Proof()
+            source = _minimized(given, source, cases)
+        proof = AnnotationProof()
         after = with_source(given, source)
-        failure = _proven(context, given, after, proof, learned, examples)
+        failure = _prove(context, given, after, proof, learned, examples)
         if failure is None:
             if options.deep:
-                proof.notes.append("tags stand in a macro or a captured block, where transformers does not see them")
-            proof.notes += unreached_lines(after, [case for case, _ in context.cases])
+                text = "some tags are in a macro or a captured block, where transformers ignores them"
+                proof.notes.append(Note(NoteKind.TAGS_IN_MACRO, text))
+            proof.notes += unreached_lines(after, cases)
             return source, proof
-        if failure.kind == "refusal":
+        if failure.kind is FailureKind.REFUSAL:
             careful = True
-        elif failure.kind == "text" or (failure.conversation, failure.kwargs) in learned:
+        elif failure.kind is FailureKind.TEXT or failure.trial in learned:
             break
         else:
-            learned.append((failure.conversation, failure.kwargs))
+            learned.append(failure.trial)
     assert failure is not None
-    raise _refused(failure, "no placement of tags could be proven")
+    raise _refusal(Refusal.UNPROVEN, failure)
 
 
-def _proven(
-    context: AnnotationContext, before: Template, after: Template, proof: Proof, learned: list[Trial], examples: int
+def _prove(
+    context: AnnotationContext,
+    before: Template,
+    after: Template,
+    proof: AnnotationProof,
+    learned: list[Trial],
+    examples: int,
 ) -> Failure | None:
-    """Check the conversations that tags were placed by, then others."""
-    proof.stops, proof.modes = context.stops.tokens, [{}, *context.modes]
-    proof.notes += context.notes
     searched = [*context.searched, *learned]
-    failure = prove(before, after, searched, context.stops, proof)
-    if failure is not None:
-        return failure
-    others = [one for one in context.independent(examples) if one not in learned]
-    proof.searched, proof.independent = len(searched), len(others)
-    return prove(before, after, others, context.stops, proof)
+    proof.stops, proof.modes = context.stops.tokens, [{}, *context.modes]
+    proof.searched = len(searched)
+    proof.notes += context.notes
+    others = (trial for trial in context.independent(examples) if trial not in learned)
+    return prove(AnnotationVerifier(before, after, context.stops).check, proof, searched, others)
 
 
-def _refused(failure: Failure, message: str, hint: str | None = None) -> CannotAnnotate:
+def _refusal(refusal: Refusal, failure: Failure) -> CannotAnnotate:
     found = failure.counterexample
-    return CannotAnnotate(
-        f"{message}: {failure.message}",
-        law=found.law if found is not None else None,
-        hint=hint,
-        counterexample=found,
-        conversation=failure.conversation,
-        kwargs=failure.kwargs,
-    )
+    law = found.law if failure.kind is FailureKind.LAW else None
+    return CannotAnnotate(refusal, {"failure": found.message}, law=law, counterexample=found)
+
+
+def _minimized(given: Template, source: str, cases: list[Case]) -> str:
+    """Return the source with those tags of the given one that make no difference to any mask."""
+
+    def render(source: str) -> Iterator[tuple[str, tuple[tuple[int, int], ...]] | None]:
+        template = with_source(given, source)
+        for case in cases:
+            yield _text_and_mask(template, case)
+
+    wanted = list(render(source))
+
+    def is_equivalent(candidate: str) -> bool:
+        try:
+            return all(got == want for got, want in zip(render(candidate), wanted, strict=True))
+        except ChatTmplError:
+            return False
+
+    return minimize_diff(given.source, source, is_equivalent)
+
+
+def _text_and_mask(template: Template, case: Case) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+    try:
+        rendering: Rendering = Case(template, case.conversation, case.kwargs).rendering
+    except ChatTmplError:
+        return None
+    return rendering.text, rendering.generated
 
 
 def _tagged(context: AnnotationContext, learned: list[Trial], options: PlacementOptions, *, careful: bool) -> str:
-    """The source with outputs taken apart and tags around what is to be generated."""
+    """Return the source with its outputs split, and with tags around what is to be generated."""
     template = context.template
     targets = [*context.cases, *_learned_targets(context, learned)]
-    tracer, evidence = _seen(template, targets, deep=options.deep)
+    tracer, evidence = _observe(template, targets, deep=options.deep)
     if options.expand:
         template, tracer, evidence = _expanded(template, tracer, evidence, targets, deep=options.deep)
     source = split_outputs(tracer.source.text, tracer.items, evidence, careful=careful)
     apart = with_source(template, source)
-    tracer, evidence = _seen(apart, targets, deep=options.deep)
+    tracer, evidence = _observe(apart, targets, deep=options.deep)
     placer = TagPlacer(source, tracer.items, evidence, apart.program.environment, options.deep)
     runs = placer.runs()
     if placer.unclear:
-        raise uncuttable(placer.unclear[0], apart.program.source, tracer.items)
+        raise _indivisible(placer.unclear[0], apart.program.source, tracer.items)
     if not runs:
-        raise CannotAnnotate("no part of the template writes what is to be generated")
+        raise CannotAnnotate(Refusal.NOTHING_GENERATED)
     return write_tags(source, runs, apart.program.environment)
 
 
 def _expanded(
-    template: Template, tracer: Tracer, evidence: Evidence, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool
+    template: Template,
+    tracer: Tracer,
+    evidence: Evidence,
+    targets: list[tuple[Case, list[TargetSpan]]],
+    *,
+    deep: bool,
 ) -> tuple[Template, Tracer, Evidence]:
-    """The template with conditional expressions and carried texts rewritten as statements, traced anew."""
+    """Return the template with macros inlined, and conditionals and variables split, traced anew."""
     environment = template.program.environment
 
-    def seen(source: str) -> tuple[list[Item], Evidence]:
-        tracer, evidence = _seen(with_source(template, source), targets, deep=deep)
+    def observe(source: str) -> tuple[list[Item], Evidence]:
+        tracer, evidence = _observe(with_source(template, source), targets, deep=deep)
         return tracer.items, evidence
 
     known = tracer.source.text
     items = tracer.items
-    for _ in range(_DEPTH):
+    for _ in range(_MAX_DEPTH):
         source = inline_macros(known, items, evidence, environment)
         if source == known:
             source = inline_constants(known, items, evidence)
         if source == known:
             break
-        (items, evidence), known = seen(source), source
+        (items, evidence), known = observe(source), source
     source = expand_conditionals(known, items, evidence, environment)
     if source != known:
-        items, evidence = seen(source)
-    source = split_variables(source, items, evidence, environment, seen)
+        items, evidence = observe(source)
+    source = split_variables(source, items, evidence, environment, observe)
     made = with_source(template, source)
-    return made, *_seen(made, targets, deep=deep)
+    return made, *_observe(made, targets, deep=deep)
 
 
 def _learned_targets(context: AnnotationContext, learned: list[Trial]) -> Iterator[tuple[Case, list[TargetSpan]]]:
@@ -288,8 +302,10 @@ def _learned_targets(context: AnnotationContext, learned: list[Trial]) -> Iterat
         yield case, list(target_spans(case, context.stops))
 
 
-def _seen(template: Template, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool) -> tuple[Tracer, Evidence]:
-    """What each part of the source wrote."""
+def _observe(
+    template: Template, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool
+) -> tuple[Tracer, Evidence]:
+    """Trace what each part of the source writes."""
     for bold in (True, False):
         tracer = Tracer(template, bold=bold)
         evidence = Evidence()
@@ -306,12 +322,19 @@ def _seen(template: Template, targets: list[tuple[Case, list[TargetSpan]]], *, d
             evidence.add(case, trace, found, deep=deep)
         if same:
             return tracer, evidence
-    raise CannotAnnotate("taken apart, the template writes another text")
+    raise CannotAnnotate(Refusal.NOT_TRACEABLE)
 
 
-def _diff(template: Template, source: str) -> str:
-    name = template.program.source.name
-    lines = difflib.unified_diff(
-        template.source.splitlines(), source.splitlines(), name, f"{name} (annotated)", lineterm=""
-    )
-    return "".join(f"{line}\n" for line in lines)
+def _indivisible(item: Item, source: Source, items: list[Item]) -> CannotAnnotate:
+    """Return the refusal because of an item that writes sampled and other text."""
+    text = source.text[item.start : item.end].strip("{%-+ }")
+    blocks = [one for one in walk(items) if isinstance(one, Block)]
+    macros = {one.opening.body.partition("(")[0].strip() for one in blocks if one.opening.name == "macro"}
+    place = Place(source, item.start, item.end)
+    called = next((name for name in re.findall(r"(\w+)\s*\(", text) if name in macros), None)
+    collected = re.fullmatch(r"(\w+)\.\w+", text)
+    if called is not None:
+        return CannotAnnotate(Refusal.SHARED_MACRO, {"name": called}, place=place)
+    if collected is not None and re.search(rf"\b{collected[1]}\s*=\s*namespace\b", source.text):
+        return CannotAnnotate(Refusal.ACCUMULATED, {"name": text}, place=place)
+    return CannotAnnotate(Refusal.SHARED_OUTPUT, place=place)

@@ -16,11 +16,10 @@ from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import ASK, CONVERSATIONS, DOCUMENT, SAY, TOOL, with_parts
 from chattmpl.probing.prober import content_range
 from chattmpl.probing.shapes import Shape, generated_conversations, shipped_conversations
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate, UnknownStopToken
-from chattmpl.rewrite.annotate.target_spans import Stops, TargetSpan, header_of, target_spans
-from chattmpl.source import Source
-from chattmpl.template.resolver import Found
-from chattmpl.template.special_tokens import CONTROL, PLACEHOLDERS
+from chattmpl.rewrite.annotate.target_spans import Obstacle, Stops, TargetSpan, header_of, target_spans
+from chattmpl.rewrite.proof import Note, NoteKind, Trial
+from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
+from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
 CORE = ("turn", "turns")
@@ -43,8 +42,6 @@ _ORDERS: list[list[dict[str, Any]]] = [[SAY], [SAY, ASK, SAY], [ASK, SAY, SAY], 
 _HELD_OUT = 20
 """So many made conversations of shapes that the template may refuse; they compare texts and refusals."""
 
-Trial = tuple[Conversation, dict[str, Any]]
-
 
 class AnnotationContext:
     """A template without tags, and what to look at.
@@ -64,7 +61,7 @@ class AnnotationContext:
 
     def __init__(self, template: Template, stops: tuple[str, ...] = (), *, others: bool = True) -> None:
         self.template = template
-        self.notes: list[str] = []
+        self.notes: list[Note] = []
         self.facts = facts_of(template)
         self.beside = self._needed()
         self.stops = Stops(stops or self._stops(), others)
@@ -133,10 +130,11 @@ class AnnotationContext:
         """What a conversation needs beside messages, for the template to render it at all."""
         made = self.facts.prober.outcome([ASK, SAY])
         if isinstance(made, ChatTmplError):
-            raise CannotAnnotate(f"it does not render a question and an answer: {made.message}")
+            raise _not_rendered("turn", made)
         error, needs = self.facts.prober.error_alone, self.facts.needs
         if error is not None and needs:
-            self.notes.append(f"it renders no conversation without {' and '.join(needs)}: {error.message}")
+            text = f"the template renders no conversation without {' and '.join(needs)}: {error.message}"
+            self.notes.append(Note(NoteKind.INPUT_NEEDED, text))
         beside = {"tools": [TOOL], "documents": [DOCUMENT]}
         return {name: beside[name] for name in needs}
 
@@ -144,19 +142,11 @@ class AnnotationContext:
         case = Case(self.template, self.conversation("turn"))
         found = self.facts.answer_stops
         if not found and content_range(case.rendering, 1) is None:
-            raise CannotAnnotate(
-                "the law sampled cannot hold: nothing of an answer is rendered",
-                law="sampled",
-                hint="render the assistant's messages",
-                conversation=case.conversation,
-            )
+            shown = Counterexample("sampled", "", case.conversation, {})
+            raise CannotAnnotate(Refusal.ANSWER_DROPPED, law="sampled", counterexample=shown)
         if not found:
-            raise UnknownStopToken(
-                "the law stop cannot hold: no stop token follows an answer",
-                law="stop",
-                hint="where what ends a turn does not look like a control token, name it: --stop-token TEXT",
-                conversation=self.conversation("turn"),
-            )
+            shown = Counterexample("stop", "", case.conversation, {})
+            raise CannotAnnotate(Refusal.NO_STOP_TOKEN, law="stop", counterexample=shown)
         return found
 
     def last_stop(self) -> tuple[str, ...]:
@@ -168,45 +158,38 @@ class AnnotationContext:
         return (found[-1][0],) if ends else ()
 
     def _check(self, name: str) -> None:
-        conversation = self.conversation(name)
-        case = Case(self.template, conversation)
+        case = Case(self.template, self.conversation(name))
         try:
-            found = list(target_spans(case, self.stops))
+            targets = list(target_spans(case, self.stops))
         except ChatTmplError as error:
-            raise CannotAnnotate(f"it does not render {_TITLES[name]}: {error.message}") from None
-        for target in found:
-            if target.broken:
-                raise self.refusal(target, case, _TITLES[name])
-
-    def refusal(self, target: TargetSpan, case: Case, title: str) -> CannotAnnotate:
-        """The error that says which law cannot hold, with the counterexample."""
-        message = f"the law {target.broken} cannot hold for messages[{target.turn}] of {title}: {target.why}"
-        expected = got = place = None
-        if target.expected:
-            expected, got = target.expected, target.got
-            prompted = target.kind == "prompt"
-            other = case.head(target.turn, prompt=True) if prompted else case.head(target.turn + 1)
-            place = case.place_of_difference(other, case.head(target.turn + 1) if prompted else case.rendering)
-        hint = {
-            "history": "train on one row for each assistant turn, or rewrite it with chattmpl retain",
-            "prompt": "render history as the generation prompt begins it, or let the prompt render what history has",
-            "stop": "end each of the assistant's turns with the stop token",
-            "lost": "render the assistant's messages",
-        }[target.kind]
-        found = Counterexample(
-            target.broken or "", message, case.conversation, case.kwargs, expected, got, place=place, hint=hint
-        )
-        return CannotAnnotate(message, law=target.broken, hint=hint, counterexample=found)
+            raise _not_rendered(name, error) from None
+        for target in targets:
+            if target.obstacle is not None:
+                raise _impossible(target, target.obstacle, case, _TITLES[name])
 
 
 _TITLES = {"turn": "a question and an answer", "turns": "two questions and two answers"}
 
 
-def with_source(template: Template, source: str) -> Template:
-    """Another source as the same template, with stand-ins for the special tokens that are not known."""
-    tokens = {**PLACEHOLDERS, **template.tokens}
-    found = Found(Source(source, template.program.source.name), tokens, template.family)
-    return Template(found, template.retention, template.budget)
+def _not_rendered(name: str, error: ChatTmplError) -> CannotAnnotate:
+    return CannotAnnotate(Refusal.NOT_RENDERED, {"what": _TITLES[name], "error": error.message})
+
+
+def _impossible(target: TargetSpan, obstacle: Obstacle, case: Case, title: str) -> CannotAnnotate:
+    """Return the refusal because of a law that cannot hold, with a counterexample."""
+    texts: tuple[str | None, str | None] = (None, None)
+    place = None
+    if target.expected:
+        texts = (target.expected, target.got)
+        turn = case.head(target.turn + 1)
+        if obstacle is Obstacle.HISTORY_DIFFERS:
+            place = case.place_of_difference(turn, case.rendering)
+        else:
+            place = case.place_of_difference(case.head(target.turn, prompt=True), turn)
+    found = Counterexample(obstacle.law, "", case.conversation, case.kwargs, *texts, place=place)
+    why = obstacle.value.why if target.error is None else f"{obstacle.value.why}: {target.error.message}"
+    details = {"law": obstacle.law, "turn": target.turn, "what": title, "obstacle": why, "fix": obstacle.value.fix}
+    return CannotAnnotate(Refusal.LAW_IMPOSSIBLE, details, law=obstacle.law, counterexample=found)
 
 
 def _nulled(conversation: Conversation) -> Conversation:
@@ -217,4 +200,4 @@ def _nulled(conversation: Conversation) -> Conversation:
     return Conversation.coerce(data)
 
 
-__all__ = ["CORE", "AnnotationContext", "Trial", "with_source"]
+__all__ = ["CORE", "AnnotationContext"]

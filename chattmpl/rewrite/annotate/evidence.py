@@ -68,8 +68,8 @@ class Evidence:
         targets = list(targets)
         ranges = [(target.start, target.end) for target in targets]
         # What would be best for a turn that cannot be lawful says nothing of the turns beside it.
-        lawful = [(target.start, target.end) for target in targets if not target.broken]
-        blurred = {target.turn for target in targets if target.broken}
+        lawful = [(target.start, target.end) for target in targets if target.obstacle is None]
+        blurred = {target.turn for target in targets if target.obstacle is not None}
         turns, others = _turns(case)
         known = [_facts(case, turn) for turn in range(len(case.messages))]
         set_ = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())

@@ -11,8 +11,8 @@ from jinja2 import Environment
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.guards import Guard, GuardPrinter
 from chattmpl.rewrite.annotate.layout import Block, Item, Output, Statement, Text, variables, walk
-from chattmpl.rewrite.annotate.refusal import CannotAnnotate
 from chattmpl.rewrite.annotate.span_labels import ALL, NONE, UNCLEAR, UNSEEN, SpanLabel, labeled_parts, labels_of
+from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 
 _SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
 _CLOSED = frozenset({"macro", "call", "filter", "set"})
@@ -155,10 +155,7 @@ class TagPlacer:
         written = GuardPrinter(self._source, tuple(loop.opening.body for loop in loops)).print(guard)
         if written is None:
             line = self._source.count("\n", 0, start) + 1
-            raise CannotAnnotate(
-                f"what line {line} writes is generated for some messages only, and nothing tells which",
-                hint="write what is generated in an output of its own",
-            )
+            raise CannotAnnotate(Refusal.NO_CONDITION, {"line": line})
         return written
 
 

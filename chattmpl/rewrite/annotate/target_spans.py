@@ -1,7 +1,7 @@
-"""What should be generated: for each assistant turn of a conversation the characters that the model samples.
+"""Target spans: the characters of each assistant turn that the model samples.
 
-They are known without any tag. A turn begins where its prompt ends, and ends with the stop token behind what the
-message holds.
+They are known without any tag: a turn starts where its prompt ends, and ends with the stop token that follows the
+content of its message.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import Enum
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
@@ -16,21 +17,64 @@ from chattmpl.template.spans import Span
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering
 
-UNASKED = "an answer stands before any question"
-"""Why a law cannot hold where nobody trains."""
 
-UNPROMPTED = "no generation prompt is written before it"
-"""Why a law cannot hold for an answer that follows another one, where only a question brings on a generation prompt."""
+@dataclass(frozen=True)
+class _Text:
+    """Description of an obstacle for people, and what they can do about it."""
+
+    why: str
+    fix: str = ""
+    avoidable: bool = True
+
+    @property
+    def hint(self) -> str:
+        """The hint where only some conversations are concerned."""
+        if not self.avoidable:
+            return self.fix
+        return f"exclude such conversations, or {self.fix}" if self.fix else "exclude such conversations"
+
+
+class Obstacle(Enum):
+    """Behaviour of a template because of which no tags can make the mask of a turn valid."""
+
+    NOT_RENDERED_ALONE = _Text("the conversation up to this turn is not rendered")
+    DROPPED = _Text("the turn is not rendered", "render the assistant's messages")
+    PROMPT_DIFFERS = _Text(
+        "its text does not start with its prompt", "let the generation prompt and the turn in history start alike"
+    )
+    NO_STOP_TOKEN = _Text("it does not end with a stop token", "end each assistant turn with the stop token")
+    HISTORY_DIFFERS = _Text(
+        "in history it is not rendered as it was sampled",
+        "train on one row for each assistant turn (unroll), or rewrite the template with chattmpl retain",
+        avoidable=False,
+    )
+    NO_PROMPT = _Text("no generation prompt precedes it")
+    """An answer follows another one, and only a question adds a generation prompt."""
+    NO_QUESTION = _Text("no user message precedes it")
+    """No one trains on such conversations."""
+    REPEATED = _Text(
+        "a field of an assistant message is rendered again in the turn of another message",
+        "no action is needed: only the copy that the model samples is trained",
+        avoidable=False,
+    )
+
+    @property
+    def law(self) -> str:
+        """Name of the law that is broken."""
+        return {Obstacle.NO_STOP_TOKEN: "stop", Obstacle.REPEATED: "pure"}.get(self, "sampled")
+
+
+_ABOUT_PROMPT = (Obstacle.NOT_RENDERED_ALONE, Obstacle.PROMPT_DIFFERS, Obstacle.HISTORY_DIFFERS, Obstacle.NO_PROMPT)
 
 
 @dataclass(frozen=True)
 class Stops:
-    """What ends the assistant's turns.
+    """The frame of an assistant turn around its target span.
 
     Attributes:
-        tokens: what ends an answer.
+        tokens: the stop tokens.
         others: whether a turn may end with another control token instead, as some do after tool calls.
-        header: what stands in an answer's own turn before what is to be generated.
+        header: text of an assistant turn before its target span.
     """
 
     tokens: tuple[str, ...]
@@ -40,29 +84,27 @@ class Stops:
 
 @dataclass(frozen=True)
 class TargetSpan:
-    """One assistant turn.
+    """The target span of one assistant turn.
 
     Attributes:
         turn: index of the message.
-        start, end: the characters of the whole rendering that are to be generated.
-        broken: the law that no placement of tags can keep for this turn; None if there is none.
-        why: what the template does to it.
-        kind: where that comes from: ``history``, ``prompt``, ``stop``, or ``lost``.
-        expected, got: the two texts that should begin alike, where two are compared.
+        start, end: half-open range of characters in the whole rendering; a guess where there is an obstacle.
+        obstacle: why no placement of tags makes the mask of this turn valid; None if one can.
+        error: the error behind the obstacle, if the template raised one.
+        expected, got: the two texts that should start alike, where two are compared.
     """
 
     turn: int
     start: int
     end: int
-    broken: str | None = None
-    why: str = ""
-    kind: str = ""
+    obstacle: Obstacle | None = None
+    error: ChatTmplError | None = None
     expected: str = ""
     got: str = ""
 
 
 def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
-    """The target for each assistant turn.
+    """Yield the target span of each assistant turn.
 
     Raises:
         ChatTmplError: if the template does.
@@ -71,13 +113,15 @@ def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
     for turn in case.assistant_turns():
         target = _target(case, turn, stops)
         unasked = "user" not in roles[:turn]
-        if target.broken is None and _unprompted(case.rendering, target, stops.header, unasked, roles[turn - 1]):
-            target = replace(target, broken="sampled", why=UNPROMPTED, kind="prompt")
-        yield replace(target, why=UNASKED) if unasked and target.kind in ("prompt", "history") else target
+        if target.obstacle is None and _unprompted(case.rendering, target, stops.header, unasked, roles[turn - 1]):
+            target = replace(target, obstacle=Obstacle.NO_PROMPT)
+        if unasked and target.obstacle in _ABOUT_PROMPT:
+            target = replace(target, obstacle=Obstacle.NO_QUESTION, error=None)
+        yield target
 
 
 def _unprompted(whole: Rendering, target: TargetSpan, header: str, unasked: bool, before: str) -> bool:
-    """Whether more than an answer would have to be generated, since nothing that its prompt ends with asks for one."""
+    """Return whether the target span holds more than an answer, since the end of its prompt asks for none."""
     own = _region(whole, target.turn)
     if own is not None and target.start < own[0] and (unasked or before == "assistant"):
         return True
@@ -95,49 +139,47 @@ def _target(case: Case, turn: int, stops: Stops) -> TargetSpan:
     try:
         prompt, alone = case.head(turn, prompt=True).text, case.head(turn + 1)
     except ChatTmplError as error:
-        return TargetSpan(turn, *rough, "sampled", f"it is not rendered on its own: {error.message}", "prompt")
+        return TargetSpan(turn, *rough, Obstacle.NOT_RENDERED_ALONE, error)
     if held is not None and whole.text.startswith(prompt):
         rough = (min(len(prompt), rough[0]), rough[1])
     held_alone = _held(alone, turn) or _empty(alone, prompt)
     if held_alone is None and held is None and turn not in {span.turn for span in whole.spans}:
-        return TargetSpan(turn, 0, 0, "sampled", "nothing of it is rendered", "lost")
+        return TargetSpan(turn, 0, 0, Obstacle.DROPPED)
     end = held_alone and _stop_end(alone, held_alone[1], turn, stops.tokens)
     if held_alone and not end and stops.others:
         end = _other_stop(alone, held_alone[1])
     if held_alone is None or not alone.text.startswith(prompt) or held_alone[0] < len(prompt):
-        why = "its text does not begin with its prompt"
-        return TargetSpan(turn, *rough, "sampled", why, "prompt", prompt, alone.text)
+        return TargetSpan(turn, *rough, Obstacle.PROMPT_DIFFERS, expected=prompt, got=alone.text)
     if not end:
-        return TargetSpan(turn, *rough, "stop", "it does not end with the stop token of an answer", "stop")
+        return TargetSpan(turn, *rough, Obstacle.NO_STOP_TOKEN)
     if not whole.text.startswith(alone.text[:end]):
-        why = "in history it is not rendered as it was sampled"
-        return TargetSpan(turn, *rough, "sampled", why, "history", alone.text[:end], whole.text)
+        return TargetSpan(turn, *rough, Obstacle.HISTORY_DIFFERS, expected=alone.text[:end], got=whole.text)
     return TargetSpan(turn, len(prompt), end)
 
 
 def _other_stop(alone: Rendering, at: int) -> int | None:
-    """Where a control token ends that ends a turn in place of the usual one, as some do after tool calls."""
+    """Return the end of a control token that ends a turn in place of the usual one, as after tool calls."""
     tail = alone.text[at:].rstrip()
     found = [match for match in CONTROL.finditer(tail) if match.end() == len(tail) and re.search("[|｜]", match[0])]
     return at + found[-1].end() if found else None
 
 
 def _empty(alone: Rendering, prompt: str) -> tuple[int, int] | None:
-    """Where a message that holds nothing stands: right behind its prompt, if anything of its turn is rendered."""
+    """Return the range of a message without content: right after its prompt, if anything of its turn is rendered."""
     return (len(prompt), len(prompt)) if alone.text.startswith(prompt) and len(alone.text) > len(prompt) else None
 
 
 def _held(rendering: Rendering, turn: int) -> tuple[int, int] | None:
-    """From the first to the last character of what the message holds, in its own turn."""
+    """Return the range from the first to the last character of the message's fields in its own turn."""
     spans = [span for span in rendering.spans if span.message == turn and span.field != "role"]
-    # The turn of a tool's result may repeat the name of the call.
+    # The turn of a tool result may repeat the name of the call.
     own = _region(rendering, turn)
     spans = [span for span in spans if own is None or own[0] <= span.start < own[1]] or spans
     return (spans[0].start, spans[-1].end) if spans else None
 
 
 def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
-    """From where a message begins to be rendered until another one is; None if that is not known."""
+    """Return the range of a message's turn; None if that is not known."""
     start = end = None
     for span in rendering.spans:
         if span.turn == turn:
@@ -149,14 +191,14 @@ def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
 
 
 def header_of(case: Case, stops: Stops) -> str:
-    """What an answer's own turn begins with before what is to be generated, less white space around it."""
+    """Return the text of an assistant turn before its target span, without surrounding white space."""
     turn = case.assistant_turns()[-1]
     own, target = _region(case.rendering, turn), _target(case, turn, stops)
-    return "" if own is None or target.broken else case.rendering.text[own[0] : max(target.start, own[0])].strip()
+    return "" if own is None or target.obstacle else case.rendering.text[own[0] : max(target.start, own[0])].strip()
 
 
 def echoes(case: Case) -> list[Span]:
-    """What comes from assistant messages and is rendered once more in the turns of others."""
+    """Return spans of assistant messages that are rendered again in the turns of other messages."""
     regions = {turn: _region(case.rendering, turn) for turn in case.assistant_turns()}
     return [
         span
@@ -170,7 +212,7 @@ def _is_outside(span: Span, region: tuple[int, int] | None) -> bool:
 
 
 def _stop_end(rendering: Rendering, at: int, turn: int, stops: tuple[str, ...]) -> int | None:
-    """Where the stop token ends that follows an offset, before the next message begins."""
+    """Return the end of the stop token that follows an offset and precedes the next message."""
     following = [span.start for span in rendering.spans if span.message is not None and span.message > turn]
     limit = min((start for start in following if start >= at), default=len(rendering.text))
     tail = rendering.text[at:limit]

@@ -1,4 +1,4 @@
-"""Parts of a template that no conversation reached, in or beside what the assistant's turns write."""
+"""Parts of a template that no conversation reached, in or beside the assistant's turns."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from chattmpl.laws.law import Case
 from chattmpl.rewrite.annotate.layout import Block, Item, Output, Text
 from chattmpl.rewrite.annotate.trace import Tracer
+from chattmpl.rewrite.proof import Note, NoteKind
 from chattmpl.template.template import Template
 
 _NO_OUTPUT = "raise_exception"
 
 
-def unreached_lines(template: Template, cases: list[Case]) -> list[str]:
-    """A line for each stretch of such parts, with what was assumed of it.
+def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
+    """Return notes with the lines of such parts, and the label that was assumed for them.
 
     Args:
-        template: with its new tags.
-        cases: what tags were placed by.
+        template: the template with its new tags.
+        cases: the cases that the tags were placed with.
     """
     tracer = Tracer(template, bold=False)
     seen: set[int] = set()
@@ -31,16 +32,19 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[str]:
         text = source.text[item.start : item.end]
         if seen.isdisjoint(parts) and text.strip() and _NO_OUTPUT not in text:
             lines[generated, source.position(item.start)[0]] = None
-    return [
-        f"never reached, and taken for {'generated' if generated else 'not generated'}: "
-        f"line{'s' if len(found) > 1 else ''} {', '.join(map(str, found))}; check by hand"
-        for generated in (True, False)
-        if (found := sorted(line for kind, line in lines if kind == generated))
-    ]
+    notes = []
+    for generated in (True, False):
+        numbers = sorted(line for kind, line in lines if kind == generated)
+        if numbers:
+            which = f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+            assumed = "generated" if generated else "not generated"
+            text = f"no conversation reached {which}, assumed to be {assumed}: check by hand"
+            notes.append(Note(NoteKind.UNREACHED, text))
+    return notes
 
 
 def _parts(items: list[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
-    """Texts and outputs inside of generation tags, and those beside such a tag in the same branch."""
+    """Yield texts and outputs inside generation tags, and those beside such a tag in the same branch."""
     beside = beside or any(isinstance(item, Block) and item.opening.name == "generation" for item in items)
     for item in items:
         if isinstance(item, (Text, Output)):
@@ -49,5 +53,5 @@ def _parts(items: list[Item], *, inside: bool, beside: bool) -> Iterator[tuple[T
         elif isinstance(item, Block):
             within = inside or item.opening.name == "generation"
             for body in item.bodies:
-                # At the root of a loop over all messages there are turns of others.
+                # At the root of a loop over all messages are the turns of other roles.
                 yield from _parts(body, inside=within, beside=beside and item.opening.name == "if")

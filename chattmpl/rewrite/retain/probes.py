@@ -30,11 +30,10 @@ from chattmpl.probing.frames import answer_stops, generation_prompt
 from chattmpl.probing.prober import common_length, reason_of
 from chattmpl.probing.reasoning import Traces, find_traces
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
-from chattmpl.rewrite.retain.refusal import CannotRetain
+from chattmpl.rewrite.proof import Trial
+from chattmpl.rewrite.refusal import CannotRetain, Refusal
 from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, rendered
 from chattmpl.template.template import Template
-
-Trial = tuple[Conversation, dict[str, Any]]
 
 
 @dataclass
@@ -63,8 +62,8 @@ class Probes:
         self.facts = facts_of(self.template)
         self._prober = self.facts.prober
         if self.facts.refusal is not None:
-            message = f"it does not even render a question: {self.facts.refusal.message}"
-            raise CannotRetain(message, policy=self.policy)
+            details = {"what": "a question", "error": self.facts.refusal.message}
+            raise CannotRetain(Refusal.NOT_RENDERED, details, policy=self.policy)
         traces = find_traces(self._prober, self.modes)
         self.thinking = traces.kwargs
         self.carriers = self._carriers(traces)
@@ -88,19 +87,16 @@ class Probes:
         return (*first, "content") if in_content and "content" not in first else first
 
     def _no_place(self, traces: Traces) -> CannotRetain:
-        hint: str | None
         if traces.carrier == "part":
-            message, hint = "it renders traces only as parts of the content, which come with the content", None
-        else:
-            keys = self.facts.reasoning_keys
-            message = "it never renders reasoning, so there is no place for a policy"
-            if keys:
-                message = f"it reads {', '.join(keys)}, and no trace is rendered in any of its modes"
-                error = self._prober.call_form[1]
-                if isinstance(error, ChatTmplError) and self.facts.traces_unseen:
-                    message += f"; turns with calls, where one may be, raise: {reason_of(error)}"
-            hint = "put {% reasoning %}…{% endreasoning %} where a message's reasoning is to be rendered"
-        return CannotRetain(message, policy=self.policy, hint=hint)
+            return CannotRetain(Refusal.TRACES_IN_PARTS, policy=self.policy)
+        keys = self.facts.reasoning_keys
+        if not keys:
+            return CannotRetain(Refusal.NO_TRACES, policy=self.policy)
+        error = self._prober.call_form[1]
+        calls = ""
+        if isinstance(error, ChatTmplError) and self.facts.traces_unseen:
+            calls = f"; turns with tool calls, which may render some, raise {reason_of(error)}"
+        return CannotRetain(Refusal.TRACES_UNRENDERED, {"keys": ", ".join(keys), "calls": calls}, policy=self.policy)
 
     # -- conversations
 
@@ -210,4 +206,4 @@ def _in_content(conversation: Conversation) -> Conversation:
     return Conversation.coerce(data)
 
 
-__all__ = ["Probes", "Trial"]
+__all__ = ["Probes"]

@@ -7,10 +7,10 @@ from itertools import pairwise
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
+from chattmpl.rewrite.proof import Trial
 from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
 from chattmpl.rewrite.retain.condition_edits import cost
 from chattmpl.rewrite.retain.overridable_template import WAYS, Change, OverridableTemplate
-from chattmpl.rewrite.retain.probes import Trial
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import turn_text
 from chattmpl.template.template import Rendering

@@ -1,0 +1,218 @@
+"""Checks of a template with new tags: it renders the same texts, and its mask obeys the laws."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import Case, evaluate, laws_named
+from chattmpl.laws.outcome import Counterexample, Holds
+from chattmpl.rewrite.annotate.target_spans import Obstacle, Stops, TargetSpan, echoes, target_spans
+from chattmpl.rewrite.proof import Failure, FailureKind, Proof
+from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering, Template
+
+LAWS = ("sampled", "stop", "pure")
+"""The laws of the mask."""
+
+
+@dataclass(frozen=True)
+class Exemption:
+    """A law that the template breaks for some conversations, whatever its tags.
+
+    Attributes:
+        law: name of the law.
+        obstacle: what the template does.
+        conversation, kwargs: the smallest case that was seen.
+        field: the field that is rendered twice, without indices, where one is.
+        error: the error that the template raised, if it did.
+    """
+
+    law: str
+    obstacle: Obstacle
+    conversation: Conversation
+    kwargs: dict[str, Any]
+    field: str = ""
+    error: ChatTmplError | None = None
+
+    @property
+    def why(self) -> str:
+        """The reason, for people."""
+        if self.field:
+            return self.obstacle.value.why.replace("a field of an assistant message", self.field)
+        return self.obstacle.value.why if self.error is None else f"{self.obstacle.value.why}: {self.error.message}"
+
+    @property
+    def hint(self) -> str:
+        """The way to deal with it, for people."""
+        return self.obstacle.value.hint
+
+    def covers(self, other: Exemption) -> bool:
+        """Return whether another exemption needs no mention beside this one."""
+        same = (self.law, self.obstacle, self.field) == (other.law, other.obstacle, other.field)
+        # A law that holds in no mode is mentioned once.
+        return same and _place(self.error) == _place(other.error) and self.kwargs in ({}, other.kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the exemption as JSON data."""
+        return {
+            "law": self.law,
+            "why": self.why,
+            "conversation": self.conversation.dump(),
+            "kwargs": self.kwargs,
+            "way_out": self.hint,
+        }
+
+
+@dataclass
+class AnnotationProof(Proof):
+    """Record of the checks of a template with new tags.
+
+    Attributes:
+        stops: the stop tokens.
+        exceptions: laws that cannot hold for some conversations.
+    """
+
+    stops: tuple[str, ...] = ()
+    exceptions: list[Exemption] = field(default_factory=list)
+
+    def exempt(self, exemption: Exemption) -> None:
+        """Add an exemption, or its conversation to a known one if it is the smaller one."""
+        for index, known in enumerate(self.exceptions):
+            if known.covers(exemption):
+                if known.kwargs == exemption.kwargs and _size(exemption.conversation) < _size(known.conversation):
+                    self.exceptions[index] = exemption
+                return
+        self.exceptions.append(exemption)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the proof as JSON data."""
+        exceptions = [exemption.to_dict() for exemption in self.exceptions]
+        return {**super().to_dict(), "stops": list(self.stops), "exceptions": exceptions}
+
+
+class AnnotationVerifier:
+    """Compares texts, and checks the laws of the mask where the template's own rendering allows them.
+
+    Args:
+        before: the template without the new tags.
+        after: the template with them.
+        stops: the frame of an assistant turn.
+    """
+
+    def __init__(self, before: Template, after: Template, stops: Stops) -> None:
+        self._before = before
+        self._after = after
+        self._stops = stops
+        eos = before.tokens.get("eos_token")
+        # The law knows control tokens only; other stop tokens that a user names are compared with target spans.
+        known = all(stop == eos or CONTROL.fullmatch(stop) for stop in stops.tokens)
+        self._laws = laws_named(name for name in LAWS if known or name != "stop")
+
+    def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: AnnotationProof) -> Failure | None:
+        """Check one conversation, and add what held to the proof."""
+        old, new = Case(self._before, conversation, kwargs), Case(self._after, conversation, kwargs)
+        failure = _compare_texts(old, new, proof)
+        if failure is None and _rendered(old, prompt=False) is not None:
+            failure = self._check_mask(old, new, proof)
+        return failure
+
+    def _check_mask(self, old: Case, new: Case, proof: AnnotationProof) -> Failure | None:
+        conversation, kwargs = old.conversation, old.kwargs
+        targets = list(target_spans(old, self._stops))
+        impossible = [target for target in targets if target.obstacle is not None]
+        for target in impossible:
+            assert target.obstacle is not None
+            exemption = Exemption(target.obstacle.law, target.obstacle, conversation, kwargs, error=target.error)
+            proof.exempt(exemption)
+        wrong = next(_misplaced(new, targets), None)
+        if wrong is not None:
+            return _failure(FailureKind.MASK, wrong, old)
+        for law in self._laws:
+            if law.name == "pure" and (repeated := echoes(old)):
+                repeated_field = _without_indices(repeated[0].field)
+                proof.exempt(Exemption("pure", Obstacle.REPEATED, conversation, kwargs, repeated_field))
+                continue
+            outcome = evaluate(law, new)
+            if isinstance(outcome, Holds):
+                proof.held[law.name] += 1
+            elif isinstance(outcome, Counterexample):
+                excuse = _excuse(outcome, impossible)
+                if excuse is None or excuse.obstacle is None:
+                    return Failure(FailureKind.LAW, outcome)
+                proof.exempt(Exemption(law.name, excuse.obstacle, conversation, kwargs, error=excuse.error))
+        return None
+
+
+def _compare_texts(old: Case, new: Case, proof: AnnotationProof) -> Failure | None:
+    for prompt in (False, True):
+        expected, got = _rendered(old, prompt=prompt), _rendered(new, prompt=prompt)
+        proof.texts += 1
+        proof.refused += expected is None
+        if (expected is None) != (got is None):
+            verb = "is" if got is None else "is no longer"
+            return _failure(FailureKind.REFUSAL, f"a conversation {verb} refused", old)
+        if expected is not None and got is not None and expected.text != got.text:
+            return _failure(FailureKind.TEXT, "the text changes", old, expected.text, got.text)
+    return None
+
+
+def _failure(
+    kind: FailureKind, message: str, case: Case, expected: str | None = None, got: str | None = None
+) -> Failure:
+    return Failure(kind, Counterexample(kind.value, message, case.conversation, case.kwargs, expected, got))
+
+
+def _excuse(found: Counterexample, impossible: list[TargetSpan]) -> TargetSpan | None:
+    """Return a turn that no tags can make valid, if the counterexample is about such turns only."""
+    about = set(found.turns)
+    first = next((target for target in impossible if target.turn in about), None)
+    return first if about <= {target.turn for target in impossible} else None
+
+
+def _rendered(case: Case, *, prompt: bool) -> Rendering | None:
+    try:
+        return case.head(len(case.messages), prompt=prompt)
+    except ChatTmplError:
+        return None
+
+
+def _misplaced(case: Case, targets: list[TargetSpan]) -> Iterator[str]:
+    """Yield where the mask differs from the targets; a turn with an obstacle may have any mask of its own text."""
+    rendering = case.rendering
+    answers = set(case.assistant_turns())
+    for span in rendering.spans:
+        if span.generated and (span.turn not in answers or (span.message is not None and span.message not in answers)):
+            yield f"{rendering.text[span.start : span.end]!r} is generated, but never sampled by the model"
+    for target in targets:
+        got = [span for span in rendering.spans if span.generated and span.turn == target.turn]
+        whole = bool(got) and (got[0].start, got[-1].end) == (target.start, target.end)
+        exact = whole and sum(span.end - span.start for span in got) == target.end - target.start
+        if target.obstacle is None and not exact:
+            shown = "".join(rendering.text[span.start : span.end] for span in got)
+            wanted = rendering.text[target.start : target.end]
+            yield f"in messages[{target.turn}] {shown!r} is generated instead of {wanted!r}"
+    prompted = _rendered(case, prompt=True)
+    if prompted is not None and prompted.text.startswith(rendering.text):
+        late = [end for _, end in prompted.generated if end > len(rendering.text)]
+        if late:
+            yield f"{prompted.text[len(rendering.text) : late[-1]]!r} in the generation prompt is generated"
+
+
+def _without_indices(path: str | None) -> str:
+    return re.sub(r"\[\d+\]", "[]", path or "text of an answer")
+
+
+def _place(error: ChatTmplError | None) -> tuple[int, int] | None:
+    return None if error is None or error.place is None else (error.place.start, error.place.end)
+
+
+def _size(conversation: Conversation) -> int:
+    return len(str(conversation.dump()))
+
+
+__all__ = ["LAWS", "AnnotationProof", "AnnotationVerifier", "Exemption"]

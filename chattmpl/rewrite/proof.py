@@ -1,0 +1,126 @@
+"""Proofs of rewrites: what was checked, and what held."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import Any, TypeVar
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.laws.outcome import Counterexample
+
+EXAMPLES = 60
+"""Default number of conversations that hypothesis generates for a proof."""
+
+Trial = tuple[Conversation, dict[str, Any]]
+"""A conversation and the kwargs that it is rendered with."""
+
+
+class NoteKind(Enum):
+    """Subject of a note."""
+
+    UNCHANGED = "unchanged"
+    COMPILED = "compiled"
+    INPUT_NEEDED = "input-needed"
+    TAGS_IN_MACRO = "tags-in-macro"
+    UNREACHED = "unreached"
+    LAW_BROKEN = "law-broken"
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that the user should know about a rewrite.
+
+    Attributes:
+        kind: the subject.
+        text: the sentence for people.
+    """
+
+    kind: NoteKind
+    text: str
+
+
+@dataclass
+class Proof:
+    """Record of the checks of a rewrite.
+
+    Attributes:
+        modes: kwargs of each mode that was checked; the first are empty.
+        searched: number of conversations that the rewrite was searched with.
+        independent: number of other conversations that it was checked on.
+        texts: number of texts that were compared: each conversation with and without generation prompt, in each mode.
+        refused: number of these that the template refuses to render, before and after the rewrite.
+        held: number of conversations for which each law held.
+        notes: what the user should know.
+        diff: unified diff of the change; empty if there is none.
+    """
+
+    modes: list[dict[str, Any]] = field(default_factory=list)
+    searched: int = 0
+    independent: int = 0
+    texts: int = 0
+    refused: int = 0
+    held: Counter[str] = field(default_factory=Counter)
+    notes: list[Note] = field(default_factory=list)
+    diff: str = ""
+
+    def has_note(self, kind: NoteKind) -> bool:
+        """Return whether there is a note of this kind."""
+        return any(note.kind is kind for note in self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the proof as JSON data."""
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.metadata.get("json", True)}
+        return {**values, "held": dict(self.held), "notes": [note.text for note in self.notes]}
+
+
+class FailureKind(Enum):
+    """Kind of a counterexample to a candidate."""
+
+    TEXT = "text"
+    """Another text is rendered."""
+    REFUSAL = "refusal"
+    """The conversation is refused before or after the rewrite, and not both."""
+    MASK = "mask"
+    """The mask differs from the target spans."""
+    LAW = "law"
+    """A law is broken that could hold."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Counterexample to a candidate."""
+
+    kind: FailureKind
+    counterexample: Counterexample
+
+    @property
+    def trial(self) -> Trial:
+        """The conversation and kwargs that show it."""
+        return self.counterexample.conversation, self.counterexample.kwargs
+
+
+ProofT = TypeVar("ProofT", bound=Proof)
+
+Check = Callable[[Conversation, dict[str, Any], ProofT], "Failure | None"]
+"""Checks one conversation, and adds what held to the proof."""
+
+
+def prove(
+    check: Check[ProofT], proof: ProofT, searched: Iterable[Trial], independent: Iterable[Trial]
+) -> Failure | None:
+    """Check the conversations that a candidate was found with, then others.
+
+    Returns:
+        The first failure; None if the candidate is proven.
+    """
+    for conversation, kwargs in searched:
+        if (failure := check(conversation, kwargs, proof)) is not None:
+            return failure
+    for conversation, kwargs in independent:
+        proof.independent += 1
+        if (failure := check(conversation, kwargs, proof)) is not None:
+            return failure
+    return None

@@ -1,0 +1,101 @@
+"""Checks of a rewritten template: it does what the policy says, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from chattmpl.conversation.models import Conversation
+from chattmpl.laws.law import Case, evaluate, laws_named
+from chattmpl.laws.outcome import Counterexample, Holds
+from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
+from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
+from chattmpl.rewrite.retain.turn_text import rendered
+from chattmpl.template.template import Rendering, Template
+
+LAWS = ("prefix", "sampled")
+"""The laws that the policy ``all`` makes hold in history."""
+
+
+@dataclass
+class RetentionProof(Proof):
+    """Record of the checks of a template under another policy.
+
+    Attributes:
+        policy: name of the policy.
+        changes: number of changes that were tried.
+        same: number of texts that are as before, those that the policy does not concern among them.
+        moved: number of texts in which a trace is kept or dropped that was not before.
+        turns: for the policy ``all``, number of turns in history that are as they were sampled.
+        unchanged: whether the template followed the policy already.
+        broken: for the policy ``all``, a counterexample of each law that fails for a reason other than traces.
+    """
+
+    policy: str = ""
+    changes: int = 0
+    same: int = 0
+    moved: int = 0
+    turns: int = 0
+    unchanged: bool = False
+    broken: dict[str, Counterexample] = field(default_factory=dict, repr=False, compare=False, metadata={"json": False})
+
+
+class RetentionVerifier:
+    """Compares each text with what the policy asks for.
+
+    Args:
+        baseline: the template before the change.
+        after: the template after it.
+    """
+
+    def __init__(self, baseline: Baseline, after: Template) -> None:
+        self._baseline = baseline
+        self._after = after
+
+    def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> Failure | None:
+        """Check one conversation, and add what held to the proof."""
+        baseline = self._baseline
+        sampled = baseline.sampled
+        for prompt in (False, True):
+            mismatch = next(baseline.mismatches(self._render, conversation, kwargs, prompt), None)
+            if mismatch is not None:
+                return Failure(FailureKind.TEXT, counterexample(mismatch, baseline.policy, conversation, kwargs))
+            old, new = baseline.render(conversation, kwargs, prompt), self._render(conversation, kwargs, prompt)
+            proof.texts += 1
+            if old is None or new is None:
+                proof.refused += 1
+            elif old.text == new.text:
+                proof.same += 1
+            else:
+                proof.moved += 1
+        if baseline.policy == "all":
+            self._check_laws(conversation, kwargs, proof)
+        proof.turns += baseline.sampled - sampled
+        return None
+
+    def _render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
+        return rendered(self._after, conversation, kwargs, prompt)
+
+    def _check_laws(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> None:
+        """Count the laws that hold in history; one that fails has a reason other than traces, and is noted."""
+        known = {name: value for name, value in kwargs.items() if name in self._after.program.variables}
+        case = Case(self._after, conversation, known)
+        for law in laws_named(LAWS):
+            outcome = evaluate(law, case)
+            if isinstance(outcome, Holds):
+                proof.held[law.name] += 1
+            elif isinstance(outcome, Counterexample) and law.name not in proof.broken:
+                proof.broken[law.name] = outcome
+                text = f"{law.name} does not hold, for a reason other than traces: {outcome.message}"
+                proof.notes.append(Note(NoteKind.LAW_BROKEN, text))
+
+
+def counterexample(
+    mismatch: Mismatch, policy: str, conversation: Conversation, kwargs: dict[str, Any]
+) -> Counterexample:
+    """Return a mismatch as a counterexample to a policy."""
+    texts = (mismatch.expected or None, mismatch.got or None)
+    return Counterexample(f"retention {policy}", mismatch.what, conversation, kwargs, *texts)
+
+
+__all__ = ["RetentionProof", "RetentionVerifier", "counterexample"]
