@@ -1,12 +1,14 @@
-"""What a render may use up: a template from a stranger must not run or grow without bound.
+"""The resources of a render: a budget of steps and sizes, and a pause of the garbage collector.
 
-Everything that takes time or memory is taken off one account of steps: iterations and calls, characters that are made
-or looked at, items that are copied. What could be large is charged before it is made.
+A template from an unknown source must not run or grow without bound. All work is charged as steps to one meter:
+iterations, calls, characters created or read, items copied. Large values are charged before they are created.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+import gc
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
@@ -16,13 +18,13 @@ from jinja2.utils import Namespace
 from chattmpl.errors import BudgetError, Reason
 
 BYTES_PER_STEP = 512
-"""Making or looking at this many bytes costs a step, so that the steps bound the memory as well."""
+"""Bytes created or read per step, so that steps also bound memory."""
 
 ITEM = 16
-"""Bytes that an item of a list is charged for."""
+"""Bytes charged for an item of a list."""
 
 LONGEST_INTEGER = 1024
-"""Bits. Longer ones make arithmetic slow, and no template needs them."""
+"""Maximum bits of an integer. Longer ones make arithmetic slow, and no template needs them."""
 
 _SMALL = 256
 _ATOMS = frozenset({int, float, bool, type(None), type(Ellipsis)})
@@ -32,12 +34,12 @@ VIEWS: tuple[Any, ...] = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPT
 
 @dataclass(frozen=True)
 class Budget:
-    """The bounds of one render.
+    """The limits of one render.
 
     Args:
-        steps: what may be done: a step is about thirty operations of a loop's body, a call, or 512 bytes that are made
-            or looked at.
-        characters: the longest string, and the most items of a list, that may come into being.
+        steps: maximum number of steps; a step is about thirty operations in the body of a loop, a call, or 512 bytes
+            created or read.
+        characters: maximum length of a string, and maximum number of items of a list.
     """
 
     steps: int = 1_000_000
@@ -45,7 +47,7 @@ class Budget:
 
 
 class Meter:
-    """What is left of the budget of the render that is under way."""
+    """The remaining budget of the current render."""
 
     __slots__ = ("budget", "left")
 
@@ -54,39 +56,39 @@ class Meter:
         self.left = budget.steps
 
     def tick(self, steps: int = 1) -> None:
-        """Take off steps."""
+        """Charge steps."""
         self.left -= steps
         if self.left < 0:
             raise BudgetError(
                 f"the template ran for more than {self.budget.steps:,} steps",
-                hint="if the template can be trusted, load it with a larger budget=Budget(steps=…)",
+                hint="if you trust the template, load it with a larger budget=Budget(steps=…)",
                 reason=Reason.STEPS,
             )
 
     def size(self, size: int) -> None:
-        """Refuse a string or list of this size where it is too large."""
+        """Raise if a string or list of this size is too large."""
         if size > self.budget.characters:
             raise BudgetError(
-                f"the template tried to make a string or list of size {size:,}; the budget is "
+                f"the template tried to create a string or list of size {size:,}; the budget is "
                 f"{self.budget.characters:,}",
-                hint="if the template can be trusted, load it with a larger budget=Budget(characters=…)",
+                hint="if you trust the template, load it with a larger budget=Budget(characters=…)",
                 reason=Reason.SIZE,
             )
 
 
 METER: ContextVar[Meter | None] = ContextVar("chattmpl_meter", default=None)
-"""The meter of the render that this thread (or task) is in; None outside of one, where nothing is bounded."""
+"""The meter of the current render in this thread or task; None outside a render, where nothing is bounded."""
 
 
 def charge(size: int) -> None:
-    """Account for this many bytes that are made or looked at."""
+    """Charge for a number of bytes that are created or read."""
     meter = METER.get()
     if meter is not None:
         meter.tick(1 + size // BYTES_PER_STEP)
 
 
 def check_size(size: int) -> None:
-    """Account for a string of this many characters, or refuse it, before it is made."""
+    """Charge for a string of a number of characters, or reject it, before it is created."""
     if size > _SMALL:
         meter = METER.get()
         if meter is not None:
@@ -95,7 +97,7 @@ def check_size(size: int) -> None:
 
 
 def check_items(count: int) -> None:
-    """Account for a list of this many items, or refuse it, before it is made."""
+    """Charge for a list of a number of items, or reject it, before it is created."""
     if count > _SMALL // ITEM:
         meter = METER.get()
         if meter is not None:
@@ -104,14 +106,14 @@ def check_items(count: int) -> None:
 
 
 def check_integer(value: Any) -> Any:
-    """The value, unless it is an integer that is too long."""
+    """Return the value; raise if it is an integer that is too long."""
     if isinstance(value, int) and METER.get() is not None and value.bit_length() > LONGEST_INTEGER:
-        raise BudgetError(f"the template made an integer of more than {LONGEST_INTEGER:,} bits", reason=Reason.SIZE)
+        raise BudgetError(f"the template computed an integer of more than {LONGEST_INTEGER:,} bits", reason=Reason.SIZE)
     return value
 
 
 def glance(value: Any) -> None:
-    """Account for one look at the characters of a string, or at the items of a list but not into them."""
+    """Charge for one pass over the characters of a string or the items of a list, without nested values."""
     kind = type(value)
     if kind in _ATOMS:
         return
@@ -122,7 +124,7 @@ def glance(value: Any) -> None:
 
 
 def weigh(value: Any) -> Any:
-    """The value, after an account for all that it holds, as often as it holds it: for comparing, hashing, printing."""
+    """Charge for the whole contents of a value, as comparing, hashing or printing visits them; return the value."""
     if type(value) in _ATOMS:
         return value
     meter = METER.get()
@@ -147,7 +149,7 @@ def _weight(value: Any, meter: Meter) -> int:
 
 
 def _inside(value: Any) -> Iterable[Any]:
-    """What a value holds, keys of objects among it, where they could hold something in turn."""
+    """Return the values inside a value, including keys that can contain others."""
     if isinstance(value, dict):
         keys = [key for key in dict.keys(value) if type(key) is tuple]
         return [*keys, *dict.values(value)]
@@ -161,7 +163,7 @@ def _inside(value: Any) -> Iterable[Any]:
 
 
 def weigh_comparison(left: Any, right: Any) -> None:
-    """Account for comparing two values, which ends with the smaller one at the latest."""
+    """Charge for comparing two values, which takes at most one pass over the smaller one."""
     if type(left) in _ATOMS or type(right) in _ATOMS:
         return
     if isinstance(left, (str, bytes)) or isinstance(right, (str, bytes)):
@@ -172,7 +174,7 @@ def weigh_comparison(left: Any, right: Any) -> None:
 
 
 def weigh_search(wanted: Any, container: Any) -> None:
-    """Account for looking for a value in a container."""
+    """Charge for searching a value in a container."""
     if isinstance(container, (str, bytes)):
         check_size(len(container))
     elif isinstance(container, (dict, *VIEWS[:1])):
@@ -182,10 +184,25 @@ def weigh_search(wanted: Any, container: Any) -> None:
         if meter is not None:
             items = len(cast(Sized, container))
             weight = 0 if isinstance(wanted, (str, bytes)) else _weight(wanted, meter)
-            # A string is compared with those of its length only.
+            # A string is compared only with strings of its length.
             meter.tick(items * (1 + weight) // 16)
 
 
 def check_search_from_right(text: str, wanted: str) -> None:
-    """Python's search from the right compares each place with all of what it looks for."""
+    """Charge for a search from the right, in which Python compares the wanted text at each position."""
     charge(len(text) * len(wanted) // 8)
+
+
+@contextmanager
+def pause_gc() -> Iterator[None]:
+    """Disable the garbage collector while many small objects without cycles are created.
+
+    It would find nothing, in time that grows faster than the number of objects.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.cli import COMMANDS
+from chattmpl.cli import command_names
 from support import ROOT
 from support.command import Outcome, run_apart, run_here
 from support.snapshots import matches_snapshot
@@ -130,13 +130,13 @@ def test_a_wrong_project_file_is_an_error(folder: Path, text: str) -> None:
     assert run_here(["render", "talk.json", "-t", "qwen3"]).code == 0
 
 
-def test_what_nobody_expected_is_a_bug_of_ours_and_still_one_message(
+def test_an_unexpected_error_is_reported_as_internal_in_one_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chattmpl.cli.render.conversations", lambda *_: json.loads("no json"))
     done = run_here(["render", "talk.json", "-t", "qwen3"])
     assert done.code == 2
-    assert done.err.startswith("error: this is a bug in chattmpl: JSONDecodeError: ")
+    assert done.err.startswith("error: internal error of chattmpl: JSONDecodeError: ")
     assert "CHATTMPL_TRACEBACK=1" in done.err.splitlines()[1]
     assert len(done.err.splitlines()) == 2
 
@@ -151,7 +151,7 @@ def test_a_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_command_the_help_is_shown_and_the_usage_is_wrong() -> None:
     done = run_here([])
     assert (done.code, done.out) == (2, "")
-    assert all(name in done.err for name in COMMANDS)
+    assert all(name in done.err for name in command_names())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["render", "-h"], ["families", "--help"], ["export", "--help"]])

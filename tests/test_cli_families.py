@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from chattmpl.report.catalogue import print_table
+from chattmpl.report.families import print_table
 from chattmpl.report.terminal import console
 from chattmpl.template.family import family_names, load_family
 from support.command import run_here
@@ -58,4 +58,4 @@ def test_a_family_of_ones_own_is_listed(tmp_path: Path, monkeypatch: pytest.Monk
         encoding="utf-8",
     )
     monkeypatch.setenv("CHATTMPL_TEMPLATES", str(tmp_path))
-    assert "| mine | our own | system |  |  |\n" in run_here(["families"]).out
+    assert "| mine | none | system |  |  |\n" in run_here(["families"]).out

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from chattmpl import Template, encode
-from chattmpl.cli import render as command
+from chattmpl.cli import options
 from chattmpl.conversation.files import load_conversation
 from chattmpl.conversation.shapes import SHAPES
 from support import ROOT
@@ -113,13 +113,13 @@ def test_the_template_is_the_one_of_the_file_then_of_the_project_then_hybrid(
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
     plain, named = _file(inner, TALK), _file(inner, {**TALK, "template": "chatml"}, name="named.json")
-    assert run_here(["render", plain]).err == "template: hybrid (the default; -t chooses another)\n"
+    assert run_here(["render", plain]).err == "template: hybrid (the default; choose another one with -t)\n"
     project = tmp_path / "project" / "pyproject.toml"
     project.write_text('[tool.chattmpl]\ntemplate = "own.jinja"\n', encoding="utf-8")
     (tmp_path / "project" / "own.jinja").write_text("own", encoding="utf-8")
     done = run_here(["render", plain])
     assert done.out == "own"
-    assert done.err == f"template: {project.parent / 'own.jinja'} (from [tool.chattmpl] of {project})\n"
+    assert done.err == f"template: {project.parent / 'own.jinja'} (from [tool.chattmpl] in {project})\n"
     done = run_here(["render", named])
     assert done.err == f"template: chatml (named by {named})\n"
     assert run_here(["render", named, "-t", "qwen3"]).err == ""
@@ -267,7 +267,7 @@ def test_rich_is_loaded_only_to_draw() -> None:
 
 
 def test_the_command_line_knows_the_values_that_the_library_takes() -> None:
-    assert get_args(encode.StraddleChoice) == command.STRADDLE
-    assert get_args(encode.ControlTokenChoice) == command.CONTROL_TOKENS
-    assert get_args(encode.MaskChoice) == command.MASK
-    assert SHAPES == command.SHAPES
+    assert get_args(encode.StraddleChoice) == options.STRADDLE
+    assert get_args(encode.ControlTokenChoice) == options.CONTROL_TOKENS
+    assert get_args(encode.MaskChoice) == options.MASK
+    assert SHAPES == options.SHAPES

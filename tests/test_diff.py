@@ -10,8 +10,7 @@ import pytest
 
 from chattmpl import Conversation, Template
 from chattmpl.compare.cases import cases, named_conversations
-from chattmpl.compare.hunks import hunks
-from chattmpl.compare.templates import diff
+from chattmpl.compare.template_diff import diff, hunks
 from support.command import Outcome, run_here
 from support.snapshots import matches_snapshot
 
@@ -184,9 +183,9 @@ def test_a_model_directory_has_revisions_too(repository: Path) -> None:
         (("main~9:templates/x.jinja", "chatml"), "git knows no revision 'main~9'"),
         (("mian:templates/x.jinja", "chatml"), "did you mean 'main'?"),
         (("main:templates/y.jinja", "chatml"), "there is no templates/y.jinja in revision main"),
-        (("--output=x:templates/x.jinja", "chatml"), "No such option"),
-        (("chatml",), "a comparison needs two templates"),
-        (("chatml", "qwen3", "--since", "main"), "a comparison needs two templates"),
+        (("--output=x:templates/x.jinja", "chatml"), "no such option"),
+        (("chatml",), "expected two templates"),
+        (("chatml", "qwen3", "--since", "main"), "expected two templates"),
         (("chatml", "qwen3", "--set", "enable_thinkin=true"), "neither template reads a kwarg"),
     ],
 )

@@ -23,11 +23,11 @@ def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path, m
     ("arguments", "message"),
     [
         (("data.jsonl", "-t", "qwen3", "-o", "out"), "--tokenizer is missing"),
-        (("data.jsonl", *COMMON), "-o OUT is missing"),
-        ((*COMMON, "-o", "out"), "nothing to encode"),
-        (("data.jsonl", *COMMON, "-o", "out", "--resume", "--force"), "--resume and --force exclude each other"),
-        (("data.jsonl", *COMMON, "-o", "out", "--pack", "0"), "Invalid value for '--pack'"),
-        (("data.jsonl", *COMMON, "-o", "out", "--overflow", "cut"), "Invalid value for '--overflow'"),
+        (("data.jsonl", *COMMON), "-o is missing"),
+        ((*COMMON, "-o", "out"), "no data given"),
+        (("data.jsonl", *COMMON, "-o", "out", "--resume", "--force"), "--resume and --force are mutually exclusive"),
+        (("data.jsonl", *COMMON, "-o", "out", "--pack", "0"), "invalid value for '--pack'"),
+        (("data.jsonl", *COMMON, "-o", "out", "--overflow", "cut"), "invalid value for '--overflow'"),
     ],
 )
 def test_a_command_line_that_lacks_something_is_refused_at_once(arguments: tuple[str, ...], message: str) -> None:

@@ -45,9 +45,9 @@ class Fake(Engine):
         try:
             outcome = reference(self._source(source), context)
         except ChatTmplError as error:
-            raise RenderError(f"{self.name}: {error.message}") from error
+            raise RenderError(f"{self.name}: {error.message}", complaint=error.complaint) from error
         if outcome.text is None:
-            raise RenderError(f"{self.name}: {outcome.error}")
+            raise RenderError(f"{self.name}: {outcome.error}", complaint=outcome.error or "")
         return self._text(outcome.text)
 
 
@@ -101,7 +101,8 @@ def test_a_construct_that_makes_no_difference_is_not_blamed() -> None:
 def test_causes_behind_each_other_are_all_found() -> None:
     def both(source: str) -> str:
         if "{{%" in source or "generation" in source:
-            raise RenderError("minijinja: syntax error: unknown statement generation (in t:1)")
+            complaint = "syntax error: unknown statement generation (in t:1)"
+            raise RenderError(f"minijinja: {complaint}", complaint=complaint)
         return re.sub(r"(\w+) is iterable(?! and)", "true", source)
 
     source = "{% if tools is iterable %}T{% endif %}" + LOOP + "{% generation %}x{% endgeneration %}{% endfor %}"
@@ -132,7 +133,7 @@ def test_the_tag_that_an_engine_fails_in_is_found_without_a_line() -> None:
     context = {"messages": CHAT}
     with pytest.raises(RenderError) as caught:
         engine.render(source, context)
-    piece = reached(engine, Code(source), source, context, caught.value.message)
+    piece = reached(engine, Code(source), source, context, caught.value.complaint)
     assert piece is not None
     assert source[piece.start : piece.end] == "{{ m.content | upper }}"
 

@@ -80,7 +80,7 @@ def test_a_template_that_does_not_compile_has_a_row_and_ends_with_one(tmp_path: 
 def test_without_a_template_the_way_out_is_told() -> None:
     outcome = run_here(["inspect"])
     assert outcome.code == 2
-    assert "nothing to inspect" in outcome.err
+    assert "no template given" in outcome.err
 
 
 def test_what_is_not_there_is_an_error() -> None:

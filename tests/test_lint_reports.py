@@ -92,7 +92,7 @@ def test_the_project_may_ignore_rules(here: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["lint"], "nothing to lint"),
+        (["lint"], "no path given"),
         (["lint", "absent.jinja"], "there is no file or folder absent.jinja"),
         (["lint", "good.jinja", "--select", "CT999"], "there is no rule 'CT999'"),
         (["lint", "good.jinja", "--baseline", "absent.json"], "there is no baseline absent.json"),

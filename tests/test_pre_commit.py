@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.cli import COMMANDS
+from chattmpl.cli import command_names
 from support import ROOT
 from support.command import run_here
 
@@ -59,7 +59,7 @@ def test_each_hook_runs_a_command_that_there_is() -> None:
     for hook in hooks():
         program, command = hook["entry"].split()
         assert (program, hook["language"]) == ("chattmpl", "python")
-        assert command in COMMANDS
+        assert command in command_names()
 
 
 @pytest.mark.parametrize(

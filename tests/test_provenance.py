@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl.provenance.origin import Origin, Statement
-from chattmpl.provenance.text import UNKNOWN, Traced, concat, derive, make, percent, runs_of, traced
+from chattmpl.provenance.text import UNKNOWN, Traced, as_traced, concat, derive, percent, runs_of, with_origin
 
 FIRST, SECOND = Origin(0, "content"), Origin(1, "content")
 LETTERS = {
@@ -28,14 +28,14 @@ OWNER = {char: owner for owner, chars in LETTERS.items() for char in chars}
 
 def pieces() -> st.SearchStrategy[str]:
     return st.one_of(
-        st.text(LETTERS[FIRST], max_size=6).map(lambda text: make(text, FIRST)),
-        st.text(LETTERS[SECOND], max_size=6).map(lambda text: make(text, SECOND)),
+        st.text(LETTERS[FIRST], max_size=6).map(lambda text: with_origin(text, FIRST)),
+        st.text(LETTERS[SECOND], max_size=6).map(lambda text: with_origin(text, SECOND)),
         st.text(LETTERS[None], max_size=6),
     )
 
 
 def strings() -> st.SearchStrategy[str]:
-    return st.lists(pieces(), min_size=1, max_size=5).map(lambda parts: traced(concat(parts)))
+    return st.lists(pieces(), min_size=1, max_size=5).map(lambda parts: as_traced(concat(parts)))
 
 
 def plain(value: Any) -> Any:
@@ -102,7 +102,7 @@ DERIVING: dict[str, Operation] = {
     "%": lambda s, a, n: (s.replace("%", "").replace("{", "").replace("}", "") + "%s") % (a,),
     "% of plain": lambda s, a, n: percent("x%s-%s", (s, a)),
     "format": lambda s, a, n: (s.replace("{", "").replace("}", "") + "{}").format(a),
-    "format_map": lambda s, a, n: traced("x{x:x>9}").format_map({"x": s}),
+    "format_map": lambda s, a, n: as_traced("x{x:x>9}").format_map({"x": s}),
     "format spec": lambda s, a, n: format(s, f"x>{abs(n) + 1}"),
 }
 """Operations whose result may be derived: some of its characters depend on others, or come from nowhere."""
@@ -152,7 +152,7 @@ def test_operations_that_move_characters_keep_the_origin_of_each(
         for part in strings_in(result):
             check_owners(part)
         parts = [part for part in strings_in(result) if part]
-        text = traced(parts[number % len(parts)]) if parts else text
+        text = as_traced(parts[number % len(parts)]) if parts else text
 
 
 @given(strings(), strings(), st.sampled_from(sorted(DERIVING)), st.integers(-4, 9))
@@ -181,10 +181,10 @@ def test_statements_travel_with_the_characters_that_they_wrote(text: str, cuts: 
         (1, run[1], statement)
         for statement, run in zip(statements, (r for r in runs_of(text) for _ in range(r[0])), strict=True)
     )
-    written = traced(make(plain(text), runs))
+    written = as_traced(with_origin(plain(text), runs))
     expected = list(zip(plain(text), statements, strict=True))
     for start, end in cuts:
-        written, expected = traced(written[start:end] + written[:start]), expected[start:end] + expected[:start]
+        written, expected = as_traced(written[start:end] + written[:start]), expected[start:end] + expected[:start]
     found = [run[2] for run in runs_of(written) for _ in range(run[0])]
     assert found == [statement for _, statement in expected]
 
@@ -192,7 +192,7 @@ def test_statements_travel_with_the_characters_that_they_wrote(text: str, cuts: 
 @pytest.mark.parametrize("name", sorted(set(dir(str)) - set(dir(object)) - set(vars(Traced))))
 def test_a_method_that_is_strs_own_returns_no_text(name: str) -> None:
     """What is not overridden must not let text lose its origin."""
-    method = getattr(make("a b", FIRST), name)
+    method = getattr(with_origin("a b", FIRST), name)
     arguments: tuple[tuple[Any, ...], ...] = ((), ("a",), (1,))
     results = [outcome(lambda *args: method(*args), *args) for args in arguments]
     assert not [result for result in results if isinstance(result, str)]
@@ -204,8 +204,8 @@ def test_a_number_in_a_format_is_never_taken_for_the_templates_own_text() -> Non
 
 
 def test_a_derived_origin_names_one_field_or_all_of_them() -> None:
-    one = runs_of(derive("x", (make("a", FIRST), make("b", FIRST))))[0][1]
-    both = runs_of(derive("x", (make("a", FIRST), [make("b", SECOND)])))[0][1]
+    one = runs_of(derive("x", (with_origin("a", FIRST), with_origin("b", FIRST))))[0][1]
+    both = runs_of(derive("x", (with_origin("a", FIRST), [with_origin("b", SECOND)])))[0][1]
     assert one is not None
     assert (one.message, one.field, one.sources) == (0, "content", (FIRST,))
     assert both is not None
@@ -213,7 +213,7 @@ def test_a_derived_origin_names_one_field_or_all_of_them() -> None:
 
 
 def test_a_traced_string_is_a_string_for_everybody_else() -> None:
-    text = make("abc", FIRST)
+    text = with_origin("abc", FIRST)
     assert text == "abc"
     assert hash(text) == hash("abc")
     assert {"abc": 1}[text] == 1
@@ -223,14 +223,14 @@ def test_a_traced_string_is_a_string_for_everybody_else() -> None:
 
 
 def test_an_empty_string_has_no_origin() -> None:
-    text = make("a", FIRST)
+    text = with_origin("a", FIRST)
     assert type(text[1:]) is str
     assert type(text.replace("a", "")) is str
     assert type(text * 0) is str
 
 
 def test_a_split_of_many_pieces_takes_linear_time() -> None:
-    many = concat([make("a", FIRST) if index % 2 else "b " for index in range(20_000)])
+    many = concat([with_origin("a", FIRST) if index % 2 else "b " for index in range(20_000)])
     assert len(runs_of(many)) == 20_000
     assert [len(runs_of(part)) for part in many.split()][1:-1] == [2] * 9_999
     assert len(list(many)) == len(many)

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl.errors import RenderError
+from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Origin
-from chattmpl.provenance.serialize import to_json, to_text
-from chattmpl.provenance.text import UNKNOWN, concat, make, runs_of
-from chattmpl.provenance.tree import Leaves
+from chattmpl.provenance.serialization import to_json, to_text
+from chattmpl.provenance.text import UNKNOWN, concat, runs_of, with_origin
 
 TEXT = st.text("ab'\"\\\n\té日\u2028🎈\x7f<&>", max_size=8)
 SCALARS = st.one_of(TEXT, st.integers(-(10**20), 10**20), st.floats(), st.booleans(), st.none())
@@ -35,7 +35,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 def wrapped(value: Any) -> Any:
-    return Leaves().wrap(value, 0, "field")
+    return InputTracer().wrap(value, 0, "field")
 
 
 def runs(text: str) -> Iterator[tuple[str, Origin | None]]:
@@ -99,7 +99,7 @@ def test_the_templates_own_brackets_around_a_field_are_its_own() -> None:
 
 
 def test_a_string_in_pieces_is_escaped_piece_by_piece() -> None:
-    mixed = concat([wrapped('a"'), "\n", make("'b", Origin(1, "other"))])
+    mixed = concat([wrapped('a"'), "\n", with_origin("'b", Origin(1, "other"))])
     assert by_field(to_json(mixed)) == [('"', None), ('a\\"', "field"), ("\\n", None), ("'b", "other"), ('"', None)]
     assert to_text([mixed]) == str(["a\"\n'b"])
     assert by_field(to_text([mixed]))[1:4] == [('a"', "field"), ("\\n", None), ("\\'b", "other")]
@@ -107,7 +107,7 @@ def test_a_string_in_pieces_is_escaped_piece_by_piece() -> None:
 
 @given(st.lists(st.tuples(st.text("'\"\\a\n", max_size=3), st.booleans()), max_size=5))
 def test_the_notation_of_a_string_in_pieces_is_that_of_the_whole(parts: list[tuple[str, bool]]) -> None:
-    text = concat([make(part, Origin(0, "x")) if ours else part for part, ours in parts])
+    text = concat([with_origin(part, Origin(0, "x")) if ours else part for part, ours in parts])
     assert to_text([text]) == str(["".join(part for part, _ in parts)])
     assert to_json([text]) == json.dumps(["".join(part for part, _ in parts)])
 

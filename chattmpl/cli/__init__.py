@@ -1,87 +1,89 @@
-"""The command line: one module for each command, imported when it is called for."""
+"""The command line. A module of this package that holds a `Command` of its own name is a command."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import os
+import pkgutil
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from chattmpl import __version__, cache
-from chattmpl.cli.exit_codes import guarded, hushed
-
-COMMANDS = {
-    "render": "Render a conversation, and see what the model samples.",
-    "parse": "Parse a text back into the conversation that renders to it.",
-    "check": "Check the laws of templates, with a smallest counterexample for each that is broken.",
-    "lint": "Find what goes wrong in templates: masks, prompts, lost fields, engines, safety.",
-    "rule": "Explain a rule of lint, or list them all.",
-    "inspect": "Tell what templates can do: roles, tools, reasoning, modes, masks, parsers.",
-    "diff": "Tell what changes between two templates: texts, masks and laws.",
-    "engines": "Render with other engines, and find what makes them disagree.",
-    "annotate": "Put generation tags into a template, with a proof that no text changes.",
-    "retain": "Rewrite which earlier reasoning traces a template renders, with a proof.",
-    "export": "Write a template as plain Jinja, also into a model directory.",
-    "playground": "See what a template does while you write it, in a local page.",
-    "encode": "Encode data sets into rows that trainers take, with what is trained.",
-    "stats": "Tell what data sets hold: examples and tokens by source and mode, lengths, padding.",
-    "audit": "Find what would go wrong in training on data sets, before it.",
-    "train": "Train a model on what a template says, with an audit before and the template beside it.",
-    "prove": "Train a small model from scratch in a template, and measure whether it means what it should.",
-    "families": "List the families, or tell all that is known of one.",
-}
-"""Each is a function of the same name in a module of the same name."""
-
-LONG = frozenset({"encode", "stats", "audit", "train", "prove", "playground"})
-"""Those that may run for hours, and so need the garbage collector that short ones do without."""
+from chattmpl.cli.options import SECTIONS, Command
+from chattmpl.cli.output import guarded, silence_stdout
 
 
 class _Commands(click.Group):
-    """A group that knows its commands by name, and imports the one that is called."""
+    """A group that imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return command_names()
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        if cmd_name in LONG:
+        command = _command(cmd_name)
+        if command is not None and command.long_running:
             gc.enable()
-        command: click.Command = getattr(importlib.import_module(f"chattmpl.cli.{cmd_name}"), cmd_name)
         return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and _command(args[0]) is None:
             from chattmpl.errors import UsageError, did_you_mean
 
-            hint = did_you_mean(args[0], COMMANDS) or f"the commands are {', '.join(COMMANDS)}"
-            raise UsageError(f"there is no command {args[0]!r}", hint=hint)
+            names = command_names()
+            hint = did_you_mean(args[0], names) or f"the commands are {', '.join(names)}"
+            raise UsageError(f"unknown command {args[0]!r}", hint=hint)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Before click sees it, which would end with exit code 1: that is what findings are told by.
+        # Caught before click sees it, which would exit with 1, the code for findings.
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            return hushed()
+            return silence_stdout()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        for section, commands in _by_section().items():
+            with formatter.section(section):
+                formatter.write_dl([(command.name or "", command.get_short_help_str(200)) for command in commands])
 
 
-@click.group(cls=_Commands, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+def command_names() -> list[str]:
+    """Return the names of all commands, in the order of their sections."""
+    return [str(command.name) for commands in _by_section().values() for command in commands]
+
+
+def _by_section() -> dict[str, list[Command]]:
+    found = [command for module in pkgutil.iter_modules(__path__) if (command := _command(module.name)) is not None]
+    return {section: [command for command in found if command.section == section] for section in SECTIONS}
+
+
+def _command(name: str) -> Command | None:
+    if not re.fullmatch("[a-z]+", name):
+        return None
+    with contextlib.suppress(ModuleNotFoundError):
+        command = getattr(importlib.import_module(f"{__name__}.{name}"), name, None)
+        return command if isinstance(command, Command) else None
+    return None
+
+
+@click.group(
+    cls=_Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__, "-V", "--version", message="chattmpl %(version)s")
 @click.pass_context
 def cli(ctx: click.Context) -> int:
-    """A compiler, a renderer and a proof tool for chat templates.
+    """Compile, render, check and repair the chat templates of language models.
 
-    Exit codes: 0 all is fine, 1 something was found, 2 the input or the usage is wrong.
+    Exit codes: 0 success, 1 findings, 2 invalid input or usage.
     """
     if ctx.invoked_subcommand is not None:
         return 0
@@ -90,9 +92,9 @@ def cli(ctx: click.Context) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line, and returns its exit code."""
-    # A short command spends its time on starting: on looking for plugins of pydantic among all that is installed, and
-    # on collecting garbage while modules load and once more when the interpreter ends.
+    """Run the command line and return its exit code."""
+    # The run time of a short command is mostly start-up. Two parts of it are avoidable: pydantic's search for plugins
+    # in all installed packages, and garbage collection while modules load and when the interpreter exits.
     cache.enable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     collecting = gc.isenabled()

@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from chattmpl.cli.options import command
 from chattmpl.cli.rewrite_options import Target, rewriting_options
 
 
-@click.command()
+@command("Rewriting")
 @rewriting_options
 @click.option("--repair", is_flag=True, help="Replace generation tags that are wrong; by default they are refused.")
 def annotate(repair: bool, strict: bool, stops: tuple[str, ...], examples: int, **where: Any) -> int:

@@ -2,39 +2,75 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.exit_codes import FOUND, OK
-from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
-from chattmpl.cli.progress import watching
-from chattmpl.cli.training_template import training_template
+from chattmpl.cli.inputs import training_template
+from chattmpl.cli.options import (
+    codes,
+    command,
+    dataset_options,
+    format_option,
+    parse_clock,
+    template_kwargs,
+    template_options,
+    tokenizer_option,
+)
+from chattmpl.cli.output import FOUND, OK, job_progress, write
+from chattmpl.cli.rule import explained_check
 from chattmpl.errors import UsageError
 
-FORMS = ("rich", "text", "json", "sarif")
 
-
-@click.command()
+@command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id.")
-@click.option("--format", "form", type=click.Choice(FORMS), help="By default rich in a terminal, else text.")
-@click.option("--select", multiple=True, metavar="CODES", help="Only these kinds or groups: AU101,AU3.")
-@click.option("--ignore", multiple=True, metavar="CODES", help="All but these.")
-@click.option("--explain", metavar="CODE", help="Explain a kind of finding, or list them with 'all', and do no more.")
-@click.option("--max-length", type=click.IntRange(1), metavar="N", help="Most tokens of a row in training.")
-@click.option("--share-ratio", type=float, default=2.0, show_default=True, help="Of tokens to examples of a source.")
-@click.option("--share-points", type=float, default=0.05, show_default=True, help="Least difference of the two.")
-@click.option("--hybrid/--no-hybrid", default=None, help="The data are (not) meant to have both reasoning modes.")
-@click.option("--tolerate", multiple=True, metavar="CODE=P%", help="Up to this share of rows it is a note only.")
-@click.option("--examples", type=click.IntRange(0), default=5, show_default=True, help="Rows that are named.")
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Look at N rows of each source only.")
-@encoding_options
-@click.option("--seed", type=int, help="Of the draw from a mixture, and of --sample.")
-@click.option("--exit-zero", is_flag=True, help="End with exit code 0 whatever is found.")
+@tokenizer_option("Tokenizer (required)")
+@format_option("rich", "text", "json", "sarif")
+@click.option("--select", multiple=True, metavar="CODES", help="Run only these checks or groups, as in AU101,AU3.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Skip these checks or groups.")
+@click.option("--explain", metavar="CODE", help="Explain a check, or list all checks with 'all', and exit.")
+@click.option(
+    "--max-length", type=click.IntRange(1), metavar="N", help="Limit of tokens per row in training. Default: no limit."
+)
+@click.option(
+    "--share-ratio",
+    type=float,
+    metavar="X",
+    default=2.0,
+    help="Smallest ratio to report between a source's share of tokens and its share of examples.",
+)
+@click.option(
+    "--share-points",
+    type=float,
+    metavar="X",
+    default=0.05,
+    help="Smallest difference to report between the same two shares.",
+)
+@click.option(
+    "--hybrid/--no-hybrid",
+    default=None,
+    help="Expect both reasoning modes in the data, or only one. Default: inferred from the data.",
+)
+@click.option(
+    "--tolerate",
+    multiple=True,
+    metavar="CODE=P%",
+    help="Report a check as a note up to this share of rows. May be repeated.",
+)
+@click.option(
+    "--examples", type=click.IntRange(0), metavar="N", default=5, help="Number of rows to list for each finding."
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of rows to sample from each source. Default: all rows.",
+)
+@dataset_options
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: automatic.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 def audit(
     data: tuple[str, ...],
     template: str | None,
@@ -51,65 +87,45 @@ def audit(
     exit_zero: bool,
     **options: Any,
 ) -> int:
-    """Find what would go wrong in training on data sets: masks, prompts, reasoning modes, duplicates, tools.
+    """Find defects of datasets before training: masks, prompts, reasoning modes, duplicates, tools.
 
-    DATA is as for chattmpl encode. Errors and warnings end with exit code 1, notes do not.
+    DATA is as for chattmpl encode. The exit code is 1 if there are errors or warnings; notes do not count.
     """
     if explain is not None:
-        _write(explained(explain))
+        write(explained_check(explain))
         return OK
-    usage = "chattmpl audit DATA -t TEMPLATE --tokenizer T"
+    usage = "chattmpl audit DATA -t TEMPLATE --tokenizer TOKENIZER"
     if not data:
-        raise UsageError("nothing to audit", hint=usage)
+        raise UsageError("no data given", hint=usage)
     if tokenizer is None:
         raise UsageError("--tokenizer is missing", hint=usage)
     from chattmpl.data.audit import audit as run
 
-    options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock), "tolerated": _shares(tolerate)}
+    options |= {
+        "template_kwargs": template_kwargs(settings),
+        "clock": parse_clock(clock),
+        "tolerated": _shares(tolerate),
+    }
     chosen = training_template(template, retention, variant, must=False)
-    with watching() as watcher:
-        report = run(data, chosen, tokenizer, select=_codes(select), ignore=_codes(ignore), watcher=watcher, **options)
+    with job_progress() as watcher:
+        report = run(data, chosen, tokenizer, select=codes(select), ignore=codes(ignore), watcher=watcher, **options)
     _show(report, form)
     return FOUND if report.failed and not exit_zero else OK
 
 
-def _codes(given: tuple[str, ...]) -> list[str]:
-    return [code for part in given for code in part.replace(",", " ").split()]
-
-
 def _shares(given: tuple[str, ...]) -> dict[str, float]:
-    """The shares of ``--tolerate CODE=P%``."""
+    """Parse the shares of ``--tolerate CODE=P%``."""
     shares = {}
     for part in given:
-        code, _, said = part.partition("=")
+        code, _, value = part.partition("=")
         try:
-            share = float(said.removesuffix("%")) / (100 if said.endswith("%") else 1)
+            share = float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
         except ValueError:
             share = -1.0
         if not 0 <= share <= 1:
-            raise UsageError(f"--tolerate {part}: this is not CODE=P%", hint="as in --tolerate AU602=1%")
+            raise UsageError(f"--tolerate {part}: expected CODE=P%", hint="as in --tolerate AU602=1%")
         shares[code] = share
     return shares
-
-
-def explained(which: str) -> str:
-    """What a kind of finding is, or, for ``all``, a list of them.
-
-    Raises:
-        UsageError: there is no such kind.
-    """
-    from chattmpl.data.audit import GROUPS, all_kinds, kind_named
-
-    if which != "all":
-        kind = kind_named(which)
-        return f"# {kind.code} {kind.name} ({kind.severity})\n\n{kind.documentation()}\n"
-    lines = []
-    for group, title in GROUPS.items():
-        lines.append(f"{group} {title}")
-        for code, kind in all_kinds().items():
-            if code.startswith(group):
-                lines.append(f"  {code} {kind.severity:<7} {kind.name}: {kind.documentation().partition(chr(10))[0]}")
-    return "\n".join(lines) + "\n"
 
 
 def _show(report: Any, form: str | None) -> None:
@@ -117,16 +133,11 @@ def _show(report: Any, form: str | None) -> None:
     from chattmpl.report import audit as written
     from chattmpl.report.lines import write_lines
 
-    said = report.to_dict()
+    found = report.to_dict()
     if form == "json":
-        _write(written.json_text(said))
+        write(written.json_text(found))
     elif form == "sarif":
-        documentation = {code: kind.documentation() for code, kind in all_kinds().items()}
-        _write(written.sarif(said, documentation, __version__))
+        documentation = {code: check.documentation() for code, check in all_kinds().items()}
+        write(written.sarif(found, documentation, __version__))
     else:
-        write_lines(written.lines(said), form)
-
-
-def _write(text: str) -> None:
-    sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
-    sys.stdout.buffer.flush()
+        write_lines(written.lines(found), form)

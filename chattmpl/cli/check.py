@@ -4,32 +4,37 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.inputs import tokenizer_of
+from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
+from chattmpl.cli.output import FOUND, OK, Bars, choose_format, say, write
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
-    from chattmpl.laws.checker import Progress, Report
+    from chattmpl.laws.checker import Report
     from chattmpl.laws.findings import Finding
 
-FORMATS = ("rich", "text", "json", "sarif", "github")
 
-
-@click.command()
+@command("Checking")
 @click.argument("templates", nargs=-1, metavar="TEMPLATE...")
-@click.option("--conversations", metavar="FILE", help="Check on these, in place of the fixtures that ship.")
-@click.option("--law", "names", multiple=True, metavar="LAW", help="Only this law; may be repeated.")
-@click.option("--examples", type=click.IntRange(0), default=0, help="As many conversations more, made by hypothesis.")
-@click.option("--retention", metavar="P", help="Which earlier reasoning traces are rendered.")
-@click.option("--tokenizer", metavar="T", help="For the laws about tokens, which are not evaluated without one.")
-@click.option("--save", metavar="FOLDER", help="Write each counterexample there, as a conversation.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="By default rich in a terminal, else text.")
+@click.option("--conversations", metavar="FILE", help="File of conversations to check on. Default: the fixtures.")
+@click.option("--law", "names", multiple=True, metavar="LAW", help="Law to check. May be repeated. Default: all laws.")
+@click.option(
+    "--examples",
+    type=click.IntRange(0),
+    metavar="N",
+    default=0,
+    help="Number of further conversations that hypothesis generates.",
+)
+@RETENTION
+@tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
+@click.option("--save", metavar="FOLDER", help="Folder in which to save each counterexample as a conversation.")
+@format_option("rich", "text", "json", "sarif", "github")
 def check(
     templates: tuple[str, ...],
     conversations: str | None,
@@ -40,22 +45,22 @@ def check(
     save: str | None,
     form: str | None,
 ) -> int:
-    """Check the laws of chat templates, and show a smallest conversation for each cause that breaks one.
+    """Check the laws of templates and show a minimal counterexample for each cause.
 
-    A TEMPLATE is what lint takes: a family, a .jinja file, a folder, a model directory, a tokenizer_config.json, a GGUF
-    file. Ends with exit code 1 if a law is broken; what is only noted does not count. A law that could not be evaluated
-    is said to be so.
+    TEMPLATE is a family, a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json or a GGUF
+    file. Laws that could not be evaluated are listed as such. The exit code is 1 if a law is broken; notes do not
+    count.
     """
     from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws_named
     from chattmpl.lint.inputs import find_inputs
 
     if not templates:
-        raise UsageError("nothing to check", hint="chattmpl check TEMPLATE, a family or a path")
+        raise UsageError("no template given", hint="chattmpl check TEMPLATE, where TEMPLATE is a family or a path")
     laws = laws_named(names or None)
     given = None if conversations is None else list(load_conversations(conversations))
-    loaded = _tokenizer(tokenizer)
-    form = form or ("rich" if sys.stdout.isatty() else "text")
+    loaded = tokenizer_of(tokenizer)
+    form = choose_format(form)
     reports: list[Report] = []
     for number, found in enumerate(find_inputs(templates)):
         report = _check(found, retention, laws, given, examples, loaded)
@@ -64,26 +69,17 @@ def check(
             click.echo(("\n" if number else "") + _shown(report, form), nl=False)
     diagnostics = [_diagnostic(report, finding) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
-        click.echo(_written(form, diagnostics), nl=False)
+        _write(form, diagnostics)
     if save is not None:
         _save(Path(save), diagnostics)
     return OK if all(report.ok for report in reports) else FOUND
 
 
-def _written(form: str, diagnostics: list[TemplateDiagnostic]) -> str:
-    """The findings for a program, a code host or a CI."""
+def _write(form: str, diagnostics: list[TemplateDiagnostic]) -> None:
     from chattmpl import __version__
-    from chattmpl.report.diagnostics import laws_described, write
+    from chattmpl.report import diagnostics as report
 
-    return write(form, diagnostics, laws_described(), __version__)
-
-
-def _tokenizer(which: str | None) -> Any:
-    if which is None:
-        return None
-    from chattmpl.encode.tokenizer_loader import load_tokenizer
-
-    return load_tokenizer(which)
+    write(report.write(form, diagnostics, report.laws_described(), __version__))
 
 
 def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> Report:
@@ -94,38 +90,10 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
     template = checker.to_check(found, retention)
     shape = facts_of(template).shape if examples else None
     conversations = [*(shipped_conversations() if given is None else given), *generated_conversations(examples, shape)]
-    with _Progress(template.name) as progress:
-        return checker.check(template, laws, conversations, tokenizer, progress, shape)
-
-
-class _Progress:
-    """A bar on stderr, in a terminal, for work that takes longer than a blink."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.shown = sys.stderr.isatty()
-        self._bar: Any = None
-        self._task: Any = None
-
-    def __enter__(self) -> Progress:
-        return self.step
-
-    def step(self, done: int, total: int) -> None:
-        """So many cases are done."""
-        if not self.shown:
-            return
-        if self._bar is None:
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self.name, total=total)
-            self._bar.start()
-        self._bar.update(self._task, completed=done)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+    with Bars() as bars:
+        return checker.check(
+            template, laws, conversations, tokenizer, lambda done, total: bars.update(template.name, done, total), shape
+        )
 
 
 def _shown(report: Report, form: str) -> str:

@@ -10,53 +10,53 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.inputs import training_template
 from chattmpl.cli.options import (
-    CONTROL_TOKENS,
-    FAST,
-    MASK,
-    SHAPES,
-    STRADDLE,
-    moment,
+    command,
+    dataset_options,
+    parse_clock,
     template_kwargs,
     template_options,
+    tokenizer_option,
 )
-from chattmpl.cli.progress import watching
-from chattmpl.cli.training_template import training_template
+from chattmpl.cli.output import FOUND, OK, job_progress, say
 from chattmpl.errors import UsageError
 
 OVERFLOW = ("truncate-turns", "reject", "truncate-tokens", "split")
 FORMATS = ("parquet", "arrow", "jsonl")
 ENGINES = ("local", "ray")
-"""The values that the library takes, known here without importing it."""
+"""Values of the library's arguments, listed here so that showing help does not import it; a test compares them."""
 
 
-@click.command()
+@command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id.")
-@click.option("-o", "--output", metavar="OUT", help="A folder; one file, if it ends in .parquet, .arrow or .jsonl.")
-@click.option("--format", "form", type=click.Choice(FORMATS), help="By default what OUT ends in, else parquet.")
-@click.option("--columns", metavar="NAMES", default="labels", show_default=True, help="Besides input_ids, with commas.")
-@click.option("--set", "settings", metavar="NAME=JSON", multiple=True, help="A template kwarg; may be repeated.")
-@click.option("--clock", metavar="ISO", help="What time the template is told that it is.")
-@click.option("--shape", type=click.Choice(SHAPES), help="The shape of the data, where its keys do not show it.")
-@click.option("--straddle", type=click.Choice(STRADDLE), default="include", help="Tokens across a span's edge.")
-@click.option("--control-tokens", type=click.Choice(CONTROL_TOKENS), default="escape", help="Those in messages.")
-@click.option("--mask", type=click.Choice(MASK), default="all", help="What is trained.")
-@click.option("--max-length", type=click.IntRange(1), metavar="N", help="Most tokens of a row.")
-@click.option("--overflow", type=click.Choice(OVERFLOW), default="truncate-turns", help="What becomes of longer rows.")
-@click.option("--unroll", is_flag=True, help="A row for each turn that history renders otherwise than it was sampled.")
-@click.option("--pack", type=click.IntRange(1), metavar="N", help="Pack rows to N tokens, by best fit decreasing.")
-@click.option("--seed", type=int, help="Of the draw from a mixture.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N rows of each source.")
-@click.option("--max-rejected", metavar="N|P%", default="0", show_default=True, help="More end with exit code 1.")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Processes; one for each core by default.")
-@click.option("--engine", type=click.Choice(ENGINES), default="local", help="Work here or on a Ray cluster.")
-@click.option("--address", metavar="A", help="Of the Ray cluster; by default one of this machine alone.")
-@click.option("--fast", type=click.Choice(FAST), default="auto", help="Whether to take the fast path.")
-@click.option("--resume", is_flag=True, help="Go on with a job that was cut off.")
-@click.option("--force", is_flag=True, help="Replace what is there.")
+@tokenizer_option("Tokenizer (required)")
+@click.option("-o", "--output", metavar="OUT", help="Folder to write, or one .parquet, .arrow or .jsonl file.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="Format of the files. Default: the suffix of OUT, or parquet."
+)
+@click.option("--columns", metavar="NAMES", default="labels", help="Columns besides input_ids, separated by commas.")
+@dataset_options
+@click.option("--max-length", type=click.IntRange(1), metavar="N", help="Limit of tokens per row. Default: no limit.")
+@click.option("--overflow", type=click.Choice(OVERFLOW), default="truncate-turns", help="Treatment of longer rows.")
+@click.option("--unroll", is_flag=True, help="Write a row for each turn that is rendered differently in history.")
+@click.option("--pack", type=click.IntRange(1), metavar="N", help="Pack rows to N tokens by best-fit decreasing.")
+@click.option(
+    "--max-rejected",
+    metavar="N|P%",
+    default="0",
+    help="Number or share of rejected rows above which the exit code is 1.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: one per core."
+)
+@click.option("--engine", type=click.Choice(ENGINES), default="local", help="Run on this machine or on a Ray cluster.")
+@click.option(
+    "--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: a new cluster on this machine."
+)
+@click.option("--resume", is_flag=True, help="Continue an interrupted job.")
+@click.option("--force", is_flag=True, help="Replace the output of an earlier job.")
 def encode(
     data: tuple[str, ...],
     template: str | None,
@@ -74,34 +74,35 @@ def encode(
     force: bool,
     **options: Any,
 ) -> int:
-    """Encode data sets into rows that trainers take: input_ids, and labels with -100 where nothing is trained.
+    """Encode datasets into rows for trainers: input_ids, and labels with -100 for untrained tokens.
 
-    DATA are .jsonl (also .gz and .zst), .json and .parquet files, folders of them or of the datasets library, patterns,
-    or one mixture (.yaml or .toml). Rows that cannot be encoded go to OUT/rejected.jsonl with the reason, and
-    summary.json counts all. Ends with exit code 1 if more rows are rejected than --max-rejected says.
+    DATA are .jsonl (also .gz and .zst), .json and .parquet files, folders of these or of the datasets library, glob
+    patterns, or one mixture (.yaml or .toml). Rows that cannot be encoded are written to OUT/rejected.jsonl with the
+    reason; all counts are in summary.json. The exit code is 1 if more rows are rejected than --max-rejected allows.
     """
-    for value, what in ((tokenizer, "--tokenizer"), (output, "-o OUT")):
-        if value is None:
-            raise UsageError(f"{what} is missing", hint="chattmpl encode DATA -t TEMPLATE --tokenizer T -o OUT")
+    usage = "chattmpl encode DATA -t TEMPLATE --tokenizer TOKENIZER -o OUT"
     if not data:
-        raise UsageError("nothing to encode", hint="chattmpl encode DATA -t TEMPLATE --tokenizer T -o OUT")
+        raise UsageError("no data given", hint=usage)
+    for value, name in ((tokenizer, "--tokenizer"), (output, "-o")):
+        if value is None:
+            raise UsageError(f"{name} is missing", hint=usage)
     if resume and force:
-        raise UsageError("--resume and --force exclude each other", hint="drop one")
+        raise UsageError("--resume and --force are mutually exclusive", hint="remove one of them")
     try:
-        import pyarrow  # noqa: F401 — what is missing is to be said before anything is read
+        import pyarrow  # noqa: F401 - reported before anything is read
 
         from chattmpl.data.job import Allowance
         from chattmpl.data.job import encode as run
     except ImportError as error:
         hint = "pip install 'chattmpl[data,fast]'"
-        raise UsageError(f"encoding data sets needs {error.name}, which is not installed", hint=hint) from None
+        raise UsageError(f"encoding datasets needs {error.name}, which is not installed", hint=hint) from None
     from chattmpl.report.encoded import summary_text
 
     allowance = Allowance.parse(max_rejected)
-    options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
+    options |= {"template_kwargs": template_kwargs(settings), "clock": parse_clock(clock)}
     options["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
     chosen = training_template(template, retention, variant, must=True)
-    with watching() as watcher, _stoppable():
+    with job_progress() as watcher, _stoppable():
         summary = run(
             data,
             chosen,
@@ -122,7 +123,7 @@ def encode(
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Makes a request to end the same as an interrupt: workers are ended, and what is done is kept."""
+    """Treat SIGTERM as an interrupt, so that workers are stopped and finished work is kept."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -135,7 +136,7 @@ def _stoppable() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("what is done is kept: the same command with --resume goes on")
+        say("finished work is kept: run the same command with --resume to continue")
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

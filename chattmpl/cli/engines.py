@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import contextlib
-import sys
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK
-from chattmpl.cli.options import template_kwargs
+from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, template_kwargs
+from chattmpl.cli.output import FOUND, OK, write
+
+if TYPE_CHECKING:
+    from chattmpl.compare.portability import Report
+    from chattmpl.engines.available import Missing
 
 
-@click.command()
+class _Engine(click.Option):
+    """The option ``--engine``, whose help lists the engines."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from chattmpl.engines.available import ENGINES
+
+        self.help = f"Engine to compare with: {', '.join(ENGINES)}. May be repeated. Default: all that are installed."
+        return super().get_help_record(ctx)
+
+
+@command("Comparing")
 @click.argument("template", metavar="TEMPLATE")
-@click.option("--conversations", metavar="FILE", help="Compare on these too, beside those that ship.")
-@click.option("--engine", "names", multiple=True, metavar="NAME", help="minijinja, huggingface-jinja or tgi.")
-@click.option("--target", type=click.Choice(("train", "inference")), help="Compare this export, not the file as it is.")
-@click.option("--set", "settings", multiple=True, metavar="NAME=JSON", help="A template kwarg.")
-@click.option("--retention", metavar="P", help="Which earlier reasoning traces are rendered.")
-@click.option("--variant", metavar="NAME", help="Which of several named templates, such as tool_use.")
-@click.option("--format", "form", type=click.Choice(("rich", "text", "json")), help="rich in a terminal, else text.")
+@CONVERSATIONS_TOO
+@click.option("--engine", "names", cls=_Engine, multiple=True, metavar="NAME")
+@click.option(
+    "--target",
+    type=click.Choice(("train", "inference")),
+    help="Export to compare. Default: a file as it is, and the inference export of a family.",
+)
+@KWARGS
+@RETENTION
+@VARIANT
+@format_option("rich", "text", "json")
 def engines(
     template: str,
     conversations: str | None,
@@ -31,17 +48,18 @@ def engines(
     variant: str | None,
     form: str | None,
 ) -> int:
-    """Render the same conversations with other engines, and find the construct behind each disagreement.
+    """Render a template with other engines and find the construct that causes each difference.
 
-    The reference is Jinja2 as transformers sets it up. Ends with exit code 1 if an engine
-    disagrees in a way that the family does not declare.
+    TEMPLATE is a family, a .jinja file, a model directory, a tokenizer_config.json or a GGUF file. The reference is
+    Jinja2 with the settings of transformers. The exit code is 1 if an engine differs in a way that the family does not
+    declare.
     """
     from chattmpl.compare.cases import cases, engine_probes, named_conversations, settings_of
     from chattmpl.compare.portability import compare, served
     from chattmpl.engines.available import Missing
     from chattmpl.engines.available import engines as available
     from chattmpl.probing.corpus import CLOCK
-    from chattmpl.report.engines import engines_json, engines_lines
+    from chattmpl.report.comparison import engines_json, engines_lines
     from chattmpl.report.lines import write_lines
     from chattmpl.template.template import Template
 
@@ -49,7 +67,7 @@ def engines(
     given = list(
         cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs(settings)))
     )
-    found: list[Any] = []
+    found: list[Report | Missing] = []
     for item in available(names, clock=CLOCK):
         if isinstance(item, Missing):
             found.append(item)
@@ -60,8 +78,7 @@ def engines(
         found.append(report)
     source = served(loaded, target)
     if form == "json":
-        sys.stdout.buffer.write(engines_json(source.name, len(given), found).encode())
-        sys.stdout.buffer.flush()
+        write(engines_json(source.name, len(given), found))
     else:
         write_lines(engines_lines(source.name, len(given), found), form)
     return FOUND if any(not isinstance(item, Missing) and item.disagreed for item in found) else OK

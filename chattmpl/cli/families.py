@@ -6,33 +6,31 @@ import sys
 
 import click
 
-from chattmpl.template.family import family_names, load_family
+from chattmpl.cli.options import command, format_option
+from chattmpl.cli.output import choose_format, write
 
 
-@click.command()
+@command("Using templates")
 @click.argument("name", required=False)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(("rich", "json", "markdown")),
-    help="By default rich in a terminal, else markdown.",
-)
+@format_option("rich", "json", "markdown", piped="markdown")
 def families(name: str | None, form: str | None) -> None:
-    """List the families, or tell all that is known of the one called NAME."""
-    from chattmpl.printable import dumps
-    from chattmpl.report import catalogue
-    from chattmpl.report.writers import print_rich
+    """List the families that ship with chattmpl, or show everything known about one.
 
-    form = form or ("rich" if sys.stdout.isatty() else "markdown")
+    NAME is a family.
+    """
+    from chattmpl.printable import dumps
+    from chattmpl.report import families as report
+    from chattmpl.report.writers import print_rich
+    from chattmpl.template.family import family_names, load_family
+
+    form = choose_format(form, "markdown")
     chosen = [load_family(known) for known in ([name] if name else family_names())]
-    out = sys.stdout.buffer
     if form == "rich" and name:
-        print_rich(out, lambda console: catalogue.print_family(console, chosen[0]))
+        print_rich(sys.stdout.buffer, lambda console: report.print_family(console, chosen[0]))
     elif form == "rich":
-        print_rich(out, lambda console: catalogue.print_table(console, chosen))
+        print_rich(sys.stdout.buffer, lambda console: report.print_table(console, chosen))
     elif form == "json":
-        facts = [catalogue.facts(family) for family in chosen]
-        out.write((dumps(facts[0] if name else facts, indent=2) + "\n").encode())
+        facts = [family.model_dump(mode="json", exclude={"folder"}) for family in chosen]
+        write(dumps(facts[0] if name else facts, indent=2) + "\n")
     else:
-        out.write((catalogue.markdown_of(chosen[0]) if name else catalogue.markdown(chosen)).encode())
-    out.flush()
+        write(report.markdown_of(chosen[0]) if name else report.markdown(chosen))

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK
+from chattmpl.cli.options import command, format_option
+from chattmpl.cli.output import FOUND, OK, choose_format, write
 from chattmpl.errors import UsageError
 
-FORMS = ("rich", "text", "markdown", "json")
 
-
-@click.command()
+@command("Using templates")
 @click.argument("paths", nargs=-1, metavar="TEMPLATE...")
-@click.option("--format", "form", type=click.Choice(FORMS), help="By default rich in a terminal, else text.")
-@click.option("--width", type=click.IntRange(min=40), help="Of the table, in characters; by default the terminal's.")
+@format_option("rich", "text", "markdown", "json")
+@click.option(
+    "--width",
+    type=click.IntRange(min=40),
+    metavar="N",
+    help="Width of the table in characters. Default: the terminal's, or 100.",
+)
 def inspect(paths: tuple[str, ...], form: str | None, width: int | None) -> int:
-    """Tell what templates can do, found by rendering: roles, tools, reasoning, modes, masks, parsers.
+    """Show what templates support: roles, tools, reasoning, modes, masks, parsers.
 
-    TEMPLATE is a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json,
-    a GGUF file or a family.
-    What could not be evaluated is said to be so. Ends with exit code 1 if a template does not compile.
+    TEMPLATE is a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json, a GGUF file or a
+    family. The answers come from rendering small conversations; those that could not be evaluated are listed as such.
+    The exit code is 1 if a template does not compile.
     """
     from chattmpl.capabilities import inspect_template
     from chattmpl.lint.inputs import find_inputs
@@ -29,10 +31,8 @@ def inspect(paths: tuple[str, ...], form: str | None, width: int | None) -> int:
 
     if not paths:
         raise UsageError(
-            "nothing to inspect", hint="chattmpl inspect TEMPLATE, where TEMPLATE is a file, a folder or a family"
+            "no template given", hint="chattmpl inspect TEMPLATE, where TEMPLATE is a file, a folder or a family"
         )
     found = [inspect_template(item) for item in find_inputs(paths)]
-    form = form or ("rich" if sys.stdout.isatty() else "text")
-    sys.stdout.buffer.write(report.write(form, found, width).encode(errors="backslashreplace"))
-    sys.stdout.buffer.flush()
+    write(report.write(choose_format(form), found, width))
     return FOUND if any(item.error is not None for item in found) else OK

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chattmpl import __version__
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.options import codes, command, format_option, tokenizer_option
+from chattmpl.cli.output import FOUND, OK, choose_format, say, write
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,20 +19,23 @@ if TYPE_CHECKING:
     from chattmpl.template.resolver import Found
 
 BASELINE = ".chattmpl-baseline.json"
-FORMS = ("rich", "text", "json", "sarif", "github")
 
 
-@click.command()
+@command("Checking")
 @click.argument("paths", nargs=-1, metavar="PATH...")
-@click.option("--format", "form", type=click.Choice(FORMS), help="By default rich in a terminal, else text.")
-@click.option("--select", multiple=True, metavar="CODES", help="Only these rules or groups: CT101,CT2.")
-@click.option("--ignore", multiple=True, metavar="CODES", help="All but these.")
-@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id: for rules CT6.")
-@click.option("--fix", is_flag=True, help="Mend what can be mended without changing any text, and report the rest.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change, and write nothing.")
-@click.option("--baseline", metavar="FILE", help=f"Known findings, which are not reported; {BASELINE} if it is there.")
-@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline, as known ones.")
-@click.option("--exit-zero", is_flag=True, help="End with exit code 0 whatever is found.")
+@format_option("rich", "text", "json", "sarif", "github")
+@click.option("--select", multiple=True, metavar="CODES", help="Check only these rules or groups, as in CT101,CT2.")
+@click.option("--ignore", multiple=True, metavar="CODES", help="Skip these rules or groups.")
+@tokenizer_option("Tokenizer for the rules CT6")
+@click.option("--fix", is_flag=True, help="Apply the fixes that change no rendered text, and report the rest.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change without writing it.")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    help=f"File of known findings, which are not reported. Default: {BASELINE} if present.",
+)
+@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 def lint(
     paths: tuple[str, ...],
     form: str | None,
@@ -44,11 +48,11 @@ def lint(
     write_baseline: bool,
     exit_zero: bool,
 ) -> int:
-    """Find what goes wrong in templates: masks, prompts, lost fields, engines, safety.
+    """Find defects in templates: masks, prompts, lost fields, portability, safety.
 
-    PATH is a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json,
-    a GGUF file or a family. Without one, the paths of [tool.chattmpl.lint] in pyproject.toml are taken.
-    Errors and warnings end with exit code 1, notes do not.
+    PATH is a family, a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json or a GGUF
+    file. The default is the paths of [tool.chattmpl.lint] in pyproject.toml. The exit code is 1 if there are errors or
+    warnings; notes do not count.
     """
     from chattmpl.lint import baseline as known
     from chattmpl.lint.inputs import find_inputs
@@ -57,8 +61,8 @@ def lint(
 
     settings = read_settings(Path.cwd())
     if not paths and not settings.paths:
-        raise UsageError("nothing to lint", hint="chattmpl lint PATH, where PATH is a template or a folder of them")
-    chosen = settings.chosen(_codes(select), _codes(ignore))
+        raise UsageError("no path given", hint="chattmpl lint PATH, where PATH is a template or a folder of templates")
+    chosen = settings.chosen(codes(select), codes(ignore))
     loaded = _loaded(tokenizer or settings.tokenizer)
     inputs = [_Input(item, loaded, settings) for item in find_inputs(paths or settings.paths)]
     file = _baseline(baseline or settings.baseline)
@@ -68,7 +72,7 @@ def lint(
         say(f"wrote {known.write_baseline(file, found)} known findings to {file}")
         return OK
     if fix or diff:
-        changed, found = _mended(inputs, chosen, file, write=not diff)
+        changed, found = _fix(inputs, chosen, file, write_files=not diff)
         if diff:
             return FOUND if changed and not exit_zero else OK
     else:
@@ -80,7 +84,7 @@ def lint(
 
 
 class _Input:
-    """A template, with the tokenizer and the rules that are for it."""
+    """A template with its tokenizer and its rules."""
 
     def __init__(self, found: Found, tokenizer: Any, settings: Any) -> None:
         from chattmpl.lint.model import file_of, tokenizer_beside, with_tokens
@@ -95,53 +99,47 @@ class _Input:
         return rules
 
 
-def _mended(
-    inputs: list[_Input], chosen: list[Rule], baseline: Path | None, *, write: bool
+def _fix(
+    inputs: list[_Input], chosen: list[Rule], baseline: Path | None, *, write_files: bool
 ) -> tuple[int, list[TemplateDiagnostic]]:
-    """Fixes all that can be, and returns how many findings were fixed, and those that are left."""
+    """Fix what can be fixed. Return the number of fixed findings, and the findings that are left."""
     from chattmpl.lint.baseline import without_known
     from chattmpl.lint.fix import fix
     from chattmpl.lint.fixed_files import planned, put
 
     changed, left = 0, []
     for item in inputs:
-        mended = fix(
+        result = fix(
             item.found,
             item.rules(chosen),
             item.tokenizer,
             (lambda given: given) if baseline is None else (lambda given: without_known(baseline, given)),
         )
-        left += mended.left
-        if not mended.fixed:
+        left += result.left
+        if not result.fixed:
             continue
-        change = planned(item.found, mended.found)
+        change = planned(item.found, result.found)
         if isinstance(change, str):
-            left += mended.fixed
+            left += result.fixed
             say(f"{item.found.source.name}: not fixed: {change}")
             continue
-        changed += len(mended.fixed)
-        if write:
+        changed += len(result.fixed)
+        if write_files:
             put(change)
         else:
             sys.stdout.buffer.write(change.diff().encode())
-        for finding in mended.fixed:
-            say(f"{finding.place}: {'fixed' if write else 'would fix'} {finding.code}: {finding.message}")
+        for finding in result.fixed:
+            say(f"{finding.place}: {'fixed' if write_files else 'would fix'} {finding.code}: {finding.message}")
     sys.stdout.flush()
-    say(f"{changed} {'fixed' if write else 'would be fixed'}, {len(left)} left")
+    say(f"{changed} {'fixed' if write_files else 'would be fixed'}, {len(left)} left")
     return changed, left
 
 
 def _print(form: str | None, found: list[TemplateDiagnostic]) -> None:
     from chattmpl.lint.rule import rules
-    from chattmpl.report.diagnostics import write
+    from chattmpl.report import diagnostics as report
 
-    form = form or ("rich" if sys.stdout.isatty() else "text")
-    sys.stdout.buffer.write(write(form, found, rules(), __version__).encode())
-    sys.stdout.buffer.flush()
-
-
-def _codes(given: tuple[str, ...]) -> list[str]:
-    return [code for part in given for code in part.replace(",", " ").split()]
+    write(report.write(choose_format(form), found, rules(), __version__))
 
 
 def _loaded(tokenizer: str | None) -> Any:

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import click
 
+from chattmpl.cli.options import command, tokenizer_option
 from chattmpl.errors import UsageError
 
 
-@click.command()
+@command("Using templates", long_running=True)
 @click.argument("template", metavar="[TEMPLATE]", required=False)
-@click.option("--conversations", metavar="DIR", help="A folder, or a file, of conversations of your own.")
-@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id.")
-@click.option("--port", type=click.IntRange(1, 65535), help="By default the first free one from 8290.")
-@click.option("--browser/--no-browser", default=True, help="Whether to open one.")
+@click.option("--conversations", metavar="PATH", help="Folder or file of conversations to offer beside the fixtures.")
+@tokenizer_option("Tokenizer whose tokens are shown")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    metavar="N",
+    help="Port of the page. Default: the first free one from 8290.",
+)
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 def playground(
     template: str | None, conversations: str | None, tokenizer: str | None, port: int | None, browser: bool
 ) -> None:
-    """See what a template does while you write it: mask, tokens, origins, laws and lint, in a local page.
+    """Show the mask, tokens, origins, laws and lint of a template in a local page while you edit it.
 
-    TEMPLATE is what -t takes elsewhere, by default hybrid. A file is watched: the page follows when it is saved.
-    The page is served on 127.0.0.1 only, and loads nothing from elsewhere.
+    TEMPLATE is a family, a .jinja file, a model directory or a tokenizer_config.json; the default is hybrid. A file is
+    watched, and the page updates when it is saved. The page is served on 127.0.0.1 only and loads nothing from other
+    hosts.
     """
-    from chattmpl.cli.exit_codes import say
+    from chattmpl.cli.output import say
 
     try:
         import nicegui  # noqa: F401

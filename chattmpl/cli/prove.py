@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.options import command
+from chattmpl.cli.output import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 SIZES = ("tiny", "default", "gpu")
@@ -20,7 +21,7 @@ USAGE = "chattmpl prove TEMPLATE --report DIR"
 _share = click.FloatRange(0, 1)
 
 
-@click.command()
+@command("Data and training", long_running=True)
 @click.argument("template", required=False)
 @click.option(
     "--report", metavar="DIR", help="Write report.json, report.md and report.html with plots into this folder."

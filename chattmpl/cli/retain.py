@@ -6,11 +6,12 @@ from typing import Any
 
 import click
 
+from chattmpl.cli.options import command
 from chattmpl.cli.rewrite_options import Target, rewriting_options
 from chattmpl.compiler.policies import describe_policies
 
 
-@click.command()
+@command("Rewriting")
 @rewriting_options
 @click.option(
     "--policy",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, say
+from chattmpl.cli.output import FOUND, OK, say
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:

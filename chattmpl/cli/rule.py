@@ -2,39 +2,53 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
+from chattmpl.cli.options import command
+from chattmpl.cli.output import write
 
-@click.command()
+
+@command("Checking")
 @click.argument("code", required=False)
 def rule(code: str | None) -> None:
-    """Explain the rule CODE, or list all rules. AU codes are what chattmpl audit finds."""
+    """Explain a rule of lint or a check of audit, or list all rules of lint.
+
+    CODE is a code such as CT101 or AU101, or the name of a rule.
+    """
     from chattmpl.lint.rule import GROUPS, rule_named, rules
 
-    if code is not None and code.upper().startswith("AU"):
-        from chattmpl.cli.audit import explained
+    if code is None:
+        write(_listed(GROUPS, rules()))
+    elif code.upper().startswith("AU"):
+        write(explained_check(code))
+    else:
+        found = rule_named(code)
+        write(_explained(found) + (f"\nBreaks the law `{found.law}`.\n" if found.law else ""))
 
-        _write(explained(code))
-        return
-    if code is not None:
-        one = rule_named(code)
-        heading = f"# {one.code} {one.name} ({one.severity})"
-        law = f"\n\nBreaks the law `{one.law}`." if one.law else ""
-        _write(f"{heading}\n\n{one.documentation()}{law}\n")
-        return
+
+def explained_check(which: str) -> str:
+    """Return the documentation of a check of audit, or the list of all checks for ``all``.
+
+    Raises:
+        UsageError: if the check does not exist.
+    """
+    from chattmpl.data.audit import GROUPS, all_kinds, kind_named
+
+    return _listed(GROUPS, all_kinds()) if which == "all" else _explained(kind_named(which))
+
+
+def _explained(one: Any) -> str:
+    return f"# {one.code} {one.name} ({one.severity})\n\n{one.documentation()}\n"
+
+
+def _listed(groups: Mapping[str, str], known: Mapping[str, Any]) -> str:
     lines = []
-    for group, title in GROUPS.items():
+    for group, title in groups.items():
         lines.append(f"{group} {title}")
-        lines += [
-            f"  {known.code} {known.severity:<7} {known.name}: {known.documentation().partition(chr(10))[0]}"
-            for known in rules().values()
-            if known.code.startswith(group)
-        ]
-    _write("\n".join(lines) + "\n")
-
-
-def _write(text: str) -> None:
-    sys.stdout.buffer.write(text.encode())
-    sys.stdout.buffer.flush()
+        for code, one in known.items():
+            if code.startswith(group):
+                lines.append(f"  {code} {one.severity:<7} {one.name}: {one.documentation().partition(chr(10))[0]}")
+    return "\n".join(lines) + "\n"

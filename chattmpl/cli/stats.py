@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from chattmpl.cli.exit_codes import OK
-from chattmpl.cli.options import encoding_options, moment, template_kwargs, template_options
-from chattmpl.cli.progress import watching
-from chattmpl.cli.training_template import training_template
+from chattmpl.cli.inputs import training_template
+from chattmpl.cli.options import (
+    command,
+    dataset_options,
+    format_option,
+    parse_clock,
+    template_kwargs,
+    template_options,
+    tokenizer_option,
+)
+from chattmpl.cli.output import OK, job_progress, write
 from chattmpl.errors import UsageError
 
-FORMS = ("rich", "text", "markdown", "csv", "json")
+_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 
 
-@click.command()
+@command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@click.option("--tokenizer", metavar="T", help="demo, a tokenizer.json, a model directory or a hub id.")
-@click.option("--format", "form", type=click.Choice(FORMS), help="By default rich in a terminal, else text.")
-@click.option("-o", "--output", metavar="FILE", help="Write there; .md, .csv and .json say the format.")
-@click.option("--plot", metavar="FILE", help="Also draw lengths and shares, as .svg or .png.")
-@click.option("--batch-size", "batch_sizes", type=click.IntRange(1), multiple=True, metavar="N", help="For padding.")
-@click.option("--pack", type=click.IntRange(1), metavar="N", help="Tokens of a packed row.")
-@encoding_options
-@click.option("--seed", type=int, help="Of the draw from a mixture.")
+@tokenizer_option("Tokenizer (required)")
+@format_option("rich", "text", "markdown", "csv", "json")
+@click.option("-o", "--output", metavar="FILE", help="File to write; .md, .csv, .json and .txt choose the format.")
+@click.option("--plot", metavar="FILE", help="File of a plot of lengths and shares, as .svg or .png.")
+@click.option(
+    "--batch-size",
+    "batch_sizes",
+    type=click.IntRange(1),
+    multiple=True,
+    metavar="N",
+    help="Batch size to compute padding for. May be repeated. Default: 8 and 32.",
+)
+@click.option(
+    "--pack", type=click.IntRange(1), metavar="N", help="Tokens per packed row, to compute the loss by packing."
+)
+@dataset_options
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: automatic.")
 def stats(
     data: tuple[str, ...],
     template: str | None,
@@ -44,16 +59,16 @@ def stats(
     workers: int | None,
     **options: Any,
 ) -> int:
-    """Tell what data sets hold: examples and tokens by source and reasoning mode, lengths, padding.
+    """Count examples and tokens of datasets by source and reasoning mode, with lengths and padding.
 
-    DATA is as for chattmpl encode; of a mixture, the rows that it draws are counted. docs/stats.md defines each figure.
+    DATA is as for chattmpl encode; of a mixture, the rows that it samples are counted.
     """
-    usage = "chattmpl stats DATA -t TEMPLATE --tokenizer T"
+    usage = "chattmpl stats DATA -t TEMPLATE --tokenizer TOKENIZER"
     if not data:
-        raise UsageError("nothing to count", hint=usage)
+        raise UsageError("no data given", hint=usage)
     if tokenizer is None:
         raise UsageError("--tokenizer is missing", hint=usage)
-    form = _form(form, output)
+    form = _format(form, output)
     for path in filter(None, (output, plot)):
         _refuse_input(path, data)
     from chattmpl.data.stats import BATCH_SIZES
@@ -62,10 +77,10 @@ def stats(
 
     if plot is not None:
         check_plot(plot)
-    options |= {"template_kwargs": template_kwargs(settings), "clock": moment(clock)}
+    options |= {"template_kwargs": template_kwargs(settings), "clock": parse_clock(clock)}
     chosen = training_template(template, retention, variant, must=False)
     sizes = batch_sizes or BATCH_SIZES
-    with watching() as watcher:
+    with job_progress() as watcher:
         found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)
     figures = found.to_dict()
     if plot is not None:
@@ -74,21 +89,21 @@ def stats(
     return OK
 
 
-_BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
-
-
-def _form(form: str | None, output: str | None) -> str | None:
-    """The format: what is asked for, else what the file's name says."""
+def _format(form: str | None, output: str | None) -> str | None:
+    """Return the format that was asked for, or else the one of the file's suffix."""
     if output is None or form is not None:
         return form
     suffix = Path(output).suffix.lower()
     if suffix not in _BY_SUFFIX:
-        raise UsageError(f"{output} does not say a format", hint=f"end it with {', '.join(_BY_SUFFIX)}, or --format")
+        raise UsageError(
+            f"{output}: unknown format {suffix or '(no suffix)'}",
+            hint=f"end it with {', '.join(_BY_SUFFIX)}, or use --format",
+        )
     return _BY_SUFFIX[suffix]
 
 
 def _refuse_input(path: str, data: tuple[str, ...]) -> None:
-    """Says so where a file that is read would be replaced."""
+    """Raise an error if writing a file would replace one of the inputs."""
     if not Path(path).exists():
         return
     from chattmpl.data.job.inputs import mixture_of
@@ -112,8 +127,7 @@ def _write(figures: dict[str, Any], form: str | None, output: str | None) -> Non
             write_lines(lines, form)
             return
         text = plain(lines)
-    if output is not None:
+    if output is None:
+        write(text)
+    else:
         Path(output).write_text(text, encoding="utf-8", newline="")
-        return
-    sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
-    sys.stdout.buffer.flush()

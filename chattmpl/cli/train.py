@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from chattmpl.cli.exit_codes import FOUND, OK, WRONG, say
+from chattmpl.cli.options import command
+from chattmpl.cli.output import FOUND, OK, WRONG, say
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ USAGE = "chattmpl train CONFIG.yaml"
 _WIDTH = 110
 
 
-@click.command()
+@command("Data and training", long_running=True)
 @click.argument("config", required=False, metavar="CONFIG.yaml")
 @click.option(
     "--set",

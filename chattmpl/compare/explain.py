@@ -208,7 +208,7 @@ class Explainer:
     def _unknown(self, state: State, piece: Piece | None) -> Cause:
         where = self._whole(piece)
         if state.got.text is None:
-            message = f"the engine fails here: {_without_name(state.got.error or '')}"
+            message = f"the engine fails here: {state.got.error}"
         else:
             message = "the engine writes another text here"
         return Cause("other", message, "write it in plainer Jinja", where, False)
@@ -241,10 +241,6 @@ def _all(fact: EngineDifference, sites: list[Site], new: tuple[Edit, ...], befor
 
 def _overlap(edits: Sequence[Edit], new: Sequence[Edit]) -> bool:
     return any(one.start < other.end and other.start < one.end for one in edits for other in new)
-
-
-def _without_name(error: str) -> str:
-    return error.partition(": ")[2] or error
 
 
 def _program(source: str) -> Program:

@@ -1,7 +1,7 @@
-"""Jinja's filters, with origins followed.
+"""Jinja's filters and tests, with origins and a budget.
 
-Most of Jinja's filters are made of string methods and keep origins by themselves. Those that are not are written anew
-here, or are watched: a string that they make from fields of the conversation gets an origin that says *derived*.
+Most of Jinja's filters consist of string methods, which keep origins. Others are reimplemented here or wrapped, so that
+the strings they compute from fields of the conversation get a derived origin.
 """
 
 from __future__ import annotations
@@ -29,28 +29,27 @@ from chattmpl.budget import (
     weigh_comparison,
     weigh_search,
 )
-from chattmpl.provenance.markup import escaped, marked
-from chattmpl.provenance.serialize import to_json, to_text
-from chattmpl.provenance.text import Traced, concat, derive, make, percent, traced
+from chattmpl.provenance.serialization import escape_html, mark_safe, to_json, to_text
+from chattmpl.provenance.text import Traced, as_traced, concat, derive, percent, with_origin
 
 
 @pass_eval_context
 def _join(context: EvalContext, value: Iterable[Any], d: Any = "", attribute: Any = None) -> str:
     if attribute is not None:
         value = map(make_attrgetter(context.environment, attribute), value)
-    return traced(to_text(d)).join([to_text(item) for item in value])
+    return as_traced(to_text(d)).join([to_text(item) for item in value])
 
 
 def _replace(s: Any, old: Any, new: Any, count: int | None = None) -> str:
-    return traced(to_text(s)).replace(to_text(old), to_text(new), -1 if count is None else count)
+    return as_traced(to_text(s)).replace(to_text(old), to_text(new), -1 if count is None else count)
 
 
 def _indent(s: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
     if isinstance(width, int):
         check_size(width)
     step = width if isinstance(width, str) else " " * width
-    # Jinja adds a newline first, so that a final one survives `splitlines`.
-    lines = traced(concat((to_text(s), "\n"))).splitlines()
+    # As in Jinja, an added newline keeps a final one from being lost in `splitlines`.
+    lines = as_traced(concat((to_text(s), "\n"))).splitlines()
     check_size(len(lines) * len(step) + len(s))
     pieces: list[str] = []
     for index, line in enumerate(lines):
@@ -65,14 +64,18 @@ def _indent(s: Any, width: int | str = 4, first: bool = False, blank: bool = Fal
 def _title(s: Any) -> str:
     text = to_text(s)
     titled = JINJA_FILTERS["title"](str.__getitem__(text, slice(None)))
-    return make(titled, text._origin) if type(text) is Traced and len(titled) == len(text) else derive(titled, (text,))
+    return (
+        with_origin(titled, text._origin)
+        if type(text) is Traced and len(titled) == len(text)
+        else derive(titled, (text,))
+    )
 
 
 @pass_environment
 def _sum(environment: Environment, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
     items = list(iterable if attribute is None else map(make_attrgetter(environment, attribute), iterable))
     if isinstance(start, (list, tuple)):
-        # Python copies the sum so far for each item.
+        # Python copies the partial sum for each item.
         check_items(sum(len(item) for item in items if isinstance(item, (list, tuple))) * max(1, len(items)))
     return sum(items, start)
 
@@ -90,36 +93,36 @@ def _int(value: Any, default: int = 0, base: int = 10) -> int:
 
 
 def _passed(function: Callable[..., Any]) -> int:
-    """How many arguments Jinja passes to a filter before the value."""
+    """Return the number of arguments that Jinja passes to a filter before the value."""
     return int(hasattr(function, "jinja_pass_arg"))
 
 
-def _watched(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter whose strings must not pass for the template's own text where they were made from fields."""
+def _deriving(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter so that strings it computes from fields do not count as the template's own text."""
 
     @functools.wraps(function)
-    def watched(*args: Any, **kwargs: Any) -> Any:
+    def deriving(*args: Any, **kwargs: Any) -> Any:
         inputs = (*args[_passed(function) :], *kwargs.values())
         result = function(*args, **kwargs)
         if isinstance(result, str) and type(result) is not Traced:
             text = derive(str.__getitem__(result, slice(None)), inputs)
-            return marked(text) if isinstance(result, Markup) else text
+            return mark_safe(text) if isinstance(result, Markup) else text
         return result
 
-    return watched
+    return deriving
 
 
-def _promoted(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter made of methods of its value, which is given as a string that keeps track."""
+def _tracing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter that calls string methods of its value, so that it gets a string with origins."""
 
     @functools.wraps(function)
-    def promoted(*args: Any, **kwargs: Any) -> Any:
+    def tracing(*args: Any, **kwargs: Any) -> Any:
         place = _passed(function)
         if len(args) > place and not hasattr(args[place], "__html__"):
-            args = (*args[:place], traced(to_text(args[place])), *args[place + 1 :])
+            args = (*args[:place], as_traced(to_text(args[place])), *args[place + 1 :])
         return function(*args, **kwargs)
 
-    return promoted
+    return tracing
 
 
 def _ticking(items: Iterator[Any]) -> Iterator[Any]:
@@ -129,7 +132,7 @@ def _ticking(items: Iterator[Any]) -> Iterator[Any]:
 
 
 def _charged(function: Callable[..., Any], account: Callable[..., Any] = glance) -> Callable[..., Any]:
-    """A filter or test that accounts for what it looks at, and for each item where it is lazy."""
+    """Wrap a filter or test so that it charges for its arguments, and for each item if it is lazy."""
 
     @functools.wraps(function)
     def charged(*args: Any, **kwargs: Any) -> Any:
@@ -143,7 +146,7 @@ def _charged(function: Callable[..., Any], account: Callable[..., Any] = glance)
 
 
 def _weighed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A filter that compares, hashes or prints all that its value holds."""
+    """Wrap a filter that compares, hashes or prints the whole contents of its value."""
 
     @functools.wraps(function)
     def weighed(*args: Any, **kwargs: Any) -> Any:
@@ -157,38 +160,38 @@ def _weighed(function: Callable[..., Any]) -> Callable[..., Any]:
     return weighed
 
 
-def _account_for_width(value: Any) -> None:
-    """Numbers are widths and counts."""
+def _charge_width(value: Any) -> None:
+    """Charge for an argument of a filter whose numbers are widths and counts."""
     if isinstance(value, int):
         check_items(abs(value))
     glance(value)
 
 
-def _account_for_items(value: Any) -> None:
-    """The characters of a string become strings of their own."""
+def _charge_items(value: Any) -> None:
+    """Charge for an argument of a filter that makes each character of a string a separate string."""
     if isinstance(value, str):
         check_items(len(value))
     glance(value)
 
 
-def _account_for_square(value: Any) -> None:
-    """Jinja cuts such text down piece by piece."""
+def _charge_square(value: Any) -> None:
+    """Charge for an argument of a filter that takes quadratic time."""
     if isinstance(value, str):
         charge(64 * len(value) + len(value) ** 2 // 1024)
 
 
-def _account_for_words(value: Any) -> None:
-    """Such filters call a function of Python for each word or character."""
+def _charge_words(value: Any) -> None:
+    """Charge for an argument of a filter that calls a Python function per word or character."""
     if isinstance(value, str):
         charge(32 * len(value))
 
 
-def _account_for_comparison(left: Any, right: Any = None, *rest: Any) -> None:
+def _charge_comparison(left: Any, right: Any = None, *rest: Any) -> None:
     weigh_comparison(left, right)
 
 
-_PROMOTED = ("upper", "lower", "trim", "capitalize", "center", "truncate")
-_WATCHED = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
+_TRACING = ("upper", "lower", "trim", "capitalize", "center", "truncate")
+_DERIVING = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
 _WEIGHED = ("sort", "unique", "groupby", "dictsort", "min", "max", "pprint", "format")
 _WIDTHS = ("batch", "slice", "center", "truncate")
 _ITEMS = ("list", "sort", "unique", "batch", "slice", "groupby", "dictsort", "min", "max", "sum", "join")
@@ -201,28 +204,28 @@ _ORDERINGS = ("lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge",
 def _filters() -> dict[str, Callable[..., Any]]:
     filters: dict[str, Callable[..., Any]] = {
         **JINJA_FILTERS,
-        **{name: _promoted(JINJA_FILTERS[name]) for name in _PROMOTED},
+        **{name: _tracing(JINJA_FILTERS[name]) for name in _TRACING},
         "tojson": to_json,
         "join": _join,
         "replace": _replace,
         "indent": _indent,
         "title": _title,
-        "safe": marked,
-        "escape": escaped,
-        "e": escaped,
-        "forceescape": lambda value: escaped(to_text(value)),
+        "safe": mark_safe,
+        "escape": escape_html,
+        "e": escape_html,
+        "forceescape": lambda value: escape_html(to_text(value)),
         "string": to_text,
         "sum": _sum,
         "format": _format,
         "int": _int,
     }
     for names, wrap in (
-        (_WATCHED, _watched),
+        (_DERIVING, _deriving),
         (_WEIGHED, _weighed),
-        (_WIDTHS, functools.partial(_charged, account=_account_for_width)),
-        (_ITEMS, functools.partial(_charged, account=_account_for_items)),
-        (_WORDS, functools.partial(_charged, account=_account_for_words)),
-        (_SQUARE, functools.partial(_charged, account=_account_for_square)),
+        (_WIDTHS, functools.partial(_charged, account=_charge_width)),
+        (_ITEMS, functools.partial(_charged, account=_charge_items)),
+        (_WORDS, functools.partial(_charged, account=_charge_words)),
+        (_SQUARE, functools.partial(_charged, account=_charge_square)),
         (filters, _charged),
     ):
         filters |= {name: wrap(filters[name]) for name in names}
@@ -240,14 +243,14 @@ def _tests() -> dict[str, Callable[..., Any]]:
 
     tests: dict[str, Any] = JINJA_TESTS
     return {
-        **{name: compared(tests[name], _account_for_comparison) for name in (*_COMPARISONS, *_ORDERINGS)},
+        **{name: compared(tests[name], _charge_comparison) for name in (*_COMPARISONS, *_ORDERINGS)},
         **{name: _charged(tests[name]) for name in ("lower", "upper")},
         "in": compared(tests["in"], weigh_search),
     }
 
 
 FILTERS = _filters()
-"""The filters that a template sees."""
+"""The filters available to templates."""
 
 TESTS = _tests()
-"""The tests that differ from Jinja's."""
+"""The tests that replace Jinja's."""

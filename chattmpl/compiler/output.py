@@ -10,19 +10,19 @@ from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 from chattmpl.budget import charge, check_size
-from chattmpl.provenance.origin import REBUILT, Run, Statement, Turn
-from chattmpl.provenance.serialize import to_text
-from chattmpl.provenance.text import Traced, make, runs_of
+from chattmpl.provenance.origin import REBUILT, Run, Statement, TurnMark
+from chattmpl.provenance.serialization import to_text
+from chattmpl.provenance.text import Traced, runs_of, with_origin
 
 Piece: TypeAlias = "tuple[Any, Statement | None]"
 
 _RUN = 64
 """Bytes that a run is charged for when it is gathered."""
 
-NO_TURN: Piece = (Turn(None, None), None)
+NO_TURN: Piece = (TurnMark(None, None), None)
 """From here on no message is being rendered."""
 
-REBUILT_TURN: Piece = (Turn(REBUILT, None), None)
+REBUILT_TURN: Piece = (TurnMark(REBUILT, None), None)
 """From here on a message is being rendered that the template made of others."""
 
 
@@ -36,7 +36,7 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
     for value, statement in pieces:
         kind = type(value)
         if kind is not str and kind is not Traced:
-            if kind is Turn:
+            if kind is TurnMark:
                 add_run((0, value, None))
                 continue
             value = _printed(value, statement)
@@ -80,7 +80,7 @@ def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | No
 def concat_pieces(pieces: Iterable[Piece]) -> str:
     """What a macro, a ``set`` block or a filter block captured, as one string."""
     text, runs = gather(pieces)
-    return make(text, tuple(runs))
+    return with_origin(text, tuple(runs))
 
 
 def sampled(piece: Piece) -> Piece:

@@ -1,6 +1,6 @@
-"""The environment that templates run in: that of transformers, with origins followed and a budget kept.
+"""The Jinja environment of templates: that of transformers, with origins and a budget.
 
-What a template sees (filters, globals, whitespace, the immutable sandbox) is what transformers 5 gives it; see
+Filters, globals, white space handling and the immutable sandbox are those of transformers 5; see
 ``transformers/utils/chat_template_utils.py``.
 """
 
@@ -18,7 +18,7 @@ from jinja2 import nodes, pass_context
 from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext, Undefined
+from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
 from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
 from markupsafe import Markup
@@ -40,18 +40,18 @@ from chattmpl.budget import (
 from chattmpl.compiler import output as emit
 from chattmpl.compiler.codegen import PieceGenerator
 from chattmpl.compiler.filters import FILTERS, TESTS
+from chattmpl.provenance.containers import TracedDict
 from chattmpl.provenance.origin import Statement
-from chattmpl.provenance.serialize import to_text
+from chattmpl.provenance.serialization import to_text
 from chattmpl.provenance.text import (
     UNKNOWN,
     Traced,
+    as_traced,
     concat,
     derive,
-    make,
     percent,
-    traced,
+    with_origin,
 )
-from chattmpl.provenance.tree import TracedDict
 from chattmpl.syntax.lexer import LEXER, OffsetLexer
 
 Clock = Callable[[], datetime]
@@ -72,12 +72,12 @@ _COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class GenerationTag(Extension):
-    """``{% generation %}…{% endgeneration %}``"""
+    """The tag ``{% generation %}…{% endgeneration %}``."""
 
-    tags = {"generation"}  # noqa: RUF012 — as in the base class
+    tags = {"generation"}  # noqa: RUF012 — declared without ClassVar in the base class
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """A scope, marked."""
+        """Parse the tag as a scope with a mark."""
         line = next(parser.stream).lineno
         scope = nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
         scope.generation = True  # type: ignore[attr-defined]
@@ -85,16 +85,16 @@ class GenerationTag(Extension):
 
 
 class RenderContext(Context):
-    """The variables of one render, and what else belongs to just that render."""
+    """The variables, clock and step counter of one render."""
 
     clock: Clock = datetime.now
 
     @staticmethod
     def tick(steps: int = 1) -> None:
-        """Count steps; replaced by the meter's for each render."""
+        """Count steps; each render replaces it with the method of its meter."""
 
     def derived(self, locals: dict[str, Any] | None = None) -> Context:
-        """The context of a scoped block, which belongs to the same render."""
+        """Return the context of a scoped block, which belongs to the same render."""
         context = super().derived(locals)
         assert isinstance(context, RenderContext)
         context.clock, context.tick = self.clock, self.tick  # type: ignore[method-assign]
@@ -102,17 +102,17 @@ class RenderContext(Context):
 
 
 class TemplateEnvironment(ImmutableSandboxedEnvironment):
-    """One template's environment. Nothing in it changes once the template is compiled, so threads can share it."""
+    """The environment of one template. It does not change after compilation, so threads can share it."""
 
     code_generator_class = PieceGenerator
     context_class = RenderContext
-    # What the generated code calls; see `codegen`.
+    # Called by generated code; see `codegen`.
     concat = staticmethod(emit.concat_pieces)  # type: ignore[assignment]
     no_turn = emit.NO_TURN
     sampled = staticmethod(emit.sampled)
     percent = staticmethod(percent)
     weigh = staticmethod(weigh)
-    # Not to be computed when the template is compiled, where nothing would bound them.
+    # Intercepted operators are not computed during compilation, where no budget bounds them.
     intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def __init__(self) -> None:
@@ -132,13 +132,13 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     @property
     def lexer(self) -> OffsetLexer:
-        """A lexer that knows offsets."""
+        """A lexer whose tokens have character offsets."""
         return LEXER
 
     # -- attributes and calls
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """``obj.attribute``, as the sandbox does it, with a short way for objects and with strings that keep track."""
+        """Return ``obj.attribute`` as in Jinja's sandbox, with a shortcut for dicts and with origins for strings."""
         kind = type(obj)
         if kind is TracedDict or kind is dict:
             if attribute not in _DICT_ATTRIBUTES:
@@ -147,17 +147,17 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         elif kind is str or kind is Traced:
             if attribute not in _STR_ATTRIBUTES:
                 return self.undefined(obj="", name=attribute)
-            obj = traced(obj)
+            obj = as_traced(obj)
             if attribute in _SAFE_STR_METHODS:
                 return getattr(obj, attribute)
         elif kind is _TemplateNamespace and attribute[:1] != "_":
-            # It holds what templates put there, which was looked at before they could.
+            # It contains only values that the template stored, which were checked then.
             value = getattr(obj, attribute, METER)
             return value if value is not METER else self.undefined(obj=obj, name=attribute)
         return super().getattr(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """``obj[argument]``, as the sandbox does it."""
+        """Return ``obj[argument]`` as in Jinja's sandbox."""
         if type(obj) is TracedDict and isinstance(argument, str):
             if argument not in _DICT_ATTRIBUTES:
                 value = obj.get(argument, METER)
@@ -172,7 +172,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         return result
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``str.format``: sandboxed as Jinja does it, bounded and given an origin by us."""
+        """Return a replacement for ``str.format``: sandboxed as in Jinja, with a size limit and a derived origin."""
         if super().wrap_str_format(value) is None:
             return None
         template = value.__self__
@@ -190,9 +190,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
         return formatted
 
-    # The parameters have names that no argument of a macro has, and are so called in Jinja.
+    # As in Jinja, the parameters have names that no argument of a macro can have.
     def call(__self, __context: Context, __obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call something: what it returns must not pass for the template's own text if it was made from a field."""
+        """Call an object; a string that it computes from a field does not count as the template's own text."""
         charge(ITEM * (len(args) + len(kwargs)))
         owner = getattr(__obj, "__self__", None)
         if type(owner) is Traced and type(__obj) is types.MethodType:
@@ -201,20 +201,20 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return __obj(*args, **kwargs)
-        _account_for_call(__obj, owner, (*args, *kwargs.values()))
+        _charge_call(__obj, owner, (*args, *kwargs.values()))
         result = super().call(__context, __obj, *args, **kwargs)
-        return _traced_result(result, owner, (*args, *kwargs.values()))
+        return _result_with_origin(result, owner, (*args, *kwargs.values()))
 
     # -- operators
 
     @staticmethod
     def tilde(parts: tuple[Any, ...]) -> str:
-        """``a ~ b``"""
+        """Compute ``a ~ b``."""
         return concat([to_text(part) for part in parts])
 
     @staticmethod
     def add(left: Any, right: Any) -> Any:
-        """``a + b``"""
+        """Compute ``a + b``."""
         if isinstance(left, _SIZED) and isinstance(right, _SIZED):
             _check_sequence(left, len(left) + len(right))
         result = left + right
@@ -222,7 +222,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def multiply(left: Any, right: Any) -> Any:
-        """``a * b``"""
+        """Compute ``a * b``."""
         for sequence, times in ((left, right), (right, left)):
             if isinstance(sequence, _SIZED) and isinstance(times, int):
                 _check_sequence(sequence, len(sequence) * times)
@@ -230,21 +230,21 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def power(base: Any, exponent: Any) -> Any:
-        """``a ** b``"""
+        """Compute ``a ** b``."""
         if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1:
             check_integer(1 << min(abs(base).bit_length() * abs(exponent) // 2, 2 * LONGEST_INTEGER))
         return check_integer(operator.pow(base, exponent))
 
     @staticmethod
     def spread(values: Any) -> Any:
-        """``f(*a)``, which makes several lists of what is in ``a``."""
+        """Charge for ``*a`` in a call, which copies ``a`` into several lists."""
         if isinstance(values, (*_SIZED, dict, range)):
             check_items(8 * len(values))
         return values
 
     @staticmethod
     def compare(how: str, left: Any, right: Any) -> Any:
-        """``a == b``, ``a in b`` and the others, for values that may be long."""
+        """Compute a comparison such as ``a == b`` or ``a in b`` between values that may be large."""
         if how in ("in", "notin"):
             weigh_search(left, right)
             return (left in right) is (how == "in")
@@ -253,41 +253,41 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
 
     @staticmethod
     def mark_of(value: Any) -> emit.Piece | None:
-        """The mark of a message, if this is one."""
+        """Return the mark to write before a message; None if the value is not a message."""
         if type(value) is TracedDict and value._mark is not None:
             return (value._mark, None)
         return emit.REBUILT_TURN if isinstance(value, dict) and "role" in value else None
 
     @classmethod
     def mark_at(cls, values: Any, index: Any) -> emit.Piece | None:
-        """The mark of a message that stands in a list, if one stands there."""
+        """Return the mark of the message at an index of a list, or None."""
         try:
             return cls.mark_of(values[index])
         except (LookupError, TypeError, UndefinedError):
             return None
 
 
-class _Bounded(Formatter):
-    """Refuses ``'{:9999999999}'`` before Python makes the string."""
+class _BoundedFormatter(Formatter):
+    """A formatter that rejects ``'{:9999999999}'`` before Python creates the string."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        """One replacement field."""
+        """Format one replacement field."""
         for number in _DIGITS.findall(format_spec):
             check_size(int(number[:12]))
         weigh(value)
         return str(super().format_field(value, format_spec))
 
 
-class _Formatter(_Bounded, SandboxedFormatter):
+class _Formatter(_BoundedFormatter, SandboxedFormatter):
     pass
 
 
-class _EscapeFormatter(_Bounded, SandboxedEscapeFormatter):
+class _EscapeFormatter(_BoundedFormatter, SandboxedEscapeFormatter):
     pass
 
 
 def _check_sequence(sequence: Any, size: int) -> None:
-    """Account for a string or list of this size before it is made."""
+    """Charge for a string or list of a size before it is created."""
     if isinstance(sequence, str):
         check_size(size if sequence.isascii() else 4 * size)
     elif isinstance(sequence, bytes):
@@ -296,8 +296,8 @@ def _check_sequence(sequence: Any, size: int) -> None:
         check_items(size)
 
 
-def _account_for_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
-    """What a method is about to look at or to make."""
+def _charge_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
+    """Charge for the values that a method is about to read or create."""
     if owner is None:
         return
     glance(owner)
@@ -319,20 +319,20 @@ def _account_for_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
             and isinstance(arg, str)
             and not arg.lower().startswith(("utf", "ascii", "latin"))
         ):
-            charge(len(owner) ** 2 // 8)  # some codecs look at the whole text for each character
+            charge(len(owner) ** 2 // 8)  # some codecs scan the whole text per character
 
 
-def _traced_result(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
-    """What a call returned, with the origin that it must have."""
+def _result_with_origin(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
+    """Return the result of a call with its origin."""
     kind = type(result)
     if kind is int:
         return check_integer(result)
     if kind is bytes:
         check_size(len(result))
     if kind is not str or not result or isinstance(owner, (dict, list, tuple, Cycler)):
-        return result  # what a container gives back is as it was put in
+        return result  # a value from a container keeps its origin
     if isinstance(owner, (int, float, bytes)):
-        return make(result, UNKNOWN)
+        return with_origin(result, UNKNOWN)
     return derive(result, (owner, *args) if isinstance(owner, str) else args)
 
 
@@ -354,7 +354,7 @@ def _strftime_now(context: RenderContext, format: str) -> str:
 
 
 class _TemplateDict:
-    """The global ``dict``: only what makes dicts, so that a template cannot reach the type."""
+    """The global ``dict``, which can only create dicts, so that templates cannot reach the type."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
         weigh(args)
@@ -366,23 +366,20 @@ class _TemplateDict:
 
 
 class _TemplateNamespace(Namespace):
-    """The global ``namespace``, which takes no names that begin with an underscore."""
+    """The global ``namespace``, which rejects names that start with an underscore."""
 
     def __init__(*args: Any, **kwargs: Any) -> None:
         self, *rest = args
         fields: Mapping[Any, Any] = dict(*rest, **kwargs)
         for name in fields:
-            _refuse_underscore(name)
+            _check_name(name)
         Namespace.__init__(self, fields)
 
     def __setitem__(self, name: str, value: Any) -> None:
-        _refuse_underscore(name)
+        _check_name(name)
         super().__setitem__(name, value)
 
 
-def _refuse_underscore(name: Any) -> None:
+def _check_name(name: Any) -> None:
     if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace takes no name that begins with an underscore, such as {name!r}")
-
-
-__all__ = ["Clock", "RenderContext", "TemplateEnvironment", "Undefined"]
+        raise SecurityError(f"a namespace attribute cannot start with an underscore: {name!r}")

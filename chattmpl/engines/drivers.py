@@ -197,7 +197,7 @@ class _HuggingfaceJinja(Engine):
         try:
             line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)
         except (TypeError, ValueError) as error:
-            raise RenderError(f"huggingface-jinja: the context is not JSON: {error}") from error
+            raise RenderError(f"huggingface-jinja: the context is not JSON: {error}", complaint=str(error)) from error
         answer = self._ask(line)
         if "error" in answer:
             raise RenderError(f"huggingface-jinja: {answer['error']}", complaint=str(answer["error"]))
@@ -220,7 +220,8 @@ class _HuggingfaceJinja(Engine):
                 timer.cancel()
             if not reply:
                 self.close()
-                raise RenderError(f"huggingface-jinja: node exited or took more than {self._timeout:g} seconds")
+                complaint = f"node exited or took more than {self._timeout:g} seconds"
+                raise RenderError(f"huggingface-jinja: {complaint}", complaint=complaint)
         answer: dict[str, object] = json.loads(reply)
         return answer
 
@@ -287,7 +288,8 @@ class Tgi(Engine):
             program = compile_program(Source(_with_signs(source), TGI), Retention("all"))
             return program.run(dict(context), lambda: now_of(self._clock), Budget())[0]
         except ChatTmplError as error:
-            raise RenderError(f"tgi: {error.message}", reason=error.reason, complaint=error.complaint) from error
+            complaint = error.complaint or error.message
+            raise RenderError(f"tgi: {error.message}", reason=error.reason, complaint=complaint) from error
 
 
 def _with_signs(source: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.budget import pause_gc
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
@@ -39,7 +39,7 @@ def examine(
 ) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
     """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
     # Linting makes many small objects, few of which the collector could free before it is done.
-    with collector_paused():
+    with pause_gc():
         return _examine(found, chosen, tokenizer)
 
 

@@ -24,7 +24,7 @@ from chattmpl.probing.corpus import (
     as_parts,
     call_message,
 )
-from chattmpl.provenance.tree import Leaves
+from chattmpl.provenance.containers import InputTracer
 from chattmpl.template.spans import spans_of
 from chattmpl.template.template import Rendering, Template
 
@@ -244,7 +244,7 @@ class Prober:
         """
         try:
             conversation = _named(name, None, self.only_parts)
-            variables = self.template.variables(conversation, False, dict(self.kwargs), Leaves())
+            variables = self.template.variables(conversation, False, dict(self.kwargs), InputTracer())
             for index, given in fields.items():
                 variables["messages"][index].update(given)
             text, runs = self.template.program.run(variables, lambda: CLOCK, self.template.budget)

@@ -1,1 +1,1 @@
-"""Strings and data that remember where each character came from."""
+"""Strings, numbers and containers that record the origin of each character."""

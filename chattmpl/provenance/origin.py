@@ -1,19 +1,22 @@
-"""Where characters came from, and which statement of the template wrote them."""
+"""Origins of characters, the statements that wrote them, and runs of characters that share both."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeAlias
+
+from chattmpl.budget import charge
 
 
 class Origin:
-    """Where characters came from. Compared by identity: each leaf of a conversation has one origin object.
+    """The origin of characters. Origins are compared by identity: each leaf of a conversation has one object.
 
     Attributes:
-        message: index of the message, or None for tools, documents, kwargs and what is not known.
-        field: path of the field within the message (``content``, ``tool_calls[0].function.name``), or from the
-            conversation on where there is no message (``tools[0].function.name``); None where it is not known.
+        message: index of the message; None for tools, documents, kwargs and unknown origins.
+        field: path of the field within the message (``content``, ``tool_calls[0].function.name``), or within the
+            conversation if there is no message (``tools[0].function.name``); None if unknown.
         derived: the characters were computed from the field, not copied from it.
-        sources: the origins that a derived one was computed from.
+        sources: the origins from which a derived one was computed.
     """
 
     __slots__ = ("derived", "field", "message", "sources")
@@ -27,7 +30,7 @@ class Origin:
         self.sources = sources
 
     def path(self) -> str:
-        """The path from the conversation on: ``messages[1].content``."""
+        """Return the path within the conversation: ``messages[1].content``."""
         if self.message is None:
             return self.field or ""
         return f"messages[{self.message}].{self.field}" if self.field else f"messages[{self.message}]"
@@ -37,23 +40,23 @@ class Origin:
 
 
 REBUILT = -1
-"""The message of a `Turn` that the template made itself, of one of the conversation's or of several."""
+"""The ``message`` of a `TurnMark` whose message the template built itself, from one or several others."""
 
 
-class Turn(Origin):
-    """The origin of a run without characters that says: from here on, this message is being rendered."""
+class TurnMark(Origin):
+    """The origin of a run without characters, after which a message is being rendered."""
 
     __slots__ = ()
 
 
 class Statement:
-    """A place in the template that writes text: an output tag, or the plain text between two tags.
+    """A part of the template that writes text: an output tag, or the plain text between two tags.
 
     Attributes:
-        offset: where it stands in the compiled source, in characters.
+        offset: its character offset in the compiled source.
         line: its line there, from 1.
-        generated: whether it stands inside a generation tag.
-        sampled: the same statement seen from inside a generation tag.
+        generated: whether it is inside a generation tag.
+        sampled: the same statement as part of a generation tag.
     """
 
     __slots__ = ("generated", "line", "offset", "sampled")
@@ -66,4 +69,37 @@ class Statement:
 
 
 Run: TypeAlias = "tuple[int, Origin | None, Statement | None]"
-"""A number of characters, where they came from (None: the template's own text), and the statement that wrote them."""
+"""A number of characters, their origin (None for the template's own text), and the statement that wrote them."""
+
+RUN_BYTES = 32
+"""Bytes charged for a run."""
+
+
+def slice_runs(runs: tuple[Run, ...], start: int, stop: int) -> tuple[Run, ...]:
+    """Return the runs of the characters ``[start, stop)``."""
+    if len(runs) > 16:
+        charge(RUN_BYTES * len(runs))
+    position = 0
+    kept: list[Run] = []
+    for length, origin, statement in runs:
+        end = position + length
+        if end > start or (not length and position >= start):
+            if position >= stop:
+                break
+            kept.append((min(end, stop) - max(position, start), origin, statement))
+        position = end
+    return tuple(kept)
+
+
+def merge_runs(runs: Iterable[Run]) -> list[Run]:
+    """Join adjacent runs of the same origin and statement."""
+    kept: list[Run] = []
+    last: Run | None = None
+    for run in runs:
+        if last is not None and last[1] is run[1] and last[2] is run[2]:
+            last = (last[0] + run[0], last[1], last[2])
+            kept[-1] = last
+        else:
+            last = run
+            kept.append(run)
+    return kept

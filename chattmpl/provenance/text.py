@@ -1,11 +1,11 @@
-"""Strings that remember where each of their characters came from.
+"""Strings that record the origin of each character.
 
 A template is rendered over a conversation whose strings are `Traced`: a `str` in every respect, with an origin that
-survives what templates do to strings. Concatenation, slicing, splitting, stripping, replacing, joining and case
-changes keep the origin of each character; what cannot be followed character by character (a ``%`` format, say) gets an
-origin that says *derived*, and is never taken for the template's own text.
+survives the string operations of templates. Concatenation, slicing, splitting, stripping, replacing, joining and case
+changes keep the origin of each character. The result of an operation that cannot be followed character by character,
+such as ``%`` formatting, gets a *derived* origin and never counts as the template's own text.
 
-A plain `str` is text of the template. An empty string has no characters and so no origin: it is always plain.
+A plain `str` is the template's own text. An empty string has no characters and no origin, so it is always plain.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from operator import index
 from typing import Any, SupportsIndex, cast
 
 from chattmpl.budget import charge, check_items, check_search_from_right, check_size, weigh
-from chattmpl.provenance.origin import Origin, Run
-from chattmpl.provenance.runs import RUN, cut, merged
+from chattmpl.provenance.origin import RUN_BYTES, Origin, Run, merge_runs, slice_runs
 
 UNKNOWN = Origin(None, None, True)
-"""The origin of characters that were computed from nobody knows what."""
+"""The origin of characters computed from unknown values."""
 
 _ITEMS = 8
-"""A character or a part that becomes a string of its own takes as much memory as this many items of a list."""
+"""A character or part that becomes a separate string takes as much memory as this number of list items."""
 
 _CONVERSION = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(\*|\d+)?(?:\.(\*|\d+))?")
 
@@ -33,19 +32,19 @@ _plain_join = "".join
 
 
 class Traced(str):
-    """A string with an origin for each character. See the module's docstring."""
+    """A string with an origin for each character; see the module's docstring."""
 
     __slots__ = ("_origin",)
 
     _origin: Origin | tuple[Run, ...] | None
-    """One origin for all characters, or the runs."""
+    """The origin of all characters, or the runs."""
 
-    # ``str(x)`` is how Jinja's filters make sure of a string; it must not lose the origin.
+    # Jinja's filters call ``str(x)`` to ensure a string, which must not lose the origin.
     def __str__(self) -> str:
         return self
 
     def __add__(self, other: str) -> str:
-        # markup escapes what it is added to
+        # Markup escapes the string that it is added to.
         return concat((self, other)) if isinstance(other, str) and not hasattr(other, "__html__") else NotImplemented
 
     def __radd__(self, other: str) -> str:
@@ -68,13 +67,13 @@ class Traced(str):
         text = str.__getitem__(self, key)
         origin = self._origin
         if type(origin) is not tuple:
-            return make(text, origin)
+            return with_origin(text, origin)
         if not isinstance(key, slice):
             start = range(len(self))[key]
-            return make(text, cut(origin, start, start + 1))
+            return with_origin(text, slice_runs(origin, start, start + 1))
         indices = range(len(self))[key]
         if indices.step == 1:
-            return make(text, cut(origin, indices.start, indices.start + len(text)))
+            return with_origin(text, slice_runs(origin, indices.start, indices.start + len(text)))
         check_items(_ITEMS * len(text))
         ascending = indices if indices.step > 0 else indices[::-1]
         chars = list(self._slices((i, i + 1) for i in ascending))
@@ -85,13 +84,13 @@ class Traced(str):
         return self._slices((i, i + 1) for i in range(len(self)))
 
     def _slices(self, bounds: Iterable[tuple[int, int]]) -> Iterator[str]:
-        """Slices that follow one another, in one walk over the runs."""
+        """Yield slices at ascending bounds, in one pass over the runs."""
         runs = self._origin if type(self._origin) is tuple else None
         first = position = 0
         for start, end in bounds:
             text = str.__getitem__(self, slice(start, end))
             if runs is None:
-                yield make(text, cast("Origin | None", self._origin))
+                yield with_origin(text, cast("Origin | None", self._origin))
                 continue
             while first < len(runs) and position + runs[first][0] <= start and (runs[first][0] or position < start):
                 position += runs[first][0]
@@ -100,7 +99,7 @@ class Traced(str):
             while last < len(runs) and stop < end:
                 stop += runs[last][0]
                 last += 1
-            yield make(text, cut(runs[first:last], start - position, end - position))
+            yield with_origin(text, slice_runs(runs[first:last], start - position, end - position))
 
     def __format__(self, spec: str) -> str:
         return derive(str.__format__(self, spec), (self,)) if spec else self
@@ -145,7 +144,7 @@ class Traced(str):
         return self._located(str.rsplit(self, sep, maxsplit), forward=False, gap=len(sep) if sep else None)
 
     def _check_parts(self, sep: str | None, maxsplit: SupportsIndex) -> None:
-        """Account for the parts of a split before there are any."""
+        """Charge for the parts of a split before they exist."""
         most = str.count(self, sep) if sep else len(self) // _ITEMS
         limit = index(maxsplit)
         check_items(_ITEMS * (most if limit < 0 else min(most, limit)))
@@ -157,9 +156,9 @@ class Traced(str):
         return list(self._slices((start, start + end) for start, end in zip(_starts(kept), ends, strict=True)))
 
     def _located(self, parts: list[str], *, forward: bool, gap: int | None) -> list[str]:
-        """The parts of a split, as slices of self. With no separator the gaps are runs of whitespace."""
+        """Return the parts of a split as slices of self; ``gap`` is None between parts separated by white space."""
         if type(self._origin) is not tuple:
-            return [make(part, self._origin) for part in parts]
+            return [with_origin(part, self._origin) for part in parts]
         if gap is not None:
             starts = [start + gap * i for i, start in enumerate(_starts(parts))]
         else:
@@ -182,7 +181,7 @@ class Traced(str):
             return self
         if not old:
             return derive(str.replace(self, old, new, limit), (self, new))
-        return traced(new).join(self.split(old, limit))
+        return as_traced(new).join(self.split(old, limit))
 
     def join(self, parts: Iterable[str], /) -> str:
         pieces = list(parts)
@@ -213,12 +212,12 @@ class Traced(str):
     def _padded(self, pad: Any, width: SupportsIndex, fill: str) -> str:
         check_size(index(width))
         if not isinstance(fill, str) or len(fill) != 1:
-            return cast(str, pad(self, width, fill))  # which raises
-        # Where self stands in the result is where any other string of its length would.
+            return cast(str, pad(self, width, fill))  # raises
+        # A string of the same length without white space shows the position of self in the result.
         shown = cast(str, pad("x" * len(self), width, " "))
         left = len(shown) - len(shown.lstrip())
         right = len(shown) - len(self) - left
-        return concat((traced(fill) * left, self, traced(fill) * right))
+        return concat((as_traced(fill) * left, self, as_traced(fill) * right))
 
     def expandtabs(self, tabsize: SupportsIndex = 8) -> str:
         check_size(index(tabsize) * str.count(self, "\t"))
@@ -250,22 +249,22 @@ class Traced(str):
         text = str.translate(self, table)
         origin = self._origin
         if type(origin) is not tuple:
-            return make(text, origin)
-        # A table says of each character what becomes of it, wherever it stands.
-        return concat([_of_run(str.translate(piece, table), run) for piece, run in _pieces(self, origin)])
+            return with_origin(text, origin)
+        # A table maps each character independently of its position.
+        return concat([_of_run(str.translate(piece, table), run) for piece, run in _with_runs(self, origin)])
 
     def _mapped(self, change: Any) -> str:
-        """A change that keeps the order of the characters; where it changes their number, runs change one by one."""
+        """Apply a change that keeps the order of characters; run by run if it changes their number."""
         text = cast(str, change(self))
         check_size(len(text))
         origin = self._origin
         if type(origin) is not tuple or len(text) == len(self):
-            return make(text, origin)
-        pieces = [_of_run(change(piece), run) for piece, run in _pieces(self, origin)]
+            return with_origin(text, origin)
+        pieces = [_of_run(change(piece), run) for piece, run in _with_runs(self, origin)]
         joined = concat(pieces)
         return joined if joined == text else derive(text, (self,))
 
-    # -- no telling which character went where
+    # -- results whose characters cannot be assigned
 
     def format(self, *args: Any, **kwargs: Any) -> str:
         return derive(str.format(self, *args, **kwargs), (self, *args, *kwargs.values()))
@@ -282,8 +281,8 @@ def _plain(text: str) -> str:
     return str.__getitem__(text, slice(None))
 
 
-def make(text: str, origin: Origin | tuple[Run, ...] | None) -> str:
-    """A string whose characters have this origin; an empty one has none."""
+def with_origin(text: str, origin: Origin | tuple[Run, ...] | None) -> str:
+    """Return a string whose characters have this origin; an empty string has none."""
     if not text:
         return ""
     result = _new(Traced, text)
@@ -291,8 +290,8 @@ def make(text: str, origin: Origin | tuple[Run, ...] | None) -> str:
     return result
 
 
-def traced(text: str) -> str:
-    """The string as one that keeps track: text of the template, if nothing else is known of it."""
+def as_traced(text: str) -> str:
+    """Return the string as a `Traced` one, as text of the template if it has no known origin."""
     if type(text) is Traced:
         return text
     result = _new(Traced, text)
@@ -301,7 +300,7 @@ def traced(text: str) -> str:
 
 
 def runs_of(text: str) -> tuple[Run, ...]:
-    """The runs of any string. A subclass of `str` that is not ours was computed by something that we do not follow."""
+    """Return the runs of any string; a foreign subclass of `str` was computed in a way that is not followed."""
     kind = type(text)
     if kind is str:
         return ((len(text), None, None),) if text else ()
@@ -312,7 +311,7 @@ def runs_of(text: str) -> tuple[Run, ...]:
 
 
 def concat(parts: Sequence[str]) -> str:
-    """The parts one after the other."""
+    """Concatenate strings, keeping origins."""
     check_size(sum(map(len, parts)))
     text = _plain_join(parts)
     known = False
@@ -323,21 +322,21 @@ def concat(parts: Sequence[str]) -> str:
             unmerged += runs_of(part)
         elif part:
             unmerged.append((len(part), None, None))
-    runs = merged(unmerged) if known else []
-    charge(str.__sizeof__(text) + RUN * len(runs))
+    runs = merge_runs(unmerged) if known else []
+    charge(str.__sizeof__(text) + RUN_BYTES * len(runs))
     if not known:
         return text
     if len(runs) == 1 and runs[0][2] is None:
-        return make(text, runs[0][1])
-    return make(text, tuple(runs))
+        return with_origin(text, runs[0][1])
+    return with_origin(text, tuple(runs))
 
 
 def _starts(parts: Iterable[str]) -> list[int]:
     return list(accumulate(map(len, parts), initial=0))[:-1]
 
 
-def _pieces(text: str, runs: tuple[Run, ...]) -> Iterator[tuple[str, Run]]:
-    """Each run with its characters."""
+def _with_runs(text: str, runs: tuple[Run, ...]) -> Iterator[tuple[str, Run]]:
+    """Yield each run with its characters."""
     position = 0
     for run in runs:
         yield str.__getitem__(text, slice(position, position + run[0])), run
@@ -345,13 +344,13 @@ def _pieces(text: str, runs: tuple[Run, ...]) -> Iterator[tuple[str, Run]]:
 
 
 def _of_run(text: str, run: Run) -> str:
-    return make(text, ((len(text), run[1], run[2]),))
+    return with_origin(text, ((len(text), run[1], run[2]),))
 
 
 def derive(text: str, inputs: Iterable[Any]) -> str:
-    """A string computed from others in a way that cannot be followed: its origin says so, and names what it can.
+    """Return a string computed from inputs in a way that cannot be followed, with a derived origin that names them.
 
-    Text that was made of nothing but the template's own is the template's own. A number may come from anywhere.
+    Text computed only from the template's own text is the template's own. A number may come from anywhere.
     """
     if not text:
         return ""
@@ -359,14 +358,16 @@ def derive(text: str, inputs: Iterable[Any]) -> str:
     charge(str.__sizeof__(text))
     sources = tuple(dict.fromkeys(_origins(inputs)))
     if not sources:
-        return make(_plain(text), None if inputs and all(isinstance(value, str) for value in inputs) else UNKNOWN)
+        return with_origin(
+            _plain(text), None if inputs and all(isinstance(value, str) for value in inputs) else UNKNOWN
+        )
     messages = {source.message for source in sources}
     fields = list(dict.fromkeys(source.field for source in sources if source.field))
     message = messages.pop() if len(messages) == 1 else None
     if message is None and len(sources) > 1:
         fields = [source.path() for source in sources]
     origin = Origin(message, "+".join(fields) or None, True, sources)
-    return make(_plain(text), origin)
+    return with_origin(_plain(text), origin)
 
 
 def _origins(values: Iterable[Any]) -> Iterator[Origin]:
@@ -384,14 +385,14 @@ def _origins(values: Iterable[Any]) -> Iterator[Origin]:
 
 
 def percent(template: Any, values: Any) -> Any:
-    """``template % values``, with an origin that says *derived* where it makes a string."""
+    """Compute ``template % values``; a resulting string gets a derived origin."""
     if not isinstance(template, str):
         return template % values
     inputs = values if isinstance(values, tuple) else (values,)
     for conversion in _CONVERSION.finditer(template):
         for width in conversion.groups():
             check_size(sum(abs(v) for v in inputs if isinstance(v, int)) if width == "*" else int((width or "0")[:12]))
-        # A mapping can be written once for each conversion.
+        # A mapping can be written once per conversion.
         weigh(inputs)
     if hasattr(template, "__html__"):
         return template % values

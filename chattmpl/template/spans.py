@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from chattmpl.provenance.origin import REBUILT, Origin, Run, Turn
+from chattmpl.provenance.origin import REBUILT, Origin, Run, TurnMark
 
 
 class Span(NamedTuple):
@@ -59,7 +59,7 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
     key: tuple[Any, ...] | None = None
     for length, origin, statement in runs:
         if not length:
-            if type(origin) is Turn:
+            if type(origin) is TurnMark:
                 rebuilt -= origin.message == REBUILT
                 turn = rebuilt if origin.message == REBUILT else origin.message
             continue

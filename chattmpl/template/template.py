@@ -8,14 +8,13 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
-from chattmpl.budget import Budget
-from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.budget import Budget, pause_gc
 from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
 from chattmpl.compiler.program import Program, Target, compile_program
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError, TemplateError, UsageError, did_you_mean
+from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Run
-from chattmpl.provenance.tree import Leaves
 from chattmpl.source import Source
 from chattmpl.template.family import Family
 from chattmpl.template.resolver import Found, find_template
@@ -166,12 +165,12 @@ class Template:
 
     def _run(
         self, conversation: Conversation, prompt: bool, clock: Clock, given: dict[str, Any]
-    ) -> tuple[str, list[Run], Leaves]:
+    ) -> tuple[str, list[Run], InputTracer]:
         """Return the text, its runs, and the leaves of the conversation."""
         kwargs = {name: value for name, value in given.items() if value is not None}
         self.check_kwargs(kwargs)
-        with collector_paused():
-            leaves = Leaves()
+        with pause_gc():
+            leaves = InputTracer()
             variables = self.variables(conversation, prompt, kwargs, leaves)
             text, runs = self.program.run(variables, _clock(clock), self.budget)
         return text, runs, leaves
@@ -188,7 +187,7 @@ class Template:
         return self.program.export(target)
 
     def variables(
-        self, conversation: Conversation, prompt: bool, kwargs: dict[str, Any], leaves: Leaves
+        self, conversation: Conversation, prompt: bool, kwargs: dict[str, Any], leaves: InputTracer
     ) -> dict[str, Any]:
         """Return the variables of a render; ``leaves`` collects the origin of each value."""
         data = conversation.to_template_input()

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.budget import pause_gc
 from chattmpl.data.encoder.batches import as_list, with_errors
 from chattmpl.data.encoder.encoded_batch import Encoded, concatenate, merged, of_rows
 from chattmpl.data.encoder.exact_path import ExactPath
@@ -225,7 +225,7 @@ class Encoder:
         """The rows of the conversations as few arrays; see `encode_many`."""
         rest = iter(conversations)
         parts: list[Encoded] = []
-        with collector_paused():
+        with pause_gc():
             while True:
                 records: list[Any] = []
                 part = islice(rest, _BATCH)

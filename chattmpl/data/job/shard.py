@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chattmpl.compiler.gc_pause import collector_paused
+from chattmpl.budget import pause_gc
 from chattmpl.data.job.batch import Batch, Item, Result
 from chattmpl.data.job.counters import Counts, add
 from chattmpl.data.job.options import Options
@@ -108,7 +108,7 @@ def encoded(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Ite
 
 def _result(setup: Setup, items: Iterator[Item]) -> Result | None:
     """The result of the next rows; None if there are none."""
-    with collector_paused():
+    with pause_gc():
         some = list(islice(items, BATCH))
         return Batch(setup, some).run() if some else None
 

@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 
 from chattmpl.compare.cases import Case
-from chattmpl.compare.hunks import Hunk, hunks
 from chattmpl.compare.portability import served, variables
 from chattmpl.compare.revisions import load
+from chattmpl.compare.template_diff import Hunk, hunks
 from chattmpl.engines.available import ENGINES, Missing, engines
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.html import frame, legend, note, nothing, quoted

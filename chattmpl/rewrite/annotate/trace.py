@@ -13,10 +13,10 @@ from chattmpl.budget import METER, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.sandbox import RenderContext, TemplateEnvironment
 from chattmpl.probing.corpus import CLOCK
-from chattmpl.provenance.origin import Turn
-from chattmpl.provenance.serialize import to_text
+from chattmpl.provenance.containers import InputTracer
+from chattmpl.provenance.origin import TurnMark
+from chattmpl.provenance.serialization import to_text
 from chattmpl.provenance.text import runs_of
-from chattmpl.provenance.tree import Leaves
 from chattmpl.rewrite.annotate.layout import Item, Output, layout, walk
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import Line
@@ -101,7 +101,7 @@ class Tracer:
             Exception: whatever the template raises.
         """
         template = self._template
-        variables = template.variables(conversation, prompt, kwargs, Leaves())
+        variables = template.variables(conversation, prompt, kwargs, InputTracer())
         meter = Meter(template.budget)
         context = self._compiled.new_context(variables)
         assert isinstance(context, RenderContext)
@@ -120,7 +120,7 @@ def _gathered(pieces: Iterable[Any]) -> Trace:
     inner: list[WrittenRange] = []
     position = 0
     for value, statement in pieces:
-        if isinstance(value, Turn):
+        if isinstance(value, TurnMark):
             continue
         text = value if isinstance(value, str) else to_text(value)
         part = statement.offset if statement is not None else -1

@@ -11,7 +11,7 @@ from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import CLOCK
-from chattmpl.provenance.tree import Leaves
+from chattmpl.provenance.containers import InputTracer
 from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
@@ -131,7 +131,7 @@ class OverridableTemplate:
 
         switched = self._switched
         try:
-            variables = switched.variables(conversation, prompt, kwargs, Leaves())
+            variables = switched.variables(conversation, prompt, kwargs, InputTracer())
             variables[_TERM] = _Subscript(term)
             text, runs = switched.program.run(variables, lambda: CLOCK, switched.budget)
         except ChatTmplError:

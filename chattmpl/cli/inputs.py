@@ -1,0 +1,180 @@
+"""The inputs of commands: templates, conversations, texts and tokenizers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chattmpl.cli.output import note, say
+from chattmpl.conversation.files import load_conversations, parse_text
+from chattmpl.errors import TemplateError, UsageError
+from chattmpl.source import Place, Source
+from chattmpl.template.family import family_names
+from chattmpl.template.template import Template
+
+if TYPE_CHECKING:
+    from chattmpl.conversation.models import Conversation
+    from chattmpl.conversation.shapes import Shape
+
+DEFAULT_TEMPLATE = "hybrid"
+PROJECT_FILE = "pyproject.toml"
+STDIN = "<stdin>"
+
+
+class Templates:
+    """The templates of one command, each loaded once. A line on stderr says which one is used and why.
+
+    Args:
+        given: the value of ``-t``, which overrides everything else.
+        file: the file of conversations, to which the paths in it are relative.
+        retention, variant: see `Template.load`.
+    """
+
+    def __init__(
+        self, given: str | None, file: Path | None = None, retention: str | None = None, variant: str | None = None
+    ) -> None:
+        self.given = given
+        self.file = file
+        self.retention = retention
+        self.variant = variant
+        self._loaded: dict[str, Template] = {}
+        self._default: tuple[str, str] | None = None
+
+    def of(self, conversation: Conversation | None = None) -> Template:
+        """Return the template that ``-t`` names, or else the conversation, the project's file, or the default.
+
+        Raises:
+            UsageError: if the template does not exist, or the project's file is invalid.
+            TemplateError: if the template does not compile.
+        """
+        if self.given is not None:
+            return self._load(self.given, None)
+        if conversation is not None and conversation.template:
+            folder = self.file.parent if self.file is not None else Path()
+            name = str(self.file) if self.file is not None else "the conversation"
+            return self._load(_relative_to(folder, conversation.template), f"named by {name}")
+        if self._default is None:
+            self._default = _of_project() or (DEFAULT_TEMPLATE, "the default; choose another one with -t")
+        return self._load(*self._default)
+
+    def _load(self, name: str, reason: str | None) -> Template:
+        if name not in self._loaded:
+            if reason is not None:
+                say(f"template: {name} ({reason})")
+            self._loaded[name] = Template.load(name, retention=self.retention, variant=self.variant)
+        return self._loaded[name]
+
+
+def training_template(template: str | None, retention: str | None, variant: str | None, *, must: bool) -> Template:
+    """Load a template for training. A template without generation tags is annotated, which is printed to stderr.
+
+    Args:
+        template: the value of ``-t``.
+        retention: see `Template.load`.
+        variant: see `Template.load`.
+        must: raise an error if no tags can be placed; otherwise print a note and return the template without tags.
+
+    Raises:
+        TemplateError: see ``must``.
+    """
+    from chattmpl.data.auto_annotate import annotated
+
+    chosen = Templates(template, None, retention, variant).of()
+    try:
+        return annotated(chosen, note)[0]
+    except TemplateError as refusal:
+        if must:
+            raise
+        note(f"{refusal.message} ({refusal.hint})" if refusal.hint else refusal.message)
+        return chosen
+
+
+def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversation]:
+    """Read the conversations of a file; ``-`` is stdin, which holds one JSON value or one per line.
+
+    Raises:
+        ConversationError: see `chattmpl.conversation.files.load_conversations`.
+    """
+    if file != "-":
+        yield from load_conversations(file, shape=shape)
+        return
+    text = read_text(file).removeprefix("\ufeff")
+    yield from parse_text(text, name=STDIN, lines=_has_lines(text), shape=shape)
+
+
+def read_text(file: str) -> str:
+    """Read a UTF-8 file; ``-`` is stdin.
+
+    Raises:
+        UsageError: if it is not UTF-8.
+    """
+    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        name = STDIN if file == "-" else file
+        raise UsageError(
+            f"{name}: byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8",
+            hint="convert it to UTF-8 first",
+        ) from None
+
+
+def tokenizer_of(name: str | None) -> Any:
+    """Load the tokenizer of an option; None if it was not given.
+
+    Raises:
+        EncodeError: if it cannot be loaded.
+    """
+    if name is None:
+        return None
+    from chattmpl.encode import load_tokenizer
+
+    return load_tokenizer(name)
+
+
+def _has_lines(text: str) -> bool:
+    """Tell whether the first line is a complete JSON value that is followed by others."""
+    first, _, rest = text.strip().partition("\n")
+    if not rest:
+        return False
+    try:
+        json.loads(first)
+    except ValueError:
+        return False
+    return True
+
+
+def _relative_to(folder: Path, name: str) -> str:
+    """Return the path of a template that is named in a file of a folder; other names stay as they are."""
+    path = folder / name
+    return str(path) if name not in family_names() and path.exists() else name
+
+
+def _of_project() -> tuple[str, str] | None:
+    """Return the template of ``[tool.chattmpl]`` in the nearest pyproject.toml, and the reason to print."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        path = folder / PROJECT_FILE
+        if path.is_file():
+            name = _template_setting(path)
+            return None if name is None else (_relative_to(folder, name), f"from [tool.chattmpl] in {path}")
+    return None
+
+
+def _template_setting(path: Path) -> str | None:
+    import tomllib
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        settings = tomllib.loads(text).get("tool", {}).get("chattmpl", {})
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path}: invalid TOML: {error}", hint="fix it, or name a template with -t") from None
+    name = settings.get("template")
+    if name is not None and not isinstance(name, str):
+        start = max(text.find("template", text.find("tool.chattmpl")), 0)
+        place = Place(Source(text, str(path)), start, start + len("template"))
+        raise UsageError("template must be a string", place=place, hint='as in template = "qwen3"')
+    return name

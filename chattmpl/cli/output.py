@@ -1,0 +1,183 @@
+"""Exit codes, messages on stderr, data on stdout and progress bars."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chattmpl.errors import ChatTmplError
+
+if TYPE_CHECKING:
+    from chattmpl.data.job import Watcher
+
+OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130
+TRACEBACK = "CHATTMPL_TRACEBACK"
+"""Environment variable that asks for the traceback of an error."""
+
+_OPTIONS = {"add_generation_prompt": "--generation-prompt", "continue_final_message": "--continue-final-message"}
+_ARGUMENT = re.compile(r"\b(straddle|control_tokens|mask|variant)='?([\w-]+)?'?")
+
+
+def guarded(run: Callable[[], Any]) -> int:
+    """Run a command and return its exit code. An error becomes one message on stderr."""
+    try:
+        code = run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return silence_stdout()
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception as error:
+        if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+            raise
+        say(f"error: {message(error)}")
+        return WRONG
+    return code if isinstance(code, int) else OK
+
+
+def silence_stdout() -> int:
+    """Discard all further output and return the exit code, after the reader closed the pipe (``| head``)."""
+    # Otherwise the interpreter would report the broken pipe when it flushes stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
+
+
+def message(error: Exception) -> str:
+    """Return the text of an error: what is wrong, where, and how to fix it."""
+    if isinstance(error, ChatTmplError):
+        error.hint = error.hint and _with_options(error.hint)
+        return str(error)
+    if isinstance(error, click.ClickException):
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "chattmpl"
+        text = error.format_message()
+        return f"{text[:1].lower()}{text[1:].removesuffix('.')}\nhint: see {command} --help"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+    details = " ".join(str(error).split())[:200]
+    return (
+        f"internal error of chattmpl: {type(error).__name__}{f': {details}' if details else ''}\n"
+        f"hint: please report it with the output of the same command under {TRACEBACK}=1"
+    )
+
+
+def _with_options(hint: str) -> str:
+    """Replace the arguments that a hint of the library names by the options of the command line."""
+    for argument, option in _OPTIONS.items():
+        hint = hint.replace(argument, option)
+    return _ARGUMENT.sub(lambda match: " ".join(filter(None, (option_of(match[1]), match[2]))), hint)
+
+
+def option_of(argument: str) -> str:
+    """Return the option for an argument of the library: ``--control-tokens`` for ``control_tokens``."""
+    return f"--{argument.replace('_', '-')}"
+
+
+def say(text: str) -> None:
+    """Print a line for the user on stderr, with control characters made visible."""
+    from chattmpl.printable import visible
+
+    print(visible(text), file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Print a note for the user on stderr."""
+    say(f"note: {text}")
+
+
+def write(text: str) -> None:
+    """Write text to stdout as UTF-8, whatever the locale."""
+    # A template can write a lone surrogate, which UTF-8 cannot encode.
+    sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
+    sys.stdout.buffer.flush()
+
+
+def choose_format(form: str | None, piped: str = "text") -> str:
+    """Return the format that was asked for, or else ``rich`` in a terminal and ``piped`` elsewhere."""
+    return form or ("rich" if sys.stdout.isatty() else piped)
+
+
+class Bars:
+    """Progress bars on stderr for phases of work, shown in a terminal only.
+
+    Args:
+        lines: without a terminal, print a line at the start of each phase.
+    """
+
+    def __init__(self, *, lines: bool = False) -> None:
+        self._lines = lines
+        self._shown = sys.stderr.isatty()
+        self._bars: Any = None
+        self._tasks: dict[str, Any] = {}
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def update(self, phase: str, done: int, total: int) -> None:
+        """Set the progress of a phase."""
+        if not self._shown:
+            if self._lines and phase not in self._tasks:
+                self._tasks[phase] = None
+                say(f"{phase} …")
+            return
+        if self._bars is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bars = Progress(console=Console(stderr=True), transient=True)
+            self._bars.start()
+        if phase not in self._tasks:
+            self._tasks[phase] = self._bars.add_task(phase, total=total)
+        self._bars.update(self._tasks[phase], completed=done)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+
+@contextmanager
+def job_progress() -> Iterator[Watcher]:
+    """Show the progress of a job on stderr: a bar in a terminal, and otherwise only notes."""
+    from chattmpl.data.job import Watcher
+
+    class Notes(Watcher):
+        def note(self, text: str) -> None:
+            note(text)
+
+    if not sys.stderr.isatty():
+        yield Notes()
+        return
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    texts = [TextColumn(text) for text in ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[speed]}")]
+    columns = (texts[0], BarColumn(), *texts[1:], TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+
+        class Bar(Notes):
+            task = progress.add_task("reading", total=None, speed="")
+            rows = 0
+            start = time.monotonic()
+
+            def reading(self, name: str) -> None:
+                progress.update(self.task, description=f"reading {name}")
+
+            def begins(self, what: str, total: int, done: int) -> None:
+                self.start = time.monotonic()
+                progress.reset(self.task, total=total, completed=done, description=what, speed="")
+
+            def advances(self, weight: int, counts: dict[str, Any]) -> None:
+                self.rows += sum(some.get("drawn", 0) for some in counts.get("sources", {}).values())
+                speed = self.rows / max(time.monotonic() - self.start, 0.1)
+                shown = f"{self.rows:,} rows, {speed:,.0f} per second" if self.rows else ""
+                progress.update(self.task, advance=weight, speed=shown)
+
+        yield Bar()
