@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TemplateError,
         UsageError,
     )
+    from chattmpl.probing.facts import TemplateFacts
     from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain
     from chattmpl.rewrite.result import Rewrite
     from chattmpl.template.spans import Span
@@ -51,6 +52,7 @@ __all__ = [
     "Span",
     "Template",
     "TemplateError",
+    "TemplateFacts",
     "ToolCall",
     "UsageError",
     "__version__",
@@ -63,6 +65,7 @@ _MODULES = {
     "data.encoder.encoder": ("Encoder",),
     "encode.encoding": ("Encoding",),
     "errors": (*(name for name in __all__ if name.endswith("Error")), "NotRepresentable"),
+    "probing.facts": ("TemplateFacts",),
     "rewrite.refusal": ("CannotAnnotate", "CannotRetain"),
     "rewrite.result": ("Rewrite",),
     "template.spans": ("Span",),

@@ -9,6 +9,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.encode import EncodeOptions, Encoding, encode
 from chattmpl.parse import Parser, parse, parser
 from chattmpl.parse.response_template import ResponseTemplate, response_template
+from chattmpl.probing import TemplateFacts, facts_of
 from chattmpl.rewrite.annotate.annotator import annotate
 from chattmpl.rewrite.annotate.verifier import AnnotationProof
 from chattmpl.rewrite.proof import EXAMPLES
@@ -157,6 +158,11 @@ class Template(core.Template):
             clock=clock,
             **template_kwargs,
         )
+
+    @property
+    def facts(self) -> TemplateFacts:
+        """Facts about this template, found by rendering small conversations when they are first asked for."""
+        return facts_of(self)
 
     def response_template(self) -> ResponseTemplate:
         """Return the ``response_template`` with which transformers' ``tokenizer.parse_response`` reads completions.

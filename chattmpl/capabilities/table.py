@@ -12,7 +12,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.formats import reasoning_start
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses
-from chattmpl.probing.roles import FirstMessage
+from chattmpl.probing.roles import FirstMessage, PlacedMessage, SystemPlace
 from chattmpl.template.family import TEMPLATE_FILE
 from chattmpl.template.resolver import Found
 from chattmpl.template.template import Template
@@ -144,21 +144,37 @@ def _first_message(found: FirstMessage, details: dict[str, Any]) -> Answer:
     return Answer("yes", note, {**details, "place": "user" if found.merged else "own"})
 
 
+_LATE_PLACES: dict[SystemPlace, str] = {
+    "second": "after a leading system message",
+    "adjacent": "directly after a leading system message",
+    "with tools": "beside tools",
+    "last": "as the last message",
+}
+
+
 def _late_system(facts: TemplateFacts) -> Answer:
     only, second = facts.late_system["only"], facts.late_system["second"]
-    if only.error is not None:
-        return _from_error(only.error)
-    if only.fate == "dropped":
-        return Answer("no", "dropped")
-    note = "moved to the front" if only.moved else "stays where it is"
-    after = "after a leading system message "
-    if second.error is not None:
-        return Answer("partly", f"{note}; {after}{_from_error(second.error).note}")
-    if second.fate == "dropped":
-        return Answer("partly", f"{note}; {after}dropped")
-    if second.moved and not only.moved:
-        return Answer("partly", f"{note}; {after}moved to the front")
-    return Answer("partly" if only.moved else "yes", note)
+    if only.fate != "rendered":
+        return _not_rendered(only)
+    if second.fate != "rendered" and facts.system.fate == "rendered":
+        return _not_rendered(second, "after a leading system message")
+    moved = any(found.moved for found in facts.late_system.values())
+    notes = ["moved to the front" if only.moved else "rendered" if moved else "stays where it is"]
+    for place, words in _LATE_PLACES.items():
+        found = facts.late_system[place]
+        if found.fate != "rendered" and second.fate == "rendered":
+            notes.append(_not_rendered(found, words).note)
+        elif found.moved and not only.moved:
+            notes.append(f"moved to the front {words}")
+    return Answer("partly" if moved or len(notes) > 1 else "yes", "; ".join(notes))
+
+
+def _not_rendered(found: PlacedMessage, where: str = "") -> Answer:
+    if not isinstance(found.made, ChatTmplError):
+        return Answer("no", f"dropped {where}".rstrip())
+    answer = _from_error(found.made)
+    verb, _, reason = answer.note.partition(": ")
+    return Answer(answer.state, f"{verb} {where}".rstrip() + f": {reason}")
 
 
 def _alternation(facts: TemplateFacts) -> Answer:

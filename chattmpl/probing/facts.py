@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Any
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import control_tokens, formats, frames, modes, reasoning, roles, tools
@@ -102,13 +102,18 @@ class TemplateFacts:
         return roles.find_first_message(self.prober, DEVELOPER)
 
     @cached_property
+    def developer_places(self) -> Mapping[roles.DeveloperPlace, roles.PlacedMessage]:
+        """A developer message, by its place."""
+        return roles.find_developer(self.prober)
+
+    @cached_property
     def fixed_text(self) -> roles.FixedText:
         """Sentences that the template writes itself before the first question."""
         return roles.find_fixed_text(self.prober)
 
     @cached_property
-    def late_system(self) -> Mapping[Literal["only", "second"], roles.LateMessage]:
-        """A system message in the middle: the only one, and a second one."""
+    def late_system(self) -> Mapping[roles.SystemPlace, roles.PlacedMessage]:
+        """A system message that is not the first message, by its place."""
         return roles.find_late_system(self.prober)
 
     @cached_property

@@ -11,6 +11,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import (
     ASK,
     ASK_MORE,
+    DEVELOPER,
     DOCUMENT,
     SAY,
     SAY_MORE,
@@ -19,7 +20,7 @@ from chattmpl.probing.corpus import (
     Message,
 )
 from chattmpl.probing.frames import text_before_questions
-from chattmpl.probing.prober import Fate, Prober, common_length, fate
+from chattmpl.probing.prober import Fate, Prober, Rendered, common_length, fate
 from chattmpl.template.template import Rendering
 
 _PROSE = re.compile(r"\b[A-Z][A-Za-z]*(?: [A-Za-z,'-]+){2,}[^\n<]*")
@@ -82,39 +83,60 @@ def find_fixed_text(prober: Prober) -> FixedText:
 
 
 @dataclass(frozen=True)
-class LateMessage:
-    """A system message in the middle of a conversation.
+class PlacedMessage:
+    """A system or developer message in one kind of conversation.
 
     Attributes:
         fate: what becomes of it.
-        error: the error, where the template raises.
-        moved: True if it is written before the first question.
+        made: the rendering, or the error.
+        moved: True if it is written before the first question, though it comes later.
     """
 
     fate: Fate
-    error: ChatTmplError | None = None
+    made: Rendered
     moved: bool = False
 
 
-def find_late_system(prober: Prober) -> dict[Literal["only", "second"], LateMessage]:
-    """Return what becomes of a system message in the middle: the ``only`` one, and the ``second`` after a leading one.
+SystemPlace = Literal["only", "second", "adjacent", "with tools", "last"]
+DeveloperPlace = Literal["first", "with tools", "beside a system message", "late"]
 
-    Templates often treat a leading system message apart, and decide by it what they do with others.
+
+def find_late_system(prober: Prober) -> dict[SystemPlace, PlacedMessage]:
+    """Return what becomes of a system message that is not the first message.
+
+    It is the ``only`` one, or the ``second`` after a leading one, in the middle of the conversation, directly after the
+    leading one (``adjacent``), in the middle beside tools, or the last message. Templates often treat a leading system
+    message apart, and decide by it what they do with others.
     """
+    turns = [ASK, SAY]
     return {
-        "only": _late(prober, [ASK, SAY, SYSTEM, ASK_MORE], SYSTEM),
-        "second": _late(prober, [SYSTEM, ASK, SAY, SYSTEM_MORE, ASK_MORE], SYSTEM_MORE),
+        "only": _placed(prober, [*turns, SYSTEM, ASK_MORE], 2),
+        "second": _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3),
+        "adjacent": _placed(prober, [SYSTEM, SYSTEM_MORE, ASK], 1),
+        "with tools": _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3, tools=True),
+        "last": _placed(prober, [SYSTEM, *turns, ASK_MORE, SYSTEM_MORE], 4),
     }
 
 
-def _late(prober: Prober, messages: list[Message], late: Message) -> LateMessage:
-    made = prober.outcome(messages)
+def find_developer(prober: Prober) -> dict[DeveloperPlace, PlacedMessage]:
+    """Return what becomes of a developer message: as the first message, and in other places."""
+    return {
+        "first": _placed(prober, [DEVELOPER, ASK], 0),
+        "with tools": _placed(prober, [DEVELOPER, ASK], 0, tools=True),
+        "beside a system message": _placed(prober, [SYSTEM, DEVELOPER, ASK], 1),
+        "late": _placed(prober, [ASK, SAY, DEVELOPER, ASK_MORE], 2),
+    }
+
+
+def _placed(prober: Prober, messages: list[Message], index: int, *, tools: bool = False) -> PlacedMessage:
+    made = prober.outcome(messages, tools=tools)
     if isinstance(made, ChatTmplError):
-        return LateMessage(fate(made), made)
-    at = made.text.find(late["content"])
-    if at < 0:
-        return LateMessage("dropped")
-    return LateMessage("rendered", None, at < made.text.find(ASK["content"]))
+        return PlacedMessage(fate(made), made)
+    at = made.text.find(messages[index]["content"])
+    if at < 0 and any(path.startswith(f"messages[{index}].content") for path in made.lost):
+        return PlacedMessage("dropped", made)
+    late = any(message["role"] == "user" for message in messages[:index])
+    return PlacedMessage("rendered", made, late and 0 <= at < made.text.find(ASK["content"]))
 
 
 def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]:

@@ -47,7 +47,7 @@ class SystemDropped(Rule):
         "always": "render it, put it before the first question, or refuse it with raise_exception",
         "with-tools": "render it next to the tools, or refuse it with raise_exception",
     }
-    explains = ("CT304:line",)
+    explains = ("CT304:line", "CT318")
     law = "lossless"
     probes = True
     loses = ("messages[].content",)

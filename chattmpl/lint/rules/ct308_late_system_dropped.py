@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.template.template import Rendering
 
 
 class LateSystemDropped(Rule):
@@ -14,12 +15,12 @@ class LateSystemDropped(Rule):
 
     ## What it does
 
-    Renders a conversation with a system message in the middle, and reports templates that write a first system message
-    but not this one.
+    Renders conversations with a system message after the first message, with and without another one at the start, and
+    reports a template that renders a leading system message and drops that one.
 
     ## Why is this bad?
 
-    Instructions that an application adds during the conversation are silently lost.
+    Instructions that an application adds later are silently lost.
 
     ## Example
 
@@ -37,21 +38,29 @@ class LateSystemDropped(Rule):
     code = "CT308"
     name = "late-system-dropped"
     severity = "warning"
-    message = "a system message in the middle of the conversation is silently dropped"
-    hint = "render it at its position, or refuse it with raise_exception"
+    message = {
+        "only": "a system message in the middle of the conversation is silently dropped",
+        "second": "a second system message, in the middle of the conversation, is silently dropped",
+        "adjacent": "a second system message, right after the first, is silently dropped",
+        "with tools": "a second system message is silently dropped if there are tools",
+        "last": "a system message at the end of the conversation is silently dropped",
+    }
+    hint = dict.fromkeys(message, "render it at its position, or refuse it with raise_exception")
     law = "lossless"
     probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
-        rendering = subject.probe.losing("late_system", "messages[2].content", "badger")
-        if rendering is None:
+        for name in ("late_system", "systems"):
+            subject.probe.render(name)
+        if subject.facts.system.fate != "rendered":
             return
-        first = subject.probe.render("system")
-        if first is None or "badger" not in first.text:
-            return
-        yield self.finding(
-            subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-        )
+        for place, found in subject.facts.late_system.items():
+            if found.fate == "dropped" and isinstance(found.made, Rendering):
+                yield self.finding(
+                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
+                    place,
+                    counterexample={"conversation": found.made.conversation.dump(), "text": found.made.text},
+                )
+                return

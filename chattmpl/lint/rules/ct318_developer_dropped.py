@@ -1,0 +1,66 @@
+"""CT318."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from chattmpl.diagnostic import TemplateDiagnostic
+from chattmpl.lint.context import LintContext
+from chattmpl.lint.rule import Rule
+from chattmpl.template.template import Rendering
+
+
+class DeveloperDropped(Rule):
+    """A developer message is dropped.
+
+    ## What it does
+
+    Renders conversations with a developer message: as the first message, with tools, after a system message, and in the
+    middle. Reports a template that renders nothing of it.
+
+    ## Why is this bad?
+
+    OpenAI's API calls instructions of the application `developer` messages, and data sets and clients use the role. The
+    instructions are silently lost, in training and when serving.
+
+    ## Example
+
+    ```jinja
+    {% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}
+    ```
+
+    ## Use instead
+
+    ```jinja
+    {% for m in messages %}{% if m.role in ('system', 'developer', 'user') %}{{ m.content }}{% endif %}{% endfor %}
+    ```
+    """
+
+    code = "CT318"
+    name = "developer-dropped"
+    severity = "warning"
+    message = {
+        "first": "a developer message is silently dropped",
+        "with tools": "a developer message is silently dropped if there are tools",
+        "beside a system message": "a developer message after a system message is silently dropped",
+        "late": "a developer message in the middle of the conversation is silently dropped",
+    }
+    hint = dict.fromkeys(message, "render it as a system message, or refuse it with raise_exception")
+    law = "lossless"
+    probes = True
+    loses = ("messages[role=developer]", "messages[].content")
+
+    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+        """Yield the findings in one template."""
+        subject.probe.render("developer")
+        plain = subject.probe.render("turn")
+        if plain is None or "quince" not in plain.text:
+            return
+        for place, found in subject.facts.developer_places.items():
+            if found.fate == "dropped" and isinstance(found.made, Rendering):
+                yield self.finding(
+                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
+                    place,
+                    counterexample={"conversation": found.made.conversation.dump(), "text": found.made.text},
+                )
+                return
