@@ -47,7 +47,7 @@ from chattmpl.compiler.program import compile_program
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 GROUPS = ("family", "trl", "llama.cpp")
 ROOT = Path(__file__).parent.parent
@@ -115,7 +115,7 @@ def bases(groups: Iterable[str] = GROUPS) -> Iterator[Base]:
 def found_in(base: Base) -> list[TemplateDiagnostic]:
     """What lint finds, with nothing compiled before."""
     compile_program.cache_clear()
-    return lint(Found(Source(base.source, base.name), dict(base.tokens)))
+    return lint(TemplateSource(Source(base.source, base.name), dict(base.tokens)))
 
 
 def new(before: list[TemplateDiagnostic], after: list[TemplateDiagnostic]) -> list[TemplateDiagnostic]:

@@ -11,7 +11,7 @@ from chattmpl.laws.checker import Report, check, to_check
 from chattmpl.probing import facts_of
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from support.trl_templates import llama_cpp_templates, trl_templates
 
 GROUPS = 4
@@ -22,7 +22,7 @@ def reports(sources: dict[str, str], examples: int = 0) -> dict[str, tuple[Repor
     found = {}
     for name, source in sources.items():
         start = time.perf_counter()
-        template = to_check(Found(Source(source, name)))
+        template = to_check(TemplateSource(Source(source, name)))
         shape = facts_of(template).shape if examples else None
         report = check(
             template,

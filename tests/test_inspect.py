@@ -8,7 +8,7 @@ import pytest
 
 from chattmpl.capabilities import Capabilities, inspect_template
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 PROMPT = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 CALLS = (
@@ -34,7 +34,7 @@ def turns(body: str = "{{ m.content }}", before: str = "", head: str = "<|{{ m.r
 
 
 def inspected(source: str, **tokens: str) -> Capabilities:
-    return inspect_template(Found(Source(source, "made.jinja"), tokens))
+    return inspect_template(TemplateSource(Source(source, "made.jinja"), tokens))
 
 
 PLAIN = turns()

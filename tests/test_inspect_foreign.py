@@ -10,7 +10,7 @@ import pytest
 from chattmpl.capabilities import inspect_template
 from chattmpl.report.capabilities import write
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from support import ROOT
 from support.snapshots import matches_snapshot
 from support.trl_templates import llama_cpp_templates, trl_templates
@@ -20,7 +20,7 @@ HOSTILE = sorted((ROOT / "tests" / "hostile").glob("*.jinja"))
 
 @pytest.mark.parametrize("path", HOSTILE, ids=lambda path: path.stem)
 def test_a_hostile_template_is_inspected_without_a_fault(path: Path) -> None:
-    found = inspect_template(Found(Source(path.read_text(encoding="utf-8"), path.name)))
+    found = inspect_template(TemplateSource(Source(path.read_text(encoding="utf-8"), path.name)))
     assert write("text", [found])
     assert write("json", [found])
 
@@ -30,7 +30,7 @@ def test_every_template_of_trl_and_llama_cpp_has_a_row() -> None:
     sources = {**trl_templates(), **llama_cpp_templates()}
     assert len(sources) > 120
     for name, source in sources.items():
-        record = inspect_template(Found(Source(source, name))).to_dict()
+        record = inspect_template(TemplateSource(Source(source, name))).to_dict()
         assert record["error"] is None, name
         unknown = [flag for flag in ("system", "tools", "reasoning") if record[flag] is None]
         assert set(unknown) <= {item["what"] for item in record["not_evaluated"]}, name
@@ -38,13 +38,13 @@ def test_every_template_of_trl_and_llama_cpp_has_a_row() -> None:
 
 @pytest.mark.upstream
 def test_what_the_templates_of_trl_can_do_is_this() -> None:
-    found = [inspect_template(Found(Source(source, name))) for name, source in trl_templates().items()]
+    found = [inspect_template(TemplateSource(Source(source, name))) for name, source in trl_templates().items()]
     matches_snapshot("inspect_trl.txt", write("text", found, 120))
 
 
 @pytest.mark.upstream
 def test_a_template_is_inspected_in_well_under_a_second() -> None:
-    templates = [Found(Source(source, name)) for name, source in trl_templates().items()]
+    templates = [TemplateSource(Source(source, name)) for name, source in trl_templates().items()]
     inspect_template(templates[0])
     started = time.process_time()
     for found in templates:

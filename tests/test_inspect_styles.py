@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from chattmpl.capabilities import inspect_template
-from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.runner import lint
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource, find_templates
 
 _TOOLS_WITH_SYSTEM = (
     "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
@@ -22,10 +21,10 @@ _CLOSING = (
 )
 
 
-def _found(folder: Path, source: str) -> Found:
+def _found(folder: Path, source: str) -> TemplateSource:
     path = folder / "styles.jinja"
     path.write_text(source, encoding="utf-8")
-    (found,) = find_inputs([str(path)])
+    (found,) = find_templates([str(path)])
     return found
 
 

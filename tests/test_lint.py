@@ -16,13 +16,12 @@ from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
 from chattmpl.lint.baseline import without_known, write_baseline
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
 from chattmpl.lint.runner import lint
 from chattmpl.lint.settings import Settings, read_settings
 from chattmpl.source import Place, Source
 from chattmpl.template.family import family_names
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource, find_templates
 from support import ROOT
 
 CLOCK = "{{- strftime_now('%Y') -}}"
@@ -30,7 +29,7 @@ LOOP = "{%- for m in messages -%}{{- m.role ~ m.content -}}{%- endfor -%}"
 
 
 def codes(source: str, *select: str) -> list[str]:
-    return [found.code for found in lint(Found(Source(source, "x.jinja")), chosen(select))]
+    return [found.code for found in lint(TemplateSource(Source(source, "x.jinja")), chosen(select))]
 
 
 class Named(Rule):
@@ -137,18 +136,18 @@ def test_a_comment_about_a_rule_that_did_not_run_is_not_called_unused() -> None:
 
 def test_a_baseline_knows_findings_though_lines_move(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    before = lint(Found(Source(CLOCK, "x.jinja")), chosen(["CT404"]))
+    before = lint(TemplateSource(Source(CLOCK, "x.jinja")), chosen(["CT404"]))
     assert write_baseline(path, before) == 1
-    moved = lint(Found(Source(f"\n\n{CLOCK}", "x.jinja")), chosen(["CT404"]))
+    moved = lint(TemplateSource(Source(f"\n\n{CLOCK}", "x.jinja")), chosen(["CT404"]))
     assert moved[0].place.line == 3
     assert without_known(path, moved) == []
-    elsewhere = lint(Found(Source(CLOCK, "y.jinja")), chosen(["CT404"]))
+    elsewhere = lint(TemplateSource(Source(CLOCK, "y.jinja")), chosen(["CT404"]))
     assert without_known(path, elsewhere) == elsewhere
 
 
 def test_a_baseline_knows_how_many_there_were(tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    finding = lint(Found(Source(CLOCK, "x.jinja")), chosen(["CT404"]))
+    finding = lint(TemplateSource(Source(CLOCK, "x.jinja")), chosen(["CT404"]))
     write_baseline(path, finding)
     assert without_known(path, finding * 2) == finding
 
@@ -171,9 +170,9 @@ def test_a_template_that_does_not_compile_has_that_finding_alone() -> None:
 
 
 def test_a_template_that_raises_is_not_evaluated_and_never_fine() -> None:
-    found = lint(Found(Source("{{ raise_exception('no') }}", "x.jinja")), chosen(["CT004", "CT3"]))
+    found = lint(TemplateSource(Source("{{ raise_exception('no') }}", "x.jinja")), chosen(["CT004", "CT3"]))
     assert [(item.code, item.severity) for item in found] == [("CT004", "warning")]
-    found = lint(Found(Source(f"{LOOP}{{{{ messages[0].x.y }}}}", "x.jinja")))
+    found = lint(TemplateSource(Source(f"{LOOP}{{{{ messages[0].x.y }}}}", "x.jinja")))
     raised = [item for item in found if item.code == "CT004"]
     assert [item.severity for item in raised] == ["warning"]
     assert "a question and an answer" in raised[0].message
@@ -181,7 +180,7 @@ def test_a_template_that_raises_is_not_evaluated_and_never_fine() -> None:
 
 def test_a_rule_that_fails_is_reported_and_the_others_go_on() -> None:
     everything = [Named(), *chosen(["CT404", "CT004"])]
-    found = lint(Found(Source(CLOCK, "x.jinja")), everything)
+    found = lint(TemplateSource(Source(CLOCK, "x.jinja")), everything)
     assert sorted(item.code for item in found) == ["CT004", "CT404"]
     assert "bug in chattmpl: RuntimeError: it cannot" in next(item.message for item in found if item.code == "CT004")
 
@@ -191,10 +190,10 @@ def test_a_folder_has_its_templates(tmp_path: Path) -> None:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(LOOP)
-    assert [Path(item.source.name).name for item in find_inputs([str(tmp_path)])] == ["a.jinja", "b.jinja"]
-    assert [Path(item.source.name).name for item in find_inputs([str(tmp_path / "*.jinja")])] == ["a.jinja"]
+    assert [Path(item.source.name).name for item in find_templates([str(tmp_path)])] == ["a.jinja", "b.jinja"]
+    assert [Path(item.source.name).name for item in find_templates([str(tmp_path / "*.jinja")])] == ["a.jinja"]
     twice = [str(tmp_path / "a.jinja"), str(tmp_path)]
-    assert len(list(find_inputs(twice))) == 2
+    assert len(list(find_templates(twice))) == 2
 
 
 def test_a_config_has_all_its_named_templates(tmp_path: Path) -> None:
@@ -202,7 +201,7 @@ def test_a_config_has_all_its_named_templates(tmp_path: Path) -> None:
     config = tmp_path / "tokenizer_config.json"
     config.write_text(json.dumps({"chat_template": named, "bos_token": "<s>"}))
     for path in (config, tmp_path):
-        found = list(find_inputs([str(path)]))
+        found = list(find_templates([str(path)]))
         assert [item.source.text for item in found] == [LOOP, CLOCK]
         assert found[0].tokens == {"bos_token": "<s>"}
 
@@ -213,7 +212,7 @@ def test_a_model_directory_has_its_additional_templates(tmp_path: Path) -> None:
     extra = tmp_path / "additional_chat_templates"
     extra.mkdir()
     (extra / "rag.jinja").write_text(CLOCK)
-    found = list(find_inputs([str(tmp_path)]))
+    found = list(find_templates([str(tmp_path)]))
     assert [(item.source.text, item.tokens) for item in found] == [
         (LOOP, {"eos_token": "</s>"}),
         (CLOCK, {"eos_token": "</s>"}),
@@ -222,21 +221,21 @@ def test_a_model_directory_has_its_additional_templates(tmp_path: Path) -> None:
 
 def test_a_family_is_found_by_name_by_folder_and_by_its_template() -> None:
     ways = ["qwen3", str(ROOT / "templates" / "qwen3"), str(ROOT / "templates" / "qwen3" / "template.jinja")]
-    assert [item.family.name for way in ways for item in find_inputs([way]) if item.family] == ["qwen3"] * 3
+    assert [item.family.name for way in ways for item in find_templates([way]) if item.family] == ["qwen3"] * 3
 
 
 @pytest.mark.parametrize("path", ["nothing.jinja", "no*.jinja", "."])
 def test_a_path_with_nothing_to_lint_is_an_error(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError):
-        list(find_inputs([path]))
+        list(find_templates([path]))
 
 
 def test_a_config_without_a_template_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer_config.json"
     path.write_text("{}")
     with pytest.raises(TemplateError, match="no chat template"):
-        list(find_inputs([str(path)]))
+        list(find_templates([str(path)]))
 
 
 class _Field:
@@ -258,7 +257,7 @@ def test_a_gguf_file_has_its_templates_and_tokens(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "gguf", reader)
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF")
-    found = list(find_inputs([str(path)]))
+    found = list(find_templates([str(path)]))
     assert [(item.source.text, item.tokens) for item in found] == [
         (LOOP, {"eos_token": "</s>"}),
         (CLOCK, {"eos_token": "</s>"}),
@@ -270,7 +269,7 @@ def test_without_the_gguf_package_a_gguf_file_is_refused(tmp_path: Path, monkeyp
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF")
     with pytest.raises(UsageError) as error:
-        list(find_inputs([str(path)]))
+        list(find_templates([str(path)]))
     assert error.value.hint == "pip install 'chattmpl[gguf]'"
 
 
@@ -290,12 +289,12 @@ def test_settings_that_are_none_are_an_error(tmp_path: Path, line: str) -> None:
 
 @pytest.mark.parametrize("family", family_names())
 def test_a_shipped_family_has_no_error_that_it_does_not_declare(family: str) -> None:
-    found = [item for one in find_inputs([family]) for item in lint(one)]
+    found = [item for one in find_templates([family]) for item in lint(one)]
     assert [(item.code, item.message) for item in found if item.severity == "error"] == []
     assert [item.message for item in found if "bug in chattmpl" in item.message] == []
 
 
 def test_what_a_family_declares_is_told_in_its_words() -> None:
-    found = [item for one in find_inputs(["smollm3"]) for item in lint(one, chosen(["CT303"]))]
+    found = [item for one in find_templates(["smollm3"]) for item in lint(one, chosen(["CT303"]))]
     assert [item.severity for item in found] == ["info"]
     assert found[0].hint.startswith("smollm3 declares it: The template has no rendering of tool calls")

@@ -11,12 +11,14 @@ import pytest
 from jinja2 import Environment
 
 from chattmpl import Template
+from chattmpl.errors import UsageError
 from chattmpl.lint.fix import edited, fix
 from chattmpl.lint.rule import Rule, chosen, rules
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
+from chattmpl.template.writer import plan_in_place
 from support import ROOT
 from support.command import run_here
 from support.lint_tokenizers import lint_tokenizer
@@ -54,8 +56,8 @@ def fixture(code: str) -> dict[str, Any]:
     return tomllib.loads((FOLDER / f"{code}.toml").read_text(encoding="utf-8"))
 
 
-def found(source: str) -> Found:
-    return Found(Source(source, "x.jinja"))
+def found(source: str) -> TemplateSource:
+    return TemplateSource(Source(source, "x.jinja"))
 
 
 def fixed(source: str, *select: str) -> str:
@@ -338,25 +340,23 @@ def test_of_a_config_the_template_that_is_meant_is_fixed(here: Path) -> None:
     assert config.read_text().endswith(',\n    "eos_token": "<|im_end|>"\n}\n')
 
 
-def test_a_shipped_family_that_is_only_named_is_not_written(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from chattmpl.lint import fixed_files as writing
-
-    monkeypatch.setattr(writing, "file_of", lambda found: Path("qwen3"))
-    assert writing.planned(found("a"), found("b")) == "it is no file; give its path"
+def test_a_shipped_family_that_is_only_named_is_not_written() -> None:
+    with pytest.raises(UsageError, match=r"x\.jinja is no file"):
+        plan_in_place(found("a"), "b")
 
 
 def test_a_gguf_file_is_refused_by_name() -> None:
-    from chattmpl.lint.fixed_files import planned
-
-    inside = Found(Source("a", "m/model.gguf:tokenizer.chat_template"))
-    assert "GGUF files are not written" in str(planned(inside, found("b")))
+    path = Path("m/model.gguf")
+    inside = TemplateSource(Source("a", f"{path}:tokenizer.chat_template"), path=path)
+    with pytest.raises(UsageError, match=r"m/model\.gguf is a GGUF file, which is not written"):
+        plan_in_place(inside, "b")
 
 
 def test_a_file_that_changed_in_the_meantime_is_not_written(here: Path) -> None:
-    from chattmpl.lint.fixed_files import planned
-
-    old = Found(Source("what was read", str(here / "bad.jinja")))
-    assert planned(old, found("b")) == "the file has changed in the meantime"
+    path = here / "bad.jinja"
+    old = TemplateSource(Source("what was read", str(path)), path=path)
+    with pytest.raises(UsageError, match=r"bad\.jinja has changed in the meantime"):
+        plan_in_place(old, "b")
 
 
 @pytest.mark.upstream

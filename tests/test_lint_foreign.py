@@ -7,7 +7,7 @@ import pytest
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from support import ROOT
 from support.snapshots import matches_snapshot
 from support.trl_templates import llama_cpp_templates, trl_templates
@@ -23,7 +23,7 @@ def bugs(found: list[TemplateDiagnostic]) -> list[str]:
 @pytest.mark.parametrize("group", range(GROUPS))
 def test_a_hostile_template_is_linted_without_a_fault(group: int) -> None:
     for path in HOSTILE[group::GROUPS]:
-        found = lint(Found(Source(path.read_text(encoding="utf-8"), path.name)))
+        found = lint(TemplateSource(Source(path.read_text(encoding="utf-8"), path.name)))
         assert bugs(found) == []
         assert found, f"{path.name}: it is not fine"
 
@@ -33,11 +33,11 @@ def test_no_template_of_trl_or_llama_cpp_trips_a_rule() -> None:
     sources = {**trl_templates(), **llama_cpp_templates()}
     assert len(sources) > 120
     for name, source in sources.items():
-        assert bugs(lint(Found(Source(source, name)))) == []
+        assert bugs(lint(TemplateSource(Source(source, name)))) == []
 
 
 @pytest.mark.upstream
 def test_the_errors_in_the_templates_of_trl_are_these() -> None:
-    found = [item for name, source in trl_templates().items() for item in lint(Found(Source(source, name)))]
+    found = [item for name, source in trl_templates().items() for item in lint(TemplateSource(Source(source, name)))]
     errors = [item for item in found if item.severity == "error"]
     matches_snapshot("lint_trl_errors.txt", "".join(f"{item.place} {item.code} {item.message}\n" for item in errors))

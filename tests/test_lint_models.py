@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tokenizers import AddedToken
 
-from chattmpl.lint.inputs import find_inputs
+from chattmpl.template.resolver import find_templates
 from support.command import run_here
 from support.lint_tokenizers import lint_tokenizer
 from support.small_tokenizers import byte_level_bpe, with_control
@@ -70,7 +70,7 @@ def test_a_config_with_the_template_inside_uses_the_tokenizer_beside_it(tmp_path
     (folder / "chat_template.jinja").unlink()
     (item,) = found_in(str(folder / "tokenizer_config.json"))
     assert item["code"] == "CT605"
-    assert "the tokenizer's EOS is </s>" in item["message"]
+    assert "the tokenizer's EOS token is </s>" in item["message"]
 
 
 def test_a_stop_token_that_ends_generation_is_fine_whatever_the_eos_is(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_stop_token_at_which_generation_does_not_end_is_an_error(tmp_path: Pat
     folder = model(tmp_path / "m", {"eos_token_id": [0, 1]}, eos_token="</s>")
     (item,) = found_in(str(folder))
     assert (item["code"], item["severity"]) == ("CT605", "error")
-    assert "generation_config.json ends at 0, 1" in item["message"]
+    assert "generation_config.json stops at 0, 1" in item["message"]
     assert f"add {stop_id(folder)} to eos_token_id" in item["hint"]
 
 
@@ -122,14 +122,14 @@ def test_a_special_token_that_the_template_reads_must_be_in_the_vocabulary(tmp_p
     (folder / "chat_template.jinja").write_text("{{- bos_token -}}" + TEMPLATE)
     (item,) = found_in(str(folder))
     assert (item["code"], item["line"], item["column"]) == ("CT601", 1, 5)
-    assert "bos_token <s_o_s> of the config is no token" in item["message"]
+    assert "bos_token <s_o_s> from the config is not a token" in item["message"]
 
 
 def test_a_stop_token_of_any_form_must_be_in_the_vocabulary(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", eos_token="<|im_end|>")
     (folder / "chat_template.jinja").write_text(TEMPLATE.replace("<|im_end|>", "<end_of_turn>"))
     (item,) = found_in(str(folder))
-    assert item["message"].startswith("the stop token <end_of_turn> is no token of the tokenizer: it is cut into ")
+    assert item["message"].startswith("the stop token <end_of_turn> is not a token of the tokenizer: it is split into ")
 
 
 def test_a_config_that_is_broken_tells_nothing_and_stops_nothing(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_real_gguf_file_has_its_templates_and_tokens(tmp_path: Path) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
-    found = list(find_inputs([str(path)]))
+    found = list(find_templates([str(path)]))
     assert [item.source.text for item in found] == [TEMPLATE, "{{ é }}"]
     assert found[0].tokens == {"bos_token": "<s>", "eos_token": "</s>"}
     done = run_here(["lint", str(path), "--select", "CT101,CT702", "--format", "json"])

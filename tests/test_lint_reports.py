@@ -11,7 +11,7 @@ from chattmpl.lint.rule import chosen, rules
 from chattmpl.lint.runner import lint
 from chattmpl.report import diagnostics as report
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from support.command import run_here
 from support.sarif import sarif_schema
 from support.snapshots import matches_snapshot
@@ -126,7 +126,7 @@ def test_all_rules_are_listed_under_their_groups() -> None:
 
 
 def test_sarif_names_each_rule_once_and_points_at_it() -> None:
-    found = lint(Found(Source(BAD, "a b.jinja")), chosen())
+    found = lint(TemplateSource(Source(BAD, "a b.jinja")), chosen())
     made = json.loads(report.sarif(found, rules(), "1"))
     assert made["version"] == "2.1.0"
     (run,) = made["runs"]
@@ -167,7 +167,7 @@ def test_sarif_is_as_its_schema_says(name: str) -> None:
     schema = sarif_schema()
     jsonschema.Draft4Validator.check_schema(schema)
     validator = jsonschema.Draft4Validator(schema, format_checker=jsonschema.FormatChecker())
-    found = lint(Found(Source(BAD, name)), chosen()) + lint(Found(Source("{% if %}", name)))
+    found = lint(TemplateSource(Source(BAD, name)), chosen()) + lint(TemplateSource(Source("{% if %}", name)))
     assert {item.severity for item in found} == {"error", "warning", "info"}
     for diagnostics in ([], found):
         made = json.loads(report.sarif(diagnostics, rules(), "1.2.3"))
@@ -177,11 +177,11 @@ def test_sarif_is_as_its_schema_says(name: str) -> None:
 
 
 def test_annotations_of_a_template_inside_a_config_point_at_the_config() -> None:
-    found = lint(Found(Source(BAD, "m/tokenizer_config.json:chat_template[tool_use]")), chosen(["CT404"]))
+    found = lint(TemplateSource(Source(BAD, "m/tokenizer_config.json:chat_template[tool_use]")), chosen(["CT404"]))
     assert report.github(found).startswith("::warning file=m/tokenizer_config.json,line=1,col=1,title=CT404::")
 
 
 def test_what_a_terminal_would_obey_is_shown_by_its_number() -> None:
-    found = lint(Found(Source("{{- '\x1b[2J' ~ strftime_now('%Y') -}}", "x\x1b.jinja")), chosen(["CT404"]))
+    found = lint(TemplateSource(Source("{{- '\x1b[2J' ~ strftime_now('%Y') -}}", "x\x1b.jinja")), chosen(["CT404"]))
     for form in ("text", "rich", "json", "github"):
         assert "\x1b" not in report.write(form, found, rules(), "1")

@@ -13,7 +13,7 @@ from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.rule import SECTIONS, rules
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from support import ROOT
 from support.lint_tokenizers import lint_tokenizer
 
@@ -29,7 +29,7 @@ def fixture(code: str) -> dict[str, Any]:
 
 def found_in(source: str, given: dict[str, Any]) -> list[TemplateDiagnostic]:
     tokenizer = lint_tokenizer(given["tokenizer"]) if "tokenizer" in given else None
-    return lint(Found(Source(source, "planted.jinja"), given.get("tokens", {})), tokenizer=tokenizer)
+    return lint(TemplateSource(Source(source, "planted.jinja"), given.get("tokens", {})), tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -9,7 +9,7 @@ from chattmpl.compiler.codegen import copied, descendants
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 GOOD = r"""
 {{- bos_token -}}
@@ -129,7 +129,7 @@ SLIPS = {
 
 def found_in(source: str) -> list[TemplateDiagnostic]:
     # The closing tag is known, as it is in the instructions that come with most templates.
-    return lint(Found(Source(source + "{#- </tool_call> -#}", "x.jinja")))
+    return lint(TemplateSource(Source(source + "{#- </tool_call> -#}", "x.jinja")))
 
 
 def test_the_good_template_has_no_finding() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FAMILIES = ("qwen3 (all)", "chatml")
 ELSEWHERE = {"raises on an ordinary conversation"}
-"""Found, as what is not evaluated, which is for information."""
+"""TemplateSource, as what is not evaluated, which is for information."""
 
 
 @cache

@@ -12,12 +12,11 @@ from chattmpl.capabilities import inspect_template
 from chattmpl.cli import main
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
-from chattmpl.lint.inputs import find_inputs
 from chattmpl.lint.runner import lint
 from chattmpl.rewrite.annotate.target_spans import Obstacle
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource, find_templates
 
 _TURN = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]
 _TWO = [*_TURN, {"role": "user", "content": "Bye"}, {"role": "assistant", "content": "See you"}]
@@ -121,7 +120,7 @@ STYLES = {
 
 
 def _template(source: str, **tokens: str) -> Template:
-    return Template(Found(Source(source, "styles.jinja"), {"eos_token": "<eos>", **tokens}, None))
+    return Template(TemplateSource(Source(source, "styles.jinja"), {"eos_token": "<eos>", **tokens}, None))
 
 
 def _generated(template: Template, messages: Any) -> list[str]:
@@ -223,7 +222,7 @@ NAMED_AS_ARGUMENTS = (
 def test_kwargs_may_be_named_as_our_own_arguments(tmp_path: Path) -> None:
     path = tmp_path / "named.jinja"
     path.write_text(NAMED_AS_ARGUMENTS, encoding="utf-8")
-    (found,) = find_inputs([str(path)])
+    (found,) = find_templates([str(path)])
     inspected = inspect_template(found)
     assert inspected.error is None
     assert {"prompt", "template", "raw", "kwargs"} <= inspected.modes.keys()

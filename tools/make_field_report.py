@@ -24,7 +24,7 @@ from chattmpl.diagnostic import TemplateDiagnostic  # noqa: E402
 from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
-from chattmpl.template.resolver import Found  # noqa: E402
+from chattmpl.template.resolver import TemplateSource  # noqa: E402
 from support.trl_templates import TRL, trl_templates  # noqa: E402
 
 PAGE = ROOT / "docs" / "field-report.md"
@@ -177,7 +177,7 @@ def entries(transformers: Transformers, templates: dict[str, str]) -> Iterator[E
         SystemExit: for one that is not confirmed, or of a rule that has no check.
     """
     for name, source in templates.items():
-        for finding in lint(Found(Source(source, name))):
+        for finding in lint(TemplateSource(Source(source, name))):
             if finding.severity != "error":
                 continue
             if finding.code not in CAUSES:

@@ -14,7 +14,7 @@ from chattmpl.probing.formats import reasoning_start
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses
 from chattmpl.probing.roles import FirstMessage, PlacedMessage, SystemPlace
 from chattmpl.template.family import TEMPLATE_FILE
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
 
 ENGINES = ("vllm", "sglang")
@@ -22,11 +22,11 @@ ENGINES = ("vllm", "sglang")
 _GENERIC = ("chat_template", "tokenizer_config", "template")
 
 
-def inspect_template(found: Found) -> Capabilities:
+def inspect_template(found: TemplateSource) -> Capabilities:
     """Return what a template can do. A template that cannot be compiled or probed has a record too.
 
     Args:
-        found: the template; see `chattmpl.lint.inputs.find_inputs`.
+        found: the template; see `chattmpl.template.resolver.find_templates`.
     """
     made = Capabilities(_name(found), found.source.name, found.family.name if found.family else None)
     try:
@@ -98,7 +98,7 @@ def _fill(facts: TemplateFacts, made: Capabilities) -> None:
     made.parsers = _parsers(facts)
 
 
-def _name(found: Found) -> str:
+def _name(found: TemplateSource) -> str:
     """Return a name that is short enough for the head of a column."""
     if found.family is not None:
         return found.family.name

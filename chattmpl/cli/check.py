@@ -53,7 +53,7 @@ def check(
     """
     from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws_named
-    from chattmpl.lint.inputs import find_inputs
+    from chattmpl.template.resolver import find_templates
 
     if not templates:
         raise UsageError("no template given", hint="chattmpl check TEMPLATE, where TEMPLATE is a family or a path")
@@ -62,7 +62,7 @@ def check(
     loaded = tokenizer_of(tokenizer)
     form = choose_format(form)
     reports: list[Report] = []
-    for number, found in enumerate(find_inputs(templates)):
+    for number, found in enumerate(find_templates(templates)):
         report = _check(found, retention, laws, given, examples, loaded)
         reports.append(report)
         if form in ("rich", "text"):

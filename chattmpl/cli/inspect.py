@@ -26,13 +26,13 @@ def inspect(paths: tuple[str, ...], form: str | None, width: int | None) -> int:
     The exit code is 1 if a template does not compile.
     """
     from chattmpl.capabilities import inspect_template
-    from chattmpl.lint.inputs import find_inputs
     from chattmpl.report import capabilities as report
+    from chattmpl.template.resolver import find_templates
 
     if not paths:
         raise UsageError(
             "no template given", hint="chattmpl inspect TEMPLATE, where TEMPLATE is a file, a folder or a family"
         )
-    found = [inspect_template(item) for item in find_inputs(paths)]
+    found = [inspect_template(item) for item in find_templates(paths)]
     write(report.write(choose_format(form), found, width))
     return FOUND if any(item.error is not None for item in found) else OK

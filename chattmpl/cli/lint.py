@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from chattmpl.errors import UsageError
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.lint.rule import Rule
-    from chattmpl.template.resolver import Found
+    from chattmpl.template.resolver import TemplateSource
 
 BASELINE = ".chattmpl-baseline.json"
 
@@ -55,16 +56,16 @@ def lint(
     warnings; notes do not count.
     """
     from chattmpl.lint import baseline as known
-    from chattmpl.lint.inputs import find_inputs
     from chattmpl.lint.runner import lint as lint_one
     from chattmpl.lint.settings import read_settings
+    from chattmpl.template.resolver import find_templates
 
     settings = read_settings(Path.cwd())
     if not paths and not settings.paths:
         raise UsageError("no path given", hint="chattmpl lint PATH, where PATH is a template or a folder of templates")
     chosen = settings.chosen(codes(select), codes(ignore))
     loaded = _loaded(tokenizer or settings.tokenizer)
-    inputs = [_Input(item, loaded, settings) for item in find_inputs(paths or settings.paths)]
+    inputs = [_Input(item, loaded, settings) for item in find_templates(paths or settings.paths)]
     file = _baseline(baseline or settings.baseline)
     if write_baseline:
         found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
@@ -86,13 +87,12 @@ def lint(
 class _Input:
     """A template with its tokenizer and its rules."""
 
-    def __init__(self, found: Found, tokenizer: Any, settings: Any) -> None:
-        from chattmpl.lint.model import file_of, tokenizer_beside, with_tokens
-
-        beside = tokenizer_beside(found) if tokenizer is None else None
+    def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any) -> None:
+        beside = found.directory.tokenizer if tokenizer is None and found.directory is not None else None
         self.tokenizer = _loaded(str(beside)) if beside is not None else tokenizer
-        self.found = found if self.tokenizer is None else with_tokens(found, self.tokenizer)
-        self._settings, self._path = settings, file_of(found)
+        directory = self.tokenizer.directory if self.tokenizer is not None else None
+        self.found = found if found.tokens or directory is None else replace(found, tokens=directory.tokens)
+        self._settings, self._path = settings, found.path or Path(found.source.name)
 
     def rules(self, chosen: list[Rule]) -> list[Rule]:
         rules: list[Rule] = self._settings.for_file(chosen, self._path)
@@ -105,7 +105,8 @@ def _fix(
     """Fix what can be fixed. Return the number of fixed findings, and the findings that are left."""
     from chattmpl.lint.baseline import without_known
     from chattmpl.lint.fix import fix
-    from chattmpl.lint.fixed_files import planned, put
+    from chattmpl.template.writer import plan_in_place
+    from chattmpl.template.writer import write as write_change
 
     changed, left = 0, []
     for item in inputs:
@@ -118,14 +119,15 @@ def _fix(
         left += result.left
         if not result.fixed:
             continue
-        change = planned(item.found, result.found)
-        if isinstance(change, str):
+        try:
+            change = plan_in_place(item.found, result.found.source.text)
+        except UsageError as refusal:
             left += result.fixed
-            say(f"{item.found.source.name}: not fixed: {change}")
+            say(f"{item.found.source.name}: not fixed: {refusal.message}; {refusal.hint}")
             continue
         changed += len(result.fixed)
         if write_files:
-            put(change)
+            write_change(change, backup=False)
         else:
             sys.stdout.buffer.write(change.diff().encode())
         for finding in result.fixed:
@@ -146,11 +148,8 @@ def _loaded(tokenizer: str | None) -> Any:
     if tokenizer is None:
         return None
     from chattmpl.encode import load_tokenizer
-    from chattmpl.lint.model import remember
 
-    loaded = load_tokenizer(tokenizer)
-    remember(loaded, tokenizer)
-    return loaded
+    return load_tokenizer(tokenizer)
 
 
 def _baseline(given: str | None) -> Path | None:

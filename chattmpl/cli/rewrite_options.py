@@ -116,43 +116,21 @@ class Target:
         return OK
 
     def _load(self) -> Template:
-        from chattmpl.template.resolver import CONFIG
         from chattmpl.template.template import Template
 
-        path = Path(self.upstream)
-        if path.suffix == _GGUF and path.is_file():
-            return self._load_gguf()
-        # The special tokens of a model directory are in its config.
-        in_model = path.name == "chat_template.jinja" and (path.parent / CONFIG).is_file()
-        template = Template.load(str(path.parent) if in_model else self.upstream, variant=self.variant)
+        template = Template.load(self.upstream, variant=self.variant)
         if self.in_place and template.family is not None:
             raise UsageError(
                 f"{template.name} is a family, which cannot be rewritten in place", hint="pass -o FILE.jinja"
             )
         return template
 
-    def _load_gguf(self) -> Template:
-        from chattmpl.lint.inputs import find_inputs
-        from chattmpl.template.template import Template
-
-        key = "tokenizer.chat_template" + (f".{self.variant}" if self.variant not in (None, "default") else "")
-        found = [found for found in find_inputs([self.upstream]) if found.source.name.endswith(f":{key}")]
-        if not found:
-            raise UsageError(f"{self.upstream} has no template {key}")
-        return Template(found[0])
-
     def _planned(self, template: Template, text: str) -> Change:
-        from chattmpl.lint.fixed_files import planned
-        from chattmpl.source import Source
-        from chattmpl.template.resolver import Found
-        from chattmpl.template.writer import plan
+        from chattmpl.template.writer import plan, plan_in_place
 
-        if not self.in_place:
-            return plan(text, Path(str(self.output)), self._output_variant())
-        change = planned(Found(template.given), Found(Source(text, template.given.name)))
-        if isinstance(change, str):
-            raise UsageError(f"{template.name} cannot be written in place: {change}", hint="pass -o FILE.jinja")
-        return change
+        if self.in_place:
+            return plan_in_place(template.resolved, text)
+        return plan(text, Path(str(self.output)), self._output_variant())
 
     def _output_variant(self) -> str | None:
         """Return the name of the template to write in a config with several: the one that was read."""

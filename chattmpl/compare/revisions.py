@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.template.family import family_names, load_family
-from chattmpl.template.resolver import Found, find_template
+from chattmpl.template.resolver import find_template
 from chattmpl.template.template import Template
 
 _SECONDS = 60
@@ -68,7 +69,7 @@ def at(revision: str, path: str, folder: Path, *, retention: str | None = None, 
     name = found.source.name.replace(str(target / candidate), label)
     if found.family is not None:
         return _renamed(Template(found, retention), label)
-    return Template(Found(Source(found.source.text, name), found.tokens), retention)
+    return Template(replace(found, source=Source(found.source.text, name)), retention)
 
 
 def _renamed(template: Template, label: str) -> Template:

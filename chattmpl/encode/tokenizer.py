@@ -11,6 +11,7 @@ from itertools import compress
 from typing import NamedTuple
 
 from chattmpl.encode.offsets import Ranges
+from chattmpl.template.model_directory import ModelDirectory
 
 _LOOKS_LIKE_CONTROL = re.compile(r"<\|.*\|>|<｜.*｜>", re.DOTALL)
 _PADDING = ("<|pad|>", "<pad>", "[PAD]", "<｜▁pad▁｜>", "<|finetune_right_pad_id|>", "<PAD>", "<|endoftext|>")
@@ -54,6 +55,7 @@ class TextTokenizer(abc.ABC):
     """A tokenizer of plain text that neither adds tokens nor truncates."""
 
     def __init__(self) -> None:
+        self.directory: ModelDirectory | None = None
         self.added: dict[int, AddedTokenInfo] = {}
         self.nonblank_ids: frozenset[int] = frozenset()
         self._always_control: frozenset[int] = frozenset()

@@ -12,6 +12,7 @@ from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.slow_tokenizer import SlowTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import EncodeError, did_you_mean
+from chattmpl.template.model_directory import CONFIG, TOKENIZER, ModelDirectory
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -75,7 +76,7 @@ def _from_name(name: str) -> TextTokenizer:
         return _from_file(DEMO_FILE, 0.0)
     path = Path(name)
     if name and path.is_dir():
-        path = path / "tokenizer.json"
+        path = path / TOKENIZER
         if not path.is_file():
             raise EncodeError(
                 f"{name} has no tokenizer.json",
@@ -101,8 +102,10 @@ def _from_file(path: Path, modified: float) -> TextTokenizer:
         raise EncodeError(
             f"{path} is not a tokenizer.json ({error})", hint="pass a file that tokenizers or transformers saved"
         ) from error
-    _add_configured(raw, path.with_name("tokenizer_config.json"))
-    return FastTokenizer(raw)
+    _add_configured(raw, path.with_name(CONFIG))
+    tokenizer = FastTokenizer(raw)
+    tokenizer.directory = ModelDirectory(path.parent)
+    return tokenizer
 
 
 def _add_configured(raw: Tokenizer, config: Path) -> None:

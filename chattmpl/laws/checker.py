@@ -18,7 +18,7 @@ from chattmpl.probing.corpus import with_parts
 from chattmpl.probing.facts import with_placeholders
 from chattmpl.probing.frames import prompts_trace
 from chattmpl.probing.shapes import Shape
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
 
 Progress = Callable[[int, int], None]
@@ -79,7 +79,7 @@ class Report:
         return all(finding.severity == "info" for finding in self.findings)
 
 
-def to_check(found: Found, retention: str | None = None) -> Template:
+def to_check(found: TemplateSource, retention: str | None = None) -> Template:
     """Return the template that was found, with placeholders if it came without special tokens."""
     template = Template(found, retention)
     return template if found.tokens or found.family is not None else with_placeholders(template)

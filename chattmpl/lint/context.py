@@ -14,7 +14,8 @@ from chattmpl.syntax.lexer import tokens
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Filter, Node, Subscript, Test
 from chattmpl.syntax.tree import Block, Comment, Tag, Tree
 from chattmpl.template import blame
-from chattmpl.template.resolver import Found
+from chattmpl.template.model_directory import ModelDirectory
+from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Rendering, Template
 
 _Node = TypeVar("_Node", bound=Node)
@@ -36,7 +37,7 @@ class LintContext:
         tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`, or None.
     """
 
-    def __init__(self, found: Found, tokenizer: Any = None) -> None:
+    def __init__(self, found: TemplateSource, tokenizer: Any = None) -> None:
         self.found = found
         self.tokenizer = tokenizer
         self.facts = TemplateFacts(Template(found, None, PROBE_BUDGET), tokenizer)
@@ -48,6 +49,16 @@ class LintContext:
     def probe(self) -> Prober:
         """The renderer of small conversations."""
         return self.facts.prober
+
+    @property
+    def directory(self) -> ModelDirectory | None:
+        """The model directory of the template, else that of the tokenizer."""
+        return self.found.directory or getattr(self.tokenizer, "directory", None)
+
+    @property
+    def special_tokens(self) -> dict[str, str]:
+        """The special tokens that are known, such as ``{"eos_token": "</s>"}``."""
+        return {**self.found.tokens, **(self.directory.tokens if self.directory is not None else {})}
 
     def generated_turns(self) -> Iterator[tuple[Turn, tuple[int, int]]]:
         """Yield the assistant turns of `MASKED` that have a generated range, with that range."""

@@ -19,7 +19,7 @@ from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.runner import every, examine
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 CANDIDATES = 80
 """As many edits are tried for one finding."""
@@ -41,12 +41,17 @@ class Mended:
         left: the findings that remain.
     """
 
-    found: Found
+    found: TemplateSource
     fixed: list[TemplateDiagnostic] = field(default_factory=list)
     left: list[TemplateDiagnostic] = field(default_factory=list)
 
 
-def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live = lambda given: given) -> Mended:
+def fix(
+    found: TemplateSource,
+    chosen: Sequence[Rule],
+    tokenizer: Any = None,
+    live: Live = lambda given: given,
+) -> Mended:
     """Mend what can be mended without changing any text that the template writes.
 
     Args:
@@ -82,7 +87,7 @@ def fix(found: Found, chosen: Sequence[Rule], tokenizer: Any = None, live: Live 
 
 def _mended(
     subject: LintContext, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
-) -> Found | None:
+) -> TemplateSource | None:
     """The template with the first edit that mends the finding, and nothing else."""
     rule = rules()[finding.code]
     found = _grave(check_in_modes(rule, subject))
@@ -96,7 +101,7 @@ def _mended(
     return None
 
 
-def edited(found: Found, candidate: Sequence[Edit] | str) -> Found | None:
+def edited(found: TemplateSource, candidate: Sequence[Edit] | str) -> TemplateSource | None:
     """The template with edits in it, its newlines kept; None if the edits cannot be made."""
     text = found.source.text
     if isinstance(candidate, str):
@@ -123,7 +128,7 @@ def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
     return [Edit(original(e.start), original(e.end), e.text.replace("\n", newline)) for e in edits]
 
 
-def _fewer(made: Found, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
+def _fewer(made: TemplateSource, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
     """Whether the rule finds less; this is asked first, since it costs the least."""
     try:
         return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, LintContext(made, tokenizer))) < before
@@ -142,12 +147,12 @@ def _grave(findings: Iterable[TemplateDiagnostic]) -> tuple[int, ...]:
     return tuple(counts[severity] for severity in SEVERITIES)
 
 
-def _counted(found: Found, chosen: Iterable[Rule], tokenizer: Any) -> Counted:
+def _counted(found: TemplateSource, chosen: Iterable[Rule], tokenizer: Any) -> Counted:
     # Of what follows from a finding that is mended nothing may be left over.
     return Counter((finding.code, finding.severity) for finding in every(found, tuple(chosen), tokenizer))
 
 
-def _equal(made: Found, subject: LintContext, rule: Rule, proof: Proof) -> bool:
+def _equal(made: TemplateSource, subject: LintContext, rule: Rule, proof: Proof) -> bool:
     try:
         other = LintContext(made, subject.tokenizer).template
     except ChatTmplError:

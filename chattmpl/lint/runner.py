@@ -20,14 +20,18 @@ from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.rules.ct004_not_evaluated import NotEvaluated
 from chattmpl.lint.suppressions import directives
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 
-def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = None) -> list[TemplateDiagnostic]:
+def lint(
+    found: TemplateSource,
+    chosen: Sequence[Rule] | None = None,
+    tokenizer: Any = None,
+) -> list[TemplateDiagnostic]:
     """What the rules find in one template, sorted by place.
 
     Args:
-        found: the template; see `chattmpl.lint.inputs.find_inputs`.
+        found: the template; see `chattmpl.template.resolver.find_templates`.
         chosen: the rules; all of them by default.
         tokenizer: as `chattmpl.encode.load_tokenizer` returns it; without it the rules on tokens are left out.
     """
@@ -35,7 +39,7 @@ def lint(found: Found, chosen: Sequence[Rule] | None = None, tokenizer: Any = No
 
 
 def examine(
-    found: Found, chosen: Sequence[Rule], tokenizer: Any = None
+    found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None
 ) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
     """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
     # Linting makes many small objects, few of which the collector could free before it is done.
@@ -44,7 +48,7 @@ def examine(
 
 
 def _examine(
-    found: Found, chosen: Sequence[Rule], tokenizer: Any
+    found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any
 ) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
     codes = {rule.code for rule in chosen}
     try:
@@ -59,7 +63,7 @@ def _examine(
     return subject, sorted(marked, key=lambda diagnostic: diagnostic.order)
 
 
-def every(found: Found, chosen: Sequence[Rule], tokenizer: Any = None) -> list[TemplateDiagnostic]:
+def every(found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None) -> list[TemplateDiagnostic]:
     """What the rules find in one template, what only follows from something else included."""
     try:
         subject = LintContext(found, tokenizer)
@@ -81,7 +85,12 @@ def _all(subject: LintContext, chosen: Sequence[Rule]) -> list[TemplateDiagnosti
     return made
 
 
-def _again(found: Found, chosen: Sequence[Rule], tokenizer: Any, source: str) -> list[TemplateDiagnostic] | None:
+def _again(
+    found: TemplateSource,
+    chosen: Sequence[Rule],
+    tokenizer: Any,
+    source: str,
+) -> list[TemplateDiagnostic] | None:
     """Return what the rules find in another source; None if it does not compile."""
     other = replace(found, source=Source(source, found.source.name))
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.model import model_of
 from chattmpl.probing.frames import stop_ranges
 from chattmpl.template.template import Rendering
 
@@ -22,13 +21,13 @@ def token_id(subject: LintContext, content: str) -> int | None:
 
 def bos_that_is_added(subject: LintContext) -> str | None:
     """The token that the tokenizer puts in front of a text by itself."""
-    raw, model = _raw(subject), model_of(subject)
+    raw, directory = _raw(subject), subject.directory
     if raw is None:
         return None
     with_it, without = (raw.encode("a", add_special_tokens=added).tokens for added in (True, False))
     if len(with_it) > len(without) and with_it[:1] != without[:1]:
         return str(with_it[0])
-    return model.tokens.get("bos_token") if model.adds_bos else None
+    return subject.special_tokens.get("bos_token") if directory is not None and directory.adds_bos else None
 
 
 def stop_token(subject: LintContext) -> tuple[Rendering, int, str] | None:

@@ -272,5 +272,5 @@ def with_placeholders(template: Template) -> Template:
     """Return the template with placeholders for the special tokens that are not known."""
     if PLACEHOLDERS.keys() <= template.tokens.keys():
         return template
-    found = replace(template.found, tokens={**PLACEHOLDERS, **template.tokens})
+    found = replace(template.resolved, tokens={**PLACEHOLDERS, **template.tokens})
     return Template(found, template.retention, template.budget)

@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 
 from chattmpl.rewrite.proof import NoteKind, ProofT
 from chattmpl.source import Source
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
@@ -40,7 +40,7 @@ class Rewrite(Generic[TemplateT, ProofT]):
         elif "\r\n" in given:
             source = source.replace("\n", "\r\n")
         made = with_source(template, source)
-        return cls(type(template)(made.found, made.retention, made.budget), proof)
+        return cls(type(template)(made.resolved, made.retention, made.budget), proof)
 
 
 def with_source(template: Template, source: str, *, placeholders: bool = False) -> Template:
@@ -52,7 +52,7 @@ def with_source(template: Template, source: str, *, placeholders: bool = False) 
         placeholders: supply unknown special tokens with placeholders.
     """
     tokens = {**PLACEHOLDERS, **template.tokens} if placeholders else template.tokens
-    found = Found(Source(source, template.given.name), tokens, template.family)
+    found = TemplateSource(Source(source, template.given.name), tokens, template.family)
     return Template(found, template.retention, template.budget)
 
 

@@ -1,39 +1,67 @@
-"""Where templates are found: a family, a file, a model directory, a tokenizer_config.json, a tokenizer."""
+"""The resolver: from what a user names to a template with its special tokens, its family and its model directory.
+
+`find_template` returns the one template that a name or path means. `find_templates` returns all templates at paths,
+for the commands that check many.
+"""
 
 from __future__ import annotations
 
-import json
+import glob
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.source import Source
-from chattmpl.template.family import FILE, Family, family_names, load_family, read_family
+from chattmpl.template.family import FILE, TEMPLATE_FILE, Family, family_names, load_family, read_family
+from chattmpl.template.model_directory import (
+    ADDITIONAL,
+    CONFIG,
+    TEMPLATE,
+    ModelDirectory,
+    read_json,
+    read_text,
+    special_tokens,
+)
 
-CONFIG = "tokenizer_config.json"
+_SUFFIXES = (".jinja", ".jinja2", ".j2")
+_GGUF = ".gguf"
+_GGUF_KEY = "tokenizer.chat_template"
 
 
 @dataclass(frozen=True)
-class Found:
-    """A template's source with what was found beside it: special tokens (kwargs), and its family, if it is one."""
+class TemplateSource:
+    """The source of a template, with what was found beside it.
+
+    Attributes:
+        source: the text, with a name for messages: ``path``, ``path:chat_template`` or ``path:chat_template[name]``.
+        tokens: special tokens, which are kwargs of every render.
+        family: its family, if it is a shipped one.
+        path: the file that holds the template, if it was read from one.
+        variant: its name in that file, if the file holds several.
+        directory: the model directory that it is part of, if it is part of one.
+    """
 
     source: Source
     tokens: dict[str, str] = field(default_factory=dict)
     family: Family | None = None
+    path: Path | None = None
+    variant: str | None = None
+    directory: ModelDirectory | None = None
 
 
-def find_template(which: Any, variant: str | None = None) -> Found:
-    """The template that a user means.
+def find_template(which: Any, variant: str | None = None) -> TemplateSource:
+    """Find the template that a user means.
 
     Args:
-        which: name of a family, path of a .jinja file, of a family's folder, of a model directory or of a
-            tokenizer_config.json, or a tokenizer object with a ``chat_template``.
-        variant: which of several named templates (``tool_use``); ``default`` if not given.
+        which: a family's name; the path of a .jinja file, a family's folder, a model directory, a
+            tokenizer_config.json or a GGUF file; or a tokenizer object with a ``chat_template``.
+        variant: the name of one of several templates, such as ``tool_use``; ``default`` if None.
 
     Raises:
-        UsageError: if there is no such thing.
-        TemplateError: if it holds no template.
+        UsageError: if nothing has this name.
+        TemplateError: if it holds no such template.
     """
     if not isinstance(which, (str, Path)):
         return _of_tokenizer(which, variant)
@@ -44,7 +72,7 @@ def find_template(which: Any, variant: str | None = None) -> Found:
         return _of_family(read_family(path)) if (path / FILE).is_file() else _of_model(path, variant)
     if path.is_file():
         return _of_file(path, variant)
-    looks_like_path = path.suffix in (".jinja", ".json", ".j2") or str(which).startswith((".", "/"))
+    looks_like_path = path.suffix in (".jinja", ".json", ".j2", _GGUF) or str(which).startswith((".", "/"))
     if looks_like_path:
         raise UsageError(f"there is no file {which}", hint="check the path")
     known = family_names()
@@ -54,95 +82,207 @@ def find_template(which: Any, variant: str | None = None) -> Found:
     )
 
 
-def _of_family(family: Family) -> Found:
-    return Found(family.template_source, dict(family.tokens), family)
+def find_templates(paths: Iterable[str]) -> Iterator[TemplateSource]:
+    """Find all templates at paths, each once.
+
+    Args:
+        paths: .jinja files, glob patterns, folders, model directories, tokenizer_config.json and GGUF files, families.
+
+    Raises:
+        UsageError: for a path at which there is nothing.
+        TemplateError: for a file that holds no template.
+    """
+    seen: set[tuple[str, str]] = set()
+    for path in paths:
+        for found in _at(path):
+            key = (found.source.name, found.source.text)
+            if key not in seen:
+                seen.add(key)
+                yield found
 
 
-def _of_file(path: Path, variant: str | None) -> Found:
+# -- one template
+
+
+def _of_family(family: Family) -> TemplateSource:
+    return TemplateSource(family.template_source, dict(family.tokens), family)
+
+
+def _of_file(path: Path, variant: str | None) -> TemplateSource:
+    if path.suffix == _GGUF:
+        return _of_gguf(path, variant)
+    directory = ModelDirectory.of(path)
     if path.suffix == ".json":
-        config = _read_json(path)
-        return Found(_pick(config.get("chat_template"), variant, path), _special_tokens(config))
-    return Found(Source(_read(path), str(path)))
+        config = read_json(path)
+        return _picked(config.get("chat_template"), variant, path, special_tokens(config), directory)
+    tokens = directory.tokens if directory is not None else {}
+    return TemplateSource(Source(read_text(path), str(path)), tokens, path=path, directory=directory)
 
 
-def _of_model(folder: Path, variant: str | None) -> Found:
-    """A model directory: ``chat_template.jinja`` and ``additional_chat_templates`` win over the config, as upstream."""
-    config = _read_json(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    mapped = folder / "special_tokens_map.json"
-    tokens = {**(_special_tokens(_read_json(mapped)) if mapped.is_file() else {}), **_special_tokens(config)}
-    named = folder / "additional_chat_templates" / f"{variant}.jinja"
-    own = folder / "chat_template.jinja"
-    if variant not in (None, "default") and named.is_file():
-        return Found(Source(_read(named), str(named)), tokens)
-    if variant in (None, "default") and own.is_file():
-        return Found(Source(_read(own), str(own)), tokens)
-    if not config:
+def _of_model(folder: Path, variant: str | None) -> TemplateSource:
+    """Return a template of a model directory: as in transformers, files of their own precede the config."""
+    default = variant in (None, "default")
+    file = folder / TEMPLATE if default else folder / ADDITIONAL / f"{variant}.jinja"
+    if file.is_file():
+        return _of_file(file, None)
+    if not (folder / CONFIG).is_file():
         raise TemplateError(
             f"the folder {folder} holds no chat template",
-            hint=f"a model directory has a chat_template.jinja or a {CONFIG}; a family's folder has a {FILE}",
+            hint=f"a model directory has a {TEMPLATE} or a {CONFIG}; a family's folder has a {FILE}",
         )
-    return Found(_pick(config.get("chat_template"), variant, folder / CONFIG), tokens)
+    directory = ModelDirectory(folder)
+    return _picked(directory.config.get("chat_template"), variant, folder / CONFIG, directory.tokens, directory)
 
 
-def _of_tokenizer(tokenizer: Any, variant: str | None) -> Found:
+def _of_tokenizer(tokenizer: Any, variant: str | None) -> TemplateSource:
     template = getattr(tokenizer, "chat_template", None)
     if template is None:
         raise UsageError(
             f"a template is loaded from a name, a path or a tokenizer with a chat template, not from {type(tokenizer)}"
         )
-    tokens = getattr(tokenizer, "special_tokens_map", {})
+    tokens = {key: str(value) for key, value in getattr(tokenizer, "special_tokens_map", {}).items()}
     name = Path(str(getattr(tokenizer, "name_or_path", "") or "tokenizer"))
-    return Found(_pick(template, variant, name), {key: str(value) for key, value in tokens.items()})
+    return _picked(template, variant, name, tokens, None)
 
 
-def _pick(template: Any, variant: str | None, path: Path) -> Source:
-    """One template of a ``chat_template`` entry: a string, a list of named templates, or a dict of them."""
-    if isinstance(template, list):
-        named_items = [item for item in template if isinstance(item, dict) and {"name", "template"} <= item.keys()]
-        if len(named_items) < len(template):
-            raise TemplateError(
-                f"{path} has a list of chat templates in which not every item has a name and a template",
-                hint='each item is {"name": "default", "template": "…"}',
-            )
-        template = {item["name"]: item["template"] for item in named_items}
+def _picked(
+    template: Any, variant: str | None, path: Path, tokens: dict[str, str], directory: ModelDirectory | None
+) -> TemplateSource:
+    """Return one template of a ``chat_template`` entry: a string, a list of named templates, or a dict of them."""
     if isinstance(template, str) and variant in (None, "default"):
-        return Source(template, f"{path}:chat_template")
-    named: dict[str, str] = template if isinstance(template, dict) else {}
+        return TemplateSource(Source(template, f"{path}:chat_template"), tokens, path=path, directory=directory)
+    named = _named(template, path)
     wanted = variant or "default"
     if wanted in named:
-        return Source(named[wanted], f"{path}:chat_template[{wanted}]")
+        source = Source(named[wanted], f"{path}:chat_template[{wanted}]")
+        return TemplateSource(source, tokens, path=path, variant=wanted, directory=directory)
     if not named:
         raise TemplateError(
             f"{path} has no chat template" + (f" named {variant!r}" if variant and template else ""),
-            hint="look for a chat_template.jinja beside it",
+            hint=f"look for a {TEMPLATE} beside it",
         )
     raise TemplateError(
         f"{path} has no template named {wanted!r}", hint=f"choose one with variant=: {', '.join(sorted(named))}"
     )
 
 
-def _special_tokens(config: dict[str, Any]) -> dict[str, str]:
+def _named(template: Any, path: Path) -> dict[str, str]:
+    """Return the named templates of a ``chat_template`` entry; none for a single one."""
+    if isinstance(template, dict):
+        return template
+    if not isinstance(template, list):
+        return {}
+    if not all(isinstance(item, dict) and {"name", "template"} <= item.keys() for item in template):
+        raise TemplateError(
+            f"{path} has a list of chat templates in which not every item has a name and a template",
+            hint='each item is {"name": "default", "template": "…"}',
+        )
+    return {item["name"]: item["template"] for item in template}
+
+
+def _of_gguf(path: Path, variant: str | None) -> TemplateSource:
+    wanted = None if variant in (None, "default") else variant
+    for found in _in_gguf(path):
+        if found.variant == wanted:
+            return found
+    raise TemplateError(f"{path} holds no chat template named {variant or 'default'!r}")
+
+
+# -- all templates at a path
+
+
+def _at(given: str) -> Iterator[TemplateSource]:
+    path = Path(given)
+    if path.is_dir():
+        yield from _in_folder(path)
+    elif path.is_file():
+        yield from _in_file(path)
+    elif given in family_names():
+        yield find_template(given)
+    elif glob.has_magic(given):
+        anchor = Path(path.anchor)
+        files = [match for match in sorted(anchor.glob(str(path.relative_to(anchor)))) if match.is_file()]
+        if not files:
+            raise UsageError(f"no file matches {given}", hint="quote the pattern, or check the folder")
+        for match in files:
+            yield from _in_file(match)
+    else:
+        hint = did_you_mean(given, family_names()) or "give a .jinja file, a folder, a model directory or a family"
+        raise UsageError(f"there is no file or folder {given}", hint=hint)
+
+
+def _in_folder(folder: Path) -> Iterator[TemplateSource]:
+    if (folder / FILE).is_file():
+        yield _family_in(folder)
+        return
+    own = (folder / TEMPLATE).is_file()
+    if own or (folder / CONFIG).is_file():
+        if own:
+            yield find_template(folder)
+        for file in sorted((folder / ADDITIONAL).glob("*.jinja")):
+            yield find_template(folder, file.stem)
+        if not own:
+            yield from _in_config(folder / CONFIG)
+        return
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES or path.name == CONFIG)
+    if not paths:
+        raise UsageError(f"there is no template in the folder {folder}", hint="a template is a .jinja file")
+    for path in paths:
+        yield from _in_file(path)
+
+
+def _in_file(path: Path) -> Iterator[TemplateSource]:
+    if path.suffix == _GGUF:
+        yield from _in_gguf(path)
+    elif path.suffix == ".json":
+        yield from _in_config(path)
+    elif path.name == TEMPLATE_FILE and (path.parent / FILE).is_file():
+        yield _family_in(path.parent)
+    else:
+        yield _of_file(path, None)
+
+
+def _family_in(folder: Path) -> TemplateSource:
+    family = read_family(folder)
+    path = folder / TEMPLATE_FILE
+    return TemplateSource(Source(family.template_source.text, str(path)), dict(family.tokens), family, path)
+
+
+def _in_config(path: Path) -> Iterator[TemplateSource]:
+    template = read_json(path).get("chat_template")
+    for name in _named(template, path) or ("default",):
+        yield find_template(path, name)
+
+
+def _in_gguf(path: Path) -> Iterator[TemplateSource]:
+    try:
+        import gguf
+    except ImportError as error:
+        raise UsageError("reading GGUF files needs the package gguf", hint="pip install 'chattmpl[gguf]'") from error
+    try:
+        fields: dict[str, Any] = gguf.GGUFReader(str(path)).fields
+        tokens = _gguf_tokens(fields)
+        templates = {
+            key: str(value.contents())
+            for key, value in sorted(fields.items())
+            if key == _GGUF_KEY or key.startswith(f"{_GGUF_KEY}.")
+        }
+    except Exception as error:  # the package raises errors of every kind on a damaged file
+        what = " ".join(str(error).split())[:200]
+        raise TemplateError(f"{path} is not a GGUF file, or a damaged one: {what}", hint="fetch it again") from None
+    if not templates:
+        raise TemplateError(f"{path} holds no chat template", hint="engines then use a template that they bring along")
+    for key, text in templates.items():
+        variant = key[len(_GGUF_KEY) + 1 :] or None
+        yield TemplateSource(Source(text, f"{path}:{key}"), tokens, path=path, variant=variant)
+
+
+def _gguf_tokens(fields: dict[str, Any]) -> dict[str, str]:
+    """Return the special tokens, which the file names by their ids."""
     tokens = {}
-    for key, value in config.items():
-        if key.endswith("_token") and value is not None:
-            content = value.get("content") if isinstance(value, dict) else value
-            if isinstance(content, str):
-                tokens[key] = content
+    for kind in ("bos", "eos"):
+        identifier = fields.get(f"tokenizer.ggml.{kind}_token_id")
+        vocabulary = fields.get("tokenizer.ggml.tokens")
+        if identifier is not None and vocabulary is not None:
+            tokens[f"{kind}_token"] = str(vocabulary.contents(int(identifier.contents())))
     return tokens
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(_read(path))
-    except ValueError as error:
-        raise TemplateError(f"{path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise TemplateError(f"{path} is not a JSON object")
-    return config

@@ -17,7 +17,7 @@ from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Run
 from chattmpl.source import Source
 from chattmpl.template.family import Family
-from chattmpl.template.resolver import Found, find_template
+from chattmpl.template.resolver import TemplateSource, find_template
 from chattmpl.template.spans import Span, lost_fields, spans_of
 
 Clock = datetime | Callable[[], datetime] | None
@@ -40,13 +40,13 @@ class Template:
         budget: the bounds of one render.
     """
 
-    def __init__(self, found: Found, retention: str | None = None, budget: Budget | None = None) -> None:
-        self.name = found.family.name if found.family else found.source.name
-        self.family: Family | None = found.family
-        self.tokens = dict(found.tokens)
+    def __init__(self, resolved: TemplateSource, retention: str | None = None, budget: Budget | None = None) -> None:
+        self.name = resolved.family.name if resolved.family else resolved.source.name
+        self.family: Family | None = resolved.family
+        self.tokens = dict(resolved.tokens)
         self.budget = budget or Budget()
-        self.found = found
-        self.program: Program = compile_program(found.source, _retention(found.family, retention))
+        self.resolved = resolved
+        self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention))
         if retention is not None and not self.program.has_reasoning:
             raise TemplateError(
                 f"{self.name} has no {{% reasoning %}} block, and so no place for the retention policy {retention!r}",
@@ -85,7 +85,7 @@ class Template:
         budget: Budget | None = None,
     ) -> Self:
         """Compile a template from its text; ``tokens`` are special tokens, such as ``{"bos_token": "<s>"}``."""
-        return cls(Found(Source(source, name), dict(tokens or {})), retention, budget)
+        return cls(TemplateSource(Source(source, name), dict(tokens or {})), retention, budget)
 
     @property
     def source(self) -> str:
@@ -95,15 +95,15 @@ class Template:
     @property
     def given(self) -> Source:
         """The source as it was found, with its own newlines and delimiters."""
-        return self.found.source
+        return self.resolved.source
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A compiled program is not pickled: it is compiled again where the template is loaded.
-        return type(self), (self.found, self.retention, self.budget)
+        return type(self), (self.resolved, self.retention, self.budget)
 
     def with_retention(self, retention: str) -> Self:
         """Return this template under another retention policy."""
-        return type(self)(self.found, retention, self.budget)
+        return type(self)(self.resolved, retention, self.budget)
 
     def __repr__(self) -> str:
         policy = f", retention={self.retention!r}" if self.retention else ""

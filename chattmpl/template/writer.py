@@ -21,10 +21,8 @@ from typing import IO, Any
 
 from chattmpl.conversation.json_text import JsonEntry, JsonText
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.template.resolver import CONFIG
-
-TEMPLATE_FILE = "chat_template.jinja"
-"""Where transformers keeps the template of a model directory."""
+from chattmpl.template.model_directory import CONFIG, TEMPLATE
+from chattmpl.template.resolver import TemplateSource
 
 _KEY = "chat_template"
 _RESPONSE = "response_template"
@@ -93,6 +91,25 @@ def plan(template: str, path: Path, variant: str | None = None) -> Change:
     return Change(path, before, template, content.encode(), old)
 
 
+def plan_in_place(found: TemplateSource, template: str) -> Change:
+    """Plan to write a template into the file that another was read from; nothing is written.
+
+    Raises:
+        UsageError: if that is no file that can be written, or if its template is not the one that was read.
+    """
+    if found.path is None:
+        raise UsageError(f"{found.source.name} is no file", hint="give its path")
+    if found.path.suffix == ".gguf":
+        raise UsageError(
+            f"{found.path} is a GGUF file, which is not written",
+            hint="rewrite the model directory that it was made from, and convert that again",
+        )
+    change = plan(template, found.path, found.variant)
+    if change.before != found.source.text:
+        raise UsageError(f"{found.path} has changed in the meantime", hint="run the command again")
+    return change
+
+
 def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
     """What would change if a ``response_template`` were written beside an exported template.
 
@@ -139,8 +156,8 @@ def _space(text: str, entry: JsonEntry) -> str:
     return space.group() if space else ""
 
 
-def write(change: Change) -> Path | None:
-    """Writes a change in one step, and returns the backup of what was there, if anything was.
+def write(change: Change, *, backup: bool = True) -> Path | None:
+    """Write a change in one step, and return the path of the backup of the old file, if there is one.
 
     A backup never replaces another: they are called ``.bak``, ``.bak1``, ``.bak2``, … A symbolic link, such as a hub
     cache is made of, is replaced by the file; what it leads to stays as it is.
@@ -148,10 +165,10 @@ def write(change: Change) -> Path | None:
     Raises:
         OSError: if the folder or the file cannot be written.
     """
-    backup = None if change.old is None else _backup(change.path, change.old)
+    saved = _backup(change.path, change.old) if backup and change.old is not None else None
     with replacing(change.path) as file:
         file.write(change.content)
-    return backup
+    return saved
 
 
 @contextlib.contextmanager
@@ -212,16 +229,16 @@ def _in_directory(folder: Path, variant: str | None) -> Path:
         named = folder / "additional_chat_templates" / f"{variant}.jinja"
         if named.is_file():
             return named
-    elif (folder / TEMPLATE_FILE).is_file():
-        return folder / TEMPLATE_FILE
+    elif (folder / TEMPLATE).is_file():
+        return folder / TEMPLATE
     config = folder / CONFIG
     if not config.is_file():
         raise UsageError(
-            f"{folder} holds neither a {TEMPLATE_FILE} nor a {CONFIG}, so it is no model directory",
-            hint=f"name the file to write, as in {folder / TEMPLATE_FILE}",
+            f"{folder} holds neither a {TEMPLATE} nor a {CONFIG}, so it is no model directory",
+            hint=f"name the file to write, as in {folder / TEMPLATE}",
         )
     inside = _config(config.read_bytes(), config)[1].get(_KEY) is not None
-    return config if inside or variant not in (None, "default") else folder / TEMPLATE_FILE
+    return config if inside or variant not in (None, "default") else folder / TEMPLATE
 
 
 def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:

@@ -17,7 +17,7 @@ from chattmpl.errors import TemplateError, UsageError
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
     from chattmpl.laws import Law, NotEvaluated
-    from chattmpl.template.resolver import Found
+    from chattmpl.template.resolver import TemplateSource
     from chattmpl.template.template import Template
 
 SHIPPED = "shipped"
@@ -50,7 +50,7 @@ class Entry:
     name: str
     path: Path | None
     variant: str | None
-    found: Found
+    found: TemplateSource
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class Settings:
     def unevaluated(self) -> dict[str, NotEvaluated]:
         """The laws that nothing here can be checked for, and what is missing: a tokenizer, an engine.
 
-        Found by checking them on a template that obeys them all.
+        TemplateSource by checking them on a template that obeys them all.
         """
         from chattmpl.laws import Case, NotEvaluated, evaluate
         from chattmpl.template.template import Template
@@ -211,13 +211,13 @@ class Settings:
         return given or [self._from_root(pattern) for pattern in self._ini("templates")]
 
     def _found(self) -> Iterator[Entry]:
-        from chattmpl.lint.inputs import find_inputs
         from chattmpl.template.family import family_names
+        from chattmpl.template.resolver import find_templates
 
-        found: dict[tuple[str, str], tuple[Path | None, Found]] = {}
+        found: dict[tuple[str, str], tuple[Path | None, TemplateSource]] = {}
         for pattern in self._patterns:
             named = pattern in family_names() and not Path(pattern).exists()
-            for item in find_inputs([pattern]):
+            for item in find_templates([pattern]):
                 file = None if named else Path(_INSIDE.sub("", item.source.name)).absolute()
                 found.setdefault((item.source.name, item.source.text), (file, item))
         files = [file for file, _ in found.values()]
@@ -274,7 +274,7 @@ def remedy(outcome: NotEvaluated) -> str:
     return "pip install 'chattmpl[engines]'"
 
 
-def _variant(found: Found) -> str:
+def _variant(found: TemplateSource) -> str:
     """Which of several templates in a file this is."""
     inside = found.source.name[len(_INSIDE.sub("", found.source.name)) + 1 :]
     return inside.partition("[")[2].rstrip("]") or inside

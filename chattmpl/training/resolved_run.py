@@ -198,7 +198,7 @@ def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Tem
     existing = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
     if template.family is None:
         tokens = {**template.tokens, **existing}
-        return Template(replace(template.found, tokens=tokens), template.retention, template.budget)
+        return Template(replace(template.resolved, tokens=tokens), template.retention, template.budget)
     for name in names:
         token = template.tokens.get(name)
         if (token or None) == existing.get(name):

@@ -10,8 +10,9 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, TemplateError
+from chattmpl.template.model_directory import TEMPLATE
 from chattmpl.template.template import Template
-from chattmpl.template.writer import TEMPLATE_FILE, replacing
+from chattmpl.template.writer import replacing
 from chattmpl.training.model import set_stop_tokens
 from chattmpl.training.process_group import ProcessGroup
 from chattmpl.training.resolved_run import ResolvedRun
@@ -49,7 +50,7 @@ def save(trainer: Any, folder: Path, resolved: ResolvedRun, *, merge: bool, grou
         if generation is not None:
             # transformers does not save it with adapters.
             generation.save_pretrained(folder)
-        for name, text in ((TEMPLATE_FILE, resolved.served), (TRAINING_FILE, resolved.template.export("train"))):
+        for name, text in ((TEMPLATE, resolved.served), (TRAINING_FILE, resolved.template.export("train"))):
             with replacing(folder / name) as file:
                 file.write(text.encode())
 

@@ -9,7 +9,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.source import Place
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 
 class DoesNotCompile(Rule):
@@ -47,7 +47,7 @@ class DoesNotCompile(Rule):
         """Yield nothing: `broken` makes the finding, as there is no compiled template to check."""
         yield from ()
 
-    def broken(self, found: Found, error: ChatTmplError) -> TemplateDiagnostic:
+    def broken(self, found: TemplateSource, error: ChatTmplError) -> TemplateDiagnostic:
         """Return the finding for a template that raised this error when it was compiled."""
         place = error.place or Place(found.source, 0, 1)
         words = {"problem": error.message, "fix": error.hint or "correct the syntax"}

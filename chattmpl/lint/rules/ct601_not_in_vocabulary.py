@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.encode import encode
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
@@ -92,7 +91,7 @@ class NotInVocabulary(Rule):
     def _special(self, subject: LintContext, seen: set[str]) -> Iterator[TemplateDiagnostic]:
         missing = [
             (name, content)
-            for name, content in sorted(model_of(subject).tokens.items())
+            for name, content in sorted(subject.special_tokens.items())
             if subject.reads(name) and content not in seen and len(subject.tokenizer.encode(content)) > 1
         ]
         if missing:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token, token_id
 
@@ -54,19 +53,20 @@ class StopIsNotEos(Rule):
         if found is None:
             return
         rendering, start, stop = found
-        model, own, family = model_of(subject), token_id(subject, stop), subject.found.family
-        if family is not None and stop in family.generation.stop_tokens and model.ends is None:
+        own, family = token_id(subject, stop), subject.found.family
+        ends = subject.directory.stop_ids if subject.directory is not None else None
+        if family is not None and stop in family.generation.stop_tokens and ends is None:
             return
-        eos = model.tokens.get("eos_token")
-        if own is None or (eos is None and model.ends is None) or stop == eos or own in (model.ends or ()):
+        eos = subject.special_tokens.get("eos_token")
+        if own is None or (eos is None and ends is None) or stop == eos or own in (ends or ()):
             return
         known = [] if eos is None else [f"the tokenizer's EOS token is {eos}"]
-        known += [] if model.ends is None else [f"generation_config.json stops at {', '.join(map(str, model.ends))}"]
+        known += [] if ends is None else [f"generation_config.json stops at {', '.join(map(str, ends))}"]
         yield self.finding(
             subject.blame(rendering, start),
             token=stop,
             id=own,
             known=" and ".join(known),
-            severity="warning" if model.ends is None else None,
+            severity="warning" if ends is None else None,
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.model import model_of
 from chattmpl.lint.rule import Rule
 from chattmpl.lint.vocabulary import stop_token
 
@@ -50,7 +49,7 @@ class StopIsPadding(Rule):
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield the findings in one template."""
         found = stop_token(subject)
-        if found is not None and found[2] == model_of(subject).tokens.get("pad_token"):
+        if found is not None and found[2] == subject.special_tokens.get("pad_token"):
             rendering, start, stop = found
             yield self.finding(
                 subject.blame(rendering, start),

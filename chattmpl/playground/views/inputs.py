@@ -17,7 +17,7 @@ from chattmpl.playground.state import State
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import normalize_newlines
 from chattmpl.template.family import family_names, shipped_folder
-from chattmpl.template.resolver import Found, find_template
+from chattmpl.template.resolver import TemplateSource, find_template
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Rendering, Template
 
@@ -78,28 +78,28 @@ def position(place: Place | None) -> tuple[int | None, int | None, int | None]:
     return (None, None, None) if place is None else (place.line, place.start, place.end)
 
 
-def found_of(state: State) -> Found:
+def found_of(state: State) -> TemplateSource:
     """Find the template of a state, with its special tokens and family.
 
     Raises:
         Failed: if the template does not exist.
     """
     with problems_in("settings"):
-        base = _base(state.base) if state.base else Found(Source("", state.name), dict(state.tokens))
+        base = _base(state.base) if state.base else TemplateSource(Source("", state.name), dict(state.tokens))
     if state.source is None:
         return base
     # The family stays known while its template is edited.
     return replace(base, source=Source(state.source, base.source.name if state.base else state.name))
 
 
-def _base(name: str) -> Found:
+def _base(name: str) -> TemplateSource:
     if name in family_names():
         return _family(name)
     return find_template(name)
 
 
 @lru_cache(maxsize=32)
-def _family(name: str) -> Found:
+def _family(name: str) -> TemplateSource:
     return find_template(name)
 
 
@@ -126,7 +126,7 @@ def template_of(state: State) -> Template:
 
 @lru_cache(maxsize=16)
 def _compiled(source: Source, tokens: tuple[tuple[str, str], ...], family: str) -> Template:
-    return Template(Found(source, dict(tokens), _base(family).family if family else None))
+    return Template(TemplateSource(source, dict(tokens), _base(family).family if family else None))
 
 
 @lru_cache(maxsize=16)

@@ -17,7 +17,7 @@ from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.spans import spans_of
 from chattmpl.template.template import Rendering, Template
 
@@ -73,7 +73,7 @@ class OverridableTemplate:
         self._keys = ConversationKeys()
         switched = apply_edits(text, _closed_first(edits)).text
         checked_tree(Source(switched))
-        found = Found(Source(switched, template.program.source.name), template.tokens)
+        found = TemplateSource(Source(switched, template.program.source.name), template.tokens)
         self._switched = Template(found, None, template.budget)
 
     def narrowed(self, numbers: Iterable[int]) -> OverridableTemplate:

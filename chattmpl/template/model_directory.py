@@ -1,0 +1,116 @@
+"""Model directories: the files beside a chat template that say what its special tokens are and where a text ends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from chattmpl.errors import TemplateError
+
+CONFIG = "tokenizer_config.json"
+TEMPLATE = "chat_template.jinja"
+"""The file in which transformers keeps the template of a model directory."""
+
+ADDITIONAL = "additional_chat_templates"
+"""The folder in which transformers keeps named templates, such as ``tool_use.jinja``."""
+
+TOKENIZER = "tokenizer.json"
+_GENERATION = "generation_config.json"
+_SPECIAL_TOKENS = "special_tokens_map.json"
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A directory with a tokenizer and its configuration, as ``save_pretrained`` writes it.
+
+    Each property reads its file when it is first used, and raises a TemplateError if the file is not a JSON object.
+
+    Attributes:
+        path: the directory.
+    """
+
+    path: Path
+
+    @classmethod
+    def of(cls, file: Path) -> ModelDirectory | None:
+        """Return the model directory that a template file is part of, or None if there is no config beside it."""
+        if file.name in (CONFIG, TEMPLATE, "chat_template.json"):
+            folder = file.parent
+        elif file.parent.name == ADDITIONAL:
+            folder = file.parent.parent
+        else:
+            return None
+        return cls(folder)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The contents of ``tokenizer_config.json``; empty if there is no such file."""
+        return self._read(CONFIG) or {}
+
+    @cached_property
+    def tokens(self) -> dict[str, str]:
+        """The special tokens, such as ``{"eos_token": "</s>"}``; the config overrides ``special_tokens_map.json``."""
+        return {**special_tokens(self._read(_SPECIAL_TOKENS) or {}), **special_tokens(self.config)}
+
+    @property
+    def adds_bos(self) -> bool:
+        """Whether the config says that the tokenizer adds a BOS token."""
+        return self.config.get("add_bos_token") is True
+
+    @cached_property
+    def stop_ids(self) -> tuple[int, ...] | None:
+        """The token ids at which generation ends, from ``generation_config.json``; None if it does not say."""
+        ids = (self._read(_GENERATION) or {}).get("eos_token_id")
+        if isinstance(ids, int):
+            return (ids,)
+        return None if ids is None else tuple(number for number in ids if isinstance(number, int))
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The path of ``tokenizer.json``, if there is one."""
+        path = self.path / TOKENIZER
+        return path if path.is_file() else None
+
+    def _read(self, name: str) -> dict[str, Any] | None:
+        path = self.path / name
+        return read_json(path) if path.is_file() else None
+
+
+def special_tokens(config: dict[str, Any]) -> dict[str, str]:
+    """Return the ``*_token`` entries of a tokenizer's config as text."""
+    tokens = {}
+    for key, value in config.items():
+        content = value.get("content") if isinstance(value, dict) else value
+        if key.endswith("_token") and isinstance(content, str):
+            tokens[key] = content
+    return tokens
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that holds a JSON object.
+
+    Raises:
+        TemplateError: if it holds something else.
+    """
+    try:
+        config = json.loads(read_text(path))
+    except ValueError as error:
+        raise TemplateError(f"{path} is not JSON: {error}") from None
+    if not isinstance(config, dict):
+        raise TemplateError(f"{path} is not a JSON object")
+    return config
+
+
+def read_text(path: Path) -> str:
+    """Read a file of UTF-8 text.
+
+    Raises:
+        TemplateError: if it is not UTF-8.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TemplateError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
