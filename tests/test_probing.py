@@ -16,7 +16,7 @@ from chattmpl.probing.prober import Prober, refuses
 from chattmpl.source import Source
 from chattmpl.template import template as core
 from chattmpl.template.family import family_names
-from chattmpl.template.resolver import Found
+from chattmpl.template.resolver import TemplateSource
 
 PROMPT = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 
@@ -26,7 +26,7 @@ def turns(body: str = "{{ m.content }}", before: str = "", prompt: str = PROMPT)
 
 
 def facts(source: str, **tokens: str) -> TemplateFacts:
-    return TemplateFacts(core.Template(Found(Source(source, "made.jinja"), tokens)))
+    return TemplateFacts(core.Template(TemplateSource(Source(source, "made.jinja"), tokens)))
 
 
 # -- the corpus
@@ -209,12 +209,12 @@ MOVES = "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %
     ],
 )
 def test_a_late_system_message_is_looked_for_with_and_without_a_leading_one(source: str, state: str, note: str) -> None:
-    answer = inspect_template(Found(Source(source, "made.jinja"))).answer("late_system")
+    answer = inspect_template(TemplateSource(Source(source, "made.jinja"))).answer("late_system")
     assert (answer.state, answer.note) == (state, note)
 
 
 def codes(source: str) -> dict[str, str]:
-    return {finding.code: finding.kind for finding in lint(Found(Source(source, "made.jinja")))}
+    return {finding.code: finding.kind for finding in lint(TemplateSource(Source(source, "made.jinja")))}
 
 
 def test_lint_finds_a_second_system_message_that_is_dropped_and_not_one_that_is_refused() -> None:
@@ -255,7 +255,7 @@ def test_lint_leaves_developer_messages_alone_that_are_rendered_or_refused(sourc
 
 @pytest.mark.parametrize("name", family_names())
 def test_no_family_drops_a_system_or_developer_message_without_declaring_it(name: str) -> None:
-    found = lint(Template.load(name).found)
+    found = lint(Template.load(name).resolved)
     wrong = [finding for finding in found if finding.code in ("CT308", "CT318") and finding.severity != "info"]
     assert wrong == []
 
