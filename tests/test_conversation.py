@@ -14,6 +14,7 @@ import pytest
 
 from chattmpl.conversation.models import Conversation, FieldError, Function, Message, ToolCall
 from chattmpl.errors import ConversationError
+from support.snapshots import error_of
 
 
 def _call(name: str = "ping", arguments: Any = None, **rest: Any) -> dict[str, Any]:
@@ -27,9 +28,9 @@ def _seen(messages: list[Any], **rest: Any) -> list[dict[str, Any]]:
 
 
 def _error(value: Any) -> FieldError:
-    with pytest.raises(FieldError) as caught:
-        Conversation.coerce(value)
-    return caught.value
+    error = error_of(lambda: Conversation.coerce(value))
+    assert isinstance(error, FieldError)
+    return error
 
 
 # What is accepted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,8 +66,8 @@ PIECES = st.sampled_from(
 def test_every_token_of_a_made_template_stands_at_its_offset(source: str) -> None:
     try:
         list(Lexer(ENVIRONMENT).tokeniter(source, None))
-    except TemplateSyntaxError:
-        with pytest.raises(TemplateSyntaxError):
+    except TemplateSyntaxError as error:
+        with pytest.raises(TemplateSyntaxError, match=f"^{re.escape(str(error))}"):
             tokens(source)
     else:
         check_offsets(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -51,14 +52,13 @@ def test_what_a_template_refuses_is_an_error_with_its_words(engine: Engine) -> N
 
 
 def test_a_syntax_error_is_an_error_of_one_line(engine: Engine) -> None:
-    with pytest.raises(RenderError) as caught:
+    with pytest.raises(RenderError, match=re.escape(engine.name)) as caught:
         engine.render("{% if %}", {})
     assert "\n" not in caught.value.message
-    assert engine.name in caught.value.message
 
 
 def test_an_engine_goes_on_after_an_error(engine: Engine) -> None:
-    with pytest.raises(RenderError):
+    with pytest.raises(RenderError, match=re.escape(engine.name)):
         engine.render("{% for %}", {})
     assert engine.render("{{ a }}", {"a": "fine"}) == "fine"
 

@@ -16,6 +16,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import SHAPES, detect_shape, parse_record
 from chattmpl.errors import ConversationError
 from support import ROOT
+from support.snapshots import error_of
 
 FIXTURES = sorted((ROOT / "fixtures").glob("*.json"))
 MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
@@ -25,9 +26,9 @@ def _file_error(folder: Path, content: str | bytes, name: str = "conv.json") -> 
     """The error of loading a file, with the file's folder cut from its text."""
     path = folder / name
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    with pytest.raises(ConversationError) as caught:
-        list(load_conversations(path))
-    return caught.value
+    error = error_of(lambda: list(load_conversations(path)))
+    assert isinstance(error, ConversationError)
+    return error
 
 
 def _error_text(folder: Path, content: str | bytes, name: str = "conv.json") -> str:

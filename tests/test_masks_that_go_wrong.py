@@ -166,7 +166,7 @@ def test_a_loop_can_be_left_from_inside_the_tag(jump: str, text: str, answers: l
 @pytest.mark.upstream
 @pytest.mark.parametrize("jump", ["break", "continue"])
 def test_transformers_cannot_compile_a_jump_there(jump: str) -> None:
-    with pytest.raises(SyntaxError):
+    with pytest.raises(SyntaxError, match=f"'{jump}'"):
         theirs(JUMP.replace("JUMP", jump))
 
 
@@ -220,16 +220,16 @@ def test_null_fields_of_a_message_are_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    "message",
+    ("message", "problem"),
     [
-        {"role": "user", "contents": "x"},
-        {"role": "asistant", "content": "x"},
-        {"role": "assistant", "content": "x", "tool_call": []},
-        {"role": "assistant", "content": "x", "reasoning": "a", "thinking": "b"},
+        ({"role": "user", "contents": "x"}, "unknown key 'contents'"),
+        ({"role": "asistant", "content": "x"}, "unknown role 'asistant'"),
+        ({"role": "assistant", "content": "x", "tool_call": []}, "unknown key 'tool_call'"),
+        ({"role": "assistant", "content": "x", "reasoning": "a", "thinking": "b"}, "differs from 'thinking'"),
     ],
 )
-def test_a_misspelt_key_or_role_and_two_traces_are_refused(message: dict[str, Any]) -> None:
-    with pytest.raises(ConversationError):
+def test_a_misspelt_key_or_role_and_two_traces_are_refused(message: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConversationError, match=problem):
         rendered(TAGGED, [message])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from chattmpl import Conversation, Template
 from chattmpl.conversation.strategies import conversations, texts
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from support.parsing import CLOCK, FAMILIES, as_sampled, differences
-from support.snapshots import matches_snapshot
+from support.snapshots import error_of, matches_snapshot, sections
 
 TOOL = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object"}}}
 QUESTION = {"role": "user", "content": "Hi"}
@@ -211,12 +212,12 @@ REFUSED = {
 
 
 def test_each_refusal_says_what_and_where() -> None:
-    told = []
+    refusals = []
     for name, (family, text, options) in REFUSED.items():
-        with pytest.raises(NotRepresentable) as caught:
-            Template.load(family).parse(text, clock=CLOCK, **options)
-        told.append(f"# {name}\n{caught.value}\n")
-    matches_snapshot("parse_refusals.txt", "\n".join(told))
+        error = error_of(functools.partial(Template.load(family).parse, text, clock=CLOCK, **options))
+        assert isinstance(error, NotRepresentable)
+        refusals.append((name, str(error)))
+    matches_snapshot("parse_refusals.txt", sections(refusals))
 
 
 def test_what_cannot_be_asked_for_is_a_usage_error() -> None:

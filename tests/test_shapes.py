@@ -11,6 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import SHAPES, detect_shape, parse_record
 from chattmpl.conversation.validation_errors import FieldError
 from chattmpl.errors import UsageError
+from support.snapshots import error_of
 
 MESSAGES = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
 
@@ -20,9 +21,9 @@ def _shown(record: Any, **options: Any) -> list[dict[str, Any]]:
 
 
 def _record_error(record: Any, **options: Any) -> FieldError:
-    with pytest.raises(FieldError) as caught:
-        parse_record(record, **options)
-    return caught.value
+    error = error_of(lambda: parse_record(record, **options))
+    assert isinstance(error, FieldError)
+    return error
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_one_threads_budget_is_not_anothers() -> None:
     def work(thread: int) -> None:
         for _ in range(20):
             if thread % 2:
-                with pytest.raises(BudgetError):
+                with pytest.raises(BudgetError, match="ran for more than 3,000 steps"):
                     small.render(conversation(0))
             else:
                 large.render(conversation(0))
@@ -115,7 +115,7 @@ def test_a_render_that_fails_leaves_nothing_behind() -> None:
     )
     before = said(template.render(conversation(0)))
     for _ in range(3):
-        with pytest.raises(RenderError):
+        with pytest.raises(RenderError, match="refuses this conversation: no"):
             template.render(conversation(3))
     assert METER.get() is None
     assert said(template.render(conversation(0))) == before

@@ -200,7 +200,7 @@ def test_a_row_that_is_too_long_goes_without_its_last_turns() -> None:
 def test_a_conversation_that_the_template_refuses_is_refused_with_the_reason() -> None:
     template, encoder = made("gemma3", None)
     twice = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]
-    with pytest.raises(RenderError) as raised:
+    with pytest.raises(RenderError, match="Gemma 3 wants the user and the model in turn") as raised:
         template.render(twice)
     [unrolled] = unroll(encoder, [twice])
     [rejected] = encoder.encode_many([twice])
