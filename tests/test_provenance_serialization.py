@@ -1,4 +1,4 @@
-"""JSON and Python notation with origins, against `json.dumps`, `str` and characters that say whose they are."""
+"""JSON, Python notation and HTML with origins, compared with `json.dumps`, `str` and Jinja."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chattmpl import Rendering, Template
 from chattmpl.errors import RenderError
 from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Origin
 from chattmpl.provenance.serialization import to_json, to_text
 from chattmpl.provenance.text import UNKNOWN, concat, runs_of, with_origin
+from support.reference import transformers_render
 
 TEXT = st.text("ab'\"\\\n\té日\u2028🎈\x7f<&>", max_size=8)
 SCALARS = st.one_of(TEXT, st.integers(-(10**20), 10**20), st.floats(), st.booleans(), st.none())
@@ -142,3 +144,59 @@ def test_a_list_that_contains_itself_is_an_error() -> None:
     for write in (to_json, to_text):
         with pytest.raises(RenderError, match="contains itself"):
             write(loop)
+
+
+MESSAGES = [{"role": "user", "content": "<a>&日"}]
+EXPRESSIONS = (
+    "m.content + ('<' | safe)",
+    "('<' | safe) + m.content",
+    "('<' | safe) ~ m.content",
+    "m.content ~ ('<' | safe)",
+    "(m.content | e) + '<'",
+    "'<' + (m.content | escape)",
+    "(m.content | e) + (m.content | safe)",
+    "(m.content | e) | e",
+    "(m.content | e) | forceescape",
+    "'%s' % (m.content | e)",
+    "('%s<' | safe) % m.content",
+    "('%s%s' | safe) % (m.content, 1)",
+    "('%s' | safe) % m.content + '<'",
+    "(m.content | e) | trim",
+    "(m.content | e) | replace('a', '<')",
+    "(m.content | e) | tojson",
+    "[m.content | e, '<'] | join",
+    "('<' | e).join([m.content, m.content])",
+    "(m.content | e).upper()",
+    "(m.content | safe)[1:]",
+    "(m.content | safe) * 2",
+    "m | string | e",
+)
+
+
+def render(expression: str) -> Rendering:
+    return Template.from_source(f"{{% for m in messages %}}{{{{ {expression} }}}}{{% endfor %}}").render(MESSAGES)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_markup_is_what_it_is_in_transformers(expression: str) -> None:
+    rendering = render(expression)
+    assert rendering.text == transformers_render(rendering.template.source, MESSAGES)[0]
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS)
+def test_no_character_of_a_field_passes_for_the_templates_own_text(expression: str) -> None:
+    rendering = render(expression)
+    for span in rendering.spans:
+        assert "日" not in rendering.text[span.start : span.end] or not span.literal
+
+
+@pytest.mark.parametrize("expression", EXPRESSIONS[:9])
+def test_what_is_added_to_markup_keeps_its_origin(expression: str) -> None:
+    rendering = render(expression)
+    of_content = "".join(rendering.text[s.start : s.end] for s in rendering.spans if s.field == "content")
+    template_text = "".join(rendering.text[s.start : s.end] for s in rendering.spans if s.literal)
+    assert of_content.startswith(("<a>&日", "&lt;a&gt;&amp;日", "&amp;lt;"))
+    assert template_text in ("", "<", "&lt;")
+    assert len(of_content) + len(template_text) == len(rendering.text)
+    assert rendering.lost == ()
