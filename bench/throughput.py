@@ -52,10 +52,9 @@ from render import FAMILIES, conversation
 from rich.console import Console
 from rich.table import Table
 
-from chattmpl.data.encoder import Encoder, Rejected, Row
+from chattmpl.data.encoder import Encoder, Rejection, Row
 from chattmpl.data.fast import FastPath, prepare
-from chattmpl.data.fast.markers import SEPARATOR
-from chattmpl.data.fast.mask_arrays import place, read_markers
+from chattmpl.data.fast.markers import SEPARATOR, mask_tokens, parse_markers
 from support.tokenizers import real_tokenizer_path
 
 SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")
@@ -108,7 +107,7 @@ def _work(task: tuple[str, int, int, str]) -> int:
     data, start, count, output = task
     with Path(data).open("rb", buffering=1 << 20) as file:
         file.seek(start)
-        encoded = _here.encode_columns(map(orjson.loads, itertools.islice(file, count)))
+        encoded = _here.encode_batch(map(orjson.loads, itertools.islice(file, count)))
     with Path(output).open("wb") as file:
         for array in (encoded.input_ids, encoded.mask, encoded.offsets):
             np.save(file, array)
@@ -163,7 +162,7 @@ class Sides:
     def one(self) -> None:
         """The fast path in one process."""
         for start in range(0, len(self.lines), 1000):
-            self.encoder.encode_columns(map(orjson.loads, self.lines[start : start + 1000]))
+            self.encoder.encode_batch(map(orjson.loads, self.lines[start : start + 1000]))
 
     def two(self) -> None:
         """The fast path in two processes: parts of a file in, files of arrays out."""
@@ -189,7 +188,7 @@ class Sides:
     def exact(self) -> None:
         """The exact path."""
         lines = self.lines[: len(self.lines) // self.share["exact"]]
-        self.exact_encoder.encode_columns([json.loads(line) for line in lines])
+        self.exact_encoder.encode_batch([json.loads(line) for line in lines])
 
     def transformers(self) -> None:
         """One call for all conversations of a kind."""
@@ -336,7 +335,7 @@ def compare(families: list[str], count: int) -> int:
             records = [json.loads(line) for line in lines_of(family, min(500, count - start), seed=start)]
             records = [hostile(record, rng) if index % 3 == 0 else record for index, record in enumerate(records)]
             for one, other in zip(fast.encode_many(records), exact.encode_many(records), strict=True):
-                if isinstance(one, Rejected) or isinstance(other, Rejected):
+                if isinstance(one, Rejection) or isinstance(other, Rejection):
                     differing += one != other
                     continue
                 same = np.array_equal(one.input_ids, other.input_ids) and np.array_equal(one.mask, other.mask)
@@ -377,7 +376,7 @@ def scale(family: str, counts: list[int]) -> None:
         for start in range(0, count, 1000):
             lines = small(1000, start)
             begun = time.process_time()
-            tokens += len(encoder.encode_columns(map(orjson.loads, lines)).input_ids)
+            tokens += len(encoder.encode_batch(map(orjson.loads, lines)).input_ids)
             spent += time.process_time() - begun
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
@@ -424,11 +423,11 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
             kept.append((records, rows))
         data = "".join(pieces[:-1]).encode()
         count = sum(len(rows) for _, rows in kept)
-        stream = read_markers(data, count)
+        stream = parse_markers(data, count)
         watch.lap("markers")
         ids, offsets = path.engine.encode(stream.data, count)
         watch.lap("encoding")
-        place(stream, path.lengths.of(ids), offsets, exclude=False)
+        mask_tokens(stream, path.lengths.of(ids), offsets, exclude=False)
         watch.lap("masks")
     return watch.spent
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from chattmpl.api import Rendering, Template
     from chattmpl.budget import Budget
     from chattmpl.conversation.models import Conversation, Message, ToolCall
-    from chattmpl.data.encoder.encoder import Encoder as Encoder
+    from chattmpl.data.encoder import Encoder as Encoder
     from chattmpl.encode.encoding import Encoding
     from chattmpl.errors import (
         BudgetError,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.data.config_file import Read, read_config
+from chattmpl.data.config_file import ConfigFile, read_config
 from chattmpl.errors import UsageError
 
 TOML = """\
@@ -33,7 +33,7 @@ yaml = pytest.mark.data
 """PyYAML comes with the extra data."""
 
 
-def read(folder: Path, text: str, *settings: str, name: str = "c.toml") -> Read:
+def read(folder: Path, text: str, *settings: str, name: str = "c.toml") -> ConfigFile:
     path = folder / name
     path.write_text(text, encoding="utf-8")
     return read_config(path, settings)

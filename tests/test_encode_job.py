@@ -20,8 +20,7 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 import pyarrow.parquet as pq  # noqa: E402
 
 from chattmpl.data.job import encode  # noqa: E402
-from chattmpl.data.job.inputs import mixture_of  # noqa: E402
-from chattmpl.data.job.plan import plan  # noqa: E402
+from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -170,10 +169,10 @@ def test_the_output_is_the_same_to_the_byte_whatever_the_number_of_workers(tmp_p
 
 def test_shards_do_not_depend_on_anything_but_the_data(tmp_path: Path) -> None:
     source = write_many(tmp_path / "data.jsonl", 9000, words=60)
-    planned = plan(mixture_of([str(source)]))
+    planned = make_plan(read_mixture([str(source)]))
     shards = planned.shards(packed=False)
     assert len(shards) == 2
-    assert [part.piece.first for shard in shards for part in shard.parts][:2] == [0, shards[0].parts[0].piece.rows]
+    assert [part.chunk.first for shard in shards for part in shard.parts][:2] == [0, shards[0].parts[0].chunk.rows]
     assert len(planned.shards(packed=True)) == 1
 
 
@@ -393,7 +392,7 @@ def test_a_data_set_that_the_datasets_library_saved_is_read_and_the_output_is_on
 
 def test_the_same_can_be_asked_for_in_python(data: Path, tmp_path: Path) -> None:
     summary = encode(data, Template.load("qwen3"), "demo", tmp_path / "out", workers=1, fast="off", pack=128)
-    assert summary.refused == 0
+    assert summary.rejected_rows == 0
     assert summary.files == (tmp_path / "out" / "train-00000-of-00001.parquet",)
     assert summary.data == summary_of(tmp_path / "out")
     assert summary.data["rows"]["written"] == len(rows_of(tmp_path / "out"))
@@ -497,7 +496,7 @@ def test_a_row_that_nobody_expected_does_not_stop_the_others(
 
         return fails
 
-    for name in ("encode_many", "encode_columns"):
+    for name in ("encode_many", "encode_batch"):
         monkeypatch.setattr(Encoder, name, failing(getattr(Encoder, name)))
     assert run(data, "-o", tmp_path / "out").code == 1
     wanted = expected(data)

@@ -71,7 +71,7 @@ def test_a_cluster_of_two_workers_writes_the_same_bytes_and_rejects_the_same_row
 ) -> None:
     summary = encode(str(data), "qwen3", "demo", str(tmp_path / "out"), engine="ray", workers=2, fast="off")
     assert contents(tmp_path / "out") == here
-    assert summary.refused == len(BAD)
+    assert summary.rejected_rows == len(BAD)
     rejected = [json.loads(line) for line in here["rejected.jsonl"].splitlines()]
     assert [row["line"] for row in rejected] == [8, 9, 8003]
 

@@ -15,13 +15,10 @@ from chattmpl.encode import load_tokenizer
 from chattmpl.errors import UsageError
 from support.extras import need
 
-need("gigatoken", "minijinja", "numpy")
+need("gigatoken", "numpy")
 
-from chattmpl.data.encoder import Encoder, FastPathWarning, Rejected, Report, Row  # noqa: E402
-from chattmpl.data.fast import jinja_renderers as jinja  # noqa: E402
-from chattmpl.data.fast.compiled import CompiledRenderer  # noqa: E402
-from chattmpl.data.fast.factory import RENDERERS  # noqa: E402
-from chattmpl.data.fast.rows import OTHER_ARGUMENTS  # noqa: E402
+from chattmpl.data.encoder import Encoder, EncoderReport, FastPathWarning, Rejection, Row  # noqa: E402
+from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -96,13 +93,13 @@ def test_a_bad_row_says_what_is_wrong_and_where(fast: Any) -> None:
     misspelt = {"messages": [{"role": "user", "contents": "hi"}]}
     surrogate = {"messages": [{"role": "user", "content": "\ud800"}]}
     results = encoder.encode_many([misspelt, surrogate, {"messages": CHAT}])
-    assert results[0] == Rejected(
+    assert results[0] == Rejection(
         "conversation",
         "messages[0].contents: unknown key 'contents'",
         "messages[0].contents",
         "did you mean 'content'?",
     )
-    assert isinstance(results[1], Rejected)
+    assert isinstance(results[1], Rejection)
     assert (results[1].reason, isinstance(results[2], Row)) == ("encode", True)
     assert encoder.report().rejected == {"conversation": 1, "encode": 1}
     assert encoder.report().rows == 1
@@ -112,7 +109,7 @@ def test_a_row_that_the_template_refuses_says_where_in_the_template() -> None:
     source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ raise_exception('never') }}"
     with pytest.warns(FastPathWarning, match="no row could be encoded"):
         result = Encoder(Template.from_source(source, name="t"), "demo").encode_many([CHAT])[0]
-    assert isinstance(result, Rejected)
+    assert isinstance(result, Rejection)
     assert (result.reason, result.place) == ("render", "t:1:51")
 
 
@@ -130,7 +127,7 @@ def test_an_error_that_nobody_thought_of_stops_no_other_row(fast: Any, monkeypat
     unusual = [{"role": "user", "content": "<|im_end|>"}]
     results = encoder.encode_many([CHAT, unusual, CHAT])
     assert [isinstance(result, Row) for result in results] == [True, False, True]
-    assert results[1] == Rejected("error", "ZeroDivisionError: by zero")
+    assert results[1] == Rejection("error", "ZeroDivisionError: by zero")
 
 
 def test_bad_rows_are_left_out_of_a_batch_or_kept_with_their_error() -> None:
@@ -148,7 +145,7 @@ def test_a_pickled_encoder_gives_the_same_rows_and_checks_nothing_again(
 ) -> None:
     encoder = Encoder("hybrid", tokenizer, template_kwargs={"enable_thinking": False}).prepare()
     copy = pickle.loads(pickle.dumps(encoder))
-    monkeypatch.setattr("chattmpl.data.fast.factory.trust", None)
+    monkeypatch.setattr("chattmpl.data.fast.verify._exact_results", None)
     assert row_of(copy, CHAT).input_ids.tolist() == row_of(encoder, CHAT).input_ids.tolist()
     assert copy.report().fast == {"python": 1}
 
@@ -206,7 +203,7 @@ def test_what_is_asked_for_is_kept() -> None:
 def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chattmpl.data.encoder.encoder._BATCH", 4)
+    monkeypatch.setattr("chattmpl.data.encoder._BATCH", 4)
     odd = {"messages": [{"role": "user", "content": "<|im_end|>"}, CHAT[1]]}
     for count in (0, 3, 4, 8, 11):
         records: list[Any] = [odd if number % 3 == 1 else {"messages": CHAT} for number in range(count)]
@@ -220,7 +217,7 @@ def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_
 
 def told(result: Any) -> Any:
     """A result as plain data."""
-    if isinstance(result, Rejected):
+    if isinstance(result, Rejection):
         return result
     return result.input_ids.tolist(), result.mask.tolist(), result.straddles, result.escaped
 
@@ -267,27 +264,27 @@ def rewriting(write: Any, old: str, new: str) -> Any:
     return wrongly
 
 
-def test_an_engine_that_renders_otherwise_is_found_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    for renderer in (CompiledRenderer, jinja.MinijinjaRenderer):
-        monkeypatch.setattr(renderer, "write", rewriting(renderer.write, "4", "5"))
+def test_a_renderer_with_other_texts_is_found_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "4", "5"))
     encoder = Encoder(LOUD, "demo").prepare()
-    assert "python is not used" in " ".join(encoder.report().notes)
-    assert "minijinja is not used" in " ".join(encoder.report().notes)
+    assert "python is not used: it writes" in " ".join(encoder.report().notes)
     row_of(encoder, CHAT)
     assert encoder.report().fast == {"jinja2": 1}
 
 
-def test_an_engine_is_kept_from_the_rows_that_it_gets_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chattmpl.data.fast.factory.RENDERERS", RENDERERS[1:])
-    encoder = Encoder(CALLS, "demo", keep=["text"]).prepare()
-    assert encoder._fast is not None
-    assert [(level.renderer.name, level.avoid) for level in encoder._fast.levels] == [
-        ("minijinja", OTHER_ARGUMENTS),
-        ("jinja2", 0),
-    ]
-    assert row_of(encoder, [call(a="b")]).text == "a=b;"
-    assert row_of(encoder, [call(a=1e22, b=True)]).text == "a=1e+22;b=True;"
-    assert encoder.report().fast == {"minijinja": 1, "jinja2": 1}
+def test_without_a_correct_renderer_there_is_no_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    for renderer in (CompiledRenderer, JinjaRenderer):
+        monkeypatch.setattr(renderer, "write", rewriting(renderer.write, "4", "5"))
+    with pytest.raises(UsageError, match=r"python is not used: .*; jinja2 is not used: "):
+        Encoder(LOUD, "demo", fast="require").prepare()
+
+
+def test_a_template_that_is_not_compiled_is_rendered_by_jinja() -> None:
+    source = "{% set s = namespace(a=1) %}{% if s %}{{ s.a }}{% endif %}"
+    encoder = Encoder(Template.from_source(source + CALLS.source), "demo", keep=["text"]).prepare()
+    assert row_of(encoder, [call(a=1e22, b=True)]).text == "1a=1e+22;b=True;"
+    assert encoder.report().fast == {"jinja2": 1}
+    assert "more than its attributes" in " ".join(encoder.report().notes)
 
 
 def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_right(
@@ -313,7 +310,7 @@ def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_ri
 def test_reports_add_up() -> None:
     encoder = Encoder("hybrid", "demo")
     encoder.encode_many([CHAT, "x"])
-    total = Report()
+    total = EncoderReport()
     for _ in range(2):
         total.add(encoder.report())
     assert total.to_dict()["rows"] == 2
@@ -347,9 +344,9 @@ def test_a_tokenizer_with_a_very_long_token_has_no_fast_path_and_is_encoded_all_
 
     tokenizer = Tokenizer.from_str(load_tokenizer("demo").raw.to_str())  # type: ignore[attr-defined]
     tokenizer.add_tokens([AddedToken("\n" + "x" * 1500, normalized=False)])
-    with pytest.warns(FastPathWarning, match="too long to be looked for"):
+    with pytest.warns(FastPathWarning, match="too long to search for"):
         encoder = Encoder("chatml", tokenizer).prepare()
     rows = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}]
-    found, plain = (each.encode_columns(rows) for each in (encoder, Encoder("chatml", "demo", fast="off")))
-    assert found.input_ids.tolist() == plain.input_ids.tolist()
-    assert found.mask.tolist() == plain.mask.tolist()
+    found, plain = (each.encode_batch(rows) for each in (encoder, Encoder("chatml", "demo", fast="off")))
+    assert found.rows.input_ids.tolist() == plain.rows.input_ids.tolist()
+    assert found.rows.mask.tolist() == plain.rows.mask.tolist()

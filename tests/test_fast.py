@@ -17,17 +17,23 @@ from chattmpl.errors import ChatTmplError
 from support.extras import need
 from support.reference import CLOCK
 
-need("gigatoken", "minijinja", "numpy")
+need("gigatoken", "numpy")
 
-from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
-from chattmpl.data.fast.check import read_spans  # noqa: E402
-from chattmpl.data.fast.compiled import CompiledRenderer  # noqa: E402
-from chattmpl.data.fast.control_tokens import LEAF_END, ControlScan  # noqa: E402
-from chattmpl.data.fast.jinja_renderers import JinjaRenderer, MinijinjaRenderer  # noqa: E402
-from chattmpl.data.fast.markers import CLOSE, OPEN, SEPARATOR, Unfit, with_markers  # noqa: E402
-from chattmpl.data.fast.mask_arrays import Stream, place, read_markers  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
+from chattmpl.data.fast.markers import (  # noqa: E402
+    CLOSE,
+    OPEN,
+    SEPARATOR,
+    TextStream,
+    Unsupported,
+    mask_tokens,
+    parse_markers,
+    split_markers,
+    with_markers,
+)
+from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer  # noqa: E402
 from chattmpl.data.fast.rows import prepare  # noqa: E402
-from chattmpl.data.fast.unassigned_characters import has_new_characters  # noqa: E402
+from chattmpl.data.fast.text_checks import BOUNDARY, ControlTokenScanner, has_unassigned_characters  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -49,9 +55,9 @@ def encoders(family: str) -> tuple[Encoder, Encoder]:
     return fast, Encoder(family, "demo", fast="off", clock=CLOCK)
 
 
-def told(result: Row | Rejected) -> Any:
+def told(result: Row | Rejection) -> Any:
     """All that a result says, to compare."""
-    if isinstance(result, Rejected):
+    if isinstance(result, Rejection):
         return result
     return result.input_ids.tolist(), result.mask.tolist(), result.straddles, result.escaped, result.text
 
@@ -125,7 +131,7 @@ def test_sharegpt_rows_are_read_as_the_loaders_read_them() -> None:
 
 @pytest.mark.parametrize("tag", ["{% generation %}", "{%- generation -%}", "{%+ generation +%}", "{%- generation +%}"])
 @pytest.mark.parametrize("end", ["{% endgeneration %}", "{%- endgeneration -%}", "{%+ endgeneration %}"])
-@pytest.mark.parametrize("renderer", [CompiledRenderer, MinijinjaRenderer, JinjaRenderer])
+@pytest.mark.parametrize("renderer", [CompiledRenderer, JinjaRenderer])
 def test_markers_stand_where_the_tags_stand(tag: str, end: str, renderer: Any) -> None:
     source = f"{{% for m in messages %}}\n  {tag} \n  {{{{ m.content }}}} \n {end} \n.{{% endfor %}}"
     template = Template.from_source(source)
@@ -133,7 +139,7 @@ def test_markers_stand_where_the_tags_stand(tag: str, end: str, renderer: Any) -
     rendering = template.render(conversation)
     now = rendering.template.budget  # any object: no clock is read here
     text = renderer(with_markers(template.program), now).render(parse_record(conversation).to_template_input())
-    plain, generated = read_spans(text)
+    plain, generated = split_markers(text)
     assert (plain, generated) == (rendering.text, rendering.generated)
 
 
@@ -147,14 +153,14 @@ def test_markers_stand_where_the_tags_stand(tag: str, end: str, renderer: Any) -
     ],
 )
 def test_a_template_whose_tags_cannot_become_markers_is_refused(source: str, reason: str) -> None:
-    with pytest.raises(Unfit, match=reason.replace("{", r"\{")):
+    with pytest.raises(Unsupported, match=reason.replace("{", r"\{")):
         with_markers(Template.from_source(source).program)
 
 
 def test_masks_are_placed_by_bytes() -> None:
     # "é" has two bytes; the tokens are "a", "é", "b"
     stream = _markers(f"a{OPEN}é{CLOSE}b", f"{OPEN}ab{CLOSE}", "b")
-    placed = place(stream, *_lengths([[1, 2, 1], [1, 1], [1]]), exclude=False)
+    placed = mask_tokens(stream, *_lengths([[1, 2, 1], [1, 1], [1]]), exclude=False)
     assert placed.mask.tolist() == [0, 1, 0, 1, 1, 0]
     assert placed.straddles.tolist() == [0, 0, 0]
 
@@ -162,14 +168,14 @@ def test_masks_are_placed_by_bytes() -> None:
 @pytest.mark.parametrize(("exclude", "mask"), [(False, [1, 1, 1]), (True, [0, 1, 0])])
 def test_a_token_across_an_edge_is_counted_and_trained_or_not_as_asked(exclude: bool, mask: list[int]) -> None:
     stream = _markers(f"a{OPEN}bcd{CLOSE}e")
-    placed = place(stream, *_lengths([[2, 1, 2]]), exclude=exclude)
+    placed = mask_tokens(stream, *_lengths([[2, 1, 2]]), exclude=exclude)
     assert placed.mask.tolist() == mask
     assert placed.straddles.tolist() == [2]
 
 
 def test_tokens_that_do_not_add_up_to_the_text_are_seen() -> None:
     stream = _markers("ab", "cd")
-    assert place(stream, *_lengths([[1], [2]]), exclude=False).torn.tolist() == [True, False]
+    assert mask_tokens(stream, *_lengths([[1], [2]]), exclude=False).misaligned.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -185,12 +191,12 @@ def test_if_a_text_holds_a_separator_none_can_be_told_from_another() -> None:
 
 def test_spans_that_share_a_token_train_it_once() -> None:
     stream = _markers(f"{OPEN}a{CLOSE}b{OPEN}c{CLOSE}", "d", f"{OPEN}e{CLOSE}")
-    assert place(stream, *_lengths([[3], [1], [1]]), exclude=False).mask.tolist() == [1, 0, 1]
-    assert place(stream, *_lengths([[3], [1], [1]]), exclude=True).mask.tolist() == [0, 0, 1]
+    assert mask_tokens(stream, *_lengths([[3], [1], [1]]), exclude=False).mask.tolist() == [1, 0, 1]
+    assert mask_tokens(stream, *_lengths([[3], [1], [1]]), exclude=True).mask.tolist() == [0, 0, 1]
 
 
-def _markers(*texts: str) -> Stream:
-    return read_markers(SEPARATOR.join(texts).encode(), len(texts))
+def _markers(*texts: str) -> TextStream:
+    return parse_markers(SEPARATOR.join(texts).encode(), len(texts))
 
 
 def _lengths(tokens: list[list[int]]) -> tuple[Any, Any]:
@@ -206,25 +212,27 @@ def _lengths(tokens: list[list[int]]) -> tuple[Any, Any]:
 
 @pytest.mark.parametrize("text", ["<|im_end|>", "a <|im_end|> b", "ends with <", "ends with <|im_en", "<|im_end| \n"])
 def test_a_text_with_a_control_token_or_its_beginning_at_the_end_is_found(text: str) -> None:
-    assert ControlScan(["<|im_end|>", "<|im_start|>"], [], []).found(LEAF_END + text + LEAF_END)
+    assert ControlTokenScanner(["<|im_end|>", "<|im_start|>"], [], []).matches(BOUNDARY + text + BOUNDARY)
 
 
 @pytest.mark.parametrize("text", ["", "im_end|>", "a < b", "<|im_ends|>", "<<", "<|im_end|"])
 def test_other_texts_are_not_found(text: str) -> None:
-    assert not ControlScan(["<|im_end|>"], [], []).found(LEAF_END + text + "." + LEAF_END)
+    assert not ControlTokenScanner(["<|im_end|>"], [], []).matches(BOUNDARY + text + "." + BOUNDARY)
 
 
 @pytest.mark.parametrize(
     ("text", "found"), [("user|>", True), ("use", True), (" user|> x", True), ("users", False), ("a user|>", False)]
 )
 def test_a_text_that_completes_a_token_which_the_template_begins_is_found(text: str, found: bool) -> None:
-    scan = ControlScan([], ["a <|", "whole <|user|>"], ["<|user|>"])
-    assert scan.found(LEAF_END + text + LEAF_END) is found
+    scan = ControlTokenScanner([], ["a <|", "whole <|user|>"], ["<|user|>"])
+    assert scan.matches(BOUNDARY + text + BOUNDARY) is found
 
 
 def test_characters_that_came_after_unicode_14_are_known_whatever_the_tables_of_python() -> None:
-    assert has_new_characters("\U0001fae8")  # of Unicode 15
-    assert not has_new_characters("é日😀\U0010ffffx".replace("\U0010ffff", ""))
+    assert has_unassigned_characters("\U0001fae8")  # of Unicode 15
+    assert not has_unassigned_characters("é日😀\U0010ffffx".replace("\U0010ffff", ""))
     assert all(
-        has_new_characters(chr(code)) for code in range(0x30000, 0x300FF) if unicodedata.category(chr(code)) == "Cn"
+        has_unassigned_characters(chr(code))
+        for code in range(0x30000, 0x300FF)
+        if unicodedata.category(chr(code)) == "Cn"
     )

@@ -19,7 +19,7 @@ from support.trl_templates import trl_templates
 
 need("gigatoken", "minijinja", "numpy")
 
-from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
 
 pytestmark = pytest.mark.upstream
 
@@ -72,9 +72,9 @@ def encoders(family: str) -> tuple[Encoder, Encoder]:
     return fast, Encoder(family, path, fast="off", clock=CLOCK)
 
 
-def told(result: Row | Rejected) -> Any:
+def told(result: Row | Rejection) -> Any:
     """All that a result says, to compare."""
-    if isinstance(result, Rejected):
+    if isinstance(result, Rejection):
         return result
     return result.input_ids.tolist(), result.mask.tolist(), result.straddles, result.escaped
 
@@ -121,5 +121,5 @@ def test_most_templates_that_people_train_with_have_a_fast_path() -> None:
         template = Template.from_source(source, name=name, tokens={"bos_token": "<s>", "eos_token": "</s>"})
         encoder = Encoder(template, "demo", fast="require").prepare()
         assert encoder._fast is not None
-        found[name] = encoder._fast.levels[0].renderer.name
+        found[name] = encoder._fast.renderer.name
     assert sum(renderer == "python" for renderer in found.values()) > 0.9 * len(found)

@@ -16,16 +16,16 @@ need("numpy", "yaml")
 import numpy as np  # noqa: E402
 
 from chattmpl.data.mixture import (  # noqa: E402
-    EVERY,
+    ALL_KEYS,
     Available,
     Draw,
     Mixture,
     Source,
-    bound,
-    checked,
-    draws,
-    keys,
+    check_mixture,
+    draw_rows,
+    key_bound,
     load_mixture,
+    row_keys,
 )
 
 pytestmark = pytest.mark.data
@@ -69,10 +69,10 @@ def taken(mixture: Mixture, source: int, draw: Draw, rows: int) -> list[int]:
     """How often each row of a source is taken."""
     found = np.zeros(rows, dtype=int)
     for below in draw.rounds:
-        if below == EVERY:
+        if below == ALL_KEYS:
             found += 1
         else:
-            found += keys(mixture.seed, mixture.sources[source].name, 0, rows) < np.uint64(below)
+            found += row_keys(mixture.seed, mixture.sources[source].name, 0, rows) < np.uint64(below)
     return [int(count) for count in found]
 
 
@@ -147,7 +147,7 @@ def test_a_source_of_toml_is_told_by_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["", []])
 def test_a_mixture_made_in_python_names_files_too(path: str | list[str]) -> None:
     with pytest.raises(UsageError, match=r"here: sources\[0\].path"):
-        checked(Mixture(sources=[Source(path=path, name="x")]), "here")
+        check_mixture(Mixture(sources=[Source(path=path, name="x")]), "here")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_draw_of_nothing_is_an_error(
     source: dict[str, object], said: dict[str, object], rows: Available, hint: str
 ) -> None:
     with pytest.raises(UsageError, match=f"no row is drawn\nhint: {hint}"):
-        draws(mixture(source, **said), [rows])
+        draw_rows(mixture(source, **said), [rows])
 
 
 def test_a_mixture_that_is_not_there_is_an_error(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_mixture_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 
 def test_shares_of_examples_are_exact() -> None:
     mixed = mixture({"share": 3}, {"share": 1})
-    found = draws(mixed, [Available(600), Available(1000)])
+    found = draw_rows(mixed, [Available(600), Available(1000)])
     counts = [
         sum(taken(mixed, index, draw, rows)) for index, (draw, rows) in enumerate(zip(found, (600, 1000), strict=True))
     ]
@@ -181,14 +181,14 @@ def test_shares_of_examples_are_exact() -> None:
 
 def test_without_a_total_nothing_is_repeated_and_one_source_is_taken_whole() -> None:
     mixed = mixture({"share": 1}, {"share": 1}, {"share": 2})
-    found = draws(mixed, [Available(50), Available(500), Available(500)])
+    found = draw_rows(mixed, [Available(50), Available(500), Available(500)])
     assert found[0] == Draw(1, 0)
     assert max(taken(mixed, 1, found[1], 500)) == 1
 
 
 def test_a_total_repeats_what_is_too_small() -> None:
     mixed = mixture({"share": 1}, {"share": 1}, total=1000)
-    found = draws(mixed, [Available(200), Available(2000)])
+    found = draw_rows(mixed, [Available(200), Available(2000)])
     first = taken(mixed, 0, found[0], 200)
     assert (set(first), sum(first)) == ({2, 3}, 500)
     assert sum(taken(mixed, 1, found[1], 2000)) == 500
@@ -198,7 +198,7 @@ def test_shares_of_tokens_are_met_to_within_a_row() -> None:
     rng = np.random.default_rng(0)
     tokens = [rng.integers(1, 4000, 3000), rng.integers(1, 100, 9000)]
     mixed = mixture({"share": 1}, {"share": 2}, share_of="tokens")
-    found = draws(mixed, [Available(len(some), some) for some in tokens])
+    found = draw_rows(mixed, [Available(len(some), some) for some in tokens])
     got = [int(np.dot(taken(mixed, i, found[i], len(tokens[i])), tokens[i])) for i in (0, 1)]
     assert got[1] == tokens[1].sum()
     assert abs(got[0] - got[1] / 2) <= 2000
@@ -206,26 +206,26 @@ def test_shares_of_tokens_are_met_to_within_a_row() -> None:
 
 def test_a_source_may_not_be_repeated_more_than_it_says() -> None:
     with pytest.raises(UsageError, match=r"would be repeated 5.00 times, and its max_epochs is 2"):
-        draws(mixture({"share": 1, "max_epochs": 2}, {"share": 1}, total=1000), [Available(100), Available(1000)])
+        draw_rows(mixture({"share": 1, "max_epochs": 2}, {"share": 1}, total=1000), [Available(100), Available(1000)])
     mixed = mixture({"share": 1, "max_epochs": 2}, {"share": 1})
-    assert draws(mixed, [Available(100), Available(1000)])[0] == Draw(2, 0)
+    assert draw_rows(mixed, [Available(100), Available(1000)])[0] == Draw(2, 0)
 
 
 def test_a_source_that_gives_nothing_cannot_have_a_share() -> None:
     with pytest.raises(UsageError, match="gives no tokens"):
-        draws(mixture({"share": 1}, share_of="tokens"), [Available(3, np.zeros(3, dtype=np.int64))])
+        draw_rows(mixture({"share": 1}, share_of="tokens"), [Available(3, np.zeros(3, dtype=np.int64))])
 
 
 def test_epochs_take_a_source_so_often() -> None:
     mixed = mixture({"epochs": 2.5}, {"epochs": 0.25}, {})
-    found = draws(mixed, [Available(100), Available(100), Available(100)])
+    found = draw_rows(mixed, [Available(100), Available(100), Available(100)])
     assert [sum(taken(mixed, index, draw, 100)) for index, draw in enumerate(found)] == [250, 25, 100]
 
 
 def test_another_seed_draws_other_rows_and_the_same_seed_the_same() -> None:
     def rows(seed: int) -> list[int]:
         mixed = mixture({"epochs": 0.5}, seed=seed)
-        return taken(mixed, 0, draws(mixed, [Available(100)])[0], 100)
+        return taken(mixed, 0, draw_rows(mixed, [Available(100)])[0], 100)
 
     assert rows(1) == rows(1)
     assert rows(1) != rows(2)
@@ -235,16 +235,16 @@ def test_another_seed_draws_other_rows_and_the_same_seed_the_same() -> None:
 @given(st.integers(0, 2**31), st.text(), st.integers(1, 3000), st.data())
 def test_any_number_of_rows_can_be_drawn_exactly(seed: int, name: str, rows: int, data: st.DataObject) -> None:
     goal = data.draw(st.integers(0, rows))
-    below = bound(seed, name, Available(rows), goal)
-    drawn = rows if below == EVERY else int((keys(seed, name, 0, rows) < np.uint64(below)).sum())
+    below = key_bound(seed, name, Available(rows), goal)
+    drawn = rows if below == ALL_KEYS else int((row_keys(seed, name, 0, rows) < np.uint64(below)).sum())
     assert drawn == goal
 
 
 @given(st.integers(0, 100), st.integers(0, 1000), st.integers(1, 200))
 def test_the_key_of_a_row_does_not_depend_on_the_rows_around_it(seed: int, first: int, count: int) -> None:
-    assert keys(seed, "x", 0, first + count)[first:].tolist() == keys(seed, "x", first, count).tolist()
+    assert row_keys(seed, "x", 0, first + count)[first:].tolist() == row_keys(seed, "x", first, count).tolist()
 
 
 def test_a_mixture_of_the_caller_is_checked_too() -> None:
     with pytest.raises(UsageError, match="some sources have a share"):
-        checked(mixture({"share": 1}, {}), "the mixture")
+        check_mixture(mixture({"share": 1}, {}), "the mixture")

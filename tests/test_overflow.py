@@ -13,7 +13,6 @@ need("numpy")
 
 from chattmpl.data.encoder import Encoder, Row  # noqa: E402
 from chattmpl.data.overflow import Fitted, Overflow, fit  # noqa: E402
-from chattmpl.data.samples import Sample, encode_one  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -36,9 +35,9 @@ def encoder(retention: str = "all", mask: str = "all") -> Encoder:
     return Encoder(Template.load("qwen3", retention=retention), "demo", fast="off", mask=mask)  # type: ignore[arg-type]
 
 
-def sample_of(messages: list[dict[str, Any]], **options: str) -> Sample:
-    sample = encode_one(encoder(**options), messages)
-    assert isinstance(sample, Sample)
+def sample_of(messages: list[dict[str, Any]], **options: str) -> Row:
+    sample = encoder(**options).encode_many([messages])[0]
+    assert isinstance(sample, Row)
     return sample
 
 
@@ -48,15 +47,15 @@ def fitted(length: int, policy: Overflow, messages: list[dict[str, Any]] | None 
     return fit(encoder(**options), given, sample_of(given, **options), length, policy, mask=mask)
 
 
-def ids(samples: list[Sample]) -> list[list[int]]:
-    return [sample.ids.tolist() for sample in samples]
+def ids(samples: list[Row]) -> list[list[int]]:
+    return [sample.input_ids.tolist() for sample in samples]
 
 
 def test_reject_makes_nothing_of_it() -> None:
     result = fitted(20, "reject")
-    assert result.samples == []
-    assert [refusal.reason for refusal in result.refused] == ["too-long"]
-    assert f"has {len(sample_of(MESSAGES))} tokens, more than 20" in result.refused[0].message
+    assert result.rows == []
+    assert [refusal.reason for refusal in result.rejected] == ["too-long"]
+    assert f"has {len(sample_of(MESSAGES))} tokens, more than 20" in result.rejected[0].message
 
 
 @pytest.mark.parametrize("retention", ["all", "since_last_user", "last", "none"])
@@ -65,8 +64,8 @@ def test_whole_turns_are_dropped_from_the_end_and_the_rest_is_rendered_as_the_wh
     shorter = MESSAGES[: 1 + 2 * turns]
     wanted = sample_of(shorter, retention=retention)
     result = fitted(len(wanted), "truncate-turns", retention=retention)
-    assert ids(result.samples) == [wanted.ids.tolist()]
-    assert result.samples[0].mask.tolist() == wanted.mask.tolist()
+    assert ids(result.rows) == [wanted.input_ids.tolist()]
+    assert result.rows[0].mask.tolist() == wanted.mask.tolist()
     assert (result.counts["rows"], result.counts["turns"]) == (1, 3 - turns)
 
 
@@ -80,27 +79,27 @@ def test_what_was_lost_is_counted() -> None:
 @pytest.mark.parametrize("policy", ["truncate-turns", "split"])
 def test_where_not_even_a_turn_fits_the_row_is_refused(policy: Overflow) -> None:
     result = fitted(10, policy)
-    assert result.samples == []
+    assert result.rows == []
     assert result.counts["split"] == 0
-    assert {refusal.reason for refusal in result.refused} == {"too-long"}
+    assert {refusal.reason for refusal in result.rejected} == {"too-long"}
 
 
 def test_messages_of_the_user_at_the_end_go_before_any_turn_does() -> None:
     longer = [*MESSAGES, {"role": "user", "content": "four " * 50}]
-    assert ids(fitted(len(sample_of(MESSAGES)), "truncate-turns", longer).samples) == ids([sample_of(MESSAGES)])
+    assert ids(fitted(len(sample_of(MESSAGES)), "truncate-turns", longer).rows) == ids([sample_of(MESSAGES)])
 
 
 def test_a_long_conversation_is_shortened_by_halving() -> None:
     long = [SYSTEM, *MESSAGES[1:] * 20]
     wanted = sample_of(long[:43])
-    assert ids(fitted(len(wanted) + 1, "truncate-turns", long).samples) == [wanted.ids.tolist()]
+    assert ids(fitted(len(wanted) + 1, "truncate-turns", long).rows) == [wanted.input_ids.tolist()]
 
 
 def test_tokens_are_cut_and_a_span_that_is_cut_is_counted() -> None:
     whole = sample_of(MESSAGES)
     inside = next(i for i in range(len(whole) - 1, 0, -1) if whole.mask[i - 1] and whole.mask[i])
     result = fitted(inside, "truncate-tokens")
-    assert ids(result.samples) == [whole.ids[:inside].tolist()]
+    assert ids(result.rows) == [whole.input_ids[:inside].tolist()]
     assert result.counts["spans_cut"] == 1
     between = next(i for i in range(inside, 0, -1) if not whole.mask[i])
     assert fitted(between, "truncate-tokens").counts["spans_cut"] == 0
@@ -108,14 +107,14 @@ def test_tokens_are_cut_and_a_span_that_is_cut_is_counted() -> None:
 
 def test_a_row_whose_cut_leaves_nothing_to_train_is_set_aside() -> None:
     result = fitted(5, "truncate-tokens")
-    assert result.samples == []
-    assert [refusal.reason for refusal in result.refused] == ["nothing-to-train"]
+    assert result.rows == []
+    assert [refusal.reason for refusal in result.rejected] == ["nothing-to-train"]
 
 
 def test_split_gives_each_part_the_system_message() -> None:
     two = sample_of(MESSAGES[:5])
     result = fitted(len(two), "split")
-    assert ids(result.samples) == ids([two, sample_of([SYSTEM, *MESSAGES[5:]])])
+    assert ids(result.rows) == ids([two, sample_of([SYSTEM, *MESSAGES[5:]])])
     assert result.counts["split"] == 1
     assert result.counts["turns"] == 0
 
@@ -131,29 +130,29 @@ def test_split_keeps_a_tool_loop_together_and_shortens_one_that_does_not_fit() -
     given = [SYSTEM, *loop, *MESSAGES[1:3]]
     begun, other = sample_of([SYSTEM, *loop[:2]]), sample_of(MESSAGES[:3])
     result = fitted(max(len(begun), len(other)), "split", given)
-    assert ids(result.samples) == ids([begun, other])
+    assert ids(result.rows) == ids([begun, other])
     assert result.counts["turns"] == 1
 
 
 def test_an_exchange_that_does_not_fit_is_named_and_the_others_are_kept() -> None:
     given = [SYSTEM, MESSAGES[1], {"role": "assistant", "content": "long " * 300}, *MESSAGES[3:]]
     result = fitted(len(sample_of([SYSTEM, *MESSAGES[3:]])), "split", given)
-    assert ids(result.samples) == ids([sample_of([SYSTEM, *MESSAGES[3:]])])
-    assert [refusal.message.split(" fits")[0] for refusal in result.refused] == [
+    assert ids(result.rows) == ids([sample_of([SYSTEM, *MESSAGES[3:]])])
+    assert [refusal.message.split(" fits")[0] for refusal in result.rejected] == [
         "nothing to train in messages[1] to messages[2]"
     ]
 
 
 def test_where_only_the_last_turn_is_trained_it_is_not_another_that_is_trained_instead() -> None:
     kept = len(sample_of(MESSAGES[:5], mask="last"))
-    assert fitted(kept, "truncate-turns", mask="last").samples == []
+    assert fitted(kept, "truncate-turns", mask="last").rows == []
     split = fitted(kept, "split", mask="last")
-    assert ids(split.samples) == ids([sample_of([SYSTEM, *MESSAGES[5:]], mask="last")])
+    assert ids(split.rows) == ids([sample_of([SYSTEM, *MESSAGES[5:]], mask="last")])
 
 
 def test_the_row_that_a_conversation_gives_is_not_touched() -> None:
     before = encoder().encode_many([MESSAGES])[0]
     assert isinstance(before, Row)
-    sample = Sample(before.input_ids, before.mask)
+    sample = Row(before.input_ids, before.mask)
     fit(encoder(), MESSAGES, sample, 20, "truncate-tokens")
     assert len(sample) == len(before.input_ids)

@@ -54,7 +54,7 @@ def one(path: Path) -> DataFile:
 
 
 def in_pieces(file: DataFile, size: int) -> list[RawRow]:
-    pieces = scan(file, size=size).pieces
+    pieces = scan(file, size=size).chunks
     return [row for piece, data in zip(pieces, stream(file, pieces), strict=True) for row in rows(data, piece, file)]
 
 
@@ -74,7 +74,7 @@ def test_every_kind_of_file_gives_its_rows_in_pieces_of_any_size(folder: Path, n
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
 def test_a_piece_can_be_read_from_the_middle_of_a_file(folder: Path, name: str) -> None:
     file = one(folder / name)
-    pieces = scan(file, size=500).pieces
+    pieces = scan(file, size=500).chunks
     assert len(pieces) > 10
     piece = pieces[7]
     assert [row.value for row in rows(load(file, piece), piece, file)] == RECORDS[piece.first :][: piece.rows]
@@ -83,7 +83,7 @@ def test_a_piece_can_be_read_from_the_middle_of_a_file(folder: Path, name: str) 
 def test_some_pieces_of_a_stream_can_be_left_out(folder: Path) -> None:
     for name in ("rows.jsonl.zst", "rows.parquet", "saved"):
         file = one(folder / name)
-        pieces = scan(file, size=500).pieces[3::4]
+        pieces = scan(file, size=500).chunks[3::4]
         got = [row.value for p, data in zip(pieces, stream(file, pieces), strict=True) for row in rows(data, p, file)]
         assert got == [record for piece in pieces for record in RECORDS[piece.first :][: piece.rows]]
 
@@ -156,7 +156,7 @@ def test_a_json_file_that_is_broken_is_an_error_before_anything_is_encoded(tmp_p
 def test_no_more_is_read_than_is_wanted(folder: Path) -> None:
     for name in ("rows.jsonl", "rows.json", "rows.parquet", "rows.jsonl.gz"):
         assert [row.value for row in read(one(folder / name), limit=7)] == RECORDS[:7]
-        assert len(scan(one(folder / name), size=500, limit=7).pieces) < 5
+        assert len(scan(one(folder / name), size=500, limit=7).chunks) < 5
 
 
 def test_the_digest_is_of_the_bytes(folder: Path) -> None:

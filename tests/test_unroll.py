@@ -21,8 +21,7 @@ need("numpy")
 
 import numpy as np  # noqa: E402
 
-from chattmpl.data.encoder import Encoder, Rejected, Row  # noqa: E402
-from chattmpl.data.samples import Sample  # noqa: E402
+from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
 from chattmpl.data.unroll import Prompts, Unrolled, heads  # noqa: E402
 from chattmpl.data.unroll import unroll as unroll_with  # noqa: E402
 
@@ -60,7 +59,7 @@ def unroll(encoder: Encoder, given: Sequence[Any], **options: Any) -> list[Unrol
     return unroll_with(encoder, Prompts(encoder.template, "demo", clock=CLOCK), given, **options)
 
 
-def runs(sample: Sample) -> list[tuple[int, int]]:
+def runs(sample: Row) -> list[tuple[int, int]]:
     """The trained runs of a sample, in tokens."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], sample.mask, [0]]).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
@@ -75,9 +74,9 @@ def trained_turns(template: Template, conversation: Conversation, unrolled: Unro
             prompt = template.render(head, add_generation_prompt=True, clock=CLOCK)
             prompts[tuple(prompt.encode("demo").input_ids)] = index
     found = []
-    for sample in unrolled.samples:
+    for sample in unrolled.rows:
         for start, _ in runs(sample):
-            before = tuple(sample.ids[:start].tolist())
+            before = tuple(sample.input_ids[:start].tolist())
             assert before in prompts, f"no prompt is what stands before token {start}"
             found.append(prompts[before])
     return found
@@ -100,10 +99,10 @@ def test_what_stands_before_a_trained_token_is_a_prompt_at_inference_under_every
     for name, conversation in conversations():
         turns = [i for i, m in enumerate(conversation.messages) if m.role == "assistant" and m.trained is not False]
         [unrolled] = unroll(encoder, [conversation])
-        if unrolled.refused:
+        if unrolled.rejected:
             # The template refuses the whole, or the shorter conversations that a turn needs.
             ends = [*(turn + 1 for turn in turns), len(conversation.messages)]
-            assert any(refuses(template, conversation, end) for end in ends), (name, unrolled.refused)
+            assert any(refuses(template, conversation, end) for end in ends), (name, unrolled.rejected)
             continue
         assert sorted(trained_turns(template, conversation, unrolled)) == turns, name
         checked += len(turns)
@@ -115,15 +114,15 @@ def test_where_history_is_as_it_was_sampled_the_one_row_is_the_plain_one() -> No
     [plain] = encoder.encode_many([THINKING])
     [unrolled] = unroll(encoder, [THINKING])
     assert isinstance(plain, Row)
-    [sample] = unrolled.samples
-    assert sample.ids.tolist() == plain.input_ids.tolist()
+    [sample] = unrolled.rows
+    assert sample.input_ids.tolist() == plain.input_ids.tolist()
     assert sample.mask.tolist() == plain.mask.tolist()
 
 
 def test_a_policy_that_drops_reasoning_gives_a_row_for_each_turn_whose_reasoning_is_dropped() -> None:
     _, encoder = made("qwen3", "since_last_user")
     [unrolled] = unroll(encoder, [THINKING])
-    assert [len(runs(sample)) for sample in unrolled.samples] == [1, 1, 1]
+    assert [len(runs(sample)) for sample in unrolled.rows] == [1, 1, 1]
 
 
 def test_turns_of_one_tool_loop_share_a_row_because_their_reasoning_is_kept() -> None:
@@ -140,7 +139,7 @@ def test_turns_of_one_tool_loop_share_a_row_because_their_reasoning_is_kept() ->
     ]
     _, encoder = made("qwen3", "since_last_user")
     [unrolled] = unroll(encoder, [[*THINKING[:2], *loop]])
-    assert [len(runs(sample)) for sample in unrolled.samples] == [1, 2]
+    assert [len(runs(sample)) for sample in unrolled.rows] == [1, 2]
 
 
 def test_a_message_of_the_user_at_the_end_does_not_take_the_last_answer_its_reasoning() -> None:
@@ -148,10 +147,10 @@ def test_a_message_of_the_user_at_the_end_does_not_take_the_last_answer_its_reas
     messages = [*THINKING[:2], {"role": "user", "content": "thanks"}]
     [unrolled] = unroll(encoder, [messages])
     assert trained_turns(template, Conversation.coerce(messages), unrolled) == [1]
-    [sample] = unrolled.samples
+    [sample] = unrolled.rows
     alone = encoder.encode_many([THINKING[:2]])[0]
     assert isinstance(alone, Row)
-    assert sample.ids.tolist() == alone.input_ids.tolist()
+    assert sample.input_ids.tolist() == alone.input_ids.tolist()
 
 
 def test_a_message_of_the_user_at_the_end_stays_where_it_changes_nothing() -> None:
@@ -160,7 +159,7 @@ def test_a_message_of_the_user_at_the_end_stays_where_it_changes_nothing() -> No
     plain = encoder.encode_many([messages])[0]
     [unrolled] = unroll(encoder, [messages])
     assert isinstance(plain, Row)
-    assert [sample.ids.tolist() for sample in unrolled.samples] == [plain.input_ids.tolist()]
+    assert [sample.input_ids.tolist() for sample in unrolled.rows] == [plain.input_ids.tolist()]
 
 
 def test_turns_that_are_not_to_be_trained_get_no_row() -> None:
@@ -184,8 +183,8 @@ def test_a_mask_without_reasoning_leaves_the_prompt_and_trains_the_rest_of_the_t
     _, encoder = made("qwen3", "since_last_user", mask="no-reasoning")
     [full] = unroll(plain, [THINKING])
     [bare] = unroll(encoder, [THINKING], mask="no-reasoning")
-    assert [sample.ids.tolist() for sample in bare.samples] == [sample.ids.tolist() for sample in full.samples]
-    assert all(0 < less.trained < more.trained for less, more in zip(bare.samples, full.samples, strict=True))
+    assert [sample.input_ids.tolist() for sample in bare.rows] == [sample.input_ids.tolist() for sample in full.rows]
+    assert all(0 < less.trained < more.trained for less, more in zip(bare.rows, full.rows, strict=True))
 
 
 def test_a_row_that_is_too_long_goes_without_its_last_turns() -> None:
@@ -204,12 +203,12 @@ def test_a_conversation_that_the_template_refuses_is_refused_with_the_reason() -
         template.render(twice)
     [unrolled] = unroll(encoder, [twice])
     [rejected] = encoder.encode_many([twice])
-    assert isinstance(rejected, Rejected)
-    assert unrolled.samples == []
-    assert [refusal.message for refusal in unrolled.refused] == [raised.value.message] == [rejected.message]
+    assert isinstance(rejected, Rejection)
+    assert unrolled.rows == []
+    assert [refusal.message for refusal in unrolled.rejected] == [raised.value.message] == [rejected.message]
 
 
 def test_rows_stand_in_the_order_of_their_turns() -> None:
     _, encoder = made("qwen3", "last")
     [unrolled] = unroll(encoder, [THINKING])
-    assert all(len(first) < len(second) for first, second in pairwise(unrolled.samples))
+    assert all(len(first) < len(second) for first, second in pairwise(unrolled.rows))

@@ -116,7 +116,7 @@ def encode(
             **options,
         )
     click.echo(summary_text(summary.data))
-    if summary.refused:
+    if summary.rejected_rows:
         say(f"rejected rows are in {summary.rejected}")
     return FOUND if summary.exceeds(allowance) else OK
 

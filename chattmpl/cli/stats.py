@@ -106,10 +106,10 @@ def _refuse_input(path: str, data: tuple[str, ...]) -> None:
     """Raise an error if writing a file would replace one of the inputs."""
     if not Path(path).exists():
         return
-    from chattmpl.data.job.inputs import mixture_of
+    from chattmpl.data.job.plan import read_mixture
     from chattmpl.data.sources import find_files, refuse_replacing
 
-    files = [file.path for source in mixture_of(data).sources for name in source.paths for file in find_files(name)]
+    files = [file.path for source in read_mixture(data).sources for name in source.paths for file in find_files(name)]
     refuse_replacing([path], [*data, *files])
 
 

@@ -1,4 +1,4 @@
-"""Reading a configuration: YAML or TOML, with the place of every value, and settings from the command line over it."""
+"""Configuration files in YAML or TOML: their values, the place of each, and overrides from the command line."""
 
 from __future__ import annotations
 
@@ -16,40 +16,40 @@ from chattmpl.source import Place, Source
 SUFFIXES = (".yaml", ".yml", ".toml")
 
 Keys = tuple[str | int, ...]
-"""The way to a value: keys of mappings, and numbers of items."""
+"""Path of a value: keys of mappings and indices of items."""
 
 _FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-"""Also `1e-4`, which YAML 1.1 takes for a text."""
+"""Includes `1e-4`, which is a string in YAML 1.1."""
 
 
 @dataclass
-class Read:
-    """What was read.
+class ConfigFile:
+    """The contents of a configuration file.
 
     Attributes:
-        name: of the file.
-        values: what it says.
-        places: where each value stands, as far as that is known.
-        given: the values that came from the command line.
+        name: path of the file.
+        values: its values.
+        places: the place of each value, where known.
+        overrides: the values from the command line.
     """
 
     name: str
     values: dict[str, Any]
     places: dict[Keys, Place] = field(default_factory=dict)
-    given: list[Keys] = field(default_factory=list)
+    overrides: list[Keys] = field(default_factory=list)
 
     def place(self, keys: Iterable[Any]) -> Place | None:
-        """Where a value stands, or what it stands in; None where that is not known."""
-        wanted = way = tuple(keys)
-        while way and way not in self.places:
-            way = way[:-1]
-        if not way:
-            way = next((given for given in self.given if given[: len(wanted)] == wanted), ())
-        return self.places.get(way)
+        """Return the place of a value or of the innermost value around it; None if it is unknown."""
+        wanted = path = tuple(keys)
+        while path and path not in self.places:
+            path = path[:-1]
+        if not path:
+            path = next((override for override in self.overrides if override[: len(wanted)] == wanted), ())
+        return self.places.get(path)
 
     def from_command_line(self, *keys: str | int) -> bool:
-        """Whether a value came from the command line."""
-        return any(keys[: len(way)] == way for way in self.given)
+        """Return true if a value came from the command line."""
+        return any(keys[: len(override)] == override for override in self.overrides)
 
 
 def read_config(
@@ -59,21 +59,21 @@ def read_config(
     usage: str = "chattmpl train CONFIG.yaml",
     example: str = "data: conversations.jsonl",
     package: str = "chattmpl[train]",
-) -> Read:
-    """Reads a file.
+) -> ConfigFile:
+    """Read a configuration file.
 
     Args:
         path: a .yaml, .yml or .toml file.
-        settings: each ``KEY.KEY=VALUE``, above what the file says; the value is read as YAML.
-        usage: what a hint says where there is no such file.
-        example: of what a file says.
-        package: what is to be installed for YAML.
+        settings: overrides as ``KEY.KEY=VALUE``; the value is parsed as YAML.
+        usage: hint if there is no such file.
+        example: an example of a file's contents, for a hint.
+        package: the package to install for YAML.
 
     Raises:
-        UsageError: it cannot be read, or is not what its suffix says.
+        UsageError: it cannot be read, or its format is not that of its suffix.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"{path} is no configuration", hint=f"its name ends in {', '.join(SUFFIXES)}")
+        raise UsageError(f"{path} is not a configuration file", hint=f"the suffix must be {', '.join(SUFFIXES)}")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -89,20 +89,20 @@ def read_config(
 # -- TOML
 
 
-def _toml(source: Source) -> Read:
+def _toml(source: Source) -> ConfigFile:
     try:
         values = tomllib.loads(source.text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         place = Place.of_line(source, int(found[1])) if found else None
         raise UsageError(f"this is not TOML: {str(error).partition(' (at ')[0].lower()}", place=place) from None
-    read = Read(source.name, values)
+    read = ConfigFile(source.name, values)
     _find_keys(source, read)
     return read
 
 
-def _find_keys(source: Source, read: Read) -> None:
-    """Where keys stand in a TOML file: the library does not tell, so lines that begin with them are looked for."""
+def _find_keys(source: Source, read: ConfigFile) -> None:
+    """Find the places of keys in a TOML file by the lines that begin with them, since tomllib gives no places."""
     table: Keys = ()
     counts: Counter[Keys] = Counter()
     for number, line in enumerate(source.text.splitlines(), 1):
@@ -122,7 +122,7 @@ def _find_keys(source: Source, read: Read) -> None:
 # -- YAML
 
 
-def _yaml(source: Source, example: str, package: str) -> Read:
+def _yaml(source: Source, example: str, package: str) -> ConfigFile:
     yaml = _library(source.name, package)
     loader = _loader(yaml)
     try:
@@ -131,13 +131,13 @@ def _yaml(source: Source, example: str, package: str) -> Read:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = None if mark is None else Place(source, mark.index, mark.index + 1)
-        said = " ".join(filter(None, (error.context, error.problem)))
-        raise UsageError(f"this is not YAML: {said}", place=place) from None
+        reason = " ".join(filter(None, (error.context, error.problem)))
+        raise UsageError(f"this is not YAML: {reason}", place=place) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{source.name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
-        raise UsageError(f"{source.name} holds no mapping", hint=f"as in '{example}'")
-    read = Read(source.name, values)
+        raise UsageError(f"{source.name} is not a mapping", hint=f"as in '{example}'")
+    read = ConfigFile(source.name, values)
     if node is not None:
         _find_nodes(source, node, (), read)
     return read
@@ -147,7 +147,7 @@ def _library(name: str, package: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise UsageError(f"{name} needs PyYAML", hint=f"pip install '{package}', or write it as TOML") from None
+        raise UsageError(f"{name} needs PyYAML", hint=f"pip install '{package}', or use TOML") from None
     return yaml
 
 
@@ -159,24 +159,24 @@ def _loader(yaml: Any) -> Any:
         first: [(tag, pattern) for tag, pattern in found if not tag.endswith(":float")]
         for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    # Behind what integers are told by.
+    # After the resolver of integers.
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"{_FLOAT.pattern}$|[-+]?\\.inf$"), None)
     return Loader
 
 
-def _find_nodes(source: Source, node: Any, keys: Keys, read: Read) -> None:
-    """Where values stand: a mapping's by its key, which is what a person looks for."""
+def _find_nodes(source: Source, node: Any, keys: Keys, read: ConfigFile) -> None:
+    """Find the places of values: a value of a mapping is at its key."""
     if node.id == "sequence":
         for number, item in enumerate(node.value):
             read.places[*keys, number] = _place(source, item)
             _find_nodes(source, item, (*keys, number), read)
     elif node.id == "mapping":
         for key, value in node.value:
-            way = (*keys, str(key.value))
-            if way in read.places:
-                raise UsageError(f"{way[-1]} stands here twice", place=_place(source, key), hint="keep one of the two")
-            read.places[way] = _place(source, key)
-            _find_nodes(source, value, way, read)
+            path = (*keys, str(key.value))
+            if path in read.places:
+                raise UsageError(f"duplicate key {path[-1]}", place=_place(source, key), hint="keep one of the two")
+            read.places[path] = _place(source, key)
+            _find_nodes(source, value, path, read)
 
 
 def _place(source: Source, node: Any) -> Place:
@@ -188,24 +188,24 @@ def _place(source: Source, node: Any) -> Place:
 # -- settings
 
 
-def _set(read: Read, setting: str) -> None:
-    """Sets one value from the command line."""
+def _set(read: ConfigFile, setting: str) -> None:
+    """Set one value from the command line."""
     name, equals, text = setting.partition("=")
     keys = tuple(part.strip() for part in name.split("."))
     if not equals or not all(keys):
-        raise UsageError(f"--set {setting}: this is not KEY=VALUE", hint="as in --set trainer.learning_rate=1e-4")
+        raise UsageError(f"--set {setting}: not KEY=VALUE", hint="as in --set trainer.learning_rate=1e-4")
     target: dict[str, Any] = read.values
     for depth, key in enumerate(keys[:-1]):
         inner = target.get(key)
         if inner is None:
             inner = target[key] = {}
         if not isinstance(inner, dict):
-            raise UsageError(f"--set {setting}: {'.'.join(keys[: depth + 1])} has no keys: it is {inner!r}")
+            raise UsageError(f"--set {setting}: {'.'.join(keys[: depth + 1])} is not a mapping but {inner!r}")
         target = inner
     target[keys[-1]] = _value(text)
     source = Source(f"--set {setting}", "the command line")
     read.places[keys] = Place(source, len("--set "), len("--set ") + len(name))
-    read.given.append(keys)
+    read.overrides.append(keys)
 
 
 def _value(text: str) -> Any:

@@ -1,7 +1,7 @@
-"""Mixtures: several sources with their template kwargs and their shares, and the seeded draw of rows that gives them.
+"""Mixtures: several sources with template kwargs and shares, and the seeded draw of their rows.
 
-Each row has a key, a number that its source's name, its own number and the seed make. A fraction of a source is the
-rows with the smallest keys, so that a draw needs no state, gives exactly the share, and is the same on any machine.
+Each row has a key: a hash of the seed, the name of its source and its number. A fraction of a source is the rows with
+the smallest keys, so a draw needs no state, gives exactly the share, and is the same on any machine.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chattmpl.conversation.shapes import Shape
-from chattmpl.data.config_file import Read, read_config
+from chattmpl.data.config_file import ConfigFile, read_config
 from chattmpl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SUFFIXES = (".yaml", ".yml", ".toml")
-EVERY = 1 << 64
-"""The bound that all keys are below."""
+ALL_KEYS = 1 << 64
+"""Upper bound of all keys."""
 
 _BLOCK = 1 << 20
 _BIN_BITS = 20
 
 
-class _Read(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Source(_Read):
-    """A source: files of one kind of conversations.
+class Source(_Model):
+    """A source: files with conversations of one kind.
 
     Attributes:
         path: a file, a folder, a pattern, or a list of them; relative to the mixture's file.
-        name: what the summary and the column ``source`` call it; by default what ``path`` says.
-        shape: of its rows, where their keys do not show it.
-        share: its part of the mixture; shares need not add up to anything.
-        epochs: in place of a share, how often it is taken; 0.5 is half of it.
-        max_epochs: with a share, how often a row may be repeated.
-        chat_template_kwargs: for its rows; a row's own are above them.
-        kwargs_from: template kwargs that columns of the rows hold, as ``{enable_thinking: "thinking"}``.
+        name: its name in the summary and in the column ``source``; by default the name in ``path``.
+        shape: the shape of its rows, if their keys do not show it.
+        share: its relative weight in the mixture.
+        epochs: instead of a share, the number of passes over it; 0.5 is half of its rows.
+        max_epochs: with a share, the maximum number of passes over it.
+        chat_template_kwargs: template kwargs for its rows; a row's own override them.
+        kwargs_from: template kwargs that are read from columns, as in ``{enable_thinking: "thinking"}``.
     """
 
     path: str | list[str]
@@ -60,19 +60,19 @@ class Source(_Read):
 
     @property
     def paths(self) -> list[str]:
-        """The paths, as a list."""
+        """The paths as a list."""
         return [self.path] if isinstance(self.path, str) else list(self.path)
 
 
-class Mixture(_Read):
+class Mixture(_Model):
     """Several sources.
 
     Attributes:
-        sources: in the order in which their rows are written.
-        share_of: what shares are of.
-        total: how many tokens or examples the whole has; by default as many as need no repetition.
-        seed: of the draw.
-        chat_template_kwargs: for all sources; theirs are above them.
+        sources: the sources, in the order in which their rows are written.
+        share_of: unit of the shares.
+        total: number of tokens or examples in total; by default as many as are possible without repetition.
+        seed: seed of the draw.
+        chat_template_kwargs: template kwargs for all sources; those of a source override them.
     """
 
     sources: list[Source] = Field(min_length=1)
@@ -82,24 +82,30 @@ class Mixture(_Read):
     chat_template_kwargs: dict[str, Any] = {}
 
     @property
-    def shared(self) -> bool:
-        """Whether sources have shares, and not epochs."""
+    def has_shares(self) -> bool:
+        """True if the sources have shares, not epochs."""
         return self.sources[0].share is not None
+
+    @property
+    def shares(self) -> list[float]:
+        """The fraction of each source; they add up to 1."""
+        shares = [float(source.share or 0) for source in self.sources]
+        return [share / sum(shares) for share in shares]
 
 
 def load_mixture(path: str | Path) -> Mixture:
-    """The mixture that a YAML or TOML file describes.
+    """Load a mixture from a YAML or TOML file.
 
     Raises:
-        UsageError: the file cannot be read, or says something that does not exist.
+        UsageError: the file cannot be read, or is invalid.
     """
     path = Path(path)
     read = read_config(path, usage=_USAGE, example=_EXAMPLE, package="chattmpl[data]")
     try:
         mixture = Mixture.model_validate(read.values)
     except ValidationError as error:
-        raise _explained(read, error) from None
-    return placed(mixture, path.parent, str(path), read)
+        raise _usage_error(read, error) from None
+    return resolve_mixture(mixture, path.parent, str(path), read)
 
 
 _USAGE = "name files, folders, patterns or a mixture"
@@ -110,7 +116,7 @@ _EXPECTED = {
     "total": "a whole number above 0",
     "seed": "a whole number",
     "path": "a path, or a list of paths",
-    "name": "a text",
+    "name": "a string",
     "shape": f"one of {', '.join(get_args(Shape))}",
     "share": "a number above 0",
     "epochs": "a number above 0",
@@ -120,10 +126,10 @@ _EXPECTED = {
 }
 
 
-def _explained(read: Read, error: ValidationError) -> UsageError:
-    """What a person is told: the first thing that is wrong, and where it stands."""
+def _usage_error(read: ConfigFile, error: ValidationError) -> UsageError:
+    """Return the first error, with its place."""
     detail = error.errors(include_url=False)[0]
-    # A path is a text or a list, and the library tells of both with a step of its own.
+    # For a path, a string or a list, Pydantic adds a step for each type.
     keys = tuple(step for step in detail["loc"] if step not in ("str", "list[str]"))
     where, place = _dotted(keys), read.place(keys)
     if detail["type"] == "extra_forbidden":
@@ -137,125 +143,123 @@ def _explained(read: Read, error: ValidationError) -> UsageError:
     if isinstance(keys[-1], int) and field == "sources":
         wanted = "a mapping such as {path: a.jsonl}"
     else:
-        wanted = _EXPECTED.get(str(field), "what a mixture says")
-    said = json.dumps(detail["input"], ensure_ascii=False, default=str)
-    said = said if len(said) <= _LONGEST_SAID else f"{said[:_LONGEST_SAID]}…"
-    return UsageError(f"{where} is {said}, not {wanted}", place=place)
-
-
-_LONGEST_SAID = 40
+        wanted = _EXPECTED.get(str(field), "valid here")
+    value = json.dumps(detail["input"], ensure_ascii=False, default=str)
+    value = value if len(value) <= 40 else f"{value[:40]}…"
+    return UsageError(f"{where} is {value}, not {wanted}", place=place)
 
 
 def _dotted(keys: Sequence[int | str]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in keys).lstrip(".")
 
 
-def placed(mixture: Mixture, folder: Path, where: str, read: Read | None = None) -> Mixture:
-    """A mixture whose paths are relative to a folder, with names for its sources, and checked.
+def resolve_mixture(mixture: Mixture, folder: Path, where: str, read: ConfigFile | None = None) -> Mixture:
+    """Resolve the paths of a mixture relative to a folder, name its sources, and check it.
 
     Args:
-        mixture: what was said.
-        folder: what its paths are relative to.
-        where: it was said.
-        read: the file that said it, if it was one that holds nothing else.
+        mixture: the mixture.
+        folder: the folder of its paths.
+        where: name of the mixture in messages.
+        read: the file of the mixture, if it has one of its own.
 
     Raises:
-        UsageError: if what it says does not go together.
+        UsageError: the mixture is invalid.
     """
     _check_paths(mixture, where, read)
-    sources = [_placed(source, folder) for source in mixture.sources]
-    return checked(mixture.model_copy(update={"sources": sources}), where)
+    sources = [_resolved(source, folder) for source in mixture.sources]
+    return check_mixture(mixture.model_copy(update={"sources": sources}), where)
 
 
-def _placed(source: Source, folder: Path) -> Source:
+def _resolved(source: Source, folder: Path) -> Source:
     paths = [str(folder / path) for path in source.paths]
     return source.model_copy(update={"path": paths, "name": source.name or Path(source.paths[0]).name})
 
 
-def _check_paths(mixture: Mixture, where: str, read: Read | None = None) -> None:
+def _check_paths(mixture: Mixture, where: str, read: ConfigFile | None = None) -> None:
     for number, source in enumerate(mixture.sources):
         if source.paths and all(source.paths):
             continue
         keys = ("sources", number, "path")
         place = read.place(keys) if read else None
-        said = "names no file" if not source.paths else "is an empty path"
-        message = f"{_dotted(keys)} {said}"
+        message = f"{_dotted(keys)} {'is an empty path' if source.paths else 'names no file'}"
         hint = "as in 'path: a.jsonl'; '.' is the folder itself"
         raise UsageError(message if place else f"{where}: {message}", place=place, hint=hint)
 
 
-def checked(mixture: Mixture, where: str) -> Mixture:
-    """The mixture, if what it says goes together.
+def check_mixture(mixture: Mixture, where: str) -> Mixture:
+    """Return the mixture if it is valid.
 
     Raises:
-        UsageError: if not.
+        UsageError: it is not; the message begins with ``where``.
     """
     _check_paths(mixture, where)
     names = [source.name for source in mixture.sources]
     for source in mixture.sources:
         if names.count(source.name) > 1:
-            raise UsageError(f"{where}: two sources are called {source.name!r}", hint="give each a name of its own")
+            raise UsageError(f"{where}: two sources are named {source.name!r}", hint="give each another name")
         if source.share is not None and source.epochs is not None:
             raise UsageError(f"{where}: {source.name} has a share and epochs", hint="keep one of the two")
-        if (source.share is None) == mixture.shared:
-            raise UsageError(f"{where}: some sources have a share and {source.name} has none", hint="give all one")
+        if (source.share is None) == mixture.has_shares:
+            raise UsageError(
+                f"{where}: some sources have a share and {source.name} has none", hint="give each source a share"
+            )
         if source.share is None and source.max_epochs is not None:
-            raise UsageError(f"{where}: {source.name} has max_epochs without a share", hint="say epochs")
-    if mixture.total is not None and not mixture.shared:
+            raise UsageError(f"{where}: {source.name} has max_epochs without a share", hint="use epochs instead")
+    if mixture.total is not None and not mixture.has_shares:
         raise UsageError(f"{where}: a total needs shares", hint="give each source a share")
     return mixture
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """Which rows of a source are taken: all of them ``whole`` times, and once more those with a key under ``below``."""
+    """The rows drawn from a source: all of them ``whole`` times, and those with a key under ``below`` once more."""
 
     whole: int = 1
     below: int = 0
 
     @property
     def rounds(self) -> Iterator[int]:
-        """For each time that the source is gone through, the bound of the keys."""
-        yield from [EVERY] * self.whole
+        """The bound of the keys for each pass over the source."""
+        yield from [ALL_KEYS] * self.whole
         if self.below:
             yield self.below
 
 
 @dataclass(frozen=True, slots=True)
 class Available:
-    """What a source has: its rows and, where shares are of tokens, the tokens that each row gives."""
+    """The available rows of a source and, if shares are of tokens, the number of tokens of each."""
 
     rows: int
     tokens: NDArray[np.int64] | None = None
 
     @property
     def amount(self) -> int:
-        """Of tokens, where they are known, else of rows."""
+        """Number of tokens if known, else of rows."""
         return self.rows if self.tokens is None else int(self.tokens.sum())
 
 
-def draws(mixture: Mixture, available: Sequence[Available]) -> list[Draw]:
-    """What is taken of each source.
+def draw_rows(mixture: Mixture, available: Sequence[Available]) -> list[Draw]:
+    """Return the rows to draw from each source.
 
     Raises:
-        UsageError: a source has nothing, or no row is drawn, or one would have to be repeated more than it may be.
+        UsageError: a source is empty, no row is drawn, or a source would be repeated more than ``max_epochs``.
     """
     epochs = _epochs(mixture, [some.amount for some in available])
     found = []
     for source, some, times in zip(mixture.sources, available, epochs, strict=True):
         whole = int(times)
         rest = (times - whole) * some.amount
-        below = bound(mixture.seed, source.name, some, rest) if rest >= 0.5 else 0
-        found.append(Draw(whole + 1, 0) if below == EVERY else Draw(whole, below))
+        below = key_bound(mixture.seed, source.name, some, rest) if rest >= 0.5 else 0
+        found.append(Draw(whole + 1, 0) if below == ALL_KEYS else Draw(whole, below))
     drawn = zip(mixture.sources, available, found, strict=True)
     if not any(_takes(mixture.seed, source, some, draw) for source, some, draw in drawn):
-        limits = "max_epochs" if mixture.shared else "epochs"
+        limits = "max_epochs" if mixture.has_shares else "epochs"
         raise UsageError("no row is drawn", hint=f"raise {limits if mixture.total is None else 'total'}")
     return found
 
 
 def _takes(seed: int, source: Source, available: Available, draw: Draw) -> bool:
-    """Whether a draw gives anything of what shares are of."""
+    """Return true if a draw gives any rows or tokens."""
     if draw.whole or not draw.below:
         return bool(draw.whole and available.amount)
     weigh = _weigher(available)
@@ -264,15 +268,16 @@ def _takes(seed: int, source: Source, available: Available, draw: Draw) -> bool:
 
 
 def _epochs(mixture: Mixture, amounts: Sequence[int]) -> list[float]:
-    if not mixture.shared:
+    if not mixture.has_shares:
         return [1.0 if source.epochs is None else source.epochs for source in mixture.sources]
     for source, amount in zip(mixture.sources, amounts, strict=True):
         if not amount:
-            raise UsageError(f"the source {source.name!r} gives no {mixture.share_of}", hint="see rejected.jsonl")
-    shares = [float(source.share or 0) for source in mixture.sources]
-    parts = [share / sum(shares) for share in shares]
+            raise UsageError(
+                f"the source {source.name!r} gives no {mixture.share_of}",
+                hint="chattmpl audit shows what is wrong with its rows",
+            )
     limits = [source.max_epochs for source in mixture.sources]
-    pairs = list(zip(mixture.sources, parts, amounts, limits, strict=True))
+    pairs = list(zip(mixture.sources, mixture.shares, amounts, limits, strict=True))
     if mixture.total is None:
         total = min(amount * (1.0 if limit is None else limit) / part for _, part, amount, limit in pairs)
     else:
@@ -285,13 +290,13 @@ def _epochs(mixture: Mixture, amounts: Sequence[int]) -> list[float]:
                 f"the source {source.name!r} would be repeated {times:.2f} times, and its max_epochs is {limit:g}",
                 hint="lower total, or its share",
             )
-        # Rounding must not make a last round of nothing, or leave out the last row.
+        # Rounding must not add an empty pass, or leave out the last row.
         epochs.append(round(times) if abs(times - round(times)) * amount < 0.5 and round(times) else times)
     return epochs
 
 
-def keys(seed: int, name: str, first: int, count: int) -> NDArray[np.uint64]:
-    """The keys of rows of a source, evenly spread over all 64-bit numbers (splitmix64)."""
+def row_keys(seed: int, name: str, first: int, count: int) -> NDArray[np.uint64]:
+    """Return the keys of rows of a source, evenly spread over all 64-bit numbers (splitmix64)."""
     start = int.from_bytes(hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest(), "big")
     with np.errstate(over="ignore"):
         state = np.uint64(start) + np.arange(first + 1, first + count + 1, dtype=np.uint64) * np.uint64(_GOLDEN)
@@ -303,8 +308,8 @@ def keys(seed: int, name: str, first: int, count: int) -> NDArray[np.uint64]:
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-def bound(seed: int, name: str, available: Available, goal: float) -> int:
-    """The bound of keys under which rows of a source have together an amount that is nearest to a goal."""
+def key_bound(seed: int, name: str, available: Available, goal: float) -> int:
+    """Return the bound of keys under which the rows of a source have an amount closest to a goal."""
     weigh = _weigher(available)
     bins = np.zeros(1 << _BIN_BITS)
     shift = np.uint64(64 - _BIN_BITS)
@@ -334,4 +339,4 @@ def _weigher(available: Available) -> Callable[[int, int], NDArray[np.float64]]:
 
 def _blocks(seed: int, name: str, rows: int) -> Iterator[tuple[int, NDArray[np.uint64]]]:
     for first in range(0, rows, _BLOCK):
-        yield first, keys(seed, name, first, min(_BLOCK, rows - first))
+        yield first, row_keys(seed, name, first, min(_BLOCK, rows - first))

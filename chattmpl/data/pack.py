@@ -1,4 +1,4 @@
-"""Packing: several documents in one row of at most N tokens, by best fit decreasing."""
+"""Packing of several documents into one row of at most N tokens, by best fit decreasing."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Iterator, Sequence
 
 
 def best_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Which documents go into which row.
+    """Assign documents to rows; return the indices of the documents of each row.
 
-    The longest comes first, and each goes where the least space is left that takes it; of several such rows, into the
-    one that has had that space for longest. Rows are ordered by their first document, and so are the documents in each.
+    The longest document comes first. Each goes into the row with the least space that suffices; of several such rows,
+    into the one that has had that space for longest. Rows are ordered by their first document, and documents by index.
 
     Args:
-        lengths: tokens of each document, 1 to ``size``.
-        size: most tokens of a row.
+        lengths: number of tokens of each document, 1 to ``size``.
+        size: maximum number of tokens of a row.
 
     Raises:
-        ValueError: a document is longer than a row, or has no tokens.
+        ValueError: a document is longer than a row, or empty.
     """
     for length in lengths:
         if not 0 < length <= size:
-            raise ValueError(f"a document of {length} tokens does not go into rows of {size}")
+            raise ValueError(f"a document of {length} tokens does not fit into rows of {size}")
     rows: list[list[int]] = []
     with_space: dict[int, deque[int]] = {}
-    spaces = 0  # bit n is set where a row has n tokens of space left
+    spaces = 0  # bit n is set if a row has space for n tokens
     for document in sorted(range(len(lengths)), key=lambda index: -lengths[index]):
         length = lengths[document]
         wide = spaces >> length
@@ -46,10 +46,10 @@ def best_fit(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def windows(count: int, size: int) -> Iterator[range]:
-    """The documents, so many at a time."""
+    """Return the indices of ``count`` documents in windows of ``size``."""
     return (range(first, min(first + size, count)) for first in range(0, count, size))
 
 
 def rows_needed(lengths: Sequence[int], size: int, window: int) -> int:
-    """How many rows best fit decreasing makes of documents that it sees a window at a time, as in ``datasets.map``."""
+    """Return the number of rows if each window of documents is packed by itself, as in ``datasets.map``."""
     return sum(len(best_fit([lengths[index] for index in some], size)) for some in windows(len(lengths), window))

@@ -1,9 +1,9 @@
-"""Unrolling: where history is rendered otherwise than it was sampled, one row for each turn, as at inference.
+"""Unrolling: one row per assistant turn, or fewer if they suffice, where history is rendered differently than sampled.
 
-Under a retention policy that drops earlier reasoning, the model never sees a row's earlier turns as they stand there.
-Each turn is therefore put behind its own prompt: the tokens of the conversation before it with the generation prompt,
-and then what the turn is when it is the last one. Turns that stand so in a later turn's row are trained there, token by
-token the same; where all of them stand so in the plain row, that is the only one.
+Under a retention policy that drops earlier reasoning, the model never sees the earlier turns of a row as they are
+rendered there. Unrolling puts each turn after its own prompt: the tokens of the conversation before it with the
+generation prompt, then the turn as it is rendered last. A turn that a later turn's row contains token by token is
+trained there; if the plain row contains all of them, it is the only row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.data.samples import NOTHING_TO_TRAIN, Encodes, Refusal, Sample, taken
+from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, Row, RowEncoder
 from chattmpl.encode import ControlTokenChoice, encode
 from chattmpl.errors import ChatTmplError
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Head(NamedTuple):
-    """A conversation up to a turn of the assistant, which alone is trained; without a turn, the whole conversation."""
+    """A conversation up to an assistant turn, which alone is trained; without a turn, the whole conversation."""
 
     turn_m: int | None
     conversation: Conversation
@@ -39,23 +39,23 @@ class Unrolled:
     """The rows of one conversation.
 
     Attributes:
-        samples: in the order of the turns that they end with.
-        too_long: turns for which there is no row that fits.
-        refused: why there is no row at all, or none for some turns.
+        rows: in the order of the turns that they end with.
+        too_long: turns for which no row fits.
+        rejected: why there is no row at all, or none for some turns.
     """
 
-    samples: list[Sample] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
     too_long: list[int] = field(default_factory=list)
-    refused: list[Refusal] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
 
 
 def heads(conversation: Any, mask: str = "all") -> list[Head]:
-    """What is to be encoded to unroll a conversation.
+    """Return the conversations to encode for unrolling one.
 
-    A conversation without a turn to train is its own head.
+    A conversation without a trained turn is its own head.
     """
     whole = Conversation.coerce(conversation)
-    turns = _turns(whole.messages, mask)
+    turns = _trained_turns(whole.messages, mask)
     final = len(whole.messages) - 1
     if not turns:
         return [Head(None, whole)]
@@ -65,8 +65,8 @@ def heads(conversation: Any, mask: str = "all") -> list[Head]:
     return found
 
 
-def _turns(messages: Sequence[Message], mask: str) -> list[int]:
-    """The messages that are trained under a choice of mask."""
+def _trained_turns(messages: Sequence[Message], mask: str) -> list[int]:
+    """Return the messages that are trained under a mask choice."""
     assistant = [index for index, message in enumerate(messages) if message.role == "assistant"]
     if mask == "last":
         assistant = assistant[-1:]
@@ -76,7 +76,7 @@ def _turns(messages: Sequence[Message], mask: str) -> list[int]:
 
 
 def _only(messages: Sequence[Message], turn: int, mask: str) -> Iterable[Message]:
-    """The messages, flagged so that only one turn is trained."""
+    """Flag the messages so that only one turn is trained."""
     for index, message in enumerate(messages):
         if index == turn:
             yield message if mask != "flags" else message.model_copy(update={"train": True, "weight": None})
@@ -87,13 +87,13 @@ def _only(messages: Sequence[Message], turn: int, mask: str) -> Iterable[Message
 
 
 class Prompts:
-    """What the model sees at inference, in tokens.
+    """The prompts that the model sees at inference, as tokens.
 
     Args:
-        template, tokenizer: what to render and encode with.
-        clock: what time the template is told that it is.
-        kwargs: template kwargs, over those of a conversation.
-        control_tokens: what becomes of those in messages.
+        template, tokenizer: render and encode.
+        clock: the time of ``strftime_now``.
+        kwargs: template kwargs, which override those of a conversation.
+        control_tokens: treatment of control tokens in messages; see `chattmpl.encode.encode`.
     """
 
     def __init__(
@@ -109,10 +109,10 @@ class Prompts:
         self.clock, self.kwargs, self.control_tokens = clock, dict(kwargs or {}), control_tokens
 
     def before(self, head: Head) -> NDArray[np.int32]:
-        """The tokens that stand before a head's turn.
+        """Return the tokens of the prompt for a head's turn.
 
         Raises:
-            ChatTmplError: the template refuses what is said so far.
+            ChatTmplError: the template refuses the conversation so far.
         """
         earlier = head.conversation.with_messages(head.conversation.messages[: head.turn_m])
         rendering = self.template.render(earlier, True, self.clock, **self.kwargs)
@@ -120,112 +120,113 @@ class Prompts:
         return np.asarray(ids, dtype=np.int32)
 
     def start(self, head: Head) -> int:
-        """The token at which a head's turn begins to be sampled, where the mask begins later."""
+        """Return the token at which sampling of a head's turn starts, where its mask starts later."""
         rendering = self.template.render(head.conversation, False, self.clock, **self.kwargs)
         encoding = encode(rendering, self.tokenizer, control_tokens=self.control_tokens)
         return encoding.assistant_masks.index(1)
 
 
 def unroll(
-    encoder: Encodes,
+    encoder: RowEncoder,
     prompts: Prompts,
     conversations: Sequence[Any],
     *,
     mask: str = "all",
     max_length: int | None = None,
 ) -> list[Unrolled]:
-    """The rows of conversations, so that each trained token stands after what the model sees at inference.
+    """Return the rows of conversations in which each trained token follows what the model sees at inference.
 
     Args:
-        encoder: what encodes.
-        prompts: what makes prompts, in the same way.
-        conversations: what to unroll.
-        mask: the choice of mask that the encoder has.
-        max_length: most tokens of a row; longer ones are not taken.
+        encoder: encodes the conversations.
+        prompts: encodes their prompts with the same options.
+        conversations: the conversations to unroll.
+        mask: the mask choice of the encoder.
+        max_length: maximum number of tokens of a row; longer rows are not used.
     """
     each = [heads(conversation, mask) for conversation in conversations]
     results = iter(encoder.encode_many([head.conversation for some in each for head in some]))
-    return [_combined([(head, taken(next(results))) for head in some], prompts, mask, max_length) for some in each]
+    return [_combine([(head, next(results)) for head in some], prompts, mask, max_length) for some in each]
 
 
-def _behind_prompt(sample: Sample, head: Head, prompts: Prompts, mask: str) -> Sample | Refusal:
-    """The turn behind its prompt; the sample as it is, where that is so already."""
-    start = int(sample.mask.argmax())
-    if not sample.mask[start:].any():
-        return sample
+def _after_prompt(row: Row, head: Head, prompts: Prompts, mask: str) -> Row | Rejection:
+    """Put a turn after its prompt; return the row unchanged if it is there already."""
+    start = int(row.mask.argmax())
+    if not row.mask[start:].any():
+        return row
     try:
         before = prompts.before(head)
         if mask == "no-reasoning":
             start = prompts.start(head)
     except ChatTmplError as error:
-        return Refusal("render", f"the prompt of messages[{head.turn_m}]: {error.message}", error.hint)
-    if np.array_equal(before, sample.ids[:start]):
-        return sample
-    ids = np.concatenate([before, sample.ids[start:]])
-    trained = np.concatenate([np.zeros(len(before), dtype=np.uint8), sample.mask[start:]])
-    index = sample.message_index
+        message = f"the prompt for messages[{head.turn_m}]: {error.message}"
+        return Rejection("render", message, hint=error.hint)
+    if np.array_equal(before, row.input_ids[:start]):
+        return row
+    ids = np.concatenate([before, row.input_ids[start:]])
+    trained = np.concatenate([np.zeros(len(before), dtype=np.uint8), row.mask[start:]])
+    index = row.message_index
     if index is not None:
-        # Which message the prompt's tokens belong to is known only where it is the same text.
+        # The messages of the prompt's tokens are not known.
         index = np.concatenate([np.full(len(before), -1, dtype=np.int32), index[start:]])
-    return replace(sample, ids=ids, mask=trained, message_index=index)
+    return replace(row, input_ids=ids, mask=trained, message_index=index)
 
 
-def _combined(
-    encoded: list[tuple[Head, Sample | Refusal]], prompts: Prompts, mask: str, max_length: int | None
+def _combine(
+    encoded: list[tuple[Head, Row | Rejection]], prompts: Prompts, mask: str, max_length: int | None
 ) -> Unrolled:
-    samples: dict[int, Sample] = {}
-    whole: Sample | None = None
+    rows: dict[int, Row] = {}
+    whole: Row | None = None
     for head, result in encoded:
-        if head.turn_m is not None and isinstance(result, Sample):
-            result = _behind_prompt(result, head, prompts, mask)
-        if isinstance(result, Refusal):
-            # Half a conversation is no row: it is refused as a whole, for the first reason.
-            return Unrolled(refused=[result])
+        if head.turn_m is not None and isinstance(result, Row):
+            result = _after_prompt(result, head, prompts, mask)
+        if isinstance(result, Rejection):
+            # The whole conversation is rejected, for the first reason.
+            return Unrolled(rejected=[result])
         if head.turn_m is None:
             whole = result
         else:
-            samples[head.turn_m] = result
+            rows[head.turn_m] = result
     unrolled = Unrolled()
-    if not samples:
-        unrolled.samples = [] if whole is None else [whole]
+    if not rows:
+        unrolled.rows = [] if whole is None else [whole]
         return unrolled
-    ends = {turn: _end(sample) for turn, sample in samples.items()}
-    waiting = [turn for turn in samples if ends[turn]]
+    ends = {turn: _end(row) for turn, row in rows.items()}
+    waiting = [turn for turn in rows if ends[turn]]
     if not waiting:
-        unrolled.refused.append(Refusal(NOTHING_TO_TRAIN, "no token of the row is trained"))
+        unrolled.rejected.append(NOTHING_TO_TRAIN)
         return unrolled
-    if whole is not None and _fits(whole, max_length) and all(_stands(samples[t], ends[t], whole) for t in waiting):
-        unrolled.samples.append(_with(whole, [samples[turn] for turn in waiting], [ends[turn] for turn in waiting]))
+    if whole is not None and _fits(whole, max_length) and all(_contains(whole, rows[t], ends[t]) for t in waiting):
+        unrolled.rows.append(_with_masks(whole, [rows[turn] for turn in waiting], [ends[turn] for turn in waiting]))
         return unrolled
     for turn in sorted(waiting, reverse=True):
-        host = samples[turn]
+        host = rows[turn]
         if turn not in waiting or not _fits(host, max_length):
             continue
-        guests = [other for other in waiting if other <= turn and _stands(samples[other], ends[other], host)]
-        unrolled.samples.append(_with(host, [samples[other] for other in guests], [ends[other] for other in guests]))
+        guests = [other for other in waiting if other <= turn and _contains(host, rows[other], ends[other])]
+        unrolled.rows.append(_with_masks(host, [rows[other] for other in guests], [ends[other] for other in guests]))
         waiting = [other for other in waiting if other not in guests]
-    unrolled.samples.reverse()
+    unrolled.rows.reverse()
     unrolled.too_long = waiting
     return unrolled
 
 
-def _fits(sample: Sample, max_length: int | None) -> bool:
-    return max_length is None or len(sample) <= max_length
+def _fits(row: Row, max_length: int | None) -> bool:
+    return max_length is None or len(row) <= max_length
 
 
-def _end(sample: Sample) -> int:
-    """Behind the last trained token; 0 if there is none."""
-    trained = np.flatnonzero(sample.mask)
+def _end(row: Row) -> int:
+    """Return the index after the last trained token; 0 if there is none."""
+    trained = np.flatnonzero(row.mask)
     return int(trained[-1]) + 1 if len(trained) else 0
 
 
-def _stands(guest: Sample, end: int, host: Sample) -> bool:
-    """Whether another row begins with all that a row has up to the end of what it trains."""
-    return end <= len(host) and bool(np.array_equal(guest.ids[:end], host.ids[:end]))
+def _contains(host: Row, guest: Row, end: int) -> bool:
+    """Return true if a row begins with another row's tokens up to an index."""
+    return end <= len(host) and bool(np.array_equal(guest.input_ids[:end], host.input_ids[:end]))
 
 
-def _with(host: Sample, guests: Sequence[Sample], ends: Iterable[int]) -> Sample:
+def _with_masks(host: Row, guests: Sequence[Row], ends: Iterable[int]) -> Row:
     mask: NDArray[np.uint8] = np.zeros(len(host), dtype=np.uint8)
     for guest, end in zip(guests, ends, strict=True):
         mask[:end] |= guest.mask[:end]
-    return host.masked(mask)
+    return replace(host, mask=mask)

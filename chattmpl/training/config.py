@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chattmpl.data.config_file import SUFFIXES, Read, read_config
+from chattmpl.data.config_file import SUFFIXES, ConfigFile, read_config
 from chattmpl.data.job import Allowance, Options, Source
-from chattmpl.data.mixture import Mixture, load_mixture, placed
+from chattmpl.data.mixture import Mixture, load_mixture, resolve_mixture
 from chattmpl.encode.tokenizer_loader import DEMO
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
 from chattmpl.template.family import family_names
@@ -116,8 +116,8 @@ class TrainConfig(_Table):
         }
 
 
-def load_config(path: str | Path, settings: Iterable[str] = ()) -> tuple[TrainConfig, Read]:
-    """Read and check a configuration.
+def load_config(path: str | Path, settings: Iterable[str] = ()) -> tuple[TrainConfig, ConfigFile]:
+    """ConfigFile and check a configuration.
 
     Args:
         path: a .yaml, .yml or .toml file. Paths in it are relative to its folder.
@@ -142,7 +142,7 @@ def load_config(path: str | Path, settings: Iterable[str] = ()) -> tuple[TrainCo
 
 
 @contextmanager
-def located(read: Read, *keys: str) -> Iterator[None]:
+def located(read: ConfigFile, *keys: str) -> Iterator[None]:
     """Give an error without a place that of a key, or of the option below the key that the error names."""
     try:
         yield
@@ -188,7 +188,7 @@ def one_line(error: Exception, limit: int | None = None) -> str:
 _DATA = ("data", "eval_data")
 
 
-def _expand(read: Read, folder: Path) -> dict[str, Any]:
+def _expand(read: ConfigFile, folder: Path) -> dict[str, Any]:
     """Return the values of a file with short forms expanded and paths resolved."""
     values = dict(read.values)
     for name, inner in (("template", "name"), ("model", "path")):
@@ -222,7 +222,7 @@ def _as_mixture(data: Any) -> Any:
     return {"sources": [{"path": item, "name": item} if isinstance(item, str) else item for item in data]}
 
 
-def _refuse_missing_paths(values: Mapping[str, Any], read: Read, folder: Path) -> None:
+def _refuse_missing_paths(values: Mapping[str, Any], read: ConfigFile, folder: Path) -> None:
     """Refuse a model or tokenizer that is written as a path and does not exist; it would be looked up on the hub."""
     for keys, message, hint in (
         (("model", "path"), "there is no model at {}", "model must be a folder written by save_pretrained"),
@@ -239,7 +239,7 @@ def _refuse_missing_paths(values: Mapping[str, Any], read: Read, folder: Path) -
 
 
 def _resolve_path(
-    values: dict[str, Any], keys: tuple[str, ...], read: Read, folder: Path, known: tuple[str, ...]
+    values: dict[str, Any], keys: tuple[str, ...], read: ConfigFile, folder: Path, known: tuple[str, ...]
 ) -> None:
     """Make a path of a file relative to its folder, if there is such a file; otherwise it may be a name."""
     table = values
@@ -254,7 +254,7 @@ def _resolve_path(
             table[keys[-1]] = str(path)
 
 
-def _resolve_data(config: TrainConfig, read: Read, folder: Path) -> TrainConfig:
+def _resolve_data(config: TrainConfig, read: ConfigFile, folder: Path) -> TrainConfig:
     """Return the configuration with resolved data paths and with mixtures loaded from their files."""
     mixtures = {}
     for name in _DATA:
@@ -266,14 +266,14 @@ def _resolve_data(config: TrainConfig, read: Read, folder: Path) -> TrainConfig:
         if len(sources) == 1 and isinstance(sources[0].path, str) and sources[0].path.lower().endswith(SUFFIXES):
             mixture = load_mixture(base / sources[0].path)
         else:
-            mixture = placed(mixture, base, read.name)
+            mixture = resolve_mixture(mixture, base, read.name)
         if "seed" not in mixture.model_fields_set:
             mixture = mixture.model_copy(update={"seed": config.seed})
         mixtures[name] = mixture
     return config.model_copy(update=mixtures)
 
 
-def _usage_error(read: Read, error: ValidationError) -> UsageError:
+def _usage_error(read: ConfigFile, error: ValidationError) -> UsageError:
     """Return the first error of a validation, with its place and a suggestion."""
     detail = error.errors(include_url=False)[0]
     keys = tuple(detail["loc"])
@@ -336,7 +336,7 @@ _COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size", "gradien
 _POSITIVE = ("num_train_epochs", "save_steps", "logging_steps", "eval_steps")
 
 
-def _check(config: TrainConfig, read: Read) -> None:
+def _check(config: TrainConfig, read: ConfigFile) -> None:
     """Refuse combinations and values that cannot work.
 
     Raises:
@@ -358,7 +358,7 @@ def _check(config: TrainConfig, read: Read) -> None:
         Options(**options, limit=config.limit)
 
 
-def _check_model(config: TrainConfig, read: Read) -> None:
+def _check_model(config: TrainConfig, read: ConfigFile) -> None:
     model = config.model
     if (model.path is None) == (model.config is None):
         message = "model needs either a path or the config of a model from scratch"
@@ -388,7 +388,7 @@ def _check_model(config: TrainConfig, read: Read) -> None:
         raise UsageError(message, place=read.place(("lora",)), hint="lora.merge: true saves the whole model")
 
 
-def _check_trainer(config: TrainConfig, read: Read) -> None:
+def _check_trainer(config: TrainConfig, read: ConfigFile) -> None:
     for name in config.trainer:
         if name.startswith("eval_") and config.eval_data is None:
             message = f"trainer.{name} is set, but there is no eval_data"
@@ -398,7 +398,7 @@ def _check_trainer(config: TrainConfig, read: Read) -> None:
             raise UsageError(message, place=read.place(("trainer", name)), hint=_OWN_KEYS[name])
 
 
-def _check_numbers(options: Mapping[str, Any], read: Read) -> None:
+def _check_numbers(options: Mapping[str, Any], read: ConfigFile) -> None:
     """Refuse numbers that lead to no step, or by which trl divides."""
     rules: list[tuple[str, Callable[[float], bool], str]] = [
         *((name, lambda number: number >= 1, "at least 1") for name in _COUNTS),

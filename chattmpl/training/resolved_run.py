@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.auto_annotate import annotated
-from chattmpl.data.config_file import Read
+from chattmpl.data.config_file import ConfigFile
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
 from chattmpl.errors import ChatTmplError, EncodeError, UsageError
 from chattmpl.template.template import Template
@@ -43,7 +43,7 @@ class ResolvedRun:
     annotated: bool
 
 
-def resolve(config: TrainConfig, read: Read, note: Note) -> ResolvedRun:
+def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
     """Load the template and the tokenizer of a run, and make them consistent.
 
     Args:

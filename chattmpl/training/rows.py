@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.data.config_file import Read
+from chattmpl.data.config_file import ConfigFile
 from chattmpl.data.job import Allowance, Options, Summary, Watcher, encode
-from chattmpl.data.job.batch import conversation_of
+from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.sources import find_files
 from chattmpl.data.sources import read as read_rows
@@ -115,7 +115,7 @@ class _RowsWatcher(Watcher):
 def _check_rejected(config: TrainConfig, summary: Summary) -> None:
     if summary.exceeds(Allowance.parse(config.max_rejected)):
         raise ConversationError(
-            f"{summary.refused} of {summary.data['rows']['rows']} rows cannot be trained on; the first is "
+            f"{summary.rejected_rows} of {summary.data['rows']['rows']} rows cannot be trained on; the first is "
             f"{_first_rejected(summary.rejected)}",
             hint=f"set max_rejected to continue without them; {summary.rejected} lists all",
         )
@@ -183,7 +183,7 @@ def spread(count: int, limit: int | str) -> list[int]:
 
 
 def read_conversations(rows: Any, numbers: Sequence[int], config: TrainConfig) -> list[Any]:
-    """Read the conversations of some rows from their files, each once."""
+    """ConfigFile the conversations of some rows from their files, each once."""
     origins = rows.select(numbers).select_columns(list(_ORIGINS))[:]
     wanted: set[tuple[str, str]] = set()
     for source, place in zip(origins["source"], origins["place"], strict=True):
@@ -205,7 +205,7 @@ def _read(mixture: Mixture, wanted: set[tuple[str, str]], options: Options) -> I
                     yield conversation_of(raw.value, source_, options)
 
 
-def check_data_exists(config: TrainConfig, read: Read) -> None:
+def check_data_exists(config: TrainConfig, read: ConfigFile) -> None:
     """Check that all data files exist.
 
     Raises:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from chattmpl.data.config_file import Read
+from chattmpl.data.config_file import ConfigFile
 from chattmpl.data.quiet import quiet
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.training.adapter import BatchAudit, audit_batches, count_supervised
@@ -79,7 +79,7 @@ class _Prepared:
 
 def train(
     config: TrainConfig,
-    read: Read,
+    read: ConfigFile,
     *,
     resume: Literal["auto", "never"] = "auto",
     force: bool = False,
@@ -110,7 +110,7 @@ def train(
 
 
 class _Run:
-    def __init__(self, config: TrainConfig, read: Read, group: ProcessGroup, watcher: RunWatcher) -> None:
+    def __init__(self, config: TrainConfig, read: ConfigFile, group: ProcessGroup, watcher: RunWatcher) -> None:
         self.config, self.read, self.group, self.watcher = config, read, group, watcher
         self.folder = RunFolder(config.folder)
         self.resolved: ResolvedRun

@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.data.config_file import Read
+from chattmpl.data.config_file import ConfigFile
 from chattmpl.data.job import Watcher
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.training.adapter.batch_audit import BatchAudit
@@ -41,7 +41,7 @@ class RunWatcher(Watcher):
 # -- settings
 
 
-def check_settings(config: TrainConfig, read: Read, processes: int) -> None:
+def check_settings(config: TrainConfig, read: ConfigFile, processes: int) -> None:
     """Refuse arguments of trl, peft and transformers that do not exist or would do harm.
 
     Raises:
@@ -163,7 +163,7 @@ def library_error(what: str, error: Exception, options: Mapping[str, Any] | None
 
 def build_trainer(
     config: TrainConfig,
-    read: Read,
+    read: ConfigFile,
     resolved: ResolvedRun,
     rows: Any,
     eval_rows: Any,

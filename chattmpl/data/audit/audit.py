@@ -13,8 +13,8 @@ from chattmpl.data.audit.row_view import Background
 from chattmpl.data.audit.settings import Settings
 from chattmpl.data.audit.visitor import Audited, Auditing
 from chattmpl.data.job import Options, Watcher
-from chattmpl.data.survey import Data, find_switch, survey
-from chattmpl.data.survey.visit import refuse_nothing
+from chattmpl.data.reasoning_mode import find_switch
+from chattmpl.data.survey import Data, require_rows, survey
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.template import Template
 
@@ -71,7 +71,7 @@ def audit(
     looker = Auditing([kind.code for kind in looking], background)
     found = survey(data, loaded, tokenizer, looker, Options(**options), sample=sample, workers=workers, watcher=watcher)
     totals = found.seen.totals
-    refuse_nothing(totals.rows)
+    require_rows(totals.rows)
     totals.sources = {name: totals.sources[name] for name in found.sources if name in totals.sources}
     findings = [finding for kind in looking for finding in _findings(kind, found.seen, settings)]
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), finding.code))

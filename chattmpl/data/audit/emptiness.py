@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chattmpl.data.survey.reasoning_mode import text_of
+from chattmpl.data.reasoning_mode import text_of
 
 _WORDS = ("none", "null", "nan")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.data.survey import Mode, Switch, Taken, messages_of, modes_asked, thinks
+from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes
+from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
@@ -19,6 +20,7 @@ from chattmpl.template.special_tokens import CONTROL
 if TYPE_CHECKING:
     from chattmpl.data.audit.settings import Settings
     from chattmpl.data.encoder import Encoder
+    from chattmpl.data.rows import Row
     from chattmpl.encode import Encoding
     from chattmpl.template.template import Rendering
 
@@ -42,19 +44,25 @@ class View:
     """A row.
 
     Args:
-        taken: the row, encoded if it can be.
+        scanned: the row, encoded if it can be.
         encoder: what encoded it.
         background: what is the same for all rows.
     """
 
-    def __init__(self, taken: Taken, encoder: Encoder, background: Background) -> None:
-        self.taken, self.encoder, self.background = taken, encoder, background
+    def __init__(self, scanned: ScannedRow, encoder: Encoder, background: Background) -> None:
+        self.scanned, self.encoder, self.background = scanned, encoder, background
         self.settings, self.switch = background.settings, background.switch
+
+    @property
+    def row(self) -> Row:
+        """The encoded row, if it can be encoded."""
+        assert self.scanned.row is not None
+        return self.scanned.row
 
     @cached_property
     def conversation(self) -> Conversation | None:
         """The conversation; None if the row is none."""
-        given = self.taken.conversation
+        given = self.scanned.conversation
         if given is None or isinstance(given, Conversation):
             return given
         try:
@@ -65,12 +73,12 @@ class View:
     @cached_property
     def encodable(self) -> bool:
         """Whether there is a row."""
-        return self.taken.row is not None and self.conversation is not None
+        return self.scanned.row is not None and self.conversation is not None
 
     @cached_property
     def text(self) -> str:
         """The text of a row that can be encoded; known without rendering it once more."""
-        kept = self.taken.row.text
+        kept = self.row.text
         return self.rendering.text if kept is None else str(kept)
 
     @cached_property
@@ -87,7 +95,7 @@ class View:
     @cached_property
     def own_kwargs(self) -> Mapping[str, Any]:
         """The template kwargs that stand in the row itself, nulls included."""
-        record = self.taken.record
+        record = self.scanned.record
         own = record.get("chat_template_kwargs") if isinstance(record, Mapping) else None
         return own if isinstance(own, Mapping) else {}
 
@@ -95,12 +103,12 @@ class View:
     def rendering(self) -> Rendering:
         """The rendering with provenance, of a row that can be encoded; it takes most of the time of an audit."""
         encoder = self.encoder
-        return encoder.template.render(self.conversation, clock=encoder._now, **encoder.kwargs)
+        return encoder.template.render(self.conversation, clock=encoder.now, **encoder.kwargs)
 
     @cached_property
     def encoding(self) -> Encoding:
         """The tokens with all that was noticed on the way."""
-        return encode(self.rendering, self.encoder._exact.tokenizer, **self.encoder.options)
+        return encode(self.rendering, self.encoder.tokenizer, **self.encoder.options)
 
     @cached_property
     def spans(self) -> SpanIndex:
@@ -116,12 +124,12 @@ class View:
     @cached_property
     def asked(self) -> list[tuple[int, Mode | None]]:
         """For each message of the assistant its index, and the mode that is asked for."""
-        return modes_asked(self.messages, self.kwargs, self.switch)
+        return requested_modes(self.messages, self.kwargs, self.switch)
 
     @cached_property
     def thinking(self) -> frozenset[int]:
         """The messages of the assistant that have reasoning, by index."""
-        return frozenset(index for index, _ in self.asked if thinks(self.messages[index]))
+        return frozenset(index for index, _ in self.asked if has_reasoning(self.messages[index]))
 
     def role(self, index: int) -> Any:
         """The role of a message."""

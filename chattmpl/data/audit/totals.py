@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chattmpl.data.audit.finding import Example
-from chattmpl.data.survey import Mode, Switch, Taken
+from chattmpl.data.reasoning_mode import Mode, Switch
+from chattmpl.data.survey import ScannedRow
 
 
 @dataclass
@@ -57,12 +58,12 @@ class Digests:
     file: array[int] = field(default_factory=lambda: array("I"))
     files: dict[tuple[str, str, bool], int] = field(default_factory=dict)
 
-    def add(self, taken: Taken, conversation: int, text: int) -> None:
+    def add(self, scanned: ScannedRow, conversation: int, text: int) -> None:
         """Notes a row."""
-        key = (taken.source, taken.file, taken.line is not None)
+        key = (scanned.source, scanned.file, scanned.line is not None)
         self.conversation.append(conversation)
         self.text.append(text)
-        self.line.append(taken.number if taken.line is None else taken.line)
+        self.line.append(scanned.number if scanned.line is None else scanned.line)
         self.file.append(self.files.setdefault(key, len(self.files)))
 
     def join(self, other: Digests) -> None:

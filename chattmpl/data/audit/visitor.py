@@ -15,8 +15,8 @@ from chattmpl.data.audit.finding import Example
 from chattmpl.data.audit.row_view import Background, View
 from chattmpl.data.audit.totals import SourceTotals, Totals
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.survey import Taken, mode_shown
-from chattmpl.data.survey.reasoning_mode import mode_of_kwarg
+from chattmpl.data.reasoning_mode import mode_of_kwarg, shown_mode
+from chattmpl.data.survey import ScannedRow
 
 
 @dataclass
@@ -57,11 +57,11 @@ class Auditing:
     def __init__(self, codes: Sequence[str], background: Background) -> None:
         self.codes, self.background = tuple(codes), background
 
-    def begin(self) -> Audited:
+    def start(self) -> Audited:
         """Nothing was seen."""
         return Audited(Totals(self.background.switch))
 
-    def join(self, seen: Audited, more: Audited) -> None:
+    def merge(self, seen: Audited, more: Audited) -> None:
         """Adds what was seen of the rows behind."""
         most = self.background.settings.examples
         for key, some in more.notes.items():
@@ -73,32 +73,32 @@ class Auditing:
             seen.totals.sources.setdefault(name, SourceTotals()).add(source, most)
         seen.totals.digests.join(more.totals.digests)
 
-    def look(self, seen: Audited, rows: Sequence[Taken], encoder: Encoder) -> None:
+    def visit(self, seen: Audited, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
         """Looks at some rows; at those that a mixture repeats, only for the shares."""
         looking = [all_kinds()[code] for code in self.codes]
-        for taken in rows:
-            source = seen.totals.sources.setdefault(taken.source, SourceTotals())
-            if taken.row is not None:
+        for scanned in rows:
+            source = seen.totals.sources.setdefault(scanned.source, SourceTotals())
+            if scanned.row is not None:
                 source.drawn += 1
-                source.tokens += len(taken.row)
-            if taken.repeated:
+                source.tokens += len(scanned.row)
+            if scanned.repeated:
                 continue
-            view = View(taken, encoder, self.background)
+            view = View(scanned, encoder, self.background)
             self._count(seen.totals, source, view)
             for kind in looking:
                 if view.encodable or not kind.needs_row:
-                    self._gather(seen, taken, kind.code, list(kind.row(view)))
+                    self._gather(seen, scanned, kind.code, list(kind.row(view)))
 
-    def _gather(self, seen: Audited, taken: Taken, code: str, notes: list[Note]) -> None:
+    def _gather(self, seen: Audited, scanned: ScannedRow, code: str, notes: list[Note]) -> None:
         """One row counts once for each key."""
         amounts: Counter[str] = Counter()
         for note in notes:
             if note.key not in amounts:
                 known = seen.notes.setdefault((code, note.key), Gathered())
                 known.rows += 1
-                known.sources[taken.source] += 1
+                known.sources[scanned.source] += 1
                 if len(known.examples) < self.background.settings.examples:
-                    known.examples.append(_example(taken, note.detail))
+                    known.examples.append(_example(scanned, note.detail))
             amounts[note.key] += note.amount
         for key, amount in amounts.items():
             seen.notes[code, key].amount += amount
@@ -108,7 +108,7 @@ class Auditing:
         if not view.encodable or view.conversation is None:
             return
         source.encoded += 1
-        shown = mode_shown(view.messages)
+        shown = shown_mode(view.messages)
         source.modes[shown] += 1
         asked = {mode for _, mode in view.asked if mode} or {mode_of_kwarg(view.kwargs, view.switch) or shown}
         source.asked["mixed" if len(asked) > 1 else asked.pop()] += 1
@@ -118,8 +118,8 @@ class Auditing:
             source.reasoning += 1
             source.reasoning_multi += multi
             if len(source.first_reasoning) < self.background.settings.examples:
-                source.first_reasoning.append(_example(view.taken))
-        totals.digests.add(view.taken, _digest(_said(view.conversation)), _digest(view.text))
+                source.first_reasoning.append(_example(view.scanned))
+        totals.digests.add(view.scanned, _digest(_said(view.conversation)), _digest(view.text))
 
 
 def _is_multi(view: View) -> bool:
@@ -139,5 +139,5 @@ def _digest(text: str) -> int:
     return int.from_bytes(found, "little")
 
 
-def _example(taken: Taken, detail: Any = "") -> Example:
-    return Example(taken.file, taken.line, taken.number, str(detail))
+def _example(scanned: ScannedRow, detail: Any = "") -> Example:
+    return Example(scanned.file, scanned.line, scanned.number, str(detail))

@@ -1,9 +1,17 @@
-"""A template whose generation tags write marker characters: any Jinja engine can then tell what the model samples."""
+"""Generated spans as marker characters: written by a template, read from its output, turned into token masks.
+
+Generation tags are lowered to plain Jinja that writes a marker character at each edge, so any Jinja renderer shows
+which text the model samples. Markers and masks of a whole batch are handled by numpy, without a loop over rows.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from chattmpl.syntax.edits import apply_edits
 from chattmpl.syntax.tree import Block, parse
@@ -12,44 +20,204 @@ if TYPE_CHECKING:
     from chattmpl.compiler.program import Program
 
 OPEN, CLOSE, SEPARATOR = "\x01", "\x02", "\x03"
-"""Written where a generated span opens and closes, and between rows. Rows that hold one take the exact path."""
+"""Written at the start and end of a generated span, and between rows. Rows that contain one take the exact path."""
 
 RESERVED = "chattmpl_"
-"""What the names begin with that the lowered template uses; no kwarg may begin so."""
+"""Prefix of the names that the lowered template uses; no template kwarg may start with it."""
+
+MARKERS = {f"{RESERVED}open": OPEN, f"{RESERVED}close": CLOSE}
+"""The variables of the lowered template that hold the markers."""
+
+MARK = f"{RESERVED}mark"
+"""A variable that is only assigned, for the trim marks of its tag."""
+
+Ranges = tuple[tuple[int, int], ...]
+"""Half-open character ranges, in order."""
 
 _SCOPES = frozenset({"macro", "call", "filter", "block", "set"})
-_IGNORED_BY_OTHERS = re.compile(r"\{%[-+]?\s*(?:extends|include|import|from|block)\b")
+_INHERITANCE = re.compile(r"\{%[-+]?\s*(?:extends|include|import|from|block)\b")
 
 
-class Unfit(Exception):
-    """Something that the fast path cannot do; its text says what, for people."""
+class Unsupported(Exception):
+    """A template, tokenizer or option that the fast path does not support; the message is for people."""
 
 
 def with_markers(program: Program) -> str:
-    """The template under its retention policy, in plain Jinja, with each generation tag a scope between two markers.
+    """Lower a template to plain Jinja in which each generation tag is a scope between two markers.
 
     Raises:
-        Unfit: where a marker would not stand where the tag begins or ends in the rendered text.
+        Unsupported: a marker would not end up where the tag starts or ends in the rendered text.
     """
     text = program.lowered.text
-    if _IGNORED_BY_OTHERS.search(text):
-        raise Unfit("the template is made of several templates or blocks")
+    if _INHERITANCE.search(text):
+        raise Unsupported("the template includes or inherits from other templates, or has blocks")
     if RESERVED in text or any(mark in text for mark in (OPEN, CLOSE, SEPARATOR)):
-        raise Unfit(f"the template uses names that begin with {RESERVED}, or control characters")
+        raise Unsupported(f"the template contains control characters or names that begin with {RESERVED}")
     edits = []
     for block in parse(text).blocks("generation"):
-        _check(block)
-        # Two tags around each marker: the outer sides keep the signs of the author's tag, the inner ones trim nothing.
+        _check_placement(block)
+        # Two tags around each marker: the outer sides keep the trim marks of the author's tag, the inner ones trim
+        # nothing.
         tag, end = block.opening, block.closing
-        opening = f"{{%{tag.left} with +%}}{{{{ {RESERVED}open }}}}{{%+ set {RESERVED}mark = 0 {tag.right}%}}"
-        closing = f"{{%{end.left} set {RESERVED}mark = 0 +%}}{{{{ {RESERVED}close }}}}{{%+ endwith {end.right}%}}"
+        opening = f"{{%{tag.left} with +%}}{{{{ {RESERVED}open }}}}{{%+ set {MARK} = 0 {tag.right}%}}"
+        closing = f"{{%{end.left} set {MARK} = 0 +%}}{{{{ {RESERVED}close }}}}{{%+ endwith {end.right}%}}"
         edits += [tag.replace(opening), end.replace(closing)]
     return apply_edits(text, edits).text
 
 
-def _check(block: Block) -> None:
+def _check_placement(block: Block) -> None:
     for parent in block.blocks:
         if parent.name in _SCOPES:
-            raise Unfit(f"a generation tag stands inside a {{% {parent.name} %}}, which may change its text")
+            raise Unsupported(f"a generation tag is inside a {{% {parent.name} %}}, which may change its text")
     if any(tag.name in ("break", "continue") for tag in block.tags):
-        raise Unfit("a generation tag holds a {% break %} or {% continue %}")
+        raise Unsupported("a generation tag contains a {% break %} or {% continue %}")
+
+
+def split_markers(text: str) -> tuple[str, Ranges]:
+    """Return a text without its markers, and the character ranges between them, touching ranges merged."""
+    ranges: list[tuple[int, int]] = []
+    parts: list[str] = []
+    length = 0
+    for index, outside in enumerate(text.split(OPEN)):
+        inside, _, rest = outside.partition(CLOSE) if index else ("", "", outside)
+        if inside:
+            ranges.append((length, length + len(inside)))
+        parts += [inside, rest]
+        length += len(inside) + len(rest)
+    return "".join(parts), merge_touching(ranges)
+
+
+def merge_touching(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    """Merge ranges, which are in order, that touch each other."""
+    merged: list[tuple[int, int]] = []
+    for start, end in ranges:
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], end)
+        else:
+            merged.append((start, end))
+    return tuple(merged)
+
+
+# -- many texts at once
+
+_OPEN, _CLOSE, _SEPARATOR = ord(OPEN), ord(CLOSE), ord(SEPARATOR)
+
+
+@dataclass(frozen=True)
+class TextStream:
+    """Texts in one stream of bytes, with their markers removed and located.
+
+    Attributes:
+        data: the UTF-8 bytes without markers, with a separator between texts.
+        sizes: number of bytes of each text.
+        starts, ends: the generated spans, as byte offsets in the texts joined without separators.
+        rows: index of the text that each span is in.
+        text_ends: end of each text in the bytes with markers.
+        bad: for each text, true if its markers are unpaired, it contains control characters, or it is empty.
+    """
+
+    data: bytes
+    sizes: Any
+    starts: Any
+    ends: Any
+    rows: Any
+    text_ends: Any
+    bad: Any
+
+
+def parse_markers(whole: bytes, count: int) -> TextStream:
+    """Remove and locate the markers of texts.
+
+    Args:
+        whole: the texts with markers in UTF-8, with a separator between them.
+        count: number of texts.
+    """
+    array = np.frombuffer(whole, dtype=np.uint8)
+    # Bytes below 32 are white space, markers, or control characters, which tokenizers treat differently.
+    low = np.flatnonzero(array < 32)
+    kinds = array[low]
+    known = (kinds == 10) | (kinds == 13) | (kinds == 9)
+    places, kinds = low[~known], kinds[~known]
+    separators = kinds == _SEPARATOR
+    rows = np.cumsum(separators) - separators
+    clean = places - np.arange(len(places))
+    bounds = np.concatenate(([0], clean[separators], [len(whole) - len(places)]))
+    sizes = np.diff(bounds)
+    if len(sizes) != count:  # a text contains a separator
+        none = np.zeros(0, dtype=np.int64)
+        return TextStream(b"", none, none, none, none, none, np.ones(count, dtype=bool))
+    bad = sizes <= 0
+    bad[rows[(kinds > _SEPARATOR) | (kinds == 0)]] = True
+    following = np.append(kinds[1:], _SEPARATOR)
+    before = np.append(_SEPARATOR, kinds[:-1])
+    opens, closes = kinds == _OPEN, kinds == _CLOSE
+    bad[rows[(opens & (following != _CLOSE)) | (closes & (before != _OPEN))]] = True
+    starts, ends = clean[opens], clean[closes]
+    spans, text_ends = rows[opens], np.append(places[separators], len(whole))
+    if bad.any() or len(starts) != len(ends):
+        return TextStream(b"", sizes, starts[:0], ends[:0], spans[:0], text_ends, bad)
+    full = ends > starts
+    data = whole.replace(OPEN.encode(), b"").replace(CLOSE.encode(), b"")
+    return TextStream(data, sizes, starts[full], ends[full], spans[full], text_ends, bad)
+
+
+@dataclass(frozen=True)
+class TokenMasks:
+    """The masks of many texts.
+
+    Attributes:
+        mask: 1 for each token that is trained, else 0.
+        straddles: for each text, the number of edges of generated spans inside a token.
+        misaligned: for each text, true if the lengths of its tokens do not add up to its bytes.
+        adjacent: for each text, true if one generated span directly follows another.
+    """
+
+    mask: Any
+    straddles: Any
+    misaligned: Any
+    adjacent: Any
+
+
+def mask_tokens(stream: TextStream, lengths: Any, offsets: Any, *, exclude: bool) -> TokenMasks:
+    """Compute the masks of the tokens.
+
+    Args:
+        stream: the texts.
+        lengths: bytes of each token.
+        offsets: start of each text's tokens, and the end of the last.
+        exclude: train only tokens that are wholly inside a span, instead of all that overlap one.
+    """
+    bounds_t = np.zeros(len(lengths) + 1, dtype=np.int64)
+    ends_t = np.cumsum(lengths, out=bounds_t[1:])
+    misaligned = np.diff(bounds_t[offsets]) != stream.sizes
+    count = len(stream.sizes)
+    none = np.zeros(count, dtype=np.int64)
+    if misaligned.any():
+        return TokenMasks(np.zeros(0, dtype=np.uint8), none, misaligned, misaligned)
+    # A span begins in the token that contains its start and ends in the one that contains its end; where a token
+    # ends exactly there, the inner and the outer bound are the same token.
+    outer_first = np.searchsorted(ends_t, stream.starts, side="right")
+    inner_first = outer_first + (bounds_t[outer_first] != stream.starts)
+    inner_last = np.searchsorted(ends_t, stream.ends, side="right")
+    outer_last = inner_last + (bounds_t[inner_last] != stream.ends)
+    first, last = (inner_first, inner_last) if exclude else (outer_first, outer_last)
+    mask = _fill(first, np.maximum(first, last), len(ends_t))
+    straddles = none
+    for crossed in (outer_first != inner_first, outer_last != inner_last):
+        straddles = straddles + np.bincount(stream.rows[crossed], minlength=count)
+    touching = stream.starts[1:] == stream.ends[:-1]
+    touching &= stream.rows[1:] == stream.rows[:-1]
+    adjacent = np.bincount(stream.rows[1:][touching], minlength=count) > 0
+    return TokenMasks(mask, straddles, misaligned, adjacent)
+
+
+def _fill(first: Any, last: Any, count: int) -> Any:
+    """Return 1 for the tokens in any of the ranges, which are in order and may overlap, else 0."""
+    last = np.maximum.accumulate(last)
+    first = np.maximum(first, np.append(0, last[:-1]))
+    bounds = np.empty(2 * len(first) + 2, dtype=np.int64)
+    bounds[0], bounds[-1] = 0, count
+    bounds[1:-1:2], bounds[2:-1:2] = first, np.maximum(first, last)
+    inside = np.zeros(len(bounds) - 1, dtype=np.uint8)
+    inside[1::2] = 1
+    return np.repeat(inside, np.diff(bounds))

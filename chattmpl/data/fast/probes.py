@@ -1,6 +1,6 @@
-"""Conversations that show where engines differ: rendered both ways before the fast path is trusted.
+"""Conversations for the differential check of the fast path, chosen to show where renderers differ.
 
-They are made from a fixed seed, so that every process tries the same.
+They are generated from a fixed seed, so every process checks the same ones.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ TOOL = {
 _FLAT_TOOL = {"name": "größe", "description": "", "parameters": {"type": "object", "properties": {}}}
 
 
-class _Maker:
-    """Makes conversations of one kind."""
+class _Generator:
+    """Generator of conversations with plain or with hostile texts."""
 
     def __init__(self, seed: int, hostile: bool) -> None:
         self.random = random.Random(seed)
@@ -90,7 +90,7 @@ class _Maker:
         for _ in range(rounds):
             messages.append({"role": "user", "content": self.text()})
             if calls:
-                messages += self.calling(calls, reasoning)
+                messages += self.calls_and_results(calls, reasoning)
             messages.append(self.answer(reasoning))
         return messages
 
@@ -100,44 +100,44 @@ class _Maker:
             answer["reasoning_content"] = self.text()
         return answer
 
-    def calling(self, arguments: str, reasoning: bool) -> list[dict[str, Any]]:
-        asking = self.answer(reasoning)
-        asking["tool_calls"] = [self.call(arguments) for _ in range(self.random.randint(1, 2))]
+    def calls_and_results(self, arguments: str, reasoning: bool) -> list[dict[str, Any]]:
+        request = self.answer(reasoning)
+        request["tool_calls"] = [self.call(arguments) for _ in range(self.random.randint(1, 2))]
         if self.random.random() < 0.3:
-            del asking["content"]
-        results: list[dict[str, Any]] = [asking]
-        for call in asking["tool_calls"]:
+            del request["content"]
+        results: list[dict[str, Any]] = [request]
+        for call in request["tool_calls"]:
             result = {"role": "tool", "content": self.text(), "name": call["function"]["name"]}
             results.append({**result, "tool_call_id": call["id"]} if "id" in call else result)
         return results
 
 
 def probes(variables: Iterable[str]) -> list[dict[str, Any]]:
-    """The conversations to try with a template that reads these variables; plain ones come first."""
-    made: list[dict[str, Any]] = []
+    """Return the conversations for a template that reads these variables; plain ones come first."""
+    conversations: list[dict[str, Any]] = []
     for hostile in (False, True):
-        maker = _Maker(7 + hostile, hostile)
+        generator = _Generator(7 + hostile, hostile)
         for rounds in (1, 2, 3) * (5 if hostile else 1):
             for reasoning in (False, True):
-                made += [{"messages": maker.messages(rounds, reasoning=reasoning)}]
+                conversations += [{"messages": generator.messages(rounds, reasoning=reasoning)}]
         for arguments in ("strings", "none", "text", "other") * (3 if hostile else 1):
-            messages = maker.messages(2, reasoning=True, calls=arguments)
-            made += [
+            messages = generator.messages(2, reasoning=True, calls=arguments)
+            conversations += [
                 {"messages": messages},
-                {"messages": messages, "tools": [TOOL, _FLAT_TOOL][: maker.random.randint(1, 2)]},
+                {"messages": messages, "tools": [TOOL, _FLAT_TOOL][: generator.random.randint(1, 2)]},
             ]
-        made += _rarer(maker)
-    for kwargs in _kwargs(variables):
-        made.append({"messages": maker.messages(2, reasoning=True), "chat_template_kwargs": kwargs})
-    return made
+        conversations += _unusual(generator)
+    for kwargs in _kwargs_to_try(variables):
+        conversations.append({"messages": generator.messages(2, reasoning=True), "chat_template_kwargs": kwargs})
+    return conversations
 
 
-def _rarer(maker: _Maker) -> list[dict[str, Any]]:
-    """Parts, documents, other keys, prompts without an answer, other orders of roles."""
-    parts = [{"type": "text", "text": maker.text()} for _ in range(2)]
-    question, answer = {"role": "user", "content": maker.text()}, {"role": "assistant", "content": maker.text()}
-    developer, system = {"role": "developer", "content": maker.text()}, {"role": "system", "content": maker.text()}
-    document = {"title": maker.text(), "text": maker.text()}
+def _unusual(generator: _Generator) -> list[dict[str, Any]]:
+    """Return conversations with parts, documents, unknown keys, unusual orders of roles, or without an answer."""
+    parts = [{"type": "text", "text": generator.text()} for _ in range(2)]
+    roles = ("user", "assistant", "developer", "system")
+    question, answer, developer, system = ({"role": role, "content": generator.text()} for role in roles)
+    document = {"title": generator.text(), "text": generator.text()}
     return [
         {"messages": [{"role": "user", "content": parts}, {"role": "assistant", "content": parts}]},
         {"messages": [question, answer], "documents": [document]},
@@ -149,12 +149,12 @@ def _rarer(maker: _Maker) -> list[dict[str, Any]]:
         {"messages": [answer, question]},
         {"messages": [question, question, answer, answer]},
         {"messages": [question, {"role": "assistant"}]},
-        {"messages": [question, {"role": "tool", "content": maker.text(), "tool_call_id": "c1"}, answer]},
+        {"messages": [question, {"role": "tool", "content": generator.text(), "tool_call_id": "c1"}, answer]},
     ]
 
 
-def _kwargs(variables: Iterable[str]) -> list[dict[str, Any]]:
-    """Values for the kwargs that a template reads, by what their names say."""
+def _kwargs_to_try(variables: Iterable[str]) -> list[dict[str, Any]]:
+    """Return values for the kwargs that a template reads, chosen by their names."""
     found: list[dict[str, Any]] = []
     for name in sorted(variables):
         if name in ("messages", "tools", "documents", "add_generation_prompt") or name.endswith("_token"):

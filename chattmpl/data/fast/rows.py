@@ -1,7 +1,7 @@
-"""Rows as a template gets them: plain data straight from a well-formed record, else by way of a `Conversation`.
+"""Preparation of rows for rendering: directly from a well-formed record, else through a `Conversation`.
 
-What is read here in a few plain steps is only what `chattmpl.conversation.models` would accept and hand on unchanged.
-Anything else (other shapes and names, null padding, mistakes) goes through them.
+The direct reader accepts only what `chattmpl.conversation.models` would accept and pass on unchanged. Anything else
+(other shapes and names, null padding, mistakes) goes through the models.
 """
 
 from __future__ import annotations
@@ -16,25 +16,7 @@ from chattmpl.conversation.models import Conversation, Message
 from chattmpl.conversation.normalization import REASONING_NAMES, clean_tools, messages_are_padded, plain_data
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.validation_errors import ROLES, find_misspelling
-from chattmpl.data.fast.control_tokens import LEAF_END
-
-TOOLS, CALLS, TEXT_ARGUMENTS, OTHER_ARGUMENTS, PARTS, KWARGS, DOCUMENTS, EXTRA_KEYS, NO_CONTENT = (
-    1 << n for n in range(9)
-)
-"""Features of a row, as bits: what engines have been seen to render differently. `OTHER_ARGUMENTS` are arguments of
-tool calls that are no strings."""
-
-FEATURE_NAMES = {
-    TOOLS: "tools",
-    CALLS: "tool calls",
-    TEXT_ARGUMENTS: "arguments as a string",
-    OTHER_ARGUMENTS: "arguments that are no strings",
-    PARTS: "content in parts",
-    KWARGS: "template kwargs of the row",
-    DOCUMENTS: "documents",
-    EXTRA_KEYS: "other keys of messages",
-    NO_CONTENT: "messages without content",
-}
+from chattmpl.data.fast.text_checks import BOUNDARY
 
 _ROLES = frozenset(ROLES)
 _TEXTS = frozenset({"content", "reasoning_content", "tool_call_id", "name"})
@@ -46,25 +28,24 @@ _FUNCTION = frozenset({"name", "arguments"})
 
 
 _NO_REFERENCES = 2
-"""The version of marshal's format that writes equal values as equal bytes."""
+"""Version of marshal's format that writes equal values as equal bytes."""
 _TOOLS_KEPT = 256
 _TOOLS_SEEN: dict[tuple[bytes, bool], tuple[list[Any], str]] = {}
 
 
 class _Unusual(Exception):
-    """The record is for the models."""
+    """A record that has to be read by the models."""
 
 
 @dataclass(slots=True)
-class Prepared:
+class PreparedRow:
     """One row, ready to be rendered.
 
     Attributes:
-        messages, tools, documents, kwargs: what `Conversation.to_template_input` tells of it.
-        texts: all its texts.
-        features: bits, see above.
-        flagged: a message says that it is not trained.
-        conversation: the row as a model, if it was read as one.
+        messages, tools, documents, kwargs: see `Conversation.to_template_input`.
+        texts: all of its texts.
+        flagged: true if a message says that it is not trained.
+        conversation: the row as a model, if it was read by the models.
     """
 
     messages: list[dict[str, Any]]
@@ -72,26 +53,25 @@ class Prepared:
     documents: list[Any] | None
     kwargs: dict[str, Any]
     texts: list[str]
-    features: int = 0
     flagged: bool = False
     conversation: Conversation | None = None
 
     @property
-    def leaves(self) -> str:
-        """All its texts, with `LEAF_END` before and behind each."""
-        return leaves_of(self.texts)
+    def joined_texts(self) -> str:
+        """All of its texts, with `BOUNDARY` around each."""
+        return join_texts(self.texts)
 
 
-def leaves_of(texts: list[str]) -> str:
-    """Texts in a row, with `LEAF_END` before and behind each."""
-    return f"{LEAF_END}{LEAF_END.join(texts)}{LEAF_END}"
+def join_texts(texts: list[str]) -> str:
+    """Join texts, with `BOUNDARY` around each."""
+    return f"{BOUNDARY}{BOUNDARY.join(texts)}{BOUNDARY}"
 
 
-def prepare(record: Any) -> Prepared:
-    """A record of a data set, of any shape that `chattmpl.loaders` knows, or a `Conversation`.
+def prepare(record: Any) -> PreparedRow:
+    """Prepare a `Conversation`, or a dataset record of any shape that `parse_record` reads.
 
     Raises:
-        ConversationError: for what is no conversation, as the exact path does.
+        ConversationError: it is not a conversation; the exact path raises the same error.
     """
     if type(record) is dict:
         try:
@@ -99,24 +79,23 @@ def prepare(record: Any) -> Prepared:
         except (_Unusual, RecursionError, TypeError, ValueError):
             pass
     conversation = record if isinstance(record, Conversation) else parse_record(record)
-    return _of_model(conversation)
+    return _from_model(conversation)
 
 
 class _Reader:
-    """Reads one well-formed record."""
+    """Reader of one well-formed record."""
 
     def __init__(self) -> None:
-        self.leaves: list[str] = []
-        self.features = 0
+        self.texts: list[str] = []
         self.flagged = False
 
-    def record(self, record: dict[str, Any]) -> Prepared:
+    def record(self, record: dict[str, Any]) -> PreparedRow:
         given = record.get("messages")
         if type(given) is not list or not given:
             raise _Unusual
         messages = self._messages(given)
         if len(record) == 1:
-            return Prepared(messages, None, None, {}, self.leaves, self.features, self.flagged)
+            return PreparedRow(messages, None, None, {}, self.texts, self.flagged)
         if not _OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
             raise _Unusual
         _check_names(record, _CONVERSATION)
@@ -126,25 +105,25 @@ class _Reader:
         if documents is not None:
             documents = self._documents(documents)
         kwargs = {} if kwargs is None else self._kwargs(kwargs)
-        return Prepared(messages, tools, documents, kwargs, self.leaves, self.features, self.flagged)
+        return PreparedRow(messages, tools, documents, kwargs, self.texts, self.flagged)
 
     def _messages(self, given: list[Any]) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
-        leaves = self.leaves
+        texts = self.texts
         for message in given:
             if type(message) is not dict or message.get("role") not in _ROLES:
                 raise _Unusual
             content = message.get("content")
             size = len(message)
-            if size <= 3 and type(content) is str:  # most have a role and a text, or also a trace
+            if size <= 3 and type(content) is str:  # most messages have a role, a text, and perhaps reasoning
                 if size == 2:
-                    leaves.append(content)
+                    texts.append(content)
                     messages.append(message)
                     continue
                 reasoning = message.get("reasoning_content")
                 if type(reasoning) is str:
-                    leaves.append(content)
-                    leaves.append(reasoning)
+                    texts.append(content)
+                    texts.append(reasoning)
                     messages.append({"thinking": reasoning, **message})
                     continue
             messages.append(self._other_message(message))
@@ -159,7 +138,7 @@ class _Reader:
                 message[key] = value
             elif key in _TEXTS:
                 if type(value) is str:
-                    self.leaves.append(value)
+                    self.texts.append(value)
                     message[key] = value
                 elif key == "content":
                     message[key] = self._parts(value)
@@ -169,15 +148,13 @@ class _Reader:
                 self._other(message, key, value)
         if not _NAMES.issuperset(given):
             _check_names(given, _NAMES)
-        if "content" not in message:
-            self.features |= NO_CONTENT
         reasoning = message.get("reasoning_content")
         if reasoning is None:
             return message
         return {"thinking": reasoning, **message}
 
     def _other(self, message: dict[str, Any], key: str, value: Any) -> None:
-        """The keys of a message that are rarer."""
+        """Read a rare key of a message."""
         if key == "tool_calls":
             message[key] = self._calls(value)
         elif key == "train":
@@ -192,8 +169,7 @@ class _Reader:
             raise _Unusual
         else:
             message[key] = value
-            self.leaves += (key, value)
-            self.features |= EXTRA_KEYS
+            self.texts += (key, value)
 
     def _parts(self, parts: Any) -> list[dict[str, Any]]:
         if type(parts) is not list:
@@ -201,14 +177,12 @@ class _Reader:
         for part in parts:
             if type(part) is not dict or len(part) != 2 or part.get("type") != "text" or type(part["text"]) is not str:
                 raise _Unusual
-            self.leaves.append(part["text"])
-        self.features |= PARTS
+            self.texts.append(part["text"])
         return [dict(part) for part in parts]
 
     def _calls(self, calls: Any) -> list[dict[str, Any]]:
         if type(calls) is not list:
             raise _Unusual
-        self.features |= CALLS
         return [self._call(call) for call in calls]
 
     def _call(self, given: Any) -> dict[str, Any]:
@@ -221,7 +195,7 @@ class _Reader:
             if key == "function":
                 value = self._function(value)
             elif type(value) is str:
-                self.leaves.append(value)
+                self.texts.append(value)
             else:
                 raise _Unusual
             call[key] = value
@@ -231,34 +205,32 @@ class _Reader:
         name, arguments = given.get("name"), given.get("arguments")
         if not _FUNCTION.issuperset(given) or type(name) is not str:
             raise _Unusual
-        self.leaves.append(name)
+        self.texts.append(name)
         if type(arguments) is str:
-            self.features |= TEXT_ARGUMENTS
-            self.leaves.append(arguments)
+            self.texts.append(arguments)
         elif type(arguments) is dict:
             for key, value in arguments.items():
                 if type(key) is not str:
                     raise _Unusual
                 if type(value) is not str:
-                    self.features |= OTHER_ARGUMENTS
                     self._walk(value)
                 else:
-                    self.leaves.append(value)
-                self.leaves.append(key)
+                    self.texts.append(value)
+                self.texts.append(key)
         else:
             raise _Unusual
         return given
 
     def _walk(self, value: Any) -> None:
-        """A value inside arguments: plain JSON without nulls, which may be padding."""
+        """Collect the texts of a value in arguments: plain JSON without nulls, which may be padding."""
         kind = type(value)
         if kind is str:
-            self.leaves.append(value)
+            self.texts.append(value)
         elif kind is dict:
             for key, item in value.items():
                 if type(key) is not str:
                     raise _Unusual
-                self.leaves.append(key)
+                self.texts.append(key)
                 self._walk(item)
         elif kind is list:
             for item in value:
@@ -267,8 +239,8 @@ class _Reader:
             raise _Unusual
 
     def _tools(self, tools: Any, messages: list[Any]) -> list[Any]:
-        # Most rows of a data set have the tools of another one. As bytes, 1, 1.0 and true differ.
-        # Padded messages have the same keys, and so all have that of calls.
+        # Most rows of a dataset have the tools of another row. As bytes, 1, 1.0 and true differ.
+        # Padded messages all have the same keys, so either all or none have "tool_calls".
         key = (marshal.dumps(tools, _NO_REFERENCES), "tool_calls" in messages[0] and messages_are_padded(messages))
         known = _TOOLS_SEEN.get(key)
         if known is None:
@@ -276,14 +248,12 @@ class _Reader:
             if len(_TOOLS_SEEN) >= _TOOLS_KEPT:
                 _TOOLS_SEEN.clear()
             _TOOLS_SEEN[key] = known
-        self.features |= TOOLS
-        self.leaves.append(known[1])
+        self.texts.append(known[1])
         return known[0]
 
     def _documents(self, documents: Any) -> list[Any]:
         if type(documents) is not list or not all(type(document) is dict for document in documents):
             raise _Unusual
-        self.features |= DOCUMENTS
         cleaned = [{key: value for key, value in document.items() if value is not None} for document in documents]
         self._json(cleaned)
         return cleaned
@@ -293,16 +263,15 @@ class _Reader:
             raise _Unusual
         kept = {key: value for key, value in kwargs.items() if value is not None}
         if kept:
-            self.features |= KWARGS
             self._json(kept)
         return kept
 
     def _json(self, value: Any) -> None:
-        self.leaves.append(_texts_of(value))
+        self.texts.append(_texts_of(value))
 
 
 def _read_tools(tools: Any, *, padded: bool) -> tuple[list[Any], str]:
-    """Tools without padding, and their texts."""
+    """Return tools without padding, and their texts."""
     if type(tools) is not list or not all(type(tool) is dict for tool in tools):
         raise _Unusual
     for tool in tools:
@@ -314,12 +283,12 @@ def _read_tools(tools: Any, *, padded: bool) -> tuple[list[Any], str]:
 
 
 def _texts_of(value: Any) -> str:
-    """The texts of a value that may hold anything: JSON changes only quotes, backslashes and control characters."""
+    """Return the texts of any value as JSON, which changes only quotes, backslashes and control characters."""
     text = json.dumps(value, ensure_ascii=False)
     if "\\u00" in text or not _string_keys(value):
         raise _Unusual
-    # The texts end at quotes here, where a beginning of a control token is looked for at the ends of leaves.
-    return text.replace('"', LEAF_END)
+    # The texts end at quotes, and the start of a control token is searched for at the end of a text.
+    return text.replace('"', BOUNDARY)
 
 
 def _string_keys(value: Any) -> bool:
@@ -338,39 +307,27 @@ def _check_names(given: dict[str, Any], known: frozenset[str]) -> None:
         raise _Unusual
 
 
-def _of_model(conversation: Conversation) -> Prepared:
+def _from_model(conversation: Conversation) -> PreparedRow:
     data = conversation.to_template_input()
     messages, tools, documents = data["messages"], data["tools"], data["documents"]
     kwargs = {name: value for name, value in data["kwargs"].items() if value is not None}
-    leaves: list[str] = []
-    # a role between the template's own brackets is the template's doing
+    texts: list[str] = []
+    # Roles are not searched: what a template makes of them is its own text.
     without_roles = [{key: value for key, value in message.items() if key != "role"} for message in messages]
     for value in (without_roles, tools, documents, kwargs):
-        _gather(value, leaves)
-    features = TOOLS * (tools is not None) | DOCUMENTS * (documents is not None) | KWARGS * bool(kwargs)
-    for message in messages:
-        features |= PARTS * isinstance(message.get("content"), list) | EXTRA_KEYS * (not _NAMES.issuperset(message))
-        features |= NO_CONTENT * ("content" not in message)
-        for call in message.get("tool_calls", ()):
-            arguments = call.get("function", call).get("arguments")
-            features |= CALLS | (TEXT_ARGUMENTS if isinstance(arguments, str) else _kind_of_arguments(arguments))
+        _gather(value, texts)
     flagged = any(message.trained is False for message in conversation.messages)
-    return Prepared(messages, tools, documents, kwargs, leaves, features, flagged=flagged, conversation=conversation)
+    return PreparedRow(messages, tools, documents, kwargs, texts, flagged, conversation)
 
 
-def _kind_of_arguments(arguments: Any) -> int:
-    only_text = isinstance(arguments, dict) and all(isinstance(value, str) for value in arguments.values())
-    return 0 if only_text else OTHER_ARGUMENTS
-
-
-def _gather(value: Any, leaves: list[str]) -> None:
-    """All strings of a value, keys included."""
+def _gather(value: Any, texts: list[str]) -> None:
+    """Collect all strings of a value, keys included."""
     if isinstance(value, str):
-        leaves.append(value)
+        texts.append(value)
     elif isinstance(value, dict):
         for key, item in value.items():
-            leaves.append(str(key))
-            _gather(item, leaves)
+            texts.append(str(key))
+            _gather(item, texts)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _gather(item, leaves)
+            _gather(item, texts)

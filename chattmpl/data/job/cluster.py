@@ -1,4 +1,4 @@
-"""The work of a job on a Ray cluster: shards and their bytes out, files back, so that no disk need be shared."""
+"""Work on a Ray cluster: shards and their bytes out, files back, so that no disk has to be shared."""
 
 from __future__ import annotations
 
@@ -11,45 +11,44 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chattmpl.data.encoder import Encoder
-from chattmpl.data.job.identity import tokenizer_files
-from chattmpl.data.job.plan import Shard
-from chattmpl.data.job.pool import Payloads, Task, Work, WorkerDied, cores
-from chattmpl.data.job.worker_context import Setup
+from chattmpl.data.job.context import WorkerContext
+from chattmpl.data.job.plan import Payloads, Shard
+from chattmpl.data.job.pool import Task, Work, WorkerDied, cores
+from chattmpl.data.job.record import tokenizer_files
 from chattmpl.data.sources import load
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.writer import replacing
 
 _AHEAD = 1
-"""Shards that wait on the cluster, so that no worker waits for this process."""
+"""Shards that are queued on the cluster, so that no worker waits for this process."""
 
 _DEATHS = 3
-"""How often a shard is begun again after its worker was killed."""
+"""Number of times that a shard is retried after its worker was killed."""
 
 
 def run(
-    setup: Setup, work: Work, tasks: Iterable[Task], workers: int | None, address: str | None
+    context: WorkerContext, work: Work, tasks: Iterable[Task], workers: int | None, address: str | None
 ) -> Iterator[tuple[Shard, Any]]:
-    """The results of shards, as they are done; the files that they write are written here.
+    """Yield the results of shards as they are finished; their files are written to this machine.
 
     Args:
-        setup: what each worker has.
-        work: what to do, a function that can be pickled.
-        tasks: the shards, with the bytes of the parts that are read from the start of a file.
-        workers: how many shards are worked on at once; by default one for each core of the cluster.
-        address: of the cluster, as ``ray.init`` takes it; None for the one that is connected to, else a local one that
-            is started and ended.
+        context: the state of each worker.
+        work: the work on a shard, a function that can be pickled.
+        tasks: the shards, with the bytes of the parts that are streamed.
+        workers: number of shards in progress; by default one per core of the cluster.
+        address: address of the cluster, as for ``ray.init``; by default the connected cluster, else a local one that is
+            started and stopped.
 
     Raises:
         UsageError: Ray is not installed, or there is no cluster at the address.
         WorkerDied: workers were killed.
-        ChatTmplError: as the work does.
+        ChatTmplError: the work raised it.
     """
     ray = _ray()
     started = _connect(ray, address, workers)
     try:
-        yield from _run(ray, setup, work, iter(tasks), workers)
+        yield from _run(ray, context, work, iter(tasks), workers)
     finally:
         if started:
             ray.shutdown()
@@ -64,7 +63,7 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
-    """Connects to the cluster; says whether that is to be undone."""
+    """Connect to the cluster; return true if the connection is new."""
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -78,30 +77,33 @@ def _connect(ray: Any, address: str | None, workers: int | None) -> bool:
             warnings.simplefilter("ignore")
             ray.init(**options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UsageError(f"cannot use Ray at {address or 'this machine'}: {said}", hint="ray status shows it") from None
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        problem = f"cannot use Ray at {address or 'this machine'}: {reason}"
+        raise UsageError(problem, hint="check the cluster with ray status") from None
     return True
 
 
-def _run(ray: Any, setup: Setup, work: Work, tasks: Iterator[Task], workers: int | None) -> Iterator[tuple[Shard, Any]]:
+def _run(
+    ray: Any, context: WorkerContext, work: Work, tasks: Iterator[Task], workers: int | None
+) -> Iterator[tuple[Shard, Any]]:
     if workers is None:
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    shared = ray.put(Shipped.of(setup))
+    shared = ray.put(ShippedContext.of(context))
     begin = ray.remote(max_retries=_DEATHS)(_do)
     running: dict[Any, Shard] = {}
     try:
         while True:
             while len(running) < workers + _AHEAD and (task := next(tasks, None)) is not None:
                 shard, payloads = task
-                running[begin.remote(shared, work, shard, _whole(setup, shard, payloads))] = shard
+                running[begin.remote(shared, work, shard, _all_payloads(context, shard, payloads))] = shard
             if not running:
                 return
             done, _ = ray.wait(list(running), num_returns=1)
             for reference in done:
                 shard = running.pop(reference)
-                result, files = _got(ray, reference)
+                result, files = _get(ray, reference)
                 for name, data in files:
-                    with replacing(setup.folder / name) as file:
+                    with replacing(context.folder / name) as file:
                         file.write(data)
                 yield shard, result
     finally:
@@ -109,7 +111,7 @@ def _run(ray: Any, setup: Setup, work: Work, tasks: Iterator[Task], workers: int
             ray.cancel(reference, force=True)
 
 
-def _got(ray: Any, reference: Any) -> tuple[Any, list[tuple[str, bytes]]]:
+def _get(ray: Any, reference: Any) -> tuple[Any, list[tuple[str, bytes]]]:
     try:
         result: tuple[Any, list[tuple[str, bytes]]] = ray.get(reference)
     except ray.exceptions.RayTaskError as error:
@@ -118,77 +120,72 @@ def _got(ray: Any, reference: Any) -> tuple[Any, list[tuple[str, bytes]]]:
         raise
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError, ray.exceptions.NodeDiedError):
         raise WorkerDied(
-            f"worker processes were killed {_DEATHS + 1} times, perhaps for want of memory",
-            hint="use fewer --workers; --resume goes on from here",
+            f"worker processes were killed {_DEATHS + 1} times, perhaps for lack of memory",
+            hint="use fewer --workers; --resume continues from here",
         ) from None
     return result
 
 
-def _whole(setup: Setup, shard: Shard, payloads: Payloads) -> list[bytes]:
-    """The bytes of all parts of a shard: a worker may stand where their files are not."""
+def _all_payloads(context: WorkerContext, shard: Shard, payloads: Payloads) -> list[bytes]:
+    """Return the bytes of all parts of a shard: a worker may have no access to the files."""
     return [
-        load(setup.files[part.source][part.file], part.piece) if payload is None else payload
+        load(context.files[part.source][part.file], part.chunk) if payload is None else payload
         for part, payload in zip(shard.parts, payloads, strict=True)
     ]
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """What each worker has, with the files of the tokenizer.
+class ShippedContext:
+    """The state of a worker with the files of the tokenizer.
 
     Attributes:
-        key: tells it from that of other jobs.
-        setup: the rest.
-        files: name and bytes; none where the tokenizer is no path.
-        folder: whether the tokenizer is the folder of the files, and not the first of them.
+        key: identifies the job.
+        context: the state.
+        files: names and bytes of the tokenizer's files; none if it is not a path.
+        folder: true if the tokenizer is the folder of the files, false if it is the first of them.
     """
 
     key: str
-    setup: Setup
+    context: WorkerContext
     files: tuple[tuple[str, bytes], ...]
     folder: bool
 
     @classmethod
-    def of(cls, setup: Setup) -> Shipped:
-        """The setup with all that it reads."""
-        tokenizer = setup.prompts.tokenizer
+    def of(cls, context: WorkerContext) -> ShippedContext:
+        """Read the files that the context needs."""
+        tokenizer = context.prompts.tokenizer
         files = tokenizer_files(tokenizer) if isinstance(tokenizer, str | Path) else []
         read = tuple((path.name, path.read_bytes()) for path in files)
-        return cls(uuid.uuid4().hex, setup, read, isinstance(tokenizer, str | Path) and Path(tokenizer).is_dir())
+        return cls(uuid.uuid4().hex, context, read, isinstance(tokenizer, str | Path) and Path(tokenizer).is_dir())
 
-    def unpacked(self) -> Setup:
-        """The setup, for a process on any machine."""
+    def unpack(self) -> WorkerContext:
+        """Return the context for a process on any machine."""
         if self.files:
             with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
                 for name, data in self.files:
                     (Path(folder) / name).write_bytes(data)
                 loaded = load_tokenizer(folder if self.folder else Path(folder) / self.files[0][0])
-            self.setup.prompts.tokenizer = loaded
-            if isinstance(self.setup.encoder, Encoder):
-                self.setup.encoder.use_tokenizer(loaded)
-        return self.setup
+            self.context.prompts.tokenizer = loaded
+            self.context.encoder.use_tokenizer(loaded)
+        return self.context
 
 
-_here: dict[str, Setup] = {}
-"""The setup that this process has, by its key."""
+_contexts: dict[str, WorkerContext] = {}
+"""The context of this process, by the key of its job."""
 
 
-def _do(shared: Shipped, work: Work, shard: Shard, payloads: list[bytes]) -> tuple[Any, list[tuple[str, bytes]]]:
-    """Works on a shard in a process of the cluster; returns what the work does, and the files that it wrote."""
-    # One core for each worker, as the cluster counts them.
+def _do(shared: ShippedContext, work: Work, shard: Shard, payloads: list[bytes]) -> tuple[Any, list[tuple[str, bytes]]]:
+    """Work on a shard in a process of the cluster; return the result and the files that were written."""
+    # The cluster counts one core per worker.
     os.environ["RAYON_NUM_THREADS"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    warnings.simplefilter("ignore")  # the caller has said it, and what is new comes back with the counts
-    setup = _setup(shared)
+    warnings.simplefilter("ignore")  # the caller has shown them, and new ones are part of the counts
+    if shared.key not in _contexts:
+        _contexts.clear()
+        _contexts[shared.key] = shared.unpack()
+    context = _contexts[shared.key]
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
-        result = work(replace(setup, folder=Path(folder)), shard, payloads)
-        # The counts, which say that a shard is done, are the last by name and are written last.
+        result = work(replace(context, folder=Path(folder)), shard, payloads)
+        # The counts, which mark a shard as done, are written last.
         order = sorted(Path(folder).iterdir(), key=lambda path: (path.suffix == ".json", path.name))
         return result, [(path.name, path.read_bytes()) for path in order]
-
-
-def _setup(shared: Shipped) -> Setup:
-    if shared.key not in _here:
-        _here.clear()
-        _here[shared.key] = shared.unpacked()
-    return _here[shared.key]

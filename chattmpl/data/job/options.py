@@ -1,4 +1,4 @@
-"""What a job of encoding is asked to do."""
+"""Options of encode jobs, and the number of rejected rows that is allowed."""
 
 from __future__ import annotations
 
@@ -6,37 +6,93 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from numbers import Integral
-from typing import Any, Literal, get_args
+from typing import Any, TypedDict, get_args
 
 from chattmpl.conversation.shapes import SHAPES, Shape
+from chattmpl.data.encoder import Fast
 from chattmpl.data.overflow import OVERFLOWS, Overflow
-from chattmpl.data.writers import FORMATS, Format, columns_named
-from chattmpl.encode.encoder import ControlTokenChoice
-from chattmpl.encode.mask import MaskChoice, StraddleChoice
+from chattmpl.data.writers import FORMATS, Format, dataset_columns
+from chattmpl.encode import ControlTokenChoice, MaskChoice, StraddleChoice
 from chattmpl.errors import UsageError, did_you_mean
-
-Fast = Literal["auto", "require", "off"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "straddle": get_args(StraddleChoice),
     "control_tokens": get_args(ControlTokenChoice),
     "mask": get_args(MaskChoice),
-    "overflow": tuple(OVERFLOWS),
-    "form": tuple(FORMATS),
+    "overflow": OVERFLOWS,
+    "form": FORMATS,
     "fast": get_args(Fast),
 }
 
 
+class EncodingOptions(TypedDict, total=False):
+    """Options for encoding rows.
+
+    Attributes:
+        shape: the shape of the rows, if their keys do not show it.
+        template_kwargs: variables of the template; they override those of the rows.
+        clock: the time of ``strftime_now``.
+        straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        fast: ``auto``, ``require`` or ``off``; see `chattmpl.data.encoder.Encoder`.
+    """
+
+    shape: Shape | None
+    template_kwargs: Mapping[str, Any]
+    clock: datetime | None
+    straddle: StraddleChoice
+    control_tokens: ControlTokenChoice
+    mask: MaskChoice
+    fast: Fast
+
+
+class RowOptions(EncodingOptions, total=False):
+    """Options for making rows from conversations.
+
+    Attributes:
+        max_length: maximum number of tokens of a row.
+        overflow: treatment of longer rows: ``truncate-turns``, ``reject``, ``truncate-tokens`` or ``split``.
+        unroll: make one row for each turn whose history is rendered differently than it was sampled.
+        pack: number of tokens of a packed row.
+        columns: columns to write besides ``input_ids``.
+    """
+
+    max_length: int | None
+    overflow: Overflow
+    unroll: bool
+    pack: int | None
+    columns: Sequence[str]
+
+
+class ScanOptions(EncodingOptions, total=False):
+    """Options for encoding a dataset without writing rows.
+
+    Attributes:
+        seed: seed for sampling from a mixture; overrides the mixture's.
+        limit: maximum number of rows of each source.
+    """
+
+    seed: int | None
+    limit: int | None
+
+
+class JobOptions(RowOptions, ScanOptions, total=False):
+    """Options for encoding a dataset; see `EncodingOptions`, `RowOptions` and `ScanOptions`."""
+
+
 @dataclass(frozen=True)
 class Options:
-    """The options of `chattmpl.data.job.encode`, which tells what each means."""
+    """The options of an encode job; see `JobOptions`. ``form`` is the format of its files.
+
+    Raises:
+        UsageError: a value is not one of the choices, or options contradict each other.
+    """
 
     shape: Shape | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     clock: datetime | None = None
-    straddle: str = "include"
-    control_tokens: str = "escape"
-    mask: str = "all"
+    straddle: StraddleChoice = "include"
+    control_tokens: ControlTokenChoice = "escape"
+    mask: MaskChoice = "all"
     max_length: int | None = None
     overflow: Overflow = "truncate-turns"
     unroll: bool = False
@@ -49,35 +105,37 @@ class Options:
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
-            _one_of(name, getattr(self, name), known)
+            check_choice(name, getattr(self, name), known)
         if self.shape is not None:
-            _one_of("shape", self.shape, SHAPES)
+            check_choice("shape", self.shape, SHAPES)
         for name in ("max_length", "pack", "limit"):
             number = getattr(self, name)
             if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
-                raise UsageError(f"{name} cannot be {number!r}: it is a whole number", option=name, hint="as in 4096")
+                raise UsageError(
+                    f"{name} cannot be {number!r}: it must be a whole number", option=name, hint="as in 4096"
+                )
             if number is not None and number < 1:
-                raise UsageError(f"{name} is at least 1, not {number}", option=name)
+                raise UsageError(f"{name} must be at least 1, not {number}", option=name)
         if self.pack is not None and self.max_length is not None and self.max_length > self.pack:
             raise UsageError(
                 f"max_length {self.max_length} is more than the {self.pack} tokens of a packed row",
                 option="max_length",
-                hint="drop max_length: it is then what pack says",
+                hint="drop max_length: by default it is pack",
             )
-        columns_named(self.columns, packed=self.pack is not None)
+        dataset_columns(self.columns, packed=self.pack is not None)
 
     @property
     def longest(self) -> int | None:
-        """Most tokens of a sample."""
+        """Maximum number of tokens of a document."""
         return self.pack if self.max_length is None else self.max_length
 
     @property
     def all_columns(self) -> tuple[str, ...]:
-        """The columns of the data set, in their order."""
-        return columns_named(self.columns, packed=self.pack is not None)
+        """The columns of the dataset, in order."""
+        return dataset_columns(self.columns, packed=self.pack is not None)
 
-    def said(self) -> dict[str, Any]:
-        """The options that change what is written, as JSON."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the options that change what is written, as JSON."""
         return {
             "shape": self.shape,
             "template_kwargs": dict(self.template_kwargs),
@@ -95,38 +153,43 @@ class Options:
         }
 
 
-def _one_of(name: str, value: Any, known: Sequence[str]) -> None:
+def check_choice(name: str, value: Any, known: Sequence[str]) -> None:
+    """Check that an option has one of its known values.
+
+    Raises:
+        UsageError: it has not.
+    """
     if value not in known:
         hint = did_you_mean(value, known) if isinstance(value, str) else None
-        raise UsageError(f"{name} cannot be {value!r}: it is one of {', '.join(known)}", option=name, hint=hint)
+        raise UsageError(f"{name} cannot be {value!r}: it must be one of {', '.join(known)}", option=name, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many rows may be refused: a number, or a part of all rows."""
+    """How many rows may be rejected: a number, or a share of all rows."""
 
     rows: int = 0
-    part: float | None = None
+    share: float | None = None
 
     @classmethod
     def parse(cls, text: str | int) -> Allowance:
-        """From ``"10"`` or ``"1%"``.
+        """Parse ``"10"`` or ``"1%"``.
 
         Raises:
             UsageError: it is neither.
         """
-        said = str(text).strip()
+        given = str(text).strip()
         try:
-            if said.endswith("%"):
-                part = float(said[:-1]) / 100
-                if 0 <= part <= 1:
-                    return cls(part=part)
-            elif int(said) >= 0:
-                return cls(rows=int(said))
+            if given.endswith("%"):
+                share = float(given[:-1]) / 100
+                if 0 <= share <= 1:
+                    return cls(share=share)
+            elif int(given) >= 0:
+                return cls(rows=int(given))
         except ValueError:
             pass
-        raise UsageError(f"{said!r} is no number of rows and no part of them", hint="as in 10 or 1%")
+        raise UsageError(f"{given!r} is neither a number of rows nor a percentage", hint="as in 10 or 1%")
 
-    def exceeded(self, refused: int, rows: int) -> bool:
-        """Whether more were refused."""
-        return refused > (self.rows if self.part is None else self.part * rows)
+    def is_exceeded(self, rejected: int, rows: int) -> bool:
+        """Return true if more rows than allowed were rejected."""
+        return rejected > (self.rows if self.share is None else self.share * rows)

@@ -1,6 +1,6 @@
-"""Worker processes: shards out, results in, with a bounded number under way.
+"""Pool of worker processes: shards out, results in, with a bounded number in flight.
 
-This process is one of the workers, for it has loaded all that is needed, and the others begin while it is at work.
+This process is one of the workers: it has loaded everything already, and works while the others start.
 """
 
 from __future__ import annotations
@@ -10,67 +10,66 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
-from chattmpl.data.job.plan import Shard
-from chattmpl.data.job.worker_context import Setup
+from chattmpl.data.job.context import WorkerContext
+from chattmpl.data.job.plan import Payloads, Shard
 from chattmpl.errors import ChatTmplError
 
-Payloads = Sequence[bytes | None]
-Work = Callable[[Setup, Shard, Payloads], Any]
+Work = Callable[[WorkerContext, Shard, Payloads], Any]
 Task = tuple[Shard, Payloads]
 
 _AHEAD = 1
-"""Shards that wait for a worker, so that none waits for a shard."""
+"""Shards that are queued, so that no worker waits for one."""
 
 _DEATHS = 3
-"""How often a worker may die before the job gives up."""
+"""Number of killed workers after which the job gives up."""
 
 
 class WorkerDied(ChatTmplError):
-    """Worker processes were killed again and again, perhaps for want of memory."""
+    """Worker processes were killed repeatedly, perhaps for lack of memory."""
 
 
-def run(setup: Setup, work: Work, tasks: Iterable[Task], workers: int) -> Iterator[tuple[Shard, Any]]:
-    """The results of shards, as they are done.
+def run(context: WorkerContext, work: Work, tasks: Iterable[Task], workers: int) -> Iterator[tuple[Shard, Any]]:
+    """Yield the results of shards as they are finished.
 
     Args:
-        setup: what each worker has.
-        work: what to do, a function that can be pickled.
-        tasks: the shards, with the bytes of the parts that a worker cannot read by itself.
-        workers: how many processes, this one included.
+        context: the state of each worker.
+        work: the work on a shard, a function that can be pickled.
+        tasks: the shards, with the bytes of the parts that a worker cannot read itself.
+        workers: number of processes, including this one.
 
     Raises:
         WorkerDied: workers were killed.
-        ChatTmplError: as the work does.
+        ChatTmplError: the work raised it.
     """
     if workers <= 1:
         for task in tasks:
-            yield _here_and_now(setup, work, task)
+            yield _work_here(context, work, task)
         return
-    yield from _Pool(setup, work, workers - 1).run(iter(tasks))
+    yield from _Pool(context, work, workers - 1).run(iter(tasks))
 
 
-def _here_and_now(setup: Setup, work: Work, task: Task) -> tuple[Shard, Any]:
+def _work_here(context: WorkerContext, work: Work, task: Task) -> tuple[Shard, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return task[0], work(setup, *task)
+        return task[0], work(context, *task)
 
 
 class _Pool:
-    def __init__(self, setup: Setup, work: Work, workers: int) -> None:
-        self.setup, self.work, self.workers = setup, work, workers
+    def __init__(self, context: WorkerContext, work: Work, workers: int) -> None:
+        self.context, self.work, self.workers = context, work, workers
         self.deaths = 0
         self.pool = self._start()
         self.running: dict[Future[Any], Task] = {}
 
     def _start(self) -> ProcessPoolExecutor:
-        context = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, context, _begin, (self.setup, self.work))
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self.workers, spawn, _start_worker, (self.context, self.work))
 
     def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Shard, Any]]:
         try:
@@ -79,7 +78,7 @@ class _Pool:
                     self._submit(task)
                 own = next(tasks, None)
                 if own is not None:
-                    yield _here_and_now(self.setup, self.work, own)
+                    yield _work_here(self.context, self.work, own)
                 if not self.running:
                     break
                 yield from self._finished(None if own is None else 0)
@@ -92,39 +91,39 @@ class _Pool:
         try:
             self.running[self.pool.submit(_do, *task)] = task
         except BrokenProcessPool:
-            self._again([task])
+            self._restart([task])
 
     def _finished(self, timeout: float | None) -> Iterator[tuple[Shard, Any]]:
         done, _ = wait(self.running, timeout, return_when=FIRST_COMPLETED)
         for future in done:
             task = self.running.get(future)
             if task is None:
-                continue  # the pool was started anew, with this task
+                continue  # the pool was restarted with this task
             try:
                 result = future.result()
             except BrokenProcessPool:
-                self._again([])
+                self._restart([])
                 return
             del self.running[future]
             yield task[0], result
 
-    def _again(self, more: list[Task]) -> None:
-        """Starts the pool anew with what it had to do; a shard is written whole or not at all, so nothing is lost."""
+    def _restart(self, more: list[Task]) -> None:
+        """Restart the pool with its tasks; a shard is written completely or not at all, so nothing is lost."""
         tasks = [*self.running.values(), *more]
         self.running = {}
         self.deaths += 1
         self.pool.shutdown(wait=False, cancel_futures=True)
         if self.deaths >= _DEATHS:
             raise WorkerDied(
-                f"worker processes were killed {self.deaths} times, perhaps for want of memory",
-                hint="use fewer --workers; --resume goes on from here",
+                f"worker processes were killed {self.deaths} times, perhaps for lack of memory",
+                hint="use fewer --workers; --resume continues from here",
             )
         self.pool = self._start()
         for task in tasks:
             self._submit(task)
 
     def _stop(self) -> None:
-        """Ends the workers now: what they have not finished will be done again."""
+        """Stop the workers now; unfinished shards will be done again."""
         processes = list((getattr(self.pool, "_processes", None) or {}).values())
         self.pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
@@ -133,32 +132,33 @@ class _Pool:
             process.join(5)
 
 
-_here: list[tuple[Setup, Work]] = []
+_state: list[tuple[WorkerContext, Work]] = []
+"""The state of this worker process."""
 
 
-def _begin(setup: Setup, work: Work) -> None:
-    """Prepares a worker process: it ends when its parent does, and leaves interrupts to it."""
+def _start_worker(context: WorkerContext, work: Work) -> None:
+    """Set up a worker process: it exits when its parent does, and leaves interrupts to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    warnings.simplefilter("ignore")  # the parent has said it, and what is new comes back with the counts
+    warnings.simplefilter("ignore")  # the parent has shown them, and new ones are part of the counts
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _here[:] = [(setup, work)]
+        threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+    _state[:] = [(context, work)]
 
 
-def _end_with(sentinel: int) -> None:
+def _exit_with(sentinel: int) -> None:
     wait_for([sentinel])
     os._exit(1)
 
 
 def _do(shard: Shard, payloads: Payloads) -> Any:
-    setup, work = _here[0]
-    return work(setup, shard, payloads)
+    context, work = _state[0]
+    return work(context, shard, payloads)
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,126 +1,409 @@
-"""The work on one shard: its rows are read, encoded, fitted, packed and written."""
+"""The work on one shard: its rows are read, encoded, fitted to the maximum length, packed and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import base64
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from chattmpl.budget import pause_gc
-from chattmpl.data.job.batch import Batch, Item, Result
-from chattmpl.data.job.counters import Counts, add
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.validation_errors import FieldError, dotted
+from chattmpl.data.job.context import Counts, WorkerContext, add, count
 from chattmpl.data.job.options import Options
-from chattmpl.data.job.plan import Shard
-from chattmpl.data.job.worker_context import Setup
-from chattmpl.data.mixture import EVERY, keys
+from chattmpl.data.job.plan import Part, Payloads, Shard
+from chattmpl.data.mixture import ALL_KEYS, Source, row_keys
+from chattmpl.data.overflow import fit, reject_too_long
 from chattmpl.data.pack import best_fit, rows_needed
-from chattmpl.data.sources import load, rows
-from chattmpl.data.writers import Document, TableWriter, record_batch, record_batch_of, schema, write_json, write_lines
+from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, Row, RowArrays
+from chattmpl.data.sources import RawRow, load, rows
+from chattmpl.data.unroll import unroll
+from chattmpl.data.writers import Block, TableWriter, record_batch, schema, write_json, write_lines
+from chattmpl.errors import ChatTmplError
 
 BATCH = 512
-"""Rows that are encoded at once."""
+"""Rows that are encoded together."""
 
 ROW_GROUP_TOKENS = 1 << 20
-"""Tokens, about, that are written at once."""
+"""Approximate number of tokens that are written together."""
 
 TRL_WINDOW = 1000
 """Rows that ``datasets.map``, and so trl, packs at a time."""
 
+_OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "completion"})
+"""Keys of other shapes, with which `parse_record` decides."""
 
-def work(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Counts:
-    """Encodes a shard and writes its files; the counts are returned too."""
-    data, rejected, done = setup.paths(shard.number)
-    options = setup.options
+_Made = TypeVar("_Made")
+
+
+class Item(NamedTuple):
+    """A drawn row, and the part that it belongs to."""
+
+    raw: RawRow
+    part: Part
+
+
+# -- a shard
+
+
+def encode_shard(context: WorkerContext, shard: Shard, payloads: Payloads) -> Counts:
+    """Encode a shard and write its files; return the counts, which are written too."""
+    data, rejected, done = context.paths(shard.number)
+    options = context.options
     packed = options.pack is not None
-    columns = options.all_columns
     counts: Counts = {}
-    refused: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     waiting: list[Result] = []
-    before = setup.report()
-    with TableWriter(data, options.form, schema(columns, packed=packed)) as writer:
-        for result in encoded(setup, shard, payloads):
+    before = context.report()
+    with TableWriter(data, options.form, schema(options.all_columns, packed=packed)) as writer:
+        for result in _results(context, shard, payloads):
             add(counts, result.counts)
-            refused += result.refused
+            records += result.rejected
             waiting.append(result)
             if not packed and sum(some.tokens for some in waiting) >= ROW_GROUP_TOKENS:
-                _write(writer, waiting, options)
+                _write(writer, waiting, options, counts)
                 waiting = []
-        if packed:
-            _write_packed(writer, [document for result in waiting for document in result.documents], options, counts)
-        else:
-            _write(writer, waiting, options)
-    add(counts, {"paths": _less(setup.report(), before)})
-    write_lines(rejected, refused)
+        _write(writer, waiting, options, counts)
+    since = {name: value - before[name] for name, value in context.report().items() if value != before[name]}
+    add(counts, {"paths": since})
+    write_lines(rejected, records)
     write_json(done, counts)
     return counts
 
 
-def _less(after: Counts, before: Counts) -> Counts:
-    """What was counted since."""
-    less: Counts = {}
-    for name, value in after.items():
-        earlier = before.get(name)
-        if isinstance(value, dict):
-            less[name] = _less(value, earlier or {})
-        elif value != (earlier or 0):
-            less[name] = value - (earlier or 0)
-    return less
-
-
-def _write(writer: TableWriter, results: Sequence[Result], options: Options) -> None:
-    """Writes the samples of some results, if there are any."""
-    if not any(result.tokens for result in results):
-        return
+def _write(writer: TableWriter, results: Sequence[Result], options: Options, counts: Counts) -> None:
+    """Write the rows of results, packed if asked for."""
+    blocks = [result.block for result in results if result.tokens]
     columns = options.all_columns
-    blocks = [result.block for result in results if result.block is not None]
-    if len(blocks) == len(results):
-        writer.write(record_batch_of(blocks, columns))
+    if options.pack is None:
+        if blocks:
+            writer.write(record_batch(Block.join(blocks), columns))
         return
-    documents = [document for result in results for document in result.documents]
-    writer.write(record_batch([[document] for document in documents], columns, packed=False))
-
-
-def _write_packed(writer: TableWriter, documents: list[Document], options: Options, counts: Counts) -> None:
-    size = options.pack or 0
-    lengths = [len(document.sample) for document in documents]
+    size = options.pack
+    block = Block.join(blocks) if blocks else None
+    lengths = block.rows.lengths.tolist() if block is not None else []
     packs = best_fit(lengths, size)
-    pack_counts = {"rows": len(packs), "documents": len(documents), "tokens": sum(lengths)}
+    pack_counts = {"rows": len(packs), "documents": len(lengths), "tokens": sum(lengths)}
     add(counts, {"pack": {**pack_counts, "trl_rows": rows_needed(lengths, size, TRL_WINDOW)}})
     step = max(1, ROW_GROUP_TOKENS // size)
-    for first in range(0, len(packs), step):
-        some = [[documents[index] for index in row] for row in packs[first : first + step]]
-        writer.write(record_batch(some, options.all_columns, packed=True))
+    if block is not None:
+        for first in range(0, len(packs), step):
+            writer.write(record_batch(block, columns, packs[first : first + step]))
 
 
-def measure(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> list[tuple[int, int, int]]:
-    """Encodes a shard and tells, for each row, its source, its number there, and how many tokens it gives."""
-    return [length for result in encoded(setup, shard, payloads) for length in result.lengths]
+def count_tokens(context: WorkerContext, shard: Shard, payloads: Payloads) -> list[tuple[int, int, int]]:
+    """Encode a shard; return the source, the number in its source and the number of tokens of each row."""
+    return [length for result in _results(context, shard, payloads) for length in result.lengths]
 
 
-def encoded(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Iterator[Result]:
-    """The results of a shard's rows, some rows at a time."""
-    items = drawn(setup, shard, payloads)
-    while (result := _result(setup, items)) is not None:
+def _results(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[Result]:
+    """Yield the results of a shard's rows, batch by batch."""
+    items = drawn_rows(context, shard, payloads)
+    while (result := _next_result(context, items)) is not None:
         yield result
 
 
-def _result(setup: Setup, items: Iterator[Item]) -> Result | None:
-    """The result of the next rows; None if there are none."""
+def _next_result(context: WorkerContext, items: Iterator[Item]) -> Result | None:
     with pause_gc():
         some = list(islice(items, BATCH))
-        return Batch(setup, some).run() if some else None
+        return encode_items(context, some) if some else None
 
 
-def drawn(setup: Setup, shard: Shard, payloads: Sequence[bytes | None]) -> Iterator[Item]:
-    """The rows of a shard that are taken."""
+def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[Item]:
+    """Yield the drawn rows of a shard."""
     for part, payload in zip(shard.parts, payloads, strict=True):
-        file, piece = setup.files[part.source][part.file], part.piece
-        chosen = None
-        if part.below != EVERY:
-            chosen = keys(setup.seed, setup.sources[part.source].name, part.first, piece.rows) < np.uint64(part.below)
-        data = load(file, piece) if payload is None else payload
-        for number, raw in enumerate(islice(rows(data, piece, file), piece.rows)):
-            if chosen is None or chosen[number]:
+        file, chunk = context.files[part.source][part.file], part.chunk
+        drawn = None
+        if part.below != ALL_KEYS:
+            drawn = row_keys(context.seed, context.name(part), part.first, chunk.rows) < np.uint64(part.below)
+        data = load(file, chunk) if payload is None else payload
+        for number, raw in enumerate(islice(rows(data, chunk, file), chunk.rows)):
+            if drawn is None or drawn[number]:
                 yield Item(raw, part)
+
+
+# -- a batch of rows
+
+
+@dataclass
+class Result:
+    """The result for some rows.
+
+    Attributes:
+        block: the encoded rows, in order.
+        rejected: the rows that gave none, or not all that they contain, as JSON.
+        counts: what happened.
+        lengths: source, number in the source and number of tokens of each drawn row.
+        tokens: number of tokens.
+    """
+
+    block: Block
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    counts: Counts = field(default_factory=dict)
+    lengths: list[tuple[int, int, int]] = field(default_factory=list)
+    tokens: int = 0
+
+
+def encode_items(context: WorkerContext, items: Sequence[Item]) -> Result:
+    """Encode some rows."""
+    return _Batch(context, items).run()
+
+
+class _Batch:
+    """Some rows that are encoded together."""
+
+    def __init__(self, context: WorkerContext, items: Sequence[Item]) -> None:
+        self.context, self.items = context, items
+        self.options = context.options
+        self.result = Result(Block(RowArrays.of([])))
+        self.outcomes: list[list[Row | Rejection]] = [[] for _ in items]
+
+    def run(self) -> Result:
+        ready: list[tuple[int, Any]] = []
+        for number, item in enumerate(self.items):
+            conversation = read_conversation(item.raw, self.context.sources[item.part.source], self.options)
+            if isinstance(conversation, Rejection):
+                self.outcomes[number].append(conversation)
+            else:
+                ready.append((number, conversation))
+        if self.options.unroll:
+            self._unroll(ready)
+        elif (encoded := self._encode_at_once(ready)) is not None:
+            UniformBatch(self, encoded, [number for number, _ in ready]).settle()
+            return self.result
+        else:
+            self._encode(ready)
+        self._settle()
+        return self.result
+
+    def _encode_at_once(self, ready: Sequence[tuple[int, Any]]) -> EncodedBatch | None:
+        """Encode to a few arrays; return None if a row is too long or raises an unexpected error."""
+        try:
+            encoded = self.context.encoder.encode_batch([conversation for _, conversation in ready])
+        except Exception:  # the rows are encoded one by one to find the one that raises
+            return None
+        longest = self.options.longest
+        return None if longest is not None and (encoded.rows.lengths > longest).any() else encoded
+
+    def _encode(self, ready: Sequence[tuple[int, Any]]) -> None:
+        longest = self.options.longest
+        results = _all_or_each(self.context.encoder.encode_many, [conversation for _, conversation in ready])
+        for (number, conversation), result in zip(ready, results, strict=True):
+            if isinstance(result, Row) and longest is not None and len(result) > longest:
+                self._fit(number, conversation, result, longest)
+            else:
+                self.outcomes[number].append(result)
+
+    def _fit(self, number: int, conversation: Any, row: Row, longest: int) -> None:
+        options = self.options
+        fitted = fit(self.context.encoder, conversation, row, longest, options.overflow, mask=options.mask)
+        self.outcomes[number] += [*fitted.rows, *fitted.rejected]
+        add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
+
+    # -- unrolling
+
+    def _unroll(self, ready: Sequence[tuple[int, Any]]) -> None:
+        options, encoder, prompts = self.options, self.context.encoder, self.context.prompts
+        if options.overflow == "split" and options.longest is not None:
+            ready = list(self._split(ready, options.longest))
+        limit = None if options.overflow == "truncate-tokens" else options.longest
+        unrolled = _all_or_each(
+            lambda some: unroll(encoder, prompts, some, mask=options.mask, max_length=limit),
+            [conversation for _, conversation in ready],
+        )
+        for (number, conversation), result in zip(ready, unrolled, strict=True):
+            if isinstance(result, Rejection):
+                self.outcomes[number].append(result)
+                continue
+            count(self.result.counts, "unroll", "rows")
+            count(self.result.counts, "unroll", "samples", by=len(result.rows))
+            self.outcomes[number] += result.rejected
+            for row in result.rows:
+                if options.longest is not None and len(row) > options.longest:
+                    self._fit(number, conversation, row, options.longest)
+                else:
+                    self.outcomes[number].append(row)
+            self._drop_turns(number, result.too_long, bool(result.rows))
+
+    def _drop_turns(self, number: int, turns: Sequence[int], others: bool) -> None:
+        """Count or reject the turns of an unrolled row that fit into no row."""
+        if not turns:
+            return
+        if others and self.options.overflow != "reject":
+            add(self.result.counts, {"overflow": {"rows": 1, "turns": len(turns)}})
+            return
+        where = ", ".join(f"messages[{turn}]" for turn in turns)
+        message = f"{where} with its context has more than {self.options.longest} tokens"
+        self.outcomes[number].append(reject_too_long(message))
+
+    def _split(self, ready: Sequence[tuple[int, Any]], longest: int) -> Iterator[tuple[int, Any]]:
+        """Split conversations into parts that fit and are unrolled one by one."""
+        results = _all_or_each(self.context.encoder.encode_many, [conversation for _, conversation in ready])
+        for (number, conversation), result in zip(ready, results, strict=True):
+            if isinstance(result, Rejection) or len(result) <= longest:
+                yield number, conversation
+                continue
+            fitted = fit(self.context.encoder, conversation, result, longest, "split", mask=self.options.mask)
+            self.outcomes[number] += fitted.rejected
+            add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
+            yield from ((number, part) for part in fitted.conversations)
+
+    # -- results
+
+    def _settle(self) -> None:
+        """Count the outcomes, and keep the rows."""
+        kept: list[Row] = []
+        origins: list[Item] = []
+        for item, outcome in zip(self.items, self.outcomes, strict=True):
+            rejected = [NOTHING_TO_TRAIN if isinstance(each, Row) else each for each in outcome if not _trains(each)]
+            trained = [each for each in outcome if isinstance(each, Row) and each.trained]
+            self.settle_item(item, rejected, sum(map(len, trained)), sum(row.trained for row in trained), len(trained))
+            kept += trained
+            origins += [item] * len(trained)
+        keep = ("message_index",) if "message_index" in self.options.all_columns else ()
+        self.settle_rows(RowArrays.of(kept, keep), origins)
+
+    def settle_item(self, item: Item, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
+        """Count what became of a row, and record its rejections."""
+        self.result.lengths.append((item.part.source, _number(item), tokens))
+        counts: Counts = {"drawn": 1, "samples": kept, "tokens": tokens, "trained": trained}
+        if item.part.round == 0:
+            counts |= {"rows": 1, "encoded": int(bool(kept)), "rejected": int(bool(rejected))}
+            for rejection in rejected:
+                self.result.rejected.append(self._rejected_row(item, rejection))
+                count(self.result.counts, "reasons", rejection.reason)
+        add(self.result.counts, {"sources": {self.context.name(item.part): counts}})
+
+    def settle_rows(self, rows: RowArrays, origins: Sequence[Item]) -> None:
+        """Keep encoded rows with their origins."""
+        for what, amounts in (("straddles", rows.straddles), ("escaped", rows.escaped)):
+            if amounts.any():
+                count(self.result.counts, what, "rows", by=int((amounts > 0).sum()))
+                count(self.result.counts, what, "tokens", by=int(amounts.sum()))
+        self.result.tokens = len(rows.input_ids)
+        columns, context = self.options.all_columns, self.context
+        sources = [context.name(item.part) for item in origins] if "source" in columns else None
+        places = None
+        if "place" in columns:
+            places = [context.place(item.part, item.raw.number, item.raw.line) for item in origins]
+        self.result.block = Block(rows, sources, places)
+
+    def _rejected_row(self, item: Item, rejection: Rejection) -> dict[str, Any]:
+        raw, source = item.raw, self.context.name(item.part)
+        path = self.context.path(item.part)
+        record: dict[str, Any] = {"file": path, "line": raw.line, "index": raw.number, "source": source}
+        record |= {"reason": rejection.reason, "message": rejection.message}
+        record |= {"place": rejection.place, "hint": rejection.hint}
+        if raw.text is None:
+            return {**record, "row": raw.value}
+        try:
+            return {**record, "row": raw.text.decode("utf-8").rstrip("\r\n")}
+        except UnicodeDecodeError:
+            return {**record, "row": None, "row_base64": base64.b64encode(raw.text.rstrip(b"\r\n")).decode()}
+
+
+class UniformBatch:
+    """Rows that are used as they were encoded: they stay in a few arrays and are counted together."""
+
+    def __init__(self, batch: _Batch, encoded: EncodedBatch, numbers: Sequence[int]) -> None:
+        self.batch, self.rows = batch, encoded.rows
+        self.rejected = {numbers[index]: rejection for index, rejection in encoded.rejected.items()}
+        self.kept = [numbers[index] for index in encoded.kept]
+
+    def settle(self) -> None:
+        """Fill the result of the batch."""
+        batch = self.batch
+        trained = self.rows.trained
+        for number, outcome in enumerate(batch.outcomes):
+            self.rejected.update((number, each) for each in outcome if isinstance(each, Rejection))
+        figures = dict(zip(self.kept, zip(self.rows.lengths.tolist(), trained.tolist(), strict=True), strict=True))
+        sums: dict[Part, list[int]] = {}
+        for number, item in enumerate(batch.items):
+            tokens, supervised = figures.get(number, (0, 0))
+            if not supervised:
+                batch.settle_item(item, [self.rejected.get(number) or NOTHING_TO_TRAIN], 0, 0, 0)
+                continue
+            batch.result.lengths.append((item.part.source, _number(item), tokens))
+            some = sums.setdefault(item.part, [0, 0, 0])
+            some[0], some[1], some[2] = some[0] + 1, some[1] + tokens, some[2] + supervised
+        for part, (rows_, tokens, supervised) in sums.items():
+            counts: Counts = {"drawn": rows_, "samples": rows_, "tokens": tokens, "trained": supervised}
+            if part.round == 0:
+                counts |= {"rows": rows_, "encoded": rows_, "rejected": 0}
+            add(batch.result.counts, {"sources": {batch.context.name(part): counts}})
+        good = trained > 0
+        origins = [batch.items[number] for number, kept in zip(self.kept, good.tolist(), strict=True) if kept]
+        batch.settle_rows(self.rows.select(good), origins)
+
+
+def _number(item: Item) -> int:
+    """Return the number of a row in its source."""
+    return item.part.first + item.raw.number - item.part.chunk.first
+
+
+def _trains(outcome: Row | Rejection) -> bool:
+    return isinstance(outcome, Row) and bool(outcome.trained)
+
+
+def _all_or_each(make: Callable[[Sequence[Any]], Sequence[_Made]], given: Sequence[Any]) -> list[_Made | Rejection]:
+    """Make all results at once; if that raises, one by one, so that one row does not stop the others."""
+    try:
+        return list(make(given))
+    except Exception:
+        made: list[_Made | Rejection] = []
+        for one in given:
+            try:
+                made += make([one])
+            except Exception as error:
+                made.append(_unexpected(error))
+        return made
+
+
+def _unexpected(error: Exception) -> Rejection:
+    if isinstance(error, ChatTmplError):
+        return Rejection("error", error.message, hint=error.hint)
+    return Rejection("error", f"{type(error).__name__}: {error}", hint="please report it")
+
+
+# -- conversations
+
+
+def read_conversation(raw: RawRow, source: Source, options: Options) -> Any:
+    """Return the conversation of a row with the kwargs of its source, or a `Rejection`."""
+    if raw.error is not None:
+        return Rejection("json", raw.error.message, hint=raw.error.hint)
+    try:
+        return conversation_of(raw.value, source, options)
+    except ChatTmplError as error:
+        place = dotted(error.path) or None if isinstance(error, FieldError) else None
+        return Rejection("conversation", error.message, place, error.hint)
+    except Exception as error:
+        return _unexpected(error)
+
+
+def conversation_of(record: Any, source: Source, options: Options) -> Any:
+    """Return the conversation of a record: unchanged if an encoder reads it as it is, else parsed by its shape.
+
+    Raises:
+        ConversationError: it is not a conversation.
+    """
+    shape = source.shape or options.shape
+    kwargs = dict(source.chat_template_kwargs)
+    if isinstance(record, dict):
+        kwargs |= {
+            name: record[column] for name, column in source.kwargs_from.items() if record.get(column) is not None
+        }
+        plain = shape in (None, "messages") and record.get("messages") and not _OTHER_SHAPES.intersection(record)
+        if plain and (record.get("chat_template_kwargs") is None or isinstance(record["chat_template_kwargs"], dict)):
+            own = {k: v for k, v in (record.get("chat_template_kwargs") or {}).items() if v is not None}
+            return {**record, "chat_template_kwargs": {**kwargs, **own}} if kwargs else record
+    conversation: Conversation = parse_record(record, shape)
+    if kwargs:
+        own = {k: v for k, v in (conversation.chat_template_kwargs or {}).items() if v is not None}
+        conversation = conversation.model_copy(update={"chat_template_kwargs": {**kwargs, **own}})
+    return conversation

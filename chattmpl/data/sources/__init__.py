@@ -1,18 +1,18 @@
-"""Data sets of conversations as files: .jsonl, .json, Parquet, Arrow, folders; read in pieces, in bounded memory."""
+"""Sources: datasets of conversations as .jsonl, .json, Parquet and Arrow files and folders, read in bounded memory."""
 
 from __future__ import annotations
 
-from chattmpl.data.sources.chunk import DataFile, Kind, Piece, RawRow, Scan
-from chattmpl.data.sources.discovery import find_files, refuse_replacing
-from chattmpl.data.sources.scanner import EmptyFile, load, read, rows, scan, stream
+from chattmpl.data.sources.files import Chunk, DataFile, Kind, RawRow, Scan, digest_of, find_files, refuse_replacing
+from chattmpl.data.sources.reader import EmptyFile, load, read, rows, scan, stream
 
 __all__ = [
+    "Chunk",
     "DataFile",
     "EmptyFile",
     "Kind",
-    "Piece",
     "RawRow",
     "Scan",
+    "digest_of",
     "find_files",
     "load",
     "read",

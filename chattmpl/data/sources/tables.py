@@ -1,12 +1,11 @@
-"""Parquet and Arrow files: rows in columns, read batch by batch."""
+"""Rows in Parquet and Arrow files, read batch by batch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from chattmpl.data.sources.byte_stream import unreadable
-from chattmpl.data.sources.chunk import DataFile, Piece, RawRow
+from chattmpl.data.sources.files import Chunk, DataFile, RawRow, unreadable
 from chattmpl.errors import ConversationError, UsageError
 
 _BATCH = 1024
@@ -22,8 +21,8 @@ def _arrow(file: DataFile) -> Any:
     return pyarrow
 
 
-def batches(file: DataFile) -> Iterator[Any]:
-    """The record batches of a file, one in memory at a time.
+def _batches(file: DataFile) -> Iterator[Any]:
+    """Yield the record batches of a file, one in memory at a time.
 
     Raises:
         ConversationError: it cannot be read.
@@ -49,18 +48,18 @@ def batches(file: DataFile) -> Iterator[Any]:
         raise unreadable(file.path, error) from None
 
 
-def pieces(file: DataFile, size: int, limit: int | None) -> Iterator[Piece]:
-    """The pieces of a file, of about ``size`` bytes each."""
+def table_chunks(file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
+    """Yield the chunks of a file, about ``size`` bytes each."""
     rows, weight = _measure(file)
     step = max(1, min(size * rows // max(weight, 1), 16 * _BATCH))
     end = rows if limit is None else min(rows, limit)
     for first in range(0, end, step):
         count = min(step, end - first)
-        yield Piece(first, count, first, count, 0, count * weight // rows)
+        yield Chunk(first, count, first, count, 0, count * weight // rows)
 
 
 def _measure(file: DataFile) -> tuple[int, int]:
-    """How many rows a file has, and about how many bytes they are."""
+    """Return the number of rows of a file, and approximately of their bytes."""
     arrow = _arrow(file)
     if file.kind == "parquet":
         try:
@@ -70,21 +69,21 @@ def _measure(file: DataFile) -> tuple[int, int]:
         groups = range(data.num_row_groups)
         return data.num_rows, sum(data.row_group(group).total_byte_size for group in groups)
     rows = weight = 0
-    for batch in batches(file):
+    for batch in _batches(file):
         rows += batch.num_rows
         weight += batch.nbytes
     return rows, weight
 
 
-def streamed(file: DataFile, wanted: Iterator[Piece]) -> Iterator[bytes]:
-    """The rows of each wanted piece, which are in order, as the bytes of an Arrow stream."""
+def stream_table(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
+    """Yield the rows of each chunk, which are in order, as the bytes of an Arrow stream."""
     arrow = _arrow(file)
-    source = batches(file)
+    source = _batches(file)
     held: Any = None
-    position = 0  # of the first row of what is held
-    for piece in wanted:
+    position = 0  # number of the first row in `held`
+    for chunk in wanted:
         parts = []
-        need, at = piece.size, piece.start
+        need, at = chunk.size, chunk.start
         while need:
             while held is None or position + held.num_rows <= at:
                 position += 0 if held is None else held.num_rows
@@ -99,10 +98,10 @@ def streamed(file: DataFile, wanted: Iterator[Piece]) -> Iterator[bytes]:
         yield sink.getvalue().to_pybytes()
 
 
-def rows(data: bytes, piece: Piece, file: DataFile) -> Iterator[RawRow]:
-    """The rows of a piece, from the bytes of an Arrow stream."""
+def table_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
+    """Yield the rows of a chunk from the bytes of an Arrow stream."""
     arrow = _arrow(file)
-    index = piece.first
+    index = chunk.first
     for batch in arrow.ipc.open_stream(data):
         for value in batch.to_pylist():
             yield RawRow(index, None, value)

@@ -1,11 +1,9 @@
-"""Figures of data sets: examples and tokens by source and reasoning mode, lengths, and what padding costs."""
+"""Statistics of datasets: examples and tokens by source and reasoning mode, lengths, and the cost of padding."""
 
 from __future__ import annotations
 
-from chattmpl.data.stats.figures import BATCH_SIZES, Stats, stats
-from chattmpl.data.stats.groups import Group
-from chattmpl.data.stats.lengths import histogram, percentile
-from chattmpl.data.stats.padding import packed_rows, padded_random, padded_sorted
+from chattmpl.data.stats.figures import BATCH_SIZES, Group, Stats, stats
+from chattmpl.data.stats.lengths import histogram, packed_rows, padded_random, padded_sorted, percentile
 
 __all__ = [
     "BATCH_SIZES",

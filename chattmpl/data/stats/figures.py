@@ -1,101 +1,225 @@
-"""The figures of data sets, as `chattmpl stats` tells them."""
+"""Statistics of datasets: examples and tokens by source and reasoning mode, lengths, and padding."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Unpack
 
+from chattmpl.conversation.models import Conversation
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.job import Options, Watcher
-from chattmpl.data.job.factory import encoder_of
-from chattmpl.data.stats.groups import Counted, Counting, Group
-from chattmpl.data.stats.lengths import PERCENTILES, histogram, percentile
-from chattmpl.data.stats.padding import packed_rows, padded_random, padded_sorted
-from chattmpl.data.survey import Data, survey
-from chattmpl.data.survey.reasoning_mode import MODES
-from chattmpl.data.survey.visit import refuse_nothing
+from chattmpl.data.job.context import Watcher, load_template, open_encoder
+from chattmpl.data.job.options import Options, ScanOptions
+from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
+from chattmpl.data.rows import Row
+from chattmpl.data.stats.lengths import (
+    PERCENTILES,
+    Bin,
+    histogram,
+    packed_rows,
+    padded_random,
+    padded_sorted,
+    percentile,
+)
+from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
 
 BATCH_SIZES = (8, 32)
 
+_FLAGS = ("train", "weight")
+
+
+# -- counting
+
+
+@dataclass
+class Group:
+    """Sums over some rows.
+
+    Attributes:
+        examples: number of rows.
+        tokens: number of tokens.
+        responses: number of tokens that the model samples.
+        supervised: number of trained tokens.
+        turns, assistant_turns: number of messages, and of assistant messages.
+        lengths: number of rows by length.
+    """
+
+    examples: int = 0
+    tokens: int = 0
+    responses: int = 0
+    supervised: int = 0
+    turns: int = 0
+    assistant_turns: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: Group) -> None:
+        """Add the rows of another group."""
+        self.examples += other.examples
+        self.tokens += other.tokens
+        self.responses += other.responses
+        self.supervised += other.supervised
+        self.turns += other.turns
+        self.assistant_turns += other.assistant_turns
+        self.lengths.update(other.lengths)
+
+
+@dataclass
+class RowCounts:
+    """Counts of rows.
+
+    Attributes:
+        groups: encoded rows by source and mode.
+        rejected: rejected rows by source and reason.
+    """
+
+    groups: dict[tuple[str, Mode], Group] = field(default_factory=dict)
+    rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+
+class _Counter:
+    """A visitor that counts rows; ``responses`` encodes them with all sampled tokens trained, if they are not."""
+
+    keep = ()
+
+    def __init__(self, responses: Encoder | None = None) -> None:
+        self._responses = responses
+
+    def start(self) -> RowCounts:
+        """See `RowVisitor.start`."""
+        return RowCounts()
+
+    def merge(self, seen: RowCounts, more: RowCounts) -> None:
+        """See `RowVisitor.merge`."""
+        for key, group in more.groups.items():
+            seen.groups.setdefault(key, Group()).add(group)
+        seen.rejected.update(more.rejected)
+
+    def visit(self, seen: RowCounts, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
+        """See `RowVisitor.visit`."""
+        responses = self._sampled_tokens(rows, encoder)
+        for number, row in enumerate(rows):
+            if row.row is None:
+                reason = row.rejection.reason if row.rejection else "error"
+                seen.rejected[row.source, reason] += 1
+                continue
+            messages = messages_of(row.conversation)
+            group = seen.groups.setdefault((row.source, shown_mode(messages)), Group())
+            length, supervised = len(row.row), row.row.trained
+            group.add(
+                Group(
+                    1,
+                    length,
+                    responses.get(number, supervised),
+                    supervised,
+                    len(messages),
+                    len(assistants(messages)),
+                    Counter({length: 1}),
+                )
+            )
+
+    def _sampled_tokens(self, rows: Sequence[ScannedRow], encoder: Encoder) -> dict[int, int]:
+        """Return the number of sampled tokens, by index, of rows in which not all of them are trained."""
+        other = self._responses
+        wanted = [
+            number for number, row in enumerate(rows) if row.row is not None and (other or _flagged(row.conversation))
+        ]
+        if not wanted:
+            return {}
+        found = (other or encoder).encode_many([_without_flags(rows[number].conversation) for number in wanted])
+        return {number: row.trained for number, row in zip(wanted, found, strict=True) if isinstance(row, Row)}
+
+
+def _flagged(conversation: Any) -> bool:
+    return any(message.get(name) is not None for message in messages_of(conversation) for name in _FLAGS)
+
+
+def _without_flags(conversation: Any) -> Any:
+    messages = [{k: v for k, v in message.items() if k not in _FLAGS} for message in messages_of(conversation)]
+    if isinstance(conversation, Conversation):
+        return Conversation.coerce({**conversation.dump(), "messages": messages})
+    return {**conversation, "messages": messages} if isinstance(conversation, dict) else messages
+
+
+# -- figures
+
 
 @dataclass(frozen=True)
 class Stats:
-    """The figures.
+    """Statistics of a dataset.
 
     Attributes:
-        counted: what was counted.
+        counted: the counts of its rows.
         sources: the names of the sources, in order.
-        batch_sizes: for which padding is told.
-        pack: tokens of a packed row; the next power of two above the longest row if None.
-        said: what was asked for, to be told with the figures.
+        batch_sizes: batch sizes for padding.
+        pack: number of tokens of a packed row; by default the next power of two above the longest row.
+        settings: template, retention and tokenizer, which are part of the output.
     """
 
-    counted: Counted
+    counted: RowCounts
     sources: tuple[str, ...]
     batch_sizes: tuple[int, ...] = BATCH_SIZES
     pack: int | None = None
-    said: dict[str, Any] | None = None
+    settings: dict[str, Any] | None = None
 
     @property
     def total(self) -> Group:
-        """All rows."""
+        """The total of all rows."""
         return _sum(self.counted.groups.values())
 
     def source(self, name: str) -> Group:
-        """The rows of a source."""
+        """Return the total of a source."""
         return _sum(group for (source, _), group in self.counted.groups.items() if source == name)
 
     def mode(self, name: str) -> Group:
-        """The rows of a reasoning mode."""
+        """Return the total of a reasoning mode."""
         return _sum(group for (_, mode), group in self.counted.groups.items() if mode == name)
 
     def to_dict(self) -> dict[str, Any]:
-        """The figures as JSON; docs/stats.md defines each."""
+        """Return the statistics as JSON; the documentation of ``chattmpl stats`` defines each figure."""
         total = self.total
         groups = []
         for source in self.sources:
             own = [mode for mode in MODES if (source, mode) in self.counted.groups]
             groups += [self._figures(source, mode, self.counted.groups[source, mode], total) for mode in own]
         return {
-            **(self.said or {}),
+            **(self.settings or {}),
             "total": self._figures(None, None, total, total),
             "sources": [self._figures(name, None, self.source(name), total) for name in self.sources],
             "modes": [self._figures(None, mode, some, total) for mode in MODES if (some := self.mode(mode)).examples],
             "groups": groups,
-            "histogram": [self._bar(index, bar) for index, bar in enumerate(histogram(total.lengths))],
+            "histogram": [self._bar(bar) for bar in histogram(total.lengths)],
             "padding": self._padding(total),
             "rejected": self._rejected(),
         }
 
     def _figures(self, source: str | None, mode: str | None, group: Group, total: Group) -> dict[str, Any]:
         context = group.tokens - group.responses
-        said: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "source": source,
             "mode": mode,
             "examples": group.examples,
-            "share_of_examples": _part(group.examples, total.examples),
+            "share_of_examples": _ratio(group.examples, total.examples),
             "tokens": group.tokens,
             "tokens_millions": round(group.tokens / 1e6, 6),
-            "share_of_tokens": _part(group.tokens, total.tokens),
-            "mean_tokens": _part(group.tokens, group.examples),
+            "share_of_tokens": _ratio(group.tokens, total.tokens),
+            "mean_tokens": _ratio(group.tokens, group.examples),
             "context_tokens": context,
-            "mean_context_tokens": _part(context, group.examples),
+            "mean_context_tokens": _ratio(context, group.examples),
             "response_tokens": group.responses,
-            "mean_response_tokens": _part(group.responses, group.examples),
+            "mean_response_tokens": _ratio(group.responses, group.examples),
             "supervised_tokens": group.supervised,
-            "supervised_share": _part(group.supervised, group.tokens),
-            "mean_turns": _part(group.turns, group.examples),
-            "mean_assistant_turns": _part(group.assistant_turns, group.examples),
+            "supervised_share": _ratio(group.supervised, group.tokens),
+            "mean_turns": _ratio(group.turns, group.examples),
+            "mean_assistant_turns": _ratio(group.assistant_turns, group.examples),
         }
         lengths = group.lengths
-        said |= {f"p{percent}": round(percentile(lengths, percent), 6) if lengths else 0 for percent in PERCENTILES}
-        return {**said, "min": min(lengths, default=0), "max": max(lengths, default=0)}
+        figures |= {f"p{percent}": round(percentile(lengths, percent), 6) if lengths else 0 for percent in PERCENTILES}
+        return {**figures, "min": min(lengths, default=0), "max": max(lengths, default=0)}
 
-    def _bar(self, index: int, bar: Any) -> dict[str, Any]:
+    def _bar(self, bar: Bin) -> dict[str, Any]:
         modes = {mode: self.mode(mode).lengths for mode in MODES}
         counts = {
             mode: sum(count for length, count in lengths.items() if bar.start <= length < bar.end)
@@ -111,8 +235,8 @@ class Stats:
         batches = [
             {
                 "batch_size": size,
-                "random": _lost(total.tokens, padded_random(lengths, size)),
-                "sorted": _lost(total.tokens, padded_sorted(lengths, size)),
+                "random": _padding_share(total.tokens, padded_random(lengths, size)),
+                "sorted": _padding_share(total.tokens, padded_sorted(lengths, size)),
             }
             for size in self.batch_sizes
         ]
@@ -122,7 +246,7 @@ class Stats:
         packed = {
             "size": size,
             "rows": rows,
-            "lost": _lost(fitting, rows * size),
+            "lost": _padding_share(fitting, rows * size),
             "cut_examples": sum(count for length, count in lengths.items() if length > size),
             "cut_tokens": total.tokens - fitting,
         }
@@ -153,73 +277,64 @@ def stats(
     pack: int | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
-    **options: Any,
+    **options: Unpack[ScanOptions],
 ) -> Stats:
-    """Counts what a data set holds, once it is encoded.
+    """Compute statistics of a dataset as it is encoded.
 
     Args:
         data: files, folders, patterns, a mixture; or records, a ``datasets.Dataset``, or several of them by name.
-        template: a `Template`, or what `Template.load` takes.
-        tokenizer: what `chattmpl.encode.load_tokenizer` takes.
-        retention: which earlier reasoning traces are rendered.
-        batch_sizes: rows of a batch, for padding.
-        pack: tokens of a packed row; the next power of two above the longest row if None.
-        workers: how many processes; as many as pay if None.
-        watcher: is told how it goes.
-        **options: ``shape``, ``template_kwargs``, ``clock``, ``straddle``, ``control_tokens``, ``mask``, ``fast``,
-            ``seed``, ``limit``, as for `chattmpl.data.job.encode`.
+        template: a `Template`, or what `Template.load` accepts.
+        tokenizer: what `chattmpl.encode.load_tokenizer` accepts.
+        retention: retention policy for earlier reasoning traces.
+        batch_sizes: batch sizes for padding.
+        pack: number of tokens of a packed row; by default the next power of two above the longest row.
+        workers: number of processes; by default as many as are worth starting.
+        watcher: receives the progress.
+        **options: see `ScanOptions`.
 
     Raises:
         ConversationError: data are missing, unreadable or empty.
-        UsageError: something is asked for that does not exist.
+        UsageError: an argument is invalid.
         TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
     for name, numbers in (("a batch size", batch_sizes), ("pack", () if pack is None else (pack,))):
         for number in numbers:
             if number < 1:
-                raise UsageError(f"{name} is at least 1, not {number}")
-    loaded = template if isinstance(template, Template) else Template.load(template)
-    loaded = loaded if retention is None else loaded.with_retention(retention)
+                raise UsageError(f"{name} must be at least 1, not {number}")
+    loaded = load_template(template, retention)
     chosen = Options(**options)
-    found = survey(
-        data,
-        loaded,
-        tokenizer,
-        Counting(_sampling(loaded, tokenizer, chosen)),
-        chosen,
-        workers=workers,
-        watcher=watcher,
-    )
+    visitor = _Counter(_response_encoder(loaded, tokenizer, chosen))
+    found = survey(data, loaded, tokenizer, visitor, chosen, workers=workers, watcher=watcher)
     counted = found.seen
-    refuse_nothing(sum(group.examples for group in counted.groups.values()) + sum(counted.rejected.values()))
-    said = {"template": loaded.name, "retention": loaded.retention, "tokenizer": str(_named(tokenizer))}
-    return Stats(counted, found.sources, tuple(batch_sizes), pack, said)
+    require_rows(sum(group.examples for group in counted.groups.values()) + sum(counted.rejected.values()))
+    settings = {"template": loaded.name, "retention": loaded.retention, "tokenizer": _tokenizer_name(tokenizer)}
+    return Stats(counted, found.sources, tuple(batch_sizes), pack, settings)
 
 
-def _sampling(template: Template, tokenizer: Any, options: Options) -> Encoder | None:
-    """What tells the tokens that the model samples, where the mask is a choice of them."""
+def _response_encoder(template: Template, tokenizer: Any, options: Options) -> Encoder | None:
+    """Return an encoder that trains all sampled tokens, if the mask choice does not."""
     if options.mask == "all":
         return None
-    return encoder_of(template, tokenizer, replace(options, mask="all"), ())
+    return open_encoder(template, tokenizer, replace(options, mask="all"))
 
 
-def _named(tokenizer: Any) -> str:
-    return (
-        tokenizer if isinstance(tokenizer, str) else getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
-    )
+def _tokenizer_name(tokenizer: Any) -> str:
+    if isinstance(tokenizer, str):
+        return tokenizer
+    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
 
 
-def _sum(groups: Any) -> Group:
+def _sum(groups: Iterable[Group]) -> Group:
     total = Group()
     for group in groups:
         total.add(group)
     return total
 
 
-def _part(count: int, of: int) -> float:
+def _ratio(count: int, of: int) -> float:
     return round(count / of, 6) if of else 0.0
 
 
-def _lost(tokens: int, padded: float) -> float:
-    """The share of padded tokens that are padding."""
+def _padding_share(tokens: int, padded: float) -> float:
+    """Return the share of the padded tokens that are padding."""
     return round(1 - tokens / padded, 6) if padded else 0.0

@@ -1,15 +1,18 @@
-"""Lengths of rows as counts: exact percentiles and histograms, whatever the number of rows."""
+"""Lengths of rows as counts: percentiles, histograms, and the cost of padding, for any number of rows."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
+
 PERCENTILES = (50, 90, 95, 99)
 
 Lengths = Mapping[int, int]
-"""How many rows there are of each length, in tokens."""
+"""Number of rows by length in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +20,9 @@ class Bin:
     """A bar of a histogram.
 
     Attributes:
-        start, end: lengths in tokens, half-open.
-        examples: how many rows have such a length.
-        tokens: how many tokens they have together.
+        start, end: half-open range of lengths in tokens.
+        examples: number of rows with such a length.
+        tokens: their number of tokens.
     """
 
     start: int
@@ -29,9 +32,7 @@ class Bin:
 
 
 def percentile(lengths: Lengths, percent: float) -> float:
-    """The length that so many percent of the rows reach at most; between two rows it is interpolated linearly.
-
-    This is what ``numpy.percentile`` gives of the list of all lengths.
+    """Return a percentile of the lengths, linearly interpolated as by ``numpy.percentile``.
 
     Args:
         lengths: at least one row.
@@ -44,7 +45,7 @@ def percentile(lengths: Lengths, percent: float) -> float:
 
 
 def _at(lengths: Lengths, rank: int) -> int:
-    """The length of the row of this rank, from 0."""
+    """Return the length of the row at a rank, from 0."""
     for length in sorted(lengths):
         rank -= lengths[length]
         if rank < 0:
@@ -53,7 +54,7 @@ def _at(lengths: Lengths, rank: int) -> int:
 
 
 def edges(longest: int) -> Iterator[int]:
-    """The edges of the bars: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, …, up to the first above the longest row."""
+    """Yield the edges of the bars: 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, …, up to the first above the longest row."""
     yield from (0, 1)
     edge = 2
     while True:
@@ -65,7 +66,7 @@ def edges(longest: int) -> Iterator[int]:
 
 
 def histogram(lengths: Lengths) -> list[Bin]:
-    """The bars from the shortest row to the longest, empty ones between them included."""
+    """Return the bars from the shortest to the longest row, including empty ones."""
     if not lengths:
         return []
     bounds = list(edges(max(lengths)))
@@ -76,3 +77,76 @@ def histogram(lengths: Lengths) -> list[Bin]:
         if examples or bars:
             bars.append(Bin(start, end, examples, sum(length * count for length, count in inside)))
     return bars
+
+
+# -- padding
+
+
+def padded_random(lengths: Lengths, batch: int) -> float:
+    """Return the number of tokens with padding of all batches in random order, as the mean over all orders.
+
+    Each batch is padded to its longest row; the last one has the remaining rows. The mean is computed, not sampled:
+    the longest row of a batch is at most n tokens long with the probability that no longer row was drawn.
+
+    Args:
+        lengths: number of rows by length.
+        batch: rows of a batch.
+    """
+    known = np.array(sorted(lengths), dtype=np.float64)
+    counts = np.array([lengths[int(length)] for length in known], dtype=np.int64)
+    rows = int(counts.sum())
+    whole, rest = divmod(rows, batch)
+    total = 0.0
+    for number, size in ((whole, batch), (1, rest)):
+        if number and size:
+            total += number * size * _mean_longest(known, np.cumsum(counts), rows, size)
+    return total
+
+
+def _mean_longest(known: np.ndarray, below: np.ndarray, rows: int, size: int) -> float:
+    """Return the mean length of the longest of ``size`` rows that are drawn without replacement."""
+    reached = np.ones(len(known))
+    for drawn in range(size):
+        reached *= np.clip(below - drawn, 0, None) / (rows - drawn)
+    return float((known * np.diff(reached, prepend=0.0)).sum())
+
+
+def padded_sorted(lengths: Lengths, batch: int) -> int:
+    """Return the number of tokens with padding of all batches of rows sorted by length, the longest first."""
+    known = np.array(sorted(lengths, reverse=True), dtype=np.int64)
+    counts = np.cumsum([lengths[int(length)] for length in known])
+    rows = int(counts[-1])
+    firsts = np.arange(0, rows, batch)
+    longest = known[np.searchsorted(counts, firsts, side="right")]
+    return int((longest * np.minimum(batch, rows - firsts)).sum())
+
+
+def packed_rows(lengths: Lengths, size: int) -> int:
+    """Return the number of rows of ``size`` tokens from best fit decreasing; a longer row counts as ``size`` tokens.
+
+    The result depends on the counts alone, so rows of one length are placed together: the row with the least space
+    that suffices is filled with as many as fit.
+    """
+    documents: Counter[int] = Counter()
+    for length, count in lengths.items():
+        if length:
+            documents[min(length, size)] += count
+    made = 0
+    spaces: Counter[int] = Counter()
+    for length in sorted(documents, reverse=True):
+        left = documents[length]
+        while left:
+            space = min((space for space in spaces if space >= length), default=0)
+            each = (space or size) // length
+            # Full rows at once; then one row with the rest.
+            rows, put = (left // each, each) if left >= each else (1, left)
+            if space:
+                rows = min(rows, spaces[space])
+                spaces[space] -= rows
+                spaces += Counter()  # drops zeros
+            else:
+                made += rows
+            spaces[(space or size) - put * length] += rows
+            left -= rows * put
+        del spaces[0]
+    return made

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Unpack
 
-from chattmpl.data.writers.columns import IGNORE_INDEX
+from chattmpl.data.job.options import RowOptions
+from chattmpl.data.rows import IGNORE_INDEX
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import decode
-from chattmpl.training.adapter.prepare import RowOptions, encode_documents, row_options
+from chattmpl.training.adapter.prepare import encode_documents, row_options
 
 _AROUND = 12
 """Number of tokens shown on either side of a difference."""
@@ -106,8 +107,9 @@ def audit_batches(
     tokenizer = trainer.processing_class if tokenizer is None else tokenizer
     exact = replace(row_options(options), fast="off")
     expected = Counter(
-        _document(each.sample.ids.tolist(), each.sample.mask.tolist())
-        for each in encode_documents(dataset, template, tokenizer, exact, max_rejected)
+        _document(row.input_ids.tolist(), row.mask.tolist())
+        for block in encode_documents(dataset, template, tokenizer, exact, max_rejected)
+        for row in block.rows.rows()
     )
     comparison = _Comparison(expected, tokenizer)
     complete = rows is None or len(set(rows)) == len(trainer.train_dataset)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.data.writers.columns import IGNORE_INDEX
+from chattmpl.data.rows import IGNORE_INDEX
 from chattmpl.errors import UsageError
 
 

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.data.job.batch import Batch, Item
-from chattmpl.data.job.factory import encoder_of, prompts_of
-from chattmpl.data.job.options import Allowance, Options
+from chattmpl.data.job.context import WorkerContext, load_template
+from chattmpl.data.job.options import Allowance, Options, RowOptions
 from chattmpl.data.job.plan import Part
-from chattmpl.data.job.worker_context import Setup
-from chattmpl.data.mixture import Source
+from chattmpl.data.job.shard import Item, encode_items
+from chattmpl.data.mixture import Mixture, Source
 from chattmpl.data.pack import best_fit
-from chattmpl.data.sources import DataFile, Piece, RawRow
-from chattmpl.data.writers import Document, record_batch, schema
+from chattmpl.data.sources import Chunk, DataFile, RawRow
+from chattmpl.data.writers import Block, record_batch, schema
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
 
@@ -26,23 +25,6 @@ NAME = "dataset"
 """Name of the data in messages."""
 
 _BATCH = 512
-
-
-class RowOptions(TypedDict, total=False):
-    """Options of `chattmpl.data.job.encode` that apply to rows: see `chattmpl.data.job.Options`."""
-
-    shape: str | None
-    template_kwargs: Mapping[str, Any]
-    clock: datetime | None
-    straddle: str
-    control_tokens: str
-    mask: str
-    max_length: int | None
-    overflow: str
-    unroll: bool
-    pack: int | None
-    columns: Sequence[str]
-    fast: str
 
 
 def prepare(
@@ -79,15 +61,15 @@ def prepare(
     from datasets import Dataset
 
     checked = row_options(options)
-    documents = encode_documents(dataset, template, tokenizer, checked, max_rejected)
-    packed = checked.pack is not None
-    rows = [[document] for document in documents]
-    if checked.pack is not None:
-        packs = best_fit([len(document.sample) for document in documents], checked.pack)
-        rows = [[documents[index] for index in pack] for pack in packs]
+    blocks = encode_documents(dataset, template, tokenizer, checked, max_rejected)
     columns = checked.all_columns
-    batches = [record_batch(rows[at : at + _BATCH], columns, packed=packed) for at in range(0, len(rows), _BATCH)]
-    return Dataset(pa.Table.from_batches(batches, schema(columns, packed=packed)))
+    if checked.pack is None:
+        batches = [record_batch(block, columns) for block in blocks]
+    else:
+        block = Block.join(blocks)
+        packs = best_fit(block.rows.lengths.tolist(), checked.pack)
+        batches = [record_batch(block, columns, packs[at : at + _BATCH]) for at in range(0, len(packs), _BATCH)]
+    return Dataset(pa.Table.from_batches(batches, schema(columns, packed=checked.pack is not None)))
 
 
 def row_options(options: RowOptions) -> Options:
@@ -101,7 +83,7 @@ def row_options(options: RowOptions) -> Options:
         if name not in known:
             hint = did_you_mean(name, known) or f"the options are {', '.join(known)}"
             raise UsageError(f"prepare has no option {name!r}", option=name, hint=hint)
-    return Options(**options)  # type: ignore[arg-type]
+    return Options(**options)
 
 
 def encode_documents(
@@ -110,24 +92,24 @@ def encode_documents(
     tokenizer: Any,
     options: Options,
     max_rejected: str | int = 0,
-) -> list[Document]:
+) -> list[Block]:
     """Encode conversations into documents, which are not packed yet; see `prepare`."""
-    setup = _setup(template, tokenizer, options)
+    context = _context(template, tokenizer, options)
     allowance = Allowance.parse(max_rejected)
-    documents: list[Document] = []
+    blocks: list[Block] = []
     refused: list[dict[str, Any]] = []
     count = 0
     for items in _batches(dataset):
-        result = Batch(setup, items).run()
-        documents += result.documents
-        refused += result.refused
+        result = encode_items(context, items)
+        blocks += [result.block] if len(result.block) else []
+        refused += result.rejected
         count += len(items)
     rejected = len({each["index"] for each in refused})
-    if allowance.exceeded(rejected, count):
+    if allowance.is_exceeded(rejected, count):
         raise _rejection_error(refused[0], rejected, count)
-    if not documents:
+    if not blocks:
         raise ConversationError("there are no rows to train on", hint="the dataset is empty, or all of it was rejected")
-    return documents
+    return blocks
 
 
 def _rejection_error(first: dict[str, Any], rejected: int, count: int) -> ConversationError:
@@ -139,16 +121,16 @@ def _rejection_error(first: dict[str, Any], rejected: int, count: int) -> Conver
     )
 
 
-def _setup(template: Template | str | Path, tokenizer: Any, options: Options) -> Setup:
-    loaded = template if isinstance(template, Template) else Template.load(template)
+def _context(template: Template | str | Path, tokenizer: Any, options: Options) -> WorkerContext:
+    loaded = load_template(template)
     clock = options.clock
     if clock is None and "strftime_now" in loaded.source:
         clock = datetime.now().replace(microsecond=0)
     options = replace(options, clock=clock, template_kwargs=dict(options.template_kwargs))
     keep = ("message_index",) if "message_index" in options.columns else ()
-    encoder, prompts = encoder_of(loaded, tokenizer, options, keep), prompts_of(loaded, tokenizer, options)
-    files = ((DataFile(NAME, "arrow"),),)
-    return Setup(encoder, options, (Source(path=NAME, name=NAME),), files, 0, Path(), prompts)
+    mixture = Mixture(sources=[Source(path=NAME, name=NAME)])
+    context = WorkerContext.open(loaded, tokenizer, options, mixture, keep=keep)
+    return replace(context, files=((DataFile(NAME, "arrow"),),))
 
 
 def _batches(dataset: Iterable[Any]) -> Iterator[list[Item]]:
@@ -174,4 +156,4 @@ def _item(number: int, value: Any) -> Item:
         value = value.dump()
     elif isinstance(value, list):
         value = {"messages": value}
-    return Item(RawRow(number, None, value), Part(0, 0, Piece(0, 0, 0, 0, 0, 0), 0))
+    return Item(RawRow(number, None, value), Part(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chattmpl.data.writers.columns import IGNORE_INDEX
+from chattmpl.data.rows import IGNORE_INDEX
 from chattmpl.training.prove.dialogues import AssistantTurn, Dialogue
 
 if TYPE_CHECKING:

@@ -34,5 +34,5 @@ class NothingTrained(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        if not view.taken.row.trained:
+        if not view.row.trained:
             yield Note()

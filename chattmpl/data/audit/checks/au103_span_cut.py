@@ -34,7 +34,7 @@ class SpanCut(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        limit, mask = view.settings.max_length, view.taken.row.mask
+        limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and len(mask) > limit and mask[limit - 1] and mask[limit]:
             lost = int(mask[limit:].sum())
             yield Note("", f"{lost} of {int(mask.sum())} trained tokens are cut away", lost)

@@ -33,6 +33,6 @@ class TooLong(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        limit, length = view.settings.max_length, len(view.taken.row)
+        limit, length = view.settings.max_length, len(view.row)
         if limit is not None and length > limit:
             yield Note("", f"{length} tokens", length - limit)

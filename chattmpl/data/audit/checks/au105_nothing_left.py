@@ -32,6 +32,6 @@ class NothingLeft(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        limit, mask = view.settings.max_length, view.taken.row.mask
+        limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and mask.any() and not mask[:limit].any():
             yield Note("", f"training begins at token {int(mask.argmax())}")

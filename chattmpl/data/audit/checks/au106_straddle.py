@@ -34,7 +34,7 @@ class Straddle(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        if view.taken.row.straddles:
+        if view.row.straddles:
             first = next(iter(view.encoding.straddles), None)
             detail = f"{first.text!r} at the {first.side} of messages[{first.message_m}]" if first else ""
-            yield Note("", detail, view.taken.row.straddles)
+            yield Note("", detail, view.row.straddles)

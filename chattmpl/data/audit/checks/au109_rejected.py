@@ -35,7 +35,7 @@ class Rejected(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        refusal = view.taken.refusal
+        refusal = view.scanned.rejection
         if refusal is not None:
             where = f"{refusal.place}: " if refusal.place and refusal.place not in refusal.message else ""
             yield Note(refusal.reason, where + refusal.message)

@@ -38,7 +38,7 @@ class KwargBeside(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """The row."""
-        record = view.taken.record
+        record = view.scanned.record
         if not isinstance(record, Mapping):
             return
         for name in sorted(view.encoder.template.program.variables.intersection(record) - _OWN):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Kind, Note
 from chattmpl.data.audit.row_view import View
-from chattmpl.data.survey.reasoning_mode import SWITCHES, flag_in, mode_of_kwarg
+from chattmpl.data.reasoning_mode import SWITCHES, mode_of_flag, mode_of_kwarg
 
 
 class ModeContradicted(Kind):
@@ -44,7 +44,7 @@ class ModeContradicted(Kind):
         mode = mode_of_kwarg(view.kwargs, view.switch)
         system = [m for m in view.messages if m.get("role") == "system"]
         user = [m for m in view.messages if m.get("role") == "user"]
-        flags = {flag_in(message) for message in (*system, *user[-1:])} - {None}
+        flags = {mode_of_flag(message) for message in (*system, *user[-1:])} - {None}
         if mode is not None and flags - {mode}:
             yield Note("flag", f"the kwarg says {mode}, the text {(flags - {mode}).pop()}")
 

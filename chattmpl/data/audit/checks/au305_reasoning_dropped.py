@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Kind, Note
 from chattmpl.data.audit.row_view import View
-from chattmpl.data.survey.reasoning_mode import trace_of
+from chattmpl.data.reasoning_mode import trace_of
 
 _REASONING = re.compile(r"messages\[(\d+)\]\.(?:reasoning_content|reasoning|thinking)\b")
 

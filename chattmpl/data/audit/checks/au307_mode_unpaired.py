@@ -9,7 +9,7 @@ from pathlib import PurePath
 from chattmpl.data.audit.check import Kind, Whole
 from chattmpl.data.audit.settings import Settings
 from chattmpl.data.audit.totals import Totals
-from chattmpl.data.survey import Mode
+from chattmpl.data.reasoning_mode import Mode
 
 _WORDS = re.compile(r"(?i)(?:^|(?<=[^a-z]))(?:no[_-]?think(?:ing)?|non[_-]?think(?:ing)?|think(?:ing)?)(?=[^a-z]|$)")
 

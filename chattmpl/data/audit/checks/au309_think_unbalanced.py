@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Kind, Note
 from chattmpl.data.audit.row_view import View
-from chattmpl.data.survey.reasoning_mode import text_of, trace_of
+from chattmpl.data.reasoning_mode import text_of, trace_of
 
 _TAG = re.compile(r"</?think>")
 

@@ -36,7 +36,7 @@ class ControlToken(Kind):
 
     def row(self, view: View) -> Iterator[Note]:
         """What is wrong with one row."""
-        if view.taken.row.escaped:
+        if view.row.escaped:
             for escape in view.encoding.escaped:
                 where = escape.field or "the text"
                 yield Note(escape.text, where if escape.message is None else f"messages[{escape.message}].{where}")

@@ -1,4 +1,4 @@
-"""The reasoning mode of a row: what its data shows, and what it asks for."""
+"""The reasoning mode of a row: the one that its data shows, and the one that it requests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Mode = Literal["think", "no-think", "mixed"]
 
 MODES: tuple[Mode, ...] = ("think", "no-think", "mixed")
 SWITCHES = ("enable_thinking", "thinking")
-"""The kwargs by which templates switch reasoning."""
+"""Template kwargs that switch reasoning."""
 
 _TRACE = re.compile(r"<think>\s*\S.*?</think>", re.DOTALL)
 _FLAG = re.compile(r"(?<![\w/<])/(no_)?think(?![\w/>])")
@@ -26,11 +26,11 @@ _FLAG = re.compile(r"(?<![\w/<])/(no_)?think(?![\w/>])")
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """How a template is told to reason.
+    """The template kwarg that switches reasoning.
 
     Attributes:
         name: the kwarg; None if the template reads none of `SWITCHES`.
-        default: the mode without it; None where that cannot be told.
+        default: the mode without it; None if unknown.
     """
 
     name: str | None = None
@@ -38,17 +38,17 @@ class Switch:
 
 
 def find_switch(template: Template) -> Switch:
-    """The switch of a template, and its default: what the family says, else what a generation prompt shows."""
+    """Find the switch of a template, and its default from the family or from generation prompts."""
     name = next((known for known in SWITCHES if known in template.program.variables), None)
     if name is None:
         return Switch()
     declared = template.family.modes.get(name) if template.family else None
     if declared is not None:
         return Switch(name, "think" if declared.default else "no-think")
-    asked = {"messages": [{"role": "user", "content": "x"}]}
+    question = {"messages": [{"role": "user", "content": "x"}]}
     kwargs_of: tuple[dict[str, Any], ...] = ({}, {name: True}, {name: False})
     try:
-        plain, on, off = (template.render(asked, add_generation_prompt=True, **kwargs).text for kwargs in kwargs_of)
+        plain, on, off = (template.render(question, add_generation_prompt=True, **kwargs).text for kwargs in kwargs_of)
     except ChatTmplError:
         return Switch(name)
     if on == off:
@@ -57,7 +57,7 @@ def find_switch(template: Template) -> Switch:
 
 
 def messages_of(conversation: Any) -> list[dict[str, Any]]:
-    """The messages of a row as dicts; those that are none are left out."""
+    """Return the messages of a row as dicts, without those that are not messages."""
     if isinstance(conversation, Conversation):
         return [message.dump() for message in conversation.messages]
     given = as_list(conversation.get("messages") if isinstance(conversation, Mapping) else conversation)
@@ -66,7 +66,7 @@ def messages_of(conversation: Any) -> list[dict[str, Any]]:
 
 
 def text_of(content: Any) -> str:
-    """The text of a message's content: the string, or that of its parts."""
+    """Return the text of a message's content: the string, or that of its parts."""
     if isinstance(content, str):
         return content
     parts = as_list(content)
@@ -77,35 +77,35 @@ def text_of(content: Any) -> str:
 
 
 def trace_of(message: Mapping[str, Any]) -> str:
-    """The reasoning of a message, from its own field; empty if there is none."""
+    """Return the reasoning in the fields of a message; empty if there is none."""
     for name in ("reasoning_content", "thinking", "reasoning"):
         if isinstance(trace := message.get(name), str) and trace.strip():
             return trace
     return ""
 
 
-def thinks(message: Mapping[str, Any]) -> bool:
-    """Whether a message has reasoning: in its field, or between ``<think>`` and ``</think>`` in its content."""
+def has_reasoning(message: Mapping[str, Any]) -> bool:
+    """Return true if a message has reasoning in its fields, or between ``<think>`` and ``</think>`` in its content."""
     return bool(trace_of(message)) or _TRACE.search(text_of(message.get("content"))) is not None
 
 
 def assistants(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The messages of the assistant."""
+    """Return the assistant messages."""
     return [message for message in messages if message.get("role") == "assistant"]
 
 
-def mode_shown(messages: Sequence[Mapping[str, Any]]) -> Mode:
-    """What the data shows: ``think`` if every assistant message has reasoning, ``no-think`` if none has any."""
-    shown = [thinks(message) for message in assistants(messages)]
+def shown_mode(messages: Sequence[Mapping[str, Any]]) -> Mode:
+    """Return ``think`` if every assistant message has reasoning, ``no-think`` if none has, else ``mixed``."""
+    shown = [has_reasoning(message) for message in assistants(messages)]
     if not any(shown):
         return "no-think"
     return "think" if all(shown) else "mixed"
 
 
-def flag_in(message: Mapping[str, Any]) -> Mode | None:
-    """The mode that the last ``/think`` or ``/no_think`` in a system or user message asks for.
+def mode_of_flag(message: Mapping[str, Any]) -> Mode | None:
+    """Return the mode that the last ``/think`` or ``/no_think`` in a system or user message requests.
 
-    In a user message it counts as its first or last word only: elsewhere people write about it.
+    In a user message only the first and the last word count: elsewhere, people write about the flags.
     """
     role, text = message.get("role"), text_of(message.get("content"))
     if "think" not in text or role not in ("system", "user"):
@@ -118,7 +118,7 @@ def flag_in(message: Mapping[str, Any]) -> Mode | None:
 
 
 def mode_of_kwarg(kwargs: Mapping[str, Any], switch: Switch) -> Mode | None:
-    """The mode that the template kwargs ask for."""
+    """Return the mode that the template kwargs request."""
     for name in (switch.name,) if switch.name else SWITCHES:
         value = kwargs.get(name)
         if isinstance(value, bool):
@@ -126,18 +126,18 @@ def mode_of_kwarg(kwargs: Mapping[str, Any], switch: Switch) -> Mode | None:
     return None
 
 
-def modes_asked(
+def requested_modes(
     messages: Sequence[Mapping[str, Any]], kwargs: Mapping[str, Any], switch: Switch
 ) -> list[tuple[int, Mode | None]]:
-    """For each message of the assistant its index, and the mode that is asked for when its turn comes.
+    """Return the index of each assistant message, and the mode that is requested for it.
 
-    A flag in the text stands above a kwarg, and a later flag above an earlier one.
+    A flag in the text overrides a kwarg, and a later flag an earlier one.
     """
-    asked = mode_of_kwarg(kwargs, switch)
+    requested = mode_of_kwarg(kwargs, switch)
     found = []
     for index, message in enumerate(messages):
         if message.get("role") == "assistant":
-            found.append((index, asked))
+            found.append((index, requested))
         else:
-            asked = flag_in(message) or asked
+            requested = mode_of_flag(message) or requested
     return found

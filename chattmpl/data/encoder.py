@@ -1,0 +1,531 @@
+"""The encoder: conversations in, training rows out, in any process."""
+
+from __future__ import annotations
+
+import warnings
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+
+from chattmpl.budget import pause_gc
+from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.shapes import parse_record
+from chattmpl.data.fast import (
+    FastBatch,
+    FastPath,
+    FastPathOptions,
+    PreparedRow,
+    Unsupported,
+    Verdict,
+    open_fast_path,
+    prepare,
+)
+from chattmpl.data.fast.markers import CLOSE, OPEN, Ranges, merge_touching, split_markers
+from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
+from chattmpl.encode import ControlTokenChoice, EncodeOptions, MaskChoice, StraddleChoice, encode, load_tokenizer
+from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
+from chattmpl.template.template import Template
+
+if TYPE_CHECKING:
+    from chattmpl.encode import Encoding
+    from chattmpl.template.template import Rendering
+
+__all__ = ["EncodedBatch", "Encoder", "EncoderReport", "Fast", "FastPathWarning", "Rejection", "Row"]
+
+Fast = Literal["auto", "require", "off"]
+
+COLUMNS = ("input_ids", "labels", "assistant_masks", "attention_mask", "length", "error")
+KEEP = ("text", "generated", "message_index")
+
+_BATCH = 512
+"""Rows that are encoded together: larger batches are not faster, and these stay in the cache."""
+
+_TAIL = 256
+"""Bytes at the end of a text that decide whether a row is compared."""
+
+
+class FastPathWarning(UserWarning):
+    """The fast path is not used, or no longer used: rows come from the exact path, which is slower."""
+
+
+@dataclass
+class EncoderReport:
+    """Counts of one encoder in one process.
+
+    Attributes:
+        rows: conversations that gave a row.
+        fast: rows of the fast path, by renderer.
+        exact: conversations that took the exact path, by reason.
+        rejected: conversations that gave no row, by reason.
+        checked: rows of the fast path that were compared with the exact one.
+        disagreements: differences that were found.
+        engine: the token engine of the fast path; None if there is no fast path.
+        notes: parts of the fast path that are not used, and why.
+    """
+
+    rows: int = 0
+    fast: Counter[str] = field(default_factory=Counter)
+    exact: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    checked: int = 0
+    disagreements: list[str] = field(default_factory=list)
+    engine: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def add(self, other: EncoderReport) -> None:
+        """Add the counts of another encoder, such as one in another process."""
+        self.rows += other.rows
+        self.fast += other.fast
+        self.exact += other.exact
+        self.rejected += other.rejected
+        self.checked += other.checked
+        self.disagreements += other.disagreements
+        self.engine = self.engine or other.engine
+        self.notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON."""
+        return {
+            "rows": self.rows,
+            "fast": dict(self.fast),
+            "exact": dict(self.exact),
+            "rejected": dict(self.rejected),
+            "checked": self.checked,
+            "disagreements": list(self.disagreements),
+            "engine": self.engine,
+            "notes": list(self.notes),
+        }
+
+
+class Encoder:
+    """An encoder of conversations with one template, one tokenizer and one set of options.
+
+    It is one picklable callable: pass it to ``datasets.Dataset.map(batched=True)`` or to Ray Data's ``map_batches``, or
+    call it in an ``IterableDataset``. What it needs is loaded in the process that first calls it.
+
+    Args:
+        template: a `Template`, or what `Template.load` accepts.
+        tokenizer: what `chattmpl.encode.load_tokenizer` accepts.
+        fast: ``auto`` uses the fast path where it gives the same results as the exact path, and warns where there is
+            none; ``require`` raises where there is none; ``off`` uses the exact path for all rows.
+        straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        template_kwargs: variables of the template; they override a row's ``chat_template_kwargs``.
+        labels: name of the column for the labels, if ``columns`` is not given.
+        columns: columns of a batch: ``input_ids``, ``labels`` (-100 where not trained), ``assistant_masks``,
+            ``attention_mask``, ``length``, ``error``. With ``error``, a conversation that cannot be encoded gives a row
+            without tokens and with the reason; without it, no row.
+        keep: optional attributes of a `Row`: ``text``, ``generated``, ``message_index`` (exact path only).
+        clock: the time of ``strftime_now``: a datetime, or a callable that can be pickled; by default the time when the
+            encoder was created, so that all rows agree.
+        check_every: about one in this number of rows of the fast path is compared with the exact path. Which rows
+            depends on their texts alone. 0 compares none.
+
+    Raises:
+        UsageError: an option does not exist, or the template does not read a template kwarg.
+        TemplateError, EncodeError: the template or the tokenizer cannot be loaded.
+    """
+
+    def __init__(
+        self,
+        template: Any,
+        tokenizer: Any,
+        *,
+        fast: Fast = "auto",
+        straddle: StraddleChoice = "include",
+        control_tokens: ControlTokenChoice = "escape",
+        mask: MaskChoice = "all",
+        template_kwargs: Mapping[str, Any] | None = None,
+        labels: str = "labels",
+        columns: Sequence[str] | None = None,
+        keep: Sequence[str] = (),
+        clock: datetime | Callable[[], datetime] | None = None,
+        check_every: int = 1000,
+    ) -> None:
+        self.template = template if isinstance(template, Template) else Template.load(template)
+        self.fast: Fast = fast
+        self.columns = tuple(columns) if columns is not None else ("input_ids", labels)
+        self.keep = frozenset(keep)
+        self.check_every = check_every
+        self.kwargs = dict(template_kwargs or {})
+        self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
+        self._tokenizer = tokenizer
+        self._file_state = _file_state(tokenizer)
+        reads_clock = "strftime_now" in self.template.source
+        self._clock = clock if clock is not None or not reads_clock else datetime.now()
+        self._verdict: Verdict | None = None
+        self._report = EncoderReport()
+        self._check_options()
+
+    def _check_options(self) -> None:
+        for what, given, known in (
+            ("value of fast", (self.fast,), get_args(Fast)),
+            ("column", self.columns, COLUMNS),
+            ("attribute to keep", sorted(self.keep), KEEP),
+        ):
+            for name in given:
+                if name not in known:
+                    hint = did_you_mean(str(name), known) or f"choose from {', '.join(known)}"
+                    raise UsageError(f"there is no {what} {name!r}", hint=hint)
+        # A wrong option is an error of the caller, not of the first row.
+        self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
+        example = self.template.__class__.from_source("x").render([{"role": "user", "content": "x"}])
+        options: EncodeOptions = {**self.options, "mask": "all"}
+        encode(example, "demo", **options)
+
+    # -- loading
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in self.__dict__.items() if name not in ("_exact", "_fast", "_report")}
+        if not isinstance(self._tokenizer, (str, Path)):
+            adapted = load_tokenizer(self._tokenizer)
+            if isinstance(adapted, FastTokenizer):
+                state["_tokenizer"] = _PickledTokenizer(adapted.raw.to_str())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._report = EncoderReport()
+
+    @cached_property
+    def _exact(self) -> _ExactPath:
+        tokenizer = self._tokenizer
+        if isinstance(tokenizer, _PickledTokenizer):
+            tokenizer = self._tokenizer = tokenizer.load()
+        return _ExactPath(self.template, load_tokenizer(tokenizer), self.now, self.kwargs, self.options, self.keep)
+
+    @cached_property
+    def _fast(self) -> FastPath | None:
+        """The checked fast path; None if there is none, after a warning."""
+        if self.fast == "off":
+            return None
+        exact = self._exact
+        overrides = {name: value for name, value in self.kwargs.items() if value is not None}
+        try:
+            if "message_index" in self.keep:
+                raise Unsupported("message_index needs the exact path")
+            options = FastPathOptions(
+                straddle=self.options["straddle"],
+                control_tokens=self.options["control_tokens"],
+                mask=self.options["mask"],
+                overrides=overrides,
+            )
+            path, self._verdict = open_fast_path(
+                self.template, exact.tokenizer, options, exact.plainly, self.now, self._verdict
+            )
+        except Unsupported as unsupported:
+            self._report.notes = (str(unsupported),)
+            if self.fast == "require":
+                message = f"there is no fast path for {self.template.name} with this tokenizer: {unsupported}"
+                raise UsageError(message, hint="fast='auto' uses the exact path instead") from None
+            message = f"no fast path for {self.template.name}, all rows take the exact path: {unsupported}"
+            warnings.warn(message, FastPathWarning, stacklevel=3)
+            return None
+        self._report.engine, self._report.notes = path.engine.name, self._verdict.notes
+        return path
+
+    def now(self) -> datetime:
+        """Return the time of ``strftime_now``."""
+        clock = self._clock
+        if clock is None:
+            return datetime.now()
+        return clock() if callable(clock) else clock
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """The loaded tokenizer.
+
+        Raises:
+            EncodeError: it cannot be loaded.
+        """
+        return self._exact.tokenizer
+
+    def prepare(self) -> Encoder:
+        """Load everything and check the fast path; the result of the check is pickled with the encoder.
+
+        Raises:
+            UsageError: ``fast`` is ``require`` and there is no fast path.
+            EncodeError: the tokenizer cannot be loaded.
+        """
+        if self._fast is None:
+            _ = self._exact
+        return self
+
+    def use_tokenizer(self, tokenizer: Any) -> None:
+        """Use the same tokenizer from another place, in a process without access to the original file."""
+        self._tokenizer = tokenizer
+        self.__dict__.pop("_exact", None)
+        self.__dict__.pop("_fast", None)
+
+    def report(self) -> EncoderReport:
+        """Return the counts of this encoder in this process."""
+        return self._report
+
+    # -- encoding
+
+    def __call__(self, batch: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """Encode a batch of columns to a batch of columns.
+
+        Args:
+            batch: columns of equal length, named as in a dataset record: ``messages``, ``tools``, ``documents``,
+                ``chat_template_kwargs``, or those of another shape that `parse_record` reads.
+        """
+        names = list(batch)
+        columns = [_as_list(batch[name]) for name in names]
+        records = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        return self._as_columns(self.encode_batch(records))
+
+    def encode_many(self, conversations: Iterable[Any]) -> list[Row | Rejection]:
+        """Return a row or a rejection for each conversation, in order.
+
+        Args:
+            conversations: `Conversation`s, or records of any shape that `parse_record` reads. An iterator that creates
+                them one by one, as when lines are read, is fastest, since new objects are still in the cache.
+        """
+        return self.encode_batch(conversations).in_order()
+
+    def encode_batch(self, conversations: Iterable[Any]) -> EncodedBatch:
+        """Return the rows of the conversations in a few arrays; see `encode_many`."""
+        rest = iter(conversations)
+        parts: list[EncodedBatch] = []
+        with pause_gc():
+            while True:
+                records: list[Any] = []
+                part = islice(rest, _BATCH)
+                encoded = self._encode_fast(part, records) if self._fast is not None else None
+                if encoded is None:
+                    records += part
+                    if records or not parts:
+                        encoded = self._encode_exact(records)
+                if encoded is None or (parts and not encoded.count):
+                    return join_batches(parts)
+                self._report.rows += len(encoded)
+                self._report.rejected.update(rejection.reason for rejection in encoded.rejected.values())
+                parts.append(encoded)
+                if encoded.count < _BATCH:
+                    return join_batches(parts)
+
+    def _encode_exact(self, records: Sequence[Any]) -> EncodedBatch:
+        rows: dict[int, Row] = {}
+        rejected: dict[int, Rejection] = {}
+        for index, record in enumerate(records):
+            self._encode_one(index, record, rows, rejected)
+        self._report.exact["all rows"] += len(records)
+        return EncodedBatch(len(records), list(rows), RowArrays.of(list(rows.values()), self.keep), rejected)
+
+    def _encode_one(self, index: int, record: Any, rows: dict[int, Row], rejected: dict[int, Rejection]) -> None:
+        try:
+            rows[index] = self._exact.encode(record)
+        except UsageError:
+            raise
+        except ChatTmplError as error:
+            rejected[index] = Rejection.from_error(error)
+        except Exception as error:  # one row must not stop the others, even if the error is a bug
+            rejected[index] = Rejection("error", f"{type(error).__name__}: {error}")
+
+    def _encode_fast(self, given: Iterable[Any], records: list[Any]) -> EncodedBatch | None:
+        """Encode by the fast path, and by the exact path what is deferred; None if the fast path proves wrong.
+
+        Args:
+            given: the records.
+            records: a list to fill with them.
+        """
+        path = self._fast
+        assert path is not None
+        rows: dict[int, Row] = {}
+        rejected: dict[int, Rejection] = {}
+        prepared: list[PreparedRow | None] = []
+
+        def prepared_rows() -> Iterator[PreparedRow | None]:
+            for record in given:
+                try:
+                    row = prepare(record)
+                except Exception:  # the exact path reports it properly
+                    row = None
+                records.append(record)
+                prepared.append(row)
+                yield row
+
+        batch = path.encode(prepared_rows())
+        if not self._agrees(batch, records):
+            return None
+        batch.deferred.update((index, "cannot be read") for index, row in enumerate(prepared) if row is None)
+        for index in batch.deferred:
+            row = prepared[index]
+            self._encode_one(index, (row and row.conversation) or records[index], rows, rejected)
+        self._report.fast.update(batch.rendered_by)
+        self._report.exact.update(batch.deferred.values())
+        extras = [self._extras(batch.text(place)) for place in range(len(batch.rows))] if self.keep else ()
+        escaped = np.zeros(len(batch.rows), dtype=np.int64)
+        arrays = RowArrays(batch.ids, batch.mask, batch.offsets, batch.straddles, escaped, extras)
+        encoded = EncodedBatch(len(records), batch.rows, arrays, rejected)
+        return encoded.with_rows(rows, self.keep) if rows else encoded
+
+    def _extras(self, text: str) -> dict[str, Any]:
+        plain, generated = split_markers(text)
+        return {name: plain if name == "text" else generated for name in self.keep}
+
+    def _agrees(self, batch: FastBatch, records: Sequence[Any]) -> bool:
+        """Compare a sample of the rows with the exact path; if they differ, drop the fast path."""
+        if not self.check_every:
+            return True
+        sample = [place for place, tail in enumerate(batch.tails(_TAIL)) if not zlib.crc32(tail) % self.check_every]
+        for place in sample:
+            self._report.checked += 1
+            index, text = batch.rows[place], batch.text(place)
+            start, end = batch.offsets[place], batch.offsets[place + 1]
+            ids, mask = batch.ids[start:end].tolist(), batch.mask[start:end].tolist()
+            difference = self._difference(records[index], text, ids, mask)
+            if difference is not None:
+                self._report.disagreements.append(difference)
+                self.__dict__["_fast"] = None
+                message = f"the fast path gave a wrong result, all rows take the exact path from now on: {difference}"
+                warnings.warn(message, FastPathWarning, stacklevel=5)
+                return False
+        return True
+
+    def _difference(self, record: Any, text: str, ids: list[int], mask: list[int]) -> str | None:
+        try:
+            exact_text, generated, exact_ids, exact_mask = self._exact.plainly(record)
+        except ChatTmplError as error:
+            return f"it encoded a conversation that the exact path refuses ({error.message})"
+        plain, spans = split_markers(text)
+        for what, fast, exact in (
+            ("text", plain, exact_text),
+            ("generated spans", spans, merge_touching(generated)),
+            ("ids", ids, exact_ids),
+            ("mask", mask, exact_mask),
+        ):
+            if fast != exact:
+                start = text[:40].replace(OPEN, "").replace(CLOSE, "")
+                return f"another {what}, in a row that begins with {start!r}"
+        return None
+
+    def _as_columns(self, encoded: EncodedBatch) -> dict[str, list[Any]]:
+        """Return the requested columns."""
+        rows = encoded.rows
+        columns: dict[str, list[Any]] = {}
+        for column in self.columns:
+            if column == "input_ids":
+                columns[column] = rows.split(rows.input_ids)
+            elif column == "labels":
+                columns[column] = rows.split(rows.labels())
+            elif column == "assistant_masks":
+                columns[column] = rows.split(rows.mask.astype(np.int8))
+            elif column == "attention_mask":
+                columns[column] = rows.split(np.ones(len(rows.mask), dtype=np.int8))
+            elif column == "length":
+                columns[column] = rows.lengths.tolist()
+        return _with_errors(columns, encoded) if "error" in self.columns else columns
+
+
+@dataclass(frozen=True)
+class _ExactPath:
+    """The exact path: rendering with provenance, and encoding, with one set of options.
+
+    Attributes:
+        template, tokenizer: render and encode.
+        now: the time of ``strftime_now``.
+        kwargs: template kwargs, which override those of the row.
+        options: of `chattmpl.encode.encode`.
+        keep: optional attributes of a row to fill.
+    """
+
+    template: Template
+    tokenizer: TextTokenizer
+    now: Callable[[], datetime]
+    kwargs: dict[str, Any]
+    options: EncodeOptions
+    keep: frozenset[str]
+
+    def render_and_encode(self, record: Any) -> tuple[Rendering, Encoding]:
+        """Render and encode a record.
+
+        Raises:
+            ChatTmplError: it cannot be read, rendered or encoded.
+        """
+        conversation = record if isinstance(record, Conversation) else parse_record(record)
+        rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
+        return rendering, encode(rendering, self.tokenizer, **self.options)
+
+    def plainly(self, record: Any) -> tuple[str, Ranges, list[int], list[int]]:
+        """Return text, generated ranges, ids and mask for a comparison; raise as `render_and_encode`."""
+        rendering, encoding = self.render_and_encode(record)
+        return rendering.text, rendering.generated, encoding.input_ids, encoding.assistant_masks
+
+    def encode(self, record: Any) -> Row:
+        """Return one row; raise as `render_and_encode`."""
+        rendering, encoding = self.render_and_encode(record)
+        row = Row(
+            np.array(encoding.input_ids, dtype=np.int32),
+            np.array(encoding.assistant_masks, dtype=np.uint8),
+            len({straddle.edge_c for straddle in encoding.straddles}),
+            len(encoding.escaped),
+        )
+        if "text" in self.keep:
+            row.text = rendering.text
+        if "generated" in self.keep:
+            row.generated = rendering.generated
+        if "message_index" in self.keep:
+            index = [-1 if message is None else message for message in encoding.message_index]
+            row.message_index = np.array(index, dtype=np.int32)
+        return row
+
+
+class _PickledTokenizer:
+    """The definition of a tokenizer, as it is pickled."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def load(self) -> Any:
+        """Load the tokenizer."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(self.text)
+
+
+def _file_state(tokenizer: Any) -> tuple[int, int] | None:
+    """Return size and time of a tokenizer's file, for caches keyed by the pickled encoder."""
+    if not isinstance(tokenizer, (str, Path)) or not Path(tokenizer).exists():
+        return None
+    stat = Path(tokenizer).stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _with_errors(columns: dict[str, list[Any]], encoded: EncodedBatch) -> dict[str, list[Any]]:
+    """Return the columns with a row for each conversation; a rejected one has no tokens, and the reason."""
+    place = dict(zip(encoded.kept, range(len(encoded)), strict=True))
+    full: dict[str, list[Any]] = {}
+    for name, values in columns.items():
+        dtype = values[0].dtype if values and name != "length" else np.int32
+        nothing: Any = 0 if name == "length" else np.zeros(0, dtype=dtype)
+        full[name] = [values[place[index]] if index in place else nothing for index in range(encoded.count)]
+    reasons = {index: f"{rejection.reason}: {rejection.message}" for index, rejection in encoded.rejected.items()}
+    full["error"] = [reasons.get(index) for index in range(encoded.count)]
+    return full
+
+
+def _as_list(column: Any) -> Any:
+    """Return a column as plain data; columns of Ray and numpy contain arrays of arrays."""
+    if not callable(getattr(column, "tolist", None)):
+        return column
+    return [_plain(value) for value in column.tolist()]
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if kind is list:
+        return [_plain(item) for item in value]
+    return _as_list(value) if getattr(value, "ndim", 0) else value

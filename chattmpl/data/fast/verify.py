@@ -1,0 +1,263 @@
+"""Differential check of the fast path: both paths encode the same conversations before the fast one is used."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from chattmpl.data.fast.markers import Ranges, Unsupported, merge_touching, split_markers, with_markers
+from chattmpl.data.fast.path import FastPath
+from chattmpl.data.fast.probes import probes
+from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer
+from chattmpl.data.fast.rows import PreparedRow, prepare
+from chattmpl.data.fast.text_checks import ControlTokenScanner
+from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenLengths, read_definition
+from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.errors import ChatTmplError
+
+if TYPE_CHECKING:
+    from chattmpl.template.template import Template
+
+RENDERERS: tuple[Callable[[str, Callable[[], datetime]], Renderer], ...] = (CompiledRenderer, JinjaRenderer)
+"""The fast one, and its fallback."""
+
+_PACKAGES = ("jinja2", "gigatoken", "tokenizers")
+
+Exact = Callable[[Any], tuple[str, Ranges, list[int], list[int]]]
+"""The exact path: text, generated ranges, ids and mask of a record; it raises `ChatTmplError`."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result of a differential check, valid in other processes with the same packages.
+
+    Attributes:
+        renderer: name of the renderer.
+        engine: name of the token engine.
+        notes: what is not used, and why.
+        versions: versions of Python and the packages.
+    """
+
+    renderer: str
+    engine: str
+    notes: tuple[str, ...]
+    versions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FastPathOptions:
+    """The options of encoding that matter for the fast path; see `chattmpl.encode.encode`.
+
+    Attributes:
+        straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        overrides: template kwargs that override those of the rows.
+    """
+
+    straddle: str
+    control_tokens: str
+    mask: str
+    overrides: dict[str, Any]
+
+
+def open_fast_path(
+    template: Template,
+    tokenizer: TextTokenizer,
+    options: FastPathOptions,
+    exact: Exact,
+    now: Callable[[], datetime],
+    verdict: Verdict | None = None,
+) -> tuple[FastPath, Verdict]:
+    """Return a fast path that was checked against the exact one.
+
+    Args:
+        template: renders the rows.
+        tokenizer: encodes them.
+        options: the options of encoding.
+        exact: the exact path with the same options.
+        now: the time of ``strftime_now``.
+        verdict: of an earlier check with the same arguments; it is not repeated if the packages are the same.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    _check_options(options)
+    if not isinstance(tokenizer, FastTokenizer):
+        raise Unsupported("the tokenizer is not one of the tokenizers library")
+    source = with_markers(template.program)
+    definition = read_definition(tokenizer)
+    lengths = TokenLengths(tokenizer)
+    scanner = None if options.control_tokens == "allow" else _scanner(template, tokenizer)
+    versions = (sys.version, *map(_version, _PACKAGES))
+    if verdict is not None and verdict.versions != versions:
+        verdict = None
+    notes: list[str] = []
+    renderers: list[Renderer] = []
+    for make in RENDERERS:
+        try:
+            renderers.append(make(source, now))
+        except Unsupported as unsupported:
+            notes.append(str(unsupported))
+
+    def path_with(renderer: Renderer, engine: TokenEngine) -> FastPath:
+        constants, overrides = dict(template.tokens), options.overrides
+        return FastPath(renderer, engine, lengths, scanner, constants, overrides, definition.composes, options.straddle)
+
+    expected: list[ExactResult] | None = None
+    for make_engine in ENGINES:
+        try:
+            engine = make_engine(definition.text)
+            if verdict is not None:
+                known = [renderer for renderer in renderers if renderer.name == verdict.renderer]
+                if known and engine.name == verdict.engine:
+                    return path_with(known[0], engine), verdict
+                continue
+            if not renderers:
+                break
+            path = path_with(renderers[0], engine)
+            if expected is None:
+                expected = _exact_results([*_fixtures(), *probes(template.program.variables)], exact, path)
+                renderers = _first_correct(renderers, path, expected, notes)
+                if not renderers:
+                    break
+                path.renderer = renderers[0]
+            _check_tokens(path, expected)
+        except Unsupported as unsupported:
+            notes.append(str(unsupported))
+            continue
+        return path, Verdict(path.renderer.name, engine.name, tuple(dict.fromkeys(notes)), versions)
+    raise Unsupported("; ".join(dict.fromkeys(notes)))
+
+
+def _check_options(options: FastPathOptions) -> None:
+    if options.mask != "all":
+        raise Unsupported(f"mask={options.mask!r} depends on the origin of characters")
+    if options.straddle == "split":
+        raise Unsupported("straddle='split' encodes each part of a text by itself")
+    if not {"tools", "documents"}.isdisjoint(options.overrides):
+        raise Unsupported("tools and documents are given as template kwargs")
+
+
+def _scanner(template: Template, tokenizer: FastTokenizer) -> ControlTokenScanner:
+    candidates = [tokenizer.added[index].content for index in tokenizer.nonblank_ids]
+    control = [tokenizer.added[index].content for index in tokenizer.control_ids(template.source)]
+    try:
+        return ControlTokenScanner(control, (*template.program.literals, *template.tokens.values()), candidates)
+    except RecursionError:  # a pattern is nested as deeply as the token is long
+        raise Unsupported("the tokenizer has an added token that is too long to search for") from None
+
+
+def _fixtures() -> list[dict[str, Any]]:
+    from chattmpl.probing.shapes import shipped_conversations
+
+    return [conversation.dump() for conversation in shipped_conversations()]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+# -- the check
+
+
+@dataclass(frozen=True)
+class ExactResult:
+    """The result of the exact path for one conversation.
+
+    Attributes:
+        row: the conversation, prepared for rendering.
+        text: its rendered text; None if it is refused.
+        generated: the generated character ranges, touching ranges merged.
+        ids, mask: its tokens; None if it is refused.
+    """
+
+    row: PreparedRow
+    text: str | None
+    generated: Ranges = ()
+    ids: list[int] | None = None
+    mask: list[int] | None = None
+
+
+def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> list[ExactResult]:
+    """Return the results of the exact path, except for rows that the fast path always defers to it."""
+    results = []
+    for record in records:
+        row = prepare(record)
+        if path.defers(row):
+            continue
+        try:
+            text, generated, ids, mask = exact(record)
+        except ChatTmplError:
+            results.append(ExactResult(row, None))
+        else:
+            results.append(ExactResult(row, text, merge_touching(generated), ids, mask))
+    return results
+
+
+def _first_correct(
+    renderers: Iterable[Renderer], path: FastPath, expected: Iterable[ExactResult], notes: list[str]
+) -> list[Renderer]:
+    """Return the first renderer whose texts and generated ranges are all correct, if any; note the others."""
+    for renderer in renderers:
+        problem = next((found for one in expected if (found := _text_difference(path, renderer, one))), None)
+        if problem is None:
+            return [renderer]
+        notes.append(f"{renderer.name} is not used: {problem}")
+    return []
+
+
+def _text_difference(path: FastPath, renderer: Renderer, expected: ExactResult) -> str | None:
+    """Describe how a rendered text is wrong; None if it is not, or the row is deferred."""
+    try:
+        text = path.render(expected.row, renderer)
+    except Exception:  # the row is deferred to the exact path
+        return None
+    if path.defers(expected.row, text):
+        return None
+    if expected.text is None:
+        return f"it renders a conversation that the exact path refuses: {_excerpt(text)}"
+    plain, generated = split_markers(text)
+    if plain != expected.text:
+        at = next((i for i, (a, b) in enumerate(zip(plain, expected.text, strict=False)) if a != b), 0)
+        return f"it writes {_excerpt(plain[at:])} where the exact path writes {_excerpt(expected.text[at:])}"
+    if generated != expected.generated:
+        return f"its generated spans are {generated} instead of {expected.generated}"
+    return None
+
+
+def _check_tokens(path: FastPath, expected: list[ExactResult]) -> None:
+    """Compare the tokens and masks of the whole path.
+
+    Raises:
+        Unsupported: they differ, or no row could be encoded.
+    """
+    batch = path.encode([one.row for one in expected])
+    if not batch.rows:
+        raise Unsupported(f"no row could be encoded ({', '.join(sorted(set(batch.deferred.values())))})")
+    for place, index in enumerate(batch.rows):
+        start, end = batch.offsets[place], batch.offsets[place + 1]
+        ids, mask = batch.ids[start:end].tolist(), batch.mask[start:end].tolist()
+        if difference := _token_difference(expected[index], ids, mask):
+            raise Unsupported(f"{path.engine.name} gives {difference}")
+
+
+def _token_difference(expected: ExactResult, ids: list[int], mask: list[int]) -> str | None:
+    """Describe how tokens differ from those of the exact path; None if they do not."""
+    if expected.ids is None or expected.mask is None:
+        return "tokens for a conversation that the exact path refuses"
+    for what, one, other in (("other tokens", ids, expected.ids), ("another mask", mask, expected.mask)):
+        if one != other:
+            differing = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
+            return f"{what} from token {next(differing, min(len(one), len(other)))} on"
+    return None
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")

@@ -1,0 +1,192 @@
+"""Shared state of workers: the encoder, the options, the sources, and the counts that they report."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chattmpl.data.encoder import Encoder
+from chattmpl.data.job.options import Options
+from chattmpl.data.job.plan import Part, Plan
+from chattmpl.data.mixture import Mixture, Source
+from chattmpl.data.sources import DataFile
+from chattmpl.data.unroll import Prompts
+from chattmpl.template.template import Template
+
+Counts = dict[str, Any]
+"""Numbers by name, possibly in nested groups: plain JSON."""
+
+
+class Watcher:
+    """Receiver of the progress of a job; its methods do nothing."""
+
+    def note(self, text: str) -> None:
+        """Receive a note for the user."""
+
+    def reading(self, name: str) -> None:
+        """Receive the name of a file before it is first read."""
+
+    def begins(self, what: str, total: int, done: int) -> None:
+        """Receive the start of a pass over the data, with its bytes in total and those done by an earlier run."""
+
+    def finished_before(self) -> None:
+        """Receive that an earlier run finished the job, so nothing is left to do."""
+        self.note("this job was finished before")
+
+    def advances(self, weight: int, counts: Counts) -> None:
+        """Receive the number of further bytes that are done, and their counts."""
+
+
+def load_template(template: Any, retention: str | None = None) -> Template:
+    """Load a template, under another retention policy if one is given."""
+    loaded = template if isinstance(template, Template) else Template.load(template)
+    return loaded if retention is None else loaded.with_retention(retention)
+
+
+def open_encoder(template: Template, tokenizer: Any, options: Options, keep: Sequence[str] = ()) -> Encoder:
+    """Create the encoder for the options; see `Encoder` for ``keep``. It is not prepared yet."""
+    return Encoder(
+        template,
+        tokenizer,
+        fast=options.fast,
+        straddle=options.straddle,
+        control_tokens=options.control_tokens,
+        mask=options.mask,
+        template_kwargs=options.template_kwargs,
+        clock=options.clock,
+        keep=keep,
+    )
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What every worker of a job has, sent to it once.
+
+    Attributes:
+        encoder: encodes conversations.
+        options: the options of the job.
+        sources: the sources, with the kwargs of the mixture.
+        files: the files of each source.
+        seed: seed of the draw.
+        folder: folder of the shards.
+        prompts: encodes prompts, for unrolling.
+    """
+
+    encoder: Encoder
+    options: Options
+    sources: tuple[Source, ...]
+    files: tuple[tuple[DataFile, ...], ...]
+    seed: int
+    folder: Path
+    prompts: Prompts
+
+    @classmethod
+    def open(
+        cls,
+        template: Template,
+        tokenizer: Any,
+        options: Options,
+        mixture: Mixture,
+        *,
+        plan: Plan | None = None,
+        keep: Sequence[str] = (),
+        folder: Path = Path(),
+        note: Callable[[str], None] | None = None,
+    ) -> WorkerContext:
+        """Open the encoder and everything else that workers need.
+
+        Args:
+            template: renders the rows.
+            tokenizer: what `chattmpl.encode.load_tokenizer` accepts.
+            options: the options of the job.
+            mixture: the sources.
+            plan: their files; none for rows in memory.
+            keep: optional attributes of rows; see `Encoder`.
+            folder: folder of the shards.
+            note: called with warnings of the fast path, which is checked at once; by default it is checked when the
+                first row is encoded.
+        """
+        encoder = open_encoder(template, tokenizer, options, keep)
+        if note is not None:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                encoder.prepare()
+            for warning in caught:
+                note(str(warning.message))
+        sources = tuple(
+            source.model_copy(
+                update={"chat_template_kwargs": {**mixture.chat_template_kwargs, **source.chat_template_kwargs}}
+            )
+            for source in mixture.sources
+        )
+        prompts = Prompts(
+            template,
+            tokenizer,
+            clock=options.clock,
+            kwargs=options.template_kwargs,
+            control_tokens=options.control_tokens,
+        )
+        return cls(encoder, options, sources, plan.files if plan else (), mixture.seed, folder, prompts)
+
+    def report(self) -> Counts:
+        """Return the counts of the encoder in this process: rows of each path, and differences found."""
+        report = self.encoder.report()
+        return {
+            "fast": report.fast.total(),
+            "exact": report.exact.total(),
+            "compared": report.checked,
+            "differing": len(report.disagreements),
+        }
+
+    def name(self, part: Part) -> str:
+        """Return the name of a part's source."""
+        return self.sources[part.source].name
+
+    def path(self, part: Part) -> str:
+        """Return the path of a part's file."""
+        return self.files[part.source][part.file].path
+
+    def place(self, part: Part, number: int, line: int | None) -> str:
+        """Return the place of a row: ``file:line``, or ``file[index]`` in tables."""
+        path = self.path(part)
+        return f"{path}[{number}]" if line is None else f"{path}:{line}"
+
+    def paths(self, number: int) -> tuple[Path, Path, Path]:
+        """Return a shard's files of data, rejected rows and counts; the counts are written last."""
+        name = self.folder / f"shard-{number:05d}"
+        return (
+            name.with_suffix(f".{self.options.form}"),
+            name.with_suffix(".rejected.jsonl"),
+            name.with_suffix(".json"),
+        )
+
+
+# -- counts
+
+
+def add(counts: Counts, more: Counts) -> None:
+    """Add counts to counts, group by group."""
+    for name, value in more.items():
+        if isinstance(value, dict):
+            add(counts.setdefault(name, {}), value)
+        else:
+            counts[name] = counts.get(name, 0) + value
+
+
+def total(each: Iterable[Counts]) -> Counts:
+    """Return the sum of counts."""
+    counts: Counts = {}
+    for some in each:
+        add(counts, some)
+    return counts
+
+
+def count(counts: Counts, *path: str, by: int = 1) -> None:
+    """Increase one number."""
+    *groups, name = path
+    for group in groups:
+        counts = counts.setdefault(group, {})
+    counts[name] = counts.get(name, 0) + by

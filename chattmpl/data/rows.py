@@ -1,0 +1,260 @@
+"""Encoded rows: one row, a rejection, and many rows in a few arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any, Protocol
+
+import numpy as np
+
+from chattmpl.conversation.validation_errors import FieldError, dotted
+from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, EncodeError, RenderError
+
+IGNORE_INDEX = -100
+"""Label of a token that is not trained."""
+
+_REASONS: tuple[tuple[type[ChatTmplError], str], ...] = (
+    (BudgetError, "budget"),
+    (ConversationError, "conversation"),
+    (RenderError, "render"),
+    (EncodeError, "encode"),
+)
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """An encoded conversation, or a part of one.
+
+    Attributes:
+        input_ids: the tokens, an array of int32.
+        mask: 1 for each token that is trained, else 0, an array of uint8.
+        straddles: number of edges of generated spans inside a token.
+        escaped: number of control tokens in the texts of messages that were encoded as ordinary text.
+        text: the rendered text, if the encoder was asked to keep it.
+        generated: the generated character ranges, if the encoder was asked to keep them.
+        message_index: for each token the index of the message in whose turn it starts, -1 outside of turns, an array
+            of int32, if the encoder was asked to keep it.
+    """
+
+    input_ids: Any
+    mask: Any
+    straddles: int = 0
+    escaped: int = 0
+    text: str | None = None
+    generated: tuple[tuple[int, int], ...] | None = None
+    message_index: Any = None
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    @property
+    def trained(self) -> int:
+        """Number of trained tokens."""
+        return int(self.mask.sum())
+
+    def labels(self, ignore_index: int = IGNORE_INDEX) -> Any:
+        """Return the ids of trained tokens and ``ignore_index`` for the others, an array of int32."""
+        return np.where(self.mask, self.input_ids, np.int32(ignore_index))
+
+    def cut(self, length: int) -> Row:
+        """Return the first tokens."""
+        index = None if self.message_index is None else self.message_index[:length]
+        return replace(self, input_ids=self.input_ids[:length], mask=self.mask[:length], message_index=index)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The reason why a conversation, or a part of it, gives no row.
+
+    Attributes:
+        reason: ``json`` (the line is not JSON), ``conversation`` (it is not a conversation, or a field is wrong),
+            ``render`` (the template refuses it), ``budget`` (it rendered for too long), ``encode`` (the text cannot be
+            encoded), ``too-long``, ``nothing-to-train`` or ``error`` (anything else).
+        message: what is wrong, for people.
+        place: the wrong field, as in ``messages[1].content``, or the place in the template that refused the
+            conversation.
+        hint: how to fix it, if known.
+    """
+
+    reason: str
+    message: str
+    place: str | None = None
+    hint: str | None = None
+
+    @classmethod
+    def from_error(cls, error: ChatTmplError) -> Rejection:
+        """Return the rejection for an error."""
+        reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "error")
+        place = str(error.place) if error.place is not None else None
+        if isinstance(error, FieldError) and error.path:
+            place = dotted(error.path)
+        return cls(reason, error.message, place, error.hint)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rejection as JSON, without unknown fields."""
+        values = {"reason": self.reason, "message": self.message, "place": self.place, "hint": self.hint}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+NOTHING_TO_TRAIN = Rejection("nothing-to-train", "no token of the row is trained")
+
+
+class RowEncoder(Protocol):
+    """An encoder of conversations, such as `chattmpl.data.encoder.Encoder`."""
+
+    def encode_many(self, conversations: Iterable[Any]) -> Sequence[Row | Rejection]:
+        """Return a row or a rejection for each conversation, in order."""
+
+
+@dataclass(frozen=True)
+class RowArrays:
+    """Many rows in a few arrays, which can be written without a step in Python for each row.
+
+    Attributes:
+        input_ids: the tokens of all rows, one row after another, int32.
+        mask: 1 for each token that is trained, else 0, uint8.
+        offsets: offsets of the rows in these arrays, one more than there are rows, int64.
+        straddles, escaped: for each row; see `Row`.
+        extras: for each row, its optional attributes; empty if the encoder was asked to keep none.
+    """
+
+    input_ids: Any
+    mask: Any
+    offsets: Any
+    straddles: Any
+    escaped: Any
+    extras: Sequence[dict[str, Any]] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], keep: Iterable[str] = ()) -> RowArrays:
+        """Return rows as arrays, with the optional attributes named in ``keep``."""
+        keep = tuple(keep)
+        return cls(
+            np.concatenate([np.zeros(0, dtype=np.int32), *(row.input_ids for row in rows)]),
+            np.concatenate([np.zeros(0, dtype=np.uint8), *(row.mask for row in rows)]),
+            np.cumsum([0, *map(len, rows)], dtype=np.int64),
+            np.array([row.straddles for row in rows], dtype=np.int64),
+            np.array([row.escaped for row in rows], dtype=np.int64),
+            [{name: getattr(row, name) for name in keep} for row in rows] if keep else (),
+        )
+
+    @classmethod
+    def join(cls, runs: Sequence[tuple[RowArrays, int, int]]) -> RowArrays:
+        """Join runs of rows, each from one index up to another."""
+
+        def tokens(name: str) -> Any:
+            return np.concatenate([getattr(part, name)[part.offsets[a] : part.offsets[b]] for part, a, b in runs])
+
+        def each(name: str) -> Any:
+            return np.concatenate([getattr(part, name)[a:b] for part, a, b in runs])
+
+        return cls(
+            tokens("input_ids"),
+            tokens("mask"),
+            np.append(0, np.cumsum(each("lengths"))),
+            each("straddles"),
+            each("escaped"),
+            [extra for part, a, b in runs for extra in part.extras[a:b]],
+        )
+
+    @property
+    def lengths(self) -> Any:
+        """The number of tokens of each row."""
+        return np.diff(self.offsets)
+
+    @property
+    def trained(self) -> Any:
+        """The number of trained tokens of each row."""
+        sums = np.concatenate(([0], np.cumsum(self.mask, dtype=np.int64)))
+        return np.diff(sums[self.offsets])
+
+    def labels(self, ignore_index: int = IGNORE_INDEX) -> Any:
+        """Return the ids of trained tokens and ``ignore_index`` for the others, for all rows."""
+        return np.where(self.mask, self.input_ids, np.int32(ignore_index))
+
+    def split(self, values: Any) -> list[Any]:
+        """Split values of all tokens into rows, without a copy."""
+        return [values[start:end] for start, end in pairwise(self.offsets.tolist())]
+
+    def rows(self) -> list[Row]:
+        """Return the rows one by one."""
+        straddles, escaped = self.straddles.tolist(), self.escaped.tolist()
+        parts = zip(self.split(self.input_ids), self.split(self.mask), straddles, escaped, strict=True)
+        if not self.extras:
+            return [Row(*part) for part in parts]
+        return [Row(*part, **extra) for part, extra in zip(parts, self.extras, strict=True)]
+
+    def select(self, chosen: Any) -> RowArrays:
+        """Return the rows for which an array of booleans is true."""
+        if chosen.all():
+            return self
+        tokens = np.repeat(chosen, self.lengths)
+        offsets = np.concatenate(([0], np.cumsum(self.lengths[chosen])))
+        extras = [extra for extra, kept in zip(self.extras, chosen.tolist(), strict=False) if kept]
+        return RowArrays(
+            self.input_ids[tokens], self.mask[tokens], offsets, self.straddles[chosen], self.escaped[chosen], extras
+        )
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """The result for a batch of conversations.
+
+    Attributes:
+        count: number of conversations.
+        kept: index of the conversation of each row, in order.
+        rows: the rows.
+        rejected: the conversations that gave no row, by index.
+    """
+
+    count: int
+    kept: list[int]
+    rows: RowArrays
+    rejected: dict[int, Rejection]
+
+    def __len__(self) -> int:
+        return len(self.kept)
+
+    def in_order(self) -> list[Row | Rejection]:
+        """Return a row or a rejection for each conversation."""
+        result: list[Any] = [None] * self.count
+        for index, row in zip(self.kept, self.rows.rows(), strict=True):
+            result[index] = row
+        for index, rejection in self.rejected.items():
+            result[index] = rejection
+        return result
+
+    def with_rows(self, rows: dict[int, Row], keep: Iterable[str]) -> EncodedBatch:
+        """Insert rows, by the index of their conversation; meant for few rows."""
+        added = sorted(rows)
+        others = RowArrays.of([rows[index] for index in added], keep)
+        if not self.kept:
+            return replace(self, kept=added, rows=others)
+        runs: list[tuple[RowArrays, int, int]] = []
+        kept: list[int] = []
+        before = 0
+        for number, place in enumerate(np.searchsorted(self.kept, added).tolist()):
+            runs += [(self.rows, before, place), (others, number, number + 1)]
+            kept += [*self.kept[before:place], added[number]]
+            before = place
+        runs.append((self.rows, before, len(self.kept)))
+        return replace(self, kept=[*kept, *self.kept[before:]], rows=RowArrays.join(runs))
+
+
+def join_batches(parts: Sequence[EncodedBatch]) -> EncodedBatch:
+    """Join batches of consecutive conversations."""
+    if len(parts) == 1:
+        return parts[0]
+    kept: list[int] = []
+    rejected: dict[int, Rejection] = {}
+    first = 0
+    for part in parts:
+        kept += [first + index for index in part.kept]
+        rejected.update((first + index, rejection) for index, rejection in part.rejected.items())
+        first += part.count
+    return EncodedBatch(first, kept, RowArrays.join([(part.rows, 0, len(part.rows)) for part in parts]), rejected)

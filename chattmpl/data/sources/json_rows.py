@@ -1,0 +1,370 @@
+"""Rows in .jsonl and .json files.
+
+Values are parsed as strictly as by `JsonText`, which reports errors well. Valid rows take one of two faster ways: lines
+through orjson, many at once, and other values through the standard library.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, NoReturn
+
+import numpy as np
+
+from chattmpl.conversation.json_text import JsonText
+from chattmpl.data.sources.files import Chunk, DataFile, RawRow
+from chattmpl.errors import ChatTmplError, ConversationError
+
+try:
+    import orjson
+except ImportError:  # the strict parser reads all rows
+    orjson = None
+
+# -- one value
+
+
+class _UnusualError(ValueError):
+    """A value that the strict parser has to read."""
+
+
+def _unusual(text: str) -> NoReturn:
+    raise _UnusualError(text)
+
+
+_loads = json.JSONDecoder(parse_constant=_unusual).decode
+_dumps = json.JSONEncoder(allow_nan=False, check_circular=False).encode
+_has_spaced_colon = re.compile(r'"\s+:').search
+
+
+def parse_value(text: str, name: str, line: int) -> Any:
+    """Parse a JSON text.
+
+    Args:
+        text: the JSON.
+        name: its file, for errors.
+        line: the line at which it starts, from 1.
+
+    Raises:
+        ConversationError: see `JsonText.value`.
+    """
+    try:
+        value = _loads(text)
+        written = _dumps(value)
+    except (ValueError, RecursionError):  # invalid, or with an infinite number
+        return JsonText(text, name, line).value()
+    half = "\\u" in text and ("\\ud" in text or "\\uD" in text)
+    if half or (written != text and _may_repeat_keys(text, written)):
+        return JsonText(text, name, line).value()
+    return value
+
+
+def _may_repeat_keys(text: str, written: str) -> bool:
+    """Return true if an object in a text may contain a key twice.
+
+    Each key ends with a quotation mark and a colon, and inside a string a quotation mark follows a backslash, so fewer
+    colons after the value is written again mean that a key was lost. Space before a colon, and keys that end with a
+    backslash, would be counted wrongly.
+
+    Args:
+        text: the text.
+        written: its value, written again.
+    """
+    return _colons(text) != _colons(written) or '\\\\":' in text or _has_spaced_colon(text) is not None
+
+
+def _colons(text: str) -> int:
+    return text.count('":') - text.count('\\":')
+
+
+# -- many lines
+
+UNPARSED = object()
+"""Placeholder for a value that the strict parser has to read."""
+
+_QUOTE, _COLON, _BACKSLASH, _ZERO = b'":\\0'
+_DIGITS = 19
+"""Digits of the longest 64-bit integer."""
+_long_number = re.compile(rb"[0-9]{%d}" % _DIGITS).search
+
+
+def parse_lines(lines: Sequence[bytes]) -> list[Any]:
+    """Parse lines with orjson; return the value of each, or `UNPARSED`.
+
+    orjson rejects what the strict parser rejects, with two exceptions: of a key that occurs twice in an object it keeps
+    the last value, and it makes floats of integers with more than 64 bits. Lines that may contain either are left to
+    the strict parser.
+    """
+    if orjson is None:
+        return [UNPARSED] * len(lines)
+    found: list[Any] = []
+    for line in lines:
+        try:
+            found.append(orjson.loads(line))
+        except ValueError:
+            found.append(UNPARSED)
+    read = [(line, value) for line, value in zip(lines, found, strict=True) if value is not UNPARSED]
+    if not read or _is_lossless(b"".join([line for line, _ in read]), orjson.dumps([value for _, value in read])):
+        return found
+    if len(lines) == 1:
+        return [UNPARSED]
+    return [parse_lines([line])[0] for line in lines]
+
+
+def _is_lossless(text: bytes, written: bytes) -> bool:
+    """Return true if no key was lost and no number changed between a text and its values written again.
+
+    Keys are counted as in `_may_repeat_keys`.
+    """
+    given = _keys(text)
+    return given >= 0 and given == _keys(written) and not _may_space_colons(text) and not _has_long_number(text)
+
+
+def _keys(text: bytes) -> int:
+    """Return the number of keys in a text; -1 if it is not certain."""
+    array = np.frombuffer(text, dtype=np.uint8)
+    places = np.flatnonzero(array[1:] == _COLON)
+    places = places[array[places] == _QUOTE]
+    escaped = places[array[places - 1] == _BACKSLASH]
+    return -1 if (array[escaped - 2] == _BACKSLASH).any() else len(places) - len(escaped)
+
+
+def _may_space_colons(text: bytes) -> bool:
+    array = np.frombuffer(text, dtype=np.uint8)
+    places = np.flatnonzero(array[1:] == _COLON)
+    places = places[array[places] <= 32]
+    return bool(len(places)) and re.search(rb'"\s+:', text) is not None
+
+
+def _has_long_number(text: bytes) -> bool:
+    step = _DIGITS // 2
+    digits = np.frombuffer(text, dtype=np.uint8)[::step] - np.uint8(_ZERO) < 10
+    places = np.flatnonzero(digits[1:] & digits[:-1]) * step
+    return any(_long_number(text, max(0, place - _DIGITS), place + 2 * _DIGITS) for place in places.tolist())
+
+
+# -- .jsonl
+
+_GROUP = 32
+"""Lines that are parsed together: few, so that their values are still in the processor's cache when used."""
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
+    """Yield the chunks of a file: whole lines, about ``size`` bytes each; blank lines are not rows.
+
+    Raises:
+        ConversationError: the file is UTF-16.
+    """
+    start, first, line = 0, 0, 1
+    while block := stream.read(size):
+        if not block.endswith(b"\n"):
+            block += stream.readline()
+        if not start and block.startswith(_UTF16_MARKS):
+            raise ConversationError(f"{file.path} is UTF-16", hint="save it as UTF-8")
+        rows = sum(1 for row in block.split(b"\n") if row and not row.isspace())
+        yield Chunk(start, len(block), first, rows, line, len(block))
+        start, first, line = start + len(block), first + rows, line + block.count(b"\n")
+        if limit is not None and first >= limit:
+            return
+
+
+def jsonl_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
+    """Yield the rows of a chunk from its bytes."""
+    index = chunk.first
+    lines = enumerate(io.BytesIO(data), chunk.line)
+    while numbered := list(islice(lines, _GROUP)):
+        some = [(number, line) for number, line in numbered if not line.isspace()]
+        for (number, line), value in zip(some, parse_lines([line for _, line in some]), strict=True):
+            yield _line_row(line, index, number, file.path) if value is UNPARSED else RawRow(index, number, value)
+            index += 1
+
+
+def _line_row(line: bytes, index: int, number: int, name: str) -> RawRow:
+    bare = line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+    try:
+        text = bare.decode("utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        problem = f"byte 0x{bare[error.start]:02x} at column {error.start + 1} is not UTF-8"
+        return RawRow(index, number, None, ConversationError(problem, hint="save the file as UTF-8"), line)
+    try:
+        return RawRow(index, number, parse_value(text, name, number))
+    except ChatTmplError as error:
+        return RawRow(index, number, None, error, line)
+
+
+# -- .json
+
+_DECODER = json.JSONDecoder()
+_SPACE = re.compile(r"[ \t\n\r]*")
+_RECORD_KEYS = ("messages", "conversations", "instruction", "prompt")
+
+
+class _Window:
+    """The part of a text that was read and not yet consumed; it grows when more is needed."""
+
+    def __init__(self, stream: io.TextIOBase, name: str, size: int, line: int = 1) -> None:
+        self.stream, self.name, self.size = stream, name, size
+        self.text, self.at, self.line, self.ended = "", 0, line, False
+
+    def more(self) -> bool:
+        """Read more; return true if there was more."""
+        read = self.stream.read(max(self.size, len(self.text) - self.at))
+        self.text, self.at = self.text[self.at :] + read, 0
+        self.ended = not read
+        return bool(read)
+
+    def take(self, end: int) -> str:
+        """Consume the text up to an offset."""
+        taken = self.text[self.at : end]
+        self.at = end
+        self.line += taken.count("\n")
+        return taken
+
+    def skip(self) -> str:
+        """Consume white space."""
+        taken = ""
+        while True:
+            found = _SPACE.match(self.text, self.at)
+            taken += self.take(found.end() if found else self.at)
+            if self.at < len(self.text) or not self.more():
+                return taken
+
+    def peek(self) -> str:
+        """Return the next character; an empty string at the end."""
+        return self.text[self.at : self.at + 1]
+
+    def element(self) -> tuple[str, Any]:
+        """Consume the value that starts here; return its text and the value.
+
+        Raises:
+            ConversationError: it is not JSON, or incomplete.
+        """
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self.text, self.at)
+            except (ValueError, RecursionError):
+                if self.more():
+                    continue
+                JsonText(self.text[self.at :], self.name, self.line).value()
+                raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete") from None
+            # A number may continue in what is not read yet.
+            if end == len(self.text) and not self.ended and self.more():
+                continue
+            return self.take(end), value
+
+
+def json_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
+    """Yield the chunks of a file: elements of its list with the commas between them, or its one value.
+
+    Raises:
+        ConversationError: the file is not JSON.
+    """
+    window = _Window(io.TextIOWrapper(stream, encoding="utf-8", newline=""), file.path, size)
+    try:
+        yield from _window_chunks(window, size, limit)
+    except UnicodeDecodeError as error:
+        byte = error.object[error.start]
+        raise ConversationError(f"{file.path}: byte 0x{byte:02x} is not UTF-8", hint="save the file as UTF-8") from None
+    finally:
+        window.stream.detach()
+
+
+def _window_chunks(window: _Window, size: int, limit: int | None) -> Iterator[Chunk]:
+    window.more()
+    start = len(window.take(1).encode()) if window.text.startswith("\ufeff") else 0
+    start += len(window.skip().encode())
+    if not window.peek():
+        return
+    if window.peek() != "[" or not _lists_records(window):
+        line = window.line
+        text, _ = window.element()
+        length = len(text.encode())
+        yield Chunk(start, length, 0, 1, line, length, whole=True)
+        window.skip()
+        if window.peek():
+            JsonText(text + " " + window.text[window.at :], window.name, line).value()
+        return
+    start += len(window.take(window.at + 1).encode())
+    yield from _elements(window, start, size, limit)
+
+
+def _lists_records(window: _Window) -> bool:
+    """Return true for a list of conversations, false for a list of messages or turns, which is one conversation."""
+    while True:
+        # Only its beginning is examined, since the first element alone may be long.
+        head = window.text[window.at + 1 :].lstrip()
+        if head.startswith("["):
+            return True
+        if head and not head.startswith("{"):
+            return False
+        try:
+            first = _DECODER.raw_decode(head)[0]
+            return any(key in first for key in _RECORD_KEYS)
+        except ValueError:
+            at = window.at
+            window.at = 0
+            grew = window.more()
+            window.at = at
+            if not grew:
+                return False
+
+
+def _elements(window: _Window, start: int, size: int, limit: int | None) -> Iterator[Chunk]:
+    first = count = length = 0
+    start += len(window.skip().encode())
+    line = window.line
+    while window.peek() not in ("]", ""):
+        length += len(window.element()[0].encode())
+        count += 1
+        between = window.skip()
+        if window.peek() == ",":
+            between += window.take(window.at + 1) + window.skip()
+            if window.peek() == "]":
+                JsonText("[" + window.text[max(window.at - 2, 0) :], window.name, window.line).value()
+        elif window.peek() != "]":
+            break
+        if length >= size or (limit is not None and first + count >= limit):
+            yield Chunk(start, length, first, count, line, length)
+            if limit is not None and first + count >= limit:
+                return
+            start += length + len(between.encode())
+            first, count, length, line = first + count, 0, 0, window.line
+        else:
+            length += len(between.encode())
+    if window.peek() != "]":
+        raise ConversationError(
+            f"{window.name}:{window.line}: not JSON: the list is not closed",
+            hint="the file is truncated, or a comma is missing",
+        )
+    if count:
+        yield Chunk(start, length, first, count, line, length)
+
+
+def json_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
+    """Yield the rows of a chunk from its bytes."""
+    text = data.decode("utf-8")
+    if chunk.whole:
+        yield _text_row(text, chunk.first, chunk.line, file.path)
+        return
+    window = _Window(io.StringIO(text), file.path, len(text), chunk.line)
+    window.more()
+    for index in range(chunk.first, chunk.first + chunk.rows):
+        line = window.line
+        yield _text_row(window.element()[0], index, line, file.path)
+        window.skip()
+        if window.peek() == ",":
+            window.take(window.at + 1)
+            window.skip()
+
+
+def _text_row(text: str, index: int, line: int, name: str) -> RawRow:
+    try:
+        return RawRow(index, line, parse_value(text, name, line))
+    except ChatTmplError as error:
+        return RawRow(index, line, None, error, text.encode())

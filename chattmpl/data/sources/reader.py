@@ -1,0 +1,102 @@
+"""Reader of data files: once to find their chunks, and again for the rows of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from chattmpl.data.sources.files import Chunk, DataFile, RawRow, Scan, digest_of, open_file, unreadable
+from chattmpl.data.sources.json_rows import json_chunks, json_rows, jsonl_chunks, jsonl_rows
+from chattmpl.data.sources.tables import stream_table, table_chunks, table_rows
+from chattmpl.errors import ConversationError
+
+CHUNK_BYTES = 1 << 20
+
+
+class EmptyFile(ConversationError):
+    """A file without rows."""
+
+
+def scan(file: DataFile, *, limit: int | None = None, size: int = CHUNK_BYTES) -> Scan:
+    """Read a file once, in bounded memory.
+
+    Args:
+        file: the file.
+        limit: maximum number of rows; no more than needed is read.
+        size: approximate number of bytes of a chunk.
+
+    Raises:
+        EmptyFile: it has no rows.
+        ConversationError: it cannot be read.
+        UsageError: the package for its format is not installed.
+    """
+    if file.kind in ("parquet", "arrow"):
+        try:
+            digest = digest_of(file.path)
+        except OSError as error:
+            raise unreadable(file.path, error) from None
+        chunks = tuple(table_chunks(file, size, limit))
+    else:
+        with open_file(file) as (source, reader):
+            find_chunks = jsonl_chunks if file.kind == "jsonl" else json_chunks
+            chunks = tuple(find_chunks(source, file, size, limit))
+            digest = reader.digest()
+    if not any(chunk.rows for chunk in chunks):
+        raise EmptyFile(f"{file.path} is empty")
+    return Scan(file, chunks, digest)
+
+
+def stream(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
+    """Yield the bytes of chunks, which are in order, of a file that is not seekable.
+
+    Raises:
+        ConversationError: it cannot be read.
+    """
+    if file.kind in ("parquet", "arrow"):
+        yield from stream_table(file, wanted)
+        return
+    with open_file(file) as (source, _):
+        at = 0
+        for chunk in wanted:
+            while at < chunk.start:
+                at += len(source.read(min(chunk.start - at, CHUNK_BYTES)))
+            data = source.read(chunk.size)
+            at += len(data)
+            yield data
+
+
+def load(file: DataFile, chunk: Chunk) -> bytes:
+    """Return the bytes of a chunk of a seekable file.
+
+    Raises:
+        ConversationError: it cannot be read.
+    """
+    try:
+        with Path(file.path).open("rb") as source:
+            source.seek(chunk.start)
+            return source.read(chunk.size)
+    except OSError as error:
+        raise unreadable(file.path, error) from None
+
+
+def rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
+    """Return the rows of a chunk from its bytes."""
+    read_rows = {"jsonl": jsonl_rows, "json": json_rows}.get(file.kind, table_rows)
+    return read_rows(data, chunk, file)
+
+
+def read(file: DataFile, *, limit: int | None = None) -> Iterator[RawRow]:
+    """Yield the rows of a file with their places; a row that cannot be read has an error.
+
+    Raises:
+        ConversationError: the file cannot be read at all.
+        UsageError: the package for its format is not installed.
+    """
+    scanned = scan(file, limit=limit)
+    left = scanned.rows if limit is None else limit
+    for chunk, data in zip(scanned.chunks, stream(file, scanned.chunks), strict=True):
+        for row in rows(data, chunk, file):
+            if left <= 0:
+                return
+            left -= 1
+            yield row
