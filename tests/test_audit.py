@@ -224,13 +224,13 @@ def test_kwargs_of_a_source_ask_for_a_mode(tmp_path: Path) -> None:
 
 
 def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConversationError, match="there is no row"):
+    with pytest.raises(ConversationError, match="the data have no rows"):
         look([])
-    with pytest.raises(UsageError, match="is no data set"):
+    with pytest.raises(UsageError, match="is not a dataset"):
         look(7)
     with pytest.raises(UsageError, match="the rows of 'a' are str"):
         look({"a": "data.jsonl"})
-    with pytest.raises(UsageError, match="max_length is at least 1"):
+    with pytest.raises(UsageError, match="max_length must be at least 1"):
         look(ROWS, max_length=0)
 
 

@@ -80,7 +80,7 @@ def test_toml_that_is_none_is_refused_with_its_line(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_or_is_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"cannot read .*no such file"):
         read_config(tmp_path / "none.toml")
-    with pytest.raises(UsageError, match="is no configuration"):
+    with pytest.raises(UsageError, match="is not a configuration file"):
         read(tmp_path, "{}", name="c.json")
 
 
@@ -105,7 +105,7 @@ def test_a_value_of_yaml_knows_its_line_and_column(tmp_path: Path) -> None:
     [
         ("data: [a\noutput: b\n", "this is not YAML", 2),
         ("data: a\n\tb: c\n", "this is not YAML", 2),
-        ("data: a\ndata: b\n", "data stands here twice", 2),
+        ("data: a\ndata: b\n", "duplicate key data", 2),
     ],
 )
 def test_yaml_that_is_none_is_refused_with_its_line(text: str, problem: str, line: int, tmp_path: Path) -> None:
@@ -117,5 +117,5 @@ def test_yaml_that_is_none_is_refused_with_its_line(text: str, problem: str, lin
 
 @yaml
 def test_yaml_that_is_a_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="holds no mapping"):
+    with pytest.raises(UsageError, match="is not a mapping"):
         read(tmp_path, "- a\n", name="c.yaml")

@@ -28,7 +28,7 @@ def test_a_file_that_is_read_is_not_replaced(tmp_path: Path, monkeypatch: pytest
     before = (tmp_path / "rows.jsonl").read_bytes()
     outcome = run(name, "-o", "rows.jsonl", "--force")
     assert outcome.code == 2
-    assert "rows.jsonl is read, and would be replaced\nhint: name another output" in outcome.err
+    assert "rows.jsonl is an input and would be replaced\nhint: name another output" in outcome.err
     assert (tmp_path / "rows.jsonl").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
 

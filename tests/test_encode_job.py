@@ -352,7 +352,7 @@ def test_a_mixture_has_the_shares_of_tokens_that_it_says(tmp_path: Path) -> None
     rows = rows_of(tmp_path / "out")
     assert sum(len(row["input_ids"]) for row in rows if row["source"] == "long") == long["tokens"]
     assert summary["job"]["seed"] == 3
-    assert "rows were drawn with the seed 3" in outcome.out
+    assert "rows drawn with seed 3" in outcome.out
     again = run(tmp_path / "m.yaml", "-o", tmp_path / "again", "--columns", "labels,source", "--seed", 4)
     assert again.code == 0
     assert rows_of(tmp_path / "again") != rows
@@ -423,12 +423,12 @@ _PLAIN = (
         (("DATA", "--columns", "label"), "there is no column 'label'\nhint: did you mean 'labels'?"),
         (("DATA", "--columns", "labels,labels"), "the column 'labels' is named twice"),
         (("DATA", "--set", "enable_thinkin=true"), "reads no kwarg 'enable_thinkin'"),
-        (("DATA", "--max-rejected", "many"), "'many' is no number of rows"),
-        (("DATA", "--max-rejected", "200%"), "'200%' is no number of rows"),
+        (("DATA", "--max-rejected", "many"), "'many' is neither a number of rows nor"),
+        (("DATA", "--max-rejected", "200%"), "'200%' is neither a number of rows nor"),
         (("DATA", "--pack", "64", "--max-length", "65"), "max_length 65 is more than the 64 tokens"),
         (("DATA", "--resume", "--force"), "--resume and --force exclude each other"),
         (("DATA", "DATA"), "is named twice"),
-        (("DATA", "m.yaml"), "is a mixture, which stands alone"),
+        (("DATA", "m.yaml"), "is a mixture, which cannot be combined with other data"),
         (("DATA", "--retention", "some"), "there is no retention policy 'some'"),
         ((), "nothing to encode"),
     ],
@@ -539,7 +539,7 @@ def test_an_empty_file_among_those_of_a_pattern_is_passed_over_with_a_note(data:
     for number, name in enumerate((folder, folder / "*.jsonl")):
         outcome = run(name, "-o", tmp_path / f"out{number}")
         assert outcome.code == 0, outcome.err
-        assert f"note: {folder / '2.jsonl'} is empty, and is passed over" in outcome.err
+        assert f"note: {folder / '2.jsonl'} is empty and is skipped" in outcome.err
         assert rows_of(tmp_path / f"out{number}") == expected(data)
     assert run(data, folder / "2.jsonl", "-o", tmp_path / "named").code == 2
     (folder / "1.jsonl").write_bytes(b"")

@@ -13,6 +13,7 @@ import pytest
 from chattmpl import Conversation, Template
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import UsageError
+from chattmpl.template.template import Template as CoreTemplate
 from support.extras import need
 
 need("gigatoken", "numpy")
@@ -116,14 +117,14 @@ def test_a_row_that_the_template_refuses_says_where_in_the_template() -> None:
 @pytest.mark.parametrize("fast", ["auto", "off"])
 def test_an_error_that_nobody_thought_of_stops_no_other_row(fast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Encoder("hybrid", "demo", fast=fast).prepare()
-    render = Template.render
+    render = CoreTemplate.render
 
-    def fails(self: Template, conversation: Conversation, *args: Any, **kwargs: Any) -> Any:
+    def fails(self: CoreTemplate, conversation: Conversation, *args: Any, **kwargs: Any) -> Any:
         if len(conversation.messages) == 1:
             raise ZeroDivisionError("by zero")
         return render(self, conversation, *args, **kwargs)
 
-    monkeypatch.setattr(Template, "render", fails)
+    monkeypatch.setattr(CoreTemplate, "render", fails)
     unusual = [{"role": "user", "content": "<|im_end|>"}]
     results = encoder.encode_many([CHAT, unusual, CHAT])
     assert [isinstance(result, Row) for result in results] == [True, False, True]
@@ -231,10 +232,10 @@ def test_a_message_that_is_not_to_be_trained_is_not() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"fast": "yes"}, "there is no way to be fast 'yes'"),
+        ({"fast": "yes"}, "there is no value of fast 'yes'"),
         ({"columns": ["ids"]}, "there is no column 'ids'"),
-        ({"keep": ["texts"]}, "there is no thing to keep 'texts'"),
-        ({"straddle": "maybe"}, "straddle cannot be 'maybe'"),
+        ({"keep": ["texts"]}, "there is no attribute to keep 'texts'"),
+        ({"straddle": "maybe"}, "straddle must be one of .*, not 'maybe'"),
         ({"template_kwargs": {"enable_thinkin": True}}, "reads no kwarg 'enable_thinkin'"),
     ],
 )
@@ -297,7 +298,7 @@ def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_ri
         {"messages": [CHAT[0], {"role": "assistant", "content": "late"}]},
         {"messages": CHAT},
     ]
-    with pytest.warns(FastPathWarning, match="the fast path was wrong.*another text"):
+    with pytest.warns(FastPathWarning, match="the fast path gave a wrong result.*another text"):
         results = encoder.encode_many(records)
     assert [isinstance(result, Row) and "late" in str(result.text) for result in results] == [False, True, False]
     assert encoder.report().disagreements

@@ -139,7 +139,7 @@ def test_an_exchange_that_does_not_fit_is_named_and_the_others_are_kept() -> Non
     result = fitted(len(sample_of([SYSTEM, *MESSAGES[3:]])), "split", given)
     assert ids(result.rows) == ids([sample_of([SYSTEM, *MESSAGES[3:]])])
     assert [refusal.message.split(" fits")[0] for refusal in result.rejected] == [
-        "nothing to train in messages[1] to messages[2]"
+        "no trained turn of messages[1] to messages[2]"
     ]
 
 

@@ -52,7 +52,7 @@ def test_the_least_space_that_takes_a_document_is_taken() -> None:
 
 @pytest.mark.parametrize("lengths", [[11], [0], [3, -1]])
 def test_a_document_that_does_not_go_into_a_row_is_refused(lengths: list[int]) -> None:
-    with pytest.raises(ValueError, match="does not go into rows of 10"):
+    with pytest.raises(ValueError, match="does not fit into rows of 10"):
         best_fit(lengths, 10)
 
 

@@ -208,7 +208,7 @@ def test_a_saved_data_set_with_several_splits_asks_for_one(folder: Path) -> None
         ("a.jsonl.zst", b"not zstd", "cannot read"),
         ("a.parquet", b"not parquet", "cannot read"),
         ("a.arrow", b"not arrow at all", "cannot read"),
-        ("a.csv", b"x", "no suffix that tells"),
+        ("a.csv", b"x", "unknown suffix"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(
@@ -228,7 +228,7 @@ def test_a_file_that_is_not_there_is_an_error_with_a_suggestion(folder: Path) ->
     with pytest.raises(ConversationError, match="no file matches"):
         find_files(str(folder / "*.csv.jsonl"))
     (folder / "empty").mkdir()
-    with pytest.raises(ConversationError, match="holds no data file"):
+    with pytest.raises(ConversationError, match="contains no data file"):
         find_files(str(folder / "empty"))
     with pytest.raises(UsageError, match="several kinds"):
         find_files(str(folder))
@@ -249,7 +249,7 @@ def test_a_zst_file_that_was_cut_is_an_error_wherever_it_was_cut(tmp_path: Path,
     path = tmp_path / "a.jsonl.zst"
     for end in (2, 100, flushed // 2, flushed, flushed + 7, len(frame) - 1):
         path.write_bytes(whole + frame[:end])
-        with pytest.raises(ConversationError, match=r"cannot read .*: the file was cut"):
+        with pytest.raises(ConversationError, match=r"cannot read .*: the file is truncated"):
             scan(one(path))
 
 

@@ -119,13 +119,13 @@ def test_a_misspelt_option_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"mask": "foo"}, "mask cannot be 'foo': it is one of all, last"),
+        ({"mask": "foo"}, "mask cannot be 'foo': it must be one of all, last"),
         ({"mask": "lst"}, "did you mean 'last'"),
         ({"straddle": "maybe"}, "straddle cannot be 'maybe'"),
         ({"control_tokens": True}, "control_tokens cannot be True"),
         ({"overflow": "cut"}, "overflow cannot be 'cut'"),
-        ({"max_length": "x"}, "max_length cannot be 'x': it is a whole number"),
-        ({"pack": 1.5}, "pack cannot be 1.5: it is a whole number"),
+        ({"max_length": "x"}, "max_length cannot be 'x': it must be a whole number"),
+        ({"pack": 1.5}, "pack cannot be 1.5: it must be a whole number"),
         ({"conversations": None}, "dataset must be conversations, not None"),
     ],
 )

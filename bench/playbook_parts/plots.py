@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from chattmpl.report.proof import svg
+from chattmpl.report.svg import document
 from playbook_parts.statistics import Estimate
 
 WIDTH = 720
@@ -36,7 +36,7 @@ def shares(title: str, groups: Sequence[tuple[str, Sequence[tuple[str, Estimate 
             parts.append(f'<text x="{_LEFT - 10}" y="{y + 11:g}" text-anchor="end">{escape(arm)}</text>')
             parts += [] if found is None else _mark(found, y + 7, colour, span)
             y += _ROW
-    return svg(title, WIDTH, height, _STYLE, parts)
+    return document(title, WIDTH, height, _STYLE, parts)
 
 
 def _mark(found: Estimate, y: float, colour: str, span: float) -> list[str]:
@@ -56,7 +56,7 @@ def sweep(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]
     height, top, bottom, left, right = 300, 16, 236, 60, 20
     every = [point for _, points in lines for point in points]
     if not every:
-        return svg(title, WIDTH, 40, _STYLE, ['<text x="8" y="24">nothing was run</text>'])
+        return document(title, WIDTH, 40, _STYLE, ['<text x="8" y="24">nothing was run</text>'])
     exponents = [math.log10(value) for value, _ in every]
     first, last = min(exponents), max(max(exponents), min(exponents) + 1)
     highest = max(found.high for _, found in every) or 1.0
@@ -85,4 +85,4 @@ def sweep(title: str, lines: Sequence[tuple[str, Sequence[tuple[float, Estimate]
             ends = f'y1="{y_of(found.low):.1f}" y2="{y_of(found.high):.1f}"'
             parts.append(f'<line class="spread" stroke="{colour}" x1="{x}" x2="{x}" {ends}/>')
         parts.append(f'<text x="{left + 160 * number}" y="{height - 10}" style="fill:{colour}">{escape(name)}</text>')
-    return svg(title, WIDTH, height, _STYLE, parts)
+    return document(title, WIDTH, height, _STYLE, parts)

@@ -30,7 +30,7 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 @tokenizer_option("Tokenizer (required)")
 @format_option("rich", "text", "markdown", "csv", "json")
 @click.option("-o", "--output", metavar="FILE", help="File to write; .md, .csv, .json and .txt choose the format.")
-@click.option("--plot", metavar="FILE", help="File of a plot of lengths and shares, as .svg or .png.")
+@click.option("--plot", metavar="FILE", help="SVG file to write with a plot of lengths and shares.")
 @click.option(
     "--batch-size",
     "batch_sizes",
@@ -73,7 +73,8 @@ def stats(
         _refuse_input(path, data)
     from chattmpl.data.stats import BATCH_SIZES
     from chattmpl.data.stats import stats as count
-    from chattmpl.data.stats.plot import check_plot, save_plot
+    from chattmpl.report.stats import check_plot
+    from chattmpl.report.stats import plot as plot_svg
 
     if plot is not None:
         check_plot(plot)
@@ -84,7 +85,7 @@ def stats(
         found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)
     figures = found.to_dict()
     if plot is not None:
-        save_plot(figures, plot)
+        Path(plot).write_text(plot_svg(figures), encoding="utf-8")
     _write(figures, form, output)
     return OK
 

@@ -1,4 +1,4 @@
-"""The summary of a job of encoding, as people read it in a terminal."""
+"""The summary of an encode job for a terminal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _REASONS = {
     "render": "refused by the template",
     "budget": "rendered for too long",
     "encode": "cannot be encoded",
-    "error": "not expected by chattmpl",
+    "error": "unexpected errors",
     "too-long": "too long",
     "nothing-to-train": "nothing to train",
 }
 
 
 def summary_text(summary: dict[str, Any]) -> str:
-    """The summary in a few lines.
+    """Return the summary in a few lines.
 
     Args:
-        summary: what ``summary.json`` holds.
+        summary: the contents of ``summary.json``.
     """
     return "\n".join(visible(line) for line in _lines(summary))
 
@@ -39,7 +39,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
             yield f"  {count:>9,}  {_REASONS.get(reason, reason)}"
     if len(summary["sources"]) > 1 or "epochs" in summary["sources"][0]:
         yield from _sources(summary)
-    yield from _remarks(summary)
+    yield from _notes(summary)
 
 
 def _sources(summary: dict[str, Any]) -> Iterator[str]:
@@ -52,10 +52,10 @@ def _sources(summary: dict[str, Any]) -> Iterator[str]:
             f"{source['samples']:>10,}  {source['tokens']:>13,}  {source['share_of_tokens']:>15.1%}"
         )
     if any("epochs" in source for source in sources):
-        yield f"rows were drawn with the seed {summary['job']['seed']}"
+        yield f"rows drawn with seed {summary['job']['seed']}"
 
 
-def _remarks(summary: dict[str, Any]) -> Iterator[str]:
+def _notes(summary: dict[str, Any]) -> Iterator[str]:
     cut = summary.get("overflow", {})
     longest = summary["job"]["options"]["max_length"]
     if cut.get("rows"):
@@ -69,8 +69,8 @@ def _remarks(summary: dict[str, Any]) -> Iterator[str]:
     if cut.get("spans_cut"):
         yield f"{_plural(cut['spans_cut'], 'generated span')} cut in the middle"
     if rolled := summary.get("unroll"):
-        yield f"unrolled: {_plural(rolled['samples'], 'sample')} of {_plural(rolled['rows'], 'row')}"
-    for name, word in (("straddles", "edge of a generated span inside a token"), ("escaped", "control token escaped")):
+        yield f"unrolled: {_plural(rolled['samples'], 'sample')} from {_plural(rolled['rows'], 'row')}"
+    for name, word in (("straddles", "edges of generated spans inside a token"), ("escaped", "control tokens escaped")):
         if some := summary.get(name):
             yield f"{word}: {some['tokens']:,} in {_plural(some['rows'], 'sample')}"
     if pack := summary.get("pack"):

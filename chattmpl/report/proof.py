@@ -9,6 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from chattmpl.report import svg
+
 Report = Mapping[str, Any]
 """The JSON of a proof, from `chattmpl.training.prove.prove`; docs/prove.md documents its keys."""
 
@@ -195,23 +197,6 @@ def plots(report: Report) -> dict[str, str]:
     return images
 
 
-def svg(title: str, width: int, height: float, style: str, parts: Sequence[str]) -> str:
-    """Return an SVG image on a white ground.
-
-    Args:
-        title: title for browsers and screen readers.
-        width: width in pixels.
-        height: height in pixels.
-        style: CSS.
-        parts: SVG elements.
-    """
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" width="{width}" role="img" '
-        f'aria-label="{escape(title)}"><rect width="{width}" height="{height:g}" fill="white"/>'
-    )
-    return "\n".join([f"{head}<style>{style}</style>", f"<title>{escape(title)}</title>", *parts, "</svg>"]) + "\n"
-
-
 def bar_plot(title: str, shares: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
     """Return shares as bars, each with its interval and its counts, as SVG."""
     parts = []
@@ -232,7 +217,7 @@ def bar_plot(title: str, shares: Sequence[tuple[str, Mapping[str, Any]]]) -> str
         parts.append(f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{y + 10}" y2="{y + 10}"/>')
         parts += [f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{y + 6}" y2="{y + 14}"/>' for x in (low, high)]
         parts.append(f'<text x="{_WIDTH - _RIGHT + 12}" y="{y + 14}">{share["count"]} of {share["of"]}</text>')
-    return svg(title, _WIDTH, height, _STYLE, parts)
+    return svg.document(title, _WIDTH, height, _STYLE, parts)
 
 
 def loss_plot(title: str, points: Sequence[tuple[float, float]], floor: float) -> str:
@@ -260,4 +245,4 @@ def loss_plot(title: str, points: Sequence[tuple[float, float]], floor: float) -
         parts.append(f'<text x="{_WIDTH - 22}" y="{y - 5:.1f}" text-anchor="end">entropy floor {floor:.4f}</text>')
     parts.append(f'<text x="{left}" y="{height - 12}">0</text>')
     parts.append(f'<text x="{_WIDTH - 20}" y="{height - 12}" text-anchor="end">step {last:g}</text>')
-    return svg(title, _WIDTH, height, _STYLE, parts)
+    return svg.document(title, _WIDTH, height, _STYLE, parts)

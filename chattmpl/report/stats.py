@@ -1,4 +1,4 @@
-"""The figures of data sets, for a terminal, as Markdown, CSV and JSON."""
+"""Statistics of datasets as a table in a terminal, Markdown, CSV, JSON and an SVG plot."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from chattmpl.errors import UsageError
 from chattmpl.printable import dumps, visible
+from chattmpl.report import svg
 from chattmpl.report.lines import Line, line
 
 FORMATS = ("rich", "text", "markdown", "csv", "json")
 
 Figures = Mapping[str, Any]
-"""What ``Stats.to_dict`` gives, or one of its groups."""
+"""The result of ``Stats.to_dict``, or one of its groups."""
 
 COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("examples", "examples", 10),
@@ -26,7 +28,7 @@ COLUMNS: tuple[tuple[str, str, int], ...] = (
     ("supervised_share", "trained", 8),
     ("mean_turns", "turns", 6),
 )
-"""The columns of the table in a terminal: the figure, the heading, and how wide it is."""
+"""Columns of the table in a terminal: figure, heading and width."""
 
 LENGTHS = ("min", "p50", "p90", "p95", "p99", "max")
 CSV_COLUMNS = (
@@ -57,7 +59,7 @@ _MARKDOWN = {
     "mean_context_tokens": "in context",
     "mean_response_tokens": "in responses",
 }
-"""Headings for which a page has more room."""
+"""Longer headings, for Markdown."""
 
 _TABLE = sum(width for _, _, width in COLUMNS)
 _LEAST = 10
@@ -66,23 +68,23 @@ _STYLES = {"source": "bold", "mode": "", "total": "bold green"}
 
 
 def lines(figures: Figures, width: int = 80) -> list[Line]:
-    """The figures in a terminal of so many columns."""
+    """Return the figures as lines for a terminal with ``width`` columns."""
     return [*_head(figures), *_groups(figures, width), *_lengths(figures, width), *_padding(figures)]
 
 
 def _head(figures: Figures) -> Iterator[Line]:
-    said = [f"template {figures['template']}"] if figures.get("template") else []
-    said += [f"retention {figures['retention']}"] if figures.get("retention") else []
-    said += [f"tokenizer {figures['tokenizer']}"] if figures.get("tokenizer") else []
-    if said:
-        yield line((" · ".join(said), "dim"))
+    settings = [f"template {figures['template']}"] if figures.get("template") else []
+    settings += [f"retention {figures['retention']}"] if figures.get("retention") else []
+    settings += [f"tokenizer {figures['tokenizer']}"] if figures.get("tokenizer") else []
+    if settings:
+        yield line((" · ".join(settings), "dim"))
         yield line("")
     rejected = figures["rejected"]
     if rejected["rows"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected["reasons"].items())
         verb = "is" if rejected["rows"] == 1 else "are"
-        told = f"{_rows(rejected['rows'])} cannot be encoded and {verb} not counted: {reasons}"
-        yield line((told, "bold yellow"))
+        text = f"{_rows(rejected['rows'])} cannot be encoded and {verb} not counted: {reasons}"
+        yield line((text, "bold yellow"))
         yield line("")
 
 
@@ -100,7 +102,7 @@ def _groups(figures: Figures, width: int) -> Iterator[Line]:
 
 
 def _tree(figures: Figures) -> Iterator[tuple[str, str, Figures]]:
-    """Each source with its modes, then all modes and the total."""
+    """Yield each source with its modes, then the total with its modes."""
     sources, modes = figures["sources"], figures["modes"]
     for source in sources:
         yield "source", source["source"], source
@@ -153,11 +155,11 @@ def _length(value: float) -> str:
 
 
 def _split(bar: Figures, most: int, room: int) -> Iterator[tuple[str, int]]:
-    """How many signs of a bar stand for each mode."""
+    """Yield the number of characters for each mode in a bar."""
     reached = drawn = 0
     for mode, count in bar["modes"].items():
         reached += count
-        # A bar that is not empty has a sign.
+        # A bar that is not empty has at least one character.
         upto = max(round(reached * room / most), 1 if reached else 0)
         yield mode, upto - drawn
         drawn = upto
@@ -182,8 +184,8 @@ def _padding(figures: Figures) -> Iterator[Line]:
         if packed["cut_examples"]:
             yield line(
                 (
-                    f"  {_rows(packed['cut_examples'], 'longer row')} taken for {packed['size']:,} tokens each, "
-                    f"{packed['cut_tokens']:,} tokens less than in the data",
+                    f"  {_rows(packed['cut_examples'], 'longer row')} counted as {packed['size']:,} tokens each, "
+                    f"without {packed['cut_tokens']:,} further tokens",
                     "yellow",
                 )
             )
@@ -194,17 +196,17 @@ def _rows(count: int, word: str = "row") -> str:
 
 
 def markdown(figures: Figures) -> str:
-    """The tables as Markdown."""
+    """Return the tables as Markdown."""
     heads = ("source", "mode", *(_MARKDOWN.get(name, heading) for name, heading, _ in COLUMNS), "p50", "p95", "max")
     rows: list[Sequence[str]] = [heads, ["---", "---", *["---:"] * (len(heads) - 2)]]
     last = figures["modes"] if len(figures["sources"]) > 1 else []
     groups = (*figures["groups"], *figures["sources"], *last, figures["total"])
     rows += [_markdown_row(group) for group in groups]
     table = "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
-    told = "".join(f"- {''.join(text for text, _ in parts)}\n" for parts in _padding(figures))
+    notes = "".join(f"- {''.join(text for text, _ in parts)}\n" for parts in _padding(figures))
     rejected = figures["rejected"]["rows"]
     note = f"- rows that cannot be encoded and are not counted: {rejected:,}\n" if rejected else ""
-    return f"{table}\n{told}{note}"
+    return f"{table}\n{notes}{note}"
 
 
 def _markdown_row(group: Figures) -> list[str]:
@@ -215,7 +217,7 @@ def _markdown_row(group: Figures) -> list[str]:
 
 
 def csv_text(figures: Figures) -> str:
-    """A line for each source and mode, for each source, for each mode, and for the total; empty means all."""
+    """Return CSV with a line for each source and mode, each source, each mode, and the total; empty means all."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
@@ -225,5 +227,63 @@ def csv_text(figures: Figures) -> str:
 
 
 def json_text(figures: Figures) -> str:
-    """All figures."""
+    """Return all figures as JSON."""
     return dumps(figures, indent=2) + "\n"
+
+
+# -- plot
+
+_COLORS = {"think": "#2a9d5c", "no-think": "#2b7bb9", "mixed": "#e0a030"}
+_SHARES = {"share_of_examples": ("examples", "#8d99ae"), "share_of_tokens": ("tokens", "#ef6f6c")}
+_WIDTH, _HEIGHT, _LEFT, _BAR = 820, 240, 190, 14
+
+
+def check_plot(path: str) -> None:
+    """Check that a plot can be written to a path.
+
+    Raises:
+        UsageError: it is not an .svg file.
+    """
+    if not path.lower().endswith(".svg"):
+        raise UsageError(f"{path} is not an SVG file", hint="plots are SVG: end the name with .svg")
+
+
+def plot(figures: Figures) -> str:
+    """Return an SVG with the histogram of lengths, and each source's share of examples and tokens."""
+    sources = figures["sources"]
+    height = _HEIGHT + 110 + 40 * len(sources)
+    parts = [*_histogram(figures["histogram"]), *_share_bars(sources, _HEIGHT + 90)]
+    return svg.document("Lengths and shares", _WIDTH, height, "text{font-family:sans-serif}", parts)
+
+
+def _histogram(bars: Sequence[Figures]) -> Iterator[str]:
+    yield svg.text(20, 24, "Examples by tokens of a row", size=15)
+    most = max((bar["examples"] for bar in bars), default=1)
+    step = (_WIDTH - 80) / max(len(bars), 1)
+    for index, bar in enumerate(bars):
+        x, bottom = 60 + index * step, float(_HEIGHT)
+        for mode, count in bar["modes"].items():
+            height = (_HEIGHT - 50) * count / most
+            bottom -= height
+            if count:
+                title = f"{bar['start']}–{bar['end'] - 1} tokens, {mode}: {count:,}"
+                yield svg.rect(x, bottom, step * 0.9, height, _COLORS[mode], title)
+        yield svg.text(x + step / 2, _HEIGHT + 14, f"{bar['start']:,}", anchor="end", size=10, rotation=-40)
+    yield svg.text(54, 54, f"{most:,}", anchor="end", size=10)
+    yield svg.text(54, _HEIGHT, "0", anchor="end", size=10)
+    for index, (mode, color) in enumerate(_COLORS.items()):
+        yield svg.rect(_WIDTH - 280 + 90 * index, 14, 10, 10, color, mode)
+        yield svg.text(_WIDTH - 266 + 90 * index, 23, mode)
+
+
+def _share_bars(sources: Sequence[Figures], top: int) -> Iterator[str]:
+    yield svg.text(20, top, "Share of examples and of tokens", size=15)
+    width = _WIDTH - _LEFT - 80
+    for index, source in enumerate(sources):
+        y = top + 16 + 40 * index
+        name = source["source"] if len(source["source"]) <= 24 else f"…{source['source'][-23:]}"
+        yield svg.text(_LEFT - 8, y + 18, name, anchor="end")
+        for row, (figure, (what, color)) in enumerate(_SHARES.items()):
+            share = source[figure]
+            yield svg.rect(_LEFT, y + row * _BAR, max(share * width, 0.5), _BAR - 2, color, f"{what}: {share:.1%}")
+            yield svg.text(_LEFT + share * width + 6, y + row * _BAR + 10, f"{share:.1%} of {what}", size=10)
