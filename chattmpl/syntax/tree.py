@@ -293,7 +293,7 @@ class Block(Node):
         for tag in self.tags:
             if tag.name in ("break", "continue"):
                 around = (node for node in tag.parents if isinstance(node, Block) and node.name == "for")
-                if not any(self.start < loop.start for loop in around):
+                if not any(self.start <= loop.start for loop in around):
                     found.append(tag)
         return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +14,6 @@ from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.expand_conditionals import expand_conditionals
 from chattmpl.rewrite.annotate.inline_accumulators import inline_accumulators
 from chattmpl.rewrite.annotate.inline_macros import inline_constants, inline_macros
-from chattmpl.rewrite.annotate.layout import Block, Item, walk
 from chattmpl.rewrite.annotate.placement import TagPlacer
 from chattmpl.rewrite.annotate.split_outputs import split_outputs
 from chattmpl.rewrite.annotate.split_variables import split_variables
@@ -30,6 +28,8 @@ from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, NoteKin
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
 from chattmpl.source import Place, Source
+from chattmpl.syntax.nodes import Attribute, Call
+from chattmpl.syntax.tree import Item, Output, Tree
 from chattmpl.template.template import Rendering, Template
 
 _MAX_ROUNDS = 3
@@ -135,7 +135,7 @@ def _place(
         return _search(context, given, examples)
     except CannotAnnotate as error:
         refusal = error
-    inlined = with_source(bare, inline_accumulators(bare.source, bare.program.environment))
+    inlined = with_source(bare, inline_accumulators(bare.source))
     last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
     if last and last != context.stops.tokens:
@@ -252,16 +252,16 @@ def _tagged(context: AnnotationContext, learned: list[Trial], options: Placement
     tracer, evidence = _observe(template, targets, deep=options.deep)
     if options.expand:
         template, tracer, evidence = _expanded(template, tracer, evidence, targets, deep=options.deep)
-    source = split_outputs(tracer.source.text, tracer.items, evidence, careful=careful)
+    source = split_outputs(tracer.tree, evidence, careful=careful)
     apart = with_source(template, source)
     tracer, evidence = _observe(apart, targets, deep=options.deep)
-    placer = TagPlacer(source, tracer.items, evidence, apart.program.environment, options.deep)
+    placer = TagPlacer(tracer.tree, evidence, options.deep)
     runs = placer.runs()
     if placer.unclear:
-        raise _indivisible(placer.unclear[0], apart.program.source, tracer.items)
+        raise _indivisible(placer.unclear[0], apart.program.source, tracer.tree)
     if not runs:
         raise CannotAnnotate(Refusal.NOTHING_GENERATED)
-    return write_tags(source, runs, apart.program.environment)
+    return write_tags(source, runs)
 
 
 def _expanded(
@@ -273,25 +273,23 @@ def _expanded(
     deep: bool,
 ) -> tuple[Template, Tracer, Evidence]:
     """Return the template with macros inlined, and conditionals and variables split, traced anew."""
-    environment = template.program.environment
 
-    def observe(source: str) -> tuple[list[Item], Evidence]:
+    def observe(source: str) -> tuple[Tree, Evidence]:
         tracer, evidence = _observe(with_source(template, source), targets, deep=deep)
-        return tracer.items, evidence
+        return tracer.tree, evidence
 
-    known = tracer.source.text
-    items = tracer.items
+    tree = tracer.tree
     for _ in range(_MAX_DEPTH):
-        source = inline_macros(known, items, evidence, environment)
-        if source == known:
-            source = inline_constants(known, items, evidence)
-        if source == known:
+        source = inline_macros(tree, evidence)
+        if source == tree.source:
+            source = inline_constants(tree, evidence)
+        if source == tree.source:
             break
-        (items, evidence), known = observe(source), source
-    source = expand_conditionals(known, items, evidence, environment)
-    if source != known:
-        items, evidence = observe(source)
-    source = split_variables(source, items, evidence, environment, observe)
+        tree, evidence = observe(source)
+    source = expand_conditionals(tree, evidence)
+    if source != tree.source:
+        tree, evidence = observe(source)
+    source = split_variables(tree, evidence, observe)
     made = with_source(template, source)
     return made, *_observe(made, targets, deep=deep)
 
@@ -325,16 +323,19 @@ def _observe(
     raise CannotAnnotate(Refusal.NOT_TRACEABLE)
 
 
-def _indivisible(item: Item, source: Source, items: list[Item]) -> CannotAnnotate:
+def _indivisible(item: Item, source: Source, tree: Tree) -> CannotAnnotate:
     """Return the refusal because of an item that writes sampled and other text."""
-    text = source.text[item.start : item.end].strip("{%-+ }")
-    blocks = [one for one in walk(items) if isinstance(one, Block)]
-    macros = {one.opening.body.partition("(")[0].strip() for one in blocks if one.opening.name == "macro"}
+    macros = {name for tag in tree.tags if tag.name == "macro" for name in tag.targets}
     place = Place(source, item.start, item.end)
-    called = next((name for name in re.findall(r"(\w+)\s*\(", text) if name in macros), None)
-    collected = re.fullmatch(r"(\w+)\.\w+", text)
+    called = next((call.function.text for call in item.find(Call) if call.function.text in macros), None)
     if called is not None:
         return CannotAnnotate(Refusal.SHARED_MACRO, {"name": called}, place=place)
-    if collected is not None and re.search(rf"\b{collected[1]}\s*=\s*namespace\b", source.text):
-        return CannotAnnotate(Refusal.ACCUMULATED, {"name": text}, place=place)
+    expression = item.expression if isinstance(item, Output) else None
+    if isinstance(expression, Attribute) and _is_namespace(expression.value.text, tree):
+        return CannotAnnotate(Refusal.ACCUMULATED, {"name": expression.text}, place=place)
     return CannotAnnotate(Refusal.SHARED_OUTPUT, place=place)
+
+
+def _is_namespace(name: str, tree: Tree) -> bool:
+    values = [tag.value for tag in tree.tags if tag.name == "set" and tag.targets == (name,)]
+    return any(isinstance(value, Call) and value.function.text == "namespace" for value in values)

@@ -2,69 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from jinja2 import Environment
-
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.layout import Item, Output, Part, Token, walk
-from chattmpl.rewrite.annotate.span_labels import UNCLEAR, labeled_parts
+from chattmpl.rewrite.annotate.span_labels import Part, parts_of, unclear_parts
+from chattmpl.rewrite.annotate.split_outputs import operator_of
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.nodes import Conditional
+from chattmpl.syntax.tree import Output, Tree
 
 
-def unclear_parts(items: list[Item], evidence: Evidence, source: str) -> Iterator[tuple[Output, Part]]:
-    """The parts of outputs of which some is generated, and that cannot be cut."""
-    for item in walk(items):
-        if isinstance(item, Output):
-            for piece in labeled_parts(evidence, item, source):
-                if piece.label == UNCLEAR:
-                    yield item, piece.part
-
-
-def expand_conditionals(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
-    """The source in which ``{{ 'a' if x else b }}`` became ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``."""
-    raw = tokens(source)
+def expand_conditionals(tree: Tree, evidence: Evidence) -> str:
+    """Rewrite ``{{ 'a' if x else b }}`` as ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``."""
     edits: dict[int, Edit] = {}
-    for item, part in unclear_parts(items, evidence, source):
-        inside = [token for token in raw if part.start <= token[0] < part.end]
-        found = _condition(inside)
-        if found is not None and item.start not in edits:
-            edits[item.start] = Edit(item.start, item.end, _statements(source, item, part, found))
-    return apply_edits(source, [edits[start] for start in sorted(edits)]).text
+    for item, part in unclear_parts(tree, evidence):
+        node = part.node
+        if not isinstance(node, Conditional) or node.otherwise is None or item.start in edits:
+            continue
+        if not any(isinstance(child, Conditional) for child in node.children):
+            edits[item.start] = item.replace(_statements(item, part, node))
+    return apply_edits(tree.source, edits.values()).text
 
 
-def _condition(inside: list[Token]) -> tuple[int, int] | None:
-    """Where in the source the ``if`` and the ``else`` of a conditional expression stand."""
-    depth = 0
-    places: dict[str, int] = {}
-    for offset, kind, value in inside:
-        if kind == "operator":
-            depth += (value in "([{") - (value in ")]}")
-        elif kind == "name" and depth == 0 and value in ("if", "else"):
-            if value in places:
-                return None
-            places[value] = offset
-    return (places["if"], places["else"]) if places.keys() == {"if", "else"} and places["if"] < places["else"] else None
-
-
-def _statements(source: str, item: Output, part: Part, found: tuple[int, int]) -> str:
-    text = source[item.start : item.end]
-    left = text[2] if text[2] in "-+" else ""
-    right = text[-3] if text[-3] in "-+" else ""
-    index = next(number for number, one in enumerate(item.parts) if one.start == part.start)
-    operator = " ~ " if "~" in text and "+" not in text else " + "
-    before = operator.join(_written(source, one) for one in item.parts[:index])
-    after = operator.join(_written(source, one) for one in item.parts[index + 1 :])
-    one, condition, other = (
-        source[start:end].strip()
-        for start, end in ((part.start, found[0]), (found[0] + 2, found[1]), (found[1] + 4, part.end))
-    )
+def _statements(item: Output, part: Part, node: Conditional) -> str:
+    assert node.otherwise is not None
+    parts = parts_of(item.expression)
+    index = next(number for number, one in enumerate(parts) if one.start == part.start)
+    operator = operator_of(item)
+    before = operator.join(_written(item, one) for one in parts[:index])
+    after = operator.join(_written(item, one) for one in parts[index + 1 :])
     # Without a sign a tag takes white space with it that an output leaves.
-    opening = f"{{{{{left} {before} }}}}{{% if" if before else f"{{%{left or '+'} if"
-    closing = f"endif %}}{{{{ {after} {right}}}}}" if after else f"endif {right or '+'}%}}"
-    return f"{opening} {condition} %}}{{{{ {one} }}}}{{% else %}}{{{{ {other} }}}}{{% {closing}"
+    opening = f"{{{{{item.left} {before} }}}}{{% if" if before else f"{{%{item.left or '+'} if"
+    closing = f"endif %}}{{{{ {after} {item.right}}}}}" if after else f"endif {item.right or '+'}%}}"
+    value, test, otherwise = (child.text for child in (node.value, node.test, node.otherwise))
+    return f"{opening} {test} %}}{{{{ {value} }}}}{{% else %}}{{{{ {otherwise} }}}}{{% {closing}"
 
 
-def _written(source: str, part: Part) -> str:
-    return f"({source[part.start : part.end]})" if part.enclosed else source[part.start : part.end]
+def _written(item: Output, part: Part) -> str:
+    text = item.source[part.start : part.end]
+    return f"({text})" if part.enclosed else text

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
+
+from chattmpl.syntax.nodes import Attribute, Call, Comparison, Name, Subscript
+from chattmpl.syntax.tree import Block, Tree
 
 FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
 """What conditions are made of, in the order in which they are tried: whether the message is the assistant's, has
@@ -71,13 +73,12 @@ class GuardPrinter:
         loops: what follows the name in each ``{% for %}`` around the place, the outermost first.
     """
 
-    def __init__(self, source: str, loops: tuple[str, ...]) -> None:
-        targets = [match[1] for loop in loops if (match := re.match(r"(\w+)\s+in\b", loop))]
-        message = next((name for name in reversed(targets) if _reads(source, name, "role")), None)
+    def __init__(self, tree: Tree, loops: tuple[Block, ...]) -> None:
+        targets = [loop.opening.target.text for loop in loops if isinstance(loop.opening.target, Name)]
+        message = next((name for name in reversed(targets) if _reads(tree, name, "role")), None)
         if message is None:
-            named = re.search(r"\b(?!messages\b)(\w+)(?:\.role\b|\[\s*['\"]role['\"]\s*\])\s*==", source)
-            message = targets[0] if targets else named[1] if named else None
-        self._source = source
+            message = targets[0] if targets else _compared(tree)
+        self._tree = tree
         self._message = message
         self._in_loop = bool(loops)
         self._nested = len(targets) > 0 and targets[-1] != message
@@ -103,7 +104,7 @@ class GuardPrinter:
             return None if self._nested or not self._in_loop else "loop.last"
         field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
         name = field[fact]
-        read = _reads(self._source, self._message, name) or _like(self._source, self._message, name)
+        read = _reads(self._tree, self._message, name) or _like(self._tree, self._message, name)
         return f"{read} == 'assistant'" if fact == "assistant" else read
 
 
@@ -113,10 +114,33 @@ def _kwarg(name: str, value: str) -> str:
     return asked.get(value, f"{name} == {value}")
 
 
-def _reads(source: str, name: str, field: str) -> str | None:
-    found = re.search(rf"\b{name}(?:\.{field}\b(?!\()|\[\s*(['\"]){field}\1\s*\])", source)
-    return found[0] if found else None
+def _accesses(tree: Tree) -> Iterator[tuple[str, str, Attribute | Subscript]]:
+    """Iterate over the keys that are read from variables, as (variable, key, expression); methods are none."""
+    methods = {id(call.function) for call in tree.nodes(Call)}
+    for node in tree.everything:
+        if not isinstance(node, (Attribute, Subscript)) or node.key is None or id(node) in methods:
+            continue
+        if isinstance(node.value, Name):
+            yield node.value.name, node.key, node
 
 
-def _like(source: str, name: str, field: str) -> str:
-    return f"{name}.{field}" if re.search(rf"\b{name}\.\w", source) else f"{name}['{field}']"
+def _reads(tree: Tree, name: str, key: str) -> str | None:
+    """Return the first expression that reads a key from a variable, as the template writes it."""
+    return next((node.text for owner, read, node in _accesses(tree) if (owner, read) == (name, key)), None)
+
+
+def _compared(tree: Tree) -> str | None:
+    """Return the first variable whose role is compared."""
+    for node in tree.nodes(Comparison):
+        left = node.items[0]
+        if left.key != "role" or node.operators[0] != "==":
+            continue
+        if isinstance(left, (Attribute, Subscript)) and isinstance(left.value, Name) and left.value.name != "messages":
+            return left.value.name
+    return None
+
+
+def _like(tree: Tree, name: str, key: str) -> str:
+    """Return an expression that reads a key from a variable, in the style in which the template reads others."""
+    dotted = any(isinstance(node.value, Name) and node.value.name == name for node in tree.nodes(Attribute))
+    return f"{name}.{key}" if dotted else f"{name}['{key}']"

@@ -5,72 +5,55 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator, Sequence
 
-from jinja2 import Environment
-
-from chattmpl.rewrite.annotate.layout import Block, Item, Output, Statement, layout, parts_of
-from chattmpl.source import Source
-from chattmpl.syntax.edits import Edit, apply_edits
-
-_CAPTURED = frozenset({"macro", "call", "filter", "set"})
+from chattmpl.rewrite.annotate.span_labels import parts_of
+from chattmpl.syntax.edits import apply_edits
+from chattmpl.syntax.nodes import Attribute, Name
+from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Tree, parse
 
 
-def inline_accumulators(source: str, environment: Environment) -> str:
-    """The source in which what was collected is written at once; the same where nothing is, or not in this way."""
-    items = layout(Source(source), environment)
+def inline_accumulators(source: str) -> str:
+    """Write each collected text where it is collected; return the source as it is where that cannot be done."""
+    tree = parse(source)
     outputs = [
-        (item, source[item.parts[0].start : item.parts[0].end])
-        for item in _at_root(items)
-        if isinstance(item, Output) and len(item.parts) == 1
+        (item, item.expression)
+        for item in _at_root(tree.body)
+        if isinstance(item, Output) and isinstance(item.expression, Attribute)
     ]
-    named = [(item, text) for item, text in outputs if re.fullmatch(r"\w+\.\w+", text)]
+    named = [(item, node.text) for item, node in outputs if isinstance(node.value, Name)]
     if len(named) != 1:
         return source
     last, name = named[0]
-    edits = [Edit(last.start, last.end, _nothing(source, last))]
-    whole = re.sub(rf"\{{%[-+]?\s*set\s+{re.escape(name)}\s*=(?!=).*?%\}}", "", source, flags=re.DOTALL)
-    # Who asks what was collected so far needs it to be collected still.
-    asked = len(re.findall(rf"(?<![\w.]){re.escape(name)}\b", whole)) > 1
-    for item in _at_root(items):
-        if not isinstance(item, Statement) or item.tag.name != "set":
+    edits = [last.replace(f"{{{{{last.left} '' {last.right}}}}}")]
+    # Code that reads what was collected so far needs it to be collected still.
+    asked = _uses(tree, name) > 1
+    for item in _at_root(tree.body):
+        if not isinstance(item, Tag) or item.name != "set" or item.target is None or item.target.text != name:
             continue
-        match = re.match(rf"{re.escape(name)}\s*=(?!=)\s*", item.tag.body)
-        if match is None:
-            continue
-        if item.start > last.start:
-            return source
-        start = source.index(item.tag.body, item.start)
-        parts = parts_of(source, start + match.end(), start + len(item.tag.body), environment)
-        if not parts or source[parts[0].start : parts[0].end] != name:
+        parts = parts_of(item.value)
+        if item.value is None or item.start > last.start or source[parts[0].start : parts[0].end] != name:
             return source
         if len(parts) > 1:
-            joined = source[parts[0].end : item.tag.start + len(source[item.tag.start : item.tag.end])]
-            added = joined[: len(joined) - len(_closing(source, item))].strip().lstrip("~+").strip()
-            left, right = item.tag.left or "+", item.tag.right
-            written = f"{{{{{'-' if left == '-' else ''} {added} {'-' if right == '-' else ''}}}}}"
-            kept = source[item.start : item.end] if asked else ""
-            edits.append(Edit(item.start, item.end, f"{written}{kept}"))
-    return apply_edits(source, sorted(edits, key=lambda edit: edit.start)).text if len(edits) > 1 else source
+            added = source[parts[0].end : item.value.end].strip().lstrip("~+").strip()
+            left, right = ("-" if sign == "-" else "" for sign in (item.left, item.right))
+            edits.append(item.replace(f"{{{{{left} {added} {right}}}}}{item.text if asked else ''}"))
+    return apply_edits(source, edits).text if len(edits) > 1 else source
 
 
-def _closing(source: str, item: Statement) -> str:
-    match = re.search(r"[-+]?%\}$", source[item.start : item.end])
-    return match[0] if match else "%}"
+def _uses(tree: Tree, name: str) -> int:
+    """Count the uses of an attribute, those in assignments to it left out."""
+    uses = 0
+    for item in tree.flat:
+        if not isinstance(item, Tag) or item.target is None or item.target.text != name:
+            uses += sum(node.text == name for node in item.find(Attribute))
+    return uses
 
 
-def _nothing(source: str, item: Output) -> str:
-    """An output that writes nothing, and leaves the white space around it as it is."""
-    text = source[item.start : item.end]
-    return f"{text[:3] if text[2] in '-+' else '{{'} '' {text[-3:] if text[-3] in '-+' else '}}'}"
-
-
-def _at_root(items: list[Item]) -> list[Item]:
-    """All items but those whose output is captured."""
-    found: list[Item] = []
-    for item in items:
-        found.append(item)
-        if isinstance(item, Block) and item.opening.name not in _CAPTURED:
-            for body in item.bodies:
-                found += _at_root(body)
-    return found
+def _at_root(body: Sequence[Item]) -> Iterator[Item]:
+    """Iterate over all items except those whose output is captured."""
+    for item in body:
+        yield item
+        if isinstance(item, Block) and item.name not in CAPTURING:
+            for inner in item.bodies:
+                yield from _at_root(inner)

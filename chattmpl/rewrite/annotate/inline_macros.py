@@ -7,145 +7,111 @@ sees no tags in macros.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-
-from jinja2 import Environment
 
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.expand_conditionals import unclear_parts
-from chattmpl.rewrite.annotate.layout import Block, Item, Output, Token, walk
+from chattmpl.rewrite.annotate.span_labels import unclear_parts
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.nodes import Attribute, Call, Constant, Expression, Keyword, Name, Starred
+from chattmpl.syntax.tree import Block, Output, Tree
 
 _LONGEST = 4_000
 """Characters of a macro that is written out once more."""
 
-_SPECIAL = re.compile(r"\b(?:caller|varargs|kwargs)\b")
+_SPECIAL = frozenset({"caller", "varargs", "kwargs"})
 _PLAIN = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[\d.]+|true|false|none|True|False|None|\[\]|\{\})")
-_OPENING, _CLOSING = frozenset("([{"), frozenset(")]}")
 
 
-def inline_macros(source: str, items: list[Item], evidence: Evidence, environment: Environment) -> str:
-    """The source in which no macro writes a text that is generated in part, as far as one level of calls goes."""
-    macros = {
-        match[0]: item
-        for item in walk(items)
-        if isinstance(item, Block) and item.opening.name == "macro" and (match := re.match(r"\w+", item.opening.body))
-    }
+def inline_macros(tree: Tree, evidence: Evidence) -> str:
+    """Write out macros until none writes a text that is generated in part, as far as one level of calls goes."""
+    macros = {block.opening.target.text: block for block in tree.blocks("macro") if block.opening.target is not None}
     edits: dict[int, Edit] = {}
-    raw = list(tokens(source)) if macros else []
-    for item, part in unclear_parts(items, evidence, source):
-        name = re.match(r"(\w+)\s*\(", source[part.start : part.end])
-        macro = macros.get(name[1]) if name is not None else None
-        if macro is None or len(item.parts) != 1 or item.start in edits:
+    for item, part in unclear_parts(tree, evidence):
+        call = part.node
+        if not isinstance(call, Call) or call is not item.expression or item.start in edits:
             continue
-        written = _written(source, item, macro, raw)
+        macro = macros.get(call.function.text)
+        written = _written(item, call, macro) if macro is not None else None
         if written is not None:
-            edits[item.start] = Edit(item.start, item.end, written)
-    return apply_edits(source, [edits[start] for start in sorted(edits)]).text
+            edits[item.start] = item.replace(written)
+    return apply_edits(tree.source, edits.values()).text
 
 
-def _written(source: str, item: Output, macro: Block, raw: list[Token]) -> str | None:
-    """The body of the macro in the place of its call; None if it cannot stand there."""
-    body = source[macro.opening.end : macro.closing.start]
-    own = re.match(r"\w+", macro.opening.body)
-    if own is None or len(body) > _LONGEST or _SPECIAL.search(body) or re.search(rf"\b{own[0]}\s*\(", body):
+def _written(item: Output, call: Call, macro: Block) -> str | None:
+    """Return the body of the macro in the place of its call; None if it cannot stand there."""
+    own, start, end = call.function.text, macro.opening.end, macro.closing.start
+    names = {name.name for node in macro.branches[0].body for name in node.find(Name)}
+    if end - start > _LONGEST or not names.isdisjoint({*_SPECIAL, own}):
         return None
-    part = item.parts[0]
-    given = list(_arguments(source, [token for token in raw if part.start <= token[0] < part.end]))
-    wanted = list(
-        _arguments(source, [token for token in raw if macro.start < token[0] < macro.opening.end], start=own[0])
-    )
-    values = _values(given, wanted)
+    values = _values(call.arguments, macro.opening.parameters)
     if values is None:
         return None
-    body, values = _apart(source, macro, body, values, raw)
-    text = source[item.start : item.end]
-    left = text[2] if text[2] in "-+" else "+"
-    right = text[-3] if text[-3] in "-+" else "+"
+    body, values = _without_hiding(macro, values)
     variables = ", ".join(f"{name} = {value}" for name, value in values.items())
+    left, right = item.left or "+", item.right or "+"
     return f"{{%{left} with {variables} {macro.opening.right}%}}{body}{{%{macro.closing.left} endwith {right}%}}"
 
 
-def _apart(
-    source: str, macro: Block, body: str, values: dict[str, str], raw: list[Token]
-) -> tuple[str, dict[str, str]]:
-    """The body and the values of parameters under names that hide no message of a loop around the call."""
-    targets = set(re.findall(r"\bfor\s+(\w+)\s+in\b", source))
+def _without_hiding(macro: Block, values: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Return the body and the values of parameters under names that hide no message of a loop around the call."""
+    targets = {name for tag in macro.tree.tags if tag.name == "for" for name in tag.targets}
     hiding = {name for name, value in values.items() if name in targets and value != name}
-    edits = []
-    for offset, kind, value in raw:
-        if kind == "name" and value in hiding and macro.opening.end <= offset < macro.closing.start:
-            end = offset + len(value)
-            keyword = re.match(r"\s*=(?!=)", source[end:]) and not re.search(r"\bset\s+$", source[:offset])
-            if source[offset - 1] != "." and not keyword:
-                edits.append(Edit(offset - macro.opening.end, end - macro.opening.end, f"{value}_given"))
+    start, end = macro.opening.end, macro.closing.start
+    edits = [
+        Edit(name.start - start, name.end - start, f"{name.name}_given")
+        for node in macro.branches[0].body
+        for name in node.find(Name)
+        if name.name in hiding
+    ]
     named = {f"{name}_given" if name in hiding else name: value for name, value in values.items()}
-    return apply_edits(body, edits).text, named
+    return apply_edits(macro.source[start:end], edits).text, named
 
 
-def _values(given: list[tuple[str, str]], wanted: list[tuple[str, str]]) -> dict[str, str] | None:
-    """The value of each parameter; None if one is not given, or its default is computed."""
-    names = [name or value for name, value in wanted]
-    values = {name: value for name, value in wanted if name}
+def _values(arguments: tuple[Expression, ...], parameters: tuple[Expression, ...]) -> dict[str, str] | None:
+    """Return the value of each parameter; None if one has no value, or its default is computed."""
+    names = [one.name for one in parameters if isinstance(one, (Name, Keyword))]
+    values = {one.name: one.value.text for one in parameters if isinstance(one, Keyword)}
     if not all(_PLAIN.fullmatch(value) for value in values.values()):
         return None
-    for index, (name, value) in enumerate(given):
-        if (not name and index >= len(names)) or (name and name not in names):
+    for index, argument in enumerate(arguments):
+        keyword = argument.name if isinstance(argument, Keyword) else None
+        if isinstance(argument, Starred) or (index >= len(names) if keyword is None else keyword not in names):
             return None
-        values[name or names[index]] = value
+        value = argument.value if isinstance(argument, Keyword) else argument
+        values[keyword or names[index]] = value.text
     return {name: values[name] for name in names} if values.keys() >= set(names) else None
 
 
-def _arguments(source: str, inside: list[Token], start: str | None = None) -> Iterator[tuple[str, str]]:
-    """What stands in the brackets of a call or of a signature: each with its name, which is empty for a position."""
-    if start is not None:
-        at = next(index for index, token in enumerate(inside) if token[2] == start)
-        inside = inside[at:]
-    inside = [token for token in inside if token[1] != "whitespace"]
-    depth, begin = 0, 0
-    for index, (_, kind, value) in enumerate(inside):
-        if kind != "operator":
-            continue
-        if value in _OPENING:
-            depth += 1
-            begin = index + 1 if depth == 1 else begin
-        elif value in _CLOSING or value == ",":
-            depth -= value != ","
-            if (depth == 0 or (depth == 1 and value == ",")) and index > begin:
-                yield _argument(source, inside[begin:index])
-            begin = index + 1 if depth <= 1 and value == "," else begin
-            if depth == 0:
-                return
-
-
-def _argument(source: str, inside: list[Token]) -> tuple[str, str]:
-    named = len(inside) > 2 and inside[0][1] == "name" and inside[1][2] == "="
-    first = inside[2] if named else inside[0]
-    return inside[0][2] if named else "", source[first[0] : inside[-1][0] + len(inside[-1][2])]
-
-
-def inline_constants(source: str, items: list[Item], evidence: Evidence) -> str:
-    """The source in which a variable that only ever holds one constant is that constant, where it has to be cut."""
+def inline_constants(tree: Tree, evidence: Evidence) -> str:
+    """Replace a variable that only ever holds one constant by that constant, where it has to be cut."""
     edits: dict[int, Edit] = {}
-    for _, part in unclear_parts(items, evidence, source):
-        name = source[part.start : part.end]
-        literal = _constant(source, name) if re.fullmatch(r"\w+(?:\.\w+)?", name) else None
+    for _, part in unclear_parts(tree, evidence):
+        literal = _constant(tree, part.node) if isinstance(part.node, (Name, Attribute)) else None
         if literal is not None:
             edits[part.start] = Edit(part.start, part.end, literal)
-    return apply_edits(source, [edits[start] for start in sorted(edits)]).text
+    return apply_edits(tree.source, edits.values()).text
 
 
-_LITERAL = r"('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")"
+def _constant(tree: Tree, node: Name | Attribute) -> str | None:
+    """Return the string that a variable, or an attribute of a namespace, is set to, if that happens once."""
+    name = node.text
+    places = [
+        tag
+        for tag in tree.tags
+        if tag.target is not None and tag.name in ("set", "for") and (tag.target.text == name or name in tag.targets)
+    ]
+    if isinstance(node, Name):
+        values = [tag.value for tag in places]
+        return _literal(values[0]) if len(values) == 1 and places[0].name == "set" else None
+    made = [
+        tag.value
+        for tag in tree.tags
+        if tag.name == "set" and tag.target is not None and tag.target.text == node.value.text
+    ]
+    if places or len(made) != 1 or not isinstance(made[0], Call) or made[0].function.text != "namespace":
+        return None
+    fields = [one.value for one in made[0].arguments if isinstance(one, Keyword) and one.name == node.name]
+    return _literal(fields[0]) if len(fields) == 1 else None
 
 
-def _constant(source: str, name: str) -> str | None:
-    """What a variable, or a field of a namespace, is set to, if it is so once and it is a constant."""
-    holder, _, field = name.partition(".")
-    places = re.findall(rf"(?:\bset\s+{re.escape(name)}\s*=|\bfor\s+(?:\w+\s*,\s*)*{re.escape(name)}\b)(?!=)", source)
-    if not field:
-        found = re.findall(rf"\bset\s+{holder}\s*=\s*{_LITERAL}\s*[-+]?%\}}", source)
-        return str(found[0]) if len(found) == len(places) == 1 else None
-    made = re.findall(rf"\bset\s+{holder}\s*=\s*namespace\((.*?)\)\s*[-+]?%\}}", source, re.DOTALL)
-    found = re.findall(rf"\b{field}\s*=\s*{_LITERAL}\s*(?:,|$)", made[0].strip()) if len(made) == 1 else []
-    return str(found[0]) if len(found) == 1 and not places else None
+def _literal(node: Expression | None) -> str | None:
+    return node.text if isinstance(node, Constant) and node.string is not None else None

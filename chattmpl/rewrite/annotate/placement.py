@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-from jinja2 import Environment
 
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.guards import Guard, GuardPrinter
-from chattmpl.rewrite.annotate.layout import Block, Item, Output, Statement, Text, variables, walk
-from chattmpl.rewrite.annotate.span_labels import ALL, NONE, UNCLEAR, UNSEEN, SpanLabel, labeled_parts, labels_of
+from chattmpl.rewrite.annotate.span_labels import (
+    ALL,
+    NONE,
+    UNCLEAR,
+    UNSEEN,
+    SpanLabel,
+    content,
+    labeled_parts,
+    labels_of,
+)
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
+from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Text, Tree, assignments
 
-_SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
-_CLOSED = frozenset({"macro", "call", "filter", "set"})
-"""Blocks whose output is captured: transformers does not see the tags in them."""
 _LONGEST_COPY = 700
-"""Characters. What is written once for the assistant and once for all others is no longer than that."""
+"""Characters of the longest stretch that is written once for the assistant and once for all others."""
 
 
 @dataclass(frozen=True)
@@ -47,23 +50,19 @@ class _Unit:
 class TagPlacer:
     """Finds the runs of one source, whose outputs are not to be cut any more."""
 
-    def __init__(
-        self, source: str, items: list[Item], evidence: Evidence, environment: Environment, deep: bool
-    ) -> None:
-        self._source = source
-        self._items = items
+    def __init__(self, tree: Tree, evidence: Evidence, deep: bool) -> None:
+        self._tree = tree
         self._evidence = evidence
         self._deep = deep
-        self._names = variables(source, environment)
         self.unclear: list[Item] = []
         """What is generated in part, and cannot be cut."""
 
     def runs(self) -> list[TaggedRange]:
         """The runs, in the order of the source."""
-        return sorted(self._runs(self._items, ()), key=lambda run: run.start)
+        return sorted(self._runs(self._tree.body, ()), key=lambda run: run.start)
 
-    def _runs(self, items: list[Item], loops: tuple[Block, ...]) -> Iterator[TaggedRange]:
-        units = [unit for item in items for unit in self._units(item, loops)]
+    def _runs(self, body: Sequence[Item], loops: tuple[Block, ...]) -> Iterator[TaggedRange]:
+        units = [unit for item in content(body) for unit in self._units(item, loops)]
         for label in dict.fromkeys(unit.label for unit in units):
             if label != ALL and label.guard is None:
                 continue
@@ -72,9 +71,9 @@ class TagPlacer:
                 yield TaggedRange(start, end, None if label.guard is None else self._written(label.guard, loops, start))
         for unit in units:
             if isinstance(unit.item, Block) and unit.barrier:
-                inner = (*loops, unit.item) if unit.item.opening.name == "for" else loops
-                for body in unit.item.bodies:
-                    yield from self._runs(body, inner)
+                inner = (*loops, unit.item) if unit.item.name == "for" else loops
+                for inside in unit.item.bodies:
+                    yield from self._runs(inside, inner)
             elif unit.label == UNCLEAR and unit.item is not None:
                 self.unclear.append(unit.item)
 
@@ -105,17 +104,17 @@ class TagPlacer:
 
     # -- units
 
-    def _units(self, item: Item, loops: tuple[Block, ...]) -> Iterator[_Unit]:
+    def _units(self, item: Text | Output | Tag | Block, loops: tuple[Block, ...]) -> Iterator[_Unit]:
         if isinstance(item, Text):
-            for piece in labeled_parts(self._evidence, item, self._source):
+            for piece in labeled_parts(self._evidence, item):
                 start = item.start + (piece.start or 0)
                 end = item.start + piece.end if piece.end is not None else item.end
                 yield _Unit(start, end, piece.label, item)
-        elif isinstance(item, Statement):
-            barrier = item.tag.name in ("break", "continue", "extends", "block")
+        elif isinstance(item, Tag):
+            barrier = item.name in ("break", "continue", "extends", "block")
             yield _Unit(item.start, item.end, UNSEEN, item, barrier)
         else:
-            labels = labels_of(self._evidence, item, self._source)
+            labels = labels_of(self._evidence, item)
             label = UNSEEN if not labels else labels.pop() if len(labels) == 1 else UNCLEAR
             if isinstance(item, Output):
                 yield _Unit(item.start, item.end, label, item)
@@ -124,51 +123,22 @@ class TagPlacer:
 
     def _goes_inside(self, block: Block, label: SpanLabel, loops: tuple[Block, ...]) -> bool:
         """Whether tags are looked for inside of a block, rather than put around it."""
-        if block.opening.name in _CLOSED:
+        if block.name in CAPTURING:
             return self._deep and label != UNSEEN
         if label in (NONE, UNCLEAR):
             return label == UNCLEAR
         if label.guard is not None and (block.end - block.start > _LONGEST_COPY or not (loops or label.guard.anywhere)):
             return True
-        return self._leaks(block, block.start, block.end) or self._jumps(block)
-
-    def _jumps(self, block: Block) -> bool:
-        """Whether a loop around the block is left from inside of it."""
-        return any(
-            isinstance(item, Statement) and item.tag.name in ("break", "continue") and not self._in_loop(block, item)
-            for item in walk([block])
-        )
-
-    @staticmethod
-    def _in_loop(block: Block, statement: Statement) -> bool:
-        return any(
-            isinstance(item, Block) and item.opening.name == "for" and item.start < statement.start < item.end
-            for item in walk([block])
-        )
+        return self._leaks(block, block.start, block.end) or bool(block.jumps)
 
     def _leaks(self, item: Item, start: int, end: int) -> bool:
         """Whether something is assigned in the item, and read outside of a stretch."""
-        assigned = set(_assigned(item))
-        return bool(assigned) and any(name in assigned for offset, name in self._names if not start <= offset < end)
+        assigned = {name.name for name in assignments([item])}
+        return any(use.name in assigned for use in self._tree.variables if not start <= use.start < end)
 
     def _written(self, guard: Guard, loops: tuple[Block, ...], start: int) -> str:
-        written = GuardPrinter(self._source, tuple(loop.opening.body for loop in loops)).print(guard)
+        written = GuardPrinter(self._tree, loops).print(guard)
         if written is None:
-            line = self._source.count("\n", 0, start) + 1
+            line = self._tree.source.count("\n", 0, start) + 1
             raise CannotAnnotate(Refusal.NO_CONDITION, {"line": line})
         return written
-
-
-def _assigned(item: Item) -> Iterator[str]:
-    """The variables that an item sets for what follows it."""
-    if isinstance(item, Statement) and item.tag.name == "set":
-        yield from re.findall(r"(?<![\w.])[A-Za-z_]\w*(?![\w.])", item.tag.body.partition("=")[0])
-    elif isinstance(item, Statement) and item.tag.name in ("import", "from"):
-        yield from re.findall(r"\w+", item.tag.body)
-    elif isinstance(item, Block):
-        if item.opening.name in ("macro", "set"):
-            yield from re.findall(r"^\w+", item.opening.body)
-        elif item.opening.name not in _SCOPES:
-            for body in item.bodies:
-                for inner in body:
-                    yield from _assigned(inner)

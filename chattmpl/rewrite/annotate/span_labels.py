@@ -1,23 +1,79 @@
-"""Each part of a source, cut where it has to be, and what of it is to be generated."""
+"""Labels of the parts of a source: which of what each part writes is to be generated."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from chattmpl.rewrite.annotate.evidence import Evidence, Observation
 from chattmpl.rewrite.annotate.guards import Guard, guard_for
-from chattmpl.rewrite.annotate.layout import Block, Item, Output, Part, Text
+from chattmpl.syntax.nodes import Constant, Expression
+from chattmpl.syntax.tree import Block, Comment, Item, Output, Raw, Tag, Text, Tree
+
+
+@dataclass(frozen=True)
+class Part:
+    """One operand of what an output joins, a whole output, or a text between tags.
+
+    Attributes:
+        start, end: character range in the source, without white space around it.
+        node: the expression or the text; None for several operands together.
+    """
+
+    start: int
+    end: int
+    node: Expression | Text | None = None
+
+    @classmethod
+    def of(cls, node: Expression | Text) -> Part:
+        """Make the part of a node."""
+        return cls(node.start, node.end, node)
+
+    @property
+    def constant(self) -> str | None:
+        """The text that the part always writes: that between tags, or a string constant."""
+        if isinstance(self.node, Text):
+            return self.node.text
+        return self.node.string if self.node is not None else None
+
+    @property
+    def enclosed(self) -> bool:
+        """Whether it stands in parentheses that hold several parts."""
+        return isinstance(self.node, Expression) and self.node.enclosed
+
+    def literal(self, start: int, end: int | None) -> str:
+        """Return a stretch of a string constant as a constant; ``end`` is None for its end."""
+        assert isinstance(self.node, Constant)
+        literal = self.node.text
+        begin = self.node.cut(start) if start else self.node.start + 1
+        stop = self.node.end - 1 if end is None or end == len(self.constant or "") else self.node.cut(end)
+        assert begin is not None
+        assert stop is not None
+        return f"{literal[0]}{literal[begin - self.node.start : stop - self.node.start]}{literal[0]}"
+
+
+def parts_of(expression: Expression | None) -> tuple[Part, ...]:
+    """Return what ``+`` and ``~`` join in an expression, parentheses taken off; else the whole of it."""
+    return tuple(map(Part.of, expression.operands)) if expression is not None else ()
+
+
+def content(body: Sequence[Item]) -> Iterator[Text | Output | Tag | Block]:
+    """Iterate over what a body writes and does: its items without comments, and raw blocks as their text."""
+    for item in body:
+        if isinstance(item, Raw):
+            yield from (part for part in item.parts if isinstance(part, Text))
+        elif not isinstance(item, Comment):
+            yield item
 
 
 @dataclass(frozen=True)
 class SpanLabel:
-    """What of a part is to be generated.
+    """The share of a part that is to be generated.
 
     Attributes:
-        what: all of it, nothing, or that depending on a condition; or that it wrote nothing; or that some of it is,
-            and it cannot be cut.
+        what: ``all`` of it, ``none``, ``guarded`` where it depends on a condition, ``unseen`` if it wrote nothing,
+            ``unclear`` if some of it is to be generated and it cannot be cut.
         guard: the condition.
     """
 
@@ -30,10 +86,11 @@ ALL, NONE, UNSEEN, UNCLEAR = SpanLabel("all"), SpanLabel("none"), SpanLabel("uns
 
 @dataclass(frozen=True)
 class LabeledPart:
-    """A part or, if it is a constant, a stretch of its value.
+    """A part or, if it is a constant, a stretch of its value, with its label.
 
     Attributes:
-        part: the part; a text is its own only part.
+        part: the part.
+        label: its label.
         start, end: the stretch, in characters of the value; None for a part that is no constant.
     """
 
@@ -44,11 +101,11 @@ class LabeledPart:
 
 
 def label_part(evidence: Evidence, part: Part) -> list[LabeledPart]:
-    """The pieces of a part, neighbours of one label joined."""
-    every = _pieces(part, evidence.all_of(part.start))
+    """Label the stretches of a part; neighbours with one label are joined."""
+    every = _stretches(part, evidence.all_of(part.start))
     if every != [LabeledPart(part, UNSEEN)] and all(piece.label != UNCLEAR for piece in every):
         return every
-    pieces = _pieces(part, evidence.of(part.start))
+    pieces = _stretches(part, evidence.of(part.start))
     if evidence.guessed(part.start) and any(piece.label == UNCLEAR for piece in pieces):
         seen = evidence.of(part.start)
         some = any(one.inside for one in seen) and not any(one.foreign for one in seen)
@@ -56,7 +113,7 @@ def label_part(evidence: Evidence, part: Part) -> list[LabeledPart]:
     return pieces
 
 
-def _pieces(part: Part, seen: list[Observation]) -> list[LabeledPart]:
+def _stretches(part: Part, seen: list[Observation]) -> list[LabeledPart]:
     if part.constant is None or not seen:
         length = max((one.length for one in seen), default=0)
         return [LabeledPart(part, _label(seen, 0, None) if length else UNSEEN)]
@@ -73,17 +130,26 @@ def _pieces(part: Part, seen: list[Observation]) -> list[LabeledPart]:
     return pieces or [LabeledPart(part, UNSEEN)]
 
 
-def labeled_parts(evidence: Evidence, item: Text | Output, source: str) -> list[LabeledPart]:
-    """The pieces of all parts of an item."""
+def labeled_parts(evidence: Evidence, item: Text | Output) -> list[LabeledPart]:
+    """Label all parts of an item."""
     if isinstance(item, Text):
-        return label_part(evidence, Part(item.start, item.end, source[item.start : item.end]))
-    whole = evidence.of(item.parts[0].start) if item.parts else []
-    others = [one for part in item.parts[1:] for one in evidence.of(part.start)]
-    if len(item.parts) > 1 and whole and not others:
-        # It joins what are no texts, and was not taken apart.
-        first, last = item.parts[0], item.parts[-1]
-        return [LabeledPart(Part(first.start, last.end), _label(whole, 0, None))]
-    return [piece for part in item.parts for piece in label_part(evidence, part)]
+        return label_part(evidence, Part.of(item))
+    parts = parts_of(item.expression)
+    whole = evidence.of(parts[0].start) if parts else []
+    others = [one for part in parts[1:] for one in evidence.of(part.start)]
+    if len(parts) > 1 and whole and not others:
+        # It joins values that are no texts, and was not taken apart.
+        return [LabeledPart(Part(parts[0].start, parts[-1].end), _label(whole, 0, None))]
+    return [piece for part in parts for piece in label_part(evidence, part)]
+
+
+def unclear_parts(tree: Tree, evidence: Evidence) -> Iterator[tuple[Output, Part]]:
+    """Iterate over the parts of outputs of which some is generated, and that cannot be cut."""
+    for item in tree.items:
+        if isinstance(item, Output):
+            for piece in labeled_parts(evidence, item):
+                if piece.label == UNCLEAR:
+                    yield item, piece.part
 
 
 def _label(seen: list[Observation], start: int, end: int | None) -> SpanLabel:
@@ -98,23 +164,20 @@ def _label(seen: list[Observation], start: int, end: int | None) -> SpanLabel:
     return UNCLEAR if guard is None else SpanLabel("guarded", guard)
 
 
-def labels_of(evidence: Evidence, item: Item, source: str) -> set[SpanLabel]:
-    """The labels of all that an item holds."""
-    return {piece.label for piece in _all(evidence, item, source)} - {UNSEEN}
+def labels_of(evidence: Evidence, item: Item) -> set[SpanLabel]:
+    """Return the labels of everything inside of an item."""
+    return {piece.label for piece in _all(evidence, item)} - {UNSEEN}
 
 
-def _all(evidence: Evidence, item: Item, source: str) -> Iterator[LabeledPart]:
+def _all(evidence: Evidence, item: Item) -> Iterator[LabeledPart]:
     if isinstance(item, (Text, Output)):
-        yield from labeled_parts(evidence, item, source)
+        yield from labeled_parts(evidence, item)
     elif isinstance(item, Block):
-        captured = [one for part, found in _both(evidence) if item.start <= part < item.opening.end for one in found]
+        opening = item.opening
+        inside = (part for part in evidence.parts() if opening.start <= part < opening.end)
+        captured = [one for part in inside for one in evidence.of(part)]
         if captured:
-            yield LabeledPart(Part(item.start, item.opening.end), _label(captured, 0, None))
+            yield LabeledPart(Part(opening.start, opening.end), _label(captured, 0, None))
         for body in item.bodies:
-            for inner in body:
-                yield from _all(evidence, inner, source)
-
-
-def _both(evidence: Evidence) -> Iterator[tuple[int, list[Observation]]]:
-    for part in evidence.parts():
-        yield part, evidence.of(part)
+            for inner in content(body):
+                yield from _all(evidence, inner)

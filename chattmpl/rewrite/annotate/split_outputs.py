@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.layout import Item, Output, cut_of, walk
 from chattmpl.rewrite.annotate.span_labels import UNSEEN, LabeledPart, labeled_parts
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.nodes import Binary, Comparison, Concat, Conditional, Expression, Filter, Logical, Test, Unary
+from chattmpl.syntax.tree import Output, Tree
 
-_TEXT = re.compile(r"\|\s*(?:trim|tojson|string|join(?:\([^()]*\))?|upper|lower)\s*$")
-"""What makes a text of anything."""
-
-_LOOSE = re.compile(r"\b(?:if|else|and|or|not|in|is)\b|[=<>]")
-"""What binds looser than what joins texts."""
+_TEXT_FILTERS = frozenset({"trim", "tojson", "string", "join", "upper", "lower"})
+"""Filters that make a text of any value."""
 
 
-def split_outputs(source: str, items: list[Item], evidence: Evidence, *, careful: bool = False) -> str:
-    """The source in which every output is wholly generated, wholly not, or both as a whole.
+def split_outputs(tree: Tree, evidence: Evidence, *, careful: bool = False) -> str:
+    """Split outputs until each is wholly generated, wholly not, or both as a whole.
 
     Args:
-        source: the template.
-        items: its layout.
+        tree: the template.
         evidence: what its parts wrote.
-        careful: whether what is not a text is to be refused where it stands alone now, as it was when it was joined.
+        careful: whether a value that is no text is to be refused where it is written alone, as it was when it was
+            joined.
     """
     edits = []
-    for item in walk(items):
+    for item in tree.items:
         if isinstance(item, Output):
-            groups = list(_groups(labeled_parts(evidence, item, source)))
+            groups = list(_groups(labeled_parts(evidence, item)))
             if len(groups) > 1:
-                edits.append(_edit(source, item, groups, careful))
-    return apply_edits(source, edits).text
+                edits.append(_edit(item, groups, careful))
+    return apply_edits(tree.source, edits).text
+
+
+def operator_of(item: Output) -> str:
+    """Return the operator that joins the parts of an output, with spaces."""
+    nodes = list(item.walk())
+    plus = any(isinstance(node, Binary) and node.operator == "+" for node in nodes)
+    return " ~ " if not plus and any(isinstance(node, Concat) for node in nodes) else " + "
 
 
 def _groups(pieces: list[LabeledPart]) -> Iterator[list[LabeledPart]]:
-    """Neighbours of one label; what wrote nothing goes with its neighbour."""
+    """Group neighbours with one label; a part that wrote nothing goes with its neighbour."""
     group: list[LabeledPart] = []
     known = UNSEEN
     for piece in pieces:
@@ -49,33 +53,45 @@ def _groups(pieces: list[LabeledPart]) -> Iterator[list[LabeledPart]]:
         yield group
 
 
-def _edit(source: str, item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
-    inside = source[item.start : item.end]
-    left, right = inside[2:3] if inside[2] in "-+" else "", inside[-3] if inside[-3] in "-+" else ""
-    start, end = item.start + 2 + len(left), item.end - 2 - len(right)
-    operator = " ~ " if "~" in source[start:end] and "+" not in source[start:end] else " + "
+def _edit(item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
+    start, end = item.inner
+    inside = item.source[start:end]
+    operator = operator_of(item)
     expressions = []
     for group in groups:
         alone = len(group) == 1
-        words = [_expression(source, piece, alone=alone) for piece in group]
-        refusing = careful and alone and operator == " + " and group[0].part.constant is None
-        if refusing and not _TEXT.search(words[0]):
-            words = ["''", _expression(source, group[0], alone=False)]
+        words = [_expression(item.source, piece, alone=alone) for piece in group]
+        node = group[0].part.node
+        if careful and alone and operator == " + " and group[0].part.constant is None and not _is_text(node):
+            words = ["''", _expression(item.source, group[0], alone=False)]
         expressions.append(operator.join(words))
-    before = source[start:end][: len(source[start:end]) - len(source[start:end].lstrip())]
-    after = source[start:end][len(source[start:end].rstrip()) :]
+    before = inside[: len(inside) - len(inside.lstrip())]
+    after = inside[len(inside.rstrip()) :]
     return Edit(start, end, f"{before}{' }}{{ '.join(expressions)}{after}")
 
 
+def _is_text(node: object) -> bool:
+    return isinstance(node, Filter) and node.name in _TEXT_FILTERS
+
+
 def _expression(source: str, piece: LabeledPart, *, alone: bool) -> str:
-    literal = source[piece.part.start : piece.part.end]
-    if piece.part.enclosed and not alone and _LOOSE.search(literal):
+    part = piece.part
+    literal = source[part.start : part.end]
+    if part.enclosed and not alone and _binds_loosely(part.node):
         return f"({literal})"
-    if piece.start is None or piece.end is None or piece.part.constant is None:
+    if piece.start is None or piece.end is None or part.constant is None:
         return literal
-    if (piece.start, piece.end) == (0, len(piece.part.constant)):
+    if (piece.start, piece.end) == (0, len(part.constant)):
         return literal
-    quote = literal[0]
-    begin = cut_of(literal, piece.start) if piece.start else 1
-    end = cut_of(literal, piece.end) if piece.end < len(piece.part.constant) else len(literal) - 1
-    return f"{quote}{literal[begin:end]}{quote}"
+    return part.literal(piece.start, piece.end)
+
+
+def _binds_loosely(node: object) -> bool:
+    """Return whether an expression binds looser than the operators that join strings, or contains one that does."""
+    if not isinstance(node, Expression):
+        return False
+    return any(
+        isinstance(inner, (Conditional, Logical, Comparison, Test))
+        or (isinstance(inner, Unary) and inner.operator == "not")
+        for inner in node.walk()
+    )

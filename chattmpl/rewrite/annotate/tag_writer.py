@@ -9,38 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from jinja2 import Environment
 from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl.errors import TemplateError
 from chattmpl.rewrite.annotate.placement import TaggedRange
-from chattmpl.syntax.lexer import tokens
-
-_DELIMITERS = frozenset({"block_begin", "block_end", "variable_begin", "variable_end", "raw_begin", "raw_end"})
+from chattmpl.syntax.layout import meaning
 
 
-def write_tags(source: str, runs: list[TaggedRange], environment: Environment) -> str:
+def write_tags(source: str, runs: list[TaggedRange]) -> str:
     """The source with tags around each run.
 
     Raises:
         TemplateError: if there is no way to write them.
     """
     for run in sorted(runs, key=lambda run: run.start, reverse=True):
-        source = _write_one(source, run, environment)
+        source = _write_one(source, run)
     return source
 
 
-def _write_one(source: str, run: TaggedRange, environment: Environment) -> str:
-    meaning = stream(source, environment)
-    copied = stream(source, environment, (run.start, run.end))
+def _write_one(source: str, run: TaggedRange) -> str:
+    wanted = meaning(source)
+    copied = meaning(source, only=(run.start, run.end))
     for new, holes, tagged, copy in _ways(source, run):
         try:
-            if stream(new, environment, without=holes, copy=copy) != meaning:
+            if meaning(new, without=holes, copy=copy) != wanted:
                 continue
             # A newline of the text must not get into the tag with which it shares a line.
-            if stream(new, environment, tagged, without=holes) != copied:
+            if meaning(new, only=tagged, without=holes) != copied:
                 continue
-            if copy is None or stream(new, environment, copy) == copied:
+            if copy is None or meaning(new, only=copy) == copied:
                 return new
         except TemplateSyntaxError:
             continue
@@ -105,47 +102,3 @@ def _placed(source: str, run: TaggedRange, dashed: bool) -> Iterator[tuple[tuple
     for (a, b), (c, d) in pairs:
         # An empty output keeps white space at the beginning of a line from being taken for indentation.
         yield ('{{ "" }}', f"{{%{a} generation {b}%}}\n"), (f"{{%{c} endgeneration {d}%}}", "\n")
-
-
-def stream(
-    text: str,
-    environment: Environment,
-    only: tuple[int, int] | None = None,
-    without: list[tuple[int, int]] | None = None,
-    copy: tuple[int, int] | None = None,
-) -> list[tuple[str, str]]:
-    """What a text means to Jinja: its tokens without white space in tags, neighbouring data joined.
-
-    Args:
-        text: a source.
-        environment: for its lexer.
-        only: the range to look at.
-        without: ranges to leave out, but for text in them, which would be rendered.
-        copy: a range to leave out, text included.
-    """
-    found: list[tuple[str, str]] = []
-    for offset, kind, value in tokens(text):
-        if kind == "whitespace" or kind.startswith("comment"):
-            continue
-        # A delimiter takes white space with it, and so may reach out of a range.
-        length = 1 if kind in _DELIMITERS else len(value)
-        left_out = [] if kind == "data" else list(without or [])
-        for start, end in _kept(offset, offset + length, only, [*left_out, *([copy] if copy else [])]):
-            shown = kind if kind in _DELIMITERS else value[start - offset : end - offset]
-            if kind == "data" and found and found[-1][0] == "data":
-                found[-1] = ("data", found[-1][1] + shown)
-            elif shown or kind != "data":
-                found.append((kind, shown))
-    return found
-
-
-def _kept(start: int, end: int, only: tuple[int, int] | None, without: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """What is left of the range of a token."""
-    if only is not None:
-        start, end = max(start, only[0]), min(end, only[1])
-        if start >= end:
-            return []
-    left = [(start, end)]
-    for begin, stop in without:
-        left = [piece for a, b in left for piece in ((a, min(b, begin)), (max(a, stop), b)) if piece[0] < piece[1]]
-    return left

@@ -17,9 +17,9 @@ from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import TurnMark
 from chattmpl.provenance.serialization import to_text
 from chattmpl.provenance.text import runs_of
-from chattmpl.rewrite.annotate.layout import Item, Output, layout, walk
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import Line
+from chattmpl.syntax.tree import Output, Tree
 from chattmpl.template.template import Template
 
 
@@ -59,7 +59,7 @@ class Tracer:
         bold: whether to take apart also what may be a sum of numbers.
 
     Attributes:
-        items: the layout of its source.
+        source, tree: its source, and the syntax tree of it.
     """
 
     def __init__(self, template: Template, *, bold: bool = True) -> None:
@@ -68,7 +68,7 @@ class Tracer:
         program = template.program
         self.source: Source = program.source
         self._environment = TemplateEnvironment()
-        self.items: list[Item] = layout(self.source, self._environment)
+        self.tree: Tree = program.syntax
         token = METER.set(Meter(template.budget))
         try:
             tree = self._environment.parse(program.lowered.text)
@@ -80,7 +80,7 @@ class Tracer:
         self._compiled = JinjaTemplate.from_code(self._environment, code, globals_)
 
     def _take_apart(self, tree: nodes.Template) -> None:
-        outputs = iter([item for item in walk(self.items) if isinstance(item, Output)])
+        outputs = iter([item for item in self.tree.items if isinstance(item, Output)])
         lowered = self._template.program.lowered
         for node in list(tree.find_all(nodes.Output)):
             children: list[nodes.Expr] = []
@@ -135,12 +135,12 @@ def _gathered(pieces: Iterable[Any]) -> Trace:
 
 def _apart(node: nodes.Expr, output: Output, bold: bool) -> list[nodes.Expr]:
     """The operands of an output, each with a line that knows where it stands."""
-    operands = list(_operands(node))
+    operands, parts = list(_operands(node)), output.operands
     joins_text = any(isinstance(operand, nodes.Const) and isinstance(operand.value, str) for operand in operands)
-    if len(operands) != len(output.parts) or not (bold or joins_text or _has_tilde(node)):
+    if len(operands) != len(parts) or not (bold or joins_text or _has_tilde(node)):
         operands = [node]
-    for operand, part in zip(operands, output.parts, strict=False):
-        start = output.parts[0].start if len(operands) == 1 else part.start
+    for operand, part in zip(operands, parts, strict=False):
+        start = parts[0].start if len(operands) == 1 else part.start
         operand.lineno = Line(int(operand.lineno), start)
     return operands
 

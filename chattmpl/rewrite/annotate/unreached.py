@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chattmpl.laws.law import Case
-from chattmpl.rewrite.annotate.layout import Block, Item, Output, Text
+from chattmpl.rewrite.annotate.span_labels import content, parts_of
 from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.proof import Note, NoteKind
+from chattmpl.syntax.tree import Block, Item, Output, Text
 from chattmpl.template.template import Template
 
 _NO_OUTPUT = "raise_exception"
@@ -27,9 +28,9 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
         seen |= {written.part for one in (trace.outer, trace.inner) for written in one}
     source = template.program.source
     lines: dict[tuple[bool, int], None] = {}
-    for item, generated in _parts(tracer.items, inside=False, beside=False):
-        parts = [part.start for part in item.parts] if isinstance(item, Output) else [item.start]
-        text = source.text[item.start : item.end]
+    for item, generated in _parts(tracer.tree.body, inside=False, beside=False):
+        parts = [part.start for part in parts_of(item.expression)] if isinstance(item, Output) else [item.start]
+        text = item.text
         if seen.isdisjoint(parts) and text.strip() and _NO_OUTPUT not in text:
             lines[generated, source.position(item.start)[0]] = None
     notes = []
@@ -43,15 +44,15 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
     return notes
 
 
-def _parts(items: list[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
+def _parts(body: Sequence[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
     """Yield texts and outputs inside generation tags, and those beside such a tag in the same branch."""
-    beside = beside or any(isinstance(item, Block) and item.opening.name == "generation" for item in items)
-    for item in items:
+    beside = beside or any(isinstance(item, Block) and item.name == "generation" for item in body)
+    for item in content(body):
         if isinstance(item, (Text, Output)):
             if inside or beside:
                 yield item, inside
         elif isinstance(item, Block):
-            within = inside or item.opening.name == "generation"
-            for body in item.bodies:
+            within = inside or item.name == "generation"
+            for inner in item.bodies:
                 # At the root of a loop over all messages are the turns of other roles.
-                yield from _parts(body, inside=within, beside=beside and item.opening.name == "if")
+                yield from _parts(inner, inside=within, beside=beside and item.name == "if")
