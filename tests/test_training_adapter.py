@@ -1,4 +1,4 @@
-"""What a template marks reaches the model: prepared rows, rows of `chattmpl encode`, and the collator."""
+"""The labels of a template reach the model: prepared rows, rows of `chattmpl encode`, and the collator."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def seen(made: Any) -> list[tuple[list[int], list[int]]]:
 
 
 def said(template: Template, conversations: Any) -> list[tuple[list[int], list[int]]]:
-    """The same, by rendering and encoding."""
+    """Return the same by rendering and encoding."""
     encodings = [template.render(each).encode("demo") for each in conversations]
     return sorted((each.input_ids, [label for label in each.labels()[1:] if label != -100]) for each in encodings)
 
@@ -160,7 +160,7 @@ def test_the_template_that_the_tokenizer_was_given_is_saved_with_the_model(tmp_p
     assert saved == template.export("inference")
 
 
-# -- the collator for people without trl
+# -- the collator
 
 
 def test_padding_adds_tokens_that_are_neither_seen_nor_trained() -> None:

@@ -1,4 +1,4 @@
-"""The audit finds what was done to labels between the template and the model, and says where."""
+"""The audit finds labels that were altered between the template and the model, and callbacks log what is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each setting under which trl would alter what is trained, or ignore something, is refused, and says why."""
+"""Settings of trl that would silently alter what is trained, or be ignored, are refused with the reason."""
 
 from __future__ import annotations
 

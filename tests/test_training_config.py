@@ -1,4 +1,4 @@
-"""The configuration of a run: what it may say, and one clear error for what it may not. No torch."""
+"""The configuration of a training run: short forms, paths, and one clear error for each mistake. No torch."""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ FSDP2 = (
     *("--fsdp_transformer_layer_cls_to_wrap", "LlamaDecoderLayer"),
 )
 WAYS = {"data-parallel": ("--multi_gpu",), "fsdp2": FSDP2}
-"""accelerate says multi_gpu for processes of one machine, of whatever kind."""
+"""Options of accelerate; multi_gpu also starts processes on CPUs."""
 
 
 def launched(way: str, path: Path, *options: str) -> Outcome:
-    """`accelerate launch -m chattmpl train` in two processes, with half the rows in each batch of each."""
+    """Run `accelerate launch -m chattmpl train` in two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -52,7 +52,7 @@ def launched(way: str, path: Path, *options: str) -> Outcome:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one process makes."""
+    """Return the output of a run in one process."""
     path = write_run(tmp_path_factory.mktemp("alone"))
     outcome = run_here(["train", str(path)])
     assert outcome.code == 0, outcome.err
@@ -74,7 +74,7 @@ def test_two_processes_train_as_one(way: str, alone: Path, tmp_path: Path) -> No
     for name in ("first_loss", "loss"):
         assert both["trained"][name] == pytest.approx(one["trained"][name], rel=1e-5)
     assert apart(tmp_path / "out", alone) < 1e-5
-    # Only one of them tells.
+    # Only the main process prints.
     assert outcome.out.count("audit of all rows") == 1
     assert outcome.err.count("step 4 of 4, loss") == 1
     assert outcome.err.count("sampled completions") == 1

@@ -1,4 +1,4 @@
-"""chattmpl train: what is trained is what the template says, and what is served is what was trained."""
+"""chattmpl train: the tokens that the template marks are trained, and the served template is the trained one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
     return path.parent / "out", trained(path)
 
 
-# -- what is told, and what is written
+# -- output
 
 
 def test_the_audit_and_the_table_of_tokens_are_printed(run: Any) -> None:
@@ -157,7 +157,7 @@ def test_resume_never_refuses_where_there_is_a_run(run: Any) -> None:
     assert "contains a run" in refused(folder.parent / "run.yaml", "--resume", "never")
 
 
-# -- without training
+# -- dry runs
 
 
 def test_a_dry_run_does_all_but_train_and_its_rows_are_used_afterwards(tmp_path: Path) -> None:
@@ -236,6 +236,9 @@ def test_retention_and_unrolling_are_said_and_audited(tmp_path: Path) -> None:
 
 
 def test_a_mixture_is_drawn_and_audited_with_its_kwargs(tmp_path: Path) -> None:
+    from chattmpl.training.resolved_run import load_tokenizer
+    from chattmpl.training.rows import load_rows
+
     write_jsonl(tmp_path / "more.jsonl", [conversation(number) for number in range(20, 26)])
     sources = [
         {"path": "data.jsonl", "epochs": 1.5},
@@ -245,7 +248,14 @@ def test_a_mixture_is_drawn_and_audited_with_its_kwargs(tmp_path: Path) -> None:
     outcome = trained(path)
     assert "audit of all rows" in outcome.out
     assert record(tmp_path / "out")["data"]["rows"]["samples"] == 16 + 8 + 12
-    assert "/no_think" in outcome.out or "more.jsonl" in outcome.out
+    assert "more.jsonl" in outcome.out
+    prompts: dict[str, set[bool]] = {"data.jsonl": set(), "more.jsonl": set()}
+    rows = load_rows([str(file) for file in (tmp_path / "out" / "rows").glob("*.arrow")])
+    tokenizer = load_tokenizer("demo")
+    for row in rows:
+        prompts[row["source"]].add("/no_think" in tokenizer.decode(row["input_ids"]))
+    # The kwargs of a source apply to its rows only.
+    assert prompts == {"data.jsonl": {False}, "more.jsonl": {True}}
 
 
 def test_held_out_data_are_evaluated(tmp_path: Path) -> None:
@@ -441,7 +451,7 @@ def test_a_folder_that_holds_something_else_is_not_written_to(base: Path, tmp_pa
     assert "contains files that chattmpl did not write" in refused(write_run(tmp_path, output=str(base)), "--force")
 
 
-# -- going on
+# -- resuming
 
 
 def test_an_error_of_training_is_told_with_the_checkpoint_to_go_on_from(
@@ -500,7 +510,7 @@ def test_a_run_that_was_killed_goes_on_by_itself_and_ends_the_same(tmp_path: Pat
     killed, whole = tmp_path / "out", tmp_path / "whole"
     command = [str(PROGRAM), "train", str(path)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        ends = time.monotonic() + 300
+        ends = time.monotonic() + 600
         while not list(killed.glob("checkpoint-*/chattmpl.json")) and process.poll() is None:
             assert time.monotonic() < ends, "no checkpoint was written"
             time.sleep(0.005)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from chattmpl.data.auto_annotate import annotated
 from chattmpl.data.config_file import ConfigFile
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
-from chattmpl.errors import ChatTmplError, EncodeError, UsageError
-from chattmpl.template.template import Template
+from chattmpl.errors import EncodeError, UsageError
+from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
+from chattmpl.probing.facts import facts_of
+from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
 from chattmpl.training.config import TrainConfig, located, one_line
 
@@ -21,12 +22,12 @@ Note = Callable[[str], None]
 
 _PADS = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>")
 _CONTROL = re.compile(r"<[|｜][^<>|｜\s{}]{1,40}[|｜]>")
-"""Pattern of a control token in the source of a template that is not a family."""
+"""Pattern of texts that are certainly control tokens; others, such as ``[INST]``, are plain text in some models."""
 
 
 @dataclass(frozen=True)
 class ResolvedRun:
-    """What a run trains with, settled before any data is read.
+    """The template and tokenizer of a run, settled before any data is read.
 
     Attributes:
         template: the training template, annotated if it had no generation tags.
@@ -163,25 +164,19 @@ def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, no
 
 
 def _control_tokens(template: Template) -> list[str]:
-    """Return the control tokens that the template may write."""
-    if template.family is not None:
-        generation = template.family.generation
-        return list(dict.fromkeys((*generation.control_tokens, *generation.stop_tokens)))
-    # Comments may name tokens that the template does not write.
-    return list(dict.fromkeys(_CONTROL.findall(re.sub(r"\{#.*?#\}", "", template.source, flags=re.DOTALL))))
+    """Return the control tokens that the template writes; without a family, only those of an unmistakable form."""
+    tokens = facts_of(template).control_tokens
+    return [token for token in tokens if template.family is not None or _CONTROL.fullmatch(token)]
 
 
 def _render_plain(template: Template) -> str:
     """Render plain conversations: with and without a system message, with reasoning, and as prompts."""
-    question = [{"role": "user", "content": "?"}]
-    answer = {"role": "assistant", "content": "so", "reasoning_content": "why"}
-    texts = []
-    for system in ([], [{"role": "system", "content": "Be."}]):
-        for messages, prompt in (([*system, *question], True), ([*system, *question, answer], False)):
-            try:
-                texts.append(template.render(messages, prompt, datetime(2025, 1, 1)).text)
-            except ChatTmplError:  # the template has no system messages, or requires more than this
-                continue
+    prober = facts_of(template).prober
+    texts = [
+        prober.text(messages, prompt=prompt) or ""  # the template may have no system messages
+        for system in ([], [SYSTEM])
+        for messages, prompt in (([*system, ASK], True), ([*system, ASK, with_trace(SAY, TRACES[0])], False))
+    ]
     return "".join(texts)
 
 
@@ -223,12 +218,12 @@ def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
         return list(known)
     if template.family is not None:
         return list(template.family.generation.stop_tokens)
-    rendering = template.render([{"role": "user", "content": "?"}, {"role": "assistant", "content": "so"}])
-    for start, end in rendering.generated:
-        text = rendering.text[start:end]
-        tail = text[text.rfind("so") + 2 :]
-        if tail and not tail.isspace() and not any(char.isspace() for char in tail):
-            return [tail]
+    rendering = facts_of(template).prober.outcome([ASK, SAY])
+    if isinstance(rendering, Rendering):
+        for start, end in rendering.generated:
+            tail = rendering.text[start:end].rpartition(SAY["content"])[2]
+            if tail and not any(char.isspace() for char in tail):
+                return [tail]
     raise UsageError(
         f"cannot tell what ends an assistant turn in {template.name}", hint="for example stop_tokens: ['<|im_end|>']"
     )

@@ -56,7 +56,7 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """What the main process prepares for all.
+    """The state that the main process prepares for all.
 
     Attributes:
         rows: rows to train on.

@@ -14,7 +14,9 @@ from chattmpl.encode import encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.parse import parse
-from chattmpl.template.template import Template
+from chattmpl.probing.corpus import ASK, SAY, TRACES, with_trace
+from chattmpl.probing.facts import facts_of
+from chattmpl.template.template import Rendering, Template
 
 
 class MissingStopTokens(UsageError):
@@ -91,10 +93,11 @@ def stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str] | No
 
 def _render_inside(template: Template) -> str:
     """Return the sampled text of a turn with reasoning and an answer, without what ends the turn."""
-    turn = {"role": "assistant", "reasoning_content": "why", "content": "so"}
-    rendering = template.render([{"role": "user", "content": "?"}, turn])
+    rendering = facts_of(template).prober.outcome([ASK, with_trace(SAY, TRACES[0])])
+    if not isinstance(rendering, Rendering):
+        return ""
     sampled = "".join(rendering.text[start:end] for start, end in rendering.generated)
-    return sampled[: sampled.rfind("so") + 2]
+    return sampled.rpartition(SAY["content"])[0]
 
 
 def complete(

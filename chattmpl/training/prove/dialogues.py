@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.errors import UsageError
+from chattmpl.probing.corpus import ASK, SAY, TRACES, with_trace
+from chattmpl.probing.facts import facts_of
 from chattmpl.template.template import Template
 
 # -- tasks
@@ -234,13 +236,10 @@ def abilities_of(template: Template) -> Abilities:
 
 def _renders_reasoning(template: Template, kwargs: dict[str, Any]) -> bool:
     """Return True if a last turn is rendered with its reasoning, after its prompt."""
-    prompt = [{"role": "user", "content": "?"}]
-    turn = {"role": "assistant", "reasoning_content": "sorrel", "content": "so"}
-    try:
-        text = template.render([*prompt, turn], **kwargs).text
-        return "sorrel" in text and text.startswith(template.render(prompt, True, **kwargs).text)
-    except ChatTmplError:
-        return False
+    prober = facts_of(template).prober
+    prompt = prober.text([ASK], prompt=True, kwargs=kwargs)
+    text = prober.text([ASK, with_trace(SAY, TRACES[0])], kwargs=kwargs)
+    return prompt is not None and text is not None and TRACES[0] in text and text.startswith(prompt)
 
 
 def with_reasoning(template: Template) -> Template:
