@@ -22,8 +22,7 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.data.audit import Report, audit  # noqa: E402
-from chattmpl.data.audit.finding import AuditError  # noqa: E402
+from chattmpl.data.audit import AuditError, AuditReport, audit  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -53,7 +52,7 @@ def run(*arguments: object) -> Outcome:
     return run_here(["audit", *COMMON, *map(str, arguments)])
 
 
-def look(data: Any, **options: Any) -> Report:
+def look(data: Any, **options: Any) -> AuditReport:
     return audit(data, "qwen3", "demo", fast="off", **options)
 
 
@@ -114,11 +113,11 @@ def test_what_is_tolerated_is_a_note(bad: Path) -> None:
     ("arguments", "said"),
     [
         ((), "nothing to audit"),
-        (("bad.jsonl", "--select", "AU999"), "there is no kind of finding 'AU999'"),
+        (("bad.jsonl", "--select", "AU999"), "there is no check 'AU999'"),
         (("bad.jsonl", "--tolerate", "AU101"), "this is not CODE=P%"),
-        (("bad.jsonl", "--tolerate", "AU999=1%"), "there is no kind of finding 'AU999'"),
+        (("bad.jsonl", "--tolerate", "AU999=1%"), "there is no check 'AU999'"),
         (("none.jsonl",), "cannot read none.jsonl"),
-        (("--explain", "AU999"), "there is no kind of finding"),
+        (("--explain", "AU999"), "there is no check"),
     ],
 )
 @pytest.mark.usefixtures("bad")

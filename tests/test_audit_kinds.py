@@ -13,8 +13,9 @@ from support.extras import need
 
 need("numpy", "pyarrow", "yaml", "zstandard")
 
-from chattmpl.data.audit import GROUPS, SECTIONS, Finding, Report, all_kinds, audit, kind_named  # noqa: E402
+from chattmpl.data.audit import GROUPS, SECTIONS, AuditReport, all_checks, audit, check_named  # noqa: E402
 from chattmpl.data.audit.check import chosen  # noqa: E402
+from chattmpl.diagnostic import DataDiagnostic  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -201,14 +202,14 @@ CASES: dict[str, list[Case]] = {
             {"math_think": [talk("a", ("r", "b"))], "code_no_think": PLAIN},
             {"math_think": [talk("a", ("r", "b"))], "math_no_think": PLAIN},
             1,
-            "math_think has only think rows, and no counterpart",
+            "math_think",
         ),
-        Case(PLAIN, PLAIN, 1, "there is no think row at all", options={"hybrid": True}, good_options={}),
+        Case(PLAIN, PLAIN, 1, "think", options={"hybrid": True}, good_options={}),
         Case(
             {"a": [talk("a", ("r", "b"))], "b": PLAIN},
             {"a": [talk("a", ("r", "b")), talk("a", "b")], "b": [talk("a", ("r", "b")), talk("a", "b")]},
             1,
-            "b has only no-think rows, and no counterpart",
+            "b",
         ),
     ],
     "AU308": [Case([talk("a", "<think>r</think>b")], [talk("a", "b"), talk("a", "<think></think>b")])],
@@ -268,12 +269,12 @@ CASES: dict[str, list[Case]] = {
 }
 
 
-def run(data: Any, template: str, options: dict[str, Any], *select: str) -> Report:
+def run(data: Any, template: str, options: dict[str, Any], *select: str) -> AuditReport:
     loaded = Template.load(template) if template.isidentifier() else Template.from_source(template)
     return audit(data, loaded, "demo", select=select, fast="off", **options)
 
 
-def found(report: Report, case: Case) -> list[Finding]:
+def found(report: AuditReport, case: Case) -> list[DataDiagnostic]:
     return [one for one in report if case.key is None or one.key == case.key]
 
 
@@ -287,7 +288,7 @@ def test_a_kind_finds_its_planted_defect_and_counts_it(code: str, case: Case) ->
     assert (one.code, one.count) == (code, case.count)
     assert one.message
     assert "{" not in one.message
-    assert one.severity == (case.severity or kind_named(code).severity)
+    assert one.severity == (case.severity or check_named(code).severity)
     assert case.amount is None or one.amount == case.amount
     rows = sum(map(len, case.bad.values())) if isinstance(case.bad, dict) else len(case.bad)
     assert one.share == round(case.count / rows, 6)
@@ -301,12 +302,12 @@ def test_a_kind_leaves_the_twin_alone(code: str, case: Case) -> None:
 
 
 def test_every_kind_has_a_case() -> None:
-    assert sorted(CASES) == list(all_kinds())
+    assert sorted(CASES) == list(all_checks())
 
 
-@pytest.mark.parametrize("code", all_kinds())
+@pytest.mark.parametrize("code", all_checks())
 def test_the_docstring_of_a_kind_is_its_documentation(code: str) -> None:
-    kind = all_kinds()[code]
+    kind = all_checks()[code]
     summary, *sections = kind.documentation().split("\n\n## ")
     assert summary.endswith(".")
     assert "\n" not in summary
@@ -316,7 +317,7 @@ def test_the_docstring_of_a_kind_is_its_documentation(code: str) -> None:
 
 
 def test_a_kind_is_in_the_module_of_its_code_and_name() -> None:
-    for kind in all_kinds().values():
+    for kind in all_checks().values():
         module = type(kind).__module__.rpartition(".")[2]
         assert module == f"{kind.code}_{kind.name}".lower().replace("-", "_")
 

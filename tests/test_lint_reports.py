@@ -52,7 +52,7 @@ def _version() -> str:
 def test_a_terminal_gets_the_excerpt_and_the_hint_too() -> None:
     done = run_here(["lint", "bad.jinja", "--select", "CT404", "--format", "rich"])
     assert done.code == 1
-    assert "bad.jinja:6:5 warning CT404 strftime_now reads the wall clock" in done.out
+    assert "bad.jinja:6:5: warning CT404: strftime_now reads the wall clock" in done.out
     assert "^^^^^^^^^^^^" in done.out
     assert "hint: " in done.out
 

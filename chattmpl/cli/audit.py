@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +22,15 @@ from chattmpl.cli.output import FOUND, OK, job_progress, write
 from chattmpl.cli.rule import explained_check
 from chattmpl.errors import UsageError
 
+if TYPE_CHECKING:
+    from chattmpl.data.audit import AuditReport
+
 
 @command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
 @tokenizer_option("Tokenizer (required)")
-@format_option("rich", "text", "json", "sarif")
+@format_option("rich", "text", "json", "sarif", "github")
 @click.option("--select", multiple=True, metavar="CODES", help="Run only these checks or groups, as in AU101,AU3.")
 @click.option("--ignore", multiple=True, metavar="CODES", help="Skip these checks or groups.")
 @click.option("--explain", metavar="CODE", help="Explain a check, or list all checks with 'all', and exit.")
@@ -128,16 +131,18 @@ def _shares(given: tuple[str, ...]) -> dict[str, float]:
     return shares
 
 
-def _show(report: Any, form: str | None) -> None:
-    from chattmpl.data.audit import all_kinds
-    from chattmpl.report import audit as written
-    from chattmpl.report.lines import write_lines
+def _show(report: AuditReport, form: str | None) -> None:
+    from chattmpl.data.audit import all_checks
+    from chattmpl.printable import dumps
+    from chattmpl.report import diagnostics
+    from chattmpl.report.lines import count, write_lines
 
-    found = report.to_dict()
     if form == "json":
-        write(written.json_text(found))
+        write(dumps(report.to_dict(), indent=2) + "\n")
+    elif form == "github":
+        write(diagnostics.github(report.findings))
     elif form == "sarif":
-        documentation = {code: check.documentation() for code, check in all_kinds().items()}
-        write(written.sarif(found, documentation, __version__))
+        write(diagnostics.sarif(report.findings, all_checks(), __version__, "chattmpl audit"))
     else:
-        write_lines(written.lines(found), form)
+        rest = f" in {count(report.rows, 'row')}, {report.tokens:,} tokens"
+        write_lines(diagnostics.lines(report.findings, rest), form)

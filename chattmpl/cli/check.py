@@ -79,7 +79,7 @@ def _write(form: str, diagnostics: list[TemplateDiagnostic]) -> None:
     from chattmpl import __version__
     from chattmpl.report import diagnostics as report
 
-    write(report.write(form, diagnostics, report.laws_described(), __version__))
+    write(report.write(form, diagnostics, report.documented_laws(), __version__))
 
 
 def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> Report:

@@ -35,9 +35,9 @@ def explained_check(which: str) -> str:
     Raises:
         UsageError: if the check does not exist.
     """
-    from chattmpl.data.audit import GROUPS, all_kinds, kind_named
+    from chattmpl.data.audit import GROUPS, all_checks, check_named
 
-    return _listed(GROUPS, all_kinds()) if which == "all" else _explained(kind_named(which))
+    return _listed(GROUPS, all_checks()) if which == "all" else _explained(check_named(which))
 
 
 def _explained(one: Any) -> str:

@@ -1,95 +1,165 @@
-"""Diagnostics as a terminal, a program, a code host and a CI want them."""
+"""Diagnostics of lint, check and audit for terminals, programs, code hosts and CI."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from inspect import cleandoc
+from io import StringIO
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import quote
 
-from chattmpl.diagnostic import SEVERITIES, Severity, TemplateDiagnostic
-from chattmpl.lint.rule import Rule
+from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Diagnostic, Location, Severity, TemplateDiagnostic
 from chattmpl.printable import dumps, visible
+from chattmpl.report.lines import Line, count, line, plain
+
+FORMATS = ("rich", "text", "json", "github", "sarif")
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _SARIF_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
+_NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template\S*)$")
-"""What follows a path where the template is inside of a config or a GGUF file."""
+"""What follows a path if the template is inside a config or a GGUF file."""
 
 
-def text(diagnostics: Sequence[TemplateDiagnostic]) -> str:
-    """For people, without colours: a line for each, the excerpt with a caret, and the hint."""
-    blocks = [visible(f"{_head(found)}\n{found.place.excerpt()}\n  hint: {found.hint}\n") for found in diagnostics]
-    return "\n".join([*blocks, f"{summary(diagnostics)}\n"])
+class Documented(Protocol):
+    """A rule, a law or an audit check, as SARIF describes it."""
+
+    @property
+    def code(self) -> str:
+        """The code of its diagnostics."""
+
+    @property
+    def name(self) -> str:
+        """A few words with hyphens."""
+
+    @property
+    def severity(self) -> Severity:
+        """The default severity."""
+
+    def documentation(self) -> str:
+        """Return its documentation in Markdown."""
 
 
-def summary(diagnostics: Sequence[TemplateDiagnostic]) -> str:
-    """How many there are of each severity."""
+class DocumentedLaw(NamedTuple):
+    """A law, as SARIF describes it."""
+
+    code: str
+    name: str
+    severity: Severity
+    text: str
+
+    def documentation(self) -> str:
+        """Return its documentation in Markdown."""
+        return self.text
+
+
+def documented_laws() -> dict[str, Documented]:
+    """Return the laws by name, as SARIF describes them."""
+    from chattmpl.laws import laws_named
+
+    return {
+        law.name: DocumentedLaw(law.name, law.name, "error", cleandoc(law.__doc__ or law.name))
+        for law in laws_named(None)
+    }
+
+
+# -- for people
+
+
+def lines(diagnostics: Sequence[Diagnostic], rest: str = "") -> Iterator[Line]:
+    """Yield the findings with excerpts or examples and hints, and a summary.
+
+    Args:
+        diagnostics: the findings.
+        rest: the end of the summary.
+    """
+    for found in diagnostics:
+        style = _STYLES[found.severity]
+        if isinstance(found, TemplateDiagnostic):
+            mark = (" [fixable]" if found.fixable else "", "green")
+            head = (f"{found.severity} {found.code}:", style)
+            yield line((str(found.place), "bold"), ": ", head, " ", found.message, mark)
+            source, _, caret = found.place.excerpt().rpartition("\n")
+            yield line((source, "dim"))
+            yield line((caret, style))
+        elif isinstance(found, DataDiagnostic):
+            yield line((f"{found.severity} {found.code}", style), f" {found.name}: {found.message}")
+            yield line("  ", (_counted(found), "bold"))
+            yield from _examples(found)
+        yield line(("  hint: ", "green"), found.hint)
+        yield line("")
+    yield line((summary(diagnostics) + rest, "bold"))
+
+
+def summary(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return the number of findings of each severity."""
     counts = Counter(found.severity for found in diagnostics)
     if not counts:
         return "no findings"
-    names = {"error": ("error", "errors"), "warning": ("warning", "warnings"), "info": ("note", "notes")}
-    told = ", ".join(
-        f"{counts[severity]} {names[severity][counts[severity] > 1]}" for severity in SEVERITIES if counts[severity]
-    )
-    fixable = sum(found.fixable for found in diagnostics)
-    return f"{told}; --fix may mend {fixable}" if fixable else told
+    listed = ", ".join(count(counts[severity], _NOUNS[severity]) for severity in SEVERITIES if counts[severity])
+    fixable = sum(isinstance(found, TemplateDiagnostic) and found.fixable for found in diagnostics)
+    return f"{listed}; --fix may fix {fixable}" if fixable else listed
 
 
-def _head(found: TemplateDiagnostic) -> str:
-    return f"{found.place}: {found.severity} {found.code}: {found.message}{' [fixable]' if found.fixable else ''}"
+def _counted(found: DataDiagnostic) -> str:
+    rows = f"{count(found.count, 'row')} ({found.share:.1%})"
+    many = f", {found.amount:,} {found.unit}" if found.amount > found.count else ""
+    if len(found.sources) < 2:
+        return rows + many
+    most = sorted(found.sources.items(), key=lambda pair: (-pair[1], pair[0]))
+    listed = ", ".join(f"{name} {number:,}" for name, number in most[:3])
+    return f"{rows}{many}: {listed}{', …' if len(most) > 3 else ''}"
 
 
-def rich(diagnostics: Sequence[TemplateDiagnostic]) -> str:
-    """For a terminal, with colours as it has them."""
-    from io import StringIO
+def _examples(found: DataDiagnostic) -> Iterator[Line]:
+    width = max((len(example.place) for example in found.examples), default=0)
+    for example in found.examples:
+        detail = " ".join(example.detail.split())
+        shown = detail if len(detail) <= 100 else f"{detail[:99]}…"
+        yield line("  ", (example.place.ljust(width), "bold"), ("  " + shown, "dim"))
 
+
+def rich(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return the findings for a terminal, in color if it has any."""
     from rich.text import Text
 
     from chattmpl.report.terminal import console
 
     out = console(StringIO())
-    return _drawn(diagnostics, out, Text)
-
-
-def _drawn(diagnostics: Sequence[TemplateDiagnostic], to: Any, styled: Any) -> str:
-    with to.capture() as capture:
-        for found in diagnostics:
-            style = _STYLES[found.severity]
-            head = (f" {found.severity} {found.code}", style)
-            mark = (" [fixable]" if found.fixable else "", "green")
-            to.print(styled.assemble((visible(str(found.place)), "bold"), head, " ", visible(found.message), mark))
-            source, _, caret = visible(found.place.excerpt()).rpartition("\n")
-            to.print(styled.assemble((source, "dim"), "\n", (caret, style)), soft_wrap=True)
-            to.print(styled.assemble(("  hint: ", "green"), visible(found.hint), "\n"))
-        to.print(styled(summary(diagnostics), "bold"))
+    with out.capture() as capture:
+        for parts in lines(diagnostics):
+            out.print(Text.assemble(*parts), soft_wrap=True)
     drawn: str = capture.get()
     return drawn
 
 
-def json_text(diagnostics: Sequence[TemplateDiagnostic]) -> str:
-    """One list of objects; see `TemplateDiagnostic.to_dict`."""
-    return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
+# -- for programs
 
 
-def github(diagnostics: Sequence[TemplateDiagnostic]) -> str:
-    """Workflow commands, which GitHub Actions turns into annotations at the lines of a pull request."""
-    lines = []
+def github(diagnostics: Sequence[Diagnostic]) -> str:
+    """Return workflow commands, which GitHub Actions turns into annotations of a pull request."""
+    written = []
     for found in diagnostics:
-        path, line, column = _in_file(found)
-        place = f"file={_property(path)},line={line},col={column},title={_property(found.code)}"
-        lines.append(f"::{_GITHUB_LEVELS[found.severity]} {place}::{_data(f'{found.message} ({found.hint})')}\n")
-    return "".join(lines)
+        place = next((_in_file(location) for location in found.locations), None)
+        keys = {"file": place.file, "line": place.line, "col": place.column} if place is not None else {}
+        given = [f"{key}={_property(str(value))}" for key, value in keys.items() if value is not None]
+        head = ",".join([*given, f"title={_property(found.code)}"])
+        written.append(f"::{_GITHUB_LEVELS[found.severity]} {head}::{_data(f'{_message(found)} ({found.hint})')}\n")
+    return "".join(written)
 
 
-def _in_file(found: TemplateDiagnostic) -> tuple[str, int, int]:
-    """The path, line and column in a file; a template inside of another file has no line there but the first."""
-    name = found.place.source.name
-    path = _INSIDE.sub("", name)
-    return (name, found.place.line, found.place.column) if path == name else (path, 1, 1)
+def _message(found: Diagnostic) -> str:
+    return f"{found.message}: {_counted(found)}" if isinstance(found, DataDiagnostic) else found.message
+
+
+def _in_file(location: Location) -> Location:
+    """Return a location in a file; a template inside another file is at its first line."""
+    path = _INSIDE.sub("", location.file)
+    return location if path == location.file else Location(path, 1, 1, location.note)
 
 
 def _data(value: str) -> str:
@@ -100,45 +170,25 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(diagnostics: Sequence[TemplateDiagnostic], rules: Mapping[str, Rule | Described], version: str) -> str:
-    """SARIF 2.1.0, which code hosts read."""
+def sarif(
+    diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], version: str, tool: str = "chattmpl"
+) -> str:
+    """Return SARIF 2.1.0, which code hosts read.
+
+    Args:
+        diagnostics: the findings.
+        documented: the rules, laws or checks by code.
+        version: the version of chattmpl.
+        tool: the name of the tool.
+    """
     codes = sorted({found.code for found in diagnostics})
-    driver = {
-        "name": "chattmpl",
-        "version": version,
-        "rules": [_sarif_rule(rules[code]) for code in codes],
-    }
+    driver = {"name": tool, "version": version, "rules": [_sarif_rule(documented[code]) for code in codes]}
     results = [_sarif_result(found, codes.index(found.code)) for found in diagnostics]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
 
-@dataclass(frozen=True)
-class Described:
-    """What a finding is about, where it is no rule of lint: a law."""
-
-    code: str
-    name: str
-    severity: Severity
-    text: str
-
-    def documentation(self) -> str:
-        """What it says."""
-        return self.text
-
-
-def laws_described() -> dict[str, Rule | Described]:
-    """The laws as SARIF tells of them, by name."""
-    from inspect import cleandoc
-
-    from chattmpl.laws import laws_named
-
-    return {
-        law.name: Described(law.name, law.name, "error", cleandoc(law.__doc__ or law.name)) for law in laws_named(None)
-    }
-
-
-def _sarif_rule(rule: Rule | Described) -> dict[str, Any]:
+def _sarif_rule(rule: Documented) -> dict[str, Any]:
     documentation = rule.documentation()
     return {
         "id": rule.code,
@@ -149,38 +199,38 @@ def _sarif_rule(rule: Rule | Described) -> dict[str, Any]:
     }
 
 
-def _sarif_result(found: TemplateDiagnostic, index: int) -> dict[str, Any]:
-    from urllib.parse import quote
-
-    path, line, column = _in_file(found)
-    location = {
-        "physicalLocation": {
-            "artifactLocation": {"uri": quote(path.replace("\\", "/"), safe="/")},
-            "region": {"startLine": line, "startColumn": column},
-        }
-    }
-    return {
+def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
+    locations = [_sarif_location(_in_file(location)) for location in found.locations]
+    result = {
         "ruleId": found.code,
         "ruleIndex": index,
         "level": _SARIF_LEVELS[found.severity],
-        "message": {"text": f"{found.message}. Hint: {found.hint}"},
-        "locations": [location],
+        "message": {"text": f"{_message(found)}. Hint: {found.hint}"},
+        "locations": locations[:1],
     }
+    if isinstance(found, DataDiagnostic):
+        # SARIF's occurrenceCount counts identical results, so the message and the properties have the counts.
+        result["relatedLocations"] = locations[1:]
+        names = ("key", "count", "share", "amount", "sources")
+        result["properties"] = {name: value for name, value in found.to_dict().items() if name in names}
+    return result
 
 
-def write(
-    form: str, diagnostics: Sequence[TemplateDiagnostic], rules: Mapping[str, Rule | Described], version: str
-) -> str:
-    """The diagnostics in one of `FORMATS`."""
+def _sarif_location(location: Location) -> dict[str, Any]:
+    place: dict[str, Any] = {"artifactLocation": {"uri": quote(location.file.replace("\\", "/"), safe="/")}}
+    region = {"startLine": location.line, "startColumn": location.column}
+    if region := {name: value for name, value in region.items() if value is not None}:
+        place["region"] = region
+    made: dict[str, Any] = {"physicalLocation": place}
+    return {**made, "message": {"text": location.note}} if location.note else made
+
+
+def write(form: str, diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], version: str) -> str:
+    """Return the findings in one of `FORMATS`."""
     if form == "sarif":
-        return sarif(diagnostics, rules, version)
-    return _WRITERS[form](diagnostics)
-
-
-_WRITERS: dict[str, Callable[[Sequence[TemplateDiagnostic]], str]] = {
-    "rich": rich,
-    "text": text,
-    "json": json_text,
-    "github": github,
-}
-FORMATS = (*_WRITERS, "sarif")
+        return sarif(diagnostics, documented, version)
+    if form == "github":
+        return github(diagnostics)
+    if form == "json":
+        return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
+    return rich(diagnostics) if form == "rich" else plain(lines(diagnostics))

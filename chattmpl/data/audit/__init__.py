@@ -1,23 +1,21 @@
-"""What would go wrong in training on a data set, found before it."""
+"""Find what would go wrong in training on a data set, before training."""
 
 from __future__ import annotations
 
-from chattmpl.data.audit.audit import audit
-from chattmpl.data.audit.check import GROUPS, SECTIONS, Kind, Note, all_kinds, chosen, kind_named
-from chattmpl.data.audit.finding import Example, Finding, Report
+from chattmpl.data.audit.audit import AuditError, AuditReport, audit
+from chattmpl.data.audit.check import GROUPS, SECTIONS, Check, RowFinding, all_checks, check_named, chosen
 from chattmpl.data.audit.settings import Settings
 
 __all__ = [
     "GROUPS",
     "SECTIONS",
-    "Example",
-    "Finding",
-    "Kind",
-    "Note",
-    "Report",
+    "AuditError",
+    "AuditReport",
+    "Check",
+    "RowFinding",
     "Settings",
-    "all_kinds",
+    "all_checks",
     "audit",
+    "check_named",
     "chosen",
-    "kind_named",
 ]

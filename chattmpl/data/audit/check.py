@@ -1,22 +1,21 @@
-"""Kinds of findings: what each is, and how they are found."""
+"""The base class of audit checks, and their registry."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from abc import ABC
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from chattmpl import registry
-from chattmpl.data.audit.finding import Example, Severity
+from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.totals import Totals
+from chattmpl.diagnostic import Example, Severity
 from chattmpl.registry import by_code, discover, find
-
-if TYPE_CHECKING:
-    from chattmpl.data.audit.row_view import View
-    from chattmpl.data.audit.settings import Settings
-    from chattmpl.data.audit.totals import Totals
 
 GROUPS = {
     "AU1": "What is trained",
@@ -26,40 +25,43 @@ GROUPS = {
     "AU5": "Tools",
     "AU6": "The mixture",
 }
-"""The first three characters of a code, and what its kinds are about."""
+"""The first three characters of a code, and the subject of its checks."""
 
 SECTIONS = ("What it does", "Why is this bad?", "What to do")
-"""The headings of a kind's documentation, in order."""
+"""The headings of a check's documentation, in order."""
 
 _CODE = re.compile(r"AU[1-6]\d\d")
-_WORDS = ("kind of finding", "kinds")
-"""What one is called in an error, and what all are."""
+_WORDS = ("check", "checks")
+"""The singular and the plural in errors."""
 
 
-class Note(NamedTuple):
-    """Something found in one row.
+class RowFinding(NamedTuple):
+    """A finding in one row.
 
     Attributes:
-        key: notes of one key are one finding.
-        detail: what is there to see.
-        amount: how often.
+        key: findings of a check with the same key are reported as one.
+        detail: the part of the row that shows it.
+        amount: the number of occurrences in the row.
+        severity: the severity, if not that of the check; the same for all findings with this key.
     """
 
     key: str = ""
     detail: str = ""
     amount: int = 1
+    severity: Severity | None = None
 
 
-class Whole(NamedTuple):
-    """Something found in all rows together.
+class DatasetFinding(NamedTuple):
+    """A finding in the whole data set.
 
     Attributes:
-        key: as in `Note`.
-        rows: how many it concerns.
+        key: as in `RowFinding`.
+        rows: the number of rows concerned.
         examples: some of them.
-        detail: what the message says of it.
-        severity: if it is not that of the kind.
-        sources: how many rows of each source.
+        detail: a value for the message.
+        severity: the severity, if not that of the check.
+        sources: the number of such rows in each source.
+        kind: the key of the check's messages, if not ``key``.
     """
 
     key: str
@@ -68,78 +70,78 @@ class Whole(NamedTuple):
     detail: str = ""
     severity: Severity | None = None
     sources: Mapping[str, int] = {}
+    kind: str | None = None
 
 
-class Kind(ABC):
-    """One thing that can be wrong with a data set. The docstring of a kind is its documentation.
+class Check(ABC):
+    """One thing that can be wrong with a data set. The docstring of a check is its documentation.
 
     Attributes:
         code: ``AU``, the digit of its group, and two more.
         name: a few words with hyphens.
-        severity: of its findings, unless `severity_of` says otherwise.
-        says: the message; ``{key}`` and, for what is found in the whole, ``{detail}`` stand in it.
-        hint: the way out.
+        severity: of its findings, unless they say otherwise.
+        message: the pattern of the message, by kind if there are several; ``{key}`` and ``{detail}`` are fields of the
+            finding. The kind of a finding in a row is its key.
+        hint: how to fix it.
         unit: what ``amount`` counts.
-        needs_row: whether only rows that can be encoded are looked at.
+        needs_row: whether only rows that can be encoded are checked.
     """
 
     code: ClassVar[str]
     name: ClassVar[str]
     severity: ClassVar[Severity]
-    says: ClassVar[str]
+    message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str]
     unit: ClassVar[str] = "times"
     needs_row: ClassVar[bool] = True
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         yield from ()
 
-    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
-        """What is wrong with all rows together."""
+    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+        """Yield the findings in the whole data set."""
         yield from ()
-
-    def message(self, key: str, detail: str = "") -> str:
-        """What a finding says."""
-        return self.says.format(key=key, detail=detail)
-
-    def severity_of(self, key: str) -> Severity:
-        """How bad a finding with this key is."""
-        return self.severity
-
-    def hint_of(self, key: str) -> str:
-        """The way out of a finding with this key."""
-        return self.hint
 
     @classmethod
     def documentation(cls) -> str:
-        """The docstring, without its indentation."""
+        """Return the docstring without its indentation."""
         return inspect.cleandoc(cls.__doc__ or "")
 
 
+def repeated_rows(totals: Totals, settings: Settings, *, rendered: bool) -> Iterator[DatasetFinding]:
+    """Yield a finding if rows repeat an earlier one; see `Digests.repeats`."""
+    digests = totals.digests
+    repeats = list(digests.repeats(rendered=rendered))
+    if repeats:
+        sources = Counter(digests.source(row) for row, _ in repeats)
+        examples = tuple(digests.example(*pair) for pair in repeats[: settings.examples])
+        yield DatasetFinding("", len(repeats), examples, sources=sources)
+
+
 @cache
-def all_kinds() -> Mapping[str, Kind]:
-    """All kinds by code: whatever class of the modules in ``chattmpl/data/audit/checks`` is a `Kind`.
+def all_checks() -> Mapping[str, Check]:
+    """Return all checks by code: the `Check` of each module in ``chattmpl/data/audit/checks``.
 
     Raises:
-        TypeError: if two have one code or name, or a code is of no group.
+        TypeError: if two share a code or name, or a code is in no group.
     """
-    return by_code(discover("chattmpl.data.audit.checks", Kind, "kind"), _CODE)
+    return by_code(discover("chattmpl.data.audit.checks", Check, "check"), _CODE)
 
 
-def kind_named(which: str) -> Kind:
-    """The kind of this code or name.
+def check_named(which: str) -> Check:
+    """Return the check with this code or name.
 
     Raises:
         UsageError: if there is none.
     """
-    return find(all_kinds(), which, *_WORDS)
+    return find(all_checks(), which, *_WORDS)
 
 
-def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Kind]:
-    """The kinds of codes, of beginnings of codes (``AU1`` is a group), or of names.
+def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Check]:
+    """Return the checks with these codes, prefixes of codes (``AU1`` is a group), or names.
 
     Raises:
-        UsageError: for what is none of them.
+        UsageError: if one of them does not exist.
     """
-    return registry.select(all_kinds(), select, ignore, *_WORDS)
+    return registry.select(all_checks(), select, ignore, *_WORDS)

@@ -1,4 +1,4 @@
-"""A row as the kinds of findings see it."""
+"""Rows as audit checks see them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes
+from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes, text_of
 from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
@@ -25,14 +25,31 @@ if TYPE_CHECKING:
     from chattmpl.template.template import Rendering
 
 
+_EMPTY_WORDS = ("none", "null", "nan")
+
+
+def empty(content: Any) -> str | None:
+    """Return in what way a content is empty, such as ``only white space``; None if it is not."""
+    if content is None:
+        return "None"
+    text = text_of(content)
+    if text.strip().lower() in _EMPTY_WORDS:
+        return "the word " + text.strip()
+    if text.strip():
+        return None
+    if not isinstance(content, str) and content:
+        return None if any(isinstance(part, dict) and part.get("type") != "text" for part in content) else "empty"
+    return "only white space" if text else "empty"
+
+
 @dataclass(frozen=True)
 class Background:
-    """What is the same for all rows.
+    """Values that are the same for all rows.
 
     Attributes:
         settings: the thresholds.
-        switch: how the template is told to reason.
-        default_system: a sentence that the template writes where there is no system message; None if it writes none.
+        switch: the template kwarg that switches reasoning.
+        default_system: a sentence that the template writes only if there is no system message; None if there is none.
     """
 
     settings: Settings
@@ -40,13 +57,13 @@ class Background:
     default_system: str | None
 
 
-class View:
-    """A row.
+class RowView:
+    """A row with its messages, rendering and tokens, each computed on first use.
 
     Args:
-        scanned: the row, encoded if it can be.
-        encoder: what encoded it.
-        background: what is the same for all rows.
+        scanned: the row, encoded if possible.
+        encoder: the encoder that encoded it.
+        background: the values that are the same for all rows.
     """
 
     def __init__(self, scanned: ScannedRow, encoder: Encoder, background: Background) -> None:
@@ -61,7 +78,7 @@ class View:
 
     @cached_property
     def conversation(self) -> Conversation | None:
-        """The conversation; None if the row is none."""
+        """The conversation; None if the row is not one."""
         given = self.scanned.conversation
         if given is None or isinstance(given, Conversation):
             return given
@@ -72,42 +89,42 @@ class View:
 
     @cached_property
     def encodable(self) -> bool:
-        """Whether there is a row."""
+        """Whether the row was encoded."""
         return self.scanned.row is not None and self.conversation is not None
 
     @cached_property
     def text(self) -> str:
-        """The text of a row that can be encoded; known without rendering it once more."""
+        """The text of an encoded row, without rendering it again if possible."""
         kept = self.row.text
         return self.rendering.text if kept is None else str(kept)
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages, as they were given."""
+        """The messages, as given."""
         return [] if self.conversation is None else messages_of(self.conversation)
 
     @cached_property
     def kwargs(self) -> Mapping[str, Any]:
-        """The template kwargs: those of the row and its source, and over them those of the audit."""
+        """The template kwargs: those of the row and its source, overridden by those of the audit."""
         own = self.conversation.chat_template_kwargs if self.conversation else None
         return {**(own or {}), **self.encoder.kwargs}
 
     @cached_property
     def own_kwargs(self) -> Mapping[str, Any]:
-        """The template kwargs that stand in the row itself, nulls included."""
+        """The template kwargs in the row itself, nulls included."""
         record = self.scanned.record
         own = record.get("chat_template_kwargs") if isinstance(record, Mapping) else None
         return own if isinstance(own, Mapping) else {}
 
     @cached_property
     def rendering(self) -> Rendering:
-        """The rendering with provenance, of a row that can be encoded; it takes most of the time of an audit."""
+        """The rendering with provenance of an encoded row; it takes most of the time of an audit."""
         encoder = self.encoder
         return encoder.template.render(self.conversation, clock=encoder.now, **encoder.kwargs)
 
     @cached_property
     def encoding(self) -> Encoding:
-        """The tokens with all that was noticed on the way."""
+        """The tokens, with straddles and escaped control tokens."""
         return encode(self.rendering, self.encoder.tokenizer, **self.encoder.options)
 
     @cached_property
@@ -117,26 +134,26 @@ class View:
 
     @cached_property
     def losses(self) -> tuple[tuple[str, str | None], ...]:
-        """The fields from which no character came, and why, where somebody said that it would be so."""
+        """The paths of fields that are not rendered, each with the declared reason, if any."""
         rendering = self.rendering
         return tuple((path, why_lost(rendering, path)) for path in rendering.lost)
 
     @cached_property
     def asked(self) -> list[tuple[int, Mode | None]]:
-        """For each message of the assistant its index, and the mode that is asked for."""
+        """The index of each assistant message, with the reasoning mode that is requested for it."""
         return requested_modes(self.messages, self.kwargs, self.switch)
 
     @cached_property
     def thinking(self) -> frozenset[int]:
-        """The messages of the assistant that have reasoning, by index."""
+        """The indices of assistant messages with reasoning."""
         return frozenset(index for index, _ in self.asked if has_reasoning(self.messages[index]))
 
     def role(self, index: int) -> Any:
-        """The role of a message."""
+        """Return the role of a message."""
         return self.messages[index].get("role")
 
     def trained_turns(self) -> Iterator[TurnRange]:
-        """The last generated piece of each turn that is trained."""
+        """Yield the last generated range of each trained turn."""
         assert self.conversation is not None
         last: dict[int | None, TurnRange] = {}
         for piece in self.spans.generated:
@@ -146,7 +163,7 @@ class View:
                 yield piece
 
     def stops(self, piece: TurnRange) -> tuple[str, ...]:
-        """What may end a turn: the family's stop tokens; else ``eos_token``, and control tokens behind the message."""
+        """Return the stop tokens of a turn: the family's, or ``eos_token`` and the control tokens after the message."""
         template = self.rendering.template
         if template.family is not None:
             return template.family.generation.stop_tokens

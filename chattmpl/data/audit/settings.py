@@ -1,4 +1,4 @@
-"""What an audit is asked to look for, and how much of it is too much."""
+"""Thresholds of an audit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class Settings:
     """The thresholds.
 
     Attributes:
-        max_length: most tokens of a row in training; None if there is no limit.
-        share_ratio: how many times a source's share of tokens may be its share of examples, or the other way round.
-        share_points: how far apart the two must be, as a part of all, to be worth a word.
-        hybrid: whether the data are meant to have both reasoning modes; None if that is to be seen from the data.
-        examples: how many places a finding names.
-        tolerated: by code the share of rows up to which a finding is information only.
+        max_length: the most tokens of a row in training; None if there is no limit.
+        share_ratio: the ratio of a source's share of tokens to its share of examples, or the inverse, to report.
+        share_points: the smallest difference of the two shares to report.
+        hybrid: whether the data should have both reasoning modes; None to derive it from the data.
+        examples: the most examples of a finding.
+        tolerated: by code, the share of rows up to which a finding is only a note.
     """
 
     max_length: int | None = None
@@ -30,8 +30,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.max_length is not None and self.max_length < 1:
-            raise UsageError(f"max_length is at least 1, not {self.max_length}")
+            raise UsageError(f"max_length must be at least 1, not {self.max_length}", option="max_length")
         if self.share_ratio < 1:
-            raise UsageError(f"share_ratio is at least 1, not {self.share_ratio}")
+            raise UsageError(f"share_ratio must be at least 1, not {self.share_ratio}", option="share_ratio")
         if self.examples < 0:
-            raise UsageError(f"examples is at least 0, not {self.examples}")
+            raise UsageError(f"examples must be at least 0, not {self.examples}", option="examples")

@@ -1,4 +1,4 @@
-"""What an audit keeps of the rows: counts for each source, and a few bytes for each row, to know it again."""
+"""Counts of rows by source, and digests that find repeated rows."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from chattmpl.data.audit.finding import Example
 from chattmpl.data.reasoning_mode import Mode, Switch
 from chattmpl.data.survey import ScannedRow
+from chattmpl.diagnostic import Example
 
 
 @dataclass
 class SourceTotals:
-    """What is known of the rows of a source.
+    """Counts of the rows of a source.
 
     Attributes:
-        rows, encoded: how many there are, and how many can be encoded.
-        drawn: how many examples a mixture makes of those that can be encoded, repetitions included.
-        tokens: how many tokens these have.
-        modes: the reasoning modes that their data shows.
-        asked: the modes that they ask for, or, where they ask for none, show.
+        rows, encoded: the number of rows, and of those that can be encoded.
+        drawn: the number of examples that a mixture draws from the encoded rows, repetitions included.
+        tokens: the number of tokens in these.
+        modes: the reasoning modes of the data.
+        asked: the reasoning modes that the rows request, or those of the data if they request none.
         multi: rows with answers to more than one question.
-        reasoning, reasoning_multi: rows with reasoning, and those with it that answer more than one question.
+        reasoning, reasoning_multi: rows with reasoning, and those of them with answers to more than one question.
+        first_reasoning: the first rows with reasoning.
     """
 
     rows: int = 0
@@ -40,7 +41,7 @@ class SourceTotals:
     first_reasoning: list[Example] = field(default_factory=list)
 
     def add(self, other: SourceTotals, examples: int) -> None:
-        """Adds the rows of another process."""
+        """Add the rows of another process."""
         for name in ("rows", "encoded", "drawn", "tokens", "multi", "reasoning", "reasoning_multi"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.modes.update(other.modes)
@@ -50,7 +51,7 @@ class SourceTotals:
 
 @dataclass
 class Digests:
-    """For each row a number that stands for its conversation, one for its text, and its place: 28 bytes a row."""
+    """A hash of the conversation, a hash of the text, and the place of each row: 28 bytes a row."""
 
     conversation: array[int] = field(default_factory=lambda: array("Q"))
     text: array[int] = field(default_factory=lambda: array("Q"))
@@ -59,7 +60,7 @@ class Digests:
     files: dict[tuple[str, str, bool], int] = field(default_factory=dict)
 
     def add(self, scanned: ScannedRow, conversation: int, text: int) -> None:
-        """Notes a row."""
+        """Add a row."""
         key = (scanned.source, scanned.file, scanned.line is not None)
         self.conversation.append(conversation)
         self.text.append(text)
@@ -67,7 +68,7 @@ class Digests:
         self.file.append(self.files.setdefault(key, len(self.files)))
 
     def join(self, other: Digests) -> None:
-        """Notes the rows of another process."""
+        """Add the rows of another process."""
         moved = [self.files.setdefault(key, len(self.files)) for key in other.files]
         self.conversation += other.conversation
         self.text += other.text
@@ -75,10 +76,10 @@ class Digests:
         self.file.extend(moved[index] for index in other.file)
 
     def repeats(self, *, rendered: bool) -> Iterator[tuple[int, int]]:
-        """Rows that repeat an earlier one, with the first one that they repeat; in order.
+        """Yield the rows that repeat an earlier one, each with the first row that it repeats, in order.
 
         Args:
-            rendered: of equal texts, those of different conversations; else of equal conversations.
+            rendered: compare the texts of different conversations, not the conversations.
         """
         conversations = np.frombuffer(self.conversation, dtype=np.uint64)
         firsts = _firsts(conversations)
@@ -92,11 +93,11 @@ class Digests:
             yield int(distinct[row]), int(distinct[among[row]])
 
     def source(self, row: int) -> str:
-        """The source of a row."""
+        """Return the source of a row."""
         return self._key(row)[0]
 
     def example(self, row: int, first: int) -> Example:
-        """A row as an example, with the place of the one that it repeats."""
+        """Return a row as an example, with the place of the row that it repeats."""
         one, other = self._example(row), self._example(first)
         return Example(one.file, one.line, one.number, f"as {other.place}")
 
@@ -110,7 +111,7 @@ class Digests:
 
 
 def _firsts(values: np.ndarray) -> np.ndarray:
-    """For each value the index of the first that is equal."""
+    """Return for each value the index of the first equal value."""
     if not len(values):
         return np.zeros(0, dtype=np.int64)
     _, first, inverse = np.unique(values, return_index=True, return_inverse=True)
@@ -119,12 +120,12 @@ def _firsts(values: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Totals:
-    """All of it.
+    """Counts of all rows.
 
     Attributes:
-        sources: by name, in their order.
-        digests: to find rows that repeat others.
-        switch: how the template is told to reason.
+        switch: the template kwarg that switches reasoning.
+        sources: the counts by source, in order.
+        digests: the hashes of all rows.
     """
 
     switch: Switch
@@ -133,21 +134,21 @@ class Totals:
 
     @property
     def rows(self) -> int:
-        """All rows."""
+        """The number of rows."""
         return sum(source.rows for source in self.sources.values())
 
     @property
     def drawn(self) -> int:
-        """All examples that can be encoded, repetitions included."""
+        """The number of examples drawn, repetitions included."""
         return sum(source.drawn for source in self.sources.values())
 
     @property
     def tokens(self) -> int:
-        """All tokens."""
+        """The number of tokens."""
         return sum(source.tokens for source in self.sources.values())
 
     def modes(self) -> Counter[Mode]:
-        """The modes of all rows."""
+        """Return the reasoning modes of all rows."""
         total: Counter[Mode] = Counter()
         for source in self.sources.values():
             total.update(source.asked)

@@ -1,4 +1,4 @@
-"""The looker of an audit: each kind looks at each row, and what it notes is gathered."""
+"""The visitor of an audit: run each check on each row, and collect the findings by key."""
 
 from __future__ import annotations
 
@@ -10,26 +10,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.data.audit.check import Note, all_kinds
-from chattmpl.data.audit.finding import Example
-from chattmpl.data.audit.row_view import Background, View
+from chattmpl.data.audit.check import RowFinding, all_checks
+from chattmpl.data.audit.row_view import Background, RowView
 from chattmpl.data.audit.totals import SourceTotals, Totals
 from chattmpl.data.encoder import Encoder
 from chattmpl.data.reasoning_mode import mode_of_kwarg, shown_mode
 from chattmpl.data.survey import ScannedRow
+from chattmpl.diagnostic import Example, Severity
 
 
 @dataclass
 class Gathered:
-    """The notes of one key.
+    """The findings of a check with one key.
 
     Attributes:
-        rows: in how many rows.
-        amount: how often.
-        examples: the first ones.
-        sources: in how many rows of each source.
+        rows: the number of rows.
+        amount: the number of occurrences.
+        examples: the first rows.
+        sources: the number of rows in each source.
+        severity: the severity, if not that of the check.
     """
 
+    severity: Severity | None = None
     rows: int = 0
     amount: int = 0
     examples: list[Example] = field(default_factory=list)
@@ -38,18 +40,18 @@ class Gathered:
 
 @dataclass
 class Audited:
-    """What was seen: notes by code and key, and the totals."""
+    """The result of a visit: findings by code and key, and the totals."""
 
     totals: Totals
-    notes: dict[tuple[str, str], Gathered] = field(default_factory=dict)
+    findings: dict[tuple[str, str], Gathered] = field(default_factory=dict)
 
 
 class Auditing:
-    """The looker.
+    """The visitor.
 
     Args:
-        codes: of the kinds that look.
-        background: what they all know.
+        codes: the codes of the checks.
+        background: the values that are the same for all rows.
     """
 
     keep = ("text",)
@@ -58,14 +60,14 @@ class Auditing:
         self.codes, self.background = tuple(codes), background
 
     def start(self) -> Audited:
-        """Nothing was seen."""
+        """Return an empty result."""
         return Audited(Totals(self.background.switch))
 
     def merge(self, seen: Audited, more: Audited) -> None:
-        """Adds what was seen of the rows behind."""
+        """Add the result of later rows."""
         most = self.background.settings.examples
-        for key, some in more.notes.items():
-            known = seen.notes.setdefault(key, Gathered())
+        for key, some in more.findings.items():
+            known = seen.findings.setdefault(key, Gathered(some.severity))
             known.rows, known.amount = known.rows + some.rows, known.amount + some.amount
             known.examples = [*known.examples, *some.examples][:most]
             known.sources.update(some.sources)
@@ -74,8 +76,8 @@ class Auditing:
         seen.totals.digests.join(more.totals.digests)
 
     def visit(self, seen: Audited, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
-        """Looks at some rows; at those that a mixture repeats, only for the shares."""
-        looking = [all_kinds()[code] for code in self.codes]
+        """Check some rows; rows that a mixture repeats count only for the shares."""
+        checks = [all_checks()[code] for code in self.codes]
         for scanned in rows:
             source = seen.totals.sources.setdefault(scanned.source, SourceTotals())
             if scanned.row is not None:
@@ -83,27 +85,27 @@ class Auditing:
                 source.tokens += len(scanned.row)
             if scanned.repeated:
                 continue
-            view = View(scanned, encoder, self.background)
+            view = RowView(scanned, encoder, self.background)
             self._count(seen.totals, source, view)
-            for kind in looking:
-                if view.encodable or not kind.needs_row:
-                    self._gather(seen, scanned, kind.code, list(kind.row(view)))
+            for check in checks:
+                if view.encodable or not check.needs_row:
+                    self._gather(seen, scanned, check.code, list(check.check_row(view)))
 
-    def _gather(self, seen: Audited, scanned: ScannedRow, code: str, notes: list[Note]) -> None:
-        """One row counts once for each key."""
+    def _gather(self, seen: Audited, scanned: ScannedRow, code: str, found: list[RowFinding]) -> None:
+        """Add the findings in a row, which counts once for each key."""
         amounts: Counter[str] = Counter()
-        for note in notes:
-            if note.key not in amounts:
-                known = seen.notes.setdefault((code, note.key), Gathered())
+        for one in found:
+            if one.key not in amounts:
+                known = seen.findings.setdefault((code, one.key), Gathered(one.severity))
                 known.rows += 1
                 known.sources[scanned.source] += 1
                 if len(known.examples) < self.background.settings.examples:
-                    known.examples.append(_example(scanned, note.detail))
-            amounts[note.key] += note.amount
+                    known.examples.append(_example(scanned, one.detail))
+            amounts[one.key] += one.amount
         for key, amount in amounts.items():
-            seen.notes[code, key].amount += amount
+            seen.findings[code, key].amount += amount
 
-    def _count(self, totals: Totals, source: SourceTotals, view: View) -> None:
+    def _count(self, totals: Totals, source: SourceTotals, view: RowView) -> None:
         source.rows += 1
         if not view.encodable or view.conversation is None:
             return
@@ -122,8 +124,8 @@ class Auditing:
         totals.digests.add(view.scanned, _digest(_said(view.conversation)), _digest(view.text))
 
 
-def _is_multi(view: View) -> bool:
-    """Whether the assistant answers more than one message of the user."""
+def _is_multi(view: RowView) -> bool:
+    """Return whether the assistant answers more than one message of the user."""
     answered = {
         sum(message.get("role") == "user" for message in view.messages[:index]) for index, _ in view.asked if index
     }

@@ -1,1 +1,1 @@
-"""The kinds of findings, one a module."""
+"""The checks, one per module."""

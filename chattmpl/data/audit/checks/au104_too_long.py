@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class TooLong(Kind):
+class TooLong(Check):
     """A row is longer than the length limit.
 
     ## What it does
@@ -17,22 +17,22 @@ class TooLong(Kind):
 
     ## Why is this bad?
 
-    trl cuts such rows at the end without a word, and packing by `bfd` throws the rest away.
+    trl silently truncates such rows, and packing with `bfd` discards the rest.
 
     ## What to do
 
-    Raise the limit, or choose what becomes of them: `chattmpl encode --overflow`.
+    Raise the limit, or choose how to handle them with `chattmpl encode --overflow`.
     """
 
     code = "AU104"
     name = "too-long"
     severity = "warning"
-    says = "the row is longer than the length limit"
-    hint = "chattmpl encode --overflow decides what becomes of longer rows"
+    message = "the row is longer than the length limit"
+    hint = "raise the limit, or choose how to handle longer rows with chattmpl encode --overflow"
     unit = "tokens above the limit"
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         limit, length = view.settings.max_length, len(view.row)
         if limit is not None and length > limit:
-            yield Note("", f"{length} tokens", length - limit)
+            yield RowFinding("", f"{length} tokens", length - limit)

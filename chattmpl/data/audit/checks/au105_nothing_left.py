@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class NothingLeft(Kind):
-    """The length limit leaves nothing to train.
+class NothingLeft(Check):
+    """Nothing within the length limit is trained.
 
     ## What it does
 
-    With `--max-length N`, reports rows that have something to train, but not in their first `N` tokens.
+    With `--max-length N`, reports rows with trained tokens, but none in the first `N` tokens.
 
     ## Why is this bad?
 
-    After truncation such a row is a row of prompt alone. Packing keeps it, and the batch is smaller than it seems.
+    After truncation such a row contains only a prompt. Packing keeps it, and the effective batch is smaller than it
+    seems.
 
     ## What to do
 
-    Raise the limit, or leave the rows out: `chattmpl encode` sets them aside and counts them.
+    Raise the limit, or remove the rows: `chattmpl encode` rejects and counts them.
     """
 
     code = "AU105"
     name = "nothing-left"
     severity = "error"
-    says = "nothing that is trained is left under the length limit"
-    hint = "raise the limit; chattmpl encode sets such rows aside"
+    message = "no trained token is within the length limit"
+    hint = "raise the limit, or remove such rows; chattmpl encode rejects them"
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and mask.any() and not mask[:limit].any():
-            yield Note("", f"training begins at token {int(mask.argmax())}")
+            yield RowFinding("", f"training begins at token {int(mask.argmax())}")

@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class NoLastAnswer(Kind):
+class NoLastAnswer(Check):
     """A conversation does not end with the assistant.
 
     ## What it does
 
-    Reports rows whose last message is not one of the assistant. The key is its role.
+    Reports rows whose last message is not from the assistant. The key is its role.
 
     ## Why is this bad?
 
-    What stands behind the last answer is never trained on: tokens that are paid for. Often an answer was lost in
-    preparation.
+    Tokens after the last answer are never trained, but cost time. Often an answer was lost in preprocessing.
 
     ## What to do
 
-    Cut the messages behind the last answer, or find the answer.
+    Remove the messages after the last answer, or restore the missing answer.
     """
 
     code = "AU107"
     name = "no-last-answer"
     severity = "warning"
-    says = "the last message is one of the role {key}, not of the assistant"
-    hint = "cut what stands behind the last answer, or find the answer that was lost"
+    message = "the last message has the role {key}, not assistant"
+    hint = "remove the messages after the last answer, or restore the missing answer"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         if view.messages and view.messages[-1].get("role") != "assistant":
-            yield Note(str(view.messages[-1].get("role")))
+            yield RowFinding(str(view.messages[-1].get("role")))

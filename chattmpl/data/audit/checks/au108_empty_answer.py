@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.reasoning_mode import text_of
 
 
-class EmptyAnswer(Kind):
+class EmptyAnswer(Check):
     """An answer is empty.
 
     ## What it does
 
-    Reports rows with a message of the assistant that has neither content nor tool calls: None, an empty text, or
-    white space. Reasoning alone is no answer. Messages with `train: false` do not count.
+    Reports rows with an assistant message that has neither content nor tool calls: None, an empty text, or white space.
+    Reasoning alone is not an answer. Messages with `train: false` are ignored.
 
     ## Why is this bad?
 
-    The model learns to stop at once.
+    The model learns to stop immediately.
 
     ## What to do
 
-    Leave such turns out, or mark them `train: false`.
+    Remove such turns, or mark them `train: false`.
     """
 
     code = "AU108"
     name = "empty-answer"
     severity = "warning"
-    says = "a message of the assistant is empty"
-    hint = "leave such turns out, or mark them train: false"
+    message = "an assistant message is empty"
+    hint = "remove such turns, or mark them train: false"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         if view.conversation is None:
             return
         for index, message in enumerate(view.messages):
@@ -42,4 +42,4 @@ class EmptyAnswer(Kind):
             media = not isinstance(message.get("content"), str) and message.get("content")
             trained = view.conversation.messages[index].trained is not False
             if message.get("role") == "assistant" and empty and not media and trained:
-                yield Note("", f"messages[{index}]")
+                yield RowFinding("", f"messages[{index}]")

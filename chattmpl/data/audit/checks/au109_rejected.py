@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class Rejected(Kind):
+class Rejected(Check):
     """A row cannot be encoded.
 
     ## What it does
 
-    Reports rows that `chattmpl encode` would reject, by reason: `json` (it is not JSON), `conversation` (it is no
-    conversation), `render` (the template refuses it), `budget` (it renders for too long), `encode` (its text cannot
+    Reports rows that `chattmpl encode` rejects. The key is the reason: `json` (not JSON), `conversation` (not a valid
+    conversation), `render` (the template refuses it), `budget` (rendering takes too long), or `encode` (its text cannot
     be encoded).
 
     ## Why is this bad?
 
-    A loader that skips such rows loses them without a word, one that does not stops in the middle of the night.
+    A loader that skips such rows silently loses them; one that does not fails in the middle of a run.
 
     ## What to do
 
-    The message of each example says what is wrong. `chattmpl encode` writes all of them to `rejected.jsonl`.
+    The detail of each example says what is wrong. `chattmpl encode` writes all rejected rows to `rejected.jsonl`.
     """
 
     code = "AU109"
     name = "rejected"
     severity = "error"
-    says = "the row cannot be encoded ({key})"
-    hint = "chattmpl encode writes such rows to rejected.jsonl, each with its reason"
+    message = "the row cannot be encoded ({key})"
+    hint = "correct or remove the rows; chattmpl encode writes them to rejected.jsonl with their reasons"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         refusal = view.scanned.rejection
         if refusal is not None:
-            where = f"{refusal.place}: " if refusal.place and refusal.place not in refusal.message else ""
-            yield Note(refusal.reason, where + refusal.message)
+            # The message about a conversation begins with its field.
+            where = f"{refusal.place}: " if refusal.place and refusal.reason != "conversation" else ""
+            yield RowFinding(refusal.reason, where + refusal.message)

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.emptiness import empty
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView, empty
 
 
-class SystemEmpty(Kind):
-    """A system message says nothing.
+class SystemEmpty(Check):
+    """A system message is empty.
 
     ## What it does
 
     Reports rows whose system or developer message is None, empty, only white space, or the word `None`, `null` or
-    `nan`, which a preprocessing step wrote. The key says which.
+    `nan`, which preprocessing wrote. The key says which.
 
     ## Why is this bad?
 
-    Templates differ in what they make of it: nothing, an empty turn, a default text, or the word None. None of it
-    is what was meant.
+    Templates render it differently: as nothing, an empty turn, a default text, or the word None. None of this is
+    intended.
 
     ## What to do
 
-    Remove the message where there is no system prompt, and mend the step that made it so.
+    Remove the message if there is no system prompt, and fix the preprocessing step.
     """
 
     code = "AU201"
     name = "system-empty"
     severity = "warning"
-    says = "the system message is {key}"
-    hint = "remove the message where there is no system prompt"
+    message = "the system message is {key}"
+    hint = "remove the message if there is no system prompt"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         for index, message in enumerate(view.messages):
             if message.get("role") in ("system", "developer"):
                 key = empty(message.get("content"))
                 if key is not None:
-                    yield Note(key, f"messages[{index}]")
+                    yield RowFinding(key, f"messages[{index}]")

@@ -4,40 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.emptiness import empty
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView, empty
 
 
-class InstructionsEmpty(Kind):
-    """custom_instructions say nothing.
+class InstructionsEmpty(Check):
+    """`custom_instructions` are empty.
 
     ## What it does
 
-    Reports rows whose `chat_template_kwargs.custom_instructions` are None, empty, only white space, or the word
-    `None`, `null` or `nan`. The key says which.
+    Reports rows whose `chat_template_kwargs.custom_instructions` are None, empty, only white space, or the word `None`,
+    `null` or `nan`. The key says which.
 
     ## Why is this bad?
 
-    transformers hands None to the template as it is, and a template that asks `is defined` prints it. The same
-    column of a data set is often filled in one source and null in another.
+    transformers passes None to the template, and a template that tests `is defined` prints it. A column of a data set
+    is often filled in one source and null in another.
 
     ## What to do
 
-    Leave the key out where there are no instructions.
+    Omit the key if there are no instructions.
     """
 
     code = "AU202"
     name = "instructions-empty"
     severity = "warning"
-    says = "custom_instructions are {key}"
-    hint = "leave the key out where there are no instructions"
+    message = "custom_instructions are {key}"
+    hint = "omit the key if there are no instructions"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         given = {**view.kwargs, **view.own_kwargs, **view.encoder.kwargs}
         if "custom_instructions" in given:
             key = empty(given["custom_instructions"])
             if key is not None:
-                yield Note(key)
+                yield RowFinding(key)

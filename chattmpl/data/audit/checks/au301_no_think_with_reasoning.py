@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class NoThinkWithReasoning(Kind):
-    """A row that asks for no reasoning has some.
+class NoThinkWithReasoning(Check):
+    """A row that disables reasoning has reasoning.
 
     ## What it does
 
-    Reports rows in which a turn of the assistant has reasoning (in its field, or between `<think>` and `</think>`
-    in its content) although `enable_thinking` is false or the text says `/no_think`.
+    Reports rows in which an assistant turn has reasoning (in its field, or between `<think>` and `</think>` in its
+    content), although `enable_thinking` is false or the text contains `/no_think`.
 
     ## Why is this bad?
 
-    The model learns to reason where it is told not to; or the template drops the trace, and the answer hangs in the
-    air.
+    The model learns to reason when it is told not to, or the template drops the trace and the answer lacks its basis.
 
     ## What to do
 
-    Drop the reasoning, or ask for it.
+    Remove the reasoning, or enable it.
     """
 
     code = "AU301"
     name = "no-think-with-reasoning"
     severity = "error"
-    says = "no reasoning is asked for, and there is some"
-    hint = "drop the reasoning, or ask for it"
+    message = "reasoning is disabled, but there is some"
+    hint = "remove the reasoning, or enable it"
     unit = "turns"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         wrong = [index for index, mode in view.asked if mode == "no-think" and index in view.thinking]
         if wrong:
-            yield Note("", f"messages[{wrong[0]}]", len(wrong))
+            yield RowFinding("", f"messages[{wrong[0]}]", len(wrong))

@@ -4,51 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.finding import Severity
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class ThinkWithoutReasoning(Kind):
-    """A row that asks for reasoning has none.
+class ThinkWithoutReasoning(Check):
+    """A row that enables reasoning has none.
 
     ## What it does
 
-    Reports rows in which `enable_thinking` is true or the text says `/think`, and no turn to which that applies has
-    reasoning. Where nothing is asked for, and the template reasons by default, it is for information (the key `by
+    Reports rows in which `enable_thinking` is true or the text contains `/think`, but no turn to which this applies has
+    reasoning (key `asked`). If the row requests no mode and the template reasons by default, this is a note (key `by
     default`).
 
     ## Why is this bad?
 
-    The model learns to answer without reasoning where it is told to reason: the mode is diluted.
+    The model learns to answer without reasoning when it is told to reason, which dilutes the mode.
 
     ## What to do
 
-    Mark such rows as `enable_thinking: false` or `/no_think`, or leave them out.
+    Mark such rows as `enable_thinking: false` or `/no_think`, or remove them.
     """
 
     code = "AU302"
     name = "think-without-reasoning"
     severity = "warning"
-    says = "{key}"
-    hint = "mark such rows as enable_thinking: false or /no_think, or leave them out"
+    message = {
+        "asked": "reasoning is enabled, but there is none",
+        "by default": "no mode is requested and the template reasons by default, but there is no reasoning",
+    }
+    hint = "mark such rows as enable_thinking: false or /no_think, or remove them"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         asked = [index for index, mode in view.asked if mode == "think"]
         if asked and view.thinking.isdisjoint(asked):
-            yield Note("asked", f"messages[{asked[-1]}]")
+            yield RowFinding("asked", f"messages[{asked[-1]}]")
         unasked = bool(view.asked) and all(mode is None for _, mode in view.asked)
         if unasked and not view.thinking and view.switch.default == "think":
-            yield Note("by default")
-
-    def message(self, key: str, detail: str = "") -> str:
-        """What is wrong."""
-        if key == "asked":
-            return "reasoning is asked for, and there is none"
-        return "no mode is asked for, the template reasons by default, and there is no reasoning"
-
-    def severity_of(self, key: str) -> Severity:
-        """Where nothing was asked for it may be meant."""
-        return self.severity if key == "asked" else "info"
+            yield RowFinding("by default", severity="info")

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Whole
+from chattmpl.data.audit.check import Check, DatasetFinding
 from chattmpl.data.audit.settings import Settings
 from chattmpl.data.audit.totals import Totals
 
 
-class SingleTurnReasoning(Kind):
-    """All rows with reasoning answer one question only.
+class SingleTurnReasoning(Check):
+    """All rows with reasoning answer only one question.
 
     ## What it does
 
-    Reports it where no row with reasoning has answers to more than one question. Where no row of the data has, it
-    is for information.
+    Reports data in which no row with reasoning has answers to more than one question. This is a note if no row at all
+    has.
 
     ## Why is this bad?
 
-    The model learns that reasoning belongs to first answers: in a conversation it stops reasoning, or copies the
+    The model learns that only first answers have reasoning: in a longer conversation it stops reasoning, or copies the
     absence of earlier traces.
 
     ## What to do
@@ -30,11 +30,11 @@ class SingleTurnReasoning(Kind):
     code = "AU306"
     name = "single-turn-reasoning"
     severity = "warning"
-    says = "reasoning stands in rows with one answered question only{detail}"
+    message = "all rows with reasoning answer only one question{detail}"
     hint = "add conversations of several turns with reasoning"
 
-    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
-        """What is wrong with all rows together."""
+    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+        """Yield the findings in the whole data set."""
         each = totals.sources.items()
         reasoning = sum(source.reasoning for _, source in each)
         if not reasoning or any(source.reasoning_multi for _, source in each):
@@ -43,4 +43,4 @@ class SingleTurnReasoning(Kind):
         examples = tuple(example for _, source in each for example in source.first_reasoning)
         counts = {name: source.reasoning for name, source in each if source.reasoning}
         detail = f", while {multi:,} rows without it answer more" if multi else ""
-        yield Whole("", reasoning, examples, detail, None if multi else "info", counts)
+        yield DatasetFinding("", reasoning, examples, detail, None if multi else "info", counts)

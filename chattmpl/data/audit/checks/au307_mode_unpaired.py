@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
-from chattmpl.data.audit.check import Kind, Whole
+from chattmpl.data.audit.check import Check, DatasetFinding
 from chattmpl.data.audit.settings import Settings
 from chattmpl.data.audit.totals import Totals
 from chattmpl.data.reasoning_mode import Mode
@@ -14,33 +14,36 @@ from chattmpl.data.reasoning_mode import Mode
 _WORDS = re.compile(r"(?i)(?:^|(?<=[^a-z]))(?:no[_-]?think(?:ing)?|non[_-]?think(?:ing)?|think(?:ing)?)(?=[^a-z]|$)")
 
 
-class ModeUnpaired(Kind):
+class ModeUnpaired(Check):
     """A reasoning mode has no counterpart in a mixture of both.
 
     ## What it does
 
-    In data that are meant to be hybrid (`--hybrid`, or the template has a switch and both modes occur), reports
-    sources that have one mode only and no counterpart: another source whose name differs in the mode alone
-    (`math_think` and `math_no_think`). The mode of a row is the one that it asks for, else the one that it shows.
-    With `--hybrid`, a mode that does not occur at all is reported too.
+    In hybrid data (`--hybrid`, or the template has a switch and both modes occur), reports sources that have only one
+    mode and no counterpart: another source whose name differs only in the mode (`math_think` and `math_no_think`). The
+    mode of a row is the one that it requests, or else the one of its data. With `--hybrid`, also reports a mode that
+    does not occur at all.
 
     ## Why is this bad?
 
-    If one mode comes with one kind of task, the model learns the task, not the switch.
+    If each mode occurs only with one kind of task, the model learns the task, not the switch.
 
     ## What to do
 
-    Add the same kind of conversation in the other mode.
+    Add conversations of the same kind in the other mode.
     """
 
     code = "AU307"
     name = "mode-unpaired"
     severity = "warning"
-    says = "{key}"
-    hint = "add the same kind of conversation in the other mode"
+    message = {
+        "missing": "there are no {detail} rows",
+        "source": "{key} has only {detail} rows and no counterpart",
+    }
+    hint = "add conversations of the same kind in the other mode"
 
-    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
-        """What is wrong with all rows together."""
+    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+        """Yield the findings in the whole data set."""
         modes = totals.modes()
         both = bool(modes["mixed"] or (modes["think"] and modes["no-think"]))
         hybrid = both and totals.switch.name is not None if settings.hybrid is None else settings.hybrid
@@ -48,7 +51,7 @@ class ModeUnpaired(Kind):
             return
         if not both:
             missing = "no-think" if modes["think"] else "think"
-            yield Whole(f"there is no {missing} row at all", totals.rows)
+            yield DatasetFinding(missing, totals.rows, detail=missing, kind="missing")
             return
         single: dict[str, Mode] = {}
         for name, source in totals.sources.items():
@@ -60,9 +63,9 @@ class ModeUnpaired(Kind):
             others = (other for other in totals.sources if other != name and _stem(other) == stem)
             if not any(single.get(other) != mode for other in others):
                 rows = totals.sources[name].encoded
-                yield Whole(f"{name} has only {mode} rows, and no counterpart", rows, sources={name: rows})
+                yield DatasetFinding(name, rows, detail=mode, sources={name: rows}, kind="source")
 
 
 def _stem(name: str) -> str:
-    """The name of a source without what says its mode."""
+    """Return the name of a source without its mode."""
     return re.sub(r"[^a-z0-9]+", "", _WORDS.sub("", PurePath(name).name).lower())

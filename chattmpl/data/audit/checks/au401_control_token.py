@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class ControlToken(Kind):
-    """A text of the data holds a control token.
+class ControlToken(Check):
+    """The data contain a control token.
 
     ## What it does
 
-    Reports rows in which a message, a tool or a document holds a control token; the key is the token, `amount` how
-    often. Think tags, tool tags and other tokens that are no control tokens of the template and tokenizer do not
-    count.
+    Reports rows in which a message, a tool or a document contains a control token of the template and tokenizer. The
+    key is the token. Think tags, tool tags and other tokens are ignored.
 
     ## Why is this bad?
 
-    Encoded by transformers, it ends a turn, or begins one in somebody else's name. chattmpl encodes it as ordinary
-    text. Often it shows that a text was rendered before it became data.
+    Encoded by transformers, it ends a turn, or begins one in another role. chattmpl encodes it as ordinary text. It
+    often shows that a text was rendered before it became data.
 
     ## What to do
 
-    Clean the data. Where the text is meant, `--control-tokens escape` (the default) keeps it harmless.
+    Clean the data. If the text is intended, `--control-tokens escape` (the default) encodes it as ordinary text.
     """
 
     code = "AU401"
     name = "control-token"
     severity = "warning"
-    says = "a text holds the control token {key}"
-    hint = "clean the data; --control-tokens escape keeps what is meant harmless"
+    message = "a text contains the control token {key}"
+    hint = "clean the data, or encode it as ordinary text with --control-tokens escape"
     unit = "tokens"
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         if view.row.escaped:
             for escape in view.encoding.escaped:
                 where = escape.field or "the text"
-                yield Note(escape.text, where if escape.message is None else f"messages[{escape.message}].{where}")
+                yield RowFinding(
+                    escape.text, where if escape.message is None else f"messages[{escape.message}].{where}"
+                )

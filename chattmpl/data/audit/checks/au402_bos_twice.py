@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 _KNOWN = ("<|begin_of_text|>", "<bos>", "<s>", "<｜begin▁of▁sentence｜>", "<|startoftext|>", "<BOS_TOKEN>")
 
 
-class BosTwice(Kind):
+class BosTwice(Check):
     """A row begins with two BOS tokens.
 
     ## What it does
 
-    Reports rows whose text begins with the BOS token twice: the template writes it, and so does the data.
+    Reports rows whose text begins with the BOS token twice: the template writes one, and the data contain another.
 
     ## Why is this bad?
 
-    The model never saw two. It happens where texts were rendered once before they became data.
+    The model never saw two. This happens if texts were rendered before they became data.
 
     ## What to do
 
@@ -29,14 +29,14 @@ class BosTwice(Kind):
     code = "AU402"
     name = "bos-twice"
     severity = "error"
-    says = "the text begins with two BOS tokens"
+    message = "the text begins with two BOS tokens"
     hint = "remove the token from the data: the template writes it"
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         text = view.text.lstrip()
         given = {**view.encoder.template.tokens, **view.kwargs}.get("bos_token")
         for bos in dict.fromkeys([given, *_KNOWN]):
             if isinstance(bos, str) and bos and text.startswith(bos) and text[len(bos) :].lstrip().startswith(bos):
-                yield Note("", bos)
+                yield RowFinding("", bos)
                 return

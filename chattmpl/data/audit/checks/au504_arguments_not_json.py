@@ -5,41 +5,41 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Note
-from chattmpl.data.audit.row_view import View
+from chattmpl.data.audit.check import Check, RowFinding
+from chattmpl.data.audit.row_view import RowView
 
 
-class ArgumentsNotJson(Kind):
-    """The arguments of a tool call are no JSON object.
+class ArgumentsNotJson(Check):
+    """The arguments of a tool call are not a JSON object.
 
     ## What it does
 
-    Reports rows with a tool call whose arguments are a string that is not the JSON of an object (key `not JSON` or
-    `no object`), or the JSON of a string of JSON (key `encoded twice`).
+    Reports rows with a tool call whose arguments are a string that is not JSON (key `not JSON`), not a JSON object (key
+    `no object`), or JSON that was encoded twice (key `encoded twice`).
 
     ## Why is this bad?
 
-    The model learns arguments that no parser reads.
+    The model learns arguments that no parser can read.
 
     ## What to do
 
-    Give arguments as an object.
+    Store arguments as an object.
     """
 
     code = "AU504"
     name = "arguments-not-json"
     severity = "error"
-    says = "the arguments of a tool call are no JSON object ({key})"
-    hint = "give arguments as an object"
+    message = "the arguments of a tool call are not a JSON object ({key})"
+    hint = "store arguments as an object"
     needs_row = False
 
-    def row(self, view: View) -> Iterator[Note]:
-        """What is wrong with one row."""
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the findings in one row."""
         for index, message in enumerate(view.messages):
             for call in message.get("tool_calls") or ():
                 arguments = (call.get("function") or call).get("arguments")
                 if isinstance(arguments, str) and arguments.strip() and (key := _wrong(arguments)):
-                    yield Note(key, f"messages[{index}]")
+                    yield RowFinding(key, f"messages[{index}]")
 
 
 def _wrong(arguments: str) -> str | None:

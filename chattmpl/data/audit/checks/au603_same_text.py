@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Kind, Whole
-from chattmpl.data.audit.repeats import repeated
+from chattmpl.data.audit.check import Check, DatasetFinding, repeated_rows
 from chattmpl.data.audit.settings import Settings
 from chattmpl.data.audit.totals import Totals
 
 
-class SameText(Kind):
+class SameText(Check):
     """Different rows render to the same text.
 
     ## What it does
 
-    Reports rows whose text is that of an earlier row with another conversation. Rows that repeat a conversation are
-    reported by AU602 alone.
+    Reports rows with the same text as an earlier row with a different conversation. Rows that repeat a conversation are
+    reported only by AU602.
 
     ## Why is this bad?
 
-    What made them different is lost in the template; and the text is learnt by heart.
+    The template drops the difference between the conversations, and the repeated text is memorized.
 
     ## What to do
 
-    See AU204 for the fields that are dropped, or drop the repetitions.
+    See AU204 for the fields that are dropped, or remove the duplicates.
     """
 
     code = "AU603"
     name = "same-text"
     severity = "warning"
-    says = "the conversation is a new one, and its text that of an earlier row"
-    hint = "see which fields the template drops, or drop the repetitions"
+    message = "a different conversation renders to the same text as an earlier row"
+    hint = "check which fields the template drops, or remove the duplicates"
 
-    def whole(self, totals: Totals, settings: Settings) -> Iterator[Whole]:
-        """What is wrong with all rows together."""
-        yield from repeated(totals, settings, rendered=True)
+    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+        """Yield the findings in the whole data set."""
+        yield from repeated_rows(totals, settings, rendered=True)
