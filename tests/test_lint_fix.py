@@ -287,7 +287,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_findings_that_may_be_fixed_are_marked(here: Path) -> None:
     done = run_here(["lint", "bad.jinja", "--select", "CT110"])
     assert "[fixable]" in done.out
-    assert done.out.endswith("1 warning; --fix may mend 1\n")
+    assert done.out.endswith("1 warning; --fix may fix 1\n")
     (item,) = json.loads(run_here(["lint", "bad.jinja", "--select", "CT110", "--format", "json"]).out)
     assert item["fixable"] is True
 
