@@ -119,12 +119,12 @@ def found_in(base: Base) -> list[TemplateDiagnostic]:
 
 
 def new(before: list[TemplateDiagnostic], after: list[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """The findings that are not there before: of a rule and message more than before."""
-    known = Counter((one.code, one.message) for one in before)
+    """Return the findings that were not there before."""
+    known = Counter(one.identity for one in before)
     made = []
     for one in after:
-        known[one.code, one.message] -= 1
-        if known[one.code, one.message] < 0:
+        known[one.identity] -= 1
+        if known[one.identity] < 0:
             made.append(one)
     return made
 

@@ -117,6 +117,11 @@ class TemplateDiagnostic(Diagnostic):
         return self.code, self.kind, repr(sorted(self.mode.items())), repr(named)
 
     @property
+    def identity(self) -> tuple[Any, ...]:
+        """The identity of the finding, wherever it occurs: its problem, severity and all data."""
+        return *self.problem, self.severity, repr(self.data)
+
+    @property
     def order(self) -> tuple[str, int, int, str]:
         """The sort key of reports: file, line, column, code."""
         return (self.place.source.name, self.place.line, self.place.column, self.code)

@@ -63,7 +63,7 @@ def _one_a_problem(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDi
         fixable = known[diagnostic.code].fixable() if diagnostic.code in known else False
         # A finding that can be fixed on its own is not merged.
         own = diagnostic.place.start if fixable and not _is_mask(diagnostic) else None
-        key = (*diagnostic.problem, repr(diagnostic.data), diagnostic.severity, own)
+        key = (*diagnostic.identity, own)
         by_problem.setdefault(key, []).append(diagnostic)
     return [_joined(same) for same in by_problem.values()]
 
