@@ -112,9 +112,9 @@ def test_what_is_tolerated_is_a_note(bad: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "nothing to audit"),
+        ((), "no data given"),
         (("bad.jsonl", "--select", "AU999"), "there is no check 'AU999'"),
-        (("bad.jsonl", "--tolerate", "AU101"), "this is not CODE=P%"),
+        (("bad.jsonl", "--tolerate", "AU101"), "expected CODE=P%"),
         (("bad.jsonl", "--tolerate", "AU999=1%"), "there is no check 'AU999'"),
         (("none.jsonl",), "cannot read none.jsonl"),
         (("--explain", "AU999"), "there is no check"),

@@ -26,7 +26,7 @@ from chattmpl.parse.refusal import ParseRefusal
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.source import Source
 from chattmpl.template.family import family_names
-from chattmpl.template.resolver import Found, find_template
+from chattmpl.template.resolver import TemplateSource, find_template
 from chattmpl.template.template import Template as CoreTemplate
 from support import ROOT
 from support.command import run_here
@@ -80,7 +80,7 @@ def same(noise: Callable[[], None], observe: Callable[[], Any]) -> None:
     assert observe() == before
 
 
-def linted(found: Found) -> list[Any]:
+def linted(found: TemplateSource) -> list[Any]:
     return [
         {name: value for name, value in vars(one).items() if name not in ("message", "hint", "declared")}
         for one in lint(found)
@@ -107,8 +107,8 @@ def rewritten(rewrite: Callable[[], Any]) -> Any:
         return type(error), error.place
 
 
-def source(text: str) -> Found:
-    return Found(Source(text, "x.jinja"))
+def source(text: str) -> TemplateSource:
+    return TemplateSource(Source(text, "x.jinja"))
 
 
 @pytest.mark.parametrize("name", family_names())
@@ -129,6 +129,7 @@ def test_a_slip_is_one_finding_whatever_it_says(noise: Callable[[], None]) -> No
     same(noise, lambda: [linted(source(slip)) for slip in slips])
 
 
+@pytest.mark.upstream
 def test_fixes_read_no_words(noise: Callable[[], None]) -> None:
     planted = [source(fixture(code)["planted"]) for code in ("CT003", "CT704")]
 
