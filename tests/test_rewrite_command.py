@@ -210,7 +210,7 @@ def test_a_family_is_exported_under_the_policy() -> None:
     ("arguments", "said"),
     [
         (("qwen3", "--policy", "alll"), "there is no retention policy 'alll'"),
-        (("qwen3",), "Missing option '--policy'"),
+        (("qwen3",), "missing option '--policy'"),
         (("missing.jinja", "--policy", "all"), "missing.jinja"),
     ],
 )

@@ -100,7 +100,7 @@ def _annotate(
         failure = _prove(context, work, work, proof, [], examples)
         if failure is not None:
             other = AnnotationProof()
-            lenient = AnnotationContext(bare, stop_tokens, others=False)
+            lenient = AnnotationContext(bare, stop_tokens, other_stops=False)
             if _prove(lenient, work, work, other, [], examples) is None:
                 failure, proof = None, other
         if failure is None:
@@ -138,14 +138,14 @@ def _place(
     inlined = with_source(bare, inline_accumulators(bare.source))
     last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
-    if last and last != context.stops.tokens:
+    if last and last != context.frame.stop_tokens:
         ways.append((bare, last, True))
     ways.append((bare, stop_tokens, False))
     if inlined.source != bare.source:
         ways.append((inlined, stop_tokens, True))
     for template, stops, others in ways:
         try:
-            return _search(AnnotationContext(template, stops, others=others), given, examples)
+            return _search(AnnotationContext(template, stops, other_stops=others), given, examples)
         except CannotAnnotate:
             continue
     raise refusal
@@ -205,11 +205,11 @@ def _prove(
     examples: int,
 ) -> Failure | None:
     searched = [*context.searched, *learned]
-    proof.stops, proof.modes = context.stops.tokens, [{}, *context.modes]
+    proof.stops, proof.modes = context.frame.stop_tokens, [{}, *context.modes]
     proof.searched = len(searched)
     proof.notes += context.notes
     others = (trial for trial in context.independent(examples) if trial not in learned)
-    return prove(AnnotationVerifier(before, after, context.stops).check, proof, searched, others)
+    return prove(AnnotationVerifier(before, after, context.frame).check, proof, searched, others)
 
 
 def _refusal(refusal: Refusal, failure: Failure) -> CannotAnnotate:
@@ -297,7 +297,7 @@ def _expanded(
 def _learned_targets(context: AnnotationContext, learned: list[Trial]) -> Iterator[tuple[Case, list[TargetSpan]]]:
     for conversation, kwargs in learned:
         case = Case(context.template, conversation, kwargs)
-        yield case, list(target_spans(case, context.stops))
+        yield case, list(target_spans(case, context.frame))
 
 
 def _observe(
@@ -310,7 +310,7 @@ def _observe(
         same = True
         for case, found in targets:
             try:
-                trace = tracer.writes(case.conversation, case.kwargs)
+                trace = tracer.trace(case.conversation, case.kwargs)
             except Exception:  # whatever a template can raise
                 same = False
                 break

@@ -1,4 +1,4 @@
-"""What is known of a template before tags are placed: what it renders of small conversations, what ends its turns."""
+"""Context of an annotation: the template's renderings of small conversations, and the frame of its answers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import ASK, CONVERSATIONS, DOCUMENT, SAY, TOOL, with_parts
 from chattmpl.probing.prober import content_range
 from chattmpl.probing.shapes import Shape, generated_conversations, shipped_conversations
-from chattmpl.rewrite.annotate.target_spans import Obstacle, Stops, TargetSpan, header_of, target_spans
+from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, header_of, target_spans
 from chattmpl.rewrite.proof import Note, NoteKind, Trial
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
 CORE = ("turn", "turns")
-"""What must be lawful, or no tags are written."""
+"""Conversations for which the laws must hold, or no tags are written."""
 
 _MODAL = ("turn", "turns", "reasoning", "calls", "tools", "agent")
-"""What is rendered in each of the template's modes."""
+"""Conversations that are rendered in each mode of the template."""
 
 _QUINCE, _APRICOT = {"type": "text", "text": ASK["content"]}, {"type": "text", "text": SAY["content"]}
 _MEDIA = [
@@ -34,66 +34,66 @@ _MEDIA = [
     for kind in ("image", "video", "audio")
     for answer in ([_APRICOT], [{"type": kind}, _APRICOT])
 ]
-"""What templates for text refuse, or print."""
+"""Conversations with media, which templates for text refuse or print."""
 
 _ORDERS: list[list[dict[str, Any]]] = [[SAY], [SAY, ASK, SAY], [ASK, SAY, SAY], [ASK, ASK, SAY], [ASK], []]
-"""What is rare, and often rendered in other ways."""
+"""Orders of messages that are rare, and often rendered differently."""
 
 _HELD_OUT = 20
-"""So many made conversations of shapes that the template may refuse; they compare texts and refusals."""
+"""Number of generated conversations of shapes that the template may refuse, to compare texts and refusals."""
 
 
 class AnnotationContext:
-    """A template without tags, and what to look at.
+    """A template without tags, and the conversations to place tags with.
 
     Args:
         template: the template, whose special tokens may be unknown.
-        stops: what ends a turn, if that is known.
-        others: see `chattmpl.rewrite.annotate.target_spans.Stops`.
+        stop_tokens: the stop tokens; by default those that probing finds.
+        other_stops: see `AnswerFrame`.
 
     Attributes:
-        stops: what ends a turn.
-        notes: what a user must know of this.
+        frame: the frame of an assistant turn.
+        notes: notes for the user.
 
     Raises:
         CannotAnnotate: if no placement of tags can obey the laws for a question and an answer.
     """
 
-    def __init__(self, template: Template, stops: tuple[str, ...] = (), *, others: bool = True) -> None:
+    def __init__(self, template: Template, stop_tokens: tuple[str, ...] = (), *, other_stops: bool = True) -> None:
         self.template = template
         self.notes: list[Note] = []
         self.facts = facts_of(template)
         self.beside = self._needed()
-        self.stops = Stops(stops or self._stops(), others)
+        self.frame = AnswerFrame(stop_tokens or self._stop_tokens(), other_stops)
         for name in CORE:
             self._check(name)
-        header = header_of(Case(template, self.conversation("turn")), self.stops)
-        self.stops = replace(self.stops, header=header)
+        header = header_of(Case(template, self.conversation("turn")), self.frame)
+        self.frame = replace(self.frame, header=header)
 
     def conversation(self, name: str) -> Conversation:
-        """A probe as this template takes it."""
+        """Return a conversation of the corpus in the form that the template takes."""
         return self.fitted(Conversation.coerce({**self.beside, **CONVERSATIONS[name]}))
 
     def fitted(self, conversation: Conversation) -> Conversation:
-        """A conversation as this template takes it."""
+        """Return a conversation in the form that the template takes."""
         return with_parts(conversation) if self.facts.only_parts else conversation
 
     @cached_property
     def cases(self) -> list[tuple[Case, list[TargetSpan]]]:
-        """What tags are placed by: each conversation that the template renders, with what is to be generated."""
+        """The conversations that the template renders, each with its target spans."""
         found = []
         for conversation, kwargs in self.searched:
             case = Case(self.template, conversation, kwargs)
             try:
-                case.rendering  # noqa: B018 — without an assistant message nothing else would render it
-                found.append((case, list(target_spans(case, self.stops))))
+                case.rendering  # noqa: B018 — nothing else renders a conversation without an assistant message
+                found.append((case, list(target_spans(case, self.frame))))
             except ChatTmplError:
                 continue
         return found
 
     @cached_property
     def searched(self) -> list[Trial]:
-        """The conversations that tags are placed by, with kwargs."""
+        """The conversations and kwargs that tags are placed with."""
         usual = [
             *map(self.conversation, CONVERSATIONS),
             *map(self.fitted, shipped_conversations()),
@@ -105,11 +105,11 @@ class AnnotationContext:
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:
-        """The kwargs that switch what the template does."""
+        """The kwargs of each mode of the template."""
         return self.facts.settings
 
     def independent(self, count: int) -> Iterator[Trial]:
-        """Conversations that tags are not placed by: made for this template, and others that it may refuse."""
+        """Yield other conversations: generated for this template, and some that it may refuse."""
         fitting = generated_conversations(count, self.shape)
         for conversation in fitting:
             yield self.fitted(Conversation.coerce({**self.beside, **conversation.dump()})), {}
@@ -123,11 +123,11 @@ class AnnotationContext:
 
     @cached_property
     def shape(self) -> Shape:
-        """What kinds of conversations the template supports."""
+        """The kinds of conversations that the template supports."""
         return self.facts.shape
 
     def _needed(self) -> dict[str, Any]:
-        """What a conversation needs beside messages, for the template to render it at all."""
+        """Return the data beside messages without which the template renders no conversation."""
         made = self.facts.prober.outcome([ASK, SAY])
         if isinstance(made, ChatTmplError):
             raise _not_rendered("turn", made)
@@ -138,7 +138,7 @@ class AnnotationContext:
         beside = {"tools": [TOOL], "documents": [DOCUMENT]}
         return {name: beside[name] for name in needs}
 
-    def _stops(self) -> tuple[str, ...]:
+    def _stop_tokens(self) -> tuple[str, ...]:
         case = Case(self.template, self.conversation("turn"))
         found = self.facts.answer_stops
         if not found and content_range(case.rendering, 1) is None:
@@ -150,7 +150,7 @@ class AnnotationContext:
         return found
 
     def last_stop(self) -> tuple[str, ...]:
-        """The control token that an answer ends with, where several stand behind it."""
+        """Return the last control token of an answer, where several follow its content."""
         rendering = Case(self.template, self.conversation("turn")).rendering
         own = [span.end for span in rendering.spans if span.turn == 1]
         found = list(CONTROL.finditer(rendering.text[: own[-1]].rstrip())) if own else []
@@ -160,7 +160,7 @@ class AnnotationContext:
     def _check(self, name: str) -> None:
         case = Case(self.template, self.conversation(name))
         try:
-            targets = list(target_spans(case, self.stops))
+            targets = list(target_spans(case, self.frame))
         except ChatTmplError as error:
             raise _not_rendered(name, error) from None
         for target in targets:
@@ -193,7 +193,7 @@ def _impossible(target: TargetSpan, obstacle: Obstacle, case: Case, title: str) 
 
 
 def _nulled(conversation: Conversation) -> Conversation:
-    """A conversation in which a message has no content, which templates may refuse or print."""
+    """Return a conversation in which one message has no content, which templates may refuse or print."""
     data = conversation.dump()
     if data["messages"]:
         random.Random(len(str(data))).choice(data["messages"])["content"] = None

@@ -1,4 +1,4 @@
-"""What tracing says of each part of a source: generated, not generated, or both."""
+"""Evidence from tracing: the characters of each part of the source that are to be generated."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from chattmpl.rewrite.annotate.trace import Trace, WrittenRange
 
 @dataclass(frozen=True)
 class Observation:
-    """A part that wrote something, once.
+    """One text that a part wrote.
 
     Attributes:
-        length: how many characters.
-        inside: which of them are to be generated, as half-open ranges from the start of the part.
-        facts: what is true of the message that was being rendered; see `chattmpl.rewrite.annotate.guards.FACTS`.
-        foreign: whether some of it comes from another message than the assistant's.
+        length: number of characters.
+        inside: half-open ranges of the text that are to be generated, from the start of the text.
+        facts: facts about the message that was being rendered; see `chattmpl.rewrite.annotate.guards.FACTS`.
+        foreign: whether some of it comes from a message of another role than the assistant.
     """
 
     length: int
@@ -28,19 +28,19 @@ class Observation:
     foreign: bool = False
 
     def holds(self, start: int, end: int) -> bool | None:
-        """Whether a range of the part is to be generated; None if some of it is."""
+        """Return whether a range of the text is to be generated; None if only a part of it is."""
         within = sum(min(end, stop) - max(start, begin) for begin, stop in self.inside if begin < end and stop > start)
         return False if within == 0 else True if within == end - start else None
 
 
 @dataclass
 class Evidence:
-    """What was seen, by the offset of the part in the source.
+    """Observations by the offset of the part in the source.
 
     Attributes:
-        sure: in turns that can be lawful.
-        modal: in such turns, where kwargs are set.
-        rough: in turns that cannot be, where it says only what would be best.
+        sure: observations in turns without an obstacle.
+        modal: observations in such turns under kwargs.
+        rough: observations in turns with an obstacle, whose target span is a guess.
     """
 
     sure: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
@@ -48,49 +48,49 @@ class Evidence:
     rough: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
 
     def of(self, part: int) -> list[Observation]:
-        """What counts for a part."""
+        """Return the observations of a part with the most weight."""
         return self.sure.get(part) or self.modal.get(part) or self.rough.get(part) or []
 
     def all_of(self, part: int) -> list[Observation]:
-        """What counts for a part, with what it wrote where kwargs are set."""
+        """Return the observations of a part in turns without an obstacle, under any kwargs."""
         return [*self.sure.get(part, ()), *self.modal.get(part, ())]
 
     def guessed(self, part: int) -> bool:
-        """Whether a part wrote only in turns that cannot be lawful, so that any tags will do."""
+        """Return whether a part wrote only in turns with an obstacle, so that any tags will do."""
         return not self.sure.get(part) and not self.modal.get(part)
 
     def parts(self) -> set[int]:
-        """All parts that wrote something."""
+        """Return the offsets of all parts that wrote something."""
         return {*self.sure, *self.modal, *self.rough}
 
     def add(self, case: Case, trace: Trace, targets: Iterable[TargetSpan], *, deep: bool) -> None:
-        """What one conversation shows."""
+        """Add the observations of one conversation."""
         targets = list(targets)
         ranges = [(target.start, target.end) for target in targets]
-        # What would be best for a turn that cannot be lawful says nothing of the turns beside it.
-        lawful = [(target.start, target.end) for target in targets if target.obstacle is None]
+        # A guess for a turn with an obstacle says nothing about other turns.
+        valid = [(target.start, target.end) for target in targets if target.obstacle is None]
         blurred = {target.turn for target in targets if target.obstacle is not None}
         turns, others = _turns(case)
         known = [_facts(case, turn) for turn in range(len(case.messages))]
-        set_ = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
+        settings = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
         wrote: set[tuple[int | None, int]] = set()
         for written in trace.inner if deep else trace.outer:
             if written.start == written.end:
                 continue
             turn = turns[written.start]
-            facts = set_ if turn is None else known[turn] | set_
+            facts = settings if turn is None else known[turn] | settings
             if (turn, written.part) not in wrote:
                 facts |= {"first"}
             wrote.add((turn, written.part))
             foreign = any(others[written.start : written.end])
-            inside = _within(written, ranges if turn in blurred else lawful)
+            inside = _within(written, ranges if turn in blurred else valid)
             seen = Observation(written.end - written.start, inside, facts, foreign)
             tier = self.rough if turn in blurred else self.modal if case.kwargs else self.sure
             tier[written.part].append(seen)
 
 
 def _turns(case: Case) -> tuple[list[int | None], list[bool]]:
-    """For each character its turn, and whether it comes from a message that is not the assistant's."""
+    """Return for each character its turn, and whether it comes from a message of another role than the assistant."""
     turns: list[int | None] = []
     others: list[bool] = []
     for span in case.rendering.spans:

@@ -68,17 +68,17 @@ _ABOUT_PROMPT = (Obstacle.NOT_RENDERED_ALONE, Obstacle.PROMPT_DIFFERS, Obstacle.
 
 
 @dataclass(frozen=True)
-class Stops:
+class AnswerFrame:
     """The frame of an assistant turn around its target span.
 
     Attributes:
-        tokens: the stop tokens.
-        others: whether a turn may end with another control token instead, as some do after tool calls.
+        stop_tokens: the stop tokens.
+        other_stops: whether a turn may end with another control token instead, as some do after tool calls.
         header: text of an assistant turn before its target span.
     """
 
-    tokens: tuple[str, ...]
-    others: bool = True
+    stop_tokens: tuple[str, ...]
+    other_stops: bool = True
     header: str = ""
 
 
@@ -103,7 +103,7 @@ class TargetSpan:
     got: str = ""
 
 
-def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
+def target_spans(case: Case, frame: AnswerFrame) -> Iterator[TargetSpan]:
     """Yield the target span of each assistant turn.
 
     Raises:
@@ -111,9 +111,9 @@ def target_spans(case: Case, stops: Stops) -> Iterator[TargetSpan]:
     """
     roles = [message.role for message in case.messages]
     for turn in case.assistant_turns():
-        target = _target(case, turn, stops)
+        target = _target(case, turn, frame)
         unasked = "user" not in roles[:turn]
-        if target.obstacle is None and _unprompted(case.rendering, target, stops.header, unasked, roles[turn - 1]):
+        if target.obstacle is None and _unprompted(case.rendering, target, frame.header, unasked, roles[turn - 1]):
             target = replace(target, obstacle=Obstacle.NO_PROMPT)
         if unasked and target.obstacle in _ABOUT_PROMPT:
             target = replace(target, obstacle=Obstacle.NO_QUESTION, error=None)
@@ -129,13 +129,13 @@ def _unprompted(whole: Rendering, target: TargetSpan, header: str, unasked: bool
     return bool(header) and header in whole.text[target.start : max(held[0], target.start)]
 
 
-def _target(case: Case, turn: int, stops: Stops) -> TargetSpan:
+def _target(case: Case, turn: int, frame: AnswerFrame) -> TargetSpan:
     whole = case.rendering
     held = _held(whole, turn)
     rough = (0, 0)
     if held is not None:
         own = _region(whole, turn) or (0, len(whole.text))
-        rough = (held[0], min(_stop_end(whole, held[1], turn, stops.tokens) or held[1], max(own[1], held[1])))
+        rough = (held[0], min(_stop_end(whole, held[1], turn, frame.stop_tokens) or held[1], max(own[1], held[1])))
     try:
         prompt, alone = case.head(turn, prompt=True).text, case.head(turn + 1)
     except ChatTmplError as error:
@@ -145,8 +145,8 @@ def _target(case: Case, turn: int, stops: Stops) -> TargetSpan:
     held_alone = _held(alone, turn) or _empty(alone, prompt)
     if held_alone is None and held is None and turn not in {span.turn for span in whole.spans}:
         return TargetSpan(turn, 0, 0, Obstacle.DROPPED)
-    end = held_alone and _stop_end(alone, held_alone[1], turn, stops.tokens)
-    if held_alone and not end and stops.others:
+    end = held_alone and _stop_end(alone, held_alone[1], turn, frame.stop_tokens)
+    if held_alone and not end and frame.other_stops:
         end = _other_stop(alone, held_alone[1])
     if held_alone is None or not alone.text.startswith(prompt) or held_alone[0] < len(prompt):
         return TargetSpan(turn, *rough, Obstacle.PROMPT_DIFFERS, expected=prompt, got=alone.text)
@@ -190,10 +190,10 @@ def _region(rendering: Rendering, turn: int) -> tuple[int, int] | None:
     return None if start is None or end is None else (start, end)
 
 
-def header_of(case: Case, stops: Stops) -> str:
+def header_of(case: Case, frame: AnswerFrame) -> str:
     """Return the text of an assistant turn before its target span, without surrounding white space."""
     turn = case.assistant_turns()[-1]
-    own, target = _region(case.rendering, turn), _target(case, turn, stops)
+    own, target = _region(case.rendering, turn), _target(case, turn, frame)
     return "" if own is None or target.obstacle else case.rendering.text[own[0] : max(target.start, own[0])].strip()
 
 

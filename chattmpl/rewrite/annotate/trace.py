@@ -1,4 +1,4 @@
-"""Which part of a source wrote which characters: the template, compiled once more with every part on its own."""
+"""Traces of which part of a source wrote which characters, from a template compiled with its outputs split."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from chattmpl.template.template import Template
 
 @dataclass(frozen=True)
 class WrittenRange:
-    """Characters that a part wrote in one go.
+    """A text that a part wrote at once.
 
     Attributes:
         start, end: half-open range in the rendered text, in characters.
-        part: where the part begins in the source.
+        part: offset of the part in the source.
     """
 
     start: int
@@ -39,11 +39,12 @@ class WrittenRange:
 
 @dataclass(frozen=True)
 class Trace:
-    """A rendered text, and who wrote it.
+    """A rendered text, and the parts that wrote it.
 
     Attributes:
-        outer: by the parts of the template's own outputs.
-        inner: by the parts that wrote the characters first, which may stand in a macro or in a captured block.
+        text: the text.
+        outer: ranges by the part of an output at the root of the template.
+        inner: ranges by the part that wrote the characters first, which may be in a macro or in a captured block.
     """
 
     text: str
@@ -52,14 +53,15 @@ class Trace:
 
 
 class Tracer:
-    """A template whose outputs are taken apart.
+    """A template whose outputs are split into their operands.
 
     Args:
-        template: what is traced.
-        bold: whether to take apart also what may be a sum of numbers.
+        template: the template to trace.
+        bold: split sums too whose operands may be numbers.
 
     Attributes:
-        source, tree: its source, and the syntax tree of it.
+        source: its source.
+        tree: the syntax tree of its source.
     """
 
     def __init__(self, template: Template, *, bold: bool = True) -> None:
@@ -72,14 +74,14 @@ class Tracer:
         token = METER.set(Meter(template.budget))
         try:
             tree = self._environment.parse(program.lowered.text)
-            self._take_apart(tree)
+            self._split_outputs(tree)
             code = self._environment.compile(add_hooks(tree), filename="<chat template>")
         finally:
             METER.reset(token)
         globals_ = self._environment.make_globals(None)
         self._compiled = JinjaTemplate.from_code(self._environment, code, globals_)
 
-    def _take_apart(self, tree: nodes.Template) -> None:
+    def _split_outputs(self, tree: nodes.Template) -> None:
         outputs = iter([item for item in self.tree.items if isinstance(item, Output)])
         lowered = self._template.program.lowered
         for node in list(tree.find_all(nodes.Output)):
@@ -91,11 +93,11 @@ class Tracer:
                     child.lineno = Line(int(line), lowered.source_offset(offset))
                     children.append(child)
                     continue
-                children += _apart(child, next(outputs), self._bold)
+                children += _split(child, next(outputs), self._bold)
             node.nodes = children
 
-    def writes(self, conversation: Any, kwargs: dict[str, Any], *, prompt: bool = False) -> Trace:
-        """The text of a conversation, and which part wrote what.
+    def trace(self, conversation: Any, kwargs: dict[str, Any], *, prompt: bool = False) -> Trace:
+        """Render a conversation and trace which part wrote what.
 
         Raises:
             Exception: whatever the template raises.
@@ -109,12 +111,12 @@ class Tracer:
         context.tick = meter.tick  # type: ignore[method-assign]
         token = METER.set(meter)
         try:
-            return _gathered(self._compiled.root_render_func(context))
+            return _collect(self._compiled.root_render_func(context))
         finally:
             METER.reset(token)
 
 
-def _gathered(pieces: Iterable[Any]) -> Trace:
+def _collect(pieces: Iterable[Any]) -> Trace:
     texts: list[str] = []
     outer: list[WrittenRange] = []
     inner: list[WrittenRange] = []
@@ -133,8 +135,8 @@ def _gathered(pieces: Iterable[Any]) -> Trace:
     return Trace("".join(texts), outer, inner)
 
 
-def _apart(node: nodes.Expr, output: Output, bold: bool) -> list[nodes.Expr]:
-    """The operands of an output, each with a line that knows where it stands."""
+def _split(node: nodes.Expr, output: Output, bold: bool) -> list[nodes.Expr]:
+    """Return the operands of an output, each with its offset as line number."""
     operands, parts = list(_operands(node)), output.operands
     joins_text = any(isinstance(operand, nodes.Const) and isinstance(operand.value, str) for operand in operands)
     if len(operands) != len(parts) or not (bold or joins_text or _has_tilde(node)):

@@ -24,7 +24,7 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
     tracer = Tracer(template, bold=False)
     seen: set[int] = set()
     for case in cases:
-        trace = tracer.writes(case.conversation, case.kwargs)
+        trace = tracer.trace(case.conversation, case.kwargs)
         seen |= {written.part for one in (trace.outer, trace.inner) for written in one}
     source = template.program.source
     lines: dict[tuple[bool, int], None] = {}

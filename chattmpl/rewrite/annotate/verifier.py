@@ -11,7 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
-from chattmpl.rewrite.annotate.target_spans import Obstacle, Stops, TargetSpan, echoes, target_spans
+from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, echoes, target_spans
 from chattmpl.rewrite.proof import Failure, FailureKind, Proof
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering, Template
@@ -101,16 +101,16 @@ class AnnotationVerifier:
     Args:
         before: the template without the new tags.
         after: the template with them.
-        stops: the frame of an assistant turn.
+        frame: the frame of an assistant turn.
     """
 
-    def __init__(self, before: Template, after: Template, stops: Stops) -> None:
+    def __init__(self, before: Template, after: Template, frame: AnswerFrame) -> None:
         self._before = before
         self._after = after
-        self._stops = stops
+        self._frame = frame
         eos = before.tokens.get("eos_token")
         # The law knows control tokens only; other stop tokens that a user names are compared with target spans.
-        known = all(stop == eos or CONTROL.fullmatch(stop) for stop in stops.tokens)
+        known = all(stop == eos or CONTROL.fullmatch(stop) for stop in frame.stop_tokens)
         self._laws = laws_named(name for name in LAWS if known or name != "stop")
 
     def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: AnnotationProof) -> Failure | None:
@@ -123,7 +123,7 @@ class AnnotationVerifier:
 
     def _check_mask(self, old: Case, new: Case, proof: AnnotationProof) -> Failure | None:
         conversation, kwargs = old.conversation, old.kwargs
-        targets = list(target_spans(old, self._stops))
+        targets = list(target_spans(old, self._frame))
         impossible = [target for target in targets if target.obstacle is not None]
         for target in impossible:
             assert target.obstacle is not None

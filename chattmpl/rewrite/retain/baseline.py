@@ -1,4 +1,4 @@
-"""How a template renders a turn with its trace, and without it: what a change of its policy must lead to."""
+"""Baseline of a retention rewrite: how the template renders turns with and without their traces."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.outcome import first_difference
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.prober import refuses
-from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,
     TurnText,
-    inserted,
-    matches_form,
-    rendered,
+    insert_trace,
+    matches,
+    render_or_none,
     rendered_fields,
-    restored,
+    restore_trace,
     trace_of,
     turn_text,
     with_traces,
@@ -31,19 +30,20 @@ from chattmpl.template.template import Rendering, Template
 
 Render = Callable[[Conversation, dict[str, Any], bool], "Rendering | None"]
 
-_MARK = "Marvel marmot"
-"""What no template treats in a way of its own."""
+_PLACEHOLDER = "Marvel marmot"
+"""A content that no template treats specially."""
 
 _ASK_MORE = {"role": "user", "content": "Follow fig"}
 
 
 @dataclass(frozen=True)
 class Mismatch:
-    """What is not as it should be.
+    """A difference between a rendering and what the policy asks for.
 
     Attributes:
-        what: in words.
-        turn: index of the message; None for what is no assistant's turn.
+        what: a clause for people.
+        turn: index of the assistant message; None for any other text.
+        expected, got: the text that is expected, and the one that is rendered.
     """
 
     what: str
@@ -54,13 +54,15 @@ class Mismatch:
 
 @dataclass
 class Expected:
-    """What is known of one rendering before a change.
+    """Expectations of one rendering after a change.
 
     Attributes:
-        wanted: the messages whose traces the policy keeps.
-        agree: whether the template keeps the same already.
-        free: whether a text that is as before is right without another look.
-        forms: how each turn is rendered now, and how it may be.
+        conversation: the conversation.
+        old: its rendering before the change; None if the template refuses it.
+        wanted: indices of the messages whose traces the policy keeps.
+        agree: whether the template keeps the same traces already.
+        free: whether an unchanged text is accepted without further checks.
+        forms: for each turn, its text before the change, and the texts that are accepted after it.
     """
 
     conversation: Conversation
@@ -71,27 +73,50 @@ class Expected:
     forms: dict[int, tuple[TurnText, list[TurnText]]] = field(default_factory=dict)
 
 
-def _said(conversation: Conversation, index: int, content: str) -> Conversation:
-    """The conversation with another content of one message."""
+def _with_content(conversation: Conversation, index: int, content: str) -> Conversation:
+    """Return the conversation with another content of one message."""
     data = conversation.dump()
     data["messages"][index]["content"] = content
     return Conversation.coerce(data)
 
 
+class ConversationKeys:
+    """Cache keys of conversations: equal ones have the same key. Each object is dumped once and kept alive."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Conversation, str]] = {}
+        self._heads: dict[tuple[int, int], Conversation] = {}
+
+    def of(self, conversation: Conversation) -> str:
+        """Return the key."""
+        known = self._known.get(id(conversation))
+        if known is None:
+            known = self._known[id(conversation)] = conversation, repr(conversation.dump())
+        return known[1]
+
+    def head(self, conversation: Conversation, count: int) -> Conversation:
+        """Return the conversation with its first messages only."""
+        self.of(conversation)
+        key = id(conversation), count
+        if key not in self._heads:
+            self._heads[key] = conversation.with_messages(conversation.messages[:count])
+        return self._heads[key]
+
+
 class Baseline:
-    """The template as it is, as the measure of what it may become.
+    """The template before a change, with which its renderings after the change are compared.
 
     Args:
-        template: plain Jinja.
-        policy: what is asked for.
-        carriers: where it reads traces: ``field``, ``content``.
+        template: a template without reasoning tags.
+        policy: name of the policy.
+        carriers: places that the template reads traces from: ``field``, ``content``.
         thinking: the kwargs without which no trace is rendered.
-        stops: what ends an assistant's turn.
-        sample: a conversation of two questions and answers with traces, which tells what a kwarg switches.
+        stops: the stop tokens of the assistant's turns.
+        sample: a conversation of two questions and answers with traces, which shows what a kwarg switches.
 
     Attributes:
-        sampled: how many turns of history were seen to be as they were sampled.
-        names: of conversations.
+        sampled: number of turns in history that were found to be as they were sampled.
+        keys: cache keys of conversations.
     """
 
     def __init__(
@@ -115,16 +140,16 @@ class Baseline:
         self._expectations: dict[str, Expected] = {}
 
     def render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
-        """With the template as it is; None if it refuses."""
+        """Render with the template before the change; None if it refuses."""
         key = f"{self.keys.of(conversation)}{kwargs}", prompt
         if key not in self._cached:
-            self._cached[key] = rendered(self.template, conversation, kwargs, prompt)
+            self._cached[key] = render_or_none(self.template, conversation, kwargs, prompt)
         return self._cached[key]
 
     # -- what is expected
 
     def keeps(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> frozenset[int]:
-        """The messages whose traces are rendered, or would be if they had one."""
+        """Return the messages whose traces the template renders, or would render if they had one."""
         found = set(POLICIES[self.policy].keeps(conversation.messages, prompt))
         for carrier in self.carriers[:1]:
             twin = with_traces(conversation, carrier)
@@ -138,7 +163,7 @@ class Baseline:
         return frozenset(found)
 
     def alone(self, conversation: Conversation, index: int, kwargs: dict[str, Any]) -> TurnText | None:
-        """A turn as the last one: as it was sampled."""
+        """Return the text of a turn that comes last, as it was sampled."""
         made = self.render(self.keys.head(conversation, index + 1), kwargs, False)
         return None if made is None else turn_text(made, index)
 
@@ -151,13 +176,13 @@ class Baseline:
         content = message.content
         cut = "content" in self.carriers and alone is not None and not alone.shows
         if alone is not None and cut and isinstance(content, str) and CLOSE in content:
-            yield from restored(alone, content, content.split(CLOSE)[-1].strip())
-            marked = self.alone(_said(conversation, index, _MARK), index, kwargs)
-            yield from restored(marked, content, _MARK) if marked is not None else ()
+            yield from restore_trace(alone, content, content.split(CLOSE)[-1].strip())
+            marked = self.alone(_with_content(conversation, index, _PLACEHOLDER), index, kwargs)
+            yield from restore_trace(marked, content, _PLACEHOLDER) if marked is not None else ()
         if alone is not None and (alone.shows or message.reasoning_content or not trace):
             yield alone
         if not any(earlier.role == "user" for earlier in conversation.messages[:index]):
-            # Templates look for the last question, and keep nothing where there is none.
+            # Templates search for the last question, and keep nothing where there is none.
             asked = Conversation.coerce(
                 {**conversation.dump(), "messages": [_ASK_MORE, *conversation.dump()["messages"]]}
             )
@@ -165,11 +190,11 @@ class Baseline:
             if alone is not None:
                 yield alone
         if here.shows or not trace:
-            # For ``all``, whether that is as it was sampled is asked apart.
+            # For ``all``, a separate check asks whether that is as it was sampled.
             yield here
         elif alone is not None and alone.shows:
             bare = self.alone(without_trace(conversation, index), index, kwargs)
-            made = None if bare is None else inserted(alone, bare, here)
+            made = None if bare is None else insert_trace(alone, bare, here)
             if made is not None:
                 yield made
 
@@ -190,31 +215,29 @@ class Baseline:
     def mismatches(
         self, new: Render, conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> Iterator[Mismatch]:
-        """What of a rendering is not as the policy wants it."""
+        """Yield where a rendering differs from what the policy asks for."""
         expected = self._expected(conversation, kwargs, prompt)
         got = new(conversation, kwargs, prompt)
         old = expected.old
         if old is None or got is None:
-            if (old is None) != (got is None) and not (got is not None and self._mended(got, kwargs, prompt)):
+            if (old is None) != (got is None) and not (got is not None and self._no_longer_fails(got, kwargs, prompt)):
                 yield Mismatch("refused" if got is None else "no longer refused", None, "", "")
             return
         if got.text == old.text and expected.free:
             return
         if expected.agree and self.policy != "all":
             if got.text != old.text:
-                yield Mismatch(
-                    "the policy does not concern it, and it is not rendered as before", None, old.text, got.text
-                )
+                yield Mismatch("a text changes that the policy does not concern", None, old.text, got.text)
             return
         wrong = None
-        # Where each trace is kept already and no character changes, only the law is left to ask.
+        # If each trace is kept already and no character changes, only the law needs a check.
         for wrong in self._segments(expected, old, got) if not expected.agree or got.text != old.text else ():
             yield wrong
         if self.policy == "all" and not prompt and wrong is None:
             yield from self._as_sampled(new, got, kwargs)
 
-    def _mended(self, got: Rendering, kwargs: dict[str, Any], prompt: bool) -> bool:
-        """Whether the template failed here only where it cut a trace out of what is no string."""
+    def _no_longer_fails(self, got: Rendering, kwargs: dict[str, Any], prompt: bool) -> bool:
+        """Return whether the template failed before only because it cut a trace out of a content that is no string."""
         try:
             self.template.render(got.conversation, prompt, CLOCK, **kwargs)
         except ChatTmplError as error:
@@ -237,7 +260,7 @@ class Baseline:
     def _forms(
         self, expected: Expected, kwargs: dict[str, Any], prompt: bool
     ) -> dict[int, tuple[TurnText, list[TurnText]]]:
-        """How each turn is rendered, and for those of the assistant how it may be."""
+        """Return the text of each turn, and for those of the assistant the texts that are accepted."""
         assert expected.old is not None
         found = {}
         for index, message in enumerate(expected.conversation.messages):
@@ -251,16 +274,16 @@ class Baseline:
         return found
 
     def _free(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool, agree: bool) -> bool:
-        """Whether a text that is as before is right without another look."""
+        """Return whether an unchanged text is accepted without further checks."""
         if agree:
             return self.policy != "all"
         if POLICIES[self.policy].undecided(conversation.messages, prompt):
             return True
-        # A kwarg of its own that asks for another policy is still obeyed.
+        # A kwarg of the template that selects another policy still works.
         return self._switches(conversation, kwargs)
 
     def _switches(self, conversation: Conversation, kwargs: dict[str, Any]) -> bool:
-        """Whether kwargs make the template keep other traces than it does without them."""
+        """Return whether the kwargs make the template keep other traces than without them."""
         usual = {**self.thinking, **{name: value for name, value in kwargs.items() if name in self.thinking}}
         if kwargs == usual:
             return False
@@ -273,18 +296,18 @@ class Baseline:
             after = turn_text(got, index)
             if message.role != "assistant":
                 if before.text != after.text:
-                    yield Mismatch("not rendered as before", None, before.text, after.text)
-            elif forms and not any(matches_form(after, one, before) for one in forms):
-                verb = "kept" if index in expected.wanted else "dropped"
-                what = f"the trace of messages[{index}] is not {verb} as the template does it"
+                    yield Mismatch(f"messages[{index}] is not rendered as before", None, before.text, after.text)
+            elif forms and not any(matches(after, one, before) for one in forms):
+                which = "with" if index in expected.wanted else "without"
+                what = f"messages[{index}] is not rendered as the template renders it {which} its trace"
                 yield Mismatch(what, index, forms[0].text, after.text)
         outside = [
             "".join(one.text[span.start : span.end] for span in one.spans if span.turn is None and span.message is None)
             for one in (old, got)
         ]
         if outside[0] != outside[1]:
-            yield Mismatch("not rendered as before", None, outside[0], outside[1])
-        # Some templates render the results of tools within the turn that called them.
+            yield Mismatch("the text outside turns is not rendered as before", None, outside[0], outside[1])
+        # Some templates render tool results within the turn that called the tools.
         for (index, path), text in (held := rendered_fields(old)).items():
             if text.strip() != (now := rendered_fields(got).get((index, path), "")).strip():
                 yield Mismatch(f"messages[{index}].{path} is not rendered as before", None, text, now)
@@ -295,10 +318,10 @@ class Baseline:
             )
 
     def _as_sampled(self, new: Render, whole: Rendering, kwargs: dict[str, Any]) -> Iterator[Mismatch]:
-        """The law ``sampled`` for history, wherever tags stand: each turn begins the text, up to its stop token."""
+        """Check the law ``sampled`` in history without tags: the text starts with each turn up to its stop token."""
         conversation = whole.conversation
         for index, message in enumerate(conversation.messages[:-1]):
-            # Where two answers follow each other, templates join them, whatever is in them.
+            # Templates join consecutive answers, whatever their contents.
             if message.role != "assistant" or conversation.messages[index + 1].role == "assistant":
                 continue
             alone = new(self.keys.head(conversation, index + 1), kwargs, False)
@@ -319,9 +342,9 @@ class Baseline:
                 )
 
     def _differs_anyway(self, alone: Rendering, turn: int, at: int, whole: Rendering, kwargs: dict[str, Any]) -> bool:
-        """Whether history differs for another reason than traces: behind them, and in the same turn without any.
+        """Return whether history differs for a reason other than traces: after them, and also without any.
 
-        The law that is broken by it is an exception, which the proof names.
+        The proof notes the law that is broken by it.
         """
         own = [span for span in alone.spans if span.message == turn and span.field != "role"]
         if any(span.end > at for span in own if span.field in REASONING_NAMES):
@@ -338,7 +361,7 @@ class Baseline:
         )
 
     def _end(self, rendering: Rendering, turn: int) -> int:
-        """Where a turn that is the last one ends, with its stop token."""
+        """Return the end of the last turn, after its stop token."""
         held = [
             span.end
             for span in rendering.spans
@@ -349,4 +372,4 @@ class Baseline:
         return min(ends, default=start)
 
 
-__all__ = ["Baseline", "Mismatch", "Render"]
+__all__ = ["Baseline", "ConversationKeys", "Mismatch", "Render"]

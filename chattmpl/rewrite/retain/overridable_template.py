@@ -1,4 +1,4 @@
-"""A template whose terms can be overridden at each render, so that a change is tried without compiling it."""
+"""A template whose terms can be overridden at each render, so that changes are tried without compiling."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.provenance.containers import InputTracer
-from chattmpl.rewrite.retain.conversation_keys import ConversationKeys
+from chattmpl.rewrite.retain.baseline import ConversationKeys
 from chattmpl.rewrite.retain.terms import Term, message_loops, terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
@@ -22,29 +22,29 @@ from chattmpl.template.spans import spans_of
 from chattmpl.template.template import Rendering, Template
 
 Change = tuple[int, str]
-"""The number of a term, and what takes its place; one of `WAYS`."""
+"""The index of a term, and its replacement, one of `WAYS`."""
 
 WAYS = ("true", "false", "here", "not here", "and here", "or here", "and not here", "or not here")
-"""``here``: the policy keeps the trace of the message being rendered."""
+"""Replacements of a term; ``here`` is true if the policy keeps the trace of the message being rendered."""
 
 _Value = tuple[bool, bool | None]
-"""Whether the policy keeps the trace, and what matters of the value that a term had."""
+"""Whether the policy keeps the trace, and the truth of the value of a term."""
 
 _TERM, _AT = "chattmpl_term", "chattmpl_at"
 
 
 class OverridableTemplate:
-    """A template with its terms.
+    """A template whose terms can be overridden.
 
     Args:
-        template: plain Jinja; reasoning tags are not known here.
-        policy: what ``here`` stands for.
+        template: a template without reasoning tags.
+        policy: name of the policy that ``here`` refers to.
         contents: whether traces may be cut out of contents.
-        only: the numbers of the terms to be overridden; each costs time at every render.
+        only: indices of the terms that can be overridden, each of which makes a render slower; None for all.
 
     Attributes:
-        terms: its terms, by number.
-        shared: the numbers of those that see messages of others than the assistant.
+        terms: the terms of the template.
+        shared: indices of those that are evaluated for messages of other roles than the assistant.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class OverridableTemplate:
         for number, term in wrapped:
             at = _AT if term.loop is not None else "none"
             edits.append(Edit(term.start, term.start, f" {_TERM}[[{number}, {at}, "))
-        # At one place the inner ones are closed first; all that is inserted there is alike.
+        # At one offset the inner ones are closed first; all insertions there are alike.
         for _, term in reversed(wrapped):
             base = f", {text[term.start : term.base]}" if term.base is not None else ""
             edits.append(Edit(term.end, term.end, f"{base}]]"))
@@ -77,7 +77,7 @@ class OverridableTemplate:
         self._switched = Template(found, None, template.budget)
 
     def narrowed(self, numbers: Iterable[int]) -> OverridableTemplate:
-        """The same with fewer terms that can be overridden; their numbers stay."""
+        """Return the template with fewer terms that can be overridden, under the same indices."""
         made = OverridableTemplate(self.template, self._policy, contents=self._contents, only=frozenset(numbers))
         made._known, made._keys, made.shared = self._known, self._keys, self.shared
         return made
@@ -85,7 +85,7 @@ class OverridableTemplate:
     def render(
         self, changes: Mapping[int, str], conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> Rendering | None:
-        """A conversation under changes; None if it is refused."""
+        """Render a conversation under changes; None if it is refused."""
         where = f"{self._keys.of(conversation)}{kwargs}{prompt}"
         asked = frozenset(changes.items())
         if (where, asked) not in self._known:
@@ -94,7 +94,7 @@ class OverridableTemplate:
         return self._known[where, asked][0]
 
     def _alike(self, where: str, changes: frozenset[Change]) -> Iterator[frozenset[Change]]:
-        """Fewer changes under which the same is known to be rendered."""
+        """Yield smaller sets of changes that are known to render the same text."""
         for left_out in (changes, *({change} for change in changes)) if len(changes) > 1 else (changes,):
             less = changes - left_out
             known = self._known.get((where, less))
@@ -119,7 +119,7 @@ class OverridableTemplate:
                 self.shared.add(number)
                 return value
             if kind in ("content", "cut"):
-                # With a trace, and without it; where there is none, no change makes a difference.
+                # The value with and without the trace; without a trace no change makes a difference.
                 whole, rest = (base, value) if kind == "cut" else (value, _cut(value))
                 if whole != rest:
                     values[number].add((here, None))
@@ -139,22 +139,22 @@ class OverridableTemplate:
         return Rendering(text, spans_of(runs), (), conversation, switched), values
 
     def _value(self, number: int, value: Any) -> bool | None:
-        """What matters of a value: that it is true; None if more than that does."""
+        """Return the truth of a value if nothing else matters, else None."""
         return bool(value) if type(value) is bool or self.terms[number].tested else None
 
 
 def _cut(content: Any) -> Any:
-    """A content without its trace."""
+    """Return a content without its trace."""
     return content.split(CLOSE)[-1].lstrip("\n") if isinstance(content, str) and CLOSE in content else content
 
 
 def _idle(change: Change, values: Iterable[_Value]) -> bool:
-    """Whether a change makes no difference where a term had these values."""
+    """Return whether a change makes no difference where a term had these values."""
     return all(value is not None and _overridden(change[1], here, value) == value for here, value in values)
 
 
 class _Subscript:
-    """What a template calls by a subscript: a call would be accounted for, each time."""
+    """A function that a template calls by subscript, since a call would be charged to the budget."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
@@ -164,7 +164,7 @@ class _Subscript:
 
 
 def _closed_first(edits: list[Edit]) -> list[Edit]:
-    """What ends a term stands before what begins the next one at the same place."""
+    """Order edits so that the end of a term precedes the start of the next one at the same offset."""
     return sorted(edits, key=lambda edit: (edit.start, not edit.text.endswith("]")))
 
 

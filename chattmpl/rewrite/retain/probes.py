@@ -1,4 +1,4 @@
-"""What a template does with traces, and the conversations that a change is looked for with."""
+"""Conversations with traces, in the form that a template takes, with which a change is searched and proven."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from chattmpl.probing.reasoning import Traces, find_traces
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.rewrite.proof import Trial
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
-from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, rendered
+from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, render_or_none
 from chattmpl.template.template import Template
 
 
@@ -40,15 +40,16 @@ from chattmpl.template.template import Template
 class Probes:
     """The conversations for one template.
 
-    Args:
-        template: the template as it is.
-        policy: what is asked for, for messages.
-
     Attributes:
-        carriers: where the template reads traces.
-        thinking: the kwargs without which it renders none.
-        stops: what ends an assistant's turn; found where it is not given.
-        examples: how many conversations are made beside those that ship.
+        template: the template before the change.
+        policy: name of the policy.
+        carriers: places that the template reads traces from: ``field``, ``content``.
+        thinking: the kwargs without which it renders no trace.
+        stops: the stop tokens of the assistant's turns; by default those that probing finds.
+        examples: number of conversations that hypothesis generates.
+
+    Raises:
+        CannotRetain: if the template has no place for a policy.
     """
 
     template: Template
@@ -74,7 +75,7 @@ class Probes:
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:
-        """The kwargs that switch what the template does, each in turn."""
+        """The kwargs of each mode of the template."""
         return self.facts.settings
 
     def _stops(self) -> tuple[str, ...]:
@@ -101,18 +102,18 @@ class Probes:
     # -- conversations
 
     def searched(self) -> list[Trial]:
-        """The conversations that a change is looked for with."""
+        """Return the conversations that a change is searched with."""
         return [(one, self.thinking) for one in self._probes()]
 
     @cached_property
     def again(self) -> list[Trial]:
-        """The same and fixtures in each of the template's modes."""
+        """The same and the shipped conversations, in each mode of the template."""
         usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in shipped_conversations())]
         return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.modes] for one in usual]
 
     @cached_property
     def independent(self) -> list[Trial]:
-        """Conversations that no change is looked for with."""
+        """Other conversations that a change is checked with."""
         made_ = generated_conversations(self.examples, self.facts.shape) if self.examples else ()
         fitting = [self._fit(one) for one in made_]
         found: list[Trial] = []
@@ -144,22 +145,22 @@ class Probes:
                     yield self._fitted(loop, tools=True)
                     yield self._fitted(loop[:2], tools=True)
             elif carrier == "content":
-                # Calls are lost, and what follows the result of a tool may be rendered apart.
+                # Calls are lost, and messages after the result of a tool may be rendered differently.
                 yield self._fitted([ASK, say, result_message(), more], tools=True)
                 yield self._fitted([ASK, say, result_message(), more, ASK_MORE], tools=True)
         yield self._fitted([ASK, SAY, ASK_MORE, SAY_MORE])
 
     def leads_to_traces(self, made: Template) -> bool:
-        """Whether a turn with its trace in the content can follow from a prompt, in any mode.
+        """Return whether a turn with its trace in the content can follow a prompt, in any mode.
 
-        Always true where traces have a field of their own, whose place in a turn is what the template says.
+        Always true for traces in a field, whose place in a turn the template decides.
         """
         if self.carriers != ("content",) or self.policy == "none":
             return True
         asked, answered = self._fitted([ASK]), self._fitted([ASK, with_trace(SAY, TRACES[0], "content")])
         for kwargs in [{}, *self.modes]:
-            bare, prompt = rendered(made, asked, kwargs, False), rendered(made, asked, kwargs, True)
-            turn = rendered(made, answered, kwargs, False)
+            bare, prompt = render_or_none(made, asked, kwargs, False), render_or_none(made, asked, kwargs, True)
+            turn = render_or_none(made, answered, kwargs, False)
             if bare is None or prompt is None or turn is None:
                 continue
             begun = turn.text[common_length(bare.text, prompt.text) :].partition(TRACES[0])[0]
@@ -168,7 +169,7 @@ class Probes:
         return False
 
     def _heads(self) -> Iterator[Conversation]:
-        """A long conversation, ended at each of its messages."""
+        """Yield a long conversation, cut after each of its messages."""
         first, second, third, fourth = TRACES
         for carrier in self.carriers:
             long = [ASK, with_trace(SAY, first, carrier), ASK_MORE]
@@ -195,7 +196,7 @@ class Probes:
 
 
 def _in_content(conversation: Conversation) -> Conversation:
-    """The same with the traces in the contents."""
+    """Return the conversation with its traces in the contents."""
     data = conversation.dump()
     for given, message in zip(conversation.messages, data["messages"], strict=True):
         trace = given.reasoning_content

@@ -98,7 +98,7 @@ def _candidates(template: Template, search: Search, policy: str) -> Iterator[str
     """Yield sources to prove, the smallest change first; none twice."""
     seen: set[str] = set()
     environment = template.program.environment
-    for changes in search.found():
+    for changes in search.candidates():
         if search.score(changes):
             continue  # a counterexample to an earlier candidate refutes this one too
         source = rewritten(template.source, search.terms, changes, policy, environment, search.shared)

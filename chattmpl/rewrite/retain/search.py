@@ -1,4 +1,4 @@
-"""Looking for the smallest change of terms after which a policy holds for all probes."""
+"""Search for the smallest change of terms that yields a policy on all probes."""
 
 from __future__ import annotations
 
@@ -17,61 +17,61 @@ from chattmpl.template.template import Rendering
 
 Changes = tuple[Change, ...]
 
-MOST = 3
-"""So many terms are changed at most."""
+_MAX_TERMS = 3
+"""Largest number of terms that one candidate changes."""
 
-_KEPT = 4
-"""So many ways that mend something are tried together with others."""
+_BEAM = 4
+"""Number of partial improvements that are combined with further changes."""
 
-_DEAR = 3.5
-"""What changes more than this, such as what tells roles apart, is tried last, though it be one term."""
+_EXPENSIVE = 3.5
+"""Cost from which on a change of one term is tried last, such as a change of a test of the role."""
 
-_PLAIN = ("true", "false")
+_CONSTANTS = ("true", "false")
 _WORST = 10_000
 
 
 class Search:
-    """The changes of one template.
+    """The search for changes of one template.
 
     Args:
-        before: the measure.
-        board: the template with its terms.
-        tries: conversations.
+        baseline: the template before the change.
+        template: the same with terms that can be overridden.
+        trials: the conversations that a change must hold for.
 
     Attributes:
-        tried: how many changes were looked at.
-        best: the one after which the least is wrong, and how much that is.
+        tried: number of changes that were scored.
+        best: the lowest score, and the change that has it.
     """
 
-    def __init__(self, before: Baseline, board: OverridableTemplate, tries: Iterable[Trial]) -> None:
-        self._before = before
-        self._board = board
-        self._tries = [(one, prompt) for one in tries for prompt in (False, True)]
+    def __init__(self, baseline: Baseline, template: OverridableTemplate, trials: Iterable[Trial]) -> None:
+        self._baseline = baseline
+        self._template = template
+        self._trials = [(one, prompt) for one in trials for prompt in (False, True)]
         self._scores: dict[Changes, int] = {}
         self.tried = 0
         self.best: tuple[int, Changes] = (_WORST, ())
 
     def learn(self, one: Trial) -> None:
-        """One more conversation to look at."""
-        self._tries[:0] = [(one, prompt) for prompt in (False, True)]
+        """Add a conversation that a change must hold for."""
+        self._trials[:0] = [(one, prompt) for prompt in (False, True)]
         self._scores.clear()
 
-    def found(self) -> Iterator[Changes]:
-        """Changes under which all is as it should be, the smallest first; nothing at all where that is so already."""
+    def candidates(self) -> Iterator[Changes]:
+        """Yield changes without a mismatch, the smallest first; the first is empty if the policy holds already."""
         base = self.score(())
         if base == 0:
             yield ()
-        # What is wrong now is looked at first, so that counting ends early where a change mends nothing.
-        self._tries.sort(key=lambda one: next(self._mismatches_of({}, *one), None) is None)
+        # Trials that fail now come first, so that scoring ends early where a change improves nothing.
+        self._trials.sort(key=lambda one: next(self._mismatches_of({}, *one), None) is None)
         singles = self._singles()
-        self._board = self._board.narrowed(number for number, _ in singles)
+        self._template = self._template.narrowed(number for number, _ in singles)
         ranked: list[tuple[int, float, Changes]] = sorted(
             ((self.score((one,), base), self._cost((one,)), (one,)) for one in singles), key=lambda item: item[:2]
         )
-        mended = sorted(((dear, changes) for score, dear, changes in ranked if score == 0), key=lambda item: item[0])
-        yield from (changes for dear, changes in mended if dear <= _DEAR)
-        better = [item for item in ranked if 0 < item[0] < base][:_KEPT]
-        for _ in range(MOST - 1):
+        complete = sorted(((cost, changes) for score, cost, changes in ranked if score == 0), key=lambda item: item[0])
+        yield from (changes for cost, changes in complete if cost <= _EXPENSIVE)
+        better = [item for item in ranked if 0 < item[0] < base][:_BEAM]
+        for _ in range(_MAX_TERMS - 1):
             pairs: dict[Changes, tuple[int, float, Changes]] = {}
             for before, _, changes in better:
                 taken = {number for number, _ in changes}
@@ -83,22 +83,22 @@ class Search:
                     if score < before:
                         pairs[joint] = (score, self._cost(joint), joint)
             yield from (item[2] for item in sorted(pairs.values(), key=lambda item: item[1]) if item[0] == 0)
-            better = sorted((item for item in pairs.values() if item[0]), key=lambda item: item[:2])[:_KEPT]
+            better = sorted((item for item in pairs.values() if item[0]), key=lambda item: item[:2])[:_BEAM]
 
-        yield from (changes for dear, changes in mended if dear > _DEAR)
+        yield from (changes for cost, changes in complete if cost > _EXPENSIVE)
 
     @property
     def shared(self) -> set[int]:
-        """The numbers of those that see messages of others than the assistant."""
-        return self._board.shared
+        """Indices of the terms that are evaluated for messages of other roles than the assistant."""
+        return self._template.shared
 
     @property
     def terms(self) -> list[Term]:
-        """The terms that changes name by number."""
-        return self._board.terms
+        """The terms that changes refer to by index."""
+        return self._template.terms
 
     def score(self, changes: Changes, limit: int = _WORST) -> int:
-        """How much is not as it should be; counting ends at the limit."""
+        """Return the number of mismatches; counting stops at the limit."""
         if changes in self._scores:
             return self._scores[changes]
         self.tried += 1
@@ -112,30 +112,30 @@ class Search:
         return count
 
     def mismatches(self, changes: Changes) -> Iterator[Mismatch]:
-        """What is not as it should be."""
-        for one, prompt in self._tries:
+        """Yield the mismatches under changes."""
+        for one, prompt in self._trials:
             yield from self._mismatches_of(dict(changes), one, prompt)
 
     def example(self) -> tuple[Conversation, dict[str, Any], Mismatch] | None:
-        """What is still wrong after the best change."""
-        for (conversation, kwargs), prompt in self._tries:
+        """Return a mismatch that is left under the best change, and its conversation and kwargs."""
+        for (conversation, kwargs), prompt in self._trials:
             for wrong in self._mismatches_of(dict(self.best[1]), (conversation, kwargs), prompt):
                 return conversation, kwargs, wrong
         return None
 
     def _mismatches_of(self, changes: dict[int, str], one: Trial, prompt: bool) -> Iterator[Mismatch]:
         def render(conversation: Conversation, kwargs: dict[str, object], prompt: bool) -> Rendering | None:
-            return self._board.render(changes, conversation, kwargs, prompt)
+            return self._template.render(changes, conversation, kwargs, prompt)
 
-        yield from self._before.mismatches(render, *one, prompt)
+        yield from self._baseline.mismatches(render, *one, prompt)
 
     def _singles(self) -> list[Change]:
-        """Changes of the terms that have a say in what is rendered of an assistant's turn."""
+        """Return changes of the terms that affect the assistant's turns."""
         found: list[Change] = []
-        policy = self._before.policy
-        for number, term in enumerate(self._board.terms):
-            for_all = {"cut": ("true",), "content": ("false",)}.get(term.kind, _PLAIN)
-            ways = [way for way in for_all if self._says((number, way))]
+        policy = self._baseline.policy
+        for number, term in enumerate(self._template.terms):
+            for_all = {"cut": ("true",), "content": ("false",)}.get(term.kind, _CONSTANTS)
+            ways = [way for way in for_all if self._affects_answers_only((number, way))]
             if not ways:
                 continue
             if policy in ("all", "none") or term.kind == "literal" or term.loop is None:
@@ -145,14 +145,14 @@ class Search:
                 found += [(number, way) for way in some.get(term.kind, WAYS)]
         return found
 
-    def _says(self, change: Change) -> bool:
-        """Whether a change alters an assistant's turn, and leaves the rest alone."""
+    def _affects_answers_only(self, change: Change) -> bool:
+        """Return whether a change alters an assistant turn and no other."""
         altered = False
-        for (conversation, kwargs), prompt in self._tries:
+        for (conversation, kwargs), prompt in self._trials:
             if prompt:
                 continue
-            old = self._before.render(conversation, kwargs, False)
-            new = self._board.render(dict((change,)), conversation, kwargs, False)
+            old = self._baseline.render(conversation, kwargs, False)
+            new = self._template.render(dict((change,)), conversation, kwargs, False)
             if old is None or new is None:
                 if (old is None) != (new is None):
                     return False
@@ -168,11 +168,11 @@ class Search:
         return altered
 
     def _cost(self, changes: Changes) -> float:
-        text = self._board.template.source
-        return sum(cost(text, self._board.terms, change) for change in changes)
+        text = self._template.template.source
+        return sum(cost(text, self._template.terms, change) for change in changes)
 
     def _overlap(self, changes: Changes) -> bool:
-        ranges = sorted((self._board.terms[number].start, self._board.terms[number].end) for number, _ in changes)
+        ranges = sorted((self._template.terms[number].start, self._template.terms[number].end) for number, _ in changes)
         return any(one[1] > other[0] for one, other in pairwise(ranges))
 
 

@@ -1,4 +1,4 @@
-"""The text of a turn with its trace, and without it."""
+"""Texts of turns with and without their traces."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class TurnText:
     """The text of a turn.
 
     Attributes:
-        text: of the turn.
-        held: where what the message holds ends in it; None if nothing of it is rendered.
-        shows: whether the trace is in it.
-        ends: where each field of the message ends in it; behind the last may stand what others repeat of it, such as
-            the name of the function whose result is rendered within the turn.
+        text: the text.
+        held: end of the message's last field in the text; None if no field is rendered.
+        shows: whether the trace is in the text.
+        ends: end of each field of the message in the text. Fields that others repeat may follow, such as the name of
+            the function whose result is rendered within the turn.
     """
 
     text: str
@@ -34,7 +34,7 @@ class TurnText:
 
 
 def rendered_fields(rendering: Rendering) -> dict[tuple[int, str], str]:
-    """What is rendered of each field that is no trace, nor taken for one as the assistant's contents may be."""
+    """Return the rendered text of each field except traces and the assistant's contents, which may hold traces."""
     found: dict[tuple[int, str], str] = {}
     messages = rendering.conversation.messages
     for span in rendering.spans:
@@ -48,16 +48,16 @@ def rendered_fields(rendering: Rendering) -> dict[tuple[int, str], str]:
 
 
 def trace_of(message: Any) -> str:
-    """The trace of a message, in its own field or in ``<think>`` in its content."""
+    """Return the trace of a message, from its own field or from ``<think>`` in its content."""
     if message.reasoning_content:
         return str(message.reasoning_content).strip()
     content = message.content.lstrip() if isinstance(message.content, str) else ""
-    # What only mentions the tag is no trace.
+    # A content that only mentions the tag has no trace.
     return content.split(CLOSE)[0].removeprefix(OPEN).strip() if CLOSE in content and content.startswith(OPEN) else ""
 
 
 def without_trace(conversation: Conversation, index: int) -> Conversation:
-    """The conversation, and nothing of the trace of one message in it."""
+    """Return the conversation without the trace of one message."""
     data = conversation.dump()
     message = data["messages"][index]
     for name in REASONING_NAMES:
@@ -68,11 +68,11 @@ def without_trace(conversation: Conversation, index: int) -> Conversation:
 
 
 def turn_text(rendering: Rendering, turn: int) -> TurnText:
-    """The text of a turn in a rendering."""
+    """Return the text of a turn in a rendering."""
     text, shows = "", False
     ends: list[int] = []
     for span in rendering.spans:
-        # Some templates render the last message behind the loop over messages.
+        # Some templates render the last message after the loop over messages.
         if (span.turn if span.turn is not None else span.message) != turn:
             continue
         text += rendering.text[span.start : span.end]
@@ -85,8 +85,10 @@ def turn_text(rendering: Rendering, turn: int) -> TurnText:
     return TurnText(text, held, shows or bool(in_content and trace and trace in text), tuple(ends))
 
 
-def rendered(template: Template, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
-    """A rendering, or None; kwargs that the template no longer reads are left out."""
+def render_or_none(
+    template: Template, conversation: Conversation, kwargs: dict[str, Any], prompt: bool
+) -> Rendering | None:
+    """Render a conversation; None if it is refused. Kwargs that the template does not read are left out."""
     known = {name: value for name, value in kwargs.items() if name in template.program.variables}
     try:
         return template.render(conversation, prompt, CLOCK, **known)
@@ -95,7 +97,7 @@ def rendered(template: Template, conversation: Conversation, kwargs: dict[str, A
 
 
 def with_traces(conversation: Conversation, carrier: str) -> Conversation:
-    """The conversation with a trace in each assistant message; those that have one keep it."""
+    """Return the conversation with a trace in each assistant message; existing ones stay."""
     data = conversation.dump()
     for index, message in enumerate(data["messages"]):
         if message.get("role") != "assistant" or trace_of(conversation.messages[index]):
@@ -109,19 +111,19 @@ def with_traces(conversation: Conversation, carrier: str) -> Conversation:
     return Conversation.coerce(data)
 
 
-def restored(alone: TurnText, content: str, rest: str) -> Iterator[TurnText]:
-    """A turn that the template cuts the trace out of, with the whole content in the place of what is left of it.
+def restore_trace(alone: TurnText, content: str, rest: str) -> Iterator[TurnText]:
+    """Yield texts of a turn that the template cuts the trace out of, with the whole content instead.
 
     Args:
         alone: the turn as the last one.
         content: the whole content.
-        rest: what is left of it.
+        rest: the part that the template leaves.
     """
     at = alone.text.rfind(rest) if rest else -1
     if at < 0:
         return
     head, tail = alone.text[:at], alone.text[at + len(rest) :]
-    # White space before what is left was left by the cut, or is part of the frame.
+    # White space before the rest was left by the cut, or is part of the frame.
     for before in dict.fromkeys((head, head.rstrip(), head.rstrip() + "\n", head.removesuffix("\n\n"))):
         for whole in dict.fromkeys((content, content.strip())):
             yield TurnText(
@@ -129,8 +131,8 @@ def restored(alone: TurnText, content: str, rest: str) -> Iterator[TurnText]:
             )
 
 
-def inserted(alone: TurnText, bare: TurnText, here: TurnText) -> TurnText | None:
-    """A turn of history with the trace where the template writes it in a turn that is the last one.
+def insert_trace(alone: TurnText, bare: TurnText, here: TurnText) -> TurnText | None:
+    """Return a turn in history with the trace where the template writes it in the last turn.
 
     Args:
         alone: the turn as the last one.
@@ -145,8 +147,8 @@ def inserted(alone: TurnText, bare: TurnText, here: TurnText) -> TurnText | None
     return TurnText(here.text[:start] + longer[start : start + added] + here.text[start:], None, True)
 
 
-def matches_form(got: TurnText, wanted: TurnText, here: TurnText) -> bool:
-    """Whether a turn is rendered in a form, however the template ends it in this place."""
+def matches(got: TurnText, wanted: TurnText, here: TurnText) -> bool:
+    """Return whether a turn has an accepted text, however the template ends it in this place."""
     if got.text == wanted.text or got.text.rstrip() == wanted.text.rstrip():
         return True
     if wanted.held is None:
@@ -158,11 +160,11 @@ __all__ = [
     "CLOSE",
     "OPEN",
     "TurnText",
-    "inserted",
-    "matches_form",
-    "rendered",
+    "insert_trace",
+    "matches",
+    "render_or_none",
     "rendered_fields",
-    "restored",
+    "restore_trace",
     "trace_of",
     "turn_text",
     "with_traces",

@@ -10,7 +10,7 @@ from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
 from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
-from chattmpl.rewrite.retain.turn_text import rendered
+from chattmpl.rewrite.retain.turn_text import render_or_none
 from chattmpl.template.template import Rendering, Template
 
 LAWS = ("prefix", "sampled")
@@ -74,7 +74,7 @@ class RetentionVerifier:
         return None
 
     def _render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
-        return rendered(self._after, conversation, kwargs, prompt)
+        return render_or_none(self._after, conversation, kwargs, prompt)
 
     def _check_laws(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> None:
         """Count the laws that hold in history; one that fails has a reason other than traces, and is noted."""
