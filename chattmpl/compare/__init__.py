@@ -1,1 +1,1 @@
-"""Comparisons: two templates with one engine, and one template with several engines."""
+"""Comparisons of two templates, and of one template in several engines."""

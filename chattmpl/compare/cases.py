@@ -1,4 +1,4 @@
-"""What is compared: conversations with names, each with and without the generation prompt, in each mode."""
+"""The cases of a comparison: named conversations, each with and without the generation prompt, in each mode."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from chattmpl.template.template import Template
 
 @dataclass(frozen=True)
 class Case:
-    """One render.
+    """The inputs of one render.
 
     Attributes:
-        name: what the conversation is called.
-        conversation: what is rendered.
-        prompt: whether with the generation prompt.
-        kwargs: template kwargs, beside those that the conversation brings.
+        name: name of the conversation.
+        conversation: the conversation.
+        prompt: render with the generation prompt.
+        kwargs: template kwargs in addition to those of the conversation.
     """
 
     name: str
@@ -31,19 +31,19 @@ class Case:
 
     @property
     def variant(self) -> str:
-        """What tells it from other cases of the same conversation: ``generation prompt, enable_thinking=false``."""
+        """The difference to other cases of the conversation, as in ``generation prompt, enable_thinking=false``."""
         import json
 
         settings = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in sorted(self.kwargs.items())]
         return ", ".join((["generation prompt"] if self.prompt else []) + settings)
 
     def to_dict(self) -> dict[str, Any]:
-        """The case as JSON."""
+        """Return the case as JSON types."""
         return {"conversation": self.name, "generation_prompt": self.prompt, "kwargs": self.kwargs}
 
 
 def named_conversations(file: str | None = None) -> list[tuple[str, Conversation]]:
-    """The conversations that ship, under the names of their files, and those of a file of conversations.
+    """Return the conversations that ship with chattmpl, named by their files, and those of a further file.
 
     Raises:
         ConversationError: if the file cannot be read as conversations.
@@ -56,7 +56,7 @@ def named_conversations(file: str | None = None) -> list[tuple[str, Conversation
 
 
 def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[dict[str, Any]]:
-    """The kwargs to render with: those given, and each of the modes that a template declares on top of them."""
+    """Return the kwargs of all renders: the modes that the templates declare, each with the given kwargs."""
     settings: list[dict[str, Any]] = []
     for template in templates:
         for mode in settings_to_check(template):
@@ -67,7 +67,7 @@ def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[di
 
 
 def cases(conversations: Iterable[tuple[str, Conversation]], settings: Iterable[dict[str, Any]]) -> Iterator[Case]:
-    """Each conversation with each of the settings, without and with the generation prompt."""
+    """Yield each conversation with each of the settings, without and with the generation prompt."""
     matrix = list(settings)
     for name, conversation in conversations:
         for kwargs in matrix:
@@ -115,9 +115,9 @@ _PROBES: dict[str, dict[str, Any]] = {
         "tools": [_TOOL],
     },
 }
-"""What engines are known to render in their own ways, and the fixtures have not."""
+"""Conversations with content that engines are known to render differently, and that the fixtures lack."""
 
 
 def engine_probes() -> list[tuple[str, Conversation]]:
-    """Conversations that hold what engines are known to render in their own ways."""
+    """Return conversations with content that engines are known to render differently."""
     return [(name, Conversation.coerce(made)) for name, made in _PROBES.items()]

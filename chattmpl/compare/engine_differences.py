@@ -58,6 +58,8 @@ class EngineDifference:
         error: pattern of the engine's error message; None if the difference shows in the text.
         texts: for a difference in the text: can two texts differ from an offset on because of it?
         together: the constructs have one cause and are reported once.
+        in_texts_too: a difference with ``error`` can also show in the text.
+        first_singly: rewrite the constructs one by one before all of them together.
     """
 
     code: str
@@ -68,6 +70,8 @@ class EngineDifference:
     error: str | None = None
     texts: Callable[[str, str, int], bool] | None = None
     together: bool = False
+    in_texts_too: bool = False
+    first_singly: bool = False
 
 
 ENGINE_DIFFERENCES: tuple[EngineDifference, ...] = (
@@ -87,6 +91,7 @@ ENGINE_DIFFERENCES: tuple[EngineDifference, ...] = (
         (TGI,),
         texts=_space_differs,
         together=True,
+        first_singly=True,
     ),
     EngineDifference(
         "strip-characters",
@@ -124,6 +129,7 @@ ENGINE_DIFFERENCES: tuple[EngineDifference, ...] = (
         constructs.iterables,
         (MINIJINJA, HUGGINGFACE),
         error=r"type none|of NullValue|null",
+        in_texts_too=True,
     ),
     EngineDifference(
         "numbers",

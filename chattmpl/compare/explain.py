@@ -1,4 +1,4 @@
-"""Why an engine renders something else: the construct, found by what the texts show and by writing it otherwise."""
+"""The causes of an engine's differences: constructs found from texts and errors, and confirmed by rewriting them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit, Edited, apply_edits
 
 _MOST_TRIES = 24
-"""Constructs that are written otherwise, for one disagreement."""
+"""Limit of the rewritings that are tried for one difference."""
 
 _AGREE = 1 << 40
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an engine makes of a case: a text, or the error in its place."""
+    """The text that an engine renders, or its error."""
 
     text: str | None
     error: str | None = None
@@ -38,7 +38,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class State:
-    """What both make of one source and one case."""
+    """The outcomes of Jinja2 and of the engine for one source and one case."""
 
     edited: Edited
     expected: Outcome
@@ -46,12 +46,12 @@ class State:
 
     @property
     def agree(self) -> bool:
-        """Whether both texts are the same, or both refuse."""
+        """True if the texts are equal, or both refuse."""
         return self.expected.text == self.got.text
 
     @property
     def progress(self) -> int:
-        """How far they agree, in characters; -1 where one of them renders and the other does not."""
+        """The number of characters up to the first difference; -1 if only one of them renders."""
         if self.agree:
             return _AGREE
         if self.expected.text is None or self.got.text is None:
@@ -61,15 +61,15 @@ class State:
 
 @dataclass(frozen=True, eq=False)
 class Cause:
-    """A construct that makes an engine disagree.
+    """A construct that makes an engine differ.
 
     Attributes:
-        code: a short name for programs.
-        message: what is different, in one sentence.
-        hint: the way out.
+        code: short name for programs.
+        message: the difference, in one sentence.
+        hint: how to avoid it.
         place: the construct.
-        confirmed: the disagreement went away, or moved on, when the construct was written otherwise.
-        edits: how it was written otherwise.
+        confirmed: the difference disappeared, or moved on, when the construct was rewritten.
+        edits: the rewriting.
     """
 
     code: str
@@ -81,11 +81,11 @@ class Cause:
 
 
 class Explainer:
-    """Finds the causes of the disagreements of one engine on one template.
+    """The search for the causes of the differences of one engine on one template.
 
     Args:
         source: the template as it is served, with LF newlines.
-        engine: which is compared with Jinja2.
+        engine: the engine to compare with Jinja2.
     """
 
     def __init__(self, source: Source, engine: Engine) -> None:
@@ -94,36 +94,36 @@ class Explainer:
 
     @cached_property
     def code(self) -> Code:
-        """The source, read."""
+        """The parsed source."""
         return Code(self.source.text)
 
     def state(self, edits: Sequence[Edit], context: Mapping[str, Any]) -> State:
-        """What both make of the source with edits."""
+        """Render the source with edits in Jinja2 and in the engine."""
         edited = apply_edits(self.source.text, dict.fromkeys(edits))
         return State(edited, reference(edited.text, context), rendered(self.engine, edited.text, context))
 
     def explain(self, state: State, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> tuple[Cause, State]:
-        """The cause of a disagreement, and what both make of the source once it is written otherwise."""
+        """Return the cause of a difference, and the state after the construct was rewritten."""
         if state.expected.text is None:
             return self._refused(state, context), state
         piece = self._piece(state, context)
         distances = self.code.distances(piece) if piece is not None else {}
         likely: tuple[EngineDifference, str, Site] | None = None
         tries = 0
-        for fact, word, sites in self._candidates(state, distances, piece):
-            evident = fact.error if state.got.text is None else fact.texts
+        for known, word, sites in self._candidates(state, distances, piece):
+            evident = known.error if state.got.text is None else known.texts
             if likely is None and sites and evident and (state.got.text is None or self._near(sites[0], distances)):
-                likely = (fact, word, sites[0])
+                likely = (known, word, sites[0])
                 if state.got.text is not None and not sites[0].edits:
                     break
-            for some in self._rewritings(fact, sites):
+            for some in self._rewritings(known, sites):
                 new = tuple(edit for site in some for edit in site.edits)
                 if not new or tries >= _MOST_TRIES or _overlap(edits, new):
                     continue
                 tries += 1
                 after = self._tried((*edits, *new), context)
-                if after is not None and _shows(fact, state, after):
-                    return self._cause(fact, word, some[0], True, _all(fact, sites, new, edits)), after
+                if after is not None and _shows(known, state, after):
+                    return self._cause(known, word, some[0], True, _all(known, sites, new, edits)), after
         if likely is not None and (piece is None or likely[0].error or self._near(likely[2], distances, most=1)):
             return self._cause(*likely, False), state
         return self._unknown(state, piece), state
@@ -131,7 +131,7 @@ class Explainer:
     def _tried(self, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> State | None:
         try:
             after = self.state(edits, context)
-        except (ChatTmplError, AssertionError):  # an edit that is no template, or that overlaps another
+        except (ChatTmplError, AssertionError):  # the edits overlap, or the result is not a template
             return None
         return None if after.expected.text is None and after.got.text is not None else after
 
@@ -141,39 +141,39 @@ class Explainer:
     def _candidates(
         self, state: State, distances: dict[int, int], piece: Piece | None
     ) -> Iterator[tuple[EngineDifference, str, list[Site]]]:
-        """Facts that may be the cause, with their constructs, the nearest to what went wrong first."""
+        """Yield the known differences that may be the cause, with their constructs, the nearest ones first."""
         at = piece.start if piece is not None else 0
-        for fact in ENGINE_DIFFERENCES:
-            if fact.engines and self.engine.name not in fact.engines:
+        for known in ENGINE_DIFFERENCES:
+            if known.engines and self.engine.name not in known.engines:
                 continue
-            word = self._caught(fact, state)
+            word = self._caught(known, state)
             if word is not None:
-                sites = list(fact.find(self.code, word))
+                sites = list(known.find(self.code, word))
                 sites.sort(key=lambda site: (self.code.distance(distances, site.start), abs(site.start - at)))
-                yield fact, word, sites
+                yield known, word, sites
 
-    def _caught(self, fact: EngineDifference, state: State) -> str | None:
-        """What a fact's pattern caught in the engine's words; None where the fact does not fit."""
+    def _caught(self, known: EngineDifference, state: State) -> str | None:
+        """Return the match of a known difference in the engine's error, or None if it does not fit."""
         if state.got.text is None:
-            match = re.search(fact.error, state.got.error or "") if fact.error else None
+            match = re.search(known.error, state.got.error or "") if known.error else None
             return None if match is None else next(filter(None, match.groups()), "")
-        if fact.error is not None and fact.code != "none-is-iterable":
+        if known.error is not None and not known.in_texts_too:
             return None
         expected, got = state.expected.text or "", state.got.text
-        return "" if fact.texts is None or fact.texts(expected, got, first_difference(expected, got)) else None
+        return "" if known.texts is None or known.texts(expected, got, first_difference(expected, got)) else None
 
     @staticmethod
-    def _rewritings(fact: EngineDifference, sites: list[Site]) -> Iterator[list[Site]]:
-        """Which constructs to write otherwise at once: one after the other, and then all of them."""
-        if not fact.together:
+    def _rewritings(known: EngineDifference, sites: list[Site]) -> Iterator[list[Site]]:
+        """Yield the constructs to rewrite at once: one after the other, and then all of them."""
+        if not known.together:
             yield from ([site] for site in sites[:12])
-        elif fact.code == "trim-blocks":
+        elif known.first_singly:
             yield from ([site] for site in sites[:6])
-        if len(sites) > 1 or fact.together:
+        if len(sites) > 1 or known.together:
             yield sites
 
     def _piece(self, state: State, context: Mapping[str, Any]) -> Piece | None:
-        """The tag where things go wrong: the one that the engine fails in, or that wrote what is different."""
+        """Return the tag that the engine fails in, or that wrote the first difference."""
         if state.got.text is None:
             code = self.code if state.edited.text == self.source.text else Code(state.edited.text)
             failure = without_line(state.got.error or "")
@@ -184,7 +184,7 @@ class Explainer:
         return None if offset is None else self.code.piece_at(offset)
 
     def _refused(self, state: State, context: Mapping[str, Any]) -> Cause:
-        """Jinja2 refuses, which says where by itself."""
+        """Return the cause if Jinja2 refuses, whose error has a place."""
         complaint = state.expected.error or ""
         place = _refusal_place(state.edited.text, context)
         at = 0 if place is None else state.edited.source_offset(place.start)
@@ -192,49 +192,49 @@ class Explainer:
         where = self._whole(piece)
         for pattern, code, says in REFUSALS:
             if re.search(pattern, complaint):
-                return Cause(code, says, "ask for the value's type before it is used", where, True)
+                return Cause(code, says, "test the type of the value before it is used", where, True)
         return Cause(
             "refused", f"Jinja2 refuses this ({complaint}); the engine renders it", "make both refuse it", where, True
         )
 
     def _cause(
-        self, fact: EngineDifference, word: str, site: Site, confirmed: bool, edits: tuple[Edit, ...] = ()
+        self, known: EngineDifference, word: str, site: Site, confirmed: bool, edits: tuple[Edit, ...] = ()
     ) -> Cause:
         place = Place(self.source, site.start, site.end)
         text = " ".join(self.source.text[site.start : site.end].split())
-        says = fact.message.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
-        return Cause(fact.code, says, fact.hint, place, confirmed, edits)
+        says = known.message.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
+        return Cause(known.code, says, known.hint, place, confirmed, edits)
 
     def _unknown(self, state: State, piece: Piece | None) -> Cause:
         where = self._whole(piece)
         if state.got.text is None:
             message = f"the engine fails here: {state.got.error}"
         else:
-            message = "the engine writes another text here"
-        return Cause("other", message, "write it in plainer Jinja", where, False)
+            message = "the engine writes a different text here"
+        return Cause("other", message, "use simpler Jinja", where, False)
 
     def _whole(self, piece: Piece | None) -> Place:
         return Place(self.source, piece.start, piece.end) if piece else Place.of_line(self.source, 1)
 
 
-def _shows(fact: EngineDifference, state: State, after: State) -> bool:
-    """Whether what came of writing a construct otherwise shows that it was the cause.
+def _shows(known: EngineDifference, state: State, after: State) -> bool:
+    """Tell whether rewriting a construct shows that it was the cause.
 
-    It does where all that changed is what one of the two makes of it: else the construct may just not be reached any
-    more. Where the engine fails there is no text to compare, so that the failure must be gone.
+    It does if only one of the two texts changed; otherwise the construct may merely not be reached any more. If the
+    engine fails, there is no text to compare, so the failure must be gone.
     """
     if state.got.text is None:
         same = state.expected == after.expected
-        gone = after.got.text is not None or (same and re.search(fact.error or "", after.got.error or "") is None)
+        gone = after.got.text is not None or (same and re.search(known.error or "", after.got.error or "") is None)
         return gone and (same or after.progress > state.progress)
     if after.expected != state.expected and after.got != state.got:
         return False
     return after.progress > state.progress
 
 
-def _all(fact: EngineDifference, sites: list[Site], new: tuple[Edit, ...], before: Sequence[Edit]) -> tuple[Edit, ...]:
-    """What to write otherwise from now on: of constructs that have one cause, all."""
-    if not fact.together:
+def _all(known: EngineDifference, sites: list[Site], new: tuple[Edit, ...], before: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Return the edits to keep: those of all constructs if they have one cause."""
+    if not known.together:
         return new
     return tuple(edit for site in sites for edit in site.edits if not _overlap(before, [edit]))
 
@@ -248,10 +248,10 @@ def _program(source: str) -> Program:
 
 
 def reference(source: str, context: Mapping[str, Any]) -> Outcome:
-    """What Jinja2 makes of a template, as transformers sets it up.
+    """Render a template with Jinja2 as set up by transformers.
 
     Raises:
-        BudgetError: if it runs past its budget.
+        BudgetError: if it exceeds its budget.
         TemplateError: if it does not compile.
     """
     program = _program(source)
@@ -264,7 +264,7 @@ def reference(source: str, context: Mapping[str, Any]) -> Outcome:
 
 
 def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome:
-    """What another engine makes of it."""
+    """Render a template with another engine."""
     try:
         return Outcome(engine.render(source, context))
     except RenderError as error:
@@ -272,7 +272,7 @@ def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome
 
 
 def written_by(state: State, context: Mapping[str, Any]) -> int | None:
-    """The offset in the source of the tag or text that wrote the first character that differs."""
+    """Return the offset in the source of the tag or text that wrote the first difference."""
     expected, got = state.expected.text or "", state.got.text or ""
     at = first_difference(expected, got)
     _, runs = _program(state.edited.text).run(dict(context), lambda: CLOCK, Budget())

@@ -1,4 +1,4 @@
-"""One template in several engines: where they disagree with Jinja2, by cause."""
+"""Comparison of a template in another engine with Jinja2, with the differences grouped by cause."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from chattmpl.template.family import EngineBug
 from chattmpl.template.template import Template
 
 _ROUNDS = 6
-"""Causes that are looked for behind each other in one case."""
+"""Limit of the causes that are searched for in one case."""
 
 
 @dataclass
 class Finding:
-    """A cause, with the cases in which it shows.
+    """A cause, and the cases in which it occurs.
 
     Attributes:
-        cause: the construct, and what is different.
-        cases: in which it shows.
-        expected, got: what Jinja2 and the engine make of the first of them, with the causes before it out of the way.
+        cause: the construct and the difference.
+        cases: the cases in which it occurs.
+        expected, got: the outcomes of Jinja2 and of the engine for the first case, with earlier causes rewritten.
     """
 
     cause: Cause
@@ -39,7 +39,7 @@ class Finding:
 
     @property
     def difference(self) -> int | None:
-        """Offset of the first character that differs, where both render."""
+        """Offset of the first difference, if both render."""
         if self.expected.text is None or self.got.text is None:
             return None
         return first_difference(self.expected.text, self.got.text)
@@ -47,15 +47,15 @@ class Finding:
 
 @dataclass
 class Report:
-    """What came of one engine.
+    """The result of the comparison with one engine.
 
     Attributes:
-        engine, version: which.
-        emulated: it is not the engine itself that ran.
-        agreed, disagreed: numbers of cases; those of a declared bug are in neither.
+        engine, version: the engine.
+        emulated: true if it is not the engine's own code that ran.
+        agreed, disagreed: numbers of cases, without those of a declared bug.
         findings: the causes.
-        declared: bugs that the family declares, with the number of cases in which they show.
-        skipped: why cases were not compared, with counts.
+        declared: bugs that the family declares, with the numbers of cases in which they occur.
+        skipped: reasons why cases were not compared, with counts.
     """
 
     engine: str
@@ -69,11 +69,11 @@ class Report:
 
 
 def served(template: Template, target: str | None = None) -> Source:
-    """What is handed to the engines: a file as it is, and of a template in our dialect or a family an export.
+    """Return the source that engines get: a file as it is, or an export of a family or a template in our dialect.
 
     Args:
         template: the template.
-        target: ``train`` or ``inference``, for that export whatever the template is.
+        target: ``train`` or ``inference``, to get that export in any case.
     """
     if target is None and template.family is None and not template.program.has_reasoning:
         return template.given
@@ -82,7 +82,7 @@ def served(template: Template, target: str | None = None) -> Source:
 
 
 def variables(template: Template, case: Case) -> dict[str, Any]:
-    """The variables of a render, as plain data."""
+    """Return the variables of a render as JSON-like data."""
     data = case.conversation.to_template_input()
     given = {**data.pop("kwargs"), **case.kwargs}
     kwargs = {name: value for name, value in given.items() if value is not None}
@@ -90,12 +90,12 @@ def variables(template: Template, case: Case) -> dict[str, Any]:
 
 
 def compare(template: Template, engine: Engine, cases: Iterable[Case], target: str | None = None) -> Report:
-    """Render cases with Jinja2 and with an engine, and find the causes of what differs.
+    """Render cases with Jinja2 and with an engine, and find the causes of the differences.
 
     Args:
-        template: what is compared.
-        engine: with what.
-        cases: on what.
+        template: the template.
+        engine: the engine.
+        cases: the cases.
         target: see `served`.
     """
     return _Comparison(template, engine, target).run(cases)
@@ -124,8 +124,8 @@ class _Comparison:
         return self.report
 
     def _compare(self, case: Case) -> None:
-        if self._spent:  # what runs away once would do so with each conversation
-            self.report.skipped["the template ran past its budget before"] += 1
+        if self._spent:  # each further conversation would most likely exceed the budget too
+            self.report.skipped["the template exceeded its budget before"] += 1
             return
         context = variables(self.template, case)
         expected = reference(self.source.text, context)
@@ -161,7 +161,7 @@ class _Comparison:
     def _known(
         self, finding: Finding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
     ) -> tuple[State, tuple[Edit, ...]]:
-        """The state without a cause that was found before, if this case has it too."""
+        """Return the state without a cause that was found before, if this case has it too."""
         new = tuple(edit for edit in finding.cause.edits if edit not in edits)
         if state.agree or not new:
             return state, edits
@@ -187,8 +187,8 @@ def _carriage_returns(source: Source) -> Cause:
     place = Place(source, at, at + 1)
     return Cause(
         "carriage-returns",
-        "the engine keeps the carriage returns of the file, Jinja2 reads CRLF as LF",
-        "write the file with LF newlines",
+        "the engine keeps the carriage returns of the file; Jinja2 reads CRLF as LF",
+        "save the file with LF newlines",
         place,
         True,
     )

@@ -1,4 +1,4 @@
-"""Templates as git has them in a revision: files are written into a folder that is gone when the work is done."""
+"""Templates of a git revision, read by writing the files of the revision to a temporary folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from chattmpl.template.template import Template
 
 _SECONDS = 60
 _MOST_BYTES = 64 << 20
-"""Larger files of a model directory are weights, and no template."""
+"""Limit of a file's size; larger files of a model directory are weights."""
 
 
 def load(which: str, folder: Path, *, retention: str | None = None, variant: str | None = None) -> Template:
-    """A template by name, by place, or as ``REVISION:PATH`` in git.
+    """Load a template, which may be given as ``REVISION:PATH``.
 
     Args:
-        which: what `Template.load` takes, or a revision, a colon and a path.
-        folder: where files of the revision are written.
+        which: an argument of `Template.load`, or a revision, a colon and a path.
+        folder: folder to write the files of the revision to.
         retention: see `Template.load`.
-        variant: likewise.
+        variant: see `Template.load`.
 
     Raises:
-        UsageError: if there is no such template, path or revision, no repository, or no git.
+        UsageError: if the template, path, revision or repository does not exist, or git is not installed.
     """
     revision, colon, path = which.partition(":")
     if not colon or not revision or Path(which).exists():
@@ -37,7 +37,7 @@ def load(which: str, folder: Path, *, retention: str | None = None, variant: str
 
 
 def at(revision: str, path: str, folder: Path, *, retention: str | None = None, variant: str | None = None) -> Template:
-    """The template that a path was in a revision; a family's name stands for its folder.
+    """Load the template at a path of a revision; the name of a family stands for its folder.
 
     Raises:
         UsageError: see `load`.
@@ -48,16 +48,16 @@ def at(revision: str, path: str, folder: Path, *, retention: str | None = None, 
     root = Path(_git(here, "rev-parse", "--show-toplevel").strip())
     if not _known(root, revision):
         names = _git(root, "for-each-ref", "--format=%(refname:short)").split()
-        hint = did_you_mean(revision, names) or "git log --oneline lists revisions"
-        raise UsageError(f"git knows no revision {revision!r} in {root}", hint=hint)
+        hint = did_you_mean(revision, names) or "list the revisions with git log --oneline"
+        raise UsageError(f"unknown revision {revision!r} in {root}", hint=hint)
     for candidate in _paths(place, root):
         files = _files(root, revision, candidate)
         if files:
             break
     else:
         raise UsageError(
-            f"there is no {path} in revision {revision}",
-            hint=f"git ls-tree -r --name-only {revision} lists what there is; a path is relative to here or to {root}",
+            f"{path} does not exist in revision {revision}",
+            hint=f"list the files with git ls-tree -r --name-only {revision}; paths are relative to here or to {root}",
         )
     target = folder / f"{len(list(folder.iterdir()))}"
     for file in files:
@@ -78,14 +78,14 @@ def _renamed(template: Template, label: str) -> Template:
 
 
 def _paths(place: Path, root: Path) -> list[str]:
-    """The path from the root of the repository: of a path from here, or as it is."""
+    """Return the candidates for a path relative to the repository: relative to the current folder, or as it is."""
     absolute = place.resolve()
     found = [absolute.relative_to(root.resolve()).as_posix()] if absolute.is_relative_to(root.resolve()) else []
     return found if place.is_absolute() else list(dict.fromkeys([*found, place.as_posix()]))
 
 
 def _files(root: Path, revision: str, path: str) -> list[str]:
-    """The files at a path: itself, or those in the folder that it is, but none that are too large to be of use."""
+    """Return the file at a path, or the files of the folder, without those that are too large."""
     listed = _git(root, "ls-tree", "-r", "-l", "-z", revision, "--", path)
     files = []
     for entry in filter(None, listed.split("\0")):
@@ -106,7 +106,9 @@ def _known(root: Path, revision: str) -> bool:
 def _program() -> str:
     git = shutil.which("git")
     if git is None:
-        raise UsageError("a revision needs git, which is not on PATH", hint="install git, or compare two files")
+        raise UsageError(
+            "comparing a revision needs git, which is not on PATH", hint="install git, or compare two files"
+        )
     return git
 
 
@@ -121,5 +123,5 @@ def _git(folder: Path, *arguments: str) -> str:
     if done.returncode != 0:
         complaint = done.stderr.decode(errors="replace").strip().splitlines()
         what = complaint[0].removeprefix("fatal: ") if complaint else "it failed"
-        raise UsageError(f"git: {what}", hint="REVISION:PATH names a file of the repository that you are in")
+        raise UsageError(f"git: {what}", hint="REVISION:PATH names a file of the current repository")
     return done.stdout.decode(errors="surrogateescape")

@@ -1,5 +1,5 @@
-"""Reports: renderings and families as a terminal, a page or a program wants them.
+"""Reports for terminals, HTML pages and programs.
 
-``picture`` says what there is to see, and knows no format; ``terminal``, ``page`` and ``records`` draw it. Each is
-imported where it is asked for: ``rich`` costs time that plain text should not pay.
+`picture` describes a rendering independent of the format; `terminal` and `page` draw it. Modules that need ``rich`` are
+imported only when their format is asked for, because importing it takes time.
 """

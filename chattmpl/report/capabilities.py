@@ -1,72 +1,68 @@
-"""What templates can do, as tables for a terminal, as text, as Markdown and as JSON.
+"""Reports of `chattmpl inspect`: tables for a terminal, text, Markdown and JSON.
 
-A few templates stand side by side, with the evidence; of many each has one row.
+A few templates are shown side by side with details; many templates have one row each.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chattmpl.capabilities.record import FLAGS, Answer, Capabilities, State, shortened
-from chattmpl.printable import dumps, visible
+from chattmpl.capabilities.record import Answer, Capabilities, State, shortened
+from chattmpl.printable import dumps, one_line, visible
+from chattmpl.report.lines import names
 from chattmpl.report.terminal import console
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
 LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"
 
 _STYLES: dict[State, str] = {"yes": "green", "partly": "yellow", "no": "dim", "unknown": "magenta"}
+
+
+class _Row(NamedTuple):
+    """A row of the table: its label, the answer that it shows, and the headings of its column in narrow tables."""
+
+    label: str
+    name: str
+    heading: str = ""
+    narrow: str = ""
+
+
 _ROWS = (
-    ("system message", "system"),
-    ("  in the middle", "late_system"),
-    ("developer message", "developer"),
-    ("must alternate", "alternation"),
-    ("tools", "tools"),
-    ("tool calls", "tool_calls"),
-    ("  several in a turn", "parallel_tool_calls"),
-    ("tool results", "tool_results"),
-    ("reasoning", "reasoning"),
-    ("documents", "documents"),
-    ("media", "multimodal"),
-    ("prefix-preserving", "prefix_preserving"),
-    ("mask", "mask"),
+    _Row("system message", "system", "sys", "sy"),
+    _Row("  in the middle", "late_system"),
+    _Row("developer message", "developer", "dev", "de"),
+    _Row("must alternate", "alternation"),
+    _Row("tools", "tools", "tools", "to"),
+    _Row("tool calls", "tool_calls", "calls", "ca"),
+    _Row("  parallel calls", "parallel_tool_calls", "many", "2c"),
+    _Row("tool results", "tool_results", "res", "re"),
+    _Row("reasoning", "reasoning", "reas", "th"),
+    _Row("documents", "documents", "docs", "do"),
+    _Row("media", "multimodal", "media", "me"),
+    _Row("prefix-preserving", "prefix_preserving", "pre", "pf"),
+    _Row("mask", "mask", "mask", "ma"),
 )
-_COLUMNS = ("sys", "dev", "tools", "calls", "many", "res", "reas", "docs", "media", "pre", "mask")
-_FLAGS = (*FLAGS, "prefix_preserving", "mask")
-_NARROW = ("sy", "de", "to", "ca", "2c", "re", "th", "do", "me", "pf", "ma")
-_WORDS = (
-    "system message",
-    "developer message",
-    "tools",
-    "tool calls",
-    "several calls in a turn",
-    "tool results",
-    "reasoning",
-    "documents",
-    "media",
-    "prefix-preserving",
-    "mask",
-)
-"""What the headings of columns mean."""
 
 _SHORT = {"no reasoning": "–", "drops reasoning": "drops", "since_last_user": "since_user"}
 _LABEL, _NARROWEST, _LONGEST = 21, 26, 72
 _WIDTH = 100
-"""Of text that goes to no terminal."""
+"""Width of text that is not written to a terminal."""
 
 
 def write(form: str, found: Sequence[Capabilities], width: int | None = None) -> str:
-    """The report.
+    """Return the report.
 
     Args:
         form: ``rich``, ``text``, ``markdown`` or ``json``.
-        found: what was found, one a template.
-        width: of a table, in characters; by default the terminal's, and 100 where there is none.
+        found: the capabilities of each template.
+        width: width of the table in characters; by default the terminal's, or 100.
     """
     if form == "json":
         return dumps([item.to_dict() for item in found], indent=2) + "\n"
@@ -75,14 +71,14 @@ def write(form: str, found: Sequence[Capabilities], width: int | None = None) ->
     file = io.StringIO()
     to = console(file, width=width or (None if form == "rich" else _WIDTH))
     if form == "rich":
-        # The file is none, but what is written to it goes to a terminal.
+        # The text is collected in memory, but printed to a terminal.
         to = Console(file=file, width=width, force_terminal=True, highlight=False, markup=False, emoji=False)
     print_report(to, found)
     return file.getvalue() if form == "rich" else "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 def print_report(to: Console, found: Sequence[Capabilities]) -> None:
-    """Prints tables, what could not be evaluated, and a legend."""
+    """Print the tables, the questions that could not be evaluated, and a legend."""
     room = max((to.width - _LABEL) // _NARROWEST, 1)
     if len(found) > 2 * room:
         _print_rows(to, found)
@@ -107,10 +103,10 @@ def _print_columns(to: Console, found: Sequence[Capabilities]) -> None:
 
 
 def _cells(found: Sequence[Capabilities]) -> Iterator[tuple[str, list[Text]]]:
-    """The rows of the table: a label, and a cell for each template."""
+    """Yield the rows of the table: a label, and a cell for each template."""
     if any(item.needs for item in found):
         yield "needs", [Text(" ".join(item.needs) or "–") for item in found]
-    for label, name in _ROWS:
+    for label, name, *_ in _ROWS:
         yield label, [_answer(item.answer(name)) for item in found]
         if name == "reasoning":
             yield "  retention", [Text(_policy(item)) for item in found]
@@ -126,7 +122,7 @@ def _cells(found: Sequence[Capabilities]) -> Iterator[tuple[str, list[Text]]]:
 
 
 def _answer(answer: Answer) -> Text:
-    # Why something was not evaluated stands below the table.
+    # The reasons why answers were not evaluated are below the table.
     note = "" if answer.state == "unknown" else shortened(visible(answer.note), _LONGEST)
     return Text.assemble((SIGNS[answer.state], _STYLES[answer.state]), " ", note or _word(answer.state))
 
@@ -145,7 +141,7 @@ def _policy(item: Capabilities) -> str:
 def _covered(item: Capabilities) -> str:
     facts = item.answer("mask").facts
     words = {"content": "answer", "reasoning": "reasoning", "tool_calls": "calls", "stop_token": "stop token"}
-    extra = {"header": "the header", "after_stop": "text after the stop", "input": "the question"}
+    extra = {"header": "the header", "after_stop": "text after the stop token", "input": "the question"}
     covered = [word for name, word in words.items() if facts.get(name)]
     wrong = [word for name, word in extra.items() if facts.get(name)]
     return ", ".join(covered) + (f"; wrongly {', '.join(wrong)}" if wrong else "") or "–"
@@ -178,7 +174,7 @@ def _prompts(item: Capabilities) -> str:
 
 
 def _quoted(text: str) -> str:
-    return visible(text).replace("\n", "↵").replace("\t", "⇥") or "–"
+    return one_line(text) or "–"
 
 
 def _listed(tokens: Sequence[str] | None) -> str:
@@ -197,7 +193,8 @@ def _parser(item: Capabilities, engine: str, kind: str) -> str:
 
 
 def _print_rows(to: Console, found: Sequence[Capabilities]) -> None:
-    headings = _COLUMNS if to.width >= 110 else _NARROW
+    rows = [row for row in _ROWS if row.heading]
+    headings = [row.heading if to.width >= 110 else row.narrow for row in rows]
     table = Table(box=SIMPLE_HEAD, header_style="bold", padding=(0, 0), pad_edge=False, collapse_padding=True)
     table.add_column("template", overflow="fold", min_width=14)
     for heading in headings:
@@ -205,30 +202,31 @@ def _print_rows(to: Console, found: Sequence[Capabilities]) -> None:
     table.add_column(" retention", no_wrap=True, min_width=11)
     table.add_column(" tool parser", overflow="fold", min_width=12)
     for item in found:
-        flags = [Text(SIGNS[item.answer(name).state], _STYLES[item.answer(name).state]) for name in _FLAGS]
+        states = [item.answer(row.name).state for row in rows]
+        flags = [Text(SIGNS[state], _STYLES[state]) for state in states]
         policy = _SHORT.get(item.retention or "?", item.retention or "?")
         table.add_row(Text(visible(item.name)), *flags, Text(f" {policy}"), Text(f" {_parser(item, 'vllm', 'tool')}"))
     to.print(table)
-    meanings = [f"{heading}: {word}" for heading, word in zip(headings, _WORDS, strict=True) if heading != word]
+    labels = [row.label.strip() for row in rows]
+    meanings = [f"{heading}: {label}" for heading, label in zip(headings, labels, strict=True) if heading != label]
     to.print(Text("   ".join(meanings), "dim"))
 
 
 def _print_unknown(to: Console, found: Sequence[Capabilities]) -> None:
-    """What could not be evaluated, one line for each reason."""
+    """Print the questions that could not be evaluated, one line for each reason."""
     for item in found:
         reasons: dict[str, list[str]] = {}
         for unknown in item.not_evaluated:
             reasons.setdefault(unknown["why"], []).append(unknown["what"].replace("_", " "))
-        for why, names in reasons.items():
-            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-            to.print(Text(visible(f"? {item.name}: {shown}: {why}"), "magenta"))
+        for why, questions in reasons.items():
+            to.print(Text(visible(f"? {item.name}: {names(questions)}: {why}"), "magenta"))
 
 
 # -- Markdown
 
 
 def markdown(found: Sequence[Capabilities]) -> str:
-    """A table with a column for each template, and what could not be evaluated."""
+    """Return a table with a column for each template, and the questions that could not be evaluated."""
     heads = ["", *(visible(item.name) for item in found)]
     rows = [heads, ["---"] * len(heads)]
     rows += [[label.strip(), *(cell.plain for cell in cells)] for label, cells in _cells(found)]

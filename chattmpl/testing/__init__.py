@@ -1,1 +1,1 @@
-"""What the pytest plugin does where it is used; the plugin itself imports this package only then."""
+"""The pytest plugin. Only `plugin` is imported in runs that check no templates."""

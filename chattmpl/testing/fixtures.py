@@ -1,4 +1,4 @@
-"""What stands behind the plugin's fixtures."""
+"""The implementation of the plugin's fixtures."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _SETTINGS = pytest.StashKey[Settings]()
 
 
 def settings_of(config: pytest.Config) -> Settings:
-    """The settings of a run, read once."""
+    """Return the settings of a run, which are read once."""
     if _SETTINGS not in config.stash:
         config.stash[_SETTINGS] = Settings(config)
     return config.stash[_SETTINGS]
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Run a test for each configured template, unless it says itself which one it is for."""
+    """Run a test once for each configured template, unless the test names its template."""
     marked = metafunc.definition.get_closest_marker(MARKER) is not None
     settings = settings_of(metafunc.config)
-    if marked or not settings.wanted or _chosen_by_hand(metafunc):
+    if marked or not settings.wanted or _is_parametrized(metafunc):
         return
     given: list[Subject | ChatTmplError] = []
     names: list[str] = []
@@ -39,13 +39,13 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
             names[-1:] = [subject.label for subject in subjects]
             given += subjects
     except ChatTmplError as error:
-        # Told by the fixture, where it is one message and no traceback.
+        # The fixture reports it, as one message without a traceback.
         given.append(error)
     metafunc.parametrize(MARKER, given, indirect=True, ids=names[: len(given)])
 
 
 def template_for(request: pytest.FixtureRequest) -> Template:
-    """The template of a test: that of its marker, else that of its parameter."""
+    """Return the template of a test: the one of its marker, or else of its parameter."""
     try:
         return _template(request)
     except ChatTmplError as error:
@@ -69,10 +69,10 @@ def _template(request: pytest.FixtureRequest) -> Template:
 
 
 class RenderingSnapshot:
-    """Compares renderings with the snapshots of a test, in a folder ``__chattmpl__`` beside it.
+    """The comparison of renderings with the snapshots of a test, in the folder ``__chattmpl__`` beside its file.
 
     Args:
-        request: of the test.
+        request: the request of the test.
     """
 
     def __init__(self, request: pytest.FixtureRequest) -> None:
@@ -80,11 +80,11 @@ class RenderingSnapshot:
         self._update = settings_of(request.config).update
 
     def __call__(self, rendering: Rendering, name: str | None = None) -> None:
-        """Fail where the text or the generated spans are not as stored.
+        """Fail the test if the text or the generated spans differ from the snapshot.
 
         Args:
-            rendering: what to compare.
-            name: tells several snapshots of one test apart.
+            rendering: the rendering.
+            name: distinguishes several snapshots of one test.
         """
         test = self._item.name if name is None else f"{self._item.name}.{name}"
         path = test_folder(self._item) / snapshots.file_name(test)
@@ -98,12 +98,12 @@ class RenderingSnapshot:
 
 
 def _load(folder: Path, which: Any, **options: Any) -> Template:
-    """A template by name or path; a path may be relative to the test's folder."""
+    """Load a template by name or path, which may be relative to the folder of the test."""
     beside = folder / which if isinstance(which, (str, Path)) else None
     return Template.load(beside if beside is not None and beside.is_file() else which, **options)
 
 
-def _chosen_by_hand(metafunc: pytest.Metafunc) -> bool:
+def _is_parametrized(metafunc: pytest.Metafunc) -> bool:
     for mark in metafunc.definition.iter_markers("parametrize"):
         names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
         if MARKER in ([name.strip() for name in names.split(",")] if isinstance(names, str) else names):

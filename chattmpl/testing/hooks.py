@@ -1,4 +1,4 @@
-"""The hooks of a run in which templates are configured."""
+"""The pytest hooks of a run in which templates are configured."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from chattmpl.testing.settings import Settings
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2", ".json", ".gguf")
 _TEST = re.compile(r"[\[.]")
-"""What ends the name of a test in that of its snapshot: parameters, or a name that tells it from others."""
+"""The end of a test's name within the name of its snapshot; parameters or the snapshot's own name follow."""
 
 _MOST_NOTES = 20
-"""Lines of the summary of a kind; a run that writes all snapshots should not list them all."""
+"""Limit of the lines in the summary, for runs that write many snapshots."""
 
 
 class Hooks:
-    """What pytest calls, in each process of a run.
+    """The hooks that pytest calls in each process of a run.
 
     Args:
-        settings: of the run.
+        settings: the settings of the run.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -36,10 +36,10 @@ class Hooks:
         self._stale: set[str] = set()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Say what is wrong with the settings before anything is collected.
+        """Check the settings before anything is collected.
 
         Raises:
-            pytest.UsageError: for the first thing that is wrong.
+            pytest.UsageError: for the first error.
         """
         if not self._wants_all(session.config) and all(_is_python(argument) for argument in session.config.args):
             return
@@ -49,7 +49,7 @@ class Hooks:
             raise pytest.UsageError(f"chattmpl: {error}") from None
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> TemplateFile | None:
-        """A file that pytest came by and that is one of the templates."""
+        """Collect a file that pytest encounters if it is one of the templates."""
         if file_path.suffix not in _SUFFIXES or file_path in self._added or file_path not in self.settings.paths:
             return None
         return self._file(parent, file_path)
@@ -58,7 +58,7 @@ class Hooks:
     def pytest_make_collect_report(
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Add the templates to what the session collects, wherever they stand."""
+        """Add the templates to the collection of the session, wherever they are."""
         report = yield
         if isinstance(collector, pytest.Session) and report.passed and self._wants_all(collector.config):
             report.result.extend(self._nodes(collector))
@@ -66,17 +66,17 @@ class Hooks:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """A skip is one of the template's, not of a line of this package; so equal ones are told once."""
+        """Attribute a skip to the template and not to a line of this package, so that pytest folds equal skips."""
         report = yield
         if isinstance(item, SubjectItem) and report.skipped and isinstance(report.longrepr, tuple):
             reason = report.longrepr[2].removeprefix("Skipped: ")
-            # Without a line: a template as a whole is meant, and pytest prints none then.
+            # None, because the skip concerns the whole template; pytest then prints no line.
             report.longrepr = (item.subject.entry.name, cast(int, None), reason)
         return report
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Before anything is deselected: which snapshots belong to no conversation and no test any more."""
+        """Find stale snapshots before tests are deselected."""
         if any("::" in argument for argument in self.settings.config.args):
             return
         if self.settings.other_conversations:
@@ -84,18 +84,18 @@ class Hooks:
         self._stale |= {str(path) for path in stale_snapshots(items)}
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A worker hands on what it saw."""
+        """Send the findings of a worker process to the main process."""
         output = getattr(session.config, "workeroutput", None)
         if output is not None:
             output["chattmpl_stale"] = sorted(self._stale)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """What a worker saw."""
+        """Receive the findings of a worker process."""
         self._stale.update(getattr(node, "workeroutput", {}).get("chattmpl_stale", ()))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """What no single item tells: laws that were not evaluated, snapshots written, stale, or removed."""
+        """Print laws that were not evaluated, and snapshots that were written, are stale or were removed."""
         stale = [os.path.relpath(path, self.settings.config.invocation_params.dir) for path in sorted(self._stale)]
         lines = list(dict.fromkeys(_notes(terminalreporter)))
         if self.settings.update:
@@ -103,8 +103,8 @@ class Hooks:
                 Path(path).unlink(missing_ok=True)
             lines += [f"stale snapshot removed: {path}" for path in stale]
         else:
-            lines += [f"stale snapshot: {path}: nothing has that name any more (--chattmpl-update removes it)"
-                      for path in stale]  # fmt: skip
+            hint = "no test or conversation uses it (--chattmpl-update removes it)"
+            lines += [f"stale snapshot: {path}: {hint}" for path in stale]
         if not lines:
             return
         terminalreporter.section("chattmpl", sep="-")
@@ -114,9 +114,9 @@ class Hooks:
             terminalreporter.line(f"… and {len(lines) - _MOST_NOTES} more")
 
     def _wants_all(self, config: pytest.Config) -> bool:
-        """Whether templates are collected that pytest does not come by itself.
+        """Tell whether to collect templates that pytest does not encounter by itself.
 
-        Not where somebody asked for certain tests; unless the templates were asked for in the same breath.
+        They are not collected if the command line names certain tests, unless it also names templates.
         """
         if config.args_source is not pytest.Config.ArgsSource.ARGS:
             return True
@@ -141,9 +141,9 @@ class Hooks:
 
 
 def stale_snapshots(items: Iterable[pytest.Item]) -> Iterable[Path]:
-    """The snapshots beside those of the items that belong to none of them, in folders that any of them uses.
+    """Yield the snapshots that belong to none of the items, in the folders that the items use.
 
-    Those of a test in Python are known by its name alone: its parameters may be templates of another run.
+    Snapshots of a Python test are matched by its name alone, because its parameters may be templates of another run.
     """
     kept: dict[Path, set[str]] = {}
     for item in items:
@@ -158,12 +158,12 @@ def stale_snapshots(items: Iterable[pytest.Item]) -> Iterable[Path]:
 
 
 def _is_python(argument: str) -> bool:
-    """Whether it names tests in Python, which need no template to be looked at."""
+    """Tell whether an argument names Python tests, which need no templates."""
     return argument.partition("::")[0].endswith(".py")
 
 
 def _notes(reporter: pytest.TerminalReporter) -> Iterable[str]:
-    """What items told by their user properties."""
+    """Yield the notes that items stored in their user properties."""
     for reports in reporter.stats.values():
         for report in reports:
             if getattr(report, "when", None) == "call":

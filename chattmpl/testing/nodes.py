@@ -1,4 +1,4 @@
-"""The items that pytest runs: a law or a rendering, on a template and a conversation."""
+"""The items that pytest runs: a law or a rendering of a template on a conversation."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from chattmpl.testing.verdict import Judge, Judgement
 MARKER = "chattmpl"
 RENDERING = "rendering"
 NOTE = "chattmpl"
-"""The name of the user properties by which an item tells the end of the run something."""
+"""Name of the user properties in which items store notes for the summary."""
 
 
 class Broken(Exception):
-    """What fails an item.
+    """The failure of an item.
 
     Args:
-        text: all of it, for the person who looks at the failure.
-        summary: in one line.
-        line: of the template, if that is known.
+        text: the full text.
+        summary: one line.
+        line: line of the template, or 1 if unknown.
     """
 
     def __init__(self, text: str, summary: str, line: int = 1) -> None:
@@ -40,13 +40,13 @@ class Broken(Exception):
 
 
 class _Templates(pytest.Collector):
-    """The templates of one file, or a family that was named."""
+    """The templates of one file, or of a family."""
 
     settings: Settings
     entries: list[Entry]
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
-        """A collector for each template and policy; the laws themselves where there is only one."""
+        """Yield a collector for each variant and policy, or the laws directly if there is only one."""
         try:
             subjects = [subject for entry in self.entries for subject in self.settings.subjects(entry)]
         except ChatTmplError as error:
@@ -61,7 +61,7 @@ class TemplateFile(_Templates, pytest.File):
 
 
 class FamilyNode(_Templates):
-    """A family that was named."""
+    """The template of a family."""
 
 
 class Group(pytest.Collector):
@@ -70,7 +70,7 @@ class Group(pytest.Collector):
     children: list[pytest.Item | pytest.Collector]
 
     def collect(self) -> list[pytest.Item | pytest.Collector]:
-        """What is in it."""
+        """Return the children."""
         return self.children
 
 
@@ -115,7 +115,7 @@ def _item(
 
 
 def snapshot_folder(settings: Settings, subject: Subject) -> Path:
-    """Where the snapshots of a template are: beside it, or in the root folder for a family that was named."""
+    """Return the snapshot folder of a template, which is beside its file, or in the root folder for a family."""
     path = subject.entry.path
     root = settings.config.rootpath if path is None else path.parent
     name = ".".join((subject.entry.name if path is None else path.stem, *subject.parts))
@@ -123,7 +123,7 @@ def snapshot_folder(settings: Settings, subject: Subject) -> Path:
 
 
 def test_folder(item: pytest.Item) -> Path:
-    """Where the snapshots of a test in Python are: beside its file, in a folder of that name."""
+    """Return the snapshot folder of a Python test, which is beside its file."""
     return item.path.parent / snapshots.FOLDER / item.path.stem
 
 
@@ -134,14 +134,14 @@ class SubjectItem(pytest.Item):
     subject: Subject
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:
-        """The template, and the id in it; no line, for failures tell that."""
+        """Return the template and the id in it, without a line, which failures report themselves."""
         return self.subject.entry.path or self.path, None, self.nodeid.partition("::")[2]
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> str | TerminalRepr:
-        """What is wrong, without a traceback; the traceback for what is no finding but a bug."""
+        """Return a failure without a traceback; unexpected errors keep theirs."""
         error = excinfo.value
         if isinstance(error, Broken):
-            # Of the kinds that pytest has this is the one that crosses from a worker with its summary.
+            # The only representation that keeps its summary when it is sent from a worker process.
             location = ReprFileLocation(self.subject.entry.name, error.line, error.summary)
             return ExceptionChainRepr([(ReprTracebackNative([f"{error.text}\n"]), location, None)])
         if isinstance(error, (pytest.xfail.Exception, pytest.skip.Exception)):
@@ -160,12 +160,12 @@ class SubjectItem(pytest.Item):
 
 
 class UnevaluatedItem(SubjectItem):
-    """A law that nothing here can be checked for, for want of a tokenizer or an engine: never a pass."""
+    """A law that cannot be evaluated without a tokenizer or an engine. It never passes."""
 
     outcome: NotEvaluated
 
     def runtest(self) -> None:
-        """Say so."""
+        """Report what is missing."""
         why, hint = self.outcome.why, remedy(self.outcome)
         self.user_properties.append((NOTE, f"{self.name} was not evaluated: {why}; {hint}"))
         text = f"{self.subject.label}: {self.name}: not evaluated: {why}\nhint: {hint}"
@@ -183,7 +183,7 @@ class LawItem(SubjectItem):
         """Check it.
 
         Raises:
-            Broken: if there is a counterexample that nobody declared.
+            Broken: if there is an undeclared counterexample.
         """
         judgement = self.judge.judge(self.law, self.conversation.conversation)
         if judgement.word == "holds":
@@ -197,7 +197,7 @@ class LawItem(SubjectItem):
         self.expected(judgement.why if judgement.found else broken.summary, broken)
 
     def _broken(self, judgement: Judgement) -> Broken:
-        """What fails the item, or would: each cause whole where it is met first, and in short after that."""
+        """Return the failure, with each cause in full at its first occurrence and in short afterwards."""
         label = self.subject.label
         if not judgement.found:
             return Broken(
@@ -215,17 +215,21 @@ class LawItem(SubjectItem):
         return Broken("\n\n".join(shown), f"{here.message}{more}", here.place.line if here.place else 1)
 
     def _renders(self) -> None:
-        """That laws do not apply says nothing where the template renders no conversation at all."""
+        """Fail if the template renders no conversation at all, because then no law applies.
+
+        Raises:
+            Broken: if it renders none.
+        """
         conversations = [named.conversation for named in self.settings.conversations]
         why = self.judge.refusal(self.conversation.conversation)
         if why is not None and not self.judge.renders_any(conversations):
             text = f"{self.subject.label}: the template renders none of the {len(conversations)} conversations: {why}"
-            hint = "hint: --chattmpl-conversations names conversations that it is made for"
+            hint = "hint: name suitable conversations with --chattmpl-conversations"
             raise Broken(f"{text}\n{hint}", f"renders no conversation: {why}")
 
 
 class RenderingItem(SubjectItem):
-    """The rendering of a conversation, with its generated spans, beside its snapshot."""
+    """The comparison of a rendering and its generated spans with a snapshot."""
 
     conversation: NamedConversation
     folder: Path
@@ -237,10 +241,10 @@ class RenderingItem(SubjectItem):
         return self.folder / snapshots.file_name(self.conversation.name)
 
     def runtest(self) -> None:
-        """Compare, or write with ``--chattmpl-update``.
+        """Compare the rendering, or write the snapshot with ``--chattmpl-update``.
 
         Raises:
-            Broken: if the snapshot is missing or another.
+            Broken: if the snapshot is missing or differs.
         """
         try:
             text = snapshots.picture(self.judge.rendering(self.conversation.conversation))
@@ -250,10 +254,10 @@ class RenderingItem(SubjectItem):
 
 
 def compare(item: pytest.Item, path: Path, text: str, update: bool) -> None:
-    """Compare a picture with its snapshot, or write that.
+    """Compare a text with its snapshot, or write the snapshot.
 
     Raises:
-        Broken: if the snapshot is missing or another, with the way out.
+        Broken: if the snapshot is missing or differs.
     """
     shown = os.path.relpath(path, item.config.invocation_params.dir)
     if update:
@@ -261,8 +265,8 @@ def compare(item: pytest.Item, path: Path, text: str, update: bool) -> None:
             item.user_properties.append((NOTE, f"snapshot written: {shown}"))
         return
     if not path.is_file():
-        raise Broken(f"there is no snapshot {shown}\nhint: --chattmpl-update writes it", f"no snapshot {shown}")
+        raise Broken(f"missing snapshot {shown}\nhint: write it with --chattmpl-update", f"no snapshot {shown}")
     difference = snapshots.compare(path, text)
     if difference is not None:
-        hint = "hint: if this is meant, --chattmpl-update writes the snapshot anew"
-        raise Broken(f"the rendering is not that of {shown}\n{difference}\n{hint}", f"not as in {shown}")
+        hint = "hint: if the change is intended, update the snapshot with --chattmpl-update"
+        raise Broken(f"the rendering differs from {shown}\n{difference}\n{hint}", f"differs from {shown}")

@@ -1,6 +1,6 @@
-"""The pytest plugin: laws and renderings of templates as test items, and fixtures for tests of one's own.
+"""The entry point of the pytest plugin: laws and renderings of templates as test items, and fixtures.
 
-Nothing but pytest is imported until a run is asked to look at templates.
+Only pytest is imported until a run asks for templates.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ if TYPE_CHECKING:
     from chattmpl.testing.settings import NamedConversation
 
 _LISTS = {
-    "templates": "templates to check: .jinja files, folders, glob patterns, model directories, configs, families",
-    "conversations": "conversations to check them on: files, folders, patterns, or 'shipped' (the default)",
-    "law": "the laws to check; all of them by default",
-    "retention": "retention policies for the templates that have a place for one",
+    "templates": "templates to check: families, .jinja files, folders, glob patterns, model directories, configs",
+    "conversations": "conversations to check on: files, folders, glob patterns or 'shipped' (default: shipped)",
+    "law": "laws to check (default: all)",
+    "retention": "retention policies for templates with a reasoning block (default: the template's own)",
 }
 _METAVARS = {"templates": "PATH", "conversations": "FILE", "law": "LAW", "retention": "POLICY"}
 _INI = {"law": "laws"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options, each with its key in the configuration."""
+    """Add the options, each with its key in the configuration."""
     group = parser.getgroup("chattmpl", "chat templates")
     for name, what in _LISTS.items():
         help_text = f"{what} (may be repeated)"
         group.addoption(f"--chattmpl-{name}", action="append", default=[], metavar=_METAVARS[name], help=help_text)
         parser.addini(f"chattmpl_{_INI.get(name, name)}", what, type="linelist", default=[])
-    what = "tokenizer for the laws about tokens: demo, a tokenizer.json, a model directory, a hub id"
+    what = "tokenizer for the laws about tokens: demo, a tokenizer.json, a model directory or a hub id (default: none)"
     group.addoption("--chattmpl-tokenizer", metavar="T", help=what)
     parser.addini("chattmpl_tokenizer", what, default="")
-    what = "compare every rendering with its snapshot, and fail where there is none"
+    what = "compare every rendering with its snapshot, and fail if it is missing"
     group.addoption("--chattmpl-snapshots", action="store_true", help=what)
     parser.addini("chattmpl_snapshots", what, type="bool", default=False)
-    group.addoption("--chattmpl-update", action="store_true", help="write the snapshots of renderings")
+    group.addoption("--chattmpl-update", action="store_true", help="write snapshots and remove stale ones")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the markers, and look at the templates if there are any to look at."""
+    """Declare the markers, and register the hooks if templates are configured."""
     config.addinivalue_line("markers", "chattmpl: an item that checks a chat template")
     config.addinivalue_line(
         "markers", "chat_template(which, retention=None, variant=None): the template of the fixture chat_template"
@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test that uses `chat_template` and does not say which runs once for each configured template."""
+    """Run a test that uses ``chat_template`` without naming one once for each configured template."""
     if "chat_template" in metafunc.fixturenames:
         from chattmpl.testing.fixtures import parametrize
 
@@ -65,7 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def chat_template(request: pytest.FixtureRequest) -> Template:
-    """The template of the marker ``chat_template``, else each configured one in turn."""
+    """Return the template of the marker ``chat_template``, or else each configured one in turn."""
     from chattmpl.testing.fixtures import template_for
 
     return template_for(request)
@@ -73,7 +73,7 @@ def chat_template(request: pytest.FixtureRequest) -> Template:
 
 @pytest.fixture(scope="session")
 def conversations(pytestconfig: pytest.Config) -> list[NamedConversation]:
-    """The configured conversations, with their names; those that ship, if none are configured."""
+    """Return the configured conversations with their names, or else those that ship with chattmpl."""
     from chattmpl.testing.fixtures import settings_of
 
     return settings_of(pytestconfig).conversations
@@ -81,7 +81,7 @@ def conversations(pytestconfig: pytest.Config) -> list[NamedConversation]:
 
 @pytest.fixture
 def rendering_snapshot(request: pytest.FixtureRequest) -> RenderingSnapshot:
-    """Call it with a rendering to compare that with its snapshot, which ``--chattmpl-update`` writes."""
+    """Return a function that compares a rendering with its snapshot, which ``--chattmpl-update`` writes."""
     from chattmpl.testing.fixtures import RenderingSnapshot
 
     return RenderingSnapshot(request)

@@ -1,4 +1,4 @@
-"""What a project wants checked: the options of pytest's command line, and its configuration."""
+"""The settings of a run: options of pytest's command line, and pytest's configuration."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from chattmpl.template.template import Template
 
 SHIPPED = "shipped"
-"""In place of a file: the conversations that ship."""
+"""Stands for the conversations that ship with chattmpl."""
 
 _INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template\S*)$")
-"""What follows a path where the template is inside of a config or a GGUF file."""
+"""The part after the path in the name of a template that is inside a config or a GGUF file."""
 
 _FILES = (".json", ".jsonl", ".ndjson")
 
 
 class NamedConversation(NamedTuple):
-    """A conversation, and what the ids of tests call it: its file, with an index where that holds several."""
+    """A conversation and its name in test ids: its file, with an index if the file holds several."""
 
     name: str
     conversation: Conversation
@@ -38,12 +38,12 @@ class NamedConversation(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A template, not yet compiled.
+    """A template that is not compiled yet.
 
     Attributes:
-        name: how messages call it: its path, or its family.
-        path: the file that it stands in; None for a family that was named.
-        variant: which of several in that file it is; None if it is the only one.
+        name: its path or family, as in messages.
+        path: its file; None for a family.
+        variant: its name among several in one file; None if it is the only one.
         found: its source.
     """
 
@@ -55,11 +55,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A template under a policy.
+    """A compiled template under a retention policy.
 
     Attributes:
-        entry: where it was found.
-        parts: what tells it from others of the same file: a variant, a policy.
+        entry: its source.
+        parts: variant and policy, as far as they distinguish it from other templates of the same file.
         template: the template.
     """
 
@@ -69,15 +69,15 @@ class Subject:
 
     @property
     def label(self) -> str:
-        """The name with the parts, as ids of tests have it."""
+        """The name with the parts, as in test ids."""
         return "::".join((self.entry.name, *self.parts))
 
 
 class Settings:
-    """The settings of one run of pytest. Everything is read when it is first asked for.
+    """The settings of one run of pytest, each read at its first use.
 
     Args:
-        config: of the run.
+        config: the configuration of the run.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -90,21 +90,21 @@ class Settings:
 
     @property
     def wanted(self) -> bool:
-        """Whether any template is configured."""
+        """True if any template is configured."""
         return bool(self._patterns)
 
     @cached_property
     def entries(self) -> list[Entry]:
-        """The templates as they were found, in the order in which they are given.
+        """The templates, in the order of the settings.
 
         Raises:
-            UsageError: for a path at which there is nothing.
+            UsageError: for a path that does not exist.
             TemplateError: for a file that holds no template.
         """
         return list(self._found())
 
     def subjects(self, entry: Entry) -> list[Subject]:
-        """A template, compiled, under each policy; once if it has no place for one.
+        """Compile a template under each policy, or once if it has no reasoning block.
 
         Raises:
             TemplateError: if it does not compile.
@@ -115,22 +115,22 @@ class Settings:
 
     @cached_property
     def paths(self) -> frozenset[Path]:
-        """The files that templates stand in."""
+        """The files of the templates."""
         return frozenset(entry.path for entry in self.entries if entry.path is not None)
 
     @cached_property
     def conversations(self) -> list[NamedConversation]:
-        """The conversations, in the order in which they are given; those that ship, if none are.
+        """The conversations, in the order of the settings, or else those that ship with chattmpl.
 
         Raises:
-            UsageError: for a path at which there is nothing, and for two of the same name.
+            UsageError: for a path that does not exist, and for two conversations of the same name.
             ConversationError: for a file that cannot be read as conversations.
         """
         found: dict[str, NamedConversation] = {}
         for path in self._conversation_files():
             for item in _read(path):
                 if item.name in found:
-                    raise UsageError(f"two conversations are called {item.name!r}", hint=f"rename the file {path}")
+                    raise UsageError(f"two conversations have the name {item.name!r}", hint=f"rename the file {path}")
                 found[item.name] = item
         return list(found.values())
 
@@ -147,7 +147,7 @@ class Settings:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The tokenizer, loaded; None if there is none.
+        """The loaded tokenizer, or None.
 
         Raises:
             EncodeError: if it cannot be loaded.
@@ -170,15 +170,15 @@ class Settings:
         from chattmpl.laws import Case, NotEvaluated, evaluate
         from chattmpl.template.template import Template
 
-        case = Case(Template.from_source(_LAWFUL), [{"role": "user", "content": "Hi"}], tokenizer=self.tokenizer)
+        case = Case(Template.from_source(_VALID), [{"role": "user", "content": "Hi"}], tokenizer=self.tokenizer)
         outcomes = {law.name: evaluate(law, case) for law in self.laws}
         return {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, NotEvaluated)}
 
     def check(self) -> None:
-        """Read everything, so that what is wrong is said before anything runs.
+        """Read all settings, so that errors are reported before any test runs.
 
         Raises:
-            ChatTmplError: for the first thing that is wrong.
+            ChatTmplError: for the first error.
         """
         _ = self.entries, self.conversations, self.tokenizer
         chosen = {law.name for law in self.laws}
@@ -199,10 +199,10 @@ class Settings:
                 if any(subject.template.retention for subject in self.subjects(entry)):
                     return
             except TemplateError:
-                return  # said where the template is collected
+                return  # reported when the template is collected
         raise UsageError(
             f"no template has a {{% reasoning %}} block for the retention policy {policies[0]!r}",
-            hint="drop --chattmpl-retention (chattmpl_retention)",
+            hint="remove --chattmpl-retention (chattmpl_retention)",
         )
 
     @cached_property
@@ -232,13 +232,13 @@ class Settings:
         return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)
 
     def _from_root(self, pattern: str) -> str:
-        """A path of the configuration: it stands beside it, wherever pytest is called."""
+        """Resolve a path of the configuration, which is relative to the root folder."""
         from chattmpl.template.family import family_names
 
         if pattern in family_names() or Path(pattern).is_absolute():
             return pattern
         path, here = self.config.rootpath / pattern, Path.cwd()
-        # Messages name templates by these paths, and short ones are read.
+        # Messages name templates by these paths, so they should be short.
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     def _conversation_files(self) -> Iterator[Path]:
@@ -251,7 +251,7 @@ class Settings:
         return pattern if pattern == SHIPPED else str(self.config.rootpath / pattern)
 
     def _values(self, name: str) -> list[str]:
-        """An option that may be repeated; the configuration's value for those that have no list there."""
+        """Return the values of an option that may be repeated."""
         given = self.config.getoption(f"chattmpl_{name}") or []
         if not given and name == "retention":
             given = self._ini(name)
@@ -261,7 +261,7 @@ class Settings:
         return list(self.config.getini(f"chattmpl_{name}"))
 
 
-_LAWFUL = (
+_VALID = (
     "{% for m in messages %}{{ '<' ~ m.role ~ '>' }}{% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}"
     "{% endfor %}"
 )
@@ -275,7 +275,7 @@ def remedy(outcome: NotEvaluated) -> str:
 
 
 def _variant(found: TemplateSource) -> str:
-    """Which of several templates in a file this is."""
+    """Return the name of a template among several in one file."""
     inside = found.source.name[len(_INSIDE.sub("", found.source.name)) + 1 :]
     return inside.partition("[")[2].rstrip("]") or inside
 
@@ -294,7 +294,7 @@ def _subjects(entry: Entry, policies: list[str]) -> Iterator[Subject]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    """The files of a pattern, a folder or a path, sorted.
+    """Return the files of a pattern, a folder or a path, sorted.
 
     Raises:
         UsageError: if there are none.
@@ -311,8 +311,8 @@ def _matches(pattern: str) -> list[Path]:
         found = [folder] if folder.is_file() else []
     if not found:
         raise UsageError(
-            f"there is no conversation at {pattern}",
-            hint=f"give .json or .jsonl files, a folder of them, or {SHIPPED!r} for those that ship",
+            f"no conversations found at {pattern}",
+            hint=f"name .json or .jsonl files, a folder of them, or {SHIPPED!r}",
         )
     return found
 

@@ -1,9 +1,8 @@
-"""Snapshots of renderings: files that people read when they change, with every character in them.
+"""Snapshots of renderings: readable files that show every character.
 
-A snapshot has a line for each line of the rendering. In the margin ``▌`` marks generated text. At the end ``↵`` stands
-for the newline and ``¬`` for none: there the text ends, or generated text begins or ends in the middle of a line. So
-spaces at the end of a line are safe from editors. What nobody would see, and the backslash, is written as in a Python
-string.
+A snapshot has a line for each line of the rendering. ``▌`` in the margin marks generated text. ``↵`` at the end stands
+for a newline and ``¬`` for none, where the text ends, or generated text begins or ends within a line; so editors do not
+strip trailing spaces. Invisible characters and the backslash are escaped as in a Python string.
 """
 
 from __future__ import annotations
@@ -22,39 +21,39 @@ REFUSED = "refused: "
 _MARGIN = {True: "▌ ", False: "  "}
 _NEWLINE, _NO_NEWLINE = "↵", "¬"
 _MOST_LINES = 40
-"""Lines of a difference that are shown."""
+"""Limit of the lines of a difference."""
 
 _UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')
 
 
 def picture(rendering: Rendering) -> str:
-    """The rendering as a snapshot has it. Two renderings with one picture have the same text and generated spans."""
+    """Return the snapshot of a rendering. Equal snapshots mean equal texts and generated spans."""
     return "".join(_lines(rendering.text, rendering.generated))
 
 
 def refusal(message: str) -> str:
-    """What a snapshot has of a conversation that the template refuses."""
+    """Return the snapshot of a conversation that the template refuses."""
     return f"{REFUSED}{_escaped(message)}\n"
 
 
 def compare(path: Path, text: str) -> str | None:
-    """How a text differs from its snapshot, as lines; None if it does not.
+    """Return the difference between a snapshot and a text, or None if they are equal.
 
     Raises:
         FileNotFoundError: if there is no snapshot.
     """
-    # Read as lines, for git may have changed how they end; a carriage return of the text stands there as \r.
+    # Compared by lines, because git may have changed the line endings; a carriage return in the text is escaped as \r.
     stored = path.read_text(encoding="utf-8", errors="replace").splitlines()
     now = text.splitlines()
     if stored == now:
         return None
     lines = list(difflib.unified_diff(stored, now, "snapshot", "now", n=2, lineterm=""))
-    more = [f"… and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
+    more = [f"… and {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else []
     return "\n".join(lines[:_MOST_LINES] + more)
 
 
 def write(path: Path, text: str) -> bool:
-    """Write a snapshot, with its folders, unless it is there already; whether anything was written."""
+    """Write a snapshot and its folders. Return False if the file already has this text."""
     content = text.encode()
     if path.is_file() and path.read_bytes() == content:
         return False
@@ -64,7 +63,7 @@ def write(path: Path, text: str) -> bool:
 
 
 def file_name(name: str) -> str:
-    """The name of the file for a test or a conversation."""
+    """Return the file name for a test or a conversation."""
     return f"{_UNSAFE.sub('_', name)}{SUFFIX}"
 
 

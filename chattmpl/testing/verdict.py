@@ -1,4 +1,4 @@
-"""One law on one conversation, in every mode of the template: what came of it, in one word with a reason."""
+"""The outcome of a law on a conversation, over all modes of the template."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from chattmpl.probing.corpus import with_parts
 from chattmpl.template.template import Rendering, Template
 
 _KEPT = 64
-"""So many conversations keep their renderings from one law to the next."""
+"""Limit of the conversations whose renderings are kept for the next law."""
 
 _LONGEST = 80
-"""Characters of a declaration that are told with each item; ``chattmpl families NAME`` tells it whole."""
+"""Limit of the characters of a declaration; ``chattmpl families NAME`` prints the whole text."""
 
 Word = Literal["holds", "does not apply", "not evaluated", "declared", "noted", "broken"]
 _GRAVEST: tuple[Word, ...] = ("broken", "declared", "not evaluated", "noted", "holds", "does not apply")
@@ -31,12 +31,12 @@ _GRAVEST: tuple[Word, ...] = ("broken", "declared", "not evaluated", "noted", "h
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of a law.
+    """The outcome of a law.
 
     Attributes:
-        word: the outcome, of all modes and causes the one that matters most.
-        why: the reason, where the word wants one.
-        found: what breaks the law: for each cause the counterexample that was met, and the smallest one.
+        word: the gravest outcome of all modes and causes.
+        why: the reason, unless the law holds.
+        found: for each cause, the counterexample that was found and the smallest one.
     """
 
     word: Word
@@ -45,11 +45,11 @@ class Judgement:
 
 
 class Judge:
-    """The laws on one template. Renderings are shared by the laws, and a cause is made small once.
+    """The check of laws on one template. Laws share renderings, and each cause is minimized once.
 
     Args:
-        template: what is checked.
-        tokenizer: for the laws about tokens.
+        template: the template.
+        tokenizer: tokenizer for the laws about tokens.
     """
 
     def __init__(self, template: Template, tokenizer: Any = None) -> None:
@@ -63,7 +63,7 @@ class Judge:
         self._renders: bool | None = None
 
     def judge(self, law: Law, conversation: Conversation) -> Judgement:
-        """Check a law in each of the template's modes, as ``chattmpl check`` does."""
+        """Check a law in each mode of the template, as ``chattmpl check`` does."""
         judged = [
             self._judged(law, outcome, case)
             for case in self._cases_of(conversation)
@@ -75,7 +75,7 @@ class Judge:
         return Judgement(word, those[0].why, tuple(causes.values()))
 
     def rendering(self, conversation: Conversation) -> Rendering:
-        """The rendering of a conversation without further kwargs.
+        """Render a conversation without further kwargs.
 
         Raises:
             ChatTmplError: if the template refuses it.
@@ -83,7 +83,7 @@ class Judge:
         return self._cases_of(conversation)[0].rendering
 
     def refusal(self, conversation: Conversation) -> str | None:
-        """Why the template does not render a conversation; None if it does."""
+        """Return the error of rendering a conversation, or None."""
         try:
             self.rendering(conversation)
         except ChatTmplError as error:
@@ -91,13 +91,13 @@ class Judge:
         return None
 
     def renders_any(self, conversations: Iterable[Conversation]) -> bool:
-        """Whether the template renders at least one of them: laws say nothing of one that renders none."""
+        """Tell whether the template renders at least one of the conversations."""
         if self._renders is None:
             self._renders = any(self.refusal(conversation) is None for conversation in conversations)
         return self._renders
 
     def shown_by(self, found: Counterexample, nodeid: str) -> str:
-        """The id of the item that shows a cause whole: the first that asks, and the same for all after it."""
+        """Return the id of the item that shows a cause in full, which is the first item that asks."""
         return self._shown_by.setdefault(cause(found), nodeid)
 
     def _cases_of(self, conversation: Conversation) -> list[Case]:
