@@ -180,9 +180,9 @@ def test_a_model_directory_has_revisions_too(repository: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("main~9:templates/x.jinja", "chatml"), "git knows no revision 'main~9'"),
+        (("main~9:templates/x.jinja", "chatml"), "unknown revision 'main~9'"),
         (("mian:templates/x.jinja", "chatml"), "did you mean 'main'?"),
-        (("main:templates/y.jinja", "chatml"), "there is no templates/y.jinja in revision main"),
+        (("main:templates/y.jinja", "chatml"), "templates/y.jinja does not exist in revision main"),
         (("--output=x:templates/x.jinja", "chatml"), "no such option"),
         (("chatml",), "expected two templates"),
         (("chatml", "qwen3", "--since", "main"), "expected two templates"),

@@ -145,7 +145,7 @@ def test_another_text_and_another_span_fail_with_the_difference(project: pytest.
     shown = text(result)
     assert "-  user: Hi" in shown
     assert "+  user> Hi" in shown
-    assert "--chattmpl-update writes the snapshot anew" in shown
+    assert "update the snapshot with --chattmpl-update" in shown
     assert ".py" not in shown
     outside = SOURCE.replace("~ '<end>' }}{% endgeneration %}", "}}{% endgeneration %}{{ '<end>' }}")
     template.write_text(outside)
@@ -158,8 +158,8 @@ def test_a_missing_snapshot_fails_with_the_way_out_and_is_not_written(
     monkeypatch.setenv("CI", "true")
     result = project.runpytest_inprocess(*RENDERINGS, "--chattmpl-snapshots")
     result.assert_outcomes(passed=1, failed=1)
-    assert f"there is no snapshot {STORED}" in text(result)
-    assert "hint: --chattmpl-update writes it" in text(result)
+    assert f"missing snapshot {STORED}" in text(result)
+    assert "hint: write it with --chattmpl-update" in text(result)
     assert not (project.path / STORED).exists()
 
 
@@ -206,7 +206,7 @@ def test_a_rendering_of_a_test_is_compared_with_its_snapshot(project: pytest.Pyt
     given = ("--chattmpl-conversations=chats", TEMPLATES, "-k", "test_own")
     missing = project.runpytest_inprocess(*given)
     missing.assert_outcomes(failed=1, deselected=missing.parseoutcomes()["deselected"])
-    assert "hint: --chattmpl-update writes it" in text(missing)
+    assert "hint: write it with --chattmpl-update" in text(missing)
     assert "fixtures.py" not in text(missing)
     folder = project.path / "__chattmpl__" / test.stem
     written = project.runpytest_inprocess(*given, "--chattmpl-update")
