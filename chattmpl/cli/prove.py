@@ -70,7 +70,7 @@ def prove(
     """Train a small model from scratch in a template, and measure whether it does what the template means.
 
     TEMPLATE is a family, or a folder with a template and its family.toml. Nothing is downloaded. The exit code is 1 if
-    the template did not train. docs/prove.md documents what is measured, and the results of the families that ship.
+    the template did not train, which means that a share is below its threshold.
     """
     if template is None:
         raise UsageError("no template given", hint=USAGE)

@@ -52,9 +52,9 @@ def train(
 ) -> int:
     """Train a model on what a template renders, from the data to a model saved with its template.
 
-    docs/training.md documents the configuration. On several devices or machines, run
-    accelerate launch -m chattmpl train CONFIG.yaml. The exit code is 1 if the audit before training finds that other
-    tokens would be trained than the template marks.
+    CONFIG.yaml needs the keys data, template, model and output; the page "Training" of the documentation lists all
+    keys. On several devices or machines, run accelerate launch -m chattmpl train CONFIG.yaml. The exit code is 1 if the
+    audit before training finds that other tokens would be trained than the template marks.
     """
     if config is None:
         raise UsageError("no configuration given", hint=USAGE)

@@ -224,7 +224,7 @@ def abilities_of(template: Template) -> Abilities:
     if family is None or family.parse is None:
         raise UsageError(
             f"{template.name} is not a family with a [parse] table, so the model's completions could not be parsed",
-            hint="put the template and a family.toml into a folder, and pass the folder; see docs/families.md",
+            hint="put the template and a family.toml with a [parse] table into a folder, and pass the folder",
         )
     supports = family.supports
     reasoning = supports.reasoning and _renders_reasoning(template, {})
