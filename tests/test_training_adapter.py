@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ pytestmark = [
 ]
 
 CONVERSATIONS = [conversation(number) for number in range(24)]
+UNTRAINED = math.log(3200)
+"""Mean loss per supervised token of a model with random weights: each token of the vocabulary is as likely."""
 
 
 def prepared(template: Any = "hybrid", conversations: Any = CONVERSATIONS, **options: Any) -> Any:
@@ -59,7 +62,7 @@ def test_the_labels_that_reach_the_model_are_those_of_the_template(family: str, 
     template = Template.load(family)
     made = trainer(prepared(template), tmp_path)
     assert seen(made) == said(template, CONVERSATIONS)
-    assert made.train().training_loss > 0
+    assert made.train().training_loss == pytest.approx(UNTRAINED, rel=0.05)
 
 
 @pytest.mark.parametrize("family", family_names())
@@ -318,7 +321,7 @@ def test_an_encoded_data_set_is_trained_on_as_it_is(data: Path, tmp_path: Path) 
     dataset = encoded(data, tmp_path / "out")
     made = plain_trainer(dataset, tmp_path / "run", max_length=None)
     assert sorted(labels_of(made)) == sorted(answers(data))
-    assert made.train().training_loss > 0
+    assert made.train().training_loss == pytest.approx(UNTRAINED, rel=0.05)
 
 
 def test_a_packed_data_set_is_trained_on_as_it_is_and_its_documents_do_not_see_each_other(
@@ -326,7 +329,7 @@ def test_a_packed_data_set_is_trained_on_as_it_is_and_its_documents_do_not_see_e
 ) -> None:
     dataset = encoded(data, tmp_path / "out", "--pack", "256")
     made = plain_trainer(dataset, tmp_path / "run", padding_free=True, packing=False, max_length=None)
-    assert made.train().training_loss > 0
+    assert made.train().training_loss == pytest.approx(UNTRAINED, rel=0.05)
     rows = {tuple(row["input_ids"]): row for row in dataset}
     seen = 0
     for batch in made.get_train_dataloader():
