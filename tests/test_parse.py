@@ -457,10 +457,10 @@ def test_a_stream_that_breaks_off_is_refused_but_tells_what_is_known() -> None:
     parser = Template.load("hybrid").parser(completion=True)
     parser.feed("<think>all of th")
     assert parser.messages[0].reasoning_content == "all of th"
-    with pytest.raises(NotRepresentable, match="a trace is opened here"):
+    with pytest.raises(NotRepresentable, match="a trace starts here"):
         parser.finish()
 
 
 def test_a_parser_is_fed_with_text() -> None:
-    with pytest.raises(UsageError, match="not with int"):
+    with pytest.raises(UsageError, match="feed takes text, not int"):
         Template.load("qwen3").parser().feed(3)  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def test_the_export_says_what_cannot_be_expressed(tmp_path: Path) -> None:
     foreign = tmp_path / "x.jinja"
     foreign.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     done = run_here(["export", "-t", str(foreign), "-o", str(config(tmp_path))])
-    assert "no response_template was written, for it is not known how texts of this template are read" in done.err
+    assert "no response_template was written: the grammar of this template's completions is unknown" in done.err
 
 
 def completions(template: Template) -> list[tuple[str, str, dict[str, Any]]]:
