@@ -1,7 +1,4 @@
-"""A compiled template: from a source in the dialect to something that renders.
-
-This is the only module that the rest of chattmpl uses of the compiler.
-"""
+"""Programs: templates compiled from a source in the dialect, ready to render and to export."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ class Parsers(_Facts):
 class SequenceFacts(_Facts):
     """Things in a row: what stands before them, the patterns that each of them may have, between two, and after them.
 
-    A pattern is text with holes such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.grammar`.
+    A pattern is text with placeholders such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.grammar`.
     """
 
     each: tuple[str, ...] = Field(min_length=1)
@@ -138,7 +138,7 @@ class ReplyFacts(_Facts):
         empty_reasoning: whether an empty trace is something else than none.
         content: patterns of the answer, where it has a frame.
         before_calls: what stands between an answer that is not empty and the first call.
-        calls: the calls; patterns have the holes name, arguments, id, type, content_type, or python for code.
+        calls: the calls; patterns have the placeholders name, arguments, id, type, content_type, or python for code.
         calls_alone: whether a call takes the place of the answer.
         verbatim_arguments: whether arguments that are a string are written as they are.
     """
@@ -157,7 +157,7 @@ class ParseFacts(_Facts):
 
     ``system_forms`` are what a first system message may look like, with ``${system}`` for the part of it that is
     rendered as it is, where other parts are commands to the template. ``modes`` are those that a text can show to be
-    switched, and ``kwargs`` patterns with the hole ``${value}`` for other kwargs that it shows.
+    switched, and ``kwargs`` patterns with the placeholder ``${value}`` for other kwargs that it shows.
     """
 
     system_forms: tuple[str, ...] = ()
