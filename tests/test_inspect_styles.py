@@ -39,7 +39,7 @@ def test_lint_tells_where_tools_are_dropped(tmp_path: Path) -> None:
     def messages(source: str) -> list[str]:
         return [one.message for one in lint(_found(tmp_path, source)) if one.code == "CT302"]
 
-    assert messages(_TOOLS_WITH_SYSTEM) == ["without a system message tools are dropped"]
+    assert messages(_TOOLS_WITH_SYSTEM) == ["tools are silently dropped if there is no system message"]
     assert messages(_NO_TOOLS) == ["tools are dropped: the template writes nothing of them"]
 
 

@@ -11,8 +11,8 @@ from chattmpl import Conversation, Template
 from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import UsageError
 from chattmpl.laws import Case, Counterexample, DoesNotApply, Holds, NotEvaluated, Outcome, evaluate, laws, laws_named
+from chattmpl.parse import parse
 from chattmpl.template.family import family_names, shipped_folder
-from chattmpl.template.resolver import find_template
 
 FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
 
@@ -154,20 +154,46 @@ def test_a_token_across_the_edge_of_a_span_breaks_boundary() -> None:
     assert twin == Holds()
 
 
-class Forgetful(Template):
-    """A template whose parser loses a message."""
-
-    def parse(self, text: str, **given: Any) -> Conversation:
-        parsed = super().parse(text, **given)
+def test_a_parser_that_loses_a_message_breaks_roundtrip(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forgetful(*arguments: Any, **given: Any) -> Conversation:
+        parsed = parse(*arguments, **given)
         return parsed.with_messages(parsed.messages[:-1])
 
-
-def test_a_parser_that_loses_a_message_breaks_roundtrip() -> None:
-    law = laws()["roundtrip"]
-    found = evaluate(law, Case(Forgetful(find_template("chatml")), CHAT))
+    law, case = laws()["roundtrip"], Case(Template.load("chatml"), CHAT)
+    assert evaluate(law, case) == Holds()
+    monkeypatch.setattr("chattmpl.laws.roundtrip.parse", forgetful)
+    found = evaluate(law, case)
     assert isinstance(found, Counterexample)
     assert found.message == "the parsed conversation renders to a different text"
-    assert evaluate(law, Case(Template.load("chatml"), CHAT)) == Holds()
+
+
+_ANSWERED = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+_JOINS_SYSTEM = (
+    "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %}"
+    "{% for m in messages if m.role != 'system' %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("messages", "holds"),
+    [
+        pytest.param([{"role": "user", "content": "a"}, {"role": "system", "content": "s"}], None, id="asked once"),
+        pytest.param([*_ANSWERED, {"role": "user", "content": "c"}], True, id="a question"),
+        pytest.param([*_ANSWERED, {"role": "system", "content": "s"}], False, id="the front changes after sampling"),
+    ],
+)
+def test_prefix_is_checked_between_points_where_the_model_samples(messages: Any, holds: bool | None) -> None:
+    found = outcome("prefix", _JOINS_SYSTEM, messages)
+    expected = {None: DoesNotApply, True: Holds, False: Counterexample}[holds]
+    assert isinstance(found, expected)
+
+
+def test_results_that_share_a_turn_keep_the_law_prefix() -> None:
+    call = {"id": "call00001", "type": "function", "function": {"name": "f", "arguments": {}}}
+    results = [{"role": "tool", "content": content} for content in "xy"]
+    messages = [_ANSWERED[0], {"role": "assistant", "content": "", "tool_calls": [call, call]}, *results, _ANSWERED[1]]
+    assert evaluate(laws()["prefix"], Case(Template.load("chatml"), {"messages": messages})) == Holds()
 
 
 def test_roundtrip_does_not_apply_to_a_template_that_nothing_parses() -> None:

@@ -166,6 +166,20 @@ def test_where_traces_are_read_and_which_are_kept() -> None:
     assert facts(turns()).traces.carrier is None
 
 
+def test_an_open_tool_loop_is_told_from_the_last_question() -> None:
+    call = "{% for c in m.tool_calls or [] %}{{ c.function.arguments.tusk }}{% endfor %}"
+    trace = "{% if m.reasoning_content and loop.index0 > ns.at %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    last = (
+        "{% set ns = namespace(at=-1) %}{% for m in messages %}{% if TEST %}{% set ns.at = loop.index0 %}"
+        "{% endif %}{% endfor %}"
+    )
+    answered = "m.role == 'assistant' and not m.tool_calls and (add_generation_prompt or not loop.last)"
+    for test, policy in (("m.role == 'user'", "since_last_user"), (answered, "open_tool_loop")):
+        found = facts(turns(trace + "{{ m.content }}" + call, before=last.replace("TEST", test))).retention
+        assert found is not None
+        assert found.policy == policy
+
+
 def test_an_answer_may_be_prompted_though_none_was_asked_for() -> None:
     assert facts(turns(prompt="<|assistant|>")).unrequested_prompt is not None
     assert facts(turns()).unrequested_prompt is None

@@ -163,9 +163,3 @@ class LintContext:
         """Return whether a tag contains this name as a variable, a key, an attribute or a string."""
         strings = (value[1:-1] for _, kind, value in self.tokens if kind == "string")
         return name in self.tree.names or name in strings
-
-
-def shown(text: str, width: int = 48) -> str:
-    """Return a text on one line, in quotes, cut at ``width`` characters."""
-    quoted = repr(text)
-    return quoted if len(quoted) <= width else f"{quoted[:width]}…"

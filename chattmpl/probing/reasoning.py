@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import (
@@ -122,26 +123,15 @@ class Kept:
 
     Attributes:
         rendered: indices of the messages whose trace is rendered.
-        count: the number of messages.
-        given: indices of the messages with a trace.
-        questions: indices of the user's messages.
+        expected: for each policy, indices of the messages whose trace it keeps.
     """
 
     rendered: list[int]
-    count: int
-    given: list[int]
-    questions: tuple[int, ...]
+    expected: Mapping[str, list[int]]
 
     def agrees(self, policy: str) -> bool:
         """Return whether a policy keeps the same traces."""
-        last_question = max(index for index in self.questions if index < self.count)
-        expected = {
-            "all": self.given,
-            "none": [],
-            "last": [index for index in self.given if index == self.count - 1],
-            "since_last_user": [index for index in self.given if index > last_question],
-        }[policy]
-        return self.rendered == expected
+        return self.rendered == self.expected[policy]
 
 
 @dataclass(frozen=True)
@@ -165,8 +155,8 @@ class Retention:
     plain_policy: str | None = None
 
 
-POLICIES = ("none", "last", "since_last_user", "all")
-"""The policies that are told apart, the least one first."""
+_LEAST_FIRST = tuple(reversed(POLICIES))
+"""The policies, from the one that keeps least."""
 
 _OPEN, _NEW, _FINISHED, _FIRST = "open_tool_loop", "new_question", "finished", "first_answer"
 _LOOPS: dict[str, tuple[int, bool]] = {_FINISHED: (8, False), _OPEN: (7, True), _NEW: (5, True), _FIRST: (4, False)}
@@ -176,29 +166,47 @@ _PLAIN: dict[str, tuple[int, bool]] = {_FINISHED: (4, False), _NEW: (3, True), _
 
 def find_retention(prober: Prober, traces: Traces) -> Retention | None:
     """Return which traces a template keeps; None if no conversation with several turns is rendered."""
-    plain = _kept(prober, traces, loops=False)
+    plain = _kept(prober, traces, _conversation(prober, traces.carrier or "field", False), _PLAIN)
     # Traces in the content say little of turns with calls: there the content is often treated apart.
-    looped = _kept(prober, traces, loops=True) if traces.carrier == "field" else {}
-    if _FINISHED in looped:
-        found = _recognized(looped, True)
-        if plain and found.policy != "other" and not all(kept.agrees(found.policy) for kept in plain.values()):
-            without = _recognized(plain, False).policy
-            return Retention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
-        return found
-    return _recognized(plain, False) if plain else None
+    looped: dict[str, Kept] = {}
+    if traces.carrier == "field":
+        looped = _kept(prober, traces, _conversation(prober, "field", True), _LOOPS, tools=True)
+    if _FINISHED not in looped:
+        return _recognized(plain, False) if plain else None
+    found = _recognized(looped, True, _interrupted(prober, traces))
+    if plain and found.policy != "other" and not all(kept.agrees(found.policy) for kept in plain.values()):
+        without = _recognized(plain, False).policy
+        return Retention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
+    return found
 
 
-def _kept(prober: Prober, traces: Traces, *, loops: bool) -> dict[str, Kept]:
-    messages, places = _conversation(prober, traces.carrier or "field", loops)
-    questions = tuple(index for index, message in enumerate(messages) if message["role"] == "user")
+def _interrupted(prober: Prober, traces: Traces) -> dict[str, Kept]:
+    """Return what is kept where a question interrupts a tool loop."""
+    call = with_trace(call_message(TUSKS[:1], **prober.call_options), TRACES[0])
+    loop = [ASK, call, result_message(), ASK_MORE]
+    return _kept(prober, traces, (loop, {TRACES[0]: 1}), {"interrupted": (4, True)}, tools=True)
+
+
+def _kept(
+    prober: Prober,
+    traces: Traces,
+    conversation: tuple[list[Message], dict[str, int]],
+    ends: Mapping[str, tuple[int, bool]],
+    *,
+    tools: bool = False,
+) -> dict[str, Kept]:
+    """Return what is kept in a conversation, by how it ends."""
+    messages, places = conversation
     found = {}
-    for name, (count, prompt) in (_LOOPS if loops else _PLAIN).items():
+    for name, (count, prompt) in ends.items():
         # A policy is the template's own, whatever was needed to see a trace at all.
-        made = prober.outcome(messages[:count], prompt=prompt, tools=loops, kwargs=traces.kwargs)
+        made = prober.outcome(messages[:count], prompt=prompt, tools=tools, kwargs=traces.kwargs)
         if isinstance(made, Rendering):
             given = {trace: index for trace, index in places.items() if index < count}
             rendered = [index for trace, index in given.items() if holds(made, trace, index)]
-            found[name] = Kept(rendered, count, list(given.values()), questions)
+            keeps = {name: policy.keeps(made.conversation.messages, prompt) for name, policy in POLICIES.items()}
+            expected = {name: [index for index in given.values() if index in kept] for name, kept in keeps.items()}
+            found[name] = Kept(rendered, expected)
     return found
 
 
@@ -215,12 +223,22 @@ def _conversation(prober: Prober, carrier: Carrier, loops: bool) -> tuple[list[M
     return messages, {first: 1, second: 3, third: 5, fourth: 7}
 
 
-def _recognized(kept: Mapping[str, Kept], loops: bool) -> Retention:
+def _recognized(kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, Kept] | None = None) -> Retention:
+    """Return the policy that keeps the same.
+
+    Args:
+        kept: what is kept, by how a conversation ends.
+        loops: True if these are conversations with tool loops.
+        tie_break: conversations that tell policies apart which agree in all others.
+    """
     indices = {name: one.rendered for name, one in kept.items()}
-    wrong = {policy: [name for name, one in kept.items() if not one.agrees(policy)] for policy in POLICIES}
-    for policy, names in wrong.items():
-        if not names:
-            return Retention(policy, indices, loops)
+    wrong = {policy: [name for name, one in kept.items() if not one.agrees(policy)] for policy in _LEAST_FIRST}
+    agreeing = [policy for policy, names in wrong.items() if not names]
+    if agreeing and tie_break is not None:
+        told = [policy for policy in agreeing if all(one.agrees(policy) for one in tie_break.values())]
+        return Retention((told or agreeing)[-1], indices, loops)
+    if agreeing:
+        return Retention(agreeing[0], indices, loops)
     for policy, names in wrong.items():
         if names == [_OPEN]:
             return Retention(policy, indices, loops, but_open_loop=True)

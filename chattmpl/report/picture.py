@@ -14,6 +14,7 @@ from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from chattmpl.printable import excerpt, one_line, visible
+from chattmpl.probing.control_tokens import control_pattern
 from chattmpl.report.lines import count
 from chattmpl.template.lost_fields import why_lost
 from chattmpl.template.spans import Span
@@ -21,15 +22,8 @@ from chattmpl.template.template import Rendering
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding
-    from chattmpl.template.template import Template
 
 Kind = Literal["template", "control", "field"]
-
-_LOOKS_LIKE_CONTROL = (
-    r"<\|[^<>|\s]+\|>|<｜[^<>｜\s]+｜>|\[/?[A-Z][A-Z_]+\]|</?s>|<(?:bos|eos|pad|unk)>"
-    r"|<(?:start|end)_of_\w+>|</?(?:think|tool_\w+)>"
-)
-"""Usual spellings of control tokens, for templates whose tokens are unknown."""
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -289,19 +283,11 @@ def _controls(rendering: Rendering) -> list[tuple[int, int]]:
     own = [span for span in rendering.spans if not span.literal and span.field != "role"]
     foreign = [(span.start, span.end) for span in own]
     found = []
-    for match in _control_pattern(rendering.template).finditer(rendering.text):
+    for match in control_pattern(rendering.template).finditer(rendering.text):
         at = bisect.bisect_right(foreign, match.start(), key=lambda pair: pair[1])
         if at == len(foreign) or foreign[at][0] >= match.end():
             found.append(match.span())
     return found
-
-
-def _control_pattern(template: Template) -> re.Pattern[str]:
-    known = {token for token in template.tokens.values() if token}
-    if template.family is not None:
-        known.update(template.family.generation.control_tokens, template.family.generation.stop_tokens)
-    names = [re.escape(token) for token in sorted(known, key=len, reverse=True)]
-    return re.compile("|".join(names if template.family else [*names, _LOOKS_LIKE_CONTROL]) or r"(?!)")
 
 
 def _warnings(rendering: Rendering, encoding: Encoding | None) -> Iterator[tuple[str, tuple[str, ...]]]:

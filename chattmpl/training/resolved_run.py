@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
 from chattmpl.errors import EncodeError, UsageError
 from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
+from chattmpl.template.special_tokens import PIPED_CONTROL
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
 from chattmpl.training.config import TrainConfig, located, one_line
@@ -21,8 +21,6 @@ from chattmpl.training.config import TrainConfig, located, one_line
 Note = Callable[[str], None]
 
 _PADS = ("<|pad|>", "<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>")
-_CONTROL = re.compile(r"<[|｜][^<>|｜\s{}]{1,40}[|｜]>")
-"""Pattern of texts that are certainly control tokens; others, such as ``[INST]``, are plain text in some models."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, no
 def _control_tokens(template: Template) -> list[str]:
     """Return the control tokens that the template writes; without a family, only those of an unmistakable form."""
     tokens = facts_of(template).control_tokens
-    return [token for token in tokens if template.family is not None or _CONTROL.fullmatch(token)]
+    return [token for token in tokens if template.family is not None or PIPED_CONTROL.fullmatch(token)]
 
 
 def _render_plain(template: Template) -> str:

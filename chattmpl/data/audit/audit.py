@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -16,11 +15,10 @@ from chattmpl.data.reasoning_mode import find_switch
 from chattmpl.data.survey import Data, require_rows, survey
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Severity, wording
 from chattmpl.errors import ChatTmplError
+from chattmpl.probing import facts_of
 from chattmpl.template.template import Template
 
 _SETTINGS = tuple(setting.name for setting in fields(Settings))
-_PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
-_QUESTION, _SYSTEM = "Question quince", "Behave like a badger"
 
 
 class AuditError(ChatTmplError, AssertionError):
@@ -128,7 +126,7 @@ def audit(
     checks = chosen(select, ignore)
     loaded = template if isinstance(template, Template) else Template.load(template)
     loaded = loaded if retention is None else loaded.with_retention(retention)
-    background = Background(settings, find_switch(loaded), default_system(loaded))
+    background = Background(settings, find_switch(loaded), facts_of(loaded).fixed_text.default)
     visitor = Auditing([check.code for check in checks], background)
     found = survey(
         data, loaded, tokenizer, visitor, Options(**options), sample=sample, workers=workers, watcher=watcher
@@ -174,19 +172,3 @@ def _findings(check: Check, seen: Audited, settings: Settings) -> Iterator[DataD
         more = {"amount": one.rows, "examples": tuple(examples), "sources": dict(one.sources)}
         kind = one.key if one.kind is None else one.kind
         yield finding(one.key, one.rows, one.severity, kind=kind, detail=one.detail, **more)
-
-
-def default_system(template: Template) -> str | None:
-    """Return the first sentence that a template writes only without a system message; None if there is none."""
-    turn = [{"role": "user", "content": _QUESTION}, {"role": "assistant", "content": "x"}]
-    try:
-        without = template.render(turn)
-        given = template.render([{"role": "system", "content": _SYSTEM}, *turn])
-    except ChatTmplError:
-        return None
-    question = without.text.find(_QUESTION)
-    for span in without.spans:
-        sentence = _PROSE.search(without.text, span.start, span.end)
-        if span.literal and span.end <= question and sentence is not None and sentence[0] not in given.text:
-            return sentence[0]
-    return None

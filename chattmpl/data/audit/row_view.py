@@ -14,8 +14,8 @@ from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
+from chattmpl.probing.frames import possible_stops
 from chattmpl.template.lost_fields import why_lost
-from chattmpl.template.special_tokens import CONTROL
 
 if TYPE_CHECKING:
     from chattmpl.data.audit.settings import Settings
@@ -164,11 +164,4 @@ class RowView:
 
     def stops(self, piece: TurnRange) -> tuple[str, ...]:
         """Return the stop tokens of a turn: the family's, or ``eos_token`` and the control tokens after the message."""
-        template = self.rendering.template
-        if template.family is not None:
-            return template.family.generation.stop_tokens
-        given = {**template.tokens, **self.kwargs}.get("eos_token")
-        own = [s.end for s in self.rendering.spans if s.message == piece.turn and s.field not in (None, "role")]
-        turn = [s.end for s in self.rendering.spans if s.turn == piece.turn]
-        behind = CONTROL.findall(self.rendering.text, own[-1] if own else piece.start, max(turn, default=piece.end))
-        return tuple(dict.fromkeys([*([given] if isinstance(given, str) and given else []), *behind]))
+        return () if piece.turn is None else possible_stops(self.rendering, piece.turn, self.kwargs)
