@@ -11,7 +11,7 @@ from chattmpl import Template
 from chattmpl.cli import main
 from chattmpl.laws import Case, Counterexample, evaluate, laws, laws_named
 from chattmpl.laws.checker import Report, check, settings_to_check, to_check
-from chattmpl.laws.findings import Finding, grouped
+from chattmpl.laws.root_causes import RootCause, grouped
 from chattmpl.laws.shrink import is_ordinary, shrink
 from chattmpl.probing import facts_of
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
@@ -135,7 +135,7 @@ def test_a_wrong_law_or_no_template_ends_with_2(capsys: pytest.CaptureFixture[st
     assert run(capsys)[0] == 2
 
 
-def line_of(finding: Finding) -> int:
+def line_of(finding: RootCause) -> int:
     assert finding.shown.place is not None
     return finding.shown.place.line
 

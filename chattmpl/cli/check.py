@@ -17,7 +17,6 @@ from chattmpl.errors import UsageError
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.laws.checker import Report
-    from chattmpl.laws.findings import Finding
 
 
 @command("Checking")
@@ -67,7 +66,7 @@ def check(
         reports.append(report)
         if form in ("rich", "text"):
             click.echo(("\n" if number else "") + _shown(report, form), nl=False)
-    diagnostics = [_diagnostic(report, finding) for report in reports for finding in report.findings]
+    diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
         _write(form, diagnostics)
     if save is not None:
@@ -100,22 +99,6 @@ def _shown(report: Report, form: str) -> str:
     from chattmpl.report import verdicts
 
     return verdicts.rich(report) if form == "rich" else verdicts.text(report)
-
-
-def _diagnostic(report: Report, finding: Finding) -> TemplateDiagnostic:
-    from chattmpl.diagnostic import TemplateDiagnostic
-    from chattmpl.template.blame import top
-
-    shown = finding.shown
-    return TemplateDiagnostic(
-        code=shown.law,
-        severity=finding.severity,
-        place=shown.place or top(report.template),
-        message=finding.message,
-        hint=shown.hint or "",
-        law=shown.law,
-        counterexample=finding.to_dict(),
-    )
 
 
 def _save(folder: Path, found: list[TemplateDiagnostic]) -> None:

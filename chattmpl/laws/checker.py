@@ -9,9 +9,9 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.declared_defects import declared_defect
-from chattmpl.laws.findings import Finding, grouped
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
+from chattmpl.laws.root_causes import RootCause, grouped
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import with_parts
@@ -68,7 +68,7 @@ class Report:
 
     template: Template
     verdicts: list[Verdict]
-    findings: list[Finding]
+    findings: list[RootCause]
     conversations: int
     modes: list[dict[str, Any]]
     shape: Shape | None = None

@@ -1,4 +1,4 @@
-"""What a shipped family declares of itself: a finding that it declares is no error."""
+"""Downgrade findings that a family declares to notes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chattmpl.template.family import Family
 
 
 def as_declared(family: Family | None, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """The findings, with those that the family declares as ``info`` and with the family's words."""
+    """Return the findings, with those that the family declares as notes with the family's reason."""
     return [_declared(family, diagnostic) for diagnostic in diagnostics] if family else list(diagnostics)
 
 
@@ -29,7 +29,7 @@ def _why(family: Family, diagnostic: TemplateDiagnostic) -> str | None:
         if any(field.startswith(fields) for field in limit.fields if fields):
             return limit.why
     for defect in family.upstream_defects:
-        broken = diagnostic.law is not None and defect.law == diagnostic.law and not defect.when
+        broken = diagnostic.law is not None and defect.law == diagnostic.law and defect.unconditional
         if diagnostic.code in defect.rules or broken:
             return defect.what
     return None

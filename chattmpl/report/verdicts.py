@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from io import StringIO
 
 from chattmpl.laws.checker import Report, Verdict
-from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.laws.root_causes import RootCause
 from chattmpl.printable import visible
 from chattmpl.report.counterexample import conversation_text
 from chattmpl.report.lines import count
@@ -104,7 +104,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _finding(report: Report, finding: Finding) -> Iterator[tuple[str, str | None]]:
+def _finding(report: Report, finding: RootCause) -> Iterator[tuple[str, str | None]]:
     shown, style = finding.shown, _STYLES[finding.severity]
     where = shown.place or report.template.name
     word = _NOTES.get(finding.severity, finding.severity)

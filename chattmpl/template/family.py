@@ -205,6 +205,11 @@ class Defect(_Facts):
     when: str = ""
     rules: tuple[str, ...] = ()
 
+    @property
+    def unconditional(self) -> bool:
+        """Whether every counterexample of the law is meant."""
+        return not (self.kinds or self.data or self.when)
+
     @field_validator("when")
     @classmethod
     def _compiles(cls, when: str) -> str:

@@ -11,9 +11,9 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Case, Counterexample, Law, NotEvaluated
 from chattmpl.laws.checker import cases_of, settings_to_check
 from chattmpl.laws.declared_defects import declared_defect
-from chattmpl.laws.findings import Finding
 from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
+from chattmpl.laws.root_causes import RootCause
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import with_parts
@@ -124,7 +124,7 @@ class Judge:
         if defect is not None and family is not None:
             what = defect.what if len(defect.what) <= _LONGEST else f"{defect.what[: _LONGEST - 1]}…"
             return Judgement("declared", f"{family.name} declares it: {what}", ((outcome, outcome),))
-        if Finding(outcome).severity == "info":
+        if RootCause(outcome).severity == "info":
             return Judgement("noted", f"noted: {outcome.message}", ((outcome, outcome),))
         if cause(outcome) not in self._smallest:
             self._smallest[cause(outcome)] = shrink(law, outcome, case)

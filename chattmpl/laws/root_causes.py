@@ -1,28 +1,29 @@
-"""Findings: the counterexamples of a template, one finding for each root cause."""
+"""Root causes: the counterexamples of a template, grouped by their cause."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from chattmpl.diagnostic import Severity, TemplateDiagnostic
 from chattmpl.laws.outcome import Counterexample
-
-Severity = Literal["error", "warning", "info"]
+from chattmpl.template.blame import top
+from chattmpl.template.template import Template
 
 _NOTES = ("documents", "messages[].name", "messages[].tool_calls[].id", "tools[].function.parameters")
-"""Fields that few formats have a place for."""
+"""Fields that few formats render; their loss is a note."""
 
 _WARNINGS = ("tools", "messages[].reasoning_content", "messages[role=developer]")
-"""Fields that formats without tools, reasoning or developers have no place for."""
+"""Fields that formats without tools, reasoning or developer messages do not render; their loss is a warning."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One root cause.
+class RootCause:
+    """Counterexamples with one cause.
 
     Attributes:
-        shown: its counterexample of the first law that it breaks; that a field has no place comes before all laws.
+        shown: the counterexample of the first law that it breaks; a field that is never rendered comes first.
         others: counterexamples of other laws, or at other places, with the same cause.
     """
 
@@ -49,7 +50,7 @@ class Finding:
 
     @property
     def message(self) -> str:
-        """What is wrong, where else, and which other laws it breaks."""
+        """The message of the shown counterexample, with the other lines and laws. For people only."""
         more = []
         if self.lines:
             more.append(f"also in line{'s' if len(self.lines) > 1 else ''} {', '.join(map(str, self.lines))}")
@@ -59,7 +60,7 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """How grave it is: that a format has no place for a field is a note or a warning, all else an error."""
+        """The severity: a note or a warning if the format never renders a field, otherwise an error."""
         if self.laws != ("lossless",) or any(found.place is not None for found in (self.shown, *self.others)):
             return "error"
         field = self.shown.field or ""
@@ -67,13 +68,29 @@ class Finding:
             return "info"
         return "warning" if field.startswith(_WARNINGS) or field == "messages[].tool_calls" else "error"
 
+    def diagnostic(self, template: Template) -> TemplateDiagnostic:
+        """Return the root cause as a diagnostic of a template."""
+        return TemplateDiagnostic(
+            code=self.shown.law,
+            severity=self.severity,
+            place=self.shown.place or top(template),
+            message=self.message,
+            hint=self.shown.hint or "",
+            kind=self.shown.kind,
+            data=self.shown.data,
+            law=self.shown.law,
+            counterexample=self.to_dict(),
+            mode=self.shown.kwargs,
+            lines=self.lines,
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """The counterexample as JSON, with the other laws and lines."""
+        """Return the counterexample as JSON types, with the other laws and lines."""
         return {**self.shown.to_dict(), "also_breaks": list(self.also_breaks), "also_in_lines": list(self.lines)}
 
 
-def grouped(counterexamples: Iterable[Counterexample], laws: Iterable[str]) -> list[Finding]:
-    """One finding for each root cause: counterexamples that share a site have the same.
+def grouped(counterexamples: Iterable[Counterexample], laws: Iterable[str]) -> list[RootCause]:
+    """Group counterexamples by root cause: those that share a site have the same.
 
     Args:
         counterexamples: the smallest one for each law, place and message.
@@ -92,19 +109,19 @@ def grouped(counterexamples: Iterable[Counterexample], laws: Iterable[str]) -> l
     findings = []
     for _, members in groups:
         members.sort(key=lambda found: (bool(found.kwargs), not _is_lack(found), order.get(found.law, len(order))))
-        findings.append(Finding(members[0], tuple(members[1:])))
+        findings.append(RootCause(members[0], tuple(members[1:])))
     return findings
 
 
 def _is_lack(found: Counterexample) -> bool:
-    """Whether a template has no place for a kind of field at all."""
+    """Return whether a counterexample shows that a kind of field is never rendered."""
     return found.law == "lossless" and found.place is None
 
 
 def _needed(found: Counterexample) -> set[str | None]:
-    """The kinds of fields that a counterexample cannot do without, or it would have been made smaller.
+    """Return the kinds of fields that a counterexample needs; otherwise it would have been shrunk further.
 
-    What breaks a law only where there is a field that the template has no place for has that as its cause.
+    A law that is broken only with a field that the template never renders has that as its cause.
     """
     if found.law not in ("sampled", "stop", "pure", "prefix"):
         return set()
