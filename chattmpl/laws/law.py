@@ -1,4 +1,4 @@
-"""Laws: properties of a template that can be checked on any conversation; and the cases that they are checked on."""
+"""Laws, which are properties of a template that can be checked on any conversation, and the cases to check them on."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from chattmpl.template.blame import written_at
 from chattmpl.template.template import Rendering, Template
 
 REFUSED = "the template does not render this conversation"
-"""How a law says that it does not apply since the template raised."""
+"""The reason of a law that does not apply because the template raised an exception."""
 
 _SHORT = 200
-"""Characters. A line that is longer tells nothing of a place in it."""
+"""The length in characters up to which a line is a useful place."""
 
 
 class Case:
-    """One conversation with the template and kwargs that it is rendered with. Renderings are made once.
+    """A conversation with the template and kwargs that render it. Renderings are cached.
 
     Args:
-        template: what is checked.
-        conversation: what it is checked on.
-        kwargs: template kwargs, beside those that the conversation brings.
+        template: the template to check.
+        conversation: the conversation to check it on.
+        kwargs: template kwargs, in addition to those of the conversation.
         tokenizer: for the laws about tokens.
-        exact: find places to the character, at the cost of a render for each; else to the line, where lines are short.
+        exact: find places to the character, at the cost of a render for each; otherwise to the line, if it is short.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Case:
 
     @cached_property
     def rendering(self) -> Rendering:
-        """The whole conversation."""
+        """The rendering of the whole conversation."""
         return self.head(len(self.messages))
 
     def head(self, count: int, *, prompt: bool = False) -> Rendering:
-        """The first messages, with or without a generation prompt."""
+        """Return the rendering of the first messages, with or without a generation prompt."""
         key = (count, prompt)
         if key not in self._heads:
             first = self.conversation.with_messages(self.messages[:count])
@@ -74,7 +74,7 @@ class Case:
         return self._heads[key]
 
     def render(self, conversation: Any, *, prompt: bool = False, clock: dt.datetime = CLOCK) -> Rendering:
-        """Another conversation, under the same kwargs."""
+        """Return the rendering of another conversation with the same kwargs."""
         rendering = self.template.render(conversation, prompt, clock, **self.kwargs)
         if prompt:
             self._prompted.add(id(rendering))
@@ -83,21 +83,21 @@ class Case:
         return rendering
 
     def assistant_turns(self) -> list[int]:
-        """Indices of the assistant's messages."""
+        """Return the indices of the assistant messages."""
         return [index for index, message in enumerate(self.messages) if message.role == "assistant"]
 
     def generated(self, turn: int, rendering: Rendering | None = None) -> tuple[int, int] | None:
-        """The characters from the first to the last that are generated in a turn; None if none are."""
+        """Return the range from the first to the last generated character of a turn; None if there are none."""
         spans = [s for s in (rendering or self.rendering).spans if s.generated and s.turn == turn]
         return (spans[0].start, spans[-1].end) if spans else None
 
     def place_of_difference(self, expected: Rendering, got: Rendering) -> Place | None:
-        """The place that wrote what one text has and the other has not, or has otherwise."""
+        """Return the place in the template that wrote the first difference of two texts."""
         at = first_difference(expected.text, got.text)
         return self.place_at(expected, at) or self.place_at(got, at)
 
     def place_at(self, rendering: Rendering, at_c: int) -> Place | None:
-        """The place in the template that wrote a character; None behind the end of the text."""
+        """Return the place in the template that wrote a character; None after the end of the text."""
         span = next((span for span in rendering.spans if span.start <= at_c < span.end), None)
         if span is None:
             return None
@@ -108,20 +108,20 @@ class Case:
         return written_at(rendering, at_c, prompt=prompt, clock=clock, kwargs=self.kwargs)
 
     def rewritten_by_retention(self, law: Law) -> bool:
-        """Whether a law does not hold only because the retention policy drops earlier traces: under 'all' it holds."""
+        """Return whether a law fails only because the retention policy drops earlier traces."""
         if self.template.retention in (None, "all"):
             return False
         kept = Case(_keeping_all(self.template), self.conversation, self.kwargs)
         return not isinstance(evaluate(law, kept), Counterexample)
 
     def sites(self, expected: Rendering, got: Rendering) -> frozenset[str]:
-        """The places that wrote the first characters that differ, as words; see `Counterexample.sites`."""
+        """Return the places that wrote the first difference, as words; see `Counterexample.sites`."""
         at = first_difference(expected.text, got.text)
         places = (self.place_at(expected, at), self.place_at(got, at))
         return frozenset(site("text", place) for place in places if place is not None)
 
     def block_at(self, rendering: Rendering, at_c: int) -> Place | None:
-        """The generation tag around what wrote a character, or that place itself if the tag is elsewhere."""
+        """Return the generation tag around the place that wrote a character, or that place if there is none."""
         place = self.place_at(rendering, at_c)
         if place is None:
             return None
@@ -136,12 +136,12 @@ def _keeping_all(template: Template) -> Template:
 
 
 def site(kind: str, place: Place | None) -> str:
-    """A place as a word that counterexamples of one cause share."""
+    """Return a place as a word that counterexamples of one cause share."""
     return f"{kind}:{place.start}" if place is not None else f"{kind}:?"
 
 
 class Law(ABC):
-    """One property. The subclass's docstring says what it demands and why it matters.
+    """A property of templates. The docstring of a subclass is its documentation.
 
     Attributes:
         name: the name in commands and reports.
@@ -155,14 +155,14 @@ class Law(ABC):
 
     @abstractmethod
     def check(self, case: Case) -> Outcome:
-        """Whether the law holds for a case.
+        """Check the law on a case.
 
         Raises:
             ChatTmplError: if the template does; `evaluate` turns it into *not evaluated*.
         """
 
     def outcomes(self, case: Case) -> list[Outcome]:
-        """What `check` says, and more counterexamples where one case can show several causes."""
+        """Return the outcome of `check`, with all counterexamples if a case can show several causes."""
         return [self.check(case)]
 
     def broken(
@@ -199,7 +199,7 @@ class Law(ABC):
 
 @lru_cache
 def laws() -> dict[str, Law]:
-    """All laws by name: each is a module of this package."""
+    """Return all laws by name, one from each module of this package."""
     package = importlib.import_module("chattmpl.laws")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"chattmpl.laws.{module.name}")
@@ -208,10 +208,10 @@ def laws() -> dict[str, Law]:
 
 
 def laws_named(names: Iterable[str] | None) -> list[Law]:
-    """The laws of these names; all of them if none are given.
+    """Return the laws with these names; all laws by default.
 
     Raises:
-        UsageError: for a name that no law has.
+        UsageError: if a law does not exist.
     """
     known = laws()
     if names is None:
@@ -226,12 +226,12 @@ def laws_named(names: Iterable[str] | None) -> list[Law]:
 
 
 def evaluate(law: Law, case: Case) -> Outcome:
-    """Check a law; a template that cannot render the conversation leaves it not evaluated."""
+    """Check a law on a case; it does not apply if the template cannot render the conversation."""
     return evaluate_all(law, case)[0]
 
 
 def evaluate_all(law: Law, case: Case) -> list[Outcome]:
-    """As `evaluate`, with all counterexamples where one case shows several causes."""
+    """Check a law on a case, with all counterexamples if the case shows several causes."""
     try:
         case.rendering  # noqa: B018 — a template that refuses the conversation is not at fault for it
     except ChatTmplError as error:

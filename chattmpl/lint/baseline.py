@@ -1,6 +1,6 @@
-"""Baselines: findings that are known, so that only new ones are reported.
+"""Baselines: known findings, which are not reported again.
 
-A finding is known by its rule, its file and the text of its line, so that it stays known when lines move.
+A finding is identified by its rule, its file and the text of its line, so that it stays known when lines move.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Key = tuple[str, str, str]
 
 
 def write_baseline(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> int:
-    """Write these findings as known ones, and return how many they are."""
+    """Write findings as known, and return their number."""
     counted = Counter(map(_key, diagnostics))
     known = [
         {"code": code, "file": file, "line": line, "count": count}
@@ -32,10 +32,10 @@ def write_baseline(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> int
 
 
 def without_known(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """The findings that are not in the baseline.
+    """Return the findings that are not in the baseline.
 
     Raises:
-        UsageError: if the file is no baseline.
+        UsageError: if the file is not a baseline.
     """
     left = _read(path)
     new = []
@@ -52,18 +52,21 @@ def _read(path: Path) -> Counter[_Key]:
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
         if known["version"] != VERSION:
-            raise UsageError(f"{path} is a baseline of version {known['version']}, not {VERSION}", hint="write it anew")
+            raise UsageError(
+                f"{path} is a baseline of version {known['version']}, not {VERSION}",
+                hint="write it again with --write-baseline",
+            )
         return Counter({(item["code"], item["file"], item["line"]): int(item["count"]) for item in known["known"]})
     except FileNotFoundError:
-        raise UsageError(f"there is no baseline {path}", hint="--write-baseline writes it") from None
+        raise UsageError(f"there is no baseline {path}", hint="write one with --write-baseline") from None
     except (ValueError, KeyError, TypeError):
-        raise UsageError(f"{path} is no baseline", hint="--write-baseline writes one") from None
+        raise UsageError(f"{path} is not a baseline", hint="write one with --write-baseline") from None
 
 
 def _key(diagnostic: TemplateDiagnostic) -> _Key:
     place = diagnostic.place
     text = place.source.line_text(place.line)
     if len(text) > _WIDTH:
-        # Of templates on one line, what stands at the place.
+        # In templates on a single line, the text at the place.
         text = text[place.column - 1 : place.column - 1 + _WIDTH]
     return diagnostic.code, Path(place.source.name).as_posix(), text.strip()[:_WIDTH]

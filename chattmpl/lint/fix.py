@@ -1,4 +1,4 @@
-"""Fixes: edits that rules offer, each kept only if it is proven to leave every text as it was."""
+"""Apply the fixes of rules, each only if it is proven to change no rendered text."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.template.resolver import TemplateSource
 
 CANDIDATES = 80
-"""As many edits are tried for one finding."""
+"""The most edits to try for one finding."""
 
 Counted = Counter[tuple[str, str]]
-"""How many findings there are of each code and severity."""
+"""The number of findings of each code and severity."""
 
 Live = Callable[[list[TemplateDiagnostic]], list[TemplateDiagnostic]]
-"""Those of the findings that are to be mended; a baseline leaves some out."""
+"""A filter for the findings to fix; a baseline excludes some."""
 
 
 @dataclass
-class Mended:
-    """What became of a template.
+class Fixed:
+    """A template after fixing.
 
     Attributes:
-        found: the template, as it is now.
-        fixed: the findings that are gone.
+        found: the template with the fixes.
+        fixed: the findings that were fixed.
         left: the findings that remain.
     """
 
@@ -51,44 +51,44 @@ def fix(
     chosen: Sequence[Rule],
     tokenizer: Any = None,
     live: Live = lambda given: given,
-) -> Mended:
-    """Mend what can be mended without changing any text that the template writes.
+) -> Fixed:
+    """Fix all findings that can be fixed without changing any rendered text.
 
     Args:
         found: the template.
-        chosen: the rules whose findings are mended.
+        chosen: the rules whose findings are fixed.
         tokenizer: see `chattmpl.lint.runner.lint`.
-        live: which of the findings are to be mended.
+        live: a filter for the findings to fix.
     """
     subject, findings = examine(found, chosen, tokenizer)
-    mended = Mended(found, [], live(findings))
+    result = Fixed(found, [], live(findings))
     proof = Proof(subject) if subject is not None else None
     refused: set[tuple[Any, ...]] = set()
     before: Counted | None = None
     while subject is not None and proof is not None:
-        for finding in mended.left:
-            key = (finding.problem, finding.place.start, len(mended.fixed))
+        for finding in result.left:
+            key = (finding.problem, finding.place.start, len(result.fixed))
             if not finding.fixable or key in refused:
                 continue
             before = _counted(subject.found, rules().values(), tokenizer) if before is None else before
-            better = _mended(subject, finding, proof, tokenizer, before)
+            better = _fixed(subject, finding, proof, tokenizer, before)
             if better is not None:
                 before = None
-                mended.found = better
-                mended.fixed.append(finding)
+                result.found = better
+                result.fixed.append(finding)
                 subject, findings = examine(better, chosen, tokenizer)
-                mended.left = live(findings)
+                result.left = live(findings)
                 break
             refused.add(key)
         else:
             break
-    return mended
+    return result
 
 
-def _mended(
+def _fixed(
     subject: LintContext, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
 ) -> TemplateSource | None:
-    """The template with the first edit that mends the finding, and nothing else."""
+    """Return the template with the first edit that fixes the finding and nothing else; None if there is none."""
     rule = rules()[finding.code]
     found = _grave(check_in_modes(rule, subject))
     for candidate in islice(rule.fix(subject, finding), CANDIDATES):
@@ -102,7 +102,7 @@ def _mended(
 
 
 def edited(found: TemplateSource, candidate: Sequence[Edit] | str) -> TemplateSource | None:
-    """The template with edits in it, its newlines kept; None if the edits cannot be made."""
+    """Return the template with edits, its line endings kept; None if the edits cannot be made."""
     text = found.source.text
     if isinstance(candidate, str):
         return replace(found, source=Source(candidate, found.source.name))
@@ -116,9 +116,9 @@ def edited(found: TemplateSource, candidate: Sequence[Edit] | str) -> TemplateSo
 
 
 def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
-    """Edits of the text with LF newlines as edits of the text that has others."""
+    """Convert edits of the text with LF newlines to edits of the original text."""
     folded = [index for index, char in enumerate(text) if char == "\r" and text[index + 1 : index + 2] == "\n"]
-    # How far the offsets behind each of them are too small.
+    # The number of characters by which offsets after each of them are too small.
     starts = [index - number for number, index in enumerate(folded)]
     newline = "\r\n" if folded else "\r"
 
@@ -129,7 +129,7 @@ def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
 
 
 def _fewer(made: TemplateSource, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
-    """Whether the rule finds less; this is asked first, since it costs the least."""
+    """Return whether the rule finds less, which is the cheapest check."""
     try:
         return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, LintContext(made, tokenizer))) < before
     except ChatTmplError:
@@ -137,7 +137,7 @@ def _fewer(made: TemplateSource, rule: Rule, before: tuple[int, ...], tokenizer:
 
 
 def _better(before: Counted, after: Counted, code: str) -> bool:
-    """Whether there is less of one rule's findings, and no more of any other's."""
+    """Return whether there are fewer findings of one rule, and no more of any other."""
     mine = [tuple(counts[code, severity] for severity in SEVERITIES) for counts in (before, after)]
     return mine[1] < mine[0] and all(after[key] <= before[key] for key in after if key[0] != code)
 
@@ -148,7 +148,7 @@ def _grave(findings: Iterable[TemplateDiagnostic]) -> tuple[int, ...]:
 
 
 def _counted(found: TemplateSource, chosen: Iterable[Rule], tokenizer: Any) -> Counted:
-    # Of what follows from a finding that is mended nothing may be left over.
+    # Consequences of a fixed finding must disappear as well.
     return Counter((finding.code, finding.severity) for finding in every(found, tuple(chosen), tokenizer))
 
 

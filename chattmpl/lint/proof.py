@@ -1,4 +1,4 @@
-"""Proof that two templates write the same: each rendering of one is compared with that of the other."""
+"""Proof that two templates render the same texts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from chattmpl.probing.shapes import generated_conversations, shipped_conversatio
 from chattmpl.template.template import Rendering, Template
 
 SpanChange = Literal["same", "shrink", "grow"]
-"""How generated spans may change: not at all, by losing text of the template's own, or by gaining text."""
+"""Allowed changes of generated spans: none, losing the template's own text, or gaining text."""
 
 EXAMPLES = 60
 """Number of conversations that hypothesis generates, if it is installed."""
@@ -25,7 +25,7 @@ _MODES = 6
 
 
 class Case(NamedTuple):
-    """What is rendered: a conversation, whether with the generation prompt, and kwargs."""
+    """A conversation to render, whether with the generation prompt, and kwargs."""
 
     conversation: Conversation
     prompt: bool
@@ -33,13 +33,13 @@ class Case(NamedTuple):
 
 
 class Proof:
-    """What a template writes, to be compared with what another one does."""
+    """The renderings of a template, to be compared with those of another one."""
 
     def __init__(self, subject: LintContext) -> None:
         self._template = subject.template
 
     def holds(self, other: Template, spans: SpanChange) -> bool:
-        """Whether the other template writes the same in every case, with spans that changed only as they may."""
+        """Return whether another template renders the same texts, with only allowed changes of spans."""
         for case, expected in self._expected:
             made = _rendered(other, case)
             if isinstance(expected, Rendering) and isinstance(made, Rendering):
@@ -95,7 +95,7 @@ def _rendered(template: Template, case: Case) -> Rendering | ChatTmplError:
 
 
 def _allowed(before: Rendering, after: Rendering, change: SpanChange) -> bool:
-    """Whether spans changed only as they may; a span that loses text of a message has changed too much."""
+    """Return whether spans changed only as allowed; losing text of a message is not."""
     if before.generated == after.generated:
         return True
     if change == "same":
@@ -110,7 +110,7 @@ def _allowed(before: Rendering, after: Rendering, change: SpanChange) -> bool:
 
 
 def _foreign(rendering: Rendering, start: int, end: int) -> bool:
-    """Whether a range has text of another message than the assistant's."""
+    """Return whether a range contains text of a message that is not the assistant's."""
     messages = rendering.conversation.messages
     return any(
         span.message is not None and span.field != "role" and messages[span.message].role != "assistant"
@@ -120,7 +120,7 @@ def _foreign(rendering: Rendering, start: int, end: int) -> bool:
 
 
 def _fields(rendering: Rendering) -> Iterator[tuple[int, int]]:
-    """The generated ranges that came from what an assistant's message holds."""
+    """Yield the generated ranges of text from assistant messages."""
     for span in rendering.spans:
         if span.generated and span.message is not None and span.field != "role":
             yield span.start, span.end

@@ -1,4 +1,4 @@
-"""Rules: what each is, and how they are found."""
+"""The base class of rules, and their registry."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ GROUPS = {
     "CT6": "Tokens",
     "CT7": "Clarity",
 }
-"""The first three characters of a code, and what its rules are about."""
+"""The first three characters of a code, and the subject of its rules."""
 
 SECTIONS = ("What it does", "Why is this bad?", "Example", "Use instead")
 """The headings of a rule's documentation, in order."""
 
 _CODE = re.compile(r"CT[0-7]\d\d")
 _WORDS = ("rule", "rules")
-"""What one is called in an error, and what all are."""
+"""The singular and the plural in errors."""
 
 
 class Rule(ABC):
@@ -45,8 +45,8 @@ class Rule(ABC):
         severity: of its findings, unless they say otherwise.
         message, hint: the patterns of its findings' words, by kind if there are several; ``{name}`` is a field of the
             finding's data.
-        law: the law that its findings break, if it is one.
-        needs_tokenizer: whether it is left out where no tokenizer was given.
+        law: the law that its findings break, if any.
+        needs_tokenizer: whether it runs only with a tokenizer.
         probes: whether it renders conversations.
         per_mode: whether the rule is also checked in each mode of the template. What is dropped or printed wrongly in
             one mode usually is in all, so most rules need not be.
@@ -54,7 +54,7 @@ class Rule(ABC):
         compares: the key of its counterexamples that holds the text that the key ``text`` should begin with.
         explains: codes of findings that are consequences of its own, and are left out beside them: of the whole
             template, or with ``:line`` those on the same line.
-        fix_spans: how a fix may change what is generated: not at all (``same``), or by having less or more of it
+        fix_spans: how a fix may change generated spans: not at all (``same``), or by losing or gaining text
             (``shrink``, ``grow``).
     """
 
@@ -74,18 +74,18 @@ class Rule(ABC):
 
     @abstractmethod
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """The findings in one template."""
+        """Yield the findings in one template."""
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit] | str]:
-        """Ways to mend a finding, the likeliest first: edits of the source, or the whole source anew.
+        """Yield candidates for a fix, the likeliest first: edits of the source, or a new source.
 
-        They need not be right: each is tried, and kept only if it is proven to change no text; see `chattmpl.lint.fix`.
+        They need not be correct: a candidate is used only if it is proven to change no text; see `chattmpl.lint.fix`.
         """
         yield from ()
 
     @classmethod
     def fixable(cls) -> bool:
-        """Whether it knows a fix at all."""
+        """Return whether the rule offers fixes."""
         return cls.fix is not Rule.fix
 
     def finding(
@@ -127,7 +127,7 @@ class Rule(ABC):
 
     @classmethod
     def documentation(cls) -> str:
-        """The docstring, without its indentation."""
+        """Return the docstring without its indentation."""
         return inspect.cleandoc(cls.__doc__ or "")
 
 
@@ -144,25 +144,25 @@ def replace_word(subject: LintContext, written: str, intended: str) -> list[Edit
 
 @cache
 def rules() -> Mapping[str, Rule]:
-    """All rules by code: whatever class of the modules in ``chattmpl/lint/rules`` is a `Rule`.
+    """Return all rules by code: the `Rule` of each module in ``chattmpl/lint/rules``.
 
     Raises:
-        TypeError: if two have one code or name, or a code is of no group.
+        TypeError: if two share a code or name, or a code is in no group.
     """
     return registry(discover("chattmpl.lint.rules", Rule, "rule"))
 
 
 def registry(found: Iterable[Rule]) -> Mapping[str, Rule]:
-    """Rules by code, in the order of the codes.
+    """Return rules by code, in the order of the codes.
 
     Raises:
-        TypeError: if two have one code or name, or a code is of no group.
+        TypeError: if two share a code or name, or a code is in no group.
     """
     return by_code(found, _CODE)
 
 
 def rule_named(which: str) -> Rule:
-    """The rule of this code or name.
+    """Return the rule with this code or name.
 
     Raises:
         UsageError: if there is none.
@@ -171,9 +171,9 @@ def rule_named(which: str) -> Rule:
 
 
 def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Rule]:
-    """The rules of codes, of beginnings of codes (``CT1`` is a group), or of names.
+    """Return the rules with these codes, prefixes of codes (``CT1`` is a group), or names.
 
     Raises:
-        UsageError: for what is none of them.
+        UsageError: if one of them does not exist.
     """
     return entries.select(rules(), select, ignore, *_WORDS)

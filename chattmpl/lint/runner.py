@@ -1,4 +1,4 @@
-"""Running rules over a template: what they find, less what is silenced, one finding for each cause."""
+"""Run rules on a template, apply suppressions, and reduce findings to root causes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def lint(
     chosen: Sequence[Rule] | None = None,
     tokenizer: Any = None,
 ) -> list[TemplateDiagnostic]:
-    """What the rules find in one template, sorted by place.
+    """Return the findings of rules in one template, sorted by place.
 
     Args:
         found: the template; see `chattmpl.template.resolver.find_templates`.
-        chosen: the rules; all of them by default.
-        tokenizer: as `chattmpl.encode.load_tokenizer` returns it; without it the rules on tokens are left out.
+        chosen: the rules to run; all by default.
+        tokenizer: as `chattmpl.encode.load_tokenizer` returns it; without it, rules that need one do not run.
     """
     return examine(found, tuple(rules().values()) if chosen is None else chosen, tokenizer)[1]
 
@@ -41,8 +41,8 @@ def lint(
 def examine(
     found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None
 ) -> tuple[LintContext | None, list[TemplateDiagnostic]]:
-    """The template that was looked at, None if it does not compile, and what the rules find in it; see `lint`."""
-    # Linting makes many small objects, few of which the collector could free before it is done.
+    """Return the context of a template, None if it does not compile, and its findings; see `lint`."""
+    # Linting allocates many small objects, few of which the garbage collector could free before it ends.
     with pause_gc():
         return _examine(found, chosen, tokenizer)
 
@@ -64,7 +64,7 @@ def _examine(
 
 
 def every(found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None) -> list[TemplateDiagnostic]:
-    """What the rules find in one template, what only follows from something else included."""
+    """Return the findings of rules in one template, consequences included."""
     try:
         subject = LintContext(found, tokenizer)
     except ChatTmplError as error:
@@ -74,7 +74,7 @@ def every(found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None) 
 
 
 def _all(subject: LintContext, chosen: Sequence[Rule]) -> list[TemplateDiagnostic]:
-    """All that the rules find, several for a cause."""
+    """Return all findings of rules, several per cause."""
     codes = {rule.code for rule in chosen}
     made: list[TemplateDiagnostic] = []
     for rule in chosen:
@@ -91,7 +91,7 @@ def _again(
     tokenizer: Any,
     source: str,
 ) -> list[TemplateDiagnostic] | None:
-    """Return what the rules find in another source; None if it does not compile."""
+    """Return the findings of rules in another source; None if it does not compile."""
     other = replace(found, source=Source(source, found.source.name))
     try:
         return _all(LintContext(other, tokenizer), chosen)
@@ -100,7 +100,7 @@ def _again(
 
 
 def _marked(subject: LintContext, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
-    """The finding, marked if its rule offers a fix of it."""
+    """Return the finding, marked as fixable if its rule offers a fix."""
     rule = rules().get(diagnostic.code)
     if rule is None or not rule.fixable():
         return diagnostic
@@ -123,7 +123,7 @@ def _without_silenced(
             continue
         silenced = [diagnostic for diagnostic in kept if directive.silences(diagnostic)]
         kept = [diagnostic for diagnostic in kept if diagnostic not in silenced]
-        # What was not looked for cannot be missing.
+        # A rule that did not run cannot be unused.
         looked = any(code.startswith(directive.codes) for code in codes)
         if not silenced and looked and UnusedIgnore.code in codes:
             kept.append(UnusedIgnore().unused(directive))

@@ -1,4 +1,4 @@
-"""What ``[tool.chattmpl.lint]`` in pyproject.toml says."""
+"""Settings of ``[tool.chattmpl.lint]`` in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings of a project, which the command line's options go before.
+    """The settings of a project; options of the command line take precedence.
 
     Attributes:
-        select, ignore: codes of rules, or beginnings of them.
+        select, ignore: codes of rules, or prefixes of codes.
         baseline: path of a baseline.
         tokenizer: see `chattmpl.encode.load_tokenizer`.
-        per_file: for patterns of paths, the codes that are ignored there.
-        paths: what is linted where no path is given.
-        folder: that of the file, which patterns are relative to.
+        per_file: the codes to ignore, by pattern of paths.
+        paths: the paths to lint if none are given.
+        folder: the folder of the file, which patterns are relative to.
     """
 
     select: tuple[str, ...] = ()
@@ -38,11 +38,11 @@ class Settings:
     folder: Path | None = None
 
     def chosen(self, select: list[str], ignore: list[str]) -> list[Rule]:
-        """The rules: those that are selected here or else there, less those that are ignored here or there."""
+        """Return the rules of a selection, or of the settings, without those ignored by either."""
         return chosen(select or self.select, [*ignore, *self.ignore])
 
     def for_file(self, rules: Iterable[Rule], path: Path) -> list[Rule]:
-        """Those of the rules that are not ignored in a file."""
+        """Return the rules that are not ignored in a file."""
         absolute = path.absolute()
         folder = self.folder or Path.cwd()
         inside = absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else absolute.as_posix()
@@ -56,10 +56,10 @@ class Settings:
 
 
 def read_settings(folder: Path) -> Settings:
-    """The settings of the nearest pyproject.toml.
+    """Return the settings of the nearest pyproject.toml.
 
     Raises:
-        UsageError: if it holds something else than settings.
+        UsageError: if a setting is invalid.
     """
     for parent in (folder, *folder.parents):
         path = parent / FILE
@@ -110,7 +110,7 @@ def _known(table: dict[str, Any], keys: tuple[str, ...], name: str, path: Path) 
 
 def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:
     codes = _strings(value, key, path, '"CT403"')
-    chosen(codes)  # refuses what is no code, before anything is linted
+    chosen(codes)  # raises for an unknown code before anything is linted
     return tuple(code.upper() for code in codes)
 
 

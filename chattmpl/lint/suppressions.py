@@ -1,7 +1,7 @@
 """Comments that silence a finding: ``{# chattmpl: ignore CT203 the reason #}``.
 
-On a line with something else on it, such a comment concerns that line; alone on its line, the next one.
-``ignore-file`` concerns the whole template. The reason is required: without one, nothing is silenced.
+A comment after other text on a line applies to that line; a comment alone on a line applies to the next one.
+``ignore-file`` applies to the whole template. The reason is required.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _IGNORE = re.compile(r"ignore(-file)?(?:\s+(CT\d+(?:\s*,\s*CT\d+)*)\b)?[\s:,]*(.
 
 @dataclass(frozen=True)
 class Directive:
-    """One comment that speaks to chattmpl.
+    """A comment with a directive for chattmpl.
 
     Attributes:
         place: the comment.
-        text: what it says.
-        codes: the codes, or beginnings of codes, that it silences.
-        reason: why.
-        line: the line that it concerns; None for the whole template.
-        understood: whether it is an ``ignore`` at all.
+        text: the text after ``chattmpl:``.
+        codes: the codes, or prefixes of codes, that it silences.
+        reason: the reason.
+        line: the line that it applies to; None for the whole template.
+        understood: whether it is an ``ignore``.
     """
 
     place: Place
@@ -44,13 +44,13 @@ class Directive:
         return self.understood and bool(self.codes) and bool(self.reason)
 
     def silences(self, diagnostic: TemplateDiagnostic) -> bool:
-        """Whether a finding is one that it is about."""
+        """Return whether it silences a finding."""
         concerned = self.line is None or self.line == diagnostic.place.line
         return self.valid and concerned and diagnostic.code.startswith(self.codes)
 
 
 def directives(subject: LintContext) -> Iterator[Directive]:
-    """The comments of a template that speak to chattmpl."""
+    """Yield the directives in the comments of a template."""
     for comment in subject.comments:
         said = _DIRECTIVE.match(comment.value.strip())
         if said is None:

@@ -1,4 +1,4 @@
-"""Questions about a tokenizer that several rules ask."""
+"""Facts about a tokenizer that several rules use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chattmpl.template.template import Rendering
 
 
 def token_id(subject: LintContext, content: str) -> int | None:
-    """The id of a token that is spelt like this."""
+    """Return the id of a token with this content; None if there is none."""
     for index, token in subject.tokenizer.added.items():
         if token.content == content:
             return int(index)
@@ -20,7 +20,7 @@ def token_id(subject: LintContext, content: str) -> int | None:
 
 
 def bos_that_is_added(subject: LintContext) -> str | None:
-    """The token that the tokenizer puts in front of a text by itself."""
+    """Return the BOS token that the tokenizer adds to texts; None if it adds none."""
     raw, directory = _raw(subject), subject.directory
     if raw is None:
         return None
@@ -31,7 +31,7 @@ def bos_that_is_added(subject: LintContext) -> str | None:
 
 
 def stop_token(subject: LintContext) -> tuple[Rendering, int, str] | None:
-    """The token that ends an answer: the rendering that has it, where it begins, and its spelling."""
+    """Return the token that ends an answer: a rendering, its offset there, and its content."""
     for turn in subject.probe.turns("turn"):
         for start, end in stop_ranges(turn):
             return turn.whole, start, turn.whole.text[start:end]
@@ -39,6 +39,6 @@ def stop_token(subject: LintContext) -> tuple[Rendering, int, str] | None:
 
 
 def _raw(subject: LintContext) -> Any:
-    """The tokenizer of the ``tokenizers`` library, if it is one."""
+    """Return the underlying tokenizer of the ``tokenizers`` library, if there is one."""
     raw = getattr(subject.tokenizer, "raw", None)
     return raw if hasattr(raw, "encode_batch_fast") else None
