@@ -1,4 +1,4 @@
-"""Write the pages docs/rules/*.md from the docstrings of the rules. Run it after changing one."""
+"""Write the pages docs/rules/*.md from the docstrings of the rules. Run it after changing a rule."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from chattmpl.lint.rule import GROUPS, Rule, rules
 FOLDER = Path(__file__).parents[1] / "docs" / "rules"
 _INTRODUCTION = """# Rules
 
-`chattmpl lint PATH…` finds these in templates. Errors are what breaks training or serving; they and warnings end with
-exit code 1, notes (`info`) do not. `chattmpl rule CT109` prints a rule's documentation.
+`chattmpl lint PATH…` checks templates against these rules. Errors break training or serving. Errors and warnings end with
+exit code 1, notes (`info`) do not. `chattmpl rule CT109` prints the documentation of a rule.
 
-A finding is silenced by a comment on its line, or on a line of its own before it; a reason is required.
-`ignore-file` concerns the whole template.
+A comment silences a finding on its line, or on the next line if it is alone on its line. A reason is required.
+`ignore-file` applies to the whole template.
 
 ```jinja
-{# chattmpl: ignore CT203 the prompt has a date, the training text is made without one #}
+{# chattmpl: ignore CT203 the prompt has a date, the training text does not #}
 ```
 
-`--select` and `--ignore` take codes and beginnings of codes (`CT1` is a group). `--write-baseline` keeps what is found
-now, and from then on only what is new is reported. The same can be said in `pyproject.toml`:
+`--select` and `--ignore` take codes and prefixes of codes (`CT1` is a group). `--write-baseline` stores the current findings;
+later runs report only new ones. Settings in `pyproject.toml`:
 
 ```toml
 [tool.chattmpl.lint]
@@ -29,13 +29,13 @@ ignore = ["CT403", "CT312"]
 baseline = ".chattmpl-baseline.json"
 ```
 
-Where the template raises on a conversation that a rule renders, the rule is not evaluated with it, which CT004 reports:
-not evaluated is not the same as fine.
+If the template raises an exception on a conversation that a rule renders, the rule is not evaluated with it, and CT004
+reports this: a rule that was not evaluated may hide a defect.
 """
 
 
 def pages() -> dict[str, str]:
-    """The text of each page, by file name."""
+    """Return the text of each page by file name."""
     made = {f"{group.lower()}.md": _page(group) for group in GROUPS}
     made["index.md"] = "\n".join([_INTRODUCTION, *(_table(group) for group in GROUPS)])
     return made
@@ -67,7 +67,7 @@ def _page(group: str) -> str:
     for rule in _of(group):
         facts = f"*{rule.severity}*" + (f" · breaks the law `{rule.law}`" if rule.law else "")
         facts += " · needs a tokenizer" if rule.needs_tokenizer else ""
-        facts += " · `--fix` mends it where that is proven" if rule.fixable() else ""
+        facts += " · `--fix` can fix it" if rule.fixable() else ""
         documentation = re.sub(r"^## ", "### ", rule.documentation(), flags=re.MULTILINE)
         parts.append(f"## {rule.code} {rule.name}\n\n{facts}\n\n{documentation}\n")
     return "\n".join(parts)

@@ -1,4 +1,4 @@
-"""Lint: rules that find what goes wrong in a chat template, without training or serving anything.
+"""Lint: rules that find defects of a chat template without training or serving anything.
 
-Static rules read the source; the others render small conversations and look at what became of them.
+Some rules read the source; the others render small conversations and check the results.
 """
