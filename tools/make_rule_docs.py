@@ -10,8 +10,8 @@ from chattmpl.lint.rule import GROUPS, Rule, rules
 FOLDER = Path(__file__).parents[1] / "docs" / "rules"
 _INTRODUCTION = """# Rules
 
-`chattmpl lint PATH…` checks templates against these rules. Errors break training or serving. Errors and warnings end with
-exit code 1, notes (`info`) do not. `chattmpl rule CT109` prints the documentation of a rule.
+`chattmpl lint PATH…` checks templates against these rules. Errors break training or serving. Errors and warnings end
+with exit code 1, notes (`info`) do not. `chattmpl rule CT109` prints the documentation of a rule.
 
 A comment silences a finding on its line, or on the next line if it is alone on its line. A reason is required.
 `ignore-file` applies to the whole template.
@@ -20,8 +20,8 @@ A comment silences a finding on its line, or on the next line if it is alone on 
 {# chattmpl: ignore CT203 the prompt has a date, the training text does not #}
 ```
 
-`--select` and `--ignore` take codes and prefixes of codes (`CT1` is a group). `--write-baseline` stores the current findings;
-later runs report only new ones. Settings in `pyproject.toml`:
+`--select` and `--ignore` take codes and prefixes of codes (`CT1` is a group). `--write-baseline` stores the current
+findings; later runs report only new ones. Settings in `pyproject.toml`:
 
 ```toml
 [tool.chattmpl.lint]
