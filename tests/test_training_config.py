@@ -102,7 +102,7 @@ def test_a_mixture_stands_in_a_file_or_in_the_configuration(data: str, tmp_path:
         ("mask: foo\n", "mask cannot be 'foo': it must be one of all, last, flags, no-reasoning", 6, None),
         ("straddle: inclde\n", "straddle cannot be 'inclde'", 6, "did you mean 'include'"),
         ("control_tokens: allowed\n", "control_tokens cannot be 'allowed'", 6, "did you mean 'allow'"),
-        ("seed: 1\nmax_rejected: lots\n", "'lots' is no number of rows", 7, "as in 10 or 1%"),
+        ("seed: 1\nmax_rejected: lots\n", "'lots' is neither a number of rows nor a percentage", 7, "as in 10 or 1%"),
         ("trainer:\n  eos_token: <|end|>\n", "trainer.eos_token cannot be set", 7, "set stop_tokens"),
         ("trainer:\n  per_device_train_batch_size: 0\n", "batch_size must be at least 1, not 0", 7, None),
         ("trainer:\n  bf16: true\n  gradient_accumulation_steps: 0\n", "must be at least 1, not 0", 8, None),

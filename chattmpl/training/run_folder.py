@@ -8,14 +8,16 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chattmpl.data.writers import read_json, write_json
 from chattmpl.errors import UsageError
 from chattmpl.training.config import TrainConfig
 from chattmpl.training.process_group import ProcessGroup
-from chattmpl.training.resolved_run import ResolvedRun
 from chattmpl.training.rows import EVAL_FOLDER, FOLDER
+
+if TYPE_CHECKING:
+    from chattmpl.training.resolved_run import ResolvedRun
 
 RECORD = "chattmpl.json"
 """Record of a run next to its model; and in a checkpoint, once that is complete."""

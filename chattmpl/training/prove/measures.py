@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chattmpl.data.rows import IGNORE_INDEX
 from chattmpl.training.prove.dialogues import AssistantTurn, Dialogue
 
 if TYPE_CHECKING:
@@ -196,6 +195,7 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dia
     """
     import torch
 
+    from chattmpl.data.rows import IGNORE_INDEX
     from chattmpl.training.adapter import Collator
 
     collate = Collator(tokenizer.pad_token_id)
