@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from chattmpl import Template
 from chattmpl.capabilities import Capabilities, inspect_template
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 
@@ -150,6 +152,24 @@ def test_what_needs_tools_beside_the_messages_is_inspected_with_tools() -> None:
 def test_the_retention_policy_is_recognised(policy: str) -> None:
     body = "{% if " + CONDITIONS[policy] + " %}" + TRACE + "{% endif %}{{ m.content }}" + CALLS
     assert inspected(turns(body, before=LAST_USER)).retention == policy
+
+
+@pytest.mark.parametrize("policy", [policy for policy in POLICIES if policy != "none"])  # of none, no trace is seen
+def test_each_policy_of_the_table_is_recognised_in_its_own_export(policy: str) -> None:
+    trace = "{% reasoning %}{% if m.reasoning_content %}" + TRACE + "{% endif %}{% endreasoning %}"
+    dialect = turns(trace + "{{ m.content }}" + CALLS)
+    assert inspected(Template.from_source(dialect, retention=policy).export("inference")).retention == policy
+
+
+def test_a_template_that_keeps_traces_in_the_open_tool_loop_only_drops_that_of_the_final_answer() -> None:
+    before = (
+        "{% set ns = namespace(answer=-1) %}{% for m in messages %}"
+        "{% if m.role == 'assistant' and not m.tool_calls %}{% set ns.answer = loop.index0 %}{% endif %}{% endfor %}"
+    )
+    body = "{% if m.reasoning_content and loop.index0 > ns.answer %}" + TRACE + "{% endif %}{{ m.content }}" + CALLS
+    found = inspected(turns(body, before=before))
+    assert found.retention == "open_tool_loop"
+    assert found.answer("retention").note == "the final answer drops its own trace"
 
 
 def test_an_open_tool_loop_that_keeps_its_traces_is_told_beside_the_policy() -> None:

@@ -340,6 +340,8 @@ def _retention(facts: TemplateFacts) -> Answer:
     details = {"kept": found.kept, "tool_loops": found.in_tool_loops, "policy": found.policy}
     if found.loop_policy is not None:
         return Answer("partly", f"{found.loop_policy} in tool loops, {found.plain_policy} without", details)
+    if found.but_final:
+        return Answer("partly", "the final answer drops its own trace", details)
     if found.but_open_loop:
         return Answer("partly", "an open tool loop keeps its own", details)
     if found.policy != "other":

@@ -143,6 +143,7 @@ class Retention:
         kept: what is kept in each conversation that is rendered, by how that ends.
         in_tool_loops: True if conversations with tool loops were rendered.
         but_open_loop: True if an open tool loop keeps traces that the policy drops.
+        but_final: True if the final answer drops its own trace, which the policy keeps.
         loop_policy: the policy in tool loops, where another one holds without them; then `policy` is ``other``.
         plain_policy: the policy in conversations without tool loops, where another one holds in them.
     """
@@ -151,6 +152,7 @@ class Retention:
     kept: dict[str, list[int]]
     in_tool_loops: bool
     but_open_loop: bool = False
+    but_final: bool = False
     loop_policy: str | None = None
     plain_policy: str | None = None
 
@@ -174,7 +176,9 @@ def find_retention(prober: Prober, traces: Traces) -> Retention | None:
     if _FINISHED not in looped:
         return _recognized(plain, False) if plain else None
     found = _recognized(looped, True, _interrupted(prober, traces))
-    if plain and found.policy != "other" and not all(kept.agrees(found.policy) for kept in plain.values()):
+    # Without tools there is no open loop, so a template that drops the final trace drops all of them.
+    same = "none" if found.but_final else found.policy
+    if plain and same != "other" and not all(kept.agrees(same) for kept in plain.values()):
         without = _recognized(plain, False).policy
         return Retention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
     return found
@@ -240,6 +244,8 @@ def _recognized(kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, K
     if agreeing:
         return Retention(agreeing[0], indices, loops)
     for policy, names in wrong.items():
+        if names == [_OPEN] and policy == "none":
+            return Retention("open_tool_loop", indices, loops, but_final=True)
         if names == [_OPEN]:
             return Retention(policy, indices, loops, but_open_loop=True)
     return Retention("other", indices, loops)
