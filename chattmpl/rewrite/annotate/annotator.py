@@ -11,17 +11,13 @@ from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.rewrite.annotate.context import AnnotationContext
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.expand_conditionals import expand_conditionals
-from chattmpl.rewrite.annotate.inline_accumulators import inline_accumulators
-from chattmpl.rewrite.annotate.inline_macros import inline_constants, inline_macros
+from chattmpl.rewrite.annotate.inline import inline_accumulators, inline_constants, inline_macros
 from chattmpl.rewrite.annotate.placement import TagPlacer
-from chattmpl.rewrite.annotate.split_outputs import split_outputs
-from chattmpl.rewrite.annotate.split_variables import split_variables
+from chattmpl.rewrite.annotate.splits import expand_conditionals, split_outputs, split_variables
 from chattmpl.rewrite.annotate.tag_writer import write_tags
 from chattmpl.rewrite.annotate.target_spans import Obstacle, TargetSpan, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
-from chattmpl.rewrite.annotate.unreached import unreached_lines
-from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption
+from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption, unreached_lines
 from chattmpl.rewrite.cache import ResultCache
 from chattmpl.rewrite.diff import minimize_diff, unified_diff
 from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, NoteKind, Trial, prove

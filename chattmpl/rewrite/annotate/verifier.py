@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,8 +11,11 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
+from chattmpl.rewrite.annotate.span_labels import content, parts_of
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, echoes, target_spans
-from chattmpl.rewrite.proof import Failure, FailureKind, Proof
+from chattmpl.rewrite.annotate.trace import Tracer
+from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
+from chattmpl.syntax.tree import Block, Item, Output, Text
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering, Template
 
@@ -215,4 +218,48 @@ def _size(conversation: Conversation) -> int:
     return len(str(conversation.dump()))
 
 
-__all__ = ["LAWS", "AnnotationProof", "AnnotationVerifier", "Exemption"]
+def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
+    """Return notes with the lines in or beside the assistant's turns that no conversation reached, and their label.
+
+    Args:
+        template: the template with its new tags.
+        cases: the cases that the tags were placed with.
+    """
+    tracer = Tracer(template, bold=False)
+    seen: set[int] = set()
+    for case in cases:
+        trace = tracer.trace(case.conversation, case.kwargs)
+        seen |= {written.part for one in (trace.outer, trace.inner) for written in one}
+    source = template.program.source
+    lines: dict[tuple[bool, int], None] = {}
+    for item, generated in _parts_near_tags(tracer.tree.body, inside=False, beside=False):
+        parts = [part.start for part in parts_of(item.expression)] if isinstance(item, Output) else [item.start]
+        text = item.text
+        if seen.isdisjoint(parts) and text.strip() and "raise_exception" not in text:
+            lines[generated, source.position(item.start)[0]] = None
+    notes = []
+    for generated in (True, False):
+        numbers = sorted(line for kind, line in lines if kind == generated)
+        if numbers:
+            which = f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+            assumed = "generated" if generated else "not generated"
+            text = f"no conversation reached {which}, assumed to be {assumed}: check by hand"
+            notes.append(Note(NoteKind.UNREACHED, text))
+    return notes
+
+
+def _parts_near_tags(body: Sequence[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
+    """Yield texts and outputs inside generation tags, and those beside such a tag in the same branch."""
+    beside = beside or any(isinstance(item, Block) and item.name == "generation" for item in body)
+    for item in content(body):
+        if isinstance(item, (Text, Output)):
+            if inside or beside:
+                yield item, inside
+        elif isinstance(item, Block):
+            within = inside or item.name == "generation"
+            for inner in item.bodies:
+                # At the root of a loop over all messages are the turns of other roles.
+                yield from _parts_near_tags(inner, inside=within, beside=beside and item.name == "if")
+
+
+__all__ = ["LAWS", "AnnotationProof", "AnnotationVerifier", "Exemption", "unreached_lines"]

@@ -1,28 +1,31 @@
-"""Macros written out where they are called, if only some of what a call writes is generated.
+"""Rewrites that inline macros, constants and accumulators, so that generation tags can enclose a part of their text.
 
-``{{ turn(m) }}`` becomes ``{% with message = m %}…{% endwith %}`` around the body of the macro, since transformers
-sees no tags in macros.
+- Macro: ``{{ turn(m) }}`` becomes the body of the macro in ``{% with message = m %}…{% endwith %}``, since
+  transformers ignores tags in macros.
+- Constant: ``{{ text + sep.end }}`` becomes ``{{ text + '<|end|>' }}``.
+- Accumulator: ``{% set ns.out = ns.out ~ text %}…{{ ns.out }}`` becomes ``{{ text }}…``.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from chattmpl.rewrite.annotate.evidence import Evidence
-from chattmpl.rewrite.annotate.span_labels import unclear_parts
+from chattmpl.rewrite.annotate.span_labels import parts_of, unclear_parts
 from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Expression, Keyword, Name, Starred
-from chattmpl.syntax.tree import Block, Output, Tree
+from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Tree, parse
 
-_LONGEST = 4_000
-"""Characters of a macro that is written out once more."""
+_MAX_MACRO = 4_000
+"""Largest number of characters of a macro that is inlined."""
 
 _SPECIAL = frozenset({"caller", "varargs", "kwargs"})
 _PLAIN = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[\d.]+|true|false|none|True|False|None|\[\]|\{\})")
 
 
 def inline_macros(tree: Tree, evidence: Evidence) -> str:
-    """Write out macros until none writes a text that is generated in part, as far as one level of calls goes."""
+    """Inline the macros that write sampled and other text, one level of calls deep."""
     macros = {block.opening.target.text: block for block in tree.blocks("macro") if block.opening.target is not None}
     edits: dict[int, Edit] = {}
     for item, part in unclear_parts(tree, evidence):
@@ -37,10 +40,10 @@ def inline_macros(tree: Tree, evidence: Evidence) -> str:
 
 
 def _written(item: Output, call: Call, macro: Block) -> str | None:
-    """Return the body of the macro in the place of its call; None if it cannot stand there."""
+    """Return the body of a macro that replaces a call; None if it cannot."""
     own, start, end = call.function.text, macro.opening.end, macro.closing.start
     names = {name.name for node in macro.branches[0].body for name in node.find(Name)}
-    if end - start > _LONGEST or not names.isdisjoint({*_SPECIAL, own}):
+    if end - start > _MAX_MACRO or not names.isdisjoint({*_SPECIAL, own}):
         return None
     values = _values(call.arguments, macro.opening.parameters)
     if values is None:
@@ -52,7 +55,7 @@ def _written(item: Output, call: Call, macro: Block) -> str | None:
 
 
 def _without_hiding(macro: Block, values: dict[str, str]) -> tuple[str, dict[str, str]]:
-    """Return the body and the values of parameters under names that hide no message of a loop around the call."""
+    """Return the body and the parameters' values under names that hide no loop variable around the call."""
     targets = {name for tag in macro.tree.tags if tag.name == "for" for name in tag.targets}
     hiding = {name for name, value in values.items() if name in targets and value != name}
     start, end = macro.opening.end, macro.closing.start
@@ -82,7 +85,7 @@ def _values(arguments: tuple[Expression, ...], parameters: tuple[Expression, ...
 
 
 def inline_constants(tree: Tree, evidence: Evidence) -> str:
-    """Replace a variable that only ever holds one constant by that constant, where it has to be cut."""
+    """Replace variables that only ever hold one constant by that constant, where it has to be cut."""
     edits: dict[int, Edit] = {}
     for _, part in unclear_parts(tree, evidence):
         literal = _constant(tree, part.node) if isinstance(part.node, (Name, Attribute)) else None
@@ -115,3 +118,52 @@ def _constant(tree: Tree, node: Name | Attribute) -> str | None:
 
 def _literal(node: Expression | None) -> str | None:
     return node.text if isinstance(node, Constant) and node.string is not None else None
+
+
+# -- accumulators
+
+
+def inline_accumulators(source: str) -> str:
+    """Write each collected text where it is collected; return the source as it is where that cannot be done."""
+    tree = parse(source)
+    outputs = [
+        (item, item.expression)
+        for item in _at_root(tree.body)
+        if isinstance(item, Output) and isinstance(item.expression, Attribute)
+    ]
+    named = [(item, node.text) for item, node in outputs if isinstance(node.value, Name)]
+    if len(named) != 1:
+        return source
+    last, name = named[0]
+    edits = [last.replace(f"{{{{{last.left} '' {last.right}}}}}")]
+    # Code that reads the text collected so far still needs it.
+    read_elsewhere = _count_uses(tree, name) > 1
+    for item in _at_root(tree.body):
+        if not isinstance(item, Tag) or item.name != "set" or item.target is None or item.target.text != name:
+            continue
+        parts = parts_of(item.value)
+        if item.value is None or item.start > last.start or source[parts[0].start : parts[0].end] != name:
+            return source
+        if len(parts) > 1:
+            added = source[parts[0].end : item.value.end].strip().lstrip("~+").strip()
+            left, right = ("-" if sign == "-" else "" for sign in (item.left, item.right))
+            edits.append(item.replace(f"{{{{{left} {added} {right}}}}}{item.text if read_elsewhere else ''}"))
+    return apply_edits(source, edits).text if len(edits) > 1 else source
+
+
+def _count_uses(tree: Tree, name: str) -> int:
+    """Count the uses of an attribute outside assignments to it."""
+    uses = 0
+    for item in tree.flat:
+        if not isinstance(item, Tag) or item.target is None or item.target.text != name:
+            uses += sum(node.text == name for node in item.find(Attribute))
+    return uses
+
+
+def _at_root(body: Sequence[Item]) -> Iterator[Item]:
+    """Iterate over all items except those whose output is captured."""
+    for item in body:
+        yield item
+        if isinstance(item, Block) and item.name not in CAPTURING:
+            for inner in item.bodies:
+                yield from _at_root(inner)

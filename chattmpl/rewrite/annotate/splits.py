@@ -1,0 +1,284 @@
+"""Rewrites that split what writes both sampled and other text: outputs, conditional expressions, variables.
+
+- Output: ``{{ header + text }}`` becomes ``{{ header }}{{ text }}``.
+- Conditional expression: ``{{ 'a' if x else b }}`` becomes ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``.
+- Variable: ``{% set content = header + text %}{{ content }}`` becomes
+  ``{% set content = header %}{% set content_sampled = text %}{{ content }}{{ content_sampled }}``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.rewrite.annotate.evidence import Evidence
+from chattmpl.rewrite.annotate.span_labels import (
+    NONE,
+    UNCLEAR,
+    UNSEEN,
+    LabeledPart,
+    Part,
+    label_part,
+    labeled_parts,
+    parts_of,
+    unclear_parts,
+)
+from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.nodes import (
+    Binary,
+    Comparison,
+    Concat,
+    Conditional,
+    Expression,
+    Filter,
+    Logical,
+    Name,
+    Test,
+    Unary,
+)
+from chattmpl.syntax.tree import Output, Tag, Tree
+
+Observe = Callable[[str], tuple[Tree, Evidence]]
+"""Parses and traces another source."""
+
+_TEXT_FILTERS = frozenset({"trim", "tojson", "string", "join", "upper", "lower"})
+"""Filters that make a text of any value."""
+
+
+def split_outputs(tree: Tree, evidence: Evidence, *, careful: bool = False) -> str:
+    """Split outputs until each is wholly generated, wholly not, or both as a whole.
+
+    Args:
+        tree: the template.
+        evidence: what its parts wrote.
+        careful: whether a value that is no text is to be refused where it is written alone, as it was when it was
+            joined.
+    """
+    edits = []
+    for item in tree.items:
+        if isinstance(item, Output):
+            groups = list(_groups(labeled_parts(evidence, item)))
+            if len(groups) > 1:
+                edits.append(_edit(item, groups, careful))
+    return apply_edits(tree.source, edits).text
+
+
+def _operator(item: Output) -> str:
+    """Return the operator that joins the parts of an output, with spaces."""
+    nodes = list(item.walk())
+    plus = any(isinstance(node, Binary) and node.operator == "+" for node in nodes)
+    return " ~ " if not plus and any(isinstance(node, Concat) for node in nodes) else " + "
+
+
+def _groups(pieces: list[LabeledPart]) -> Iterator[list[LabeledPart]]:
+    """Group neighbours with one label; a part that wrote nothing goes with its neighbour."""
+    group: list[LabeledPart] = []
+    known = UNSEEN
+    for piece in pieces:
+        if group and piece.label not in (known, UNSEEN) and known != UNSEEN:
+            yield group
+            group, known = [], UNSEEN
+        group.append(piece)
+        known = piece.label if known == UNSEEN else known
+    if group:
+        yield group
+
+
+def _edit(item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
+    start, end = item.inner
+    inside = item.source[start:end]
+    operator = _operator(item)
+    expressions = []
+    for group in groups:
+        alone = len(group) == 1
+        words = [_expression(item.source, piece, alone=alone) for piece in group]
+        node = group[0].part.node
+        if careful and alone and operator == " + " and group[0].part.constant is None and not _is_text(node):
+            words = ["''", _expression(item.source, group[0], alone=False)]
+        expressions.append(operator.join(words))
+    before = inside[: len(inside) - len(inside.lstrip())]
+    after = inside[len(inside.rstrip()) :]
+    return Edit(start, end, f"{before}{' }}{{ '.join(expressions)}{after}")
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, Filter) and node.name in _TEXT_FILTERS
+
+
+def _expression(source: str, piece: LabeledPart, *, alone: bool) -> str:
+    part = piece.part
+    literal = source[part.start : part.end]
+    if part.enclosed and not alone and _binds_loosely(part.node):
+        return f"({literal})"
+    if piece.start is None or piece.end is None or part.constant is None:
+        return literal
+    if (piece.start, piece.end) == (0, len(part.constant)):
+        return literal
+    return part.literal(piece.start, piece.end)
+
+
+def _binds_loosely(node: object) -> bool:
+    """Return whether an expression binds looser than the operators that join strings, or contains one that does."""
+    if not isinstance(node, Expression):
+        return False
+    return any(
+        isinstance(inner, (Conditional, Logical, Comparison, Test))
+        or (isinstance(inner, Unary) and inner.operator == "not")
+        for inner in node.walk()
+    )
+
+
+# -- conditional expressions
+
+
+def expand_conditionals(tree: Tree, evidence: Evidence) -> str:
+    """Rewrite ``{{ 'a' if x else b }}`` as ``{% if x %}{{ 'a' }}{% else %}{{ b }}{% endif %}``."""
+    edits: dict[int, Edit] = {}
+    for item, part in unclear_parts(tree, evidence):
+        node = part.node
+        if not isinstance(node, Conditional) or node.otherwise is None or item.start in edits:
+            continue
+        if not any(isinstance(child, Conditional) for child in node.children):
+            edits[item.start] = item.replace(_statements(item, part, node))
+    return apply_edits(tree.source, edits.values()).text
+
+
+def _statements(item: Output, part: Part, node: Conditional) -> str:
+    assert node.otherwise is not None
+    parts = parts_of(item.expression)
+    index = next(number for number, one in enumerate(parts) if one.start == part.start)
+    operator = _operator(item)
+    before = operator.join(_enclosed_text(one) for one in parts[:index])
+    after = operator.join(_enclosed_text(one) for one in parts[index + 1 :])
+    # Without a sign a tag takes white space with it that an output leaves.
+    opening = f"{{{{{item.left} {before} }}}}{{% if" if before else f"{{%{item.left or '+'} if"
+    closing = f"endif %}}{{{{ {after} {item.right}}}}}" if after else f"endif {item.right or '+'}%}}"
+    value, test, otherwise = (child.text for child in (node.value, node.test, node.otherwise))
+    return f"{opening} {test} %}}{{{{ {value} }}}}{{% else %}}{{{{ {otherwise} }}}}{{% {closing}"
+
+
+def _enclosed_text(part: Part) -> str:
+    assert part.node is not None
+    return f"({part.node.text})" if part.enclosed else part.node.text
+
+
+# -- variables
+
+
+@dataclass(frozen=True)
+class _Carrier:
+    """A variable that carries texts from where they are joined to where they are written.
+
+    Attributes:
+        name: its name.
+        sets: the tags that assign its texts, each with the parts of the value.
+        outputs: the outputs that write it as their last part.
+    """
+
+    name: str
+    sets: list[tuple[Tag, tuple[Part, ...]]]
+    outputs: list[tuple[Output, Part]]
+
+
+def split_variables(tree: Tree, evidence: Evidence, observe: Observe) -> str:
+    """Split texts that are generated in part over two or three variables."""
+    names = dict.fromkeys(part.node.name for _, part in unclear_parts(tree, evidence) if isinstance(part.node, Name))
+    for name in names:
+        carrier = _carrier(tree, name)
+        if carrier is None:
+            continue
+        try:
+            source = _split_carrier(tree, carrier, observe)
+        except ChatTmplError:
+            continue
+        tree, evidence = observe(source)
+    return tree.source
+
+
+def _is(part: Part, name: str) -> bool:
+    return isinstance(part.node, Name) and part.node.name == name
+
+
+def _carrier(tree: Tree, name: str) -> _Carrier | None:
+    """Return where a variable is set and written; None if it is used for more than that."""
+    known: set[int] = set()
+    carrier = _Carrier(name, [], [])
+    for item in tree.items:
+        if isinstance(item, Tag) and item.name == "set" and item.value is not None and item.targets == (name,):
+            assert item.target is not None
+            parts = parts_of(item.value)
+            known |= {item.target.start, *(part.start for part in parts if _is(part, name))}
+            if not any(_is(part, name) for part in parts):
+                carrier.sets.append((item, parts))
+            elif not _is(parts[-1], name):
+                return None
+        elif isinstance(item, Output) and (parts := parts_of(item.expression)) and _is(parts[-1], name):
+            carrier.outputs.append((item, parts[-1]))
+            known.add(parts[-1].start)
+    uses = {node.start for node in tree.variables if node.name == name}
+    return carrier if carrier.sets and carrier.outputs and uses <= known else None
+
+
+def _split_carrier(tree: Tree, carrier: _Carrier, observe: Observe) -> str:
+    """Return the source with each text in its parts: before what is generated, generated, and after it."""
+    name = carrier.name
+    count = max(len(parts) for _, parts in carrier.sets)
+    variables = [name, *(f"{name}_{number}" for number in range(2, count + 1))]
+    single = [list(zip(variables, map(_written, parts), strict=False)) for _, parts in carrier.sets]
+    other, evidence = observe(_rewritten(tree, carrier, single, variables))
+    written = _written_parts(other, variables)
+    slots = []
+    for _, parts in carrier.sets:
+        groups: list[tuple[str, list[str]]] = [("", []), ("_sampled", []), ("_rest", [])]
+        at = 0
+        for variable, part in zip(variables, parts, strict=False):
+            for text, generated in _stretches(part, evidence, written.get(variable, [])):
+                if generated != (at == 1) and (generated or at == 1):
+                    at += 1
+                if at > 2:
+                    return tree.source
+                groups[at][1].append(text)
+        slots.append([(f"{name}{ending}", " + ".join(texts)) for ending, texts in groups if texts or not ending])
+    used = {variable for slot in slots for variable, _ in slot}
+    order = [variable for variable in (name, f"{name}_sampled", f"{name}_rest") if variable in used]
+    return _rewritten(tree, carrier, slots, order)
+
+
+def _written(part: Part) -> str:
+    assert part.node is not None
+    return f"({part.node.text})" if part.enclosed and part.constant is None else part.node.text
+
+
+def _rewritten(tree: Tree, carrier: _Carrier, slots: list[list[tuple[str, str]]], order: list[str]) -> str:
+    edits = []
+    for (tag, _), slot in zip(carrier.sets, slots, strict=True):
+        if len(slot) > 1:
+            pieces = [f"set {name} = {text or repr('')}" for name, text in slot]
+            edits.append(tag.replace(f"{{%{tag.left} " + " %}{% ".join(pieces) + f" {tag.right}%}}"))
+    edits += [Edit(part.start, part.end, " }}{{ ".join(order)) for _, part in carrier.outputs]
+    return apply_edits(tree.source, edits).text
+
+
+def _written_parts(tree: Tree, names: list[str]) -> dict[str, list[Part]]:
+    """Return where each variable is written as a part of an output."""
+    found: dict[str, list[Part]] = {}
+    for item in tree.items:
+        for part in parts_of(item.expression) if isinstance(item, Output) else ():
+            if isinstance(part.node, Name) and part.node.name in names:
+                found.setdefault(part.node.name, []).append(part)
+    return found
+
+
+def _stretches(operand: Part, evidence: Evidence, parts: list[Part]) -> list[tuple[str, bool]]:
+    """Return an operand in its stretches, each with whether it is generated, always or for some."""
+    pieces = []
+    for part in parts:
+        pieces = label_part(evidence, Part(part.start, part.end, operand.node))
+        if any(piece.label not in (NONE, UNSEEN, UNCLEAR) for piece in pieces):
+            break
+    if any(piece.label == UNCLEAR for piece in pieces):
+        raise ChatTmplError(f"{_written(operand)} is generated in part")
+    if operand.constant is None or len(pieces) < 2:
+        return [(_written(operand), any(piece.label not in (NONE, UNSEEN) for piece in pieces))]
+    return [(operand.literal(piece.start or 0, piece.end), piece.label not in (NONE, UNSEEN)) for piece in pieces]
