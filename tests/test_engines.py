@@ -1,19 +1,31 @@
-"""The drivers of the other engines, on templates of one line."""
+"""Other engines: their drivers, and ``chattmpl engines``, which finds the constructs that they render differently."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from chattmpl.engines.drivers import Engine, huggingface_jinja_engine, minijinja_engine
-from chattmpl.errors import RenderError, UsageError
+from chattmpl import Conversation, Template
+from chattmpl.compare.cases import Case, cases, engine_probes, named_conversations
+from chattmpl.compare.code import Code
+from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
+from chattmpl.compare.explain import reference
+from chattmpl.compare.failure_site import reached
+from chattmpl.compare.portability import Report, compare, served
+from chattmpl.engines import available
+from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, Engine, Tgi, huggingface_jinja_engine, minijinja_engine
+from chattmpl.errors import ChatTmplError, RenderError, UsageError
 from support import engines
+from support import engines as real
+from support.command import Outcome, run_here
+from support.snapshots import matches_snapshot
 
 MESSAGES = [{"role": "user", "content": "<é> & 日本"}, {"role": "assistant", "content": "ok"}]
 
@@ -113,3 +125,273 @@ def test_a_missing_npm_package_is_named_with_the_command_that_installs_it(
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(UsageError, match="npm install --prefix"):
         huggingface_jinja_engine(tmp_path)
+
+
+LOOP = "{% for m in messages %}"
+
+
+CHAT = [{"role": "user", "content": " Hi "}, {"role": "assistant", "content": "Hello"}]
+
+
+class Fake(Engine):
+    """Jinja2, but for what a function does to the source or to the text."""
+
+    def __init__(
+        self,
+        name: str = HUGGINGFACE,
+        source: Callable[[str], str] = lambda source: source,
+        text: Callable[[str], str] = lambda text: text,
+    ) -> None:
+        self.name = name
+        self._source, self._text = source, text
+
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        try:
+            outcome = reference(self._source(source), context)
+        except ChatTmplError as error:
+            raise RenderError(f"{self.name}: {error.message}", complaint=error.complaint) from error
+        if outcome.text is None:
+            raise RenderError(f"{self.name}: {outcome.error}", complaint=outcome.error or "")
+        return self._text(outcome.text)
+
+
+def no_arguments(source: str) -> str:
+    return re.sub(r"strip\([^()]+\)", "strip()", source)
+
+
+def told(source: str, engine: Engine, **conversation: object) -> Report:
+    chat = Conversation.coerce({"messages": CHAT, **conversation})
+    return compare(Template.from_source(source, name="t.jinja"), engine, [Case("chat", chat)])
+
+
+def constructs(report: Report) -> list[tuple[str, str, bool]]:
+    return [
+        (f.cause.code, f.cause.place.source.text[f.cause.place.start : f.cause.place.end], f.cause.confirmed)
+        for f in report.findings
+    ]
+
+
+def run(folder: Path, source: str, *arguments: str) -> Outcome:
+    (folder / "t.jinja").write_text(source)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        return run_here(["engines", "t.jinja", *arguments])
+
+
+def test_an_engine_that_renders_the_same_agrees() -> None:
+    report = told(LOOP + "{{ m.content }}{% endfor %}", Fake())
+    assert (report.agreed, report.disagreed, report.findings) == (1, 0, [])
+
+
+def test_an_ignored_argument_is_found_where_it_stands() -> None:
+    report = told(LOOP + "{{ m.content.strip('\\n') }}{% endfor %}", Fake(source=no_arguments))
+    assert constructs(report) == [("strip-characters", "strip('\\n')", True)]
+
+
+def test_the_construct_is_found_behind_a_variable() -> None:
+    source = LOOP + "\n{% set a = m.content.strip('\\n') %}\n{% set b = m.role.strip('x') %}\n{{ a }}\n{% endfor %}"
+    report = told(source, Fake(source=no_arguments))
+    assert constructs(report) == [("strip-characters", "strip('\\n')", True)]
+    assert report.findings[0].cause.place.line == 2
+
+
+def test_a_construct_that_makes_no_difference_is_not_blamed() -> None:
+    report = told(LOOP + "{{ m.role.strip('x') }}{{ m.content }}{% endfor %}", Fake(text=str.upper))
+    ((code, construct, confirmed),) = constructs(report)
+    assert (code, confirmed) == ("other", False)
+    assert construct in ("{{ m.role.strip('x') }}", "{{ m.content }}")
+
+
+def test_causes_behind_each_other_are_all_found() -> None:
+    def both(source: str) -> str:
+        if "{{%" in source or "generation" in source:
+            complaint = "syntax error: unknown statement generation (in t:1)"
+            raise RenderError(f"minijinja: {complaint}", complaint=complaint)
+        return re.sub(r"(\w+) is iterable(?! and)", "true", source)
+
+    source = "{% if tools is iterable %}T{% endif %}" + LOOP + "{% generation %}x{% endgeneration %}{% endfor %}"
+    report = told(source, Fake(MINIJINJA, source=both))
+    assert [(code, sure) for code, _, sure in constructs(report)] == [
+        ("none-is-iterable", True),
+        ("generation-tag", True),
+    ]
+    assert report.disagreed == 1
+
+
+def test_one_cause_in_many_cases_is_one_finding() -> None:
+    template = Template.from_source(LOOP + "{{ m.content.strip('\\n') }}{% endfor %}")
+    chats = [(f"chat {n}", Conversation.coerce(CHAT)) for n in range(4)]
+    report = compare(template, Fake(source=no_arguments), cases(chats, [{}]))
+    (finding,) = report.findings
+    assert len(finding.cases) == report.disagreed == 8
+
+
+def test_what_only_jinja2_refuses_is_named_with_its_place() -> None:
+    report = told(LOOP + "{{ 'a' + messages }}{% endfor %}", Fake(source=lambda s: s.replace("+ messages", "")))
+    assert constructs(report) == [("adds-no-string", "{{ 'a' + messages }}", True)]
+
+
+def test_the_tag_that_an_engine_fails_in_is_found_without_a_line() -> None:
+    source = LOOP + "{{ m.role }}{% if m.role == 'assistant' %}{{ m.content | upper }}{% endif %}{% endfor %}"
+    engine = Fake(source=lambda s: s.replace("m.content | upper", "raise_exception('boom')"))
+    context = {"messages": CHAT}
+    with pytest.raises(RenderError) as caught:
+        engine.render(source, context)
+    piece = reached(engine, Code(source), source, context, caught.value.complaint)
+    assert piece is not None
+    assert source[piece.start : piece.end] == "{{ m.content | upper }}"
+
+
+def test_declared_bugs_are_no_findings() -> None:
+    engine = Fake(text=lambda text: text.replace("1.0", "1"))
+    report = compare(Template.load("qwen3"), engine, cases(engine_probes(), [{}]))
+    assert report.findings == []
+    assert any("1.0 is printed as 1" in what for what in report.declared)
+
+
+def test_a_template_that_runs_away_is_not_compared() -> None:
+    source = "{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}"
+    report = told(source, Fake())
+    assert report.skipped.total() == 1
+    assert report.agreed == 0
+
+
+# -- text-generation-inference
+def test_tgi_keeps_the_white_space_around_tags() -> None:
+    assert Tgi().render("a\n  {% if true %}\nb\n  {# c #}\n{% endif %}\n", {}) == "a\n  \nb\n  \n"
+
+
+def test_the_tag_whose_white_space_stays_is_found() -> None:
+    source = LOOP + "\n{{- m.content }}\n  {%- if m.role %}\nx\n  {%- endif %}\n{% endfor %}"
+    ((code, construct, confirmed), *more) = constructs(told(source, Tgi()))
+    assert (code, confirmed, more) == ("trim-blocks", True, [])
+    assert construct.startswith("{%")
+
+
+def test_a_template_with_signs_is_the_same_for_tgi() -> None:
+    assert told("{%- for m in messages -%}\n  {{- m.content -}}\n{%- endfor -%}\n", Tgi()).disagreed == 0
+
+
+def test_tgi_takes_only_plain_generation_tags_out() -> None:
+    assert told(LOOP + "{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", Tgi()).disagreed == 0
+    report = told(LOOP + "{%- generation %}{{ m.content }}{% endgeneration %}{% endfor %}", Tgi())
+    assert [code for code, _, _ in constructs(report)] == ["generation-tag"]
+
+
+# -- the command
+def test_a_missing_engine_is_never_said_to_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minijinja", None)
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    done = run(tmp_path, "{%- for m in messages -%}{{ m.content }}{%- endfor -%}")
+    assert done.code == 0
+    assert "minijinja          not compared: the engine minijinja is not installed; pip install" in done.out
+    assert "huggingface-jinja  not compared: the engine huggingface-jinja runs on node" in done.out
+    assert done.out.count("agrees in all") == 1
+
+
+def test_a_missing_engine_that_was_asked_for_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minijinja", None)
+    done = run(tmp_path, "x", "--engine", "minijinja")
+    assert done.code == 2
+    assert "pip install" in done.err
+
+
+def test_a_misspelt_engine_gets_a_suggestion(tmp_path: Path) -> None:
+    done = run(tmp_path, "x", "--engine", "minijnija")
+    assert done.code == 2
+    assert "did you mean 'minijinja'?" in done.err
+
+
+def test_a_missing_npm_package_is_named_with_the_ways_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv(available.NODE_FOLDER, raising=False)
+    monkeypatch.chdir(tmp_path)
+    (missing,) = [item for item in available.engines() if getattr(item, "name", "") == HUGGINGFACE]
+    assert isinstance(missing, available.Missing)
+    assert missing.hint.startswith("npm install --prefix")
+    assert available.NODE_FOLDER in missing.hint
+
+
+def test_the_npm_package_is_found_in_a_folder_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "node_modules" / "@huggingface" / "jinja").mkdir(parents=True)
+    (tmp_path / "a").mkdir()
+    monkeypatch.delenv(available.NODE_FOLDER, raising=False)
+    monkeypatch.chdir(tmp_path / "a")
+    assert available.node_folder() == tmp_path
+    monkeypatch.setenv(available.NODE_FOLDER, str(tmp_path / "other"))
+    assert available.node_folder() == tmp_path / "other"
+
+
+def test_the_text_for_people_is_as_it_was(tmp_path: Path) -> None:
+    source = (
+        LOOP + "\n{{- '<|' ~ m.role ~ '|>' }}\n  {%- generation %}\n{{ m.content }}\n{% endgeneration %}\n{% endfor %}"
+    )
+    done = run(tmp_path, source, "--engine", "tgi")
+    assert done.code == 1
+    matches_snapshot("engines_text.txt", done.out)
+
+
+def test_json_has_the_construct_and_both_texts(tmp_path: Path) -> None:
+    done = run(tmp_path, LOOP + "\n{{ m.content }}{% endfor %}", "--engine", "tgi", "--format", "json")
+    found = json.loads(done.out)
+    (engine,) = found["engines"]
+    assert (engine["engine"], engine["compared"], engine["emulated"]) == ("tgi", True, True)
+    (finding,) = engine["findings"]
+    assert (finding["line"], finding["column"], finding["construct"]) == (1, 1, LOOP)
+    assert finding["expected"] != finding["got"]
+    assert found["renders"] == engine["agreed"] + engine["disagreed"]
+
+
+def test_a_family_is_served_as_its_inference_export_and_a_file_as_it_is(tmp_path: Path) -> None:
+    assert served(Template.load("qwen3")).text == Template.load("qwen3").export("inference")
+    file = tmp_path / "t.jinja"
+    file.write_bytes(b"{% if true %}\r\n{% generation %}x{% endgeneration %}{% endif %}")
+    assert served(Template.load(file)).text == file.read_bytes().decode()
+    assert "{% generation %}" not in served(Template.load(file), "inference").text
+
+
+def test_facts_have_names_of_their_own() -> None:
+    names = [fact.code for fact in ENGINE_DIFFERENCES]
+    assert len(names) == len(set(names))
+
+
+# -- the engines themselves
+KNOWN = [
+    ("minijinja", "{{ 'x' if tools is iterable else 'y' }}", "none-is-iterable", "tools is iterable"),
+    ("minijinja", "{{ 'x' if 'a' is sequence else 'y' }}", "string-is-sequence", "'a' is sequence"),
+    ("minijinja", "{% generation %}x{% endgeneration %}", "generation-tag", "{% generation %}"),
+    ("minijinja", "a\r\nb{{ tools }}", "carriage-returns", "\r"),
+    ("huggingface_jinja", LOOP + "{{ m.content.lstrip('\\n') }}{% endfor %}", "strip-characters", "lstrip('\\n')"),
+    ("huggingface_jinja", LOOP + "{{ m | string }}{% endfor %}", "filter-of-other-type", "string"),
+    ("huggingface_jinja", LOOP + "{{ true }}{% endfor %}", "printed-value", "true"),
+    ("huggingface_jinja", "{% with %}a{% endwith %}", "unknown-tag", "{% with %}"),
+    ("huggingface_jinja", "{%+ if true %}a{% endif %}", "plus-sign", "{%+ if true %}"),
+    ("huggingface_jinja", LOOP + "{{ 'a{}'.format(m.role) }}{% endfor %}", "method", "format(m.role)"),
+    ("huggingface_jinja", "{{ {1: 2}[1] }}", "number-as-key", "1"),
+]
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize(
+    ("name", "source", "code", "construct"),
+    [pytest.param(*known, marks=[pytest.mark.node] if known[0] != "minijinja" else []) for known in KNOWN],
+    ids=[f"{known[0]}-{known[2]}" for known in KNOWN],
+)
+def test_a_known_difference_of_a_real_engine_is_named(name: str, source: str, code: str, construct: str) -> None:
+    engine: Engine = getattr(real, name)()
+    report = told(source, engine)
+    engine.close()
+    assert (code, construct) in [(found, text) for found, text, _ in constructs(report)]
+
+
+@pytest.mark.upstream
+@pytest.mark.node
+def test_no_family_disagrees_in_a_way_that_it_does_not_declare() -> None:
+    for family in ("qwen3", "gemma3", "chatml"):
+        for engine in (real.minijinja(), real.huggingface_jinja(), Tgi()):
+            report = compare(Template.load(family), engine, cases(named_conversations(), [{}]))
+            engine.close()
+            assert [(f.cause.code, str(f.cause.place)) for f in report.findings] == [], (family, engine.name)

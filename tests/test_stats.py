@@ -218,10 +218,10 @@ def test_a_plot_is_drawn_as_svg(data: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "nothing to count"),
+        ((), "no data given"),
         (("short.jsonl", "--plot", "out.gif"), "out.gif is not an SVG file\nhint: plots are SVG"),
         (("short.jsonl", "--plot", "out.png"), "out.png is not an SVG file\nhint: plots are SVG"),
-        (("short.jsonl", "-o", "out.xyz"), "does not say a format"),
+        (("short.jsonl", "-o", "out.xyz"), "unknown format .xyz"),
         (("none.jsonl",), "cannot read none.jsonl"),
     ],
 )
@@ -295,4 +295,4 @@ def test_one_row_is_told_as_one(tmp_path: Path) -> None:
     told = run(path, "--pack", "2").out
     assert "1 row cannot be encoded and is not counted" in told
     assert re.search(r"packed to 2 tokens: 1 row,", told)
-    assert "1 longer row taken for 2 tokens each" in told
+    assert "1 longer row counted as 2 tokens each" in told

@@ -1,7 +1,7 @@
-"""Write docs/field-report.md: each error that lint finds in the templates that trl ships, checked with transformers.
+"""Write docs/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
 
-``python tools/make_field_report.py`` writes it, ``--check`` says whether it is up to date. Needs transformers and pip,
-which fetches trl's wheel. A finding that transformers does not confirm is an error of ours, and ends the run.
+``python tools/make_field_report.py`` writes the page; ``--check`` tells whether it is up to date. It needs transformers,
+and pip to download trl's wheel. A finding that transformers does not confirm is an error of chattmpl and stops the run.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "un
 
 @dataclass(frozen=True)
 class Seen:
-    """What transformers makes of the conversation of a finding.
+    """The renderings of transformers for the conversation of a finding.
 
     Attributes:
-        prompt: the messages before the answer, with the generation prompt; empty where no answer is concerned.
-        text: the whole.
+        prompt: the messages before the answer, with the generation prompt; empty if no answer is concerned.
+        text: the whole text.
         trained: the trained part of the last turn, by the mask.
         before: the text before it.
     """
@@ -60,7 +60,7 @@ class Transformers:
         self._tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(DEMO), **SPECIAL)
 
     def see(self, template: str, conversation: dict[str, Any], kwargs: dict[str, Any] | None = None) -> Seen:
-        """What it makes of a conversation whose last message is the answer in question."""
+        """Render a conversation whose last message is the answer in question."""
         messages, tools = conversation["messages"], conversation.get("tools") or None
         settings: dict[str, Any] = {"chat_template": template, "tools": tools, **(kwargs or {})}
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, **settings)
@@ -82,18 +82,18 @@ class Transformers:
 
 
 def prompt_is_trained(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """The mask begins before the prompt ends, within what prompt and text have in common."""
+    """Tell whether the mask begins before the prompt ends, within the common beginning of prompt and text."""
     rest = seen.prompt[len(seen.before) :]
     return seen.prompt.startswith(seen.before) and bool(rest) and rest[:1] == seen.trained[:1]
 
 
 def prompt_is_no_prefix(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """The text does not begin with the prompt."""
+    """Tell whether the text does not begin with the prompt."""
     return not seen.text.startswith(seen.prompt)
 
 
 def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Neither the name of a called tool nor an argument stands in a turn."""
+    """Tell whether no argument of a tool call is in the text."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = [call["function"] for message in messages for call in message.get("tool_calls") or []]
     values = [str(value) for call in calls for value in dict(call["arguments"]).values()]
@@ -101,7 +101,7 @@ def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 
 def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Of two calls in one message the argument of the first is there and that of the second is not."""
+    """Tell whether the text has the argument of the first of two calls in a message, but not that of the second."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = next(message["tool_calls"] for message in messages if len(message.get("tool_calls") or []) > 1)
     first, second = (next(iter(call["function"]["arguments"].values())) for call in calls[:2])
@@ -109,7 +109,7 @@ def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 
 def header_is_left_out(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Behind the prompt more than white space stands before the answer."""
+    """Tell whether there is more than white space between the prompt and the answer."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     answer = messages[-1]["content"]
     header, found, _ = seen.text[len(seen.prompt) :].partition(answer)
@@ -121,39 +121,39 @@ CAUSES: dict[str, tuple[str, str, Check]] = {
     "CT109": (
         "Text of the prompt is trained",
         "The loss covers text that the generation prompt supplies, so the model is trained to write what it is never "
-        "asked to write. Where the prompt opens a think block and the trained text opens it again, a model that has "
+        "asked to write. If the prompt opens a think block and the trained text opens it again, a model that has "
         "learnt this opens it twice.",
         prompt_is_trained,
     ),
     "CT202": (
-        "The generation prompt is nothing behind a tool's result",
-        "Behind the result of a tool `add_generation_prompt` adds nothing, and the answer that follows there in "
-        "training has a header. At inference the model has to write the header itself.",
+        "The generation prompt is empty after a tool result",
+        "After the result of a tool, `add_generation_prompt` adds nothing, but in training the answer that follows has "
+        "a header. At inference the model has to write the header itself.",
         header_is_left_out,
     ),
     "CT203": (
         "The prompt is not a prefix of the training text",
-        "The model is trained to answer after another text than the one that it is asked to continue. The answer that "
-        "follows the real prompt was never seen in training.",
+        "The model is trained to answer after a different text than the one that it is asked to continue. An answer "
+        "after the real prompt was never seen in training.",
         prompt_is_no_prefix,
     ),
     "CT303": (
         "Tool calls are dropped",
-        "A message whose tool calls are in `tool_calls`, as every dataset and API has them, becomes an empty turn: the "
-        "model is trained to answer a question that needs a tool with nothing.",
+        "A message with `tool_calls`, the format of every dataset and API, becomes an empty turn: the model is trained "
+        "to give an empty answer to a question that needs a tool.",
         calls_are_missing,
     ),
     "CT307": (
         "The second of two parallel tool calls is dropped",
-        "Only the first call of a message is rendered, while both results are. The model sees a result of a call that "
+        "Only the first call of a message is rendered, but both results are. The model sees the result of a call that "
         "was never made.",
         second_call_is_missing,
     ),
 }
-"""For each rule with error-level findings: a heading, why it hurts, and how it is checked without chattmpl."""
+"""For each rule with error-level findings: a heading, the consequence, and the check without chattmpl."""
 
 _OF_TEXT = ("CT303", "CT307")
-"""Rules that are about what stands behind the question, not about where the prompt ends."""
+"""Rules about the text after the question, not about the end of the prompt."""
 
 
 def _kwargs(finding: TemplateDiagnostic) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _kwargs(finding: TemplateDiagnostic) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Entry:
-    """One finding, confirmed."""
+    """A confirmed finding."""
 
     name: str
     finding: TemplateDiagnostic
@@ -171,10 +171,10 @@ class Entry:
 
 
 def entries(transformers: Transformers, templates: dict[str, str]) -> Iterator[Entry]:
-    """The error-level findings, each checked.
+    """Yield the error-level findings, each confirmed.
 
     Raises:
-        SystemExit: for one that is not confirmed, or of a rule that has no check.
+        SystemExit: for a finding that is not confirmed, or whose rule has no check.
     """
     for name, source in templates.items():
         for finding in lint(TemplateSource(Source(source, name))):
@@ -191,7 +191,7 @@ def entries(transformers: Transformers, templates: dict[str, str]) -> Iterator[E
 
 
 def page() -> str:
-    """The text of the report."""
+    """Return the text of the report."""
     transformers, templates = Transformers(), trl_templates()
     found = sorted(entries(transformers, templates), key=lambda entry: entry.finding.code)
     concerned = {entry.name for entry in found}
@@ -199,12 +199,12 @@ def page() -> str:
     parts = [
         "# Field report: the templates that trl ships",
         f"Every error that `chattmpl lint` finds in the {len(templates)} templates of trl {TRL}: {len(found)} findings "
-        f"in {len(concerned)} templates, {len(concerned & training)} of which are among the {len(training)} that are "
-        f"there to train with. Each was confirmed with transformers {transformers.version} alone, through "
-        "`apply_chat_template`: the mask that it returns, or the text that it renders with and without the generation "
-        "prompt. Warnings and notes are left out.",
-        "This page is made by `python tools/make_field_report.py`, which stops at a finding that transformers does not "
-        "confirm; a test says when the page is out of date.",
+        f"in {len(concerned)} templates, {len(concerned & training)} of which are among the {len(training)} training "
+        f"templates. Each was confirmed with `apply_chat_template` of transformers {transformers.version}: by the mask "
+        "that it returns, or by the text that it renders with and without the generation prompt. Warnings and notes "
+        "are left out.",
+        "This page is generated by `python tools/make_field_report.py`, which stops at a finding that transformers "
+        "does not confirm; a test fails if the page is out of date.",
         _summary(found),
         _HOW,
     ]
@@ -213,7 +213,7 @@ def page() -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_HOW = """## How to see it yourself
+_HOW = """## How to reproduce a finding
 
 `chattmpl lint` shows a finding in a template of the installed trl, with the line:
 
@@ -221,7 +221,7 @@ _HOW = """## How to see it yourself
 chattmpl lint "$(python -c 'import trl, pathlib; print(pathlib.Path(trl.__file__).parent)')/chat_templates/NAME.jinja"
 ```
 
-Without chattmpl: give `messages` of a conversation below to any tokenizer, with the template as `chat_template`.
+Without chattmpl, pass the `messages` of a conversation below to any tokenizer, with the template as `chat_template`.
 
 ```python
 prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
@@ -231,11 +231,11 @@ print(prompt)
 print(tokenizer.decode(trained))
 ```
 
-What is trained must begin where the prompt ends. In the tables below, ⟦…⟧ is what the mask covers."""
+The trained text must begin where the prompt ends. In the tables below, ⟦…⟧ marks the text that the mask covers."""
 
 
 def _summary(found: list[Entry]) -> str:
-    rows = ["| what | rule | findings | templates |", "| --- | --- | --- | --- |"]
+    rows = ["| problem | rule | findings | templates |", "| --- | --- | --- | --- |"]
     for code, group in groupby(found, key=lambda entry: entry.finding.code):
         listed = list(group)
         names = len({entry.name for entry in listed})
@@ -251,7 +251,7 @@ def _section(code: str, listed: list[Entry]) -> Iterator[str]:
     key = _conversation
     for conversation, group in groupby(sorted(listed, key=lambda entry: (key(entry), _place(entry))), key=key):
         yield f"With this conversation:\n\n```json\n{conversation}\n```"
-        rows = ["| file and line | what | the prompt ends with | the text goes on |", "| --- | --- | --- | --- |"]
+        rows = ["| file and line | problem | end of the prompt | text |", "| --- | --- | --- | --- |"]
         rows += [_row(entry) for entry in group]
         yield "\n".join(rows)
 
@@ -261,7 +261,7 @@ def _place(entry: Entry) -> tuple[str, int]:
 
 
 def _conversation(entry: Entry) -> str:
-    """The messages, one a line; tools are named."""
+    """Return the messages, one per line, with the names of the tools."""
     given = (entry.finding.counterexample or {})["conversation"]
     lines = [json.dumps(message, ensure_ascii=False) for message in given["messages"]]
     shown = ["[", *(f"  {line}{',' if at + 1 < len(lines) else ''}" for at, line in enumerate(lines)), "]"]
@@ -287,15 +287,15 @@ def _row(entry: Entry) -> str:
 
 
 def _code(text: str) -> str:
-    """A text as code in a table: newlines are shown as ⏎."""
+    """Return text as code in a table, with newlines as ⏎."""
     shown = text.replace("\n", "⏎").replace("`", "ˋ")
-    # Inside a table a bar ends the cell, also in code; its character reference does not.
+    # In a table a vertical bar ends the cell, even in code; its character reference does not.
     escaped = shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "&#124;")
     return f"<code>{escaped}</code>"
 
 
 def main() -> int:
-    """Write the page, or with --check say whether it is up to date."""
+    """Write the page, or check with --check whether it is up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
     arguments = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Draws the pictures of the documentation with the library itself, so that they show what it does.
+"""Draw the pictures of the documentation with the library itself, so that they show its real output.
 
 python tools/make_pictures.py            writes docs/images/render.svg
-python tools/make_pictures.py --check    exits 1 if the file is another one
+python tools/make_pictures.py --check    exits with 1 if the file is out of date
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', mono
 
 
 def draw() -> str:
-    """The picture, as SVG that needs nothing from elsewhere."""
+    """Return the picture as self-contained SVG."""
     rendering = Template.load(FAMILY).render(load_conversation(ROOT / "fixtures" / f"{FIXTURE}.json"))
     encoding = rendering.encode(TOKENIZER)
     console = Console(
@@ -48,14 +48,14 @@ def draw() -> str:
 
 
 def main() -> int:
-    """Writes the file, or checks it."""
-    arguments = argparse.ArgumentParser(description="Draws the pictures of the documentation.")
-    arguments.add_argument("--check", action="store_true", help="only say whether the file is what is drawn now")
+    """Write the file, or check it."""
+    arguments = argparse.ArgumentParser(description="Draw the pictures of the documentation.")
+    arguments.add_argument("--check", action="store_true", help="check whether the file is up to date")
     check = arguments.parse_args().check
     drawn = draw()
     if check:
         same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == drawn
-        print(f"{TARGET.name} is {'what is drawn' if same else 'NOT what is drawn'}")
+        print(f"{TARGET.name} is {'up to date' if same else 'OUT OF DATE'}")
         return 0 if same else 1
     TARGET.parent.mkdir(parents=True, exist_ok=True)
     TARGET.write_text(drawn, encoding="utf-8")

@@ -1,12 +1,12 @@
-"""Trains the demo tokenizer: a byte-level BPE of a few thousand merges that ships with the library.
+"""Train the demo tokenizer: a byte-level BPE with a few thousand merges that ships with the library.
 
-It makes tokens and masks visible with nothing downloaded. Nobody trains a model on it, so its text is made up here:
-plain sentences, dialogues, code, JSON and numbers, drawn from word lists with a fixed seed. The control tokens of all
-families that the library ships are added tokens, the frame tokens special and those inside an answer (``<think>``)
-not, as Qwen has it.
+It shows tokens and masks without a download. No model is trained on it, so its training text is generated here: plain
+sentences, dialogues, code, JSON and numbers, drawn from word lists with a fixed seed. The control tokens of all shipped
+families are added tokens; frame tokens are special and those within an answer (``<think>``) are not, as in Qwen's
+tokenizer.
 
     python tools/train_demo_tokenizer.py            writes chattmpl/encode/demo_tokenizer.json
-    python tools/train_demo_tokenizer.py --check    exits 1 if the file is another one
+    python tools/train_demo_tokenizer.py --check    exits with 1 if the file is out of date
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ FOREIGN = (
 
 
 def sentences(draw: random.Random) -> Iterator[str]:
-    """Plain sentences of a few patterns, with some dialogue."""
+    """Yield plain sentences of a few patterns, with some dialogue."""
     for _ in range(SENTENCES):
         noun, other, third = (draw.choice(NOUNS) for _ in range(3))
         verb, second = (draw.choice(VERBS) for _ in range(2))
@@ -187,7 +187,7 @@ def sentences(draw: random.Random) -> Iterator[str]:
 
 
 def structures(draw: random.Random) -> Iterator[str]:
-    """JSON as tool calls hold it, Python, Markdown, and a little of other languages."""
+    """Yield JSON as in tool calls, Python, Markdown, and some text in other languages."""
     types = ("string", "integer", "number", "boolean", "object", "array")
     for _ in range(SENTENCES // 12):
         name, other, third = (draw.choice(NOUNS).lower() for _ in range(3))
@@ -217,7 +217,7 @@ def structures(draw: random.Random) -> Iterator[str]:
 
 
 def turns() -> Iterator[str]:
-    """Greetings, and the words that stand in the frames of turns, often enough to become tokens."""
+    """Yield greetings and the words in the frames of turns, often enough to become tokens."""
     yield from (f"{greeting}\n" * 20 + f" {greeting}" * 20 for greeting in GREETINGS)
     for role in (
         "system",
@@ -235,7 +235,7 @@ def turns() -> Iterator[str]:
 
 
 def train() -> str:
-    """The tokenizer as the text of its file."""
+    """Train the tokenizer and return the text of its file."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -255,14 +255,14 @@ def train() -> str:
 
 
 def main() -> int:
-    """Writes the file, or checks it."""
-    arguments = argparse.ArgumentParser(description="Trains the demo tokenizer.")
-    arguments.add_argument("--check", action="store_true", help="only say whether the file is what training gives")
+    """Write the file, or check it."""
+    arguments = argparse.ArgumentParser(description="Train the demo tokenizer.")
+    arguments.add_argument("--check", action="store_true", help="check whether the file is up to date")
     check = arguments.parse_args().check
     text = train()
     if check:
         same = TARGET.is_file() and TARGET.read_text(encoding="utf-8") == text
-        print(f"{TARGET.name} is {'what training gives' if same else 'NOT what training gives'}")
+        print(f"{TARGET.name} is {'up to date' if same else 'OUT OF DATE'}")
         return 0 if same else 1
     TARGET.parent.mkdir(exist_ok=True)
     TARGET.write_text(text, encoding="utf-8")

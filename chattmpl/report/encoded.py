@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chattmpl.printable import visible
+from chattmpl.report.lines import count
 
 _REASONS = {
     "json": "not JSON",
@@ -30,13 +31,13 @@ def summary_text(summary: dict[str, Any]) -> str:
 
 def _lines(summary: dict[str, Any]) -> Iterator[str]:
     rows = summary["rows"]
-    yield f"{_plural(rows['rows'], 'row')} read, {_plural(rows['written'], 'row')} written"
+    yield f"{count(rows['rows'], 'row')} read, {count(rows['written'], 'row')} written"
     trained = f"{rows['trained']:,} of them trained ({_part(rows['trained'], rows['tokens'])})"
-    yield f"{_plural(rows['tokens'], 'token')}, {trained}"
+    yield f"{count(rows['tokens'], 'token')}, {trained}"
     if rows["rejected"]:
-        yield f"{_plural(rows['rejected'], 'row')} rejected ({_part(rows['rejected'], rows['rows'])}):"
-        for reason, count in sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0])):
-            yield f"  {count:>9,}  {_REASONS.get(reason, reason)}"
+        yield f"{count(rows['rejected'], 'row')} rejected ({_part(rows['rejected'], rows['rows'])}):"
+        for reason, number in sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0])):
+            yield f"  {number:>9,}  {_REASONS.get(reason, reason)}"
     if len(summary["sources"]) > 1 or "epochs" in summary["sources"][0]:
         yield from _sources(summary)
     yield from _notes(summary)
@@ -59,30 +60,26 @@ def _notes(summary: dict[str, Any]) -> Iterator[str]:
     cut = summary.get("overflow", {})
     longest = summary["job"]["options"]["max_length"]
     if cut.get("rows"):
-        parts = [_plural(cut[name], word) for name, word in (("turns", "turn"), ("tokens", "token")) if cut.get(name)]
-        trained = f", {_plural(cut['trained'], 'trained token')} among them" if cut.get("trained") else ""
+        parts = [count(cut[name], word) for name, word in (("turns", "turn"), ("tokens", "token")) if cut.get(name)]
+        trained = f", {count(cut['trained'], 'trained token')} among them" if cut.get("trained") else ""
         if parts:
             lost = " and ".join(parts) + trained
-            yield f"{_plural(cut['rows'], 'row')} had more than {longest:,} tokens and lost {lost}"
+            yield f"{count(cut['rows'], 'row')} had more than {longest:,} tokens and lost {lost}"
     if cut.get("split"):
-        yield f"{_plural(cut['split'], 'row')} split"
+        yield f"{count(cut['split'], 'row')} split"
     if cut.get("spans_cut"):
-        yield f"{_plural(cut['spans_cut'], 'generated span')} cut in the middle"
+        yield f"{count(cut['spans_cut'], 'generated span')} cut in the middle"
     if rolled := summary.get("unroll"):
-        yield f"unrolled: {_plural(rolled['samples'], 'sample')} from {_plural(rolled['rows'], 'row')}"
+        yield f"unrolled: {count(rolled['samples'], 'sample')} from {count(rolled['rows'], 'row')}"
     for name, word in (("straddles", "edges of generated spans inside a token"), ("escaped", "control tokens escaped")):
         if some := summary.get(name):
-            yield f"{word}: {some['tokens']:,} in {_plural(some['rows'], 'sample')}"
+            yield f"{word}: {some['tokens']:,} in {count(some['rows'], 'sample')}"
     if pack := summary.get("pack"):
         yield (
-            f"packed to {pack['size']:,} tokens: {_plural(pack['rows'], 'row')}, {pack['efficiency']:.2%} full "
+            f"packed to {pack['size']:,} tokens: {count(pack['rows'], 'row')}, {pack['efficiency']:.2%} full "
             f"(trl's bfd: {pack['trl_rows']:,} rows, {pack['trl_efficiency']:.2%})"
         )
 
 
-def _plural(count: int, word: str) -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
-def _part(count: int, of: int) -> str:
-    return f"{count / of:.1%}" if of else "0%"
+def _part(number: int, of: int) -> str:
+    return f"{number / of:.1%}" if of else "0%"

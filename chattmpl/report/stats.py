@@ -10,7 +10,7 @@ from typing import Any
 from chattmpl.errors import UsageError
 from chattmpl.printable import dumps, visible
 from chattmpl.report import svg
-from chattmpl.report.lines import Line, line
+from chattmpl.report.lines import Line, count, line
 
 FORMATS = ("rich", "text", "markdown", "csv", "json")
 
@@ -81,9 +81,9 @@ def _head(figures: Figures) -> Iterator[Line]:
         yield line("")
     rejected = figures["rejected"]
     if rejected["rows"]:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected["reasons"].items())
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in rejected["reasons"].items())
         verb = "is" if rejected["rows"] == 1 else "are"
-        text = f"{_rows(rejected['rows'])} cannot be encoded and {verb} not counted: {reasons}"
+        text = f"{count(rejected['rows'], 'row')} cannot be encoded and {verb} not counted: {reasons}"
         yield line((text, "bold yellow"))
         yield line("")
 
@@ -141,7 +141,7 @@ def _lengths(figures: Figures, width: int) -> Iterator[Line]:
     most = max((bar["examples"] for bar in bars), default=0)
     room = min(width, 100) - 36
     for bar in bars:
-        parts = [("█" * count, _MODES[mode]) for mode, count in _split(bar, most, room)]
+        parts = [("█" * signs, _MODES[mode]) for mode, signs in _split(bar, most, room)]
         span = f"{bar['start']:,}–{bar['end'] - 1:,}"
         yield line(f"{span:>20} {bar['examples']:>10,}  ", *parts)
     if bars:
@@ -157,8 +157,8 @@ def _length(value: float) -> str:
 def _split(bar: Figures, most: int, room: int) -> Iterator[tuple[str, int]]:
     """Yield the number of characters for each mode in a bar."""
     reached = drawn = 0
-    for mode, count in bar["modes"].items():
-        reached += count
+    for mode, number in bar["modes"].items():
+        reached += number
         # A bar that is not empty has at least one character.
         upto = max(round(reached * room / most), 1 if reached else 0)
         yield mode, upto - drawn
@@ -177,22 +177,18 @@ def _padding(figures: Figures) -> Iterator[Line]:
         )
     if packed := padding["packed"]:
         yield line(
-            f"packed to {packed['size']:,} tokens: {_rows(packed['rows'])}, ",
+            f"packed to {packed['size']:,} tokens: {count(packed['rows'], 'row')}, ",
             (f"{packed['lost']:.2%}", "bold"),
             " padding",
         )
         if packed["cut_examples"]:
             yield line(
                 (
-                    f"  {_rows(packed['cut_examples'], 'longer row')} counted as {packed['size']:,} tokens each, "
+                    f"  {count(packed['cut_examples'], 'longer row')} counted as {packed['size']:,} tokens each, "
                     f"without {packed['cut_tokens']:,} further tokens",
                     "yellow",
                 )
             )
-
-
-def _rows(count: int, word: str = "row") -> str:
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def markdown(figures: Figures) -> str:
@@ -262,11 +258,11 @@ def _histogram(bars: Sequence[Figures]) -> Iterator[str]:
     step = (_WIDTH - 80) / max(len(bars), 1)
     for index, bar in enumerate(bars):
         x, bottom = 60 + index * step, float(_HEIGHT)
-        for mode, count in bar["modes"].items():
-            height = (_HEIGHT - 50) * count / most
+        for mode, number in bar["modes"].items():
+            height = (_HEIGHT - 50) * number / most
             bottom -= height
-            if count:
-                title = f"{bar['start']}–{bar['end'] - 1} tokens, {mode}: {count:,}"
+            if number:
+                title = f"{bar['start']}–{bar['end'] - 1} tokens, {mode}: {number:,}"
                 yield svg.rect(x, bottom, step * 0.9, height, _COLORS[mode], title)
         yield svg.text(x + step / 2, _HEIGHT + 14, f"{bar['start']:,}", anchor="end", size=10, rotation=-40)
     yield svg.text(54, 54, f"{most:,}", anchor="end", size=10)

@@ -63,14 +63,14 @@ def _summary(report: Report, verdict: Verdict) -> tuple[str, str, str | None]:
     if not verdict.evaluated:
         word = "not evaluated" if verdict.unevaluated or not verdict.silent else "does not apply"
         return word, _reason(verdict.unevaluated or verdict.silent), "dim"
-    parts = [_counted(len(own), "finding" if graver else "note")] if own else []
+    parts = [count(len(own), "finding" if graver else "note")] if own else []
     counts = (
         (verdict.holds, "holds for"),
         (verdict.declared.total(), "declared for"),
         (verdict.silent.total(), "does not apply to"),
         (verdict.unevaluated.total(), "not evaluated for"),
     )
-    parts += [f"{words} {count}" for count, words in counts if count]
+    parts += [f"{words} {number}" for number, words in counts if number]
     word = "broken" if graver else "holds" if verdict.holds else "declared"
     return word, ", ".join(parts), "red" if graver else None
 
@@ -81,14 +81,14 @@ def _reasons(report: Report) -> Iterator[str]:
     for verdict in report.verdicts:
         if verdict.evaluated:
             for counts, words in ((verdict.silent, ""), (verdict.unevaluated, ""), (verdict.declared, "declared: ")):
-                for why, count in counts.items():
+                for why, number in counts.items():
                     most, laws = reasons.get(words + why, (0, []))
-                    reasons[words + why] = (max(most, count), [*laws, verdict.law.name])
-    for why, (count, laws) in reasons.items():
+                    reasons[words + why] = (max(most, number), [*laws, verdict.law.name])
+    for why, (number, laws) in reasons.items():
         named = "all laws" if len(laws) == len(report.verdicts) else ", ".join(dict.fromkeys(laws))
         if why.startswith(REFUSED):
             named = ""
-        yield f"  {count}{f' ({named})' if named else ''}: {_short(why)}"
+        yield f"  {number}{f' ({named})' if named else ''}: {_short(why)}"
 
 
 def _reason(counts: Counter[str]) -> str:
@@ -98,10 +98,6 @@ def _reason(counts: Counter[str]) -> str:
 
 def _short(why: str) -> str:
     return why if len(why) <= 160 else f"{why[:159]}…"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _finding(report: Report, finding: RootCause) -> Iterator[tuple[str, str | None]]:
