@@ -1,6 +1,6 @@
 """Write docs/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
 
-``python tools/make_field_report.py`` writes the page; ``--check`` tells whether it is up to date. It needs transformers,
+``python tools/make_field_report.py`` writes the page; ``--check`` tells whether it is up to date. Needs transformers,
 and pip to download trl's wheel. A finding that transformers does not confirm is an error of chattmpl and stops the run.
 """
 
