@@ -1,4 +1,4 @@
-"""The errors of the library, with a place, a cause as data, and a hint for people."""
+"""The errors of chattmpl: a place, a cause as data, and a message and a hint for people."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from chattmpl.source import Place
 
 
 class Reason(StrEnum):
-    """The cause of an error, where its class leaves several open."""
+    """The cause of an error, if its class does not determine it."""
 
     REFUSED = "refused"
     """The template called ``raise_exception``."""
     UNDEFINED = "undefined"
-    """The template reads something that is not there."""
+    """The template uses an undefined value."""
     SANDBOX = "sandbox"
     """The template does what the sandbox forbids."""
     NO_LOADER = "no-loader"
@@ -25,22 +25,22 @@ class Reason(StrEnum):
     STEPS = "steps"
     """The template ran for too many steps."""
     SIZE = "size"
-    """The template made too large a value."""
+    """The template created a value that is too large."""
     DEPTH = "depth"
     """The template nests or recurses too deeply."""
     MEMORY = "memory"
-    """The template needs more memory than there is."""
+    """The template needs more memory than is available."""
 
 
 class ChatTmplError(Exception):
-    """The root of all errors that chattmpl raises on purpose.
+    """The base class of all errors that chattmpl raises on purpose.
 
     Args:
-        message: what is wrong, in one sentence without a full stop. For people only.
-        place: where, if there is a text to point into.
-        hint: how to fix it. For people only.
-        reason: the cause, where the class of the error leaves several open.
-        complaint: what another program said, such as Jinja2, an engine, or the template's ``raise_exception``.
+        message: the problem, in one sentence without a full stop; for people only.
+        place: the position in a source, if the error has one.
+        hint: how to fix it; for people only.
+        reason: the cause, if the class of the error does not determine it.
+        complaint: the message of another program, such as Jinja2 or an engine, or of ``raise_exception``.
         option: the name of the option or setting that is wrong.
     """
 

@@ -234,7 +234,7 @@ class Message(_OrderedModel):
 
     @property
     def trained(self) -> bool | None:
-        """Whether the flags ask to train on this message; None without flags."""
+        """True or false if the flags decide whether this message is trained; None without flags."""
         return self.train if self.weight is None else self.weight > 0
 
     def dump(self) -> dict[str, Any]:

@@ -28,17 +28,17 @@ class AddedTokenInfo:
 
     @property
     def strips(self) -> bool:
-        """Whether it strips white space on either side."""
+        """True if it strips white space on either side."""
         return self.lstrip or self.rstrip
 
     @property
     def blank(self) -> bool:
-        """Whether it is only white space, and so ordinary text with an id."""
+        """True if it is only white space, and so ordinary text with an id."""
         return not self.content.strip("▁ \t\r\n") or self.content.isspace()
 
     @property
     def control(self) -> bool:
-        """Whether it is a control token in every template: special, or written between ``<|`` and ``|>``."""
+        """True if it is a control token in every template: special, or written between ``<|`` and ``|>``."""
         return not self.blank and (self.special or _LOOKS_LIKE_CONTROL.fullmatch(self.content) is not None)
 
 

@@ -202,7 +202,7 @@ class CallArguments:
 
     @property
     def canonical(self) -> bool:
-        """Whether serializing the value gives the text again."""
+        """True if serializing the value restores the text."""
         return json.dumps(self.value, ensure_ascii=False) == self.text
 
 
