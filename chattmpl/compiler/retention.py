@@ -21,10 +21,11 @@ def lower_reasoning(source: Source, retention: Retention) -> list[Edit]:
     namespace = namespace_for(tree)
     condition = retention.condition(namespace)
     edits: list[Edit] = []
+    loops = message_loops(tree)
     hoisted: set[Tag] = set()
     checked: set[Tag] = set()
     for block in tree.blocks("reasoning"):
-        loop = _message_loop(source, tree, block)
+        loop = _message_loop(source, loops, block)
         if loop not in checked:
             checked.add(loop)
             _check_loop(source, tree, loop)
@@ -72,10 +73,9 @@ def on_lines(lines: list[str], source: str) -> str:
     return f"{tags[:-2]}{'' if source[:1].isspace() else '-'}%}}\n"
 
 
-def _message_loop(source: Source, tree: Tree, block: Block) -> Tag:
+def _message_loop(source: Source, loops: list[Block], block: Block) -> Tag:
     """Return the loop over messages that a reasoning block stands in."""
     place = Place(source, block.opening.start, block.opening.end)
-    loops = message_loops(tree)
     for outer in block.blocks:
         if outer.name == "macro":
             raise TemplateError(

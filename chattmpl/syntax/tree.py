@@ -456,11 +456,16 @@ def parse(source: str) -> Tree:
 
 def items(body: Sequence[Item]) -> Iterator[Item]:
     """Iterate over the items of a body and of the blocks in it, a block before what it holds."""
-    for item in body:
+    # A stack, since templates may nest deeper than Python recurses.
+    bodies = [iter(body)]
+    while bodies:
+        item = next(bodies[-1], None)
+        if item is None:
+            bodies.pop()
+            continue
         yield item
         if isinstance(item, Block):
-            for branch in item.branches:
-                yield from items(branch.body)
+            bodies += [iter(branch.body) for branch in reversed(item.branches)]
 
 
 def assignments(body: Sequence[Item]) -> Iterator[Name]:
