@@ -10,7 +10,7 @@ from chattmpl.conversation.models import Conversation
 Message = dict[str, Any]
 
 Carrier = Literal["field", "part", "content"]
-"""Where a trace is: in a field, in a content part of type ``thinking``, or in ``<think>`` tags in the text."""
+"""The place of a trace: a field, a content part of type ``thinking``, or ``<think>`` tags in the text."""
 
 CLOCK = datetime(2025, 7, 31, 12, 0, 0)
 """The time that ``strftime_now`` reads while a template is probed or checked."""

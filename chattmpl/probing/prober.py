@@ -35,7 +35,7 @@ Rendered = Rendering | ChatTmplError
 """A rendering, or the error that the template raised."""
 
 Fate = Literal["rendered", "dropped", "refused", "failed"]
-"""What becomes of a part of a conversation; *refused* is an error that the template raises on purpose."""
+"""The fate of a part of a conversation; *refused* is an error that the template raises on purpose."""
 
 _SHORT = 100
 """Characters of an error's reason."""
