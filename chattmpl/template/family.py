@@ -1,7 +1,7 @@
-"""Families: the templates that ship, each one folder with a template and what is known of it.
+"""Families: templates with declared facts, each in one folder.
 
-A family is read from its ``family.toml``; adding one is adding a folder. Besides those that ship, families are found
-in the folders that the environment variable ``CHATTMPL_TEMPLATES`` names.
+A family is a ``template.jinja`` with a ``family.toml``; to add one, add a folder. Families are found in the package and
+in the folders that the environment variable ``CHATTMPL_TEMPLATES`` lists.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ def _regular_expression(text: str) -> str:
 
 
 class Upstream(_Facts):
-    """The template that the family reproduces: its hub id, and what is known of the revision."""
+    """The template that the family reproduces: its hub id and revision."""
 
     name: str
     revision: str = "unknown"
 
 
 class Generation(_Facts):
-    """How a turn that the model samples ends, and the control tokens that the template writes."""
+    """The tokens that end a sampled turn, and the control tokens that the template writes."""
 
     stop_tokens: tuple[str, ...] = Field(min_length=1)
     control_tokens: tuple[str, ...] = ()
 
 
 class Supports(_Facts):
-    """What the template does with each part of a conversation."""
+    """The parts of a conversation that the template renders."""
 
     system: bool
     developer: bool = False
@@ -73,7 +73,7 @@ def _policy(name: str) -> str:
 
 
 class RetentionFacts(_Facts):
-    """What upstream does with earlier reasoning; see `chattmpl.compiler.retention.Retention`."""
+    """The retention of the upstream template; see `chattmpl.compiler.policies.Retention`."""
 
     default: Annotated[str, AfterValidator(_policy)]
     query: str = "message.role == 'user'"
@@ -81,7 +81,7 @@ class RetentionFacts(_Facts):
 
 
 class Mode(_Facts):
-    """A template kwarg that switches behaviour, with the values worth trying."""
+    """A template kwarg that switches behaviour, with its values."""
 
     values: tuple[Any, ...]
     default: Any = None
@@ -96,14 +96,14 @@ class Kwarg(_Facts):
 
 
 class Parsers(_Facts):
-    """Names of the parsers of serving engines that read what the model writes."""
+    """The parsers of a serving engine that read completions of the model."""
 
     reasoning: str | None = None
     tool: str | None = None
 
 
 class SequenceFacts(_Facts):
-    """Things in a row: what stands before them, the patterns that each of them may have, between two, and after them.
+    """A sequence of items: its opening, the patterns of an item, the separator and the closing.
 
     A pattern is text with placeholders such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.grammar`.
     """
@@ -116,10 +116,10 @@ class SequenceFacts(_Facts):
 
 
 class TurnFacts(_Facts):
-    """How a turn of a role is framed; without a role the turn is the template's own, and no message.
+    """The frame of a turn of a role; a turn without a role is written by the template for no message.
 
-    Where ``each`` is given, the turn holds such things in a row, one message each; else its text is the content. Where
-    ``begins`` is given, it stands behind what opens the turn, as part of the content.
+    With ``each``, the turn holds a sequence of items, one message each; else its text is the content. With ``begins``,
+    the content starts with that text, right after the opening.
     """
 
     role: Literal["system", "developer", "user", "assistant", "tool"] | None = None
@@ -131,16 +131,16 @@ class TurnFacts(_Facts):
 
 
 class ReplyFacts(_Facts):
-    """What the model samples: its trace, its answer, its calls, in this order, up to the stop token.
+    """The parts of a completion: trace, answer and calls, in this order, up to the stop token.
 
     Attributes:
         reasoning: patterns of the trace.
-        empty_reasoning: whether an empty trace is something else than none.
-        content: patterns of the answer, where it has a frame.
-        before_calls: what stands between an answer that is not empty and the first call.
-        calls: the calls; patterns have the placeholders name, arguments, id, type, content_type, or python for code.
-        calls_alone: whether a call takes the place of the answer.
-        verbatim_arguments: whether arguments that are a string are written as they are.
+        empty_reasoning: whether an empty trace differs from no trace.
+        content: patterns of the answer, if it has a frame.
+        before_calls: the text between an answer that is not empty and the first call.
+        calls: the calls; placeholders are name, arguments, id, type and content_type, or python for code.
+        calls_alone: whether a turn has either an answer or a call.
+        verbatim_arguments: whether arguments given as a string are written unchanged.
     """
 
     reasoning: tuple[str, ...] = ()
@@ -153,11 +153,14 @@ class ReplyFacts(_Facts):
 
 
 class ParseFacts(_Facts):
-    """How a rendered text is read; turns are tried in order.
+    """The grammar of a rendered text; turns are tried in order.
 
-    ``system_forms`` are what a first system message may look like, with ``${system}`` for the part of it that is
-    rendered as it is, where other parts are commands to the template. ``modes`` are those that a text can show to be
-    switched, and ``kwargs`` patterns with the placeholder ``${value}`` for other kwargs that it shows.
+    Attributes:
+        system_forms: forms of a first system message. ``${system}`` stands for the part that is rendered unchanged;
+            the other parts are commands to the template.
+        modes: the modes that can be read from a text.
+        kwargs: for other kwargs that can be read from a text, a pattern with the placeholder ``${value}``.
+        turns, reply, tools, documents: the grammars of these parts.
     """
 
     system_forms: tuple[str, ...] = ()
@@ -170,14 +173,14 @@ class ParseFacts(_Facts):
 
 
 class Limit(_Facts):
-    """Fields that the family cannot render: a declared loss."""
+    """Fields that the template cannot render, which is a declared loss."""
 
     fields: tuple[str, ...]
     why: str
 
 
 class Divergence(_Facts):
-    """Where the template differs from upstream on purpose."""
+    """An intended difference from the upstream template."""
 
     upstream: str
     ours: str
@@ -185,16 +188,16 @@ class Divergence(_Facts):
 
 
 class Defect(_Facts):
-    """Something that upstream gets wrong and that is reproduced.
+    """A defect of the upstream template that the family reproduces.
 
     Attributes:
         what: the defect.
         law: the law that it breaks, if it breaks one.
-        kinds: the kinds of counterexamples of the law, if not all.
-        fields: parts of the paths of fields, if only those are concerned.
-        data: for fields of a counterexample's data, the texts that they begin with.
-        when: a regular expression to find in the JSON of the kwargs, followed by that of the conversation.
-        rules: codes of the lint rules that find it.
+        kinds: the kinds of counterexamples that it explains; all if empty.
+        fields: parts of field paths, if it concerns only those fields.
+        data: for fields of a counterexample's data, the prefixes of their values.
+        when: a regular expression that is searched in the JSON of the kwargs followed by that of the conversation.
+        rules: the codes of the lint rules that find it.
     """
 
     what: str
@@ -207,7 +210,7 @@ class Defect(_Facts):
 
     @property
     def unconditional(self) -> bool:
-        """Whether every counterexample of the law is meant."""
+        """True if the defect explains every counterexample of its law."""
         return not (self.kinds or self.data or self.when)
 
     @field_validator("when")
@@ -217,14 +220,13 @@ class Defect(_Facts):
 
 
 class EngineBug(_Facts):
-    """Where another engine renders the inference export differently.
+    """A difference in how another engine renders the inference export.
 
     Attributes:
         engine: its name, as `chattmpl.engines.drivers` has it.
         what: the difference.
-        when: a regular expression, found in the JSON of the inputs that are concerned: of an object of all variables
-            that the template is given, as `json.dumps` writes it, in ASCII.
-        example: variables of a render that differs, where the fixtures have none.
+        when: a regular expression that is searched in the ASCII JSON of all variables of a render.
+        example: variables of a render that differs, if no fixture shows the difference.
     """
 
     engine: str
@@ -238,14 +240,14 @@ class EngineBug(_Facts):
         return _regular_expression(when)
 
     def concerns(self, variables: Mapping[str, object]) -> bool:
-        """Whether a render with these variables may differ."""
+        """Return whether a render with these variables may differ."""
         return re.search(self.when, json.dumps(variables)) is not None
 
 
 class Family(_Facts):
-    """A shipped template with what is known of it.
+    """A template with its declared facts, from ``family.toml``.
 
-    ``tokens`` are kwargs that the template gets without being asked, such as ``eos_token``.
+    ``tokens`` are kwargs of every render, such as ``eos_token``.
     """
 
     name: str
@@ -273,23 +275,23 @@ class Family(_Facts):
 
 
 def shipped_folder(kind: str) -> Path:
-    """The folder of shipped data (``templates``, ``fixtures``): in the wheel, or beside the package in a checkout."""
+    """Return the folder of shipped data (``templates``, ``fixtures``): in the package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / kind
     return installed if installed.is_dir() else package.parent / kind
 
 
 def family_names() -> list[str]:
-    """The names of all families that can be loaded, sorted."""
+    """Return the sorted names of all families."""
     found = {folder.name for root in _roots() for folder in root.iterdir() if (folder / FILE).is_file()}
     return sorted(found)
 
 
 def load_family(name: str) -> Family:
-    """The family of this name.
+    """Load a family by its name.
 
     Raises:
-        FamilyError: if there is none, or its folder is not in order.
+        FamilyError: if there is no such family, or its folder is incomplete or wrong.
     """
     for root in _roots():
         if (root / name / FILE).is_file():
@@ -302,7 +304,7 @@ def load_family(name: str) -> Family:
 
 @lru_cache
 def read_family(folder: Path) -> Family:
-    """The family of this folder.
+    """Read a family from its folder.
 
     Raises:
         FamilyError: if ``family.toml`` or ``template.jinja`` is missing or wrong, with the place.
@@ -335,7 +337,7 @@ def _parsed(source: Source) -> dict[str, Any]:
 
 
 def _place(source: Source, keys: list[str]) -> Place | None:
-    """Where the last key stands that can be found: after the keys around it, as a key or in the head of a table."""
+    """Return the place of the innermost key that can be found in the TOML text, as a key or in a table header."""
     found = None
     position = 0
     for key in keys:

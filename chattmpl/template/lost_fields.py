@@ -1,4 +1,4 @@
-"""Why a field of a conversation is lost, where somebody has said that it would be."""
+"""Declared reasons for which a field of a conversation is not rendered."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from chattmpl.template.template import Rendering
 
 _REASONING = re.compile(r"messages\[\d+\]\.(?:reasoning_content|reasoning|thinking)\b")
 _PLACE = re.compile(r"\[(?:role=(\w+)|(\d+):)?\]")
-"""An index in the path of a limit: any, that of a message with a role, or any from a number on."""
+"""An index in the path of a limit: any index, one of a message with a role, or any from a number on."""
 
 
 def why_lost(rendering: Rendering, path: str) -> str | None:
-    """The declaration under which a lost field falls: a retention policy, or a limit of the family; None if none.
+    """Return the declaration that a lost field falls under, a retention policy or a limit of the family, or None.
 
     Args:
         rendering: the rendering that lost it.
@@ -29,7 +29,7 @@ def why_lost(rendering: Rendering, path: str) -> str | None:
 
 
 def _declared(family: Family, conversation: Conversation, path: str) -> str | None:
-    """Why the family cannot render the field, in its own words."""
+    """Return the family's reason for which it cannot render the field."""
     for limit in family.limits:
         if any(_matches(pattern, conversation, path) for pattern in limit.fields):
             return f"{family.name} declares it: {limit.why}"
@@ -37,7 +37,7 @@ def _declared(family: Family, conversation: Conversation, path: str) -> str | No
 
 
 def _matches(pattern: str, conversation: Conversation, path: str) -> bool:
-    """Whether a limit such as ``messages[role=tool].name`` or ``documents`` holds the field or something around it."""
+    """Return whether a limit such as ``messages[role=tool].name`` or ``documents`` covers the field."""
     places: list[tuple[str | None, int]] = []
     expression = ""
     position = 0

@@ -1,4 +1,4 @@
-"""Spans of a rendered text: where its characters came from, and whether the model samples them."""
+"""Spans of a rendered text: the origin of its characters, and whether the model samples them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Span(NamedTuple):
         start, end: half-open range, in characters.
         message: index of the message that the characters came from; None for the template's own text and for tools,
             documents and kwargs.
-        field: the field that they came from: ``content``, ``tool_calls[0].function.arguments.city``; where there is no
-            message ``tools[0].function.name``, ``documents[1].text``, ``chat_template_kwargs.date``. None for the
-            template's own text.
-        generated: whether they stand inside a generation tag, so that the model samples them.
+        field: the field that they came from: ``content``, ``tool_calls[0].function.arguments.city``; outside messages
+            ``tools[0].function.name``, ``documents[1].text``, ``chat_template_kwargs.date``. None for the template's
+            own text.
+        generated: whether they are inside a generation tag, so that the model samples them.
         turn: index of the message that was being rendered, also for the template's own text; None outside of turns.
         line: the template line that wrote them, from 1.
-        derived: the characters were computed from the field, not copied from it, or it is not known from which.
+        derived: whether the characters were computed from the field rather than copied, or from an unknown field.
     """
 
     start: int
@@ -36,16 +36,16 @@ class Span(NamedTuple):
 
     @property
     def literal(self) -> bool:
-        """Whether this is the template's own text."""
+        """True for the template's own text."""
         return self.message is None and self.field is None and not self.derived
 
     def to_dict(self) -> dict[str, Any]:
-        """The span as JSON."""
+        """Return the span as JSON."""
         return self._asdict()
 
 
 def spans_of(runs: Iterable[Run]) -> tuple[Span, ...]:
-    """The spans of the runs that a template wrote."""
+    """Return the spans of the runs that a template wrote."""
     spans = list(_merged(runs))
     if any(span.turn is not None for span in spans):
         return tuple(_with_rebuilt(spans))
@@ -83,10 +83,10 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
 
 
 def _with_rebuilt(spans: list[Span]) -> Iterator[Span]:
-    """Turns of messages that the template made of others, by the fields that stand in them.
+    """Assign turns to messages that the template rebuilt from others, by the fields that they contain.
 
-    Text between the fields of two messages belongs to the one before it. Where none stands, it is the message behind
-    the one that was rendered before.
+    Text between the fields of two messages belongs to the message before it. A turn without fields belongs to the
+    message after the one that was rendered last.
     """
     last: int | None = None
     for turn, group in groupby(spans, key=lambda span: span.turn):
@@ -104,10 +104,10 @@ def _with_rebuilt(spans: list[Span]) -> Iterator[Span]:
 
 
 def _with_turns(spans: list[Span]) -> Iterator[Span]:
-    """Turns for a template that does not loop over the messages themselves, from the fields that it rendered.
+    """Assign turns for a template that does not loop over the messages, by the fields that it rendered.
 
-    Text belongs to the message behind it; generated text to the one whose fields it is generated with, before it or
-    behind it, and else to the last one before it.
+    Text belongs to the next message. Generated text belongs to the message whose fields are in the same generated
+    span, or else to the last message before it.
     """
     behind: list[tuple[int | None, int | None]] = []
     following = within = None
@@ -128,7 +128,7 @@ def _with_turns(spans: list[Span]) -> Iterator[Span]:
 
 
 def lost_fields(leaves: Iterable[Origin], runs: Iterable[Run]) -> tuple[str, ...]:
-    """The paths of the leaves that no character came from."""
+    """Return the paths of the leaves of which no character was rendered."""
     used: set[Origin] = set()
     for length, origin, _ in runs:
         if length and origin is not None:

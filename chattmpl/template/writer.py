@@ -1,7 +1,7 @@
-"""Writing a template where others read it: a .jinja file, a tokenizer_config.json, a model directory.
+"""Writer of templates into .jinja files, tokenizer_config.json and model directories.
 
-Nothing is lost on the way: the file is replaced in one step, what it held is kept beside it as a backup, and of a
-JSON file only the template's own characters change.
+The file is replaced in one step, the old one is kept beside it as a backup, and in a JSON file only the characters of
+the template change.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _RESPONSE = "response_template"
 
 @dataclass(frozen=True)
 class Change:
-    """What writing a template into a file changes.
+    """A planned change of a file that holds a template.
 
     Attributes:
         path: the file.
-        before: the template that it holds; None if it holds none.
+        before: the template in the file, or None if it has none.
         after: the template to write.
-        content: the whole file as it is to be, in bytes.
-        old: the whole file as it is; None if there is none.
+        content: the new content of the file, in bytes.
+        old: the old content of the file, or None if there is no file.
     """
 
     path: Path
@@ -48,11 +48,11 @@ class Change:
 
     @property
     def needed(self) -> bool:
-        """Whether the file would be another one."""
+        """True if the file would change."""
         return self.content != self.old
 
     def diff(self) -> str:
-        """A unified diff of the two templates; empty if there was none before."""
+        """Return a unified diff of the two templates; empty if there was none before."""
         if self.before is None:
             return ""
         lines = difflib.unified_diff(
@@ -66,12 +66,12 @@ class Change:
 
 
 def plan(template: str, path: Path, variant: str | None = None) -> Change:
-    """What would change if the template were written to a path; nothing is written.
+    """Plan to write a template to a path; nothing is written.
 
     Args:
         template: the text of the template.
-        path: a model directory, a .json file with a ``chat_template``, or another file, which holds nothing else.
-        variant: which of several named templates to replace; ``default`` if not given.
+        path: a model directory, a .json file with a ``chat_template``, or a file that holds only a template.
+        variant: the name of the template to replace, where there are several; ``default`` if None.
 
     Raises:
         UsageError: if the path is not one of these.
@@ -111,15 +111,15 @@ def plan_in_place(found: TemplateSource, template: str) -> Change:
 
 
 def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
-    """What would change if a ``response_template`` were written beside an exported template.
+    """Plan to write a ``response_template`` beside an exported template; nothing is written.
 
     Args:
-        data: the response template, as `chattmpl.Template.response_template` makes it.
+        data: the response template, from `chattmpl.Template.response_template`.
         path: the model directory or file that the template is written to.
-        beside: what the template changes. Where it is the same file, the result has both changes.
+        beside: the planned change of the template. If it changes the same file, the result has both changes.
 
     Returns:
-        None where there is no ``tokenizer_config.json`` that could hold it.
+        None if there is no ``tokenizer_config.json`` to hold it.
 
     Raises:
         UsageError: if that file is not a JSON object.
@@ -145,12 +145,12 @@ def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | 
 
 
 def _escapes(text: str) -> bool:
-    """Whether a JSON text writes other characters than ASCII as escapes."""
+    """Return whether a JSON text escapes characters outside ASCII."""
     return text.isascii() and "\\u" in text
 
 
 def _space(text: str, entry: JsonEntry) -> str:
-    """The white space in front of a key."""
+    """Return the white space before a key."""
     assert entry.key is not None
     space = re.search(r"\s*$", text[: entry.key[0]])
     return space.group() if space else ""
@@ -159,8 +159,8 @@ def _space(text: str, entry: JsonEntry) -> str:
 def write(change: Change, *, backup: bool = True) -> Path | None:
     """Write a change in one step, and return the path of the backup of the old file, if there is one.
 
-    A backup never replaces another: they are called ``.bak``, ``.bak1``, ``.bak2``, … A symbolic link, such as a hub
-    cache is made of, is replaced by the file; what it leads to stays as it is.
+    A backup never replaces another: they are named ``.bak``, ``.bak1``, ``.bak2``, … A symbolic link, as in a hub
+    cache, is replaced by the file; its target stays unchanged.
 
     Raises:
         OSError: if the folder or the file cannot be written.
@@ -173,9 +173,9 @@ def write(change: Change, *, backup: bool = True) -> Path | None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write, which takes the place of ``path`` when all went well, and is gone when it did not.
+    """Open a temporary file that replaces ``path`` on success and is removed on failure.
 
-    What is not a regular file, such as ``/dev/stdout``, is written directly.
+    A path that is not a regular file, such as ``/dev/stdout``, is written directly.
 
     Raises:
         OSError: if it cannot be written.
@@ -201,7 +201,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _mode(path: Path) -> int:
-    """The permissions that a file has, or gets when it is new."""
+    """Return the permissions of a file, or those that a new file gets."""
     if path.exists():
         return stat.S_IMODE(path.stat().st_mode)
     mask = os.umask(0)
@@ -224,7 +224,7 @@ def _backup(path: Path, content: bytes) -> Path:
 
 
 def _in_directory(folder: Path, variant: str | None) -> Path:
-    """The file of a model directory in which transformers looks first."""
+    """Return the file of a model directory that transformers reads first."""
     if variant not in (None, "default"):
         named = folder / "additional_chat_templates" / f"{variant}.jinja"
         if named.is_file():
@@ -242,7 +242,7 @@ def _in_directory(folder: Path, variant: str | None) -> Path:
 
 
 def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:
-    """A JSON file as text, and the object that it holds."""
+    """Return a JSON file as text and as the object in it."""
     try:
         text = JsonText(content.decode("utf-8"), str(path))
     except UnicodeDecodeError as error:
@@ -259,7 +259,7 @@ def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:
 def _replaced(
     text: JsonText, config: dict[str, Any], template: str, variant: str | None, path: Path
 ) -> tuple[str | None, str]:
-    """The template that a JSON text holds, and the text with another one in its place."""
+    """Return the template in a JSON text, and the text with another template in its place."""
     value = json.dumps(template, ensure_ascii=_escapes(text.text))
     where = _where(config, variant, path)
     entries = {entry.path: entry for entry in text.entries() if len(entry.path) <= 3}
@@ -271,7 +271,7 @@ def _replaced(
 
 
 def _where(config: dict[str, Any], variant: str | None, path: Path) -> tuple[str | int, ...]:
-    """The path of the template to replace: the one there is, or one of several named ones."""
+    """Return the JSON path of the template to replace."""
     held, name = config.get(_KEY), variant or "default"
     if isinstance(held, list):
         named = {
@@ -290,7 +290,7 @@ def _where(config: dict[str, Any], variant: str | None, path: Path) -> tuple[str
 
 
 def _with_key(text: str, entries: list[JsonEntry], value: str, key: str = _KEY) -> str:
-    """A JSON object with the template as its last key, indented as its other keys are."""
+    """Return a JSON object with the template as its last key, indented like its other keys."""
     pair = f'"{key}": {value}'
     if not entries:
         closing = text.rindex("}")
