@@ -426,11 +426,11 @@ _PLAIN = (
         (("DATA", "--max-rejected", "many"), "'many' is neither a number of rows nor"),
         (("DATA", "--max-rejected", "200%"), "'200%' is neither a number of rows nor"),
         (("DATA", "--pack", "64", "--max-length", "65"), "max_length 65 is more than the 64 tokens"),
-        (("DATA", "--resume", "--force"), "--resume and --force exclude each other"),
+        (("DATA", "--resume", "--force"), "--resume and --force are mutually exclusive"),
         (("DATA", "DATA"), "is named twice"),
         (("DATA", "m.yaml"), "is a mixture, which cannot be combined with other data"),
         (("DATA", "--retention", "some"), "there is no retention policy 'some'"),
-        ((), "nothing to encode"),
+        ((), "no data given"),
     ],
 )
 def test_what_is_wrong_is_one_clear_message(
