@@ -1,11 +1,11 @@
-"""Peak memory and time of commands over data sets, on two inputs, one larger than the other: memory is to be the same.
+"""Peak memory and time of commands on two datasets, one larger than the other: memory should be the same.
 
     python bench/memory.py encode TOKENIZER [MEGABYTES] [TIMES]
     python bench/memory.py stats TOKENIZER
     python bench/memory.py audit TOKENIZER
 
-Needs psutil. The data are made, MEGABYTES (by default 20) and TIMES (4) as much. audit keeps 28 bytes a row, to know
-repetitions. Each command runs with one worker, and encode with two as well.
+Needs psutil. The data are generated: MEGABYTES (default: 20), and TIMES (default: 4) as much. audit keeps 28 bytes per
+row, to find duplicates. Each command runs with one worker, and encode with two as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COMMANDS = ("encode", "stats", "audit")
 
 
 def write(path: Path, size: int) -> int:
-    """Writes conversations, every other one with reasoning, and tells how many."""
+    """Write conversations, every other one with reasoning; return their number."""
     choose = random.Random(0)
     rows = 0
     with path.open("w", encoding="utf-8") as file:
@@ -42,7 +42,7 @@ def write(path: Path, size: int) -> int:
 
 
 def peaks(words: list[str]) -> tuple[float, list[int]]:
-    """Seconds of a command, and the peak of each of its processes in MiB, the largest first."""
+    """Return the seconds of a command, and the peak of each of its processes in MiB, the largest first."""
     begun, highest = time.monotonic(), dict[int, int]()
     command = [sys.executable, "-m", "chattmpl", *words]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
@@ -60,7 +60,7 @@ def peaks(words: list[str]) -> tuple[float, list[int]]:
 
 
 def main() -> None:
-    """Do what was asked for."""
+    """Run the benchmark."""
     command, tokenizer, *numbers = sys.argv[1:]
     if command not in COMMANDS:
         sys.exit(f"the commands are {', '.join(COMMANDS)}")

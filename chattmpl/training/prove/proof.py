@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from chattmpl.data.quiet import quiet
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
 from chattmpl.training.prove.measures import held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import Progress, Schedule, sample_turns, train_model
+from chattmpl.training.quiet import quiet
 
 _RENDERED = 600
 """Number of dialogues to train the tokenizer on."""

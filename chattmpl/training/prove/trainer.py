@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.data.quiet import quiet
 from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Dialogue
 from chattmpl.training.prove.measures import SampledTurn
 from chattmpl.training.prove.models import CLOCK
+from chattmpl.training.quiet import quiet
 
 Progress = Callable[[str, int, int], None]
 """Receiver of progress: the phase, what is done of it, and its total."""

@@ -1,4 +1,4 @@
-"""Keeping other libraries from talking over what we say."""
+"""Suppression of warnings, logs and progress bars of other libraries."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without the talk of other libraries, which is not about what we do."""
+    """Suppress warnings, logs and progress bars of other libraries."""
     import datasets
     from transformers.utils import logging
 

@@ -11,7 +11,7 @@ from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.template import Template
 
 
-def annotated(
+def ensure_annotated(
     template: Template,
     note: Callable[[str], None],
     stop_tokens: tuple[str, ...] = (),
@@ -43,11 +43,11 @@ def annotated(
             place=refusal.place,
             hint=f"{hint or 'write them by hand, or choose a family'}; for details run chattmpl annotate",
         ) from None
-    note(announcement(template, result.proof))
+    note(describe_proof(template, result.proof))
     return result.template, result.proof.stops
 
 
-def announcement(template: Template, proof: AnnotationProof) -> str:
+def describe_proof(template: Template, proof: AnnotationProof) -> str:
     """Return a sentence about the proof of a template that was annotated."""
     laws = ", ".join(f"{law} {times} times" for law, times in sorted(proof.held.items()))
     parts = [
