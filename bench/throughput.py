@@ -19,8 +19,8 @@ timed. Each figure is the median over the rounds, in each of which all sides run
 
 ``--cpu`` measures the time of all processor cores, which depends less on other load; sides with several processes are
 left out. ``--compare`` encodes this number of conversations by the fast and the exact path with each family's
-tokenizer, and reports differences; a third of them contain hostile text. ``--scale`` shows that time is linear in the number of
-rows and memory is constant.
+tokenizer, and reports differences; a third of them contain hostile text. ``--scale`` shows that time is linear in the
+number of rows and memory is constant.
 """
 
 from __future__ import annotations
