@@ -1,7 +1,7 @@
-"""A look at rewritten templates that shares nothing with how they were proven: transformers renders, a few rules judge.
+"""Independent check of rewritten templates: transformers renders them, and a few rules check the texts.
 
-Used by ``bench/retain.py``. The conversations are its own, each trace is a word that stands nowhere else, and a policy
-is read off the roles once more.
+Used by ``bench/retain.py``. It shares nothing with the proof: it has other conversations, in which each trace is a
+unique word, and computes from the roles which traces a policy keeps.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _result(number: int) -> Message:
 
 
 def conversations(carrier: str, arguments: Any) -> Iterator[tuple[str, list[Message], bool]]:
-    """What is looked at: a title, the messages, and whether tools are given."""
+    """Yield conversations: a title, the messages, and whether tools are passed."""
     traces = [f"Because {word} swims." for word in WORDS]
 
     def say(number: int, trace: str | None = None, calls: Any = None) -> Message:
@@ -77,7 +77,7 @@ def conversations(carrier: str, arguments: Any) -> Iterator[tuple[str, list[Mess
 
 
 def kept(policy: str, messages: list[Message], prompt: bool) -> set[int]:
-    """The messages whose traces a policy keeps."""
+    """Return the indices of the messages whose traces a policy keeps."""
     answers = {index for index, message in enumerate(messages) if message["role"] == "assistant"}
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=-1)
     return {
@@ -90,14 +90,14 @@ def kept(policy: str, messages: list[Message], prompt: bool) -> set[int]:
 
 @dataclass
 class Look:
-    """What was found of one template under one policy.
+    """Result of the check of one template under one policy.
 
     Attributes:
-        texts: how many texts were rendered with transformers.
-        traces: how many traces were looked for.
-        laws: how often the laws sampled and prefix were seen to hold, for ``all``.
-        wrong: what is not as it should be.
-        upstream: what is not, and was not before.
+        texts: number of texts that were rendered with transformers.
+        traces: number of traces that were searched for.
+        laws: for ``all``, number of times that the laws sampled and prefix held.
+        wrong: what the rewrite got wrong.
+        upstream: what was wrong before the rewrite.
     """
 
     texts: int = 0
@@ -108,7 +108,7 @@ class Look:
 
 
 class _Side:
-    """One template, as transformers renders it."""
+    """One template, rendered by transformers."""
 
     def __init__(self, source: str, tokens: dict[str, str], kwargs: dict[str, Any]) -> None:
         self._source = source
@@ -146,7 +146,7 @@ def _rendered(source: str, messages: list[Message], tools: bool, prompt: bool, b
 
 
 def look(before: str, after: str, policy: str, tokens: dict[str, str], modes: list[dict[str, Any]]) -> Look:
-    """Compare two templates on conversations of its own."""
+    """Compare two templates on the conversations of this module."""
     found = Look()
     for carrier in ("field", "content"):
         for kwargs in _kwargs(before, tokens, modes, carrier):
@@ -165,7 +165,7 @@ def look(before: str, after: str, policy: str, tokens: dict[str, str], modes: li
 
 
 def _kwargs(source: str, tokens: dict[str, str], modes: list[dict[str, Any]], carrier: str) -> list[dict[str, Any]]:
-    """With which kwargs a trace of the last answer is rendered: none, if it is so; else the first mode that does it."""
+    """Return the kwargs under which the trace of the last answer is rendered: none, or those of the first mode."""
     for kwargs in ({}, *modes):
         text = _Side(source, tokens, kwargs).text([_ask(0), _say(0, WORDS[0], carrier=carrier)], False)
         if text is not None and WORDS[0] in text:
@@ -195,14 +195,14 @@ def _judge(
         if was.count(word) != is_.count(word):
             found.wrong.append(f"{where}: {word!r} is rendered {is_.count(word)} times, not {was.count(word)}")
     keep = kept(policy, messages, prompt)
-    # What the template cuts out of contents everywhere may be left there now.
+    # Traces that the template cuts out of all contents may stay now.
     cuts = carrier == "content" and _treats_content(old)
     carrying = {n: word for n, word in _traces(messages) if _can(old, messages, n, tools, word, cuts)}
     shown = {n for n, word in carrying.items() if word in is_}
     found.traces += len(carrying)
     wanted = keep & carrying.keys()
     if carrier == "content" and was == is_:
-        # What the template takes for a part of the content is the content's.
+        # Text that the template treats as content is content.
         if shown != wanted and cuts:
             found.wrong.append(f"{where}: traces of {sorted(shown)} are rendered, not of {sorted(wanted)}")
     elif shown != wanted:
@@ -210,14 +210,14 @@ def _judge(
     last = max((n for n, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
     earlier = [n for n, message in enumerate(messages) if n != last and "</think>" in message["content"]]
     earlier += [n for n, _ in _traces(messages) if n != last]
-    # An empty block is a trace as well, or what stands in its place: </think> alone.
+    # An empty block is a trace too, and so is </think> alone in its place.
     changed = _EMPTY.sub("", was) != _EMPTY.sub("", is_)
     if not earlier and changed and policy != "all" and {n for n, word in carrying.items() if word in was} == wanted:
-        found.wrong.append(f"{where}: no earlier trace, and another text")
+        found.wrong.append(f"{where}: the text changes without an earlier trace")
 
 
 def _treats_content(old: _Side) -> bool:
-    """Whether a template cuts traces out of the content in some places."""
+    """Return whether a template cuts traces out of some contents."""
     answers = [_ask(0), _say(0, WORDS[0], carrier="content"), _ask(1), _say(1, WORDS[1], carrier="content")]
     text = old.text(answers, False)
     return text is not None and "Say 0" in text and not (WORDS[0] in text and WORDS[1] in text)
@@ -234,14 +234,14 @@ def _traces(messages: list[Message]) -> list[tuple[int, str]]:
 
 
 def _can(old: _Side, messages: list[Message], n: int, tools: bool, word: str, cuts: bool) -> bool:
-    """Whether the template renders this trace at all, or what stands in its place, when its message is the last one."""
+    """Return whether the template renders this trace, or a content in its place, when its message is the last one."""
     last = {**messages[n], "content": word} if cuts else messages[n]
     alone = old.text([*messages[:n], last], tools)
     return alone is not None and word in alone
 
 
 def _laws(found: Look, old: _Side, new: _Side, messages: list[Message], tools: bool, where: str) -> None:
-    """Each turn begins with its prompt, and stays in history as it was when it was the last one."""
+    """Check that each turn starts with its prompt, and stays in history as it was when it was the last one."""
     whole, was = new.text(messages, tools), old.text(messages, tools)
     if whole is None or was is None:
         return
@@ -254,7 +254,7 @@ def _laws(found: Look, old: _Side, new: _Side, messages: list[Message], tools: b
         ):
             found.laws += two
             if not two:
-                # Where a turn alone does not follow its prompt, it did not before either, traces or not.
+                # A turn that does not follow its prompt alone did not do so before either.
                 bare = _stays if law == "prefix" else _began
                 plain = [{k: v for k, v in one.items() if k != "reasoning_content"} for one in messages]
                 upstream = not one and (law == "sampled" or not bare(old, plain, n, tools))
@@ -274,5 +274,5 @@ def _stays(side: _Side, messages: list[Message], n: int, tools: bool) -> bool:
 
 
 def _cut(alone: str) -> str:
-    """A text without the white space and the one token that may end a whole conversation."""
+    """Return a text without trailing white space."""
     return alone.rstrip()

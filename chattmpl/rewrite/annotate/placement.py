@@ -1,4 +1,4 @@
-"""Where the tags go: the longest runs of neighbours that are wholly generated."""
+"""Places of the tags: the longest ranges of neighbours that are wholly generated."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from chattmpl.rewrite.annotate.span_labels import (
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Text, Tree, assignments
 
-_LONGEST_COPY = 700
-"""Characters of the longest stretch that is written once for the assistant and once for all others."""
+_MAX_COPY = 700
+"""Largest number of characters of a stretch that is copied, once for the assistant and once for other roles."""
 
 
 @dataclass(frozen=True)
 class TaggedRange:
-    """A stretch of the source that is to be generated.
+    """A range of the source whose text is to be generated.
 
     Attributes:
-        start, end: in characters.
-        guard: the condition under which it is; None if it always is.
+        start, end: half-open range in characters.
+        guard: the condition in Jinja under which it is generated; None if it always is.
     """
 
     start: int
@@ -48,17 +48,17 @@ class _Unit:
 
 
 class TagPlacer:
-    """Finds the runs of one source, whose outputs are not to be cut any more."""
+    """Finds the ranges to enclose in tags, in a template whose outputs are split."""
 
     def __init__(self, tree: Tree, evidence: Evidence, deep: bool) -> None:
         self._tree = tree
         self._evidence = evidence
         self._deep = deep
         self.unclear: list[Item] = []
-        """What is generated in part, and cannot be cut."""
+        """Items that write sampled and other text, and cannot be split."""
 
     def runs(self) -> list[TaggedRange]:
-        """The runs, in the order of the source."""
+        """Return the ranges in the order of the source."""
         return sorted(self._runs(self._tree.body, ()), key=lambda run: run.start)
 
     def _runs(self, body: Sequence[Item], loops: tuple[Block, ...]) -> Iterator[TaggedRange]:
@@ -87,7 +87,7 @@ class TagPlacer:
             stretch = []
 
     def _closed(self, stretch: list[_Unit], label: SpanLabel) -> Iterator[list[_Unit]]:
-        """The stretch without what wrote nothing at its ends, and cut at assignments that are seen outside of it."""
+        """Yield the stretch without unseen units at its ends, cut at assignments that are read outside of it."""
         while stretch and stretch[0].label != label:
             stretch = stretch[1:]
         while stretch and stretch[-1].label != label:
@@ -122,17 +122,17 @@ class TagPlacer:
             yield _Unit(item.start, item.end, label, item, self._goes_inside(item, label, loops))
 
     def _goes_inside(self, block: Block, label: SpanLabel, loops: tuple[Block, ...]) -> bool:
-        """Whether tags are looked for inside of a block, rather than put around it."""
+        """Return whether tags go inside a block rather than around it."""
         if block.name in CAPTURING:
             return self._deep and label != UNSEEN
         if label in (NONE, UNCLEAR):
             return label == UNCLEAR
-        if label.guard is not None and (block.end - block.start > _LONGEST_COPY or not (loops or label.guard.anywhere)):
+        if label.guard is not None and (block.end - block.start > _MAX_COPY or not (loops or label.guard.anywhere)):
             return True
         return self._leaks(block, block.start, block.end) or bool(block.jumps)
 
     def _leaks(self, item: Item, start: int, end: int) -> bool:
-        """Whether something is assigned in the item, and read outside of a stretch."""
+        """Return whether a variable is assigned in the item and read outside of a stretch."""
         assigned = {name.name for name in assignments([item])}
         return any(use.name in assigned for use in self._tree.variables if not start <= use.start < end)
 

@@ -1,4 +1,4 @@
-"""Labels of the parts of a source: which of what each part writes is to be generated."""
+"""Labels of the parts of a source: all, none or some of the text of a part is to be generated."""
 
 from __future__ import annotations
 
@@ -138,13 +138,13 @@ def labeled_parts(evidence: Evidence, item: Text | Output) -> list[LabeledPart]:
     whole = evidence.of(parts[0].start) if parts else []
     others = [one for part in parts[1:] for one in evidence.of(part.start)]
     if len(parts) > 1 and whole and not others:
-        # It joins values that are no texts, and was not taken apart.
+        # It adds values that are no strings, and was not split.
         return [LabeledPart(Part(parts[0].start, parts[-1].end), _label(whole, 0, None))]
     return [piece for part in parts for piece in label_part(evidence, part)]
 
 
 def unclear_parts(tree: Tree, evidence: Evidence) -> Iterator[tuple[Output, Part]]:
-    """Iterate over the parts of outputs of which some is generated, and that cannot be cut."""
+    """Iterate over the parts of outputs that write sampled and other text, and cannot be cut."""
     for item in tree.items:
         if isinstance(item, Output):
             for piece in labeled_parts(evidence, item):

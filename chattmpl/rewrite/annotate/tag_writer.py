@@ -1,7 +1,7 @@
-"""Tags written into a source as a person would write them, and so that they change nothing but the mask.
+"""Writer of generation tags, which reads well and changes nothing but the mask.
 
-What a tag does to the white space around it depends on its signs and on where it stands. So each way of writing it is
-tried, the most readable first, until the source means to Jinja what it meant before.
+The effect of a tag on the white space around it depends on its signs and its place. So several ways of writing it are
+tried, the most readable first, until the source has the same meaning to Jinja as before.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from chattmpl.syntax.layout import meaning
 
 
 def write_tags(source: str, runs: list[TaggedRange]) -> str:
-    """The source with tags around each run.
+    """Return the source with tags around each range.
 
     Raises:
         TemplateError: if there is no way to write them.
@@ -34,20 +34,20 @@ def _write_one(source: str, run: TaggedRange) -> str:
         try:
             if meaning(new, without=holes, copy=copy) != wanted:
                 continue
-            # A newline of the text must not get into the tag with which it shares a line.
+            # A newline of the text must not move into the tag on the same line.
             if meaning(new, only=tagged, without=holes) != copied:
                 continue
             if copy is None or meaning(new, only=copy) == copied:
                 return new
         except TemplateSyntaxError:
             continue
-    raise TemplateError("there is no way to write a generation tag here that changes no white space")
+    raise TemplateError("every way of writing a generation tag here changes white space")
 
 
 def _ways(
     source: str, run: TaggedRange
 ) -> Iterator[tuple[str, list[tuple[int, int]], tuple[int, int], tuple[int, int] | None]]:
-    """New sources, each with the ranges that are new, that of the tag, and that of the copy for other roles."""
+    """Yield new sources, each with the inserted ranges, the range of the tag, and that of the copy for other roles."""
     inside = source[run.start : run.end]
     dashed = source[run.start : run.start + 3] in ("{{-", "{%-") or inside.endswith(("-}}", "-%}"))
     for (before, opening), (closing, after) in _placed(source, run, dashed):
@@ -66,7 +66,7 @@ def _ways(
 
 
 def _guarded(guard: str, inside: str, before: str, opening: str, closing: str) -> tuple[str, str, tuple[int, int]]:
-    """The opening, the closing with the copy for other roles, and where in that the copy stands."""
+    """Return the opening, the closing with the copy for other roles, and the range of the copy in the closing."""
     condition = opening.replace("generation", f"if {guard}")
     otherwise = closing.replace("endgeneration", "else")
     end = closing.replace("endgeneration", "endif")
@@ -76,7 +76,7 @@ def _guarded(guard: str, inside: str, before: str, opening: str, closing: str) -
 
 
 def _placed(source: str, run: TaggedRange, dashed: bool) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
-    """Ways to write the pair of tags: what stands before and in the opening, what in the closing and after it."""
+    """Yield ways to write the pair of tags: text before the opening, the opening, the closing, and text after it."""
     line = source.rfind("\n", 0, run.start) + 1
     indent = source[line : run.start]
     end_of_line = source.find("\n", run.end)
@@ -100,5 +100,5 @@ def _placed(source: str, run: TaggedRange, dashed: bool) -> Iterator[tuple[tuple
         for (a, b), (c, d) in pairs:
             yield ("", f"{{%{a} generation {b}%}}"), (f"{{%{c} endgeneration {d}%}}", extra)
     for (a, b), (c, d) in pairs:
-        # An empty output keeps white space at the beginning of a line from being taken for indentation.
+        # An empty output protects white space at the start of a line, which Jinja would strip as indentation.
         yield ('{{ "" }}', f"{{%{a} generation {b}%}}\n"), (f"{{%{c} endgeneration {d}%}}", "\n")
