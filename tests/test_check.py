@@ -124,7 +124,7 @@ def test_json_is_one_list_of_diagnostics(capsys: pytest.CaptureFixture[str], tmp
     assert found["law"] == "pure"
     assert found["line"] == 1
     assert set(found) == {
-        "code", "severity", "file", "line", "column", "message", "hint", "law", "counterexample",
+        "code", "severity", "file", "line", "column", "message", "hint", "law", "counterexample", "kind", "data",
     }  # fmt: skip
     (kept,) = (tmp_path / "kept").iterdir()
     assert json.loads(kept.read_text()) == found["counterexample"]["conversation"]
