@@ -50,7 +50,7 @@ class ChatTmplError(Exception):
         *,
         place: Place | None = None,
         hint: str | None = None,
-        reason: Reason | None = None,
+        reason: StrEnum | None = None,
         complaint: str = "",
         option: str | None = None,
     ) -> None:

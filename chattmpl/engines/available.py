@@ -15,6 +15,7 @@ from chattmpl.engines.drivers import (
     TGI,
     Clock,
     Engine,
+    EngineNotInstalled,
     Tgi,
     huggingface_jinja_engine,
     minijinja_engine,
@@ -93,9 +94,8 @@ def _huggingface(clock: Clock) -> Ready:
     folder = node_folder()
     try:
         engine = huggingface_jinja_engine(folder, clock=clock)
-    except UsageError as error:
-        if (error.hint or "").startswith("npm"):
-            error.hint = f"{error.hint} (or set {NODE_FOLDER} to the folder whose node_modules holds it)"
+    except EngineNotInstalled as error:
+        error.hint = f"{error.command} (or set {NODE_FOLDER} to the folder whose node_modules holds it)"
         raise
     return Ready(engine, str(json.loads((folder / _PACKAGE / "package.json").read_bytes())["version"]))
 

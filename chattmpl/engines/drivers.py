@@ -62,6 +62,14 @@ class Engine(ABC):
         """End the engine's process, if it has one. The engine can be used again."""
 
 
+class EngineNotInstalled(UsageError):
+    """An engine that is not installed, with the shell command that installs it."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message, hint=command)
+        self.command = command
+
+
 def minijinja_engine(*, clock: Clock = None) -> Engine:
     """Return the minijinja engine, which runs in this process.
 
@@ -101,7 +109,7 @@ def huggingface_jinja_engine(
     if not package.is_dir():
         command = f"npm install --prefix {cache_dir} {HUGGINGFACE_JINJA}"
         if not install:
-            raise UsageError(f"the engine huggingface-jinja is not installed in {cache_dir}", hint=command)
+            raise EngineNotInstalled(f"the engine huggingface-jinja is not installed in {cache_dir}", command)
         _npm_install(cache_dir, command)
     return _HuggingfaceJinja(node, package, clock, timeout)
 

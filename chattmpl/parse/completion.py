@@ -11,7 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
 from chattmpl.parse.grammar import Grammar
-from chattmpl.parse.refusal import ParseRefusal, difference, later
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.reply import MessageData, read_reply
 from chattmpl.template.template import Template
 
@@ -107,7 +107,9 @@ def _check_stop_token(grammar: Grammar, message: MessageData, text: str, start: 
     for token in grammar.stop_tokens:
         if token in message["content"] or token in message.get("reasoning_content", ""):
             found = text.find(token, start)
-            raise ParseRefusal("the text continues after a stop token", found, found + len(token))
+            raise ParseRefusal(
+                ParseFailure.AFTER_STOP, "the text continues after a stop token", found, found + len(token)
+            )
 
 
 def _substitute_prompts(request: ParseRequest, prompt: Prompt, message: MessageData) -> Iterator[Prompt]:
@@ -125,10 +127,12 @@ def _prove(request: ParseRequest, text: str, start: int, prompt: Prompt, data: M
         conversation = prompt.conversation.with_messages([*prompt.conversation.messages, message])
         rendered = request.render(conversation)
     except (ConversationError, RenderError) as error:
-        raise ParseRefusal(f"it cannot be rendered: {error.message}", start, len(text), error.hint) from None
+        raise ParseRefusal(
+            ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", start, len(text), error.hint
+        ) from None
     if not rendered.startswith(prompt.text):
         problem = "the template does not start such a turn with its generation prompt"
-        raise ParseRefusal(problem, start, len(text))
+        raise ParseRefusal(ParseFailure.PROMPT, problem, start, len(text))
     sampled = rendered[len(prompt.text) :]
     rest = text[start:]
     if sampled.startswith(rest) and _may_be_missing(request.grammar, sampled[len(rest) :]):

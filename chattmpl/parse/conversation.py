@@ -11,7 +11,7 @@ from typing import Any
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ConversationError, RenderError
 from chattmpl.parse.grammar import Grammar, PatternMatch, SequenceMatch, SequencePattern, TurnFrame, compile_pattern
-from chattmpl.parse.refusal import ParseRefusal, common_length, difference, later
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal, common_length, difference, later
 from chattmpl.parse.reply import MessageData, read_reply
 from chattmpl.template.family import SequenceFacts
 from chattmpl.template.template import Template
@@ -149,7 +149,7 @@ def _parse(request: ParseRequest, text: str, inputs: dict[str, Any], generation_
             return _matching(request, text, preamble, scan, inputs, generation_prompt)
         except ParseRefusal as error:
             refusal = later(refusal, error)
-    raise refusal or ParseRefusal("no rendering of this template starts like this text", 0)
+    raise refusal or ParseRefusal(ParseFailure.BEGINNING, "no rendering of this template starts like this text", 0)
 
 
 def _matching(
@@ -191,7 +191,9 @@ def _prove(
         try:
             rendered = request.render(conversation, add_generation_prompt=prompt)
         except RenderError as error:
-            raise ParseRefusal(f"it cannot be rendered: {error.message}", preamble.end, hint=error.hint) from None
+            raise ParseRefusal(
+                ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", preamble.end, hint=error.hint
+            ) from None
         if rendered == text:
             return conversation
         offset = common_length(text, rendered)
@@ -206,7 +208,9 @@ def _conversation(data: dict[str, Any]) -> Conversation:
     try:
         return Conversation.coerce(data, clean_nulls="never")
     except ConversationError as error:
-        raise ParseRefusal(f"not a valid conversation: {error.message}", 0, hint=error.hint) from None
+        raise ParseRefusal(
+            ParseFailure.NOT_A_CONVERSATION, f"not a valid conversation: {error.message}", 0, hint=error.hint
+        ) from None
 
 
 # -- the preamble
@@ -252,7 +256,7 @@ def _preambles(grammar: Grammar, text: str, render: Render) -> Iterator[Preamble
             any_found = True
             yield Preamble(None, end, alone.in_user)
         else:
-            refusal = ParseRefusal("no turn starts here", end)
+            refusal = ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", end)
     known = [] if alone is None else [alone.before]
     for form in ("${system}", *grammar.facts.system_forms):
         system = {"role": "system", "content": form.replace("${system}", _SYSTEM)}
@@ -320,9 +324,8 @@ def _with_system(grammar: Grammar, text: str, rendered: _RenderedPreamble) -> Pr
         if rendered.in_user or _turn_may_follow(grammar, text, end):
             return Preamble(text[start:stop], end, rendered.in_user)
         position = stop + 1
-    return ParseRefusal(
-        f"the system turn that starts here does not continue with {rendered.after[:40]!r}", start, hint=_HINT
-    )
+    message = f"the system turn that starts here does not continue with {rendered.after[:40]!r}"
+    return ParseRefusal(ParseFailure.TURN_FORMAT, message, start, hint=_HINT)
 
 
 # -- the turns
@@ -396,7 +399,7 @@ def _turn(grammar: Grammar, text: str, position: int) -> ParsedTurn | ParseRefus
             return _content_turn(grammar, frame, opened, text, position)
         except ParseRefusal as found:
             refusal = refusal or found
-    raise refusal or ParseRefusal("no turn starts here", position)
+    raise refusal or ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", position)
 
 
 def _turn_may_follow(grammar: Grammar, text: str, position: int) -> bool:
@@ -451,17 +454,21 @@ def _item_turn(
         end = found.end + len(close)
         if found.items and text.startswith(close, found.end) and _turn_may_follow(grammar, text, end):
             return ParsedTurn(start, end, tuple((_item_message(frame, opened, item),) for item in found.items))
-    raise ParseRefusal(f"not in this family's format for turns of the role {frame.facts.role!r}", start, found.end)
+    message = f"not in this family's format for turns of the role {frame.facts.role!r}"
+    raise ParseRefusal(ParseFailure.TURN_FORMAT, message, start, found.end)
 
 
 def _item_message(frame: TurnFrame, opened: PatternMatch, item: Any) -> MessageData:
     message: MessageData = {"role": frame.facts.role, **opened.values, **item}
     if not isinstance(message["content"], str | list):
-        raise ParseRefusal("the tool result is neither text nor a list of parts", opened.end)
+        raise ParseRefusal(
+            ParseFailure.RESULT_FORMAT, "the tool result is neither text nor a list of parts", opened.end
+        )
     return message
 
 
 def _unclosed(frame: TurnFrame, start: int, end: int) -> ParseRefusal:
     closes = " or ".join(map(repr, frame.facts.closes))
     turn = f"{frame.facts.role} turn" if frame.facts.role else "turn of the template"
-    return ParseRefusal(f"this {turn} is not closed by {closes} followed by another turn or the end", start, end)
+    message = f"this {turn} is not closed by {closes} followed by another turn or the end"
+    return ParseRefusal(ParseFailure.UNCLOSED, message, start, end)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from chattmpl.parse.grammar import CallArguments, Grammar, Pattern, SequenceMatch
-from chattmpl.parse.refusal import ParseRefusal
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 
 MessageData = dict[str, Any]
 """A message as plain data."""
@@ -51,7 +51,8 @@ def _trace(grammar: Grammar, text: str, start: int, end: int) -> tuple[str | Non
         if token is None or not text.startswith(token, start) or start + len(token) > end:
             continue
         if not any(content.start.startswith(token) for content in grammar.content):
-            raise ParseRefusal(f"a trace starts here but is not written as {str(pattern)!r}", start, start + len(token))
+            message = f"a trace starts here but is not written as {str(pattern)!r}"
+            raise ParseRefusal(ParseFailure.TRACE_FORMAT, message, start, start + len(token))
     return None, start
 
 
@@ -81,6 +82,7 @@ def _check_call_token(grammar: Grammar, text: str, start: int, end: int) -> None
     if token and found >= 0 and grammar.calls is not None:
         written = f"{grammar.calls.facts.opens}{grammar.calls.each[0]}"
         raise ParseRefusal(
+            ParseFailure.CALL_FORMAT,
             f"a tool call starts here but is not written as {written!r} with only calls after it",
             found,
             found + len(token),
@@ -115,7 +117,8 @@ def _framed_answer(grammar: Grammar, text: str, start: int, end: int) -> Message
         if calls is not None and calls.closed and calls.end == end:
             return _message(grammar, content, calls)
     known = " or ".join(repr(str(pattern)) for pattern in grammar.content)
-    raise ParseRefusal(f"neither an answer ({known}) nor a tool call in this family's format", start, end)
+    message = f"neither an answer ({known}) nor a tool call in this family's format"
+    raise ParseRefusal(ParseFailure.REPLY_FORMAT, message, start, end)
 
 
 def _message(grammar: Grammar, content: str, calls: SequenceMatch | None) -> MessageData:
