@@ -43,7 +43,7 @@ def test_there_are_ten_comparisons_with_a_place_in_the_order() -> None:
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=numbered)
-def test_what_is_expected_is_said_in_words_and_in_figures(experiment: Experiment) -> None:
+def test_expectations_are_stated_in_words_and_in_claims(experiment: Experiment) -> None:
     assert len(experiment.expectation) > 100
     assert experiment.claims
     arms = experiment.arms(SIZES["default"])
@@ -171,7 +171,7 @@ def test_a_difference_is_taken_on_the_seeds_that_both_arms_have() -> None:
         (0.01, 0.2, "same", "a difference"),
     ],
 )
-def test_a_verdict_is_what_the_interval_says(low: float, high: float, expected: Any, said: str) -> None:
+def test_a_verdict_follows_from_the_interval(low: float, high: float, expected: Any, said: str) -> None:
     found = Estimate((low + high) / 2, low, high, (), True)
     assert verdict(replace(CLAIM, expected=expected), found) == said
 
@@ -250,7 +250,7 @@ def test_the_audit_reports_the_planted_bug() -> None:
 # -- what dialogues are made of
 
 
-def test_a_mix_says_how_long_dialogues_are_and_what_they_ask_for() -> None:
+def test_a_mix_sets_the_length_and_the_tasks_of_dialogues() -> None:
     mix = replace(MIX, turns=(2, 3), flags=0.0, off=1.0, digits=4)
     dialogues = make_dialogues(40, ABLE, 0, test=False, mix=mix)
     assert {len(dialogue.turns) for dialogue in dialogues} == {2, 3}
@@ -292,9 +292,7 @@ def test_labels_are_changed_as_they_are_called() -> None:
 
 @pytest.mark.train
 @pytest.mark.filterwarnings("ignore")  # warnings of torch, transformers and trl
-def test_a_comparison_runs_from_end_to_end_and_goes_on_where_it_was(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_comparison_runs_from_end_to_end_and_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--size", "tiny", "--only", "6", "--seeds", "1", "--results", str(tmp_path), "--docs", str(tmp_path)]
     assert playbook.main(arguments) == 0
     assert "2/2  6 stop token left out, seed 0" in capsys.readouterr().out

@@ -66,7 +66,7 @@ def test_the_labels_that_reach_the_model_are_those_of_the_template(family: str, 
 
 
 @pytest.mark.parametrize("family", family_names())
-def test_the_audit_of_packed_and_unrolled_rows_finds_what_the_template_says(family: str, tmp_path: Path) -> None:
+def test_the_audit_of_packed_and_unrolled_rows_matches_the_template(family: str, tmp_path: Path) -> None:
     from chattmpl.training.adapter import audit_batches
 
     options: dict[str, Any] = {"unroll": True, "pack": 4096}
@@ -345,7 +345,7 @@ def test_a_packed_data_set_is_trained_on_as_it_is_and_its_documents_do_not_see_e
     assert seen == len(dataset)
 
 
-def test_what_is_trained_reads_as_what_the_assistant_says(data: Path, tmp_path: Path) -> None:
+def test_trained_tokens_decode_to_what_the_assistant_says(data: Path, tmp_path: Path) -> None:
     dataset = encoded(data, tmp_path / "out")
     made = plain_trainer(dataset, tmp_path / "run", max_length=None)
     texts = {tokenizer().decode(row, skip_special_tokens=False) for row in labels_of(made)}

@@ -106,7 +106,7 @@ def test_an_audit_changes_nothing_of_the_training_that_follows(tmp_path: Path) -
     assert plain.train().training_loss == audited.train().training_loss
 
 
-def test_the_table_of_an_audit_tells_its_numbers(tmp_path: Path) -> None:
+def test_the_table_of_an_audit_has_its_numbers(tmp_path: Path) -> None:
     result = found(trainer(rows(), tmp_path))
     table = result.table()
     assert f"{result.supervised:,}" in table
@@ -126,7 +126,7 @@ def test_supervised_tokens_are_logged_for_each_step(tmp_path: Path) -> None:
     assert logged[-1]["supervised_total"] == expected == sum(entry["supervised_tokens"] for entry in logged)
 
 
-def test_a_vibe_test_samples_parses_and_tells(tmp_path: Path) -> None:
+def test_a_vibe_test_samples_parses_and_logs(tmp_path: Path) -> None:
     made = trainer(rows(), tmp_path, max_steps=2)
     written: list[str] = []
     prompts = [[{"role": "user", "content": "Say something."}]]
@@ -171,7 +171,7 @@ def test_a_vibe_test_of_no_prompts_or_of_what_is_no_trainer_is_refused() -> None
 
 
 @pytest.mark.parametrize("lora", [False, True])
-def test_completions_are_greedy_whatever_the_model_says_of_generation(lora: bool) -> None:
+def test_completions_are_greedy_whatever_the_generation_config(lora: bool) -> None:
     network = model()
     if lora:
         import peft

@@ -105,9 +105,7 @@ def test_it_is_refused(columns: dict[str, Any], options: dict[str, Any], problem
         (without(PLAIN, assistant_masks=[[0, 0, 0], [0]]), {}),
     ],
 )
-def test_what_trl_does_as_it_is_said_is_allowed(
-    columns: dict[str, Any], options: dict[str, Any], tmp_path: Any
-) -> None:
+def test_settings_that_trl_honors_are_accepted(columns: dict[str, Any], options: dict[str, Any], tmp_path: Any) -> None:
     made = config(columns, output_dir=str(tmp_path), **options)
     assert made.max_length == options.get("max_length")
     assert made.padding_free == options.get("padding_free", "seq_lengths" in columns)

@@ -78,7 +78,7 @@ def test_paths_are_relative_to_the_file_and_those_of_the_command_line_are_not(tm
         "{sources: [{path: a.jsonl, share: 1}, {path: b.jsonl, share: 3}]}",
     ],
 )
-def test_a_mixture_stands_in_a_file_or_in_the_configuration(data: str, tmp_path: Path) -> None:
+def test_a_mixture_is_in_a_file_or_in_the_configuration(data: str, tmp_path: Path) -> None:
     mixture = "sources: [{path: a.jsonl, share: 1}, {path: b.jsonl, share: 3}]\n"
     (tmp_path / "mixture.yaml").write_text(mixture, encoding="utf-8")
     config = loaded(tmp_path, PLAIN.replace("a.jsonl", data, 1) + "seed: 7\n")
@@ -113,7 +113,7 @@ def test_a_mixture_stands_in_a_file_or_in_the_configuration(data: str, tmp_path:
         ("trainer:\n  max_length: 9\n", "trainer.max_length cannot be set", 7, "shortens rows by whole turns"),
     ],
 )
-def test_what_is_wrong_is_told_with_its_line(
+def test_a_mistake_is_reported_with_its_line(
     text: str, problem: str, line: int, hint: str | None, tmp_path: Path
 ) -> None:
     error = refused(tmp_path, PLAIN + text, problem)
@@ -122,14 +122,14 @@ def test_what_is_wrong_is_told_with_its_line(
     assert hint is None or hint in (error.hint or "")
 
 
-def test_a_source_with_an_unknown_key_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_source_with_an_unknown_key_is_reported_with_its_line(tmp_path: Path) -> None:
     text = PLAIN.replace("data: a.jsonl", "data:\n  - path: a.jsonl\n    shpe: messages")
     error = refused(tmp_path, text, "unknown key 'data.sources.0.shpe'")
     assert (error.hint, error.place and error.place.line) == ("did you mean 'shape'?", 3)
 
 
 @pytest.mark.parametrize("key", ["data", "template", "model", "output"])
-def test_what_is_missing_is_told_with_an_example(key: str, tmp_path: Path) -> None:
+def test_a_missing_key_is_reported_with_an_example(key: str, tmp_path: Path) -> None:
     text = "".join(line for line in PLAIN.splitlines(keepends=True) if not line.startswith(key))
     error = refused(tmp_path, text, f"c.yaml has no key '{key}'")
     assert error.hint
@@ -181,7 +181,7 @@ def test_a_path_that_is_not_there_is_not_taken_for_a_hub_id(path: str, tmp_path:
 
 
 @pytest.mark.parametrize("name", ["data", "eval_data"])
-def test_data_that_are_not_there_are_told_with_the_line_that_names_them(name: str, tmp_path: Path) -> None:
+def test_missing_data_are_reported_with_the_line_that_names_them(name: str, tmp_path: Path) -> None:
     from chattmpl.errors import ConversationError
     from chattmpl.training.rows import check_data_exists
 
@@ -261,7 +261,7 @@ def test_a_wrong_setting_of_the_command_line_is_shown_as_it_was_written(tmp_path
     assert "--set trainer.seed=3" in str(error)
 
 
-def test_the_command_tells_a_wrong_key_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_a_wrong_key_in_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import chattmpl.cli.train as command
     from support.command import run_here
 
@@ -277,14 +277,14 @@ def test_the_command_tells_a_wrong_key_in_one_message(tmp_path: Path, monkeypatc
     ]
 
 
-def test_without_a_configuration_the_usage_is_told() -> None:
+def test_without_a_configuration_the_usage_is_printed() -> None:
     from support.command import run_here
 
     outcome = run_here(["train"])
     assert (outcome.code, outcome.err) == (2, "error: no configuration given\nhint: chattmpl train CONFIG.yaml\n")
 
 
-def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import chattmpl.cli.train as command
     from support.command import run_here
 
@@ -294,9 +294,7 @@ def test_what_is_not_installed_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     assert "not installed: no_such_package" in outcome.err
 
 
-def test_what_other_processes_say_of_the_same_error_is_not_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_main_process_reports_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import chattmpl.cli.train as command
     from support.command import run_here
 
@@ -306,7 +304,7 @@ def test_what_other_processes_say_of_the_same_error_is_not_said(
     assert (outcome.code, outcome.err) == (2, "")
 
 
-def test_the_identity_of_runs_tells_in_what_they_differ() -> None:
+def test_the_differences_of_two_runs_are_named() -> None:
     from chattmpl.training.run_folder import differences
 
     one: dict[str, Any] = {"data": 1, "trainer": {"a": 1, "b": 2}, "lora": None, "processes": 1}

@@ -80,7 +80,7 @@ def test_two_processes_train_as_one(way: str, alone: Path, tmp_path: Path) -> No
     assert outcome.err.count("sampled completions") == 1
 
 
-def test_a_sharded_run_goes_on_from_its_checkpoint(alone: Path, tmp_path: Path) -> None:
+def test_a_sharded_run_resumes_from_its_checkpoint(alone: Path, tmp_path: Path) -> None:
     import json
     import shutil
 
@@ -97,7 +97,7 @@ def test_a_sharded_run_goes_on_from_its_checkpoint(alone: Path, tmp_path: Path) 
     assert apart(out, alone) < 1e-5
 
 
-def test_an_error_is_told_once_and_ends_all(tmp_path: Path) -> None:
+def test_an_error_is_reported_once_and_ends_all_processes(tmp_path: Path) -> None:
     outcome = launched("data-parallel", write_run(tmp_path), "--set", "data=/no/such.jsonl")
     assert outcome.code != 0
     assert outcome.err.count("cannot read /no/such.jsonl") == 1

@@ -115,7 +115,7 @@ def test_what_has_no_facts_to_read_it_by_is_refused(tmp_path: Path) -> None:
     assert "is not a family with a [parse] table" in outcome.err
 
 
-def test_without_a_template_the_usage_is_told() -> None:
+def test_without_a_template_the_usage_is_printed() -> None:
     outcome = run_here(["prove"])
     assert outcome.code == 2
     assert "chattmpl prove TEMPLATE --report DIR" in outcome.err
@@ -309,7 +309,7 @@ def test_what_is_no_share_is_no_threshold(share: float) -> None:
         Thresholds(accuracy=share)
 
 
-def test_a_token_that_also_stands_inside_of_a_turn_is_no_stop_token() -> None:
+def test_a_token_that_also_occurs_inside_a_turn_is_no_stop_token() -> None:
     template = family("gpt_oss")
     assert set(stop_ids(template, make_tokenizer(template, [], 1)).values()) == {"<|return|>", "<|call|>"}
 

@@ -65,7 +65,7 @@ def test_the_audit_and_the_table_of_tokens_are_printed(run: Any) -> None:
     assert "⟦<think></think>" in outcome.out
 
 
-def test_steps_and_vibes_are_told_on_stderr_and_the_summary_on_stdout(run: Any) -> None:
+def test_steps_and_completions_go_to_stderr_and_the_summary_to_stdout(run: Any) -> None:
     folder, outcome = run
     assert "step 4 of 4, loss " in outcome.err
     assert "note: step 2: sampled completions" in outcome.err
@@ -98,7 +98,7 @@ def test_what_is_served_is_what_was_trained(prompt: bool, run: Any) -> None:
         assert ids == rendering.encode("demo").input_ids
 
 
-def test_the_model_ends_at_the_stop_tokens_and_its_folder_says_what_it_is(run: Any) -> None:
+def test_the_model_ends_at_the_stop_tokens_and_its_folder_has_a_record(run: Any) -> None:
     from transformers import AutoModelForCausalLM
 
     folder, _ = run
@@ -225,7 +225,7 @@ def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path
     assert "--stop-token" not in error
 
 
-def test_retention_and_unrolling_are_said_and_audited(tmp_path: Path) -> None:
+def test_retention_and_unrolling_are_noted_and_audited(tmp_path: Path) -> None:
     template = {"name": "hybrid", "retention": "none"}
     path = write_run(tmp_path, template=template, trainer={"max_steps": 1})
     assert "unroll: true trains each turn in a row of its own" in trained(path, "--dry-run").err
@@ -409,7 +409,7 @@ def test_what_cannot_be_done_is_one_error(setting: str, problem: str, tmp_path: 
         ({"data": "nope.jsonl"}, "nope.jsonl", '"data"'),
     ],
 )
-def test_what_is_wrong_is_shown_where_it_stands_before_anything_is_encoded(
+def test_a_mistake_is_shown_in_the_configuration_before_anything_is_encoded(
     keys: dict[str, Any], problem: str, column: str, tmp_path: Path
 ) -> None:
     error = refused(write_run(tmp_path, **keys))
@@ -426,7 +426,7 @@ def test_a_folder_without_a_model_is_refused_before_anything_is_encoded(tmp_path
     assert not (tmp_path / "out").exists()
 
 
-def test_a_model_from_scratch_has_the_dtype_that_is_said(tmp_path: Path) -> None:
+def test_a_model_from_scratch_has_the_configured_dtype(tmp_path: Path) -> None:
     from chattmpl.training.config import load_config
     from chattmpl.training.model import load_model
     from chattmpl.training.resolved_run import load_tokenizer
@@ -438,7 +438,7 @@ def test_a_model_from_scratch_has_the_dtype_that_is_said(tmp_path: Path) -> None
     assert model.config._attn_implementation == "eager"
 
 
-def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
+def test_data_without_rows_to_train_on_are_refused(tmp_path: Path) -> None:
     path = write_run(tmp_path)
     write_jsonl(tmp_path / "data.jsonl", [{"messages": [{"role": "user", "content": "?"}]}] * 3)
     error = refused(path)
@@ -454,7 +454,7 @@ def test_a_folder_that_holds_something_else_is_not_written_to(base: Path, tmp_pa
 # -- resuming
 
 
-def test_an_error_of_training_is_told_with_the_checkpoint_to_go_on_from(
+def test_an_error_of_training_names_the_checkpoint_to_resume_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trl import SFTTrainer
@@ -504,7 +504,7 @@ def test_a_checkpoint_that_is_not_whole_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
-def test_a_run_that_was_killed_goes_on_by_itself_and_ends_the_same(tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_ends_the_same(tmp_path: Path) -> None:
     steps = {"max_steps": 40, "save_steps": 5, "logging_steps": 5, "gradient_accumulation_steps": 2}
     path = write_run(tmp_path, rows=30, trainer=steps)
     killed, whole = tmp_path / "out", tmp_path / "whole"
