@@ -77,7 +77,7 @@ def lines_of(family: str, count: int, seed: int = 0) -> list[str]:
 
 
 def hostile(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
-    """The conversation with hostile text in one of its messages."""
+    """Return the conversation with hostile text in one of its messages."""
     message = rng.choice(record["messages"])
     key = rng.choice([key for key, value in message.items() if isinstance(value, str) and key != "role"])
     words = str(message[key]).split(" ")[:20]
@@ -88,7 +88,7 @@ def hostile(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 
 def encoder_of(family: str, **options: Any) -> Encoder:
-    """An encoder with the family's real tokenizer."""
+    """Return an encoder with the family's real tokenizer."""
     return Encoder(family, str(real_tokenizer_path(FAMILIES[family])), **options)
 
 
@@ -160,17 +160,17 @@ class Sides:
         return tokenizer
 
     def one(self) -> None:
-        """The fast path in one process."""
+        """Run the fast path in one process."""
         for start in range(0, len(self.lines), 1000):
             self.encoder.encode_batch(map(orjson.loads, self.lines[start : start + 1000]))
 
     def two(self) -> None:
-        """The fast path in two processes: parts of a file in, files of arrays out."""
+        """Run the fast path in two processes: parts of a file in, files of arrays out."""
         assert self.pool is not None
         sum(self.pool.imap_unordered(_work, self.tasks))
 
     def _tasks(self) -> list[tuple[str, int, int, str]]:
-        """The lines as a file, and the parts of it."""
+        """Write the lines to a file; return its parts."""
         memory = Path("/dev/shm")
         folder = Path(tempfile.mkdtemp(prefix="throughput", dir=memory if memory.is_dir() else None))
         self.folder = folder
@@ -186,7 +186,7 @@ class Sides:
         ]
 
     def exact(self) -> None:
-        """The exact path."""
+        """Run the exact path."""
         lines = self.lines[: len(self.lines) // self.share["exact"]]
         self.exact_encoder.encode_batch([json.loads(line) for line in lines])
 
@@ -206,7 +206,7 @@ class Sides:
         )
 
     def mapped(self) -> Callable[[], object]:
-        """The same as a map over a dataset."""
+        """Run transformers as a map over a dataset."""
         from datasets import Dataset, disable_caching, disable_progress_bars
 
         disable_caching()
@@ -235,7 +235,7 @@ class Sides:
         return lambda: dataset.map(encode, batched=True, num_proc=2, remove_columns=["line"])
 
     def trl(self) -> Callable[[], object]:
-        """The preparation of trl's trainer."""
+        """Run the preparation of trl's trainer."""
         from datasets import Dataset, disable_progress_bars
         from trl import SFTConfig, SFTTrainer
 
@@ -252,7 +252,7 @@ class Sides:
         return lambda: trainer._prepare_dataset(dataset, theirs, config, False, None, "train")
 
     def floor(self, loads: Callable[[str], object]) -> Callable[[], object]:
-        """Reading JSON and encoding finished texts."""
+        """Read JSON and encode finished texts."""
         texts = [row.text or "" for row in self._rows()]
         path = self.encoder._fast
         assert path is not None
@@ -272,7 +272,7 @@ class Sides:
             yield result
 
     def works(self, wanted: list[str]) -> dict[str, Callable[[], object]]:
-        """The sides that are wanted, by name."""
+        """Return the requested sides by name."""
         made: dict[str, Any] = {
             "fast": lambda: self.one,
             "fast × 2": lambda: self.two,

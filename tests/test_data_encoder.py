@@ -38,14 +38,14 @@ CALLS = Template.from_source(
 
 
 def row_of(encoder: Encoder, record: Any) -> Row:
-    """The row of one conversation."""
+    """Return the row of one conversation."""
     result = encoder.encode_many([record])[0]
     assert isinstance(result, Row)
     return result
 
 
 def call(**arguments: Any) -> dict[str, Any]:
-    """A message that calls a tool."""
+    """Return a message that calls a tool."""
     return {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}
 
 
@@ -217,7 +217,7 @@ def test_rows_are_in_order_whatever_path_they_take_and_however_many_are_encoded_
 
 
 def told(result: Any) -> Any:
-    """A result as plain data."""
+    """Return a result as plain data."""
     if isinstance(result, Rejection):
         return result
     return result.input_ids.tolist(), result.mask.tolist(), result.straddles, result.escaped
@@ -255,7 +255,7 @@ def test_a_fast_path_that_is_required_and_not_there_is_an_error() -> None:
 
 
 def rewriting(write: Any, old: str, new: str) -> Any:
-    """A renderer's `write` that is wrong."""
+    """Return a `write` method of a renderer with wrong output."""
 
     def wrongly(self: Any, variables: dict[str, Any], pieces: list[str]) -> None:
         some: list[str] = []

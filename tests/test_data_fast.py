@@ -53,7 +53,7 @@ HOSTILE = st.sampled_from(
 
 @functools.cache
 def encoders(family: str) -> tuple[Encoder, Encoder]:
-    """A fast and an exact one."""
+    """Return a fast and an exact encoder."""
     fast = Encoder(family, "demo", fast="require", check_every=0, clock=CLOCK)
     return fast, Encoder(family, "demo", fast="off", clock=CLOCK)
 
@@ -66,7 +66,7 @@ def told(result: Row | Rejection) -> Any:
 
 
 def with_hostile(record: dict[str, Any], pieces: list[str], at: int) -> dict[str, Any]:
-    """A conversation with hostile text in one of its messages."""
+    """Return a conversation with hostile text in one of its messages."""
     messages = [dict(message) for message in record["messages"]]
     if messages:
         message = messages[at % len(messages)]
@@ -91,7 +91,7 @@ def test_a_row_reaches_the_template_as_the_models_hand_it_on(record: dict[str, A
 
 
 def as_seen(read: Any, record: Any) -> str:
-    """What a template gets of a record by one of two ways of reading it, or the error."""
+    """Return the input of a template from a record, or the error."""
     try:
         result = read(record)
     except ChatTmplError as error:
@@ -254,7 +254,7 @@ VARIABLES: dict[str, Any] = {
 
 
 def both(source: str, variables: dict[str, Any]) -> tuple[str, str]:
-    """What each renders."""
+    """Return the text of each renderer."""
     renderers = (CompiledRenderer(source, datetime.now), JinjaRenderer(source, datetime.now))
     return tuple(renderer.render(dict(variables)) for renderer in renderers)  # type: ignore[return-value]
 

@@ -66,7 +66,7 @@ WORDS = (
 
 @functools.cache
 def encoders(family: str) -> tuple[Encoder, Encoder]:
-    """A fast and an exact one with the family's real tokenizer."""
+    """Return a fast and an exact encoder with the family's real tokenizer."""
     path = str(real_tokenizer_path(FAMILIES[family]))
     fast = Encoder(family, path, fast="require", check_every=0, clock=CLOCK).prepare()
     return fast, Encoder(family, path, fast="off", clock=CLOCK)
@@ -80,7 +80,7 @@ def told(result: Row | Rejection) -> Any:
 
 
 def chat(rng: random.Random) -> list[dict[str, Any]]:
-    """A conversation of a few words of many scripts."""
+    """Return a conversation of a few words of many scripts."""
     words = rng.sample(WORDS, 6)
 
     def text() -> str:

@@ -53,7 +53,7 @@ def summary_of(output: Path) -> dict[str, Any]:
 
 
 def expected(path: Path, template: str = "qwen3", **options: Any) -> list[dict[str, Any]]:
-    """What the library makes of each conversation by itself."""
+    """Return the rows of the conversations, encoded one by one."""
     encodings = [Template.load(template).render(each).encode("demo", **options) for each in load_conversations(path)]
     return [{"input_ids": each.input_ids, "labels": each.labels()} for each in encodings]
 

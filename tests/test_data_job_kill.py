@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(data: Path) -> dict[str, bytes]:
-    """What an uninterrupted job writes."""
+    """Return the output of an uninterrupted job."""
     output = data.parent / "whole"
     assert run_here(["encode", *COMMON, str(data), "-o", str(output), "--workers", "1"]).code == 0
     return contents(output)

@@ -41,7 +41,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def here(data: Path) -> dict[str, bytes]:
-    """What the engine of this machine writes."""
+    """Return the output of the local engine."""
     output = data.parent / "here"
     assert run_here(["encode", *COMMON, str(data), "-o", str(output), "--workers", "1"]).code == 1
     return contents(output)

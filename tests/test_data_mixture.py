@@ -66,7 +66,7 @@ kwargs_from = {enable_thinking = "thinking"}
 
 
 def taken(mixture: Mixture, source: int, draw: Draw, rows: int) -> list[int]:
-    """How often each row of a source is taken."""
+    """Return how often each row of a source is drawn."""
     found = np.zeros(rows, dtype=int)
     for below in draw.rounds:
         if below == ALL_KEYS:

@@ -14,7 +14,7 @@ SIZES = st.integers(1, 60).flatmap(lambda size: st.tuples(st.lists(st.integers(1
 
 
 def naive(lengths: list[int], size: int) -> int:
-    """How many rows best fit decreasing needs, by looking at every row."""
+    """Return the number of rows of best fit decreasing, by trying every row."""
     spaces: list[int] = []
     for length in sorted(lengths, reverse=True):
         fitting = [index for index, space in enumerate(spaces) if space >= length]

@@ -247,7 +247,7 @@ def test_a_file_that_is_not_there_is_an_error_with_a_suggestion(folder: Path) ->
 
 
 def _flushed() -> tuple[bytes, int]:
-    """A frame of two blocks, and where the first ends."""
+    """Return a frame of two blocks, and the end of the first."""
     compressor = zstandard.ZstdCompressor().compressobj()
     half = len(LINES) // 2
     first = compressor.compress(LINES[:half].encode()) + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
@@ -282,7 +282,7 @@ _json = st.recursive(
 
 
 def strictly(line: str) -> Any:
-    """What the strict reader makes of a line, types included."""
+    """Return the value of a line by the strict parser, types included."""
     try:
         return repr(parse_value(line, "x.jsonl", 1))
     except ChatTmplError as error:

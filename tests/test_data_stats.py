@@ -221,7 +221,7 @@ def test_a_plot_is_drawn_as_svg(data: list[str]) -> None:
         ((), "no data given"),
         (("short.jsonl", "--plot", "out.gif"), "out.gif is not an SVG file\nhint: plots are SVG"),
         (("short.jsonl", "--plot", "out.png"), "out.png is not an SVG file\nhint: plots are SVG"),
-        (("short.jsonl", "-o", "out.xyz"), "unknown format .xyz"),
+        (("short.jsonl", "-o", "out.xyz"), "out.xyz: unknown format .xyz"),
         (("none.jsonl",), "cannot read none.jsonl"),
     ],
 )

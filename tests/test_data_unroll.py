@@ -60,7 +60,7 @@ def unroll(encoder: Encoder, given: Sequence[Any], **options: Any) -> list[Unrol
 
 
 def runs(sample: Row) -> list[tuple[int, int]]:
-    """The trained runs of a sample, in tokens."""
+    """Return the trained runs of a row, in tokens."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], sample.mask, [0]]).astype(int)))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
 

@@ -160,7 +160,7 @@ def resolve_mixture(mixture: Mixture, folder: Path, where: str, read: ConfigFile
         mixture: the mixture.
         folder: the folder of its paths.
         where: name of the mixture in messages.
-        read: the file of the mixture, if it has one of its own.
+        read: the file of the mixture; None if it is a part of another file.
 
     Raises:
         UsageError: the mixture is invalid.

@@ -1,4 +1,4 @@
-"""Static analysis of a template before it is compiled to Python: is it supported, and what do its names stand for?"""
+"""Static analysis of a template before it is compiled to Python: what it uses, and what its names are."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _Stores = list[tuple[str, nodes.Node | None]]
 
 @dataclass
 class TemplateNames:
-    """What the names in a template stand for.
+    """Kinds of the names in a template.
 
     Attributes:
         macros: the macros.
-        namespaces: names that only ever stand for a namespace, with the attributes that it always has.
-        messages: names that only ever stand for a list of messages.
+        namespaces: names whose value is always a namespace, with the attributes that it always has.
+        messages: names whose value is always a list of messages.
         recursive: macros that may call themselves, directly or through macros defined after them.
         pass_through: macros that return their first argument unchanged if it is a string.
         pure: macros whose output depends on their arguments alone, apart from the variables listed for each.

@@ -70,7 +70,7 @@ class _Expressions(CodeGenerator):
     """Generator of Python expressions.
 
     Attributes:
-        names: what the names in the template stand for.
+        names: kinds of the names in the template.
         loops: for each enclosing loop, by the name of ``loop``, the names of its index (i), length (n) and list (s).
         keys: for variables that hold messages, the names of keys that were looked up.
         truth_only: ids of the nodes of which only the truth value matters.

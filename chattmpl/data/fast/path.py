@@ -94,7 +94,7 @@ class FastPath:
     straddle: str = "include"
 
     def encode(self, rows: Iterable[PreparedRow | None]) -> FastBatch:
-        """Encode the rows that can be encoded; None stands for a row to skip."""
+        """Encode the rows that can be encoded; skip those that are None."""
         batch = FastBatch()
         pieces: list[str] = []
         rest = iter(rows)

@@ -138,7 +138,7 @@ class _Context:
 
 
 class _Clock:
-    """The function ``strftime_now``, which formats a time that stands still only once."""
+    """The function ``strftime_now``, which formats the same time only once."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now = now

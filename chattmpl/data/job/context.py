@@ -63,7 +63,7 @@ def open_encoder(template: Template, tokenizer: Any, options: Options, keep: Seq
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What every worker of a job has, sent to it once.
+    """State of every worker of a job, sent to it once.
 
     Attributes:
         encoder: encodes conversations.

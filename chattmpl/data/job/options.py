@@ -166,7 +166,7 @@ def check_choice(name: str, value: Any, known: Sequence[str]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many rows may be rejected: a number, or a share of all rows."""
+    """Maximum number of rejected rows: a number, or a share of all rows."""
 
     rows: int = 0
     share: float | None = None
