@@ -183,6 +183,8 @@ class _Batch:
 
     def _encode_at_once(self, ready: Sequence[tuple[int, Any]]) -> EncodedBatch | None:
         """Encode to a few arrays; return None if a row is too long or raises an unexpected error."""
+        if "message_index" in self.options.all_columns:  # the exact path, which is too slow to be tried first
+            return None
         try:
             encoded = self.context.encoder.encode_batch([conversation for _, conversation in ready])
         except Exception:  # the rows are encoded one by one to find the one that raises
