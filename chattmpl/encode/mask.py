@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from chattmpl.encode.encoding import Straddle
 from chattmpl.encode.offsets import Ranges
 from chattmpl.errors import EncodeError
+from chattmpl.template.special_tokens import TAG
 
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
@@ -24,7 +25,6 @@ Edges = dict[int, tuple[Literal["start", "end"], int | None]]
 """For each edge of a generated or trained range, in order: the side, and the turn that is generated there."""
 
 _REASONING_FIELD = re.compile(r"(?:reasoning_content|reasoning|thinking)\b")
-_TAG = re.compile(r"<\|[^<>|]*\|>|<｜[^<>｜]*｜>|</?\w+>")
 _THINK_TAG = re.compile(r"<[^<>\s]*(?:think|reason|thought)[^<>\s]*>", re.IGNORECASE)
 _CLOSING = re.compile(r"</|\|/|\bend[_▁]|[_▁]end\b", re.IGNORECASE)
 _BLANK = re.compile(r"\s*")
@@ -188,7 +188,7 @@ def _around_fields(index: SpanIndex, generated: TurnRange) -> Iterator[tuple[int
                 break
             reach = after.end
         reach = min(reach, generated.end)
-        tag = _TAG.search(index.text, end, reach)
+        tag = TAG.search(index.text, end, reach)
         if tag is not None and tag.end() < generated.end:
             end = _skip_blank(index.text, tag.end(), reach)
         yield max(start, generated.start), min(end, generated.end)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ from typing import NamedTuple
 
 from chattmpl.encode.offsets import Ranges
 from chattmpl.template.model_directory import ModelDirectory
+from chattmpl.template.special_tokens import PIPED_TOKEN
 
-_LOOKS_LIKE_CONTROL = re.compile(r"<\|.*\|>|<｜.*｜>", re.DOTALL)
 _PADDING = ("<|pad|>", "<pad>", "[PAD]", "<｜▁pad▁｜>", "<|finetune_right_pad_id|>", "<PAD>", "<|endoftext|>")
 
 
@@ -39,7 +38,7 @@ class AddedTokenInfo:
     @property
     def control(self) -> bool:
         """True if it is a control token in every template: special, or written between ``<|`` and ``|>``."""
-        return not self.blank and (self.special or _LOOKS_LIKE_CONTROL.fullmatch(self.content) is not None)
+        return not self.blank and (self.special or PIPED_TOKEN.fullmatch(self.content) is not None)
 
 
 class AddedTokenMatch(NamedTuple):

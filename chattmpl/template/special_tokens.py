@@ -13,5 +13,11 @@ CONTROL = re.compile(
 )
 """Anything that resembles a control token, for templates whose tokenizer is not known."""
 
+PIPED_TOKEN = re.compile(r"<\|.*\|>|<｜.*｜>", re.DOTALL)
+"""Added tokens of a vocabulary that are control tokens by their form, whatever is between the delimiters."""
+
+TAG = re.compile(r"<\|[^<>|]*\|>|<｜[^<>｜]*｜>|</?\w+>")
+"""Control tokens and tags around a section of a turn, in the template's own text."""
+
 PLACEHOLDERS = {name: f"<|{name}|>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
 """Special tokens for a template that comes without any."""
