@@ -10,7 +10,7 @@ import pytest
 from chattmpl import Template
 from chattmpl.cli import main
 from chattmpl.laws import Case, Counterexample, evaluate, laws, laws_named
-from chattmpl.laws.checker import Report, check, settings_to_check, to_check
+from chattmpl.laws.checker import LawReport, check, settings_to_check, to_check
 from chattmpl.laws.root_causes import RootCause, grouped
 from chattmpl.laws.shrink import is_ordinary, shrink
 from chattmpl.probing import facts_of
@@ -140,7 +140,7 @@ def line_of(finding: RootCause) -> int:
     return finding.shown.place.line
 
 
-def report_of(source: str, *laws: str) -> Report:
+def report_of(source: str, *laws: str) -> LawReport:
     return check(Template.from_source(source), laws_named(laws or None), shipped_conversations())
 
 

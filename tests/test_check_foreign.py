@@ -7,7 +7,7 @@ import time
 import pytest
 
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import Report, check, to_check
+from chattmpl.laws.checker import LawReport, check, to_check
 from chattmpl.probing import facts_of
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.source import Source
@@ -18,7 +18,7 @@ GROUPS = 4
 TYPICAL_SECONDS = 1.5
 
 
-def reports(sources: dict[str, str], examples: int = 0) -> dict[str, tuple[Report, float]]:
+def reports(sources: dict[str, str], examples: int = 0) -> dict[str, tuple[LawReport, float]]:
     found = {}
     for name, source in sources.items():
         start = time.perf_counter()

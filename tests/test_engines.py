@@ -18,7 +18,7 @@ from chattmpl.compare.code import Code
 from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
 from chattmpl.compare.explain import reference
 from chattmpl.compare.failure_site import reached
-from chattmpl.compare.portability import Report, compare, served
+from chattmpl.compare.portability import EngineReport, compare, served
 from chattmpl.engines import available
 from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, Engine, Tgi, huggingface_jinja_engine, minijinja_engine
 from chattmpl.errors import ChatTmplError, RenderError, UsageError
@@ -159,12 +159,12 @@ def no_arguments(source: str) -> str:
     return re.sub(r"strip\([^()]+\)", "strip()", source)
 
 
-def told(source: str, engine: Engine, **conversation: object) -> Report:
+def told(source: str, engine: Engine, **conversation: object) -> EngineReport:
     chat = Conversation.coerce({"messages": CHAT, **conversation})
     return compare(Template.from_source(source, name="t.jinja"), engine, [Case("chat", chat)])
 
 
-def constructs(report: Report) -> list[tuple[str, str, bool]]:
+def constructs(report: EngineReport) -> list[tuple[str, str, bool]]:
     return [
         (f.cause.code, f.cause.place.source.text[f.cause.place.start : f.cause.place.end], f.cause.confirmed)
         for f in report.findings

@@ -16,7 +16,7 @@ from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
-    from chattmpl.laws.checker import Report
+    from chattmpl.laws.checker import LawReport
 
 
 @command("Checking")
@@ -60,7 +60,7 @@ def check(
     given = None if conversations is None else list(load_conversations(conversations))
     loaded = tokenizer_of(tokenizer)
     form = choose_format(form)
-    reports: list[Report] = []
+    reports: list[LawReport] = []
     for number, found in enumerate(find_templates(templates)):
         report = _check(found, retention, laws, given, examples, loaded)
         reports.append(report)
@@ -81,7 +81,7 @@ def _write(form: str, diagnostics: list[TemplateDiagnostic]) -> None:
     write(report.write(form, diagnostics, report.documented_laws(), __version__))
 
 
-def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> Report:
+def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> LawReport:
     from chattmpl.laws import checker
     from chattmpl.probing import facts_of
     from chattmpl.probing.shapes import generated_conversations, shipped_conversations
@@ -95,7 +95,7 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
         )
 
 
-def _shown(report: Report, form: str) -> str:
+def _shown(report: LawReport, form: str) -> str:
     from chattmpl.report import verdicts
 
     return verdicts.rich(report) if form == "rich" else verdicts.text(report)

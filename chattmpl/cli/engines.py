@@ -11,7 +11,7 @@ from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, 
 from chattmpl.cli.output import FOUND, OK, write
 
 if TYPE_CHECKING:
-    from chattmpl.compare.portability import Report
+    from chattmpl.compare.portability import EngineReport
     from chattmpl.engines.available import Missing
 
 
@@ -67,7 +67,7 @@ def engines(
     given = list(
         cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs(settings)))
     )
-    found: list[Report | Missing] = []
+    found: list[EngineReport | Missing] = []
     for item in available(names, clock=CLOCK):
         if isinstance(item, Missing):
             found.append(item)

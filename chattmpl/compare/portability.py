@@ -23,7 +23,7 @@ _ROUNDS = 6
 
 
 @dataclass
-class Finding:
+class EngineFinding:
     """A cause, and the cases in which it occurs.
 
     Attributes:
@@ -46,7 +46,7 @@ class Finding:
 
 
 @dataclass
-class Report:
+class EngineReport:
     """The result of the comparison with one engine.
 
     Attributes:
@@ -63,7 +63,7 @@ class Report:
     emulated: bool = False
     agreed: int = 0
     disagreed: int = 0
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[EngineFinding] = field(default_factory=list)
     declared: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -89,7 +89,7 @@ def variables(template: Template, case: Case) -> dict[str, Any]:
     return {**template.tokens, **kwargs, **data, "add_generation_prompt": case.prompt}
 
 
-def compare(template: Template, engine: Engine, cases: Iterable[Case], target: str | None = None) -> Report:
+def compare(template: Template, engine: Engine, cases: Iterable[Case], target: str | None = None) -> EngineReport:
     """Render cases with Jinja2 and with an engine, and find the causes of the differences.
 
     Args:
@@ -108,12 +108,12 @@ class _Comparison:
         self.raw = served(template, target)
         self.source = Source(normalize_newlines(self.raw.text), self.raw.name)
         self.explainer = Explainer(self.source, engine)
-        self.report = Report(engine.name)
-        self.findings: dict[tuple[str, int], Finding] = {}
+        self.report = EngineReport(engine.name)
+        self.findings: dict[tuple[str, int], EngineFinding] = {}
         self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
         self._spent = False
 
-    def run(self, cases: Iterable[Case]) -> Report:
+    def run(self, cases: Iterable[Case]) -> EngineReport:
         for case in cases:
             try:
                 self._compare(case)
@@ -159,7 +159,7 @@ class _Comparison:
                 state = self.explainer.state(edits, context)
 
     def _known(
-        self, finding: Finding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
+        self, finding: EngineFinding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
     ) -> tuple[State, tuple[Edit, ...]]:
         """Return the state without a cause that was found before, if this case has it too."""
         new = tuple(edit for edit in finding.cause.edits if edit not in edits)
@@ -179,7 +179,7 @@ class _Comparison:
         if key in self.findings:
             self.findings[key].cases.append(case)
         else:
-            self.findings[key] = Finding(cause, [case], expected, got)
+            self.findings[key] = EngineFinding(cause, [case], expected, got)
 
 
 def _carriage_returns(source: Source) -> Cause:

@@ -36,7 +36,7 @@ class Verdict:
         refused: the number of cases that it did not apply to since the template does not render them.
         unevaluated: the reasons for which it could not be evaluated, with counts.
         declared: the declared defects of the family that break it, with counts.
-        broken: the smallest counterexample for each place and message; `Report.findings` has the root causes.
+        broken: the smallest counterexample for each place and message; `LawReport.findings` has the root causes.
     """
 
     law: Law
@@ -54,7 +54,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
+class LawReport:
     """The outcomes of all laws for one template.
 
     Attributes:
@@ -97,7 +97,7 @@ def check(
     tokenizer: Any = None,
     progress: Progress = lambda done, total: None,
     shape: Shape | None = None,
-) -> Report:
+) -> LawReport:
     """Check laws on conversations, in each of the template's modes.
 
     Args:
@@ -121,7 +121,7 @@ def check(
     _mark_never_rendered(verdicts, chosen)
     found = [counterexample for verdict in verdicts for counterexample in verdict.broken]
     findings = grouped(found, [verdict.law.name for verdict in verdicts])
-    return Report(template, verdicts, findings, len(given), matrix, shape)
+    return LawReport(template, verdicts, findings, len(given), matrix, shape)
 
 
 def cases_of(

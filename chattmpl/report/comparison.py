@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from chattmpl.compare.portability import Finding, Report
+from chattmpl.compare.portability import EngineFinding, EngineReport
 from chattmpl.compare.template_diff import SIDES, Difference, Group, Hunk, LawDifference
 from chattmpl.engines.available import Missing
 from chattmpl.printable import dumps, one_line
@@ -154,14 +154,14 @@ def _group_record(group: Group) -> dict[str, Any]:
     return made
 
 
-def engines_lines(name: str, cases: int, found: Sequence[Report | Missing]) -> Iterator[Line]:
+def engines_lines(name: str, cases: int, found: Sequence[EngineReport | Missing]) -> Iterator[Line]:
     """Yield a summary of each engine, and each cause with its construct."""
     yield line((name, "bold"), f": {count(cases, 'render')} compared with {_REFERENCE} as set up by transformers")
     width = max(len(_engine(item)) for item in found)
     for item in found:
         yield line("  ", (_engine(item).ljust(width), "bold"), "  ", *_summary(item))
     for item in found:
-        if isinstance(item, Report):
+        if isinstance(item, EngineReport):
             for alike in _alike(item.findings):
                 yield line()
                 yield from _finding(item, *alike)
@@ -171,21 +171,21 @@ def engines_lines(name: str, cases: int, found: Sequence[Report | Missing]) -> I
                 yield line("  ", what)
 
 
-def _alike(findings: Sequence[Finding]) -> list[list[Finding]]:
+def _alike(findings: Sequence[EngineFinding]) -> list[list[EngineFinding]]:
     """Group the findings that differ only in their places."""
-    groups: dict[tuple[str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str], list[EngineFinding]] = {}
     for finding in findings:
         groups.setdefault((finding.cause.code, finding.cause.message), []).append(finding)
     return list(groups.values())
 
 
-def _engine(item: Report | Missing) -> str:
+def _engine(item: EngineReport | Missing) -> str:
     if isinstance(item, Missing):
         return item.name
     return item.engine + (f" {item.version}" if item.version else "") + (" (emulated)" if item.emulated else "")
 
 
-def _summary(item: Report | Missing) -> list[str | tuple[str, str]]:
+def _summary(item: EngineReport | Missing) -> list[str | tuple[str, str]]:
     if isinstance(item, Missing):
         return [("not compared", "yellow"), f": {item.why}; {item.hint}"]
     parts: list[str | tuple[str, str]] = []
@@ -201,7 +201,7 @@ def _summary(item: Report | Missing) -> list[str | tuple[str, str]]:
     return parts
 
 
-def _finding(report: Report, finding: Finding, *others: Finding) -> Iterator[Line]:
+def _finding(report: EngineReport, finding: EngineFinding, *others: EngineFinding) -> Iterator[Line]:
     cause = finding.cause
     style = "bold red" if cause.confirmed else "bold yellow"
     sure = "" if cause.confirmed else " (likely)"
@@ -230,12 +230,12 @@ def _error(error: str) -> str:
     return error if len(error) <= 120 else f"{error[:119]}…"
 
 
-def engines_json(name: str, cases: int, found: Sequence[Report | Missing]) -> str:
+def engines_json(name: str, cases: int, found: Sequence[EngineReport | Missing]) -> str:
     """Return one object: ``template``, ``renders`` and ``engines``."""
     return dumps({"template": name, "renders": cases, "engines": [_record(item) for item in found]}, indent=2) + "\n"
 
 
-def _record(item: Report | Missing) -> dict[str, Any]:
+def _record(item: EngineReport | Missing) -> dict[str, Any]:
     if isinstance(item, Missing):
         return {"engine": item.name, "compared": False, "why": item.why, "hint": item.hint}
     return {
@@ -251,7 +251,7 @@ def _record(item: Report | Missing) -> dict[str, Any]:
     }
 
 
-def _finding_record(finding: Finding) -> dict[str, Any]:
+def _finding_record(finding: EngineFinding) -> dict[str, Any]:
     place = finding.cause.place
     return {
         "code": finding.cause.code,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
 
-from chattmpl.laws.checker import Report, Verdict
+from chattmpl.laws.checker import LawReport, Verdict
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.root_causes import RootCause
@@ -19,12 +19,12 @@ _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _NOTES = {"info": "note"}
 
 
-def text(report: Report) -> str:
+def text(report: LawReport) -> str:
     """The report without colours."""
     return visible("".join(f"{line}\n" for line, _ in _lines(report)))
 
 
-def rich(report: Report) -> str:
+def rich(report: LawReport) -> str:
     """The report with colours, as the terminal has them."""
     from rich.text import Text
 
@@ -38,7 +38,7 @@ def rich(report: Report) -> str:
     return drawn
 
 
-def _lines(report: Report) -> Iterator[tuple[str, str | None]]:
+def _lines(report: LawReport) -> Iterator[tuple[str, str | None]]:
     """The lines of the report, each with a style."""
     template = report.template
     policy = f", retention {template.retention}" if template.retention else ""
@@ -56,7 +56,7 @@ def _lines(report: Report) -> Iterator[tuple[str, str | None]]:
         yield "--save FOLDER keeps these conversations as files, for --conversations and for your tests", "dim"
 
 
-def _summary(report: Report, verdict: Verdict) -> tuple[str, str, str | None]:
+def _summary(report: LawReport, verdict: Verdict) -> tuple[str, str, str | None]:
     """The word for a law, the rest of its line, and a style."""
     own = [finding for finding in report.findings if verdict.law.name in finding.laws]
     graver = [finding for finding in own if finding.severity != "info"]
@@ -75,7 +75,7 @@ def _summary(report: Report, verdict: Verdict) -> tuple[str, str, str | None]:
     return word, ", ".join(parts), "red" if graver else None
 
 
-def _reasons(report: Report) -> Iterator[str]:
+def _reasons(report: LawReport) -> Iterator[str]:
     """Why laws do not apply to some conversations, or are declared to be broken: each reason once."""
     reasons: dict[str, tuple[int, list[str]]] = {}
     for verdict in report.verdicts:
@@ -100,7 +100,7 @@ def _short(why: str) -> str:
     return why if len(why) <= 160 else f"{why[:159]}…"
 
 
-def _finding(report: Report, finding: RootCause) -> Iterator[tuple[str, str | None]]:
+def _finding(report: LawReport, finding: RootCause) -> Iterator[tuple[str, str | None]]:
     shown, style = finding.shown, _STYLES[finding.severity]
     where = shown.place or report.template.name
     word = _NOTES.get(finding.severity, finding.severity)

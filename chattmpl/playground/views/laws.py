@@ -10,7 +10,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.encode import load_tokenizer
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import Report, Verdict, check
+from chattmpl.laws.checker import LawReport, Verdict, check
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.playground.html import code, quoted
 from chattmpl.playground.state import State
@@ -79,7 +79,7 @@ def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversa
     return Conversation.coerce({**dumped, KWARGS: {**(dumped.get(KWARGS) or {}), **kwargs}})
 
 
-def _row(verdict: Verdict, report: Report) -> Row:
+def _row(verdict: Verdict, report: LawReport) -> Row:
     law = verdict.law
     statement = " ".join((law.__doc__ or "").strip().split("\n\n")[0].split())
     reasons = [f"{why} ({times})" for why, times in verdict.silent.most_common(3)]
@@ -100,7 +100,7 @@ def _row(verdict: Verdict, report: Report) -> Row:
     return Row(law.name, "unknown", statement, "; ".join(unknown) or "no conversation is relevant to it")
 
 
-def _broken(found: Counterexample, report: Report) -> dict[str, Any]:
+def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
     try:
         excerpts = found.excerpts() or ()
     except ChatTmplError:
