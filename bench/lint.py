@@ -1,8 +1,8 @@
-"""Times lint on the templates that trl ships, beside chatlint, in one process.
+"""Time lint on the templates that trl ships, beside chatlint, in one process.
 
     python bench/lint.py [--rounds N]
 
-Each round lints all templates with chattmpl and with chatlint, in turns, and forgets what was compiled before. Times
+Each round lints all templates with chattmpl and with chatlint, in turns, with empty caches. Times
 are seconds of CPU (both are one thread); the best round counts, since the others had company on the machine.
 """
 
@@ -23,7 +23,7 @@ from support.trl_templates import trl_templates
 
 
 def seconds(rounds: int) -> dict[str, list[float]]:
-    """The CPU seconds of each round, for each tool that is installed."""
+    """Return the CPU seconds of each round for each installed tool."""
     templates = [Base(name, "trl", source) for name, source in trl_templates().items()]
     tools = {"chattmpl": found_in, "chatlint": chatlint()}
     taken: dict[str, list[float]] = {}

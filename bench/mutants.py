@@ -92,7 +92,7 @@ class Report:
 
 
 def bases(groups: Iterable[str] = GROUPS) -> Iterator[Base]:
-    """The templates that defects are planted in."""
+    """Return the templates to plant defects in."""
     if "family" in groups:
         for folder in sorted((ROOT / "templates").iterdir()):
             template = Template.load(folder.name)
@@ -113,7 +113,7 @@ def bases(groups: Iterable[str] = GROUPS) -> Iterator[Base]:
 
 
 def found_in(base: Base) -> list[TemplateDiagnostic]:
-    """What lint finds, with nothing compiled before."""
+    """Return the findings of lint with empty caches."""
     compile_program.cache_clear()
     return lint(TemplateSource(Source(base.source, base.name), dict(base.tokens)))
 
@@ -130,7 +130,7 @@ def new(before: list[TemplateDiagnostic], after: list[TemplateDiagnostic]) -> li
 
 
 def changed_lines(before: str, after: str) -> range:
-    """The lines of the second text that differ from the first, and those beside them."""
+    """Return the lines of the second text that differ from the first, and their neighbours."""
     first, second = before.split("\n"), after.split("\n")
     shorter = min(len(first), len(second))
     top = next((index for index in range(shorter) if first[index] != second[index]), shorter)
@@ -139,7 +139,7 @@ def changed_lines(before: str, after: str) -> range:
 
 
 def chatlint() -> Callable[[Base], set[tuple[str, str]]] | None:
-    """A function that tells which properties of chatlint fail on which shapes; None where it is not installed."""
+    """Return a function that lists the failing properties and shapes of chatlint; None if it is not installed."""
     try:
         from chatlint.check import check
         from chatlint.render import _COMPILED
@@ -160,7 +160,7 @@ def chatlint() -> Callable[[Base], set[tuple[str, str]]] | None:
 
 
 def timed(work: Callable[[Base], Any], times: list[float], base: Base) -> Any:
-    """What a function makes, and how long it took, in milliseconds."""
+    """Return the result of a function and its time in milliseconds."""
     start = time.perf_counter()
     made = work(base)
     times.append((time.perf_counter() - start) * 1000)

@@ -70,14 +70,14 @@ TOOLS = [
 
 
 def text(rng: random.Random, words: int) -> str:
-    """Prose of about so many words, in sentences."""
+    """Return prose of about this number of words, in sentences."""
     return " ".join(
         rng.choice(WORDS) + ("." if rng.random() < 0.1 else "") for _ in range(max(3, int(rng.gauss(words, words / 3))))
     )
 
 
 def conversation(rng: random.Random, tools: bool) -> dict[str, Any]:
-    """One to six exchanges, about half of them with reasoning, some with a tool call."""
+    """Return one to six exchanges, about half of them with reasoning, some with a tool call."""
     messages: list[dict[str, Any]] = [{"role": "system", "content": text(rng, 30)}]
     for turn in range(rng.randint(1, 6)):
         messages.append({"role": "user", "content": text(rng, 40)})
@@ -95,14 +95,14 @@ def conversation(rng: random.Random, tools: bool) -> dict[str, Any]:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it took."""
+    """Return the seconds that a call takes."""
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def ratios(family: str, conversations: list[dict[str, Any]], rounds: int) -> tuple[float, float]:
-    """Medians of ours divided by transformers': text and spans, and masked."""
+    """Return the medians of our time divided by transformers': for text and spans, and for masks."""
     template = Template.load(family)
     source = template.export("train")
     path = real_tokenizer_path(FAMILIES[family])

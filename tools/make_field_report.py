@@ -1,6 +1,6 @@
 """Write docs/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
 
-``python tools/make_field_report.py`` writes the page; ``--check`` tells whether it is up to date. Needs transformers,
+``python tools/make_field_report.py`` writes the page; ``--check`` checks that it is up to date. Needs transformers,
 and pip to download trl's wheel. A finding that transformers does not confirm is an error of chattmpl and stops the run.
 """
 
@@ -82,18 +82,18 @@ class Transformers:
 
 
 def prompt_is_trained(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Tell whether the mask begins before the prompt ends, within the common beginning of prompt and text."""
+    """Return whether the mask begins before the prompt ends, within the common beginning of prompt and text."""
     rest = seen.prompt[len(seen.before) :]
     return seen.prompt.startswith(seen.before) and bool(rest) and rest[:1] == seen.trained[:1]
 
 
 def prompt_is_no_prefix(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Tell whether the text does not begin with the prompt."""
+    """Return whether the text does not begin with the prompt."""
     return not seen.text.startswith(seen.prompt)
 
 
 def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Tell whether no argument of a tool call is in the text."""
+    """Return whether no argument of a tool call is in the text."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = [call["function"] for message in messages for call in message.get("tool_calls") or []]
     values = [str(value) for call in calls for value in dict(call["arguments"]).values()]
@@ -101,7 +101,7 @@ def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 
 def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Tell whether the text has the argument of the first of two calls in a message, but not that of the second."""
+    """Return whether the text has the argument of the first of two calls in a message, but not that of the second."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     calls = next(message["tool_calls"] for message in messages if len(message.get("tool_calls") or []) > 1)
     first, second = (next(iter(call["function"]["arguments"].values())) for call in calls[:2])
@@ -109,7 +109,7 @@ def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 
 def header_is_left_out(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Tell whether there is more than white space between the prompt and the answer."""
+    """Return whether there is more than white space between the prompt and the answer."""
     messages = (finding.counterexample or {})["conversation"]["messages"]
     answer = messages[-1]["content"]
     header, found, _ = seen.text[len(seen.prompt) :].partition(answer)
@@ -157,7 +157,7 @@ _OF_TEXT = ("CT303", "CT307")
 
 
 def _kwargs(finding: TemplateDiagnostic) -> dict[str, Any]:
-    """The kwarg with which it was found."""
+    """Return the kwargs with which a finding was made."""
     return dict(finding.mode)
 
 

@@ -1,1 +1,1 @@
-"""Defects planted into good templates: what `bench/mutants.py` measures lint with."""
+"""Defects planted into good templates, for `bench/mutants.py`."""

@@ -1,4 +1,4 @@
-"""Defects that lose, invent or alter what the conversation says."""
+"""Defects that lose, invent or alter the content of a conversation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def _loses(what: str) -> Proof:
 
 
 def _removals(source: str, words: str) -> Iterator[str]:
-    """Without one output, one branch, or one loop; at most so many, those that name a thing first."""
+    """Yield the source without one output, branch or loop; at most ``_MOST``, first those with ``words``."""
     openings = [opening for name in ("if", "for") for opening, _ in blocks(source, name)]
     found = [*outputs(source), *openings]
     named = re.compile(words)
@@ -157,7 +157,7 @@ for _name, _replacement in {
 
 
 def _serializing(source: str, what: str, but: str, filter_: str, instead: str) -> Iterator[str]:
-    """One source for each output of ``what`` (not of ``but``), with another filter in the place of ``tojson``."""
+    """Yield one source for each output of ``what`` (not of ``but``), with another filter instead of ``tojson``."""
     for piece in outputs(source):
         if what in piece.body and "tojson" in piece.body and not (but and but in piece.body):
             text = source[piece.start : piece.end]

@@ -1,4 +1,4 @@
-"""Kinds of defects: how each is planted, when it is one, and which rules should find it."""
+"""Kinds of defects: how to plant them, how to prove them, and the rules that should find them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Kind:
 
     Attributes:
         name: a few words.
-        codes: the rules of which one should find it.
+        codes: rules, one of which should find the defect.
         plant: yields sources with the defect.
-        proof: whether such a source has it, by what it renders.
+        proof: whether a source has the defect, by what it renders.
         located: whether the finding belongs on a line that was changed.
     """
 
@@ -33,7 +33,7 @@ class Kind:
     located: bool
 
     def mutants(self, base: Base, at_most: int = 1) -> Iterator[Base]:
-        """The base with the defect, proven."""
+        """Yield the mutants of a base in which the defect is proven."""
         found: set[str] = set()
         for source in self.plant(base.source):
             mutant = base.with_source(source)
@@ -43,12 +43,12 @@ class Kind:
 
 
 def differs(base: Base, mutant: Base) -> bool:
-    """The mutant compiles, and renders another text or other spans of some fixture."""
+    """Return whether the mutant compiles and renders another text or other spans of some fixture."""
     return observed(mutant) is not None and not same(base, mutant)
 
 
 def other_text(base: Base, mutant: Base) -> bool:
-    """The mutant writes another text."""
+    """Return whether the mutant writes another text."""
     first, second = observed(base), observed(mutant)
     if first is None or second is None:
         return False
@@ -59,7 +59,7 @@ def other_text(base: Base, mutant: Base) -> bool:
 
 
 def other_prompt(base: Base, mutant: Base) -> bool:
-    """The mutant writes another prompt, and no fewer of them."""
+    """Return whether the mutant writes another prompt, and no fewer prompts."""
     first, second = observed(base), observed(mutant)
     if first is None or second is None:
         return False
@@ -68,22 +68,22 @@ def other_prompt(base: Base, mutant: Base) -> bool:
 
 
 def other_mask(base: Base, mutant: Base) -> bool:
-    """The mutant writes the same texts with other spans."""
+    """Return whether the mutant writes the same texts with other spans."""
     return differs(base, mutant) and not other_text(base, mutant)
 
 
 def only_source(base: Base, mutant: Base) -> bool:
-    """The mutant renders the same here: its defect shows in other engines, or to readers."""
+    """Return whether the mutant renders the same here: its defect shows in other engines, or to readers."""
     return same(base, mutant)
 
 
 def always(base: Base, mutant: Base) -> bool:
-    """The source alone says so."""
+    """Accept every source: the defect is in the source alone."""
     return True
 
 
 def kind(name: str, codes: str, proof: Proof, *, located: bool = True) -> Callable[[Plant], Plant]:
-    """Make a function that plants a kind of defect known."""
+    """Register a function that plants a kind of defect."""
 
     def known(plant: Plant) -> Plant:
         KINDS[name] = Kind(name, frozenset(codes.split()), plant, proof, located)

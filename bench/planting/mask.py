@@ -32,7 +32,7 @@ def plus_sign(source: str) -> Iterator[str]:
 
 
 def _commented(source: str, comment: str) -> str:
-    """The source with each generation tag turned into a comment that trims as the tag did."""
+    """Return the source with each generation tag as a comment that trims like the tag."""
     edits = []
     for tag in tags(source, "generation", "endgeneration"):
         left, right = source[tag.start + 2 : tag.start + 3], source[tag.end - 3]

@@ -1,4 +1,4 @@
-"""Whether a mutant really is one: what templates make of the project's own fixtures, which lint does not use."""
+"""Oracle of the mutants: renderings of the project's fixtures, which lint does not use."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Base:
     """A template to plant defects in.
 
     Attributes:
-        name: of the family or file, with the retention policy.
+        name: the family or file, with the retention policy.
         group: ``family``, ``trl`` or ``llama.cpp``.
         source: plain Jinja.
         tokens: its special tokens.
@@ -40,16 +40,16 @@ class Base:
     tokens: tuple[tuple[str, str], ...] = ()
 
     def with_source(self, source: str) -> Base:
-        """Another text under the same name."""
+        """Return another source under the same name."""
         return Base(self.name, self.group, source, self.tokens)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A fixture as a template renders it; None where it raises.
+    """A fixture rendered by a template; None where it raises.
 
     Attributes:
-        name: of the fixture.
+        name: the fixture.
         whole: all of it.
         prompt: all but the last message, with the generation prompt.
     """
@@ -60,14 +60,14 @@ class Seen:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What a template is known by: texts, and what is generated."""
+        """Return the texts and generated ranges that identify a template."""
         made = (self.whole, self.prompt)
         return tuple(None if one is None else (one.text, one.generated) for one in made)
 
 
 @lru_cache(maxsize=512)
 def observed(base: Base) -> tuple[Seen, ...] | None:
-    """What a template makes of the fixtures; None if it does not compile."""
+    """Return the renderings of the fixtures; None if the template does not compile."""
     tokens = {**PLACEHOLDERS, **dict(base.tokens)}
     try:
         template = Template.from_source(base.source, tokens=tokens, budget=_BUDGET)
@@ -78,7 +78,7 @@ def observed(base: Base) -> tuple[Seen, ...] | None:
 
 @lru_cache
 def conversation(name: str) -> dict[str, Any]:
-    """A fixture."""
+    """Return a fixture."""
     loaded: dict[str, Any] = json.loads((FIXTURES / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
 
@@ -99,13 +99,13 @@ def _seen(template: Template, name: str) -> Seen:
 
 
 def same(one: Base, other: Base) -> bool:
-    """Whether two templates render the same text and spans of every fixture."""
+    """Return whether two templates render the same text and spans of every fixture."""
     first, second = observed(one), observed(other)
     return first is not None and second is not None and [seen.key for seen in first] == [seen.key for seen in second]
 
 
 def generated_roles(base: Base) -> set[str]:
-    """Of whose text something is generated: roles, ``tools``."""
+    """Return the roles of which some text is generated; ``tools`` for tools."""
     return set(_generated(base))
 
 
@@ -119,7 +119,7 @@ def _generated(base: Base) -> Iterator[str]:
 
 
 def answers(base: Base) -> set[tuple[str, str]]:
-    """What of the assistant's fields is generated, as (fixture, field of message)."""
+    """Return the generated fields of the assistant, as (fixture, field of message)."""
     return {
         (seen.name, f"{span.message}.{span.field}")
         for seen in observed(base) or ()
@@ -130,7 +130,7 @@ def answers(base: Base) -> set[tuple[str, str]]:
 
 
 def shown_fields(base: Base) -> set[tuple[str, str]]:
-    """The fields that are rendered at all, as (fixture, ``role.field``)."""
+    """Return the fields that are rendered, as (fixture, ``role.field``)."""
     found = set()
     for seen in observed(base) or ():
         for span in seen.whole.spans if seen.whole is not None else ():
@@ -141,7 +141,7 @@ def shown_fields(base: Base) -> set[tuple[str, str]]:
 
 
 def lost(before: Base, after: Base, what: str) -> bool:
-    """Whether a field (``user.content``, ``assistant.tool_calls``, ``.tools``) is rendered before and nowhere after."""
+    """Return whether a field (``user.content``, ``.tools``) is rendered before and nowhere after."""
     fields = [{name for name, field in shown_fields(base) if field == what} for base in (before, after)]
     raised = {seen.name for seen in observed(after) or () if seen.whole is None}
     return bool(fields[0]) and not fields[1] and not raised >= fields[0]

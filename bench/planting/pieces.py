@@ -1,4 +1,4 @@
-"""A template's source as the things that stand in it, and edits of them."""
+"""A template's outputs and tags with offsets, and edits of them, independent of `chattmpl.syntax`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _ENDS = ("variable_end", "block_end")
 
 @dataclass(frozen=True)
 class Piece:
-    """An expression that is written (``output``) or a ``tag``.
+    """An ``output`` or a ``tag``.
 
     Attributes:
-        kind: which of the two.
+        kind: ``output`` or ``tag``.
         start, end: its range in the source, with delimiters.
-        body: what stands between the delimiters.
+        body: the text between the delimiters.
         parents: the names of the tags that are open around it, outermost first.
         partner: for a tag that opens, the index of its end among the pieces, else -1.
     """
@@ -39,18 +39,18 @@ class Piece:
 
     @property
     def collected(self) -> bool:
-        """Whether what it writes is collected by a macro or a set block, and not by the root."""
+        """True if a macro or a set block collects what it writes."""
         return not {"macro", "call", "set", "filter"}.isdisjoint(self.parents)
 
     @property
     def generated(self) -> bool:
-        """Whether it stands in a generation tag."""
+        """True inside a generation tag."""
         return "generation" in self.parents
 
 
 @lru_cache(maxsize=64)
 def pieces(source: str) -> tuple[Piece, ...]:
-    """The outputs and tags of a source, in order."""
+    """Return the outputs and tags of a source, in order."""
     found: list[Piece] = []
     start, kind = 0, ""
     for offset, token, value in tokens(source):
@@ -79,31 +79,31 @@ def _nested(found: list[Piece]) -> Iterator[Piece]:
 
 
 def outputs(source: str) -> Iterator[Piece]:
-    """The expressions that are written."""
+    """Return the outputs."""
     return (piece for piece in pieces(source) if piece.kind == "output")
 
 
 def tags(source: str, *names: str) -> Iterator[Piece]:
-    """The tags of these names."""
+    """Return the tags of these names."""
     return (piece for piece in pieces(source) if piece.kind == "tag" and piece.name in names)
 
 
 def blocks(source: str, name: str) -> Iterator[tuple[Piece, Piece]]:
-    """The tags of a name, each with its end."""
+    """Return the tags of a name, each with its end."""
     for piece in tags(source, name):
         if piece.partner >= 0:
             yield piece, pieces(source)[piece.partner]
 
 
 def replaced(source: str, *edits: tuple[int, int, str]) -> str:
-    """The source with ranges replaced; they must not overlap."""
+    """Return the source with ranges replaced, which must not overlap."""
     for start, end, text in sorted(edits, reverse=True):
         source = source[:start] + text + source[end:]
     return source
 
 
 def each_match(source: str, pattern: str, replacement: str) -> Iterator[str]:
-    """The source with one match of a pattern replaced, for each match inside of a tag or an output."""
+    """Yield the source with one match replaced, for each match of a pattern in a tag or an output."""
     inside = [(piece.start, piece.end) for piece in pieces(source)]
     for match in re.finditer(pattern, source):
         if any(start <= match.start() and match.end() <= end for start, end in inside):
@@ -111,7 +111,7 @@ def each_match(source: str, pattern: str, replacement: str) -> Iterator[str]:
 
 
 def all_matches(source: str, pattern: str, replacement: str) -> Iterator[str]:
-    """The source with every match inside of a tag or an output replaced, if there is one."""
+    """Yield the source with every match in a tag or an output replaced, if there is one."""
     result, changed = source, False
     for piece in reversed(pieces(source)):
         text = source[piece.start : piece.end]
@@ -123,7 +123,7 @@ def all_matches(source: str, pattern: str, replacement: str) -> Iterator[str]:
 
 
 def without(source: str, piece: Piece) -> str:
-    """The source with an output that writes nothing in its place."""
+    """Return the source with an output that writes nothing instead."""
     left = "-" if source[piece.start + 2] == "-" else ""
     right = "-" if source[piece.end - 3] == "-" else ""
     return replaced(source, (piece.start, piece.end, f"{{{{{left} '' {right}}}}}"))

@@ -14,14 +14,14 @@ _PROMPT = "CT201 CT202 CT203 CT207 CT208 CT113 CT109"
 
 
 def _prompts(source: str) -> Iterator[Piece]:
-    """The outputs in the block of the generation prompt."""
+    """Return the outputs in the block of the generation prompt."""
     for opening, closing in blocks(source, "if"):
         if "add_generation_prompt" in opening.body:
             yield from (piece for piece in outputs(source) if opening.end <= piece.start < closing.start)
 
 
 def _loops(source: str) -> Iterator[Piece]:
-    """The loops over messages that write."""
+    """Return the loops over messages that write something."""
     for opening, closing in blocks(source, "for"):
         if "messages" in opening.body and "{{" in source[opening.end : closing.start]:
             yield opening
@@ -116,7 +116,7 @@ def unclosed(source: str) -> Iterator[str]:
 
 
 def _closers(base: Base) -> list[int]:
-    """How many closing tokens each fixture with plain answers and calls has, in the text of its last answer."""
+    """Return the number of closing tokens in the last answer of each fixture with plain answers and calls."""
     return [
         len(re.findall(_CLOSER, one.whole.text[one.whole.generated[-1][0] :]))
         for one in observed(base) or ()

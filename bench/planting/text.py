@@ -15,7 +15,7 @@ def _compiles(base: Base, mutant: Base) -> bool:
 
 
 def _start(source: str) -> int:
-    """Where something can stand before the first tag."""
+    """Return the offset before the first tag."""
     first = next(iter(pieces(source)), None)
     return first.start if first else 0
 
@@ -127,7 +127,7 @@ def _needs_options(base: Base, mutant: Base) -> bool:
 
 
 def _plain(source: str) -> list[str]:
-    """The texts between tags as an engine without trim_blocks and lstrip_blocks reads them."""
+    """Return the texts between tags as an engine without trim_blocks and lstrip_blocks reads them."""
     from jinja2 import Environment
 
     return [value for _, kind_, value in Environment().lex(source) if kind_ == "data"]

@@ -1,4 +1,4 @@
-"""Edits that change nothing: they must add no finding."""
+"""Edits that change nothing, so that they must add no finding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from planting.pieces import pieces, replaced, tags
 
 
 def renamed(source: str) -> str:
-    """The loop variable over messages has another name."""
+    """Rename the loop variable over messages."""
     for loop in tags(source, "for"):
         name = re.match(r"for (\w+) in", loop.body)
         if name and "messages" in loop.body:
@@ -28,7 +28,7 @@ def _renamed(source: str, old: str, new: str) -> str:
 
 
 def commented(source: str) -> str:
-    """A comment stands before the first tag."""
+    """Put a comment before the first tag."""
     first = pieces(source)[0].start
     return replaced(
         source, (first, first, "{#- Turns, one after the other. -#}" if source[first + 2] == "-" else "{# Turns. #}")
@@ -36,12 +36,12 @@ def commented(source: str) -> str:
 
 
 def noted(source: str) -> str:
-    """A comment stands in each loop."""
+    """Put a comment in each loop."""
     return replaced(source, *((loop.end, loop.end, "{#- each one #}") for loop in tags(source, "for")))
 
 
 def spaced(source: str) -> str:
-    """Tags have a space more."""
+    """Add a space to tags."""
     edits = []
     for piece in pieces(source):
         at = piece.start + (3 if source[piece.start + 2] in "-+" else 2)
@@ -50,7 +50,7 @@ def spaced(source: str) -> str:
 
 
 def bracketed(source: str) -> str:
-    """Conditions stand in brackets."""
+    """Put conditions in brackets."""
     edits = []
     for tag in tags(source, "if", "elif"):
         text = source[tag.start : tag.end]
@@ -60,7 +60,7 @@ def bracketed(source: str) -> str:
 
 
 def subscripted(source: str) -> str:
-    """Keys of the message are read with brackets."""
+    """Read keys of the message with brackets."""
     for piece in reversed(pieces(source)):
         text = source[piece.start : piece.end]
         changed = re.sub(r"\bmessage\.(role|content|tool_calls|reasoning_content)\b", r"message['\1']", text)
@@ -79,7 +79,7 @@ TWINS: dict[str, Callable[[str], str]] = {
 
 
 def twins(base: Base) -> Iterator[tuple[str, Base]]:
-    """The twins of a template that render the same, by name."""
+    """Return the twins of a template that render the same, by name."""
     for name, edit in TWINS.items():
         twin = base.with_source(edit(base.source))
         if twin.source != base.source and only_source(base, twin):
