@@ -10,10 +10,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from chattmpl.conversation.validation_errors import FieldError, dotted
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, EncodeError, RenderError
-
-IGNORE_INDEX = -100
-"""Label of a token that is not trained."""
 
 _REASONS: tuple[tuple[type[ChatTmplError], str], ...] = (
     (BudgetError, "budget"),

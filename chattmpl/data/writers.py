@@ -13,7 +13,8 @@ from typing import IO, Any, Literal, Self, get_args
 
 import numpy as np
 
-from chattmpl.data.rows import IGNORE_INDEX, RowArrays
+from chattmpl.data.rows import RowArrays
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.template.writer import replacing
 

@@ -12,6 +12,10 @@ _Item = TypeVar("_Item")
 Side = Literal["right", "left"]
 
 
+IGNORE_INDEX = -100
+"""Label of a token that is not trained, as in PyTorch's ``cross_entropy``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Straddle:
     """A token across an edge of a generated span.
@@ -112,7 +116,7 @@ class Encoding:
         """The text that each token covers."""
         return [self.text[start:end] for start, end in self.offsets]
 
-    def labels(self, ignore_index: int = -100) -> list[int]:
+    def labels(self, ignore_index: int = IGNORE_INDEX) -> list[int]:
         """Return the ids of trained tokens, and ``ignore_index`` for all others; not shifted."""
         pairs = zip(self.input_ids, self.assistant_masks, strict=True)
         return [token if trained else ignore_index for token, trained in pairs]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Unpack
 
 from chattmpl.data.job.options import RowOptions
-from chattmpl.data.rows import IGNORE_INDEX
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import ChatTmplError
 from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import decode

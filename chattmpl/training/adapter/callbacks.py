@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.data.rows import IGNORE_INDEX
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import Completion, complete

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.data.rows import IGNORE_INDEX
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import UsageError
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from chattmpl.data.rows import IGNORE_INDEX
+from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import UsageError, did_you_mean
 
 _BATCH = 1000

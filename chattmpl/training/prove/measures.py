@@ -195,7 +195,7 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dia
     """
     import torch
 
-    from chattmpl.data.rows import IGNORE_INDEX
+    from chattmpl.encode.encoding import IGNORE_INDEX
     from chattmpl.training.adapter import Collator
 
     collate = Collator(tokenizer.pad_token_id)
