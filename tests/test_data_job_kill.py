@@ -1,4 +1,4 @@
-"""A job that is cut off, in any way and at any time, goes on where it was and writes what it would have written."""
+"""A job that is interrupted, in any way and at any time, resumes and writes the same bytes as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_a_job_that_is_killed_and_resumed_writes_the_same_bytes(
         said = process.stderr.read().decode() if process.stderr and number != signal.SIGKILL else ""
         until(lambda: not alive(process.pid))
     assert process.returncode == (-number if number == signal.SIGKILL else 130)
-    assert ("--resume goes on" in said) is (number != signal.SIGKILL)
+    assert ("with --resume to continue" in said) is (number != signal.SIGKILL)
     assert "Traceback" not in said
     assert [path.name for path in output.iterdir()] == [".chattmpl"]
     kept = {path.name: path.stat().st_mtime_ns for path in (output / ".chattmpl").glob("shard-00000.*")}
