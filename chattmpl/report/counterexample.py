@@ -1,4 +1,4 @@
-"""A counterexample as text: what is wrong, the template line, both texts, the conversation, the way out."""
+"""Counterexamples as text: the problem, the template line, both texts, the conversation and a hint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from chattmpl.laws import Counterexample
 from chattmpl.printable import visible
 
 _LONGEST = 2_000
-"""Characters of a conversation that are shown; what cannot be made smaller can be long."""
+"""The most characters of a conversation to show; some counterexamples cannot be shrunk further."""
 
 
 def counterexample_text(found: Counterexample, name: str) -> str:
-    """All that a person needs to see what is wrong, with nothing in it that a terminal would obey.
+    """Return a counterexample as text, without control characters.
 
     Args:
         found: what breaks a law.
@@ -23,7 +23,7 @@ def counterexample_text(found: Counterexample, name: str) -> str:
 
 
 def headline(found: Counterexample, name: str) -> str:
-    """The first line of it: place, law and message."""
+    """Return the first line: place, law and message."""
     return visible(f"{found.place or name}: {found.law}: {found.message}")
 
 
@@ -38,7 +38,7 @@ def _parts(found: Counterexample, name: str) -> Iterator[str]:
 
 
 def conversation_text(found: Counterexample) -> Iterator[str]:
-    """What shows it: the kwargs, and the conversation as JSON to paste, cut where it is long."""
+    """Yield the kwargs and the conversation as JSON to paste, cut if it is long."""
     kwargs = f", with {json.dumps(found.kwargs, ensure_ascii=False)}" if found.kwargs else ""
     yield f"the smallest conversation that shows it{kwargs}:"
     shown = _conversation(found)
@@ -46,7 +46,7 @@ def conversation_text(found: Counterexample) -> Iterator[str]:
 
 
 def _conversation(found: Counterexample) -> str:
-    """The conversation as JSON, a line for each message; only the messages, if it has nothing else."""
+    """Return the conversation as JSON, one line per message; only the messages if it has nothing else."""
     dumped = found.conversation.dump()
     messages = [json.dumps(message, ensure_ascii=False) for message in dumped.pop("messages")]
     rest = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in dumped.items()]

@@ -1,4 +1,4 @@
-"""What checking laws says, for people: a table of the laws, then each finding with place, texts and conversation."""
+"""The report of check for people: a table of the laws, then each root cause with place, texts and conversation."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _NOTES = {"info": "note"}
 
 
 def text(report: LawReport) -> str:
-    """The report without colours."""
+    """Return the report without colors."""
     return visible("".join(f"{line}\n" for line, _ in _lines(report)))
 
 
 def rich(report: LawReport) -> str:
-    """The report with colours, as the terminal has them."""
+    """Return the report with the colors of the terminal."""
     from rich.text import Text
 
     from chattmpl.report.terminal import console
@@ -39,7 +39,7 @@ def rich(report: LawReport) -> str:
 
 
 def _lines(report: LawReport) -> Iterator[tuple[str, str | None]]:
-    """The lines of the report, each with a style."""
+    """Yield the lines of the report, each with a style."""
     template = report.template
     policy = f", retention {template.retention}" if template.retention else ""
     modes = f", {len(report.modes)} combinations of kwargs" if len(report.modes) > 1 else ""
@@ -57,7 +57,7 @@ def _lines(report: LawReport) -> Iterator[tuple[str, str | None]]:
 
 
 def _summary(report: LawReport, verdict: Verdict) -> tuple[str, str, str | None]:
-    """The word for a law, the rest of its line, and a style."""
+    """Return the word for a law, the rest of its line, and a style."""
     own = [finding for finding in report.findings if verdict.law.name in finding.laws]
     graver = [finding for finding in own if finding.severity != "info"]
     if not verdict.evaluated:
@@ -76,7 +76,7 @@ def _summary(report: LawReport, verdict: Verdict) -> tuple[str, str, str | None]
 
 
 def _reasons(report: LawReport) -> Iterator[str]:
-    """Why laws do not apply to some conversations, or are declared to be broken: each reason once."""
+    """Yield the reasons why laws do not apply, are not evaluated or are declared to be broken, each once."""
     reasons: dict[str, tuple[int, list[str]]] = {}
     for verdict in report.verdicts:
         if verdict.evaluated:
@@ -92,7 +92,7 @@ def _reasons(report: LawReport) -> Iterator[str]:
 
 
 def _reason(counts: Counter[str]) -> str:
-    """The most frequent reason, shortened."""
+    """Return the most frequent reason, shortened."""
     return _short(counts.most_common(1)[0][0]) if counts else "there was no conversation"
 
 
@@ -116,7 +116,7 @@ def _finding(report: LawReport, finding: RootCause) -> Iterator[tuple[str, str |
 
 
 def _excerpts(found: Counterexample) -> Iterator[str]:
-    """Both texts around the first difference, each with a caret; the newlines in them are shown."""
+    """Yield both texts around the first difference, each with a caret, with visible newlines."""
     at = found.difference
     if at is None:
         return
