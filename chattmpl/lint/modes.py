@@ -14,7 +14,7 @@ from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.probing.corpus import ASK, CONVERSATIONS
 from chattmpl.probing.facts import TemplateFacts
-from chattmpl.probing.modes import find_mode, mode_names
+from chattmpl.probing.modes import candidate_values, mode_names
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering
 
@@ -80,16 +80,15 @@ def modes_of(plain: TemplateFacts) -> tuple[Mode, ...]:
 
 
 def _candidates(facts: TemplateFacts) -> Iterator[tuple[str, Any]]:
-    """Yield kwargs with values: those that a family declares, else the values of switches and choices."""
+    """Yield kwargs with values: those of the family, else strings they are compared with, or false and true."""
     family = facts.template.family
     if family is not None:
         for name, mode in family.modes.items():
             yield from ((name, value) for value in mode.values)
         return
     for name in filter(_NAME.search, mode_names(facts.template)):
-        found = find_mode(facts.prober, name)
-        strings: list[Any] = sorted(value for value in found.values if isinstance(value, str))
-        yield from ((name, value) for value in strings or ((False, True) if found.kind == "switch" else ()))
+        strings: list[Any] = sorted(value for value in candidate_values(facts.template, name) if isinstance(value, str))
+        yield from ((name, value) for value in strings or (False, True))
 
 
 def _alike(one: TemplateFacts, other: TemplateFacts) -> bool:

@@ -120,6 +120,12 @@ def find_modes(prober: Prober) -> dict[str, Mode]:
     return {name: find_mode(prober, name, asks) if mode.kind == "no effect" else mode for name, mode in found.items()}
 
 
+def candidate_values(template: Template, name: str) -> list[Any]:
+    """Return the strings and numbers worth trying: those that a kwarg is compared with, by convention, or declared."""
+    constants = _constants(template, name)[0]
+    return [*dict.fromkeys((*constants, *CONVENTIONS.get(name, ()), *_declared(template, name)))]
+
+
 def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None) -> Mode:
     """Return what one kwarg does.
 
@@ -131,8 +137,8 @@ def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None
     given = dict(beside or {})
     base = _texts(prober, given)
     mode = Mode(name, "no effect", beside=given)
-    constants, defaults = _constants(prober.template, name)
-    candidates = [*dict.fromkeys((*constants, *CONVENTIONS.get(name, ()), *_declared(prober.template, name)))]
+    defaults = _constants(prober.template, name)[1]
+    candidates = candidate_values(prober.template, name)
     switches = {value: _texts(prober, {**given, name: value}) for value in (True, False)}
     word = _texts(prober, {**given, name: _WORD})
     for value in candidates:
