@@ -1,4 +1,4 @@
-"""Conditions that tell where a part of a template is to be generated and where not."""
+"""Conditions under which the text of a part is to be generated."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from chattmpl.syntax.nodes import Attribute, Call, Comparison, Name, Subscript
 from chattmpl.syntax.tree import Block, Tree
 
 FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
-"""What conditions are made of, in the order in which they are tried: whether the message is the assistant's, has
-content, calls, reasoning; whether the innermost loop, within a message, runs for the first time; whether it is the last
-message."""
+"""Facts that conditions are made of, in the order in which they are tried: the message is the assistant's, has content,
+calls, reasoning; the innermost loop within the message runs for the first time; the message is the last one."""
 
-_MOST_KWARGS = 4
+_MAX_KWARGS = 4
 
 
 @dataclass(frozen=True)
@@ -22,28 +21,28 @@ class Guard:
     """A condition.
 
     Attributes:
-        literals: facts, each with whether it is to hold.
-        both: whether all of them are to be true; else one is enough.
+        literals: facts, each with the truth value that it needs.
+        both: whether all literals must hold; else one is enough.
     """
 
     literals: tuple[tuple[str, bool], ...]
     both: bool = True
 
     def holds(self, facts: Collection[str]) -> bool:
-        """Whether it is true where these facts are."""
+        """Return whether the condition holds under these facts."""
         values = [(fact in facts) == wanted for fact, wanted in self.literals]
         return all(values) if self.both else any(values)
 
     @property
     def anywhere(self) -> bool:
-        """Whether it asks for nothing but kwargs, and so can be asked outside of the loop over messages."""
+        """Whether the condition depends on kwargs only, so that it can stand outside the loop over messages."""
         return all("=" in fact for fact, _ in self.literals)
 
 
 def guard_for(cases: Collection[tuple[frozenset[str], bool]]) -> Guard | None:
-    """The simplest condition that is true in just the cases that are marked so."""
+    """Return the simplest condition that holds in exactly the cases that are marked true; None if there is none."""
     kwargs = sorted({fact for facts, _ in cases for fact in facts if "=" in fact})
-    for guard in _guards((*FACTS, *kwargs[:_MOST_KWARGS])):
+    for guard in _guards((*FACTS, *kwargs[:_MAX_KWARGS])):
         if all(guard.holds(facts) == wanted for facts, wanted in cases):
             return guard
     return None
@@ -69,8 +68,8 @@ class GuardPrinter:
     """Prints guards as Jinja at one place of a template.
 
     Args:
-        source: the template; its own way of reading a field is reused.
-        loops: what follows the name in each ``{% for %}`` around the place, the outermost first.
+        tree: the template; fields are read as it reads them.
+        loops: the ``{% for %}`` blocks around the place, the outermost first.
     """
 
     def __init__(self, tree: Tree, loops: tuple[Block, ...]) -> None:
@@ -109,7 +108,7 @@ class GuardPrinter:
 
 
 def _kwarg(name: str, value: str) -> str:
-    """How to ask whether a kwarg has a value, which may be missing."""
+    """Return a test of the value of a kwarg that may be missing."""
     asked = {"True": f"{name} is defined and {name}", "False": f"{name} is defined and not {name}"}
     return asked.get(value, f"{name} == {value}")
 
