@@ -108,3 +108,23 @@ def message_key(expression: Expression, variables: frozenset[str]) -> str | None
 def message_variables(tree: Tree) -> frozenset[str]:
     """Return the variables that stand for one message: the last targets of loops over messages."""
     return frozenset(block.opening.targets[-1] for block in message_loops(tree) if block.opening.targets)
+
+
+def find_read(tree: Tree, variable: str, key: str) -> Expression | None:
+    """Return the first expression that reads a key from a variable; calls of methods read none."""
+    methods = {id(call.function) for call in tree.nodes(Call)}
+    for node in tree.everything:
+        if not isinstance(node, (Attribute, Subscript)) or node.key != key or id(node) in methods:
+            continue
+        if isinstance(node.value, Name) and node.value.name == variable:
+            return node
+    return None
+
+
+def read_in_style(tree: Tree, variable: str, key: str) -> str:
+    """Return an expression that reads a key from a variable, in the style in which the template reads it or others."""
+    found = find_read(tree, variable, key)
+    if found is not None:
+        return found.text
+    dotted = any(isinstance(node.value, Name) and node.value.name == variable for node in tree.nodes(Attribute))
+    return f"{variable}.{key}" if dotted else f"{variable}['{key}']"

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
-from chattmpl.syntax.nodes import Attribute, Call, Comparison, Name, Subscript
+from chattmpl.syntax.messages import find_read, read_in_style
+from chattmpl.syntax.nodes import Attribute, Comparison, Name, Subscript
 from chattmpl.syntax.tree import Block, Tree
 
 FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
@@ -74,7 +75,7 @@ class GuardPrinter:
 
     def __init__(self, tree: Tree, loops: tuple[Block, ...]) -> None:
         targets = [loop.opening.target.text for loop in loops if isinstance(loop.opening.target, Name)]
-        message = next((name for name in reversed(targets) if _reads(tree, name, "role")), None)
+        message = next((name for name in reversed(targets) if find_read(tree, name, "role") is not None), None)
         if message is None:
             message = targets[0] if targets else _compared(tree)
         self._tree = tree
@@ -103,7 +104,7 @@ class GuardPrinter:
             return None if self._nested or not self._in_loop else "loop.last"
         field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
         name = field[fact]
-        read = _reads(self._tree, self._message, name) or _like(self._tree, self._message, name)
+        read = read_in_style(self._tree, self._message, name)
         return f"{read} == 'assistant'" if fact == "assistant" else read
 
 
@@ -111,21 +112,6 @@ def _kwarg(name: str, value: str) -> str:
     """Return a test of the value of a kwarg that may be missing."""
     asked = {"True": f"{name} is defined and {name}", "False": f"{name} is defined and not {name}"}
     return asked.get(value, f"{name} == {value}")
-
-
-def _accesses(tree: Tree) -> Iterator[tuple[str, str, Attribute | Subscript]]:
-    """Iterate over the keys that are read from variables, as (variable, key, expression); methods are none."""
-    methods = {id(call.function) for call in tree.nodes(Call)}
-    for node in tree.everything:
-        if not isinstance(node, (Attribute, Subscript)) or node.key is None or id(node) in methods:
-            continue
-        if isinstance(node.value, Name):
-            yield node.value.name, node.key, node
-
-
-def _reads(tree: Tree, name: str, key: str) -> str | None:
-    """Return the first expression that reads a key from a variable, as the template writes it."""
-    return next((node.text for owner, read, node in _accesses(tree) if (owner, read) == (name, key)), None)
 
 
 def _compared(tree: Tree) -> str | None:
@@ -137,9 +123,3 @@ def _compared(tree: Tree) -> str | None:
         if isinstance(left, (Attribute, Subscript)) and isinstance(left.value, Name) and left.value.name != "messages":
             return left.value.name
     return None
-
-
-def _like(tree: Tree, name: str, key: str) -> str:
-    """Return an expression that reads a key from a variable, in the style in which the template reads others."""
-    dotted = any(isinstance(node.value, Name) and node.value.name == name for node in tree.nodes(Attribute))
-    return f"{name}.{key}" if dotted else f"{name}['{key}']"

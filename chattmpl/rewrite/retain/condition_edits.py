@@ -5,39 +5,37 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 
-from jinja2 import Environment
-
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.retention import namespace_for, on_lines
 from chattmpl.rewrite.retain.overridable_template import Change
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.tree import Tag, parse
+from chattmpl.syntax.messages import read_in_style
+from chattmpl.syntax.tree import Tag, Tree
 
 _HOISTED = "keep_reasoning"
 
 
 def rewritten(
-    text: str,
+    tree: Tree,
     terms: list[Term],
     changes: Iterable[Change],
     policy: str,
-    environment: Environment,
     shared: Collection[int] = (),
 ) -> str:
     """The source with the changes, and with what they need at its head.
 
     Args:
-        text: the source.
+        tree: the template.
         terms: its terms.
         changes: to be made.
         policy: which is asked for.
-        environment: for its lexer.
         shared: the numbers of terms that see messages of others than the assistant.
     """
     retention = Retention(policy)
-    namespace = namespace_for(parse(text))
+    text = tree.source
+    namespace = namespace_for(tree)
     here, prelude = retention.condition(namespace), on_lines(retention.counting(namespace), text)
     edits: list[Edit] = []
     hoisted: set[Tag] = set()
@@ -52,21 +50,21 @@ def rewritten(
                 if term.loop not in hoisted:
                     hoisted.add(term.loop)
                     mark = f"{{% set {_HOISTED} = {here} {term.loop.right}%}}"
-                    edits.append(Edit(term.loop.end, term.loop.end, mark))
+                    edits.append(term.loop.insert_after(mark))
         if term.kind == "content":
-            edits.append(_content_cut(text, term, "" if way == "false" else test, shared=number in shared))
+            edits.append(_content_cut(tree, term, "" if way == "false" else test, shared=number in shared))
             continue
-        edit = _edit(text, term, way, test)
+        edit = _edit(term, way, test)
         glued = text[edit.start - 1].isalnum() and edit.text[:1].isalnum()  # not(…)
         edits.append(Edit(edit.start, edit.end, f" {edit.text}" if glued else edit.text))
     made = apply_edits(text, edits).text
     return prelude + made if uses else made
 
 
-def cost(text: str, terms: list[Term], change: Change) -> float:
+def cost(terms: list[Term], change: Change) -> float:
     """How much a change changes; the smallest is tried first."""
     term, way = terms[change[0]], change[1]
-    own = text[term.start : term.end]
+    own = term.text
     positional = _POSITION.search(own) is not None
     if term.kind == "content":
         made = 2.0 + 0.1 * (way != "false")
@@ -95,49 +93,48 @@ def _leaves_out(term: Term, way: str) -> bool:
     return term.kind == "condition" and (term.joined, way) in (("and", "true"), ("or", "false"))
 
 
-def _edit(text: str, term: Term, way: str, test: str) -> Edit:
-    own = text[term.start : term.end]
+def _edit(term: Term, way: str, test: str) -> Edit:
+    own = term.text
     if term.kind == "cut":
-        base = text[term.start : term.base]
+        base = own[: (term.base or term.end) - term.start]
         chosen = f"{base} if {test} else {own}"
-        return Edit(term.start, term.end, base if way == "true" else f"({chosen})" if term.joined else chosen)
+        return term.node.replace(base if way == "true" else f"({chosen})" if term.joined else chosen)
     if term.kind == "literal" and way in ("true", "false"):
-        return Edit(term.start, term.end, way.capitalize() if own[0].isupper() else way)
+        return term.node.replace(way.capitalize() if own[0].isupper() else way)
     if _leaves_out(term, way):
         if term.after is not None:
             return Edit(term.start, term.after, "")
         if term.before is not None:
             return Edit(term.before, term.end, "")
     if way in ("true", "false"):
-        return Edit(term.start, term.end, way)
+        return term.node.replace(way)
     joint, _, _ = way.rpartition("not here" if way.endswith("not here") else "here")
     wanted = f"not ({test})" if way.endswith("not here") and " " in test else f"not {test}"
     wanted = wanted if way.endswith("not here") else test
     joint = joint.strip()
     if not joint:
         simple = " and " not in wanted and " or " not in wanted
-        bare = not term.negated(text) and (simple or term.joined in ("", "and"))
-        return Edit(term.start, term.end, wanted if bare or wanted.startswith("not (") else f"({wanted})")
+        bare = not term.negated and (simple or term.joined in ("", "and"))
+        return term.node.replace(wanted if bare or wanted.startswith("not (") else f"({wanted})")
     if joint == "and":
         made = f"{_grouped(own, ' or ')} and {wanted}"
-        return Edit(term.start, term.end, made)
+        return term.node.replace(made)
     wanted = f"({wanted})" if " and " in wanted and not wanted.startswith("not") else wanted
     made = f"{own} or {wanted}"
-    return Edit(term.start, term.end, f"({made})" if term.joined == "and" or term.negated(text) else made)
+    return term.node.replace(f"({made})" if term.joined == "and" or term.negated else made)
 
 
-def _content_cut(text: str, term: Term, test: str, *, shared: bool) -> Edit:
+def _content_cut(tree: Tree, term: Term, test: str, *, shared: bool) -> Edit:
     """A content of which the trace is cut out, but where the policy keeps it."""
-    own = text[term.start : term.end]
+    own = term.text
     role = ""
     if shared:
-        name = re.match(r"\w+", own)
-        assert name is not None
-        spelled = re.search(rf"\b{name[0]}(?:\.role\b|\[\s*(['\"])role\1\s*\])", text)
-        role = f"{spelled[0] if spelled else f'{name[0]}.role'} == 'assistant' and "
+        variable = term.node.variable
+        assert variable is not None
+        role = f"{read_in_style(tree, variable.name, 'role')} == 'assistant' and "
     kept = f" and not ({test})" if " " in test else f" and not {test}" if test else ""
     found = f"{role}{own} is string and '{CLOSE}' in {own}{kept}"
-    return Edit(term.start, term.end, f"({own}.split('{CLOSE}')[-1].lstrip('\\n') if {found} else {own})")
+    return term.node.replace(f"({own}.split('{CLOSE}')[-1].lstrip('\\n') if {found} else {own})")
 
 
 def _grouped(own: str, word: str) -> str:

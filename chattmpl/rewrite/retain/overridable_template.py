@@ -13,10 +13,11 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.provenance.containers import InputTracer
 from chattmpl.rewrite.retain.baseline import ConversationKeys
-from chattmpl.rewrite.retain.terms import Term, message_loops, terms
+from chattmpl.rewrite.retain.terms import Term, find_terms
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.messages import message_loops
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.spans import spans_of
 from chattmpl.template.template import Rendering, Template
@@ -53,22 +54,20 @@ class OverridableTemplate:
         self.template = template
         self._policy = policy
         text = template.source
-        environment = template.program.environment
         self._contents = contents
-        self.terms: list[Term] = terms(text, environment, contents=contents)
+        tree = template.program.syntax
+        self.terms: list[Term] = find_terms(tree, contents=contents)
         self.shared: set[int] = set()
-        edits = []
-        for tag in message_loops(text, environment):
-            mark = f"{{% set {_AT} = loop.revindex0 {tag.right}%}}"
-            edits.append(Edit(tag.end, tag.end, mark))
+        loops = [loop.opening for loop in message_loops(tree)]
+        edits = [tag.insert_after(f"{{% set {_AT} = loop.revindex0 {tag.right}%}}") for tag in loops]
         wrapped = [(number, term) for number, term in enumerate(self.terms) if only is None or number in only]
         for number, term in wrapped:
             at = _AT if term.loop is not None else "none"
-            edits.append(Edit(term.start, term.start, f" {_TERM}[[{number}, {at}, "))
+            edits.append(term.node.insert_before(f" {_TERM}[[{number}, {at}, "))
         # At one offset the inner ones are closed first; all insertions there are alike.
         for _, term in reversed(wrapped):
             base = f", {text[term.start : term.base]}" if term.base is not None else ""
-            edits.append(Edit(term.end, term.end, f"{base}]]"))
+            edits.append(term.node.insert_after(f"{base}]]"))
         self._known: dict[tuple[str, frozenset[Change]], tuple[Rendering | None, dict[int, set[_Value]]]] = {}
         self._keys = ConversationKeys()
         switched = apply_edits(text, _closed_first(edits)).text

@@ -97,11 +97,10 @@ def _compiled_with(template: TemplateT, policy: str) -> Rewrite[TemplateT, Reten
 def _candidates(template: Template, search: Search, policy: str) -> Iterator[str]:
     """Yield sources to prove, the smallest change first; none twice."""
     seen: set[str] = set()
-    environment = template.program.environment
     for changes in search.candidates():
         if search.score(changes):
             continue  # a counterexample to an earlier candidate refutes this one too
-        source = rewritten(template.source, search.terms, changes, policy, environment, search.shared)
+        source = rewritten(template.program.syntax, search.terms, changes, policy, search.shared)
         if source not in seen:
             seen.add(source)
             yield source

@@ -168,8 +168,7 @@ class Search:
         return altered
 
     def _cost(self, changes: Changes) -> float:
-        text = self._template.template.source
-        return sum(cost(text, self._template.terms, change) for change in changes)
+        return sum(cost(self._template.terms, change) for change in changes)
 
     def _overlap(self, changes: Changes) -> bool:
         ranges = sorted((self._template.terms[number].start, self._template.terms[number].end) for number, _ in changes)

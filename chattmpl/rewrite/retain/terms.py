@@ -1,24 +1,37 @@
-"""The terms of a source that can decide about a trace: conditions, their parts, switches, and what cuts traces out."""
+"""Terms that can decide about a trace: conditions, their parts, truth values, and expressions that cut traces out."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from jinja2 import Environment
+from chattmpl.syntax.messages import message_loops
+from chattmpl.syntax.nodes import (
+    Attribute,
+    Call,
+    Comparison,
+    Conditional,
+    Constant,
+    Expression,
+    Filter,
+    Group,
+    Keyword,
+    List,
+    Logical,
+    Name,
+    Node,
+    Pair,
+    Subscript,
+    Test,
+    Tuple,
+    Unary,
+)
+from chattmpl.syntax.tree import Block, Output, Tag, Tree
 
-from chattmpl.syntax.lexer import tokens
-from chattmpl.syntax.tree import Tag, parse
-
-Token = tuple[int, str, str]
 Kind = Literal["condition", "literal", "cut", "content"]
 
-_CLOSING = {"(": ")", "[": "]", "{": "}"}
-_CONSTANTS = {"true": "false", "True": "False", "false": "true", "False": "True"}
-_DECIDES = frozenset({"and", "or", "not", "in", "is", "if", "==", "!=", "<", ">", "<=", ">="})
-_CUTS = re.compile(r"\.(?:r?split|partition|rpartition)\(\s*[^()]*think[^()]*\)")
+_CUTTING = frozenset({"split", "rsplit", "partition", "rpartition"})
 
 
 @dataclass(frozen=True)
@@ -26,21 +39,20 @@ class Term:
     """A part of an expression.
 
     Attributes:
-        start, end: its range in the source, in characters, without white space around it.
-        kind: a condition or a part of one; a constant true or false; a value that a trace was cut out of; the content
-            of a message, out of which none is cut.
-        joined: by ``and``, ``or`` or ``+`` to its neighbours; empty if it is the whole expression.
+        node: the expression.
+        kind: a ``condition`` or a part of one; a ``literal`` true or false; a ``cut``, the value that a trace was cut
+            out of; the ``content`` of a message, out of which none is cut.
+        joined: ``and``, ``or`` or ``+`` if it is joined to its neighbours; empty if it is the whole expression.
         before, after: where the neighbour on the left ends, and that on the right begins.
-        base: of a cut, what it is cut from ends here.
-        loop: the loop over messages that it stands in; None if it stands in none, or in a macro.
-        inner: whether it stands in a loop inside of that one.
-        depth: how many conditions it is a part of.
-        writes: whether anything is written in the loop that it stands in.
-        tested: whether nothing but its truth matters.
+        base: of a cut, where the value ends from which it is cut.
+        loop: the tag of the loop over messages around it; None if there is none, or in a macro.
+        inner: whether another loop inside of that one is around it.
+        depth: number of conditions that it is a part of.
+        writes: whether anything is written in the loop around it.
+        tested: whether only its truth matters.
     """
 
-    start: int
-    end: int
+    node: Expression
     kind: Kind = "condition"
     joined: str = ""
     before: int | None = None
@@ -52,235 +64,205 @@ class Term:
     writes: bool = True
     tested: bool = False
 
-    def negated(self, text: str) -> bool:
-        """Whether ``not`` stands before it."""
-        return re.search(r"\bnot\s*\(?\s*$", text[: self.start]) is not None
+    @property
+    def start(self) -> int:
+        """Where it begins in the source, in characters."""
+        return self.node.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.node.end
+
+    @property
+    def text(self) -> str:
+        """How it is written."""
+        return self.node.text
+
+    @property
+    def negated(self) -> bool:
+        """Whether ``not`` is applied to it."""
+        parent = self.node.parent
+        parent = parent.parent if isinstance(parent, Group) else parent
+        return isinstance(parent, Unary) and parent.operator == "not"
 
 
-def message_lists(text: str, environment: Environment) -> set[str]:
-    """The variables that hold messages, as far as the assignments tell."""
-    found = {"messages"}
-    tags = parse(text).tags
-    for _ in range(3):
-        for tag in tags:
-            name, equals, value = tag.body.partition("=") if tag.name == "set" else ("", "", "")
-            if equals and re.search(
-                rf"(?<![\w.'\"])(?:{'|'.join(map(re.escape, found))})(?!\w|\[\d+\]|\|\s*length)", value
-            ):
-                found.add(name.strip())
-    return {name for name in found if name.isidentifier()}
-
-
-def message_loops(text: str, environment: Environment) -> list[Tag]:
-    """The tags of the loops over messages."""
-    lists = re.compile(rf"(?<![\w.])(?:{'|'.join(map(re.escape, sorted(message_lists(text, environment))))})(?!\w)")
-    tags = parse(text).tags
-    return [tag for tag in tags if tag.name == "for" and lists.search(tag.body.partition(" in ")[2])]
-
-
-def terms(text: str, environment: Environment, *, contents: bool = False) -> list[Term]:
-    """All terms, outer ones before those inside of them; with ``contents`` also where contents are read."""
-    loops = set(message_loops(text, environment))
-    tags = {tag.start: tag for tag in parse(text).tags}
-    writing = _writing(text, environment)
+def find_terms(tree: Tree, *, contents: bool = False) -> list[Term]:
+    """Return all terms, outer ones before those inside of them; with ``contents`` also where contents are read."""
+    loops = message_loops(tree)
     found: list[Term] = []
-    around: list[Tag] = []
-    inside: list[Token] = []
-    tag: Tag | None = None
-    reading = False
-    for offset, kind, value in tokens(text):
-        if kind in ("block_begin", "variable_begin"):
-            tag, inside, reading = tags.get(offset) if kind == "block_begin" else None, [], True
-        elif kind in ("block_end", "variable_end"):
-            reading = False
-            loop, inner = _place(around, loops)
-            reader = _Reader(text, loop, inner, loop is None or loop in writing)
-            reader.tag(tag, inside)
+    for item in tree.flat:
+        if isinstance(item, (Output, Tag)):
+            reader = _Reader(item, loops)
+            reader.read()
             if contents:
-                reader.contents(tag, inside)
+                reader.read_contents()
             found += reader.found
-            if tag is not None:
-                _follow(around, tag)
-        elif reading and kind != "whitespace":
-            inside.append((offset, kind, value))
     return found
-
-
-def _writing(text: str, environment: Environment) -> set[Tag]:
-    """The loops with an output inside."""
-    tags = {tag.start: tag for tag in parse(text).tags}
-    around: list[Tag] = []
-    found: set[Tag] = set()
-    for offset, kind, _ in tokens(text):
-        if kind == "block_begin" and offset in tags:
-            _follow(around, tags[offset])
-        elif kind == "variable_begin":
-            found.update(around)
-    return found
-
-
-def _follow(around: list[Tag], tag: Tag) -> None:
-    if tag.name in ("for", "macro"):
-        around.append(tag)
-    elif tag.name in ("endfor", "endmacro") and around:
-        around.pop()
-
-
-def _place(around: list[Tag], loops: Iterable[Tag]) -> tuple[Tag | None, bool]:
-    """The loop over messages, and whether another loop is inside of it."""
-    if any(tag.name == "macro" for tag in around):
-        return None, False
-    own = [tag for tag in around if tag in loops]
-    return (own[-1], around[-1] != own[-1]) if own else (None, False)
 
 
 class _Reader:
-    def __init__(self, text: str, loop: Tag | None, inner: bool, writes: bool) -> None:
-        self._text = text
-        self._loop = loop
-        self._inner = inner
-        self._writes = writes
+    """Reader of the terms of one tag or output."""
+
+    def __init__(self, item: Output | Tag, loops: list[Block]) -> None:
+        self._item = item
+        around = [node for node in item.parents if isinstance(node, Block) and node.name in ("for", "macro")]
+        in_macro = any(block.name == "macro" for block in around)
+        loop = None if in_macro else next((block for block in around if block in loops), None)
+        self._loop = None if loop is None else loop.opening
+        self._inner = loop is not None and around[0] is not loop
+        self._writes = loop is None or next(loop.find(Output), None) is not None
         self.found: list[Term] = []
 
-    def tag(self, tag: Tag | None, inside: list[Token]) -> None:
-        """The terms of one tag, or of an output."""
-        if tag is None:
-            self._value(inside)
-        elif tag.name in ("if", "elif"):
-            self._condition(inside[1:], tested=True)
-        elif tag.name == "set":
-            equals = next((n for n, (_, kind, value) in enumerate(inside) if kind == "operator" and value == "="), None)
-            if equals is not None:
-                value = inside[equals + 1 :]
-                if any(word in _DECIDES - {"if"} for _, _, word in value) and not _split(value, ("if",))[1]:
-                    self._condition(value)
-                else:
-                    self._value(value)
-
-    def contents(self, tag: Tag | None, inside: list[Token]) -> None:
-        """Where the content of the message being rendered is written or assigned as it is."""
-        name = re.match(r"\w+(?=\s+in\b)", self._loop.body) if self._loop is not None else None
-        if name is None or (tag is not None and tag.name != "set"):
+    def read(self) -> None:
+        """Find the terms."""
+        item = self._item
+        if isinstance(item, Output):
+            if item.expression is not None:
+                self._value(item.expression)
+        elif item.value is None:
             return
-        start = inside[0][0] if inside else 0
-        for match in re.finditer(
-            rf"(?<![\w.\]]){name[0]}(?:\.content\b|\[\s*(['\"])content\1\s*\])(?!\s*(?:[.\[(=!<>]|is\b|in\b))",
-            self._text[: inside[-1][0] + len(inside[-1][2])] if inside else "",
-        ):
-            before = self._text[start : match.start()].rstrip()
-            if match.start() >= start and not re.search(r"\b(?:in|if|and|or|not|elif|set)$", before):
-                found = Term(match.start(), match.end(), kind="content", loop=self._loop, inner=self._inner)
-                self.found.append(found)
+        elif item.name in ("if", "elif"):
+            self._condition(item.value, tested=True)
+        elif item.name == "set":
+            if not isinstance(item.value, Conditional) and any(map(_decides, item.value.walk())):
+                self._condition(item.value)
+            else:
+                self._value(item.value)
 
-    def _add(self, inside: list[Token], **more: object) -> None:
-        start, end = inside[0][0], inside[-1][0] + len(inside[-1][2])
-        self.found.append(Term(start, end, loop=self._loop, inner=self._inner, writes=self._writes, **more))  # type: ignore[arg-type]
+    def read_contents(self) -> None:
+        """Find where the content of the message being rendered is written or assigned unchanged."""
+        target = self._loop.target if self._loop is not None else None
+        value = self._item.expression if isinstance(self._item, Output) else self._item.value
+        if not isinstance(target, Name) or value is None or (isinstance(self._item, Tag) and self._item.name != "set"):
+            return
+        for node in value.find(Expression):
+            if not isinstance(node, (Attribute, Subscript)) or node.key != "content":
+                continue
+            if node.value.text == target.name and _is_unchanged(node):
+                self.found.append(Term(node, kind="content", loop=self._loop, inner=self._inner))
+
+    def _add(
+        self,
+        node: Expression,
+        kind: Kind,
+        *,
+        joined: str = "",
+        before: int | None = None,
+        after: int | None = None,
+        base: int | None = None,
+        depth: int = 0,
+        tested: bool = False,
+    ) -> None:
+        place = (self._loop, self._inner, depth, self._writes, tested)
+        self.found.append(Term(node, kind, joined, before, after, base, *place))
 
     def _condition(
         self,
-        inside: list[Token],
+        node: Expression,
         joined: str = "",
         before: int | None = None,
         after: int | None = None,
         depth: int = 0,
         tested: bool = False,
     ) -> None:
-        """A condition, and the parts of it."""
-        if not inside:
+        """Add a condition, and the parts of it."""
+        if isinstance(node, Conditional):
+            self._value(node)
             return
-        if _split(inside, ("if",))[1]:
-            self._value(inside)
-            return
-        single = len(inside) == 1 and inside[0][2] in _CONSTANTS
-        kind = "literal" if single else "condition"
-        self._add(inside, kind=kind, joined=joined, before=before, after=after, depth=depth, tested=tested)
-        inside = _unwrapped(inside)
-        for word in ("or", "and"):
-            parts, _ = _split(inside, (word,))
-            if len(parts) > 1:
-                for number, part in enumerate(parts):
-                    left = parts[number - 1][-1] if number else None
-                    right = parts[number + 1][0][0] if number + 1 < len(parts) else None
-                    self._condition(part, word, left[0] + len(left[2]) if left else None, right, depth + 1, tested)
-                return
-        if inside[0][2] == "not":
-            self._condition(inside[1:], depth=depth + 1, tested=True)
+        kind: Kind = "literal" if _is_truth_value(node) else "condition"
+        self._add(node, kind, joined=joined, before=before, after=after, depth=depth, tested=tested)
+        inside = node.unwrapped
+        if isinstance(inside, Logical):
+            for number, part in enumerate(inside.items):
+                left = inside.items[number - 1].end if number else None
+                right = inside.items[number + 1].start if number + 1 < len(inside.items) else None
+                self._condition(part, inside.operator, left, right, depth + 1, tested)
+        elif isinstance(inside, Unary) and inside.operator == "not":
+            self._condition(inside.operand, depth=depth + 1, tested=True)
         else:
-            self._groups(inside)
+            self._brackets(inside)
 
-    def _value(self, inside: list[Token]) -> None:
-        """The conditions inside of an expression that is none."""
-        parts, words = _split(inside, ("if", "else"))
-        if words[:1] == ["if"] and len(parts) in (2, 3):
-            self._condition(parts[1], tested=True)
-            for part in (parts[0], *parts[2:]):
-                self._value(part)
-            return
-        if len(inside) == 1 and inside[0][2] in _CONSTANTS and inside[0][1] == "name":
-            self._add(inside, kind="literal")
-            return
-        self._cut(inside)
-        self._groups(inside)
-
-    def _cut(self, inside: list[Token]) -> None:
-        """A value that ``</think>`` and what stands before it was cut from, which may be joined to others."""
-        parts, words = _split(inside, ("+", "~"))
-        for part in parts:
-            if not part:
-                continue
-            start, end = part[0][0], part[-1][0] + len(part[-1][2])
-            match = _CUTS.search(self._text, start, end)
-            if match and "[-1]" in self._text[match.end() : match.end() + 4] + self._text[end - 4 : end]:
-                self._add(part, kind="cut", base=match.start(), joined="+" if words else "")
-
-    def _groups(self, inside: list[Token]) -> None:
-        """What stands in brackets."""
-        depth, start = 0, 0
-        for index, (_, kind, value) in enumerate(inside):
-            if kind != "operator":
-                continue
-            if value in _CLOSING:
-                start = index + 1 if depth == 0 else start
-                depth += 1
-            elif value in _CLOSING.values():
-                depth -= 1
-                if depth == 0:
-                    for part in _split(inside[start:index], (",",))[0]:
-                        if part:
-                            self._value(part)
-
-
-def _split(inside: list[Token], words: tuple[str, ...]) -> tuple[list[list[Token]], list[str]]:
-    """The tokens between these words, where no bracket is open, and the words."""
-    parts: list[list[Token]] = [[]]
-    found = []
-    depth = 0
-    for token in inside:
-        _, kind, value = token
-        depth += (kind == "operator" and value in _CLOSING) - (kind == "operator" and value in _CLOSING.values())
-        if depth == 0 and kind in ("name", "operator") and value in words:
-            found.append(value)
-            parts.append([])
+    def _value(self, node: Expression) -> None:
+        """Add the conditions inside of an expression that is none."""
+        if isinstance(node, Conditional):
+            self._condition(node.test, tested=True)
+            self._value(node.value)
+            if node.otherwise is not None:
+                self._value(node.otherwise)
+        elif _is_truth_value(node):
+            self._add(node, "literal")
         else:
-            parts[-1].append(token)
-    return (parts, found) if all(parts) else ([inside], [])
+            self._cuts(node)
+            self._brackets(node)
+
+    def _cuts(self, node: Expression) -> None:
+        """Add values that ``</think>`` and the text before it were cut from, which may be joined to others."""
+        for part in node.joined:
+            calls = [call for call in part.find(Call) if call.method in _CUTTING and _names_a_trace(call)]
+            if not calls:
+                continue
+            first, source = min(calls, key=lambda call: call.open), node.source
+            if "[-1]" in source[first.end : first.end + 4] + source[part.end - 4 : part.end]:
+                joined = "+" if part is not node else ""
+                assert isinstance(first.function, Attribute)
+                self._add(part, "cut", base=first.function.value.end, joined=joined)
+
+    def _brackets(self, node: Expression) -> None:
+        """Add the terms of what is in brackets."""
+        for child in node.children:
+            assert isinstance(child, Expression)
+            values = list(_in_brackets(node, child))
+            for value in values:
+                self._value(value)
+            if not values:
+                self._brackets(child)
 
 
-def _unwrapped(inside: list[Token]) -> list[Token]:
-    """The tokens without the brackets around all of them."""
-    while len(inside) > 2 and inside[0][2] == "(" and _closes(inside) == len(inside) - 1:
-        inside = inside[1:-1]
-    return inside
+def _in_brackets(node: Expression, child: Expression) -> Iterator[Expression]:
+    """Yield the values in a child of an expression, if that is in brackets."""
+    bracketed = (
+        isinstance(node, (Group, List))
+        or (isinstance(node, Call) and child is not node.function)
+        or (isinstance(node, (Filter, Test)) and child is not node.value)
+        or (isinstance(node, Subscript) and child is node.index)
+    )
+    if isinstance(node, Group) and isinstance(child, Tuple):
+        yield from child.items
+    elif isinstance(child, (Keyword, Pair)):
+        # A constant that has a name is a setting, and no term.
+        if not isinstance(child.value, Constant):
+            yield child.value
+    elif bracketed:
+        yield child
 
 
-def _closes(inside: list[Token]) -> int:
-    """The index of the bracket that closes the first one."""
-    depth = 0
-    for index, (_, kind, value) in enumerate(inside):
-        depth += (kind == "operator" and value in _CLOSING) - (kind == "operator" and value in _CLOSING.values())
-        if depth == 0:
-            return index
-    return -1
+def _decides(node: Node) -> bool:
+    return isinstance(node, (Logical, Comparison, Test)) or (isinstance(node, Unary) and node.operator == "not")
 
 
-__all__ = ["Term", "message_lists", "message_loops", "terms"]
+def _is_truth_value(node: Expression) -> bool:
+    return isinstance(node, Constant) and isinstance(node.value, bool)
+
+
+def _names_a_trace(call: Call) -> bool:
+    return any("think" in argument.text and "(" not in argument.text for argument in call.arguments)
+
+
+def _is_unchanged(node: Expression) -> bool:
+    """Return whether an expression is neither looked into nor tested."""
+    parent = node.parent
+    match parent:
+        case Attribute() | Subscript():
+            return parent.value is not node
+        case Call():
+            return parent.function is not node
+        case Logical():
+            return parent.items[0] is node
+        case Comparison() | Unary():
+            return False
+        case Test():
+            return parent.value is not node
+        case Conditional():
+            return parent.test is not node
+    return True
