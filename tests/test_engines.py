@@ -237,7 +237,7 @@ def test_the_tag_that_an_engine_fails_in_is_found_without_a_line() -> None:
     context = {"messages": CHAT}
     with pytest.raises(RenderError) as caught:
         engine.render(source, context)
-    piece = reached(engine, Code(source), source, context, caught.value.complaint)
+    piece = reached(engine, Code(source), context, caught.value.complaint)
     assert piece is not None
     assert source[piece.start : piece.end] == "{{ m.content | upper }}"
 

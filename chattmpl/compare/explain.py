@@ -177,7 +177,7 @@ class Explainer:
         if state.got.text is None:
             code = self.code if state.edited.text == self.source.text else Code(state.edited.text)
             failure = without_line(state.got.error or "")
-            piece = reached(self.engine, code, state.edited.text, context, failure)
+            piece = reached(self.engine, code, context, failure)
             offset = None if piece is None else state.edited.source_offset(piece.start)
         else:
             offset = written_by(state, context)

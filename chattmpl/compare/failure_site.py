@@ -1,14 +1,14 @@
-"""The tag that an engine had reached when it failed, found with probes: engines tell no line, or no column."""
+"""The tag that an engine had reached when it failed, found with probes: engines report no line, or no column."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from chattmpl.compare.code import Code, Piece
+from chattmpl.compare.code import Code, Piece, name_of
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import RenderError
-from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.edits import apply_edits
 
 _PROBE = "chattmpl-probe-"
 _MOST = 1 << 12
@@ -16,21 +16,20 @@ _COUNTER = "chattmpl_probe"
 _NOT_BEFORE = frozenset({"elif", "else", "generation", "endgeneration", "raw", "endraw"})
 
 
-def reached(engine: Engine, code: Code, source: str, context: Mapping[str, object], failure: str) -> Piece | None:
-    """The tag that the engine was at; None where the probes change what happens.
+def reached(engine: Engine, code: Code, context: Mapping[str, object], failure: str) -> Piece | None:
+    """Return the tag that the engine had reached; None where the probes change what happens.
 
-    A probe before each tag counts, and raises at the number that it is told. The largest number at which a probe
-    raises before the engine fails by itself belongs to the tag that it fails in.
+    A probe before each tag counts, and raises at the number that it is given. The largest number at which a probe
+    raises before the engine fails by itself belongs to the tag that the engine fails in.
 
     Args:
-        engine: which fails.
-        code: the source, read.
-        source: the text of the template, the same as the code's.
-        context: what it is rendered with.
-        failure: what the engine says when it fails.
+        engine: the engine that fails.
+        code: the template.
+        context: the variables that it is rendered with.
+        failure: the engine's error.
     """
     for macros in (True, False):
-        probed = _probed(code, source, macros)
+        probed = _probed(code, macros)
         if _error(engine, probed, context, _MOST) == failure:
             break
     else:
@@ -50,20 +49,18 @@ def reached(engine: Engine, code: Code, source: str, context: Mapping[str, objec
     return None if found is None else code.pieces[found]
 
 
-def _probed(code: Code, source: str, macros: bool) -> str:
+def _probed(code: Code, macros: bool) -> str:
     edits = []
     for index, piece in enumerate(code.pieces):
         outer = code.parents[piece.start]
-        if piece.name in _NOT_BEFORE or any(block.name == "raw" for block in outer):
-            continue
-        if not macros and any(block.name == "macro" for block in outer):
+        if name_of(piece) in _NOT_BEFORE or (not macros and any(block.name == "macro" for block in outer)):
             continue
         probe = (
             f"{{% set {_COUNTER}.n = {_COUNTER}.n + 1 %}}{{% if {_COUNTER}.n == {_COUNTER}_at %}}"
             f"{{{{ raise_exception('{_PROBE}{index}') }}}}{{% endif %}}"
         )
-        edits.append(Edit(piece.start, piece.start, probe))
-    return f"{{% set {_COUNTER} = namespace(n=0) %}}{apply_edits(source, edits).text}"
+        edits.append(piece.insert_before(probe))
+    return f"{{% set {_COUNTER} = namespace(n=0) %}}{apply_edits(code.text, edits).text}"
 
 
 def _error(engine: Engine, source: str, context: Mapping[str, object], at: int) -> str | None:
@@ -75,5 +72,5 @@ def _error(engine: Engine, source: str, context: Mapping[str, object], at: int) 
 
 
 def without_line(message: str) -> str:
-    """What an engine says, without the line, which probes do not change but other edits do."""
+    """Return an engine's error without the line, which other edits than probes change."""
     return re.sub(r"\s*\(in [^)]*:\d+\)", "", message)

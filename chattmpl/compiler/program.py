@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import re
 import types
 from collections import Counter
 from dataclasses import astuple, dataclass
@@ -30,15 +29,12 @@ from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edited
 from chattmpl.syntax.lexer import Line
-from chattmpl.syntax.tree import Tree, parse
+from chattmpl.syntax.tree import Output, Tag, Tree, parse
 
 _LONGEST = 500_000
 """Characters. The longest templates of real models have a tenth of it."""
 
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
-
-
-_CLOSING = re.compile(r"[%}]\}")
 
 
 @dataclass(frozen=True)
@@ -150,11 +146,9 @@ class Program:
         return self._tag_at(self.code_lines[max(before, 0)][1]) if self.code_lines else None
 
     def _tag_at(self, offset: int) -> Place:
-        """The tag around an offset, since an expression begins at its operator for Jinja."""
-        text = self.source.text
-        start = max(text.rfind(opening, 0, offset + 2) for opening in ("{{", "{%"))
-        closing = _CLOSING.search(text, offset)
-        return Place(self.source, max(start, 0), closing.end() if closing else len(text))
+        """Return the tag around an offset, or the last one before it; to Jinja an expression begins at its operator."""
+        tags = [item for item in self.syntax.flat if isinstance(item, (Tag, Output)) and item.start <= offset]
+        return Place(self.source, tags[-1].start, tags[-1].end) if tags else Place(self.source, offset, offset + 1)
 
 
 def _code_line(traceback: types.TracebackType) -> int:

@@ -6,6 +6,7 @@ Expressions have the structure of Jinja's own syntax tree, with two differences:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     Constants: TypeAlias = str | int | float | bool | None
 
 _Kind = TypeVar("_Kind", bound="Node")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = frozenset("\nnrtabfv\\'\"01234567xuUN")
 
 
 @dataclass(eq=False, slots=True)
@@ -141,8 +144,12 @@ def string_value(literal: str) -> str:
     Raises:
         UnicodeDecodeError: for an escape that is not complete.
     """
-    value: str = literal[1:-1].encode("ascii", "backslashreplace").decode("unicode-escape")
-    return value
+    body = literal[1:-1]
+    if "\\" not in body:
+        return body
+    # Python warns about escapes that mean nothing, and keeps their backslash.
+    body = _ESCAPE.sub(lambda match: match[0] if match[1] in _ESCAPED else f"\\{match[0]}", body)
+    return body.encode("ascii", "backslashreplace").decode("unicode-escape")
 
 
 def _operands(node: Expression, *, inside: bool) -> Iterator[Expression]:

@@ -419,6 +419,11 @@ class Tree(Node):
                 return use
         return None
 
+    def item_at(self, offset: int) -> Item | None:
+        """Return the item around an offset, the tags of blocks among them; None for white space that is trimmed."""
+        index = bisect.bisect_right(self.flat, offset, key=lambda item: item.start) - 1
+        return self.flat[index] if index >= 0 and offset < self.flat[index].end else None
+
     def at(self, offset: int) -> Node:
         """Return the innermost node around an offset."""
         node: Node = self

@@ -1,4 +1,4 @@
-"""Which place of a template wrote a character of what it rendered, as closely as that can be known."""
+"""The place in a template that wrote a character of a rendering, as closely as it can be known."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import re
 from typing import Any
 
 from chattmpl.source import Place
-from chattmpl.syntax.lexer import tokens
+from chattmpl.syntax.nodes import Constant
+from chattmpl.syntax.tree import Output, Tag, Text
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, Template
-
-_STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
-_NO_ESCAPE = re.compile(r"(?<!\\)(?:\\\\)*\\[^\nnrtabfv\\'\"0-7xuUN]")
-_TAG = re.compile(r"[%}]\}")
 
 
 def written_at(
@@ -24,16 +21,16 @@ def written_at(
     clock: Any = None,
     kwargs: dict[str, Any] | None = None,
 ) -> Place:
-    """The place that wrote a character: the string constant, the variable, or the tag.
+    """Return the place that wrote a character: the string constant, the variable, or the tag.
 
-    The conversation is rendered once more, for a rendering knows the lines of its spans only, and templates on one line
-    of 5,000 characters are common.
+    The conversation is rendered once more: a rendering knows only the lines of its spans, and templates on one line of
+    5,000 characters are common.
 
     Args:
-        rendering: what was rendered.
-        at_c: the character; the last one where the text ends before it.
+        rendering: the rendering.
+        at_c: the character; the last one if the text ends before it.
         prompt: whether it was rendered with the generation prompt.
-        clock: what time the template was told.
+        clock: the time that the template was rendered at.
         kwargs: the template kwargs that it was rendered with.
     """
     template = rendering.template
@@ -52,7 +49,7 @@ def written_at(
 
 
 def seen_at(rendering: Rendering, at_c: int) -> Place:
-    """The place that wrote a character, from what the rendering knows: its line, and what stands there but once.
+    """Return the place that wrote a character, from what the rendering knows: its line, and words that are there once.
 
     It is less exact than `written_at`, and costs nothing.
     """
@@ -61,10 +58,10 @@ def seen_at(rendering: Rendering, at_c: int) -> Place:
     span = span_at(rendering, at_c)
     text = rendering.text[span.start : span.end]
     behind = text[max(at_c - span.start, 0) :]
-    # As a string constant of its own, else as a part of something.
+    # As a whole string constant, else as a part of something.
     words = [repr(text), text.strip(), *behind.split(), *text.split()]
     field = (span.field or "").rpartition(".")[2].partition("[")[0]
-    # Constants that were written one behind the other are one span.
+    # Constants that were written one after the other are one span.
     tokens = re.findall(r"<[^<>\s]+>", behind)[:1]
     quoted = [repr(token) for token in tokens]
     words = [*words[:1], *quoted, *words[1:8], *tokens, field]
@@ -72,13 +69,13 @@ def seen_at(rendering: Rendering, at_c: int) -> Place:
 
 
 def on_line(template: Template, number: int | None, *words: str, generated: bool | None = None) -> Place:
-    """A line, or one of the words in it, if it is clear which is meant.
+    """Return a line, or one of the words in it if only one place can be meant.
 
     Args:
-        template: whose line.
+        template: the template.
         number: the line, from 1; None for the top of the template.
-        words: what may stand there, the most telling first.
-        generated: whether the words stand inside of a generation tag; None if that is not known.
+        words: words that may occur there, the most specific first.
+        generated: whether the words are inside a generation tag; None if that is not known.
     """
     if number is None:
         return top(template)
@@ -95,81 +92,68 @@ def on_line(template: Template, number: int | None, *words: str, generated: bool
 
 
 def _in_tag(template: Template, offset: int) -> bool:
-    """Whether a generation tag is around an offset of the source."""
+    """Return whether an offset of the source is inside a generation tag."""
     return any(
         block.opening.end <= offset < block.closing.start for block in template.program.syntax.blocks("generation")
     )
 
 
 def span_at(rendering: Rendering, at_c: int) -> Span:
-    """The span of a character, or the last one."""
+    """Return the span of a character, or the last one."""
     return next((span for span in rendering.spans if at_c < span.end), rendering.spans[-1])
 
 
 def top(template: Template) -> Place:
-    """The place of what concerns the whole template: its first line that is not empty."""
+    """Return the place for what concerns the whole template: its first line that is not empty."""
     source = template.program.source
     offset = len(source.text) - len(source.text.lstrip())
     return Place.of_line(source, source.position(min(offset, max(len(source.text) - 1, 0)))[0])
 
 
 def tag_of(template: Template, offset: int) -> Place | None:
-    """The tag that holds an offset of the source; None for text between tags."""
-    text = template.program.source.text
-    start = max(text.rfind(opening, 0, offset + 2) for opening in ("{{", "{%"))
-    closing = _TAG.search(text, max(offset, start + 2))
-    if start < 0 or closing is None or _TAG.search(text, start + 2, max(offset, start + 2)):
-        return None
-    return Place(template.program.source, start, closing.end())
+    """Return the place of the tag or output around an offset of the source; None for text between tags."""
+    item = template.program.syntax.item_at(offset)
+    return Place(template.program.source, item.start, item.end) if isinstance(item, (Tag, Output)) else None
 
 
 def _within(template: Template, offset: int, piece: str, at_c: int, span: Span) -> Place:
-    """The part of a statement that wrote a piece.
+    """Return the place of the part of a statement that wrote a piece.
 
     Args:
-        template: whose statement.
-        offset: where the statement stands.
+        template: the template.
+        offset: offset of the statement.
         piece: the text that it wrote, of one origin.
-        at_c: the character of the piece that is meant.
-        span: where the piece came from.
+        at_c: the character of the piece to find.
+        span: the span of the piece.
     """
-    source = template.program.source
-    for start, kind, value in tokens(source.text):
-        if kind == "data" and start <= offset < start + len(value):
-            found = value.find(piece)
-            begin = start + found + at_c if found >= 0 else start + len(value) - len(value.lstrip())
-            return _up_to_newline(Place(source, begin, start + len(value)))
-    tag = tag_of(template, offset)
-    if tag is None:
+    source, tree = template.program.source, template.program.syntax
+    node = tree.at(offset)
+    if isinstance(node, Text):
+        found = node.value.find(piece)
+        begin = node.start + found + at_c if found >= 0 else node.end - len(node.value.lstrip())
+        return _up_to_newline(Place(source, begin, node.end))
+    item = tree.item_at(offset)
+    if not isinstance(item, (Tag, Output)):
         return Place.of_line(source, source.position(offset)[0])
+    tag = Place(source, item.start, item.end)
     if span.literal:
-        return _constant(tag, piece, at_c) or tag
+        constant = _constant(item, piece, at_c)
+        return tag if constant is None else Place(source, constant.start, constant.end)
     names = [part.partition("[")[0] for part in reversed((span.field or "").split("."))]
     for name in filter(None, names):
-        match = re.search(rf"\b{re.escape(name)}\b", source.text[tag.start : tag.end])
+        match = re.search(rf"\b{re.escape(name)}\b", item.text)
         if match:
-            return Place(source, tag.start + match.start(), tag.start + match.end())
+            return Place(source, item.start + match.start(), item.start + match.end())
     return tag
 
 
-def _constant(tag: Place, piece: str, at_c: int) -> Place | None:
-    """The string constant of a tag that is the piece, or the one in it that holds its character."""
-    inside = list(_STRING.finditer(tag.source.text, tag.start, tag.end))
-    values = [_value(match[0][1:-1]) for match in inside]
-    exact = [match for match, value in zip(inside, values, strict=True) if value == piece]
-    begun = [match for match, value in zip(inside, values, strict=True) if value and piece[at_c:].startswith(value)]
-    partly = [match for match, value in zip(inside, values, strict=True) if value and value in piece]
-    for chosen in (exact, begun, partly):
-        if len(chosen) == 1:
-            return Place(tag.source, *chosen[0].span())
-    return None
-
-
-def _value(inside: str) -> str:
-    """What a string constant means; as it is written where an escape in it means nothing."""
-    if _NO_ESCAPE.search(inside):
-        return inside
-    return inside.encode("ascii", "backslashreplace").decode("unicode-escape", "replace")
+def _constant(item: Tag | Output, piece: str, at_c: int) -> Constant | None:
+    """Return the string constant of a tag that is the piece, or the one that contains its character."""
+    constants = [(node, node.value) for node in item.find(Constant) if isinstance(node.value, str)]
+    exact = [node for node, value in constants if value == piece]
+    begun = [node for node, value in constants if value and piece[at_c:].startswith(value)]
+    partly = [node for node, value in constants if value and value in piece]
+    return next((chosen[0] for chosen in (exact, begun, partly) if len(chosen) == 1), None)
 
 
 def _up_to_newline(place: Place) -> Place:
