@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -52,6 +53,8 @@ def check(
     """
     from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws_named
+    from chattmpl.report.laws import report_lines
+    from chattmpl.report.lines import line, write_lines
     from chattmpl.template.resolver import find_templates
 
     if not templates:
@@ -65,7 +68,8 @@ def check(
         report = _check(found, retention, laws, given, examples, loaded)
         reports.append(report)
         if form in ("rich", "text"):
-            click.echo(("\n" if number else "") + _shown(report, form), nl=False)
+            lines = report_lines(report)
+            write_lines(itertools.chain([line()], lines) if number else lines, form)
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
         _write(form, diagnostics)
@@ -93,12 +97,6 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
         return checker.check(
             template, laws, conversations, tokenizer, lambda done, total: bars.update(template.name, done, total), shape
         )
-
-
-def _shown(report: LawReport, form: str) -> str:
-    from chattmpl.report import verdicts
-
-    return verdicts.rich(report) if form == "rich" else verdicts.text(report)
 
 
 def _save(folder: Path, found: list[TemplateDiagnostic]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from chattmpl.printable import dumps, visible
-from chattmpl.report.counterexample import counterexample_text
+from chattmpl.report.laws import counterexample_text
 from chattmpl.report.lines import count
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, Exemption
 from chattmpl.rewrite.proof import Proof

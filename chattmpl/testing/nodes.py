@@ -12,7 +12,7 @@ from _pytest._code.code import ExceptionChainRepr, ReprFileLocation, ReprTraceba
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Law, NotEvaluated
-from chattmpl.report.counterexample import counterexample_text, headline
+from chattmpl.report.laws import counterexample_text, headline
 from chattmpl.testing import snapshots
 from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, remedy
 from chattmpl.testing.verdict import Judge, Judgement

@@ -1,0 +1,149 @@
+"""Reports of `chattmpl check`: a line for each law, then each finding; and counterexamples as text."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from chattmpl.laws.checker import LawReport, Verdict
+from chattmpl.laws.law import REFUSED
+from chattmpl.laws.outcome import Counterexample
+from chattmpl.laws.root_causes import RootCause
+from chattmpl.printable import visible
+from chattmpl.report.lines import Line, count, line
+from chattmpl.source import Place, Source
+
+_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_NOTES = {"info": "note"}
+_LONGEST_REASON = 160
+_LONGEST_CONVERSATION = 2_000
+"""Limit of the characters of a conversation, because some conversations cannot be minimized."""
+
+
+def report_lines(report: LawReport) -> Iterator[Line]:
+    """Yield the outcome of each law, the reasons, and the findings."""
+    template = report.template
+    policy = f", retention {template.retention}" if template.retention else ""
+    modes = f", {len(report.modes)} combinations of kwargs" if len(report.modes) > 1 else ""
+    yield line((f"{template.name}{policy}: {count(report.conversations, 'conversation')}{modes}", "bold"))
+    for verdict in report.verdicts:
+        word, rest, style = _summary(report, verdict)
+        yield line((f"  {verdict.law.name:<10}  {word:<14}  {rest}".rstrip(), style))
+    for reason in _reasons(report):
+        yield line((reason, "dim"))
+    for finding in report.findings:
+        yield line()
+        yield from _finding(report, finding)
+    if any(finding.severity != "info" for finding in report.findings):
+        yield line()
+        yield line(("--save FOLDER keeps these conversations as files, for --conversations and for your tests", "dim"))
+
+
+def _summary(report: LawReport, verdict: Verdict) -> tuple[str, str, str]:
+    """Return the outcome of a law, its counts or reason, and a style."""
+    own = [finding for finding in report.findings if verdict.law.name in finding.laws]
+    graver = [finding for finding in own if finding.severity != "info"]
+    if not verdict.evaluated:
+        word = "not evaluated" if verdict.unevaluated or not verdict.silent else "does not apply"
+        return word, _reason(verdict.unevaluated or verdict.silent), "dim"
+    parts = [count(len(own), "finding" if graver else "note")] if own else []
+    counts = (
+        (verdict.holds, "holds for"),
+        (verdict.declared.total(), "declared for"),
+        (verdict.silent.total(), "does not apply to"),
+        (verdict.unevaluated.total(), "not evaluated for"),
+    )
+    parts += [f"{words} {number}" for number, words in counts if number]
+    word = "broken" if graver else "holds" if verdict.holds else "declared"
+    return word, ", ".join(parts), "red" if graver else ""
+
+
+def _reasons(report: LawReport) -> Iterator[str]:
+    """Yield each reason why laws do not apply, were not evaluated, or are declared to be broken."""
+    reasons: dict[str, tuple[int, list[str]]] = {}
+    for verdict in report.verdicts:
+        if verdict.evaluated:
+            for counts, words in ((verdict.silent, ""), (verdict.unevaluated, ""), (verdict.declared, "declared: ")):
+                for why, number in counts.items():
+                    most, laws = reasons.get(words + why, (0, []))
+                    reasons[words + why] = (max(most, number), [*laws, verdict.law.name])
+    for why, (number, laws) in reasons.items():
+        named = "all laws" if len(laws) == len(report.verdicts) else ", ".join(dict.fromkeys(laws))
+        if why.startswith(REFUSED):
+            named = ""
+        yield f"  {number}{f' ({named})' if named else ''}: {_short(why)}"
+
+
+def _reason(counts: Counter[str]) -> str:
+    """Return the most frequent reason, shortened."""
+    return _short(counts.most_common(1)[0][0]) if counts else "there was no conversation"
+
+
+def _short(why: str) -> str:
+    return why if len(why) <= _LONGEST_REASON else f"{why[: _LONGEST_REASON - 1]}…"
+
+
+def _finding(report: LawReport, finding: RootCause) -> Iterator[Line]:
+    shown, style = finding.shown, _STYLES[finding.severity]
+    where = shown.place or report.template.name
+    word = _NOTES.get(finding.severity, finding.severity)
+    yield line((f"{where}: {word} {shown.law}: {finding.message}", style))
+    if shown.place is not None:
+        yield line(shown.place.excerpt())
+    elif finding.severity == "info":
+        return
+    for excerpt in _excerpts(shown):
+        yield line((excerpt, "dim"))
+    yield from map(line, _conversation(shown))
+    if shown.hint:
+        yield line((f"hint: {shown.hint}", "green"))
+
+
+def _excerpts(found: Counterexample) -> Iterator[str]:
+    """Yield both texts around the first difference, each with a caret and with signs for newlines."""
+    at = found.difference
+    if at is None:
+        return
+    for name, whole in (("expected", found.expected or ""), ("got", found.got or "")):
+        shown = whole[: at + 200].replace("\n", "↵")
+        # A space is added, so that the end of the text is a place too.
+        excerpt = Place(Source(f"{shown} ", name), min(at, len(shown)), min(at, len(shown)) + 1).excerpt()
+        text, _, caret = excerpt.partition("\n")
+        yield f"{name:>8} | {text[7:]}\n{'':>8} |{caret[6:]}"
+
+
+def counterexample_text(found: Counterexample, name: str) -> str:
+    """Return a counterexample as text: the problem, the template line, both texts, the conversation and a hint.
+
+    Args:
+        found: the counterexample.
+        name: name of the template, for a counterexample without a place.
+    """
+    parts = [headline(found, name)]
+    if found.place is not None:
+        parts.append(found.place.excerpt())
+    parts += [*(found.excerpts() or ()), *_conversation(found)]
+    if found.hint:
+        parts.append(f"hint: {found.hint}")
+    return visible("\n".join(parts))
+
+
+def headline(found: Counterexample, name: str) -> str:
+    """Return the first line of `counterexample_text`: place, law and message."""
+    return visible(f"{found.place or name}: {found.law}: {found.message}")
+
+
+def _conversation(found: Counterexample) -> tuple[str, str]:
+    """Return the kwargs, and the conversation as JSON with a line for each message, shortened."""
+    kwargs = f", with {json.dumps(found.kwargs, ensure_ascii=False)}" if found.kwargs else ""
+    dumped = found.conversation.dump()
+    messages = [json.dumps(message, ensure_ascii=False) for message in dumped.pop("messages")]
+    rest = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in dumped.items()]
+    shown = "[" + ",\n   ".join(messages) + "]"
+    if rest:
+        shown = "{" + ",\n   ".join([*rest, f'"messages": {shown}']) + "}"
+    shown = f"  {shown}"
+    if len(shown) > _LONGEST_CONVERSATION:
+        shown = f"{shown[:_LONGEST_CONVERSATION]}…"
+    return f"the smallest conversation that shows it{kwargs}:", shown
