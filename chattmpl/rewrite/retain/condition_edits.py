@@ -1,4 +1,4 @@
-"""Changes of terms, written into the source as small as they can be."""
+"""Edits of the source that make changes of terms, as small as possible."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def rewritten(
     policy: str,
     shared: Collection[int] = (),
 ) -> str:
-    """The source with the changes, and with what they need at its head.
+    """Return the source with the changes, and with the code that they need at its start.
 
     Args:
         tree: the template.
         terms: its terms.
-        changes: to be made.
-        policy: which is asked for.
-        shared: the numbers of terms that see messages of others than the assistant.
+        changes: the changes to make.
+        policy: name of the policy.
+        shared: indices of the terms that are evaluated for messages of other roles than the assistant.
     """
     retention = Retention(policy)
     text = tree.source
@@ -62,7 +62,7 @@ def rewritten(
 
 
 def cost(terms: list[Term], change: Change) -> float:
-    """How much a change changes; the smallest is tried first."""
+    """Return the cost of a change; the least expensive is tried first."""
     term, way = terms[change[0]], change[1]
     own = term.text
     positional = _POSITION.search(own) is not None
@@ -71,7 +71,7 @@ def cost(terms: list[Term], change: Change) -> float:
     elif term.kind == "literal":
         made = 0.5 if term.loop is None else 3.0
     elif way in ("true", "false"):
-        # A part that is left out reads better than a constant in its place.
+        # Leaving out a part reads better than a constant in its place.
         made = 3.0 if term.joined else 2.0
         if _leaves_out(term, way):
             made = 1.0 if term.depth == 1 else 2.2
@@ -81,7 +81,7 @@ def cost(terms: list[Term], change: Change) -> float:
         made = 2.0 - 0.05 * term.depth if positional or term.kind == "cut" else 3.0
     else:
         made = 2.2 + 0.1 * term.depth
-    # What tells roles apart, or collects something in a loop of its own, decides about other things as well.
+    # A test of the role, or a loop that only collects values, decides about other things too.
     made += 1.0 * ("role" in own) + 1.5 * (not term.writes) + 0.5 * way.endswith("not here")
     return made - 0.1 * positional
 
@@ -125,7 +125,7 @@ def _edit(term: Term, way: str, test: str) -> Edit:
 
 
 def _content_cut(tree: Tree, term: Term, test: str, *, shared: bool) -> Edit:
-    """A content of which the trace is cut out, but where the policy keeps it."""
+    """Return the edit that cuts the trace out of a content unless the policy keeps it."""
     own = term.text
     role = ""
     if shared:

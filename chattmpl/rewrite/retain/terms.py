@@ -66,17 +66,17 @@ class Term:
 
     @property
     def start(self) -> int:
-        """Where it begins in the source, in characters."""
+        """Start in the source, in characters."""
         return self.node.start
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """End in the source, in characters."""
         return self.node.end
 
     @property
     def text(self) -> str:
-        """How it is written."""
+        """The text of the term."""
         return self.node.text
 
     @property
@@ -184,7 +184,7 @@ class _Reader:
             self._brackets(inside)
 
     def _value(self, node: Expression) -> None:
-        """Add the conditions inside of an expression that is none."""
+        """Add the conditions inside an expression that is no condition."""
         if isinstance(node, Conditional):
             self._condition(node.test, tested=True)
             self._value(node.value)
