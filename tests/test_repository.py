@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import chattmpl
 from support import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,9 +46,9 @@ def test_the_first_command_of_the_readme_renders_its_fixture() -> None:
     assert "get_weather" in done.stdout
 
 
-def test_the_changelog_tells_of_the_version_that_is_built(project: dict[str, Any]) -> None:
+def test_the_changelog_has_the_version_that_is_built() -> None:
     headings = re.findall(r"^## \[(\d[^]]*)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert headings[0] == project["version"] == importlib.metadata.version("chattmpl")
+    assert headings[0] == chattmpl.__version__ == importlib.metadata.version("chattmpl")
 
 
 def test_only_the_five_core_dependencies_are_needed(project: dict[str, Any]) -> None:
