@@ -1,4 +1,4 @@
-"""The complaints of Jinja and Python about a template, in words that say what to do, with a place."""
+"""Errors of Jinja and Python about a template, with a place and a hint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,14 @@ _OURS = re.compile(r"\b(?:chattmpl\.provenance\.\w+\.)?Traced(Dict|List|Int|Floa
 def syntax_error(
     error: TemplateSyntaxError, source: Source, environment: Environment | None = None, tags: Sequence[Tag] = ()
 ) -> TemplateError:
-    """Jinja's complaint about a source, whose tags are these as far as they are known."""
+    """Turn an error of Jinja's lexer or parser into one with a place.
+
+    Args:
+        error: Jinja's error.
+        source: the source.
+        environment: for the names of filters and tests; None where only the lexer has run.
+        tags: the tags of the source, as far as they are known.
+    """
     message = (error.message or "syntax error").rstrip(".")
     line = error.lineno
     place = Place.of_line(source, line)
@@ -75,7 +82,7 @@ def syntax_error(
 
 
 def python_error(error: Exception | MemoryError, source: Source, tags: Sequence[Tag]) -> TemplateError:
-    """The complaint of Python's compiler about the code of a template: its own bounds, and jumps out of no loop."""
+    """Turn an error of Python's compiler, about nesting or a jump outside of a loop, into one with a place."""
     if isinstance(error, SyntaxError) and "loop" in error.msg:
         for tag in tags:
             if tag.name in ("break", "continue") and _still_open("for", tag.start, tags) is None:
@@ -87,7 +94,7 @@ def python_error(error: Exception | MemoryError, source: Source, tags: Sequence[
 
 
 def _still_open(name: str, offset: int, tags: Sequence[Tag]) -> Tag | None:
-    """The last tag of this name before an offset that none closes."""
+    """Return the last tag of this name before an offset that is not closed there."""
     stack: list[Tag] = []
     for tag in tags:
         if tag.start >= offset:
@@ -113,7 +120,7 @@ def _unknown_tag(name: str, place: Place) -> TemplateError:
 
 
 def _in_signs(message: str) -> str:
-    """Jinja's names of tokens as the signs that people write."""
+    """Replace Jinja's names of tokens by the signs that they stand for."""
     message = re.sub(r" at \d+$", "", message)
     message = message.replace("'end of print statement'", "'}}'").replace("'end of statement block'", "'%}'")
     return message[:1].lower() + message[1:]
@@ -131,7 +138,14 @@ def _misspelt(message: str, environment: Environment | None) -> str | None:
 def render_error(
     error: BaseException, place: Place | None, environment: Environment, variables: Iterable[str]
 ) -> RenderError:
-    """What went wrong in a render, for a template that is given these variables."""
+    """Turn an exception of a render into an error with a hint.
+
+    Args:
+        error: the exception.
+        place: the statement that was running.
+        environment: for the names of filters, tests and globals.
+        variables: the variables that were passed to the template.
+    """
     text = _OURS.sub(lambda match: (match[1] or "str").lower(), str(error)).rstrip(".")
     if getattr(error, "raised_by_template", False):
         return RenderError(
@@ -167,7 +181,7 @@ def render_error(
 
 
 def _missing(text: str, variables: Iterable[str]) -> str:
-    """The way out where a variable or an attribute is undefined."""
+    """Return the hint for an undefined variable or attribute."""
     attribute = re.search(r"has no attribute '(\w+)'", text)
     if attribute is not None and attribute[1] in _MESSAGE_KEYS:
         name = attribute[1]

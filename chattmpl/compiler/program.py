@@ -32,7 +32,7 @@ from chattmpl.syntax.lexer import Line
 from chattmpl.syntax.tree import Output, Tag, Tree, parse
 
 _LONGEST = 500_000
-"""Characters. The longest templates of real models have a tenth of it."""
+"""Characters of the longest template that is compiled, ten times as many as the longest of real models have."""
 
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
 
@@ -69,12 +69,12 @@ class Program:
 
     @cached_property
     def tree(self) -> nodes.Template:
-        """The syntax tree, with reasoning tags lowered. It is shared, so nobody may change it."""
+        """Jinja's syntax tree, with reasoning tags lowered. It is shared and must not be changed."""
         return self.environment.parse(self.lowered.text)
 
     @cached_property
     def every_node(self) -> list[nodes.Node]:
-        """All nodes of the tree, in the order of the source."""
+        """All nodes of Jinja's tree, in the order of the source."""
         return descendants(self.tree)
 
     @cached_property
@@ -84,26 +84,26 @@ class Program:
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
-        """The template's own text: what stands between its tags, and its string constants."""
+        """The template's own text: the text between its tags, and its string constants."""
         return tuple(own_text(parse(self.lowered.text)))
 
     def export(self, target: Target) -> str:
-        """Plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
+        """Return plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
         if target not in self._exports:
             self._exports[target] = export(self.source, self.retention, target)
         return self._exports[target]
 
     @cached_property
     def _exports(self) -> dict[str, str]:
-        """What was exported already: taking tags out reads the source once for each of them."""
+        """The exports made so far: removing tags reads the source once for each of them."""
         return {}
 
     def line(self, offset: int) -> int:
-        """The line of the source, from 1, for an offset in the compiled text."""
+        """Return the line of the source, from 1, for an offset in the compiled text."""
         return self.source.position(self.lowered.source_offset(offset))[0]
 
     def run(self, variables: dict[str, Any], clock: Clock, budget: Budget) -> tuple[str, list[Run]]:
-        """Render: the text, and its runs.
+        """Render, and return the text and its runs.
 
         Raises:
             RenderError: if the template raises, with the place where it did.
@@ -125,7 +125,7 @@ class Program:
             METER.reset(token)
 
     def _place(self, error: BaseException) -> Place | None:
-        """The statement that was running, from the traceback through the generated code."""
+        """Return the statement that was running, from the traceback through the generated code."""
         statement: Statement | None = getattr(error, "statement", None)
         if statement is not None:
             return self._tag_at(statement.offset)
@@ -152,7 +152,7 @@ class Program:
 
 
 def _code_line(traceback: types.TracebackType) -> int:
-    """The line of generated code; where Python notes none for an instruction, that of the one before it."""
+    """Return the line of generated code; that of the instruction before, where Python records none."""
     if traceback.tb_lineno:
         return traceback.tb_lineno
     lines = [position[0] for position in traceback.tb_frame.f_code.co_positions()]
@@ -188,7 +188,7 @@ def compile_program(source: Source, retention: Retention) -> Program:
 def _compile(
     given: Source, retention: Retention, environment: TemplateEnvironment
 ) -> tuple[tuple[Any, ...], nodes.Template]:
-    """What `compile_program` makes a program of, as values that can be stored; and the syntax tree."""
+    """Return the values that `compile_program` makes a program of, which can be stored, and Jinja's syntax tree."""
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")

@@ -65,7 +65,7 @@ def _prelude(tree: Tree, retention: Retention, namespace: str) -> str:
 
 
 def on_lines(lines: list[str], source: str) -> str:
-    """Join the tags of the prelude, one a line; no newline is rendered, not even by engines without trim_blocks."""
+    """Join the tags of the prelude, one a line, so that no engine renders a newline, even without trim_blocks."""
     if not lines:
         return ""
     tags = "\n".join([lines[0], *(f"{{%-{line[2:]}" for line in lines[1:])])
