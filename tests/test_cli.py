@@ -17,7 +17,7 @@ from chattmpl.capabilities import inspect_template
 from chattmpl.cli import cli, command_names
 from chattmpl.report.capabilities import LEGEND, write
 from chattmpl.report.families import print_table
-from chattmpl.report.terminal import console
+from chattmpl.report.lines import console
 from chattmpl.template.family import family_names, load_family
 from chattmpl.template.resolver import find_template
 from support import ROOT

@@ -17,9 +17,10 @@ from rich.console import Console
 from chattmpl import Rendering, Template
 from chattmpl.conversation.files import load_conversation
 from chattmpl.printable import dumps
+from chattmpl.report.lines import console
 from chattmpl.report.page import PAGE_END, page_start, section
 from chattmpl.report.picture import Picture, losses, picture
-from chattmpl.report.terminal import console, print_picture
+from chattmpl.report.terminal import print_picture
 from chattmpl.report.writers import record
 from chattmpl.template.family import family_names
 from support import ROOT

@@ -16,8 +16,7 @@ from rich.text import Text
 
 from chattmpl.capabilities.record import Answer, Capabilities, State, shortened
 from chattmpl.printable import dumps, one_line, visible
-from chattmpl.report.lines import names
-from chattmpl.report.terminal import console
+from chattmpl.report.lines import console, names
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
 LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"

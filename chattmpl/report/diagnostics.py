@@ -127,7 +127,7 @@ def rich(diagnostics: Sequence[Diagnostic]) -> str:
     """Return the findings for a terminal, in color if it has any."""
     from rich.text import Text
 
-    from chattmpl.report.terminal import console
+    from chattmpl.report.lines import console
 
     out = console(StringIO())
     with out.capture() as capture:

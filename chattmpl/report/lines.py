@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 from chattmpl.printable import one_line, visible
 from chattmpl.source import Place
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Line: TypeAlias = tuple[tuple[str, str], ...]
 """The parts of a line, each with the name of its rich style, or an empty string."""
@@ -33,11 +36,16 @@ def write_lines(lines: Iterable[Line], form: str | None) -> None:
         return
     from rich.text import Text
 
-    from chattmpl.report.terminal import console
-
     out = console(sys.stdout)
     for parts in lines:
         out.print(Text.assemble(*parts), soft_wrap=True)
+
+
+def console(file: IO[str], *, width: int | None = None) -> Console:
+    """Return a console that prints text verbatim: no markup, no highlighting, no emoji codes."""
+    from rich.console import Console
+
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def excerpt(place: Place, indent: str = "  ") -> list[Line]:

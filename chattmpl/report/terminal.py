@@ -7,7 +7,6 @@ that the bar holds for each character. Without colours, thin lines separate the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import IO
 
 from rich.box import ROUNDED, Box
 from rich.console import Console, Group, RenderableType
@@ -34,11 +33,6 @@ _KIND_TOKEN = {"template": "#9aa4b2", "control": "#7fd4e4", "field": "#e6e9ee"}
 _SHADES = {True: ("#14532d", "#1d6b3c"), False: ("#262b33", "#363d48")}
 _HIDDEN = "bold magenta"
 _ESCAPED = "bold #ffffff on #9f1239"
-
-
-def console(file: IO[str], *, width: int | None = None) -> Console:
-    """Return a console that prints text verbatim: no markup, no highlighting, no emoji codes."""
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
 
 
 def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend: bool = True) -> None:

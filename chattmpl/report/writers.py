@@ -140,7 +140,7 @@ class RichWriter(Writer):
 
 def print_rich(out: IO[bytes], show: Callable[[Console], None]) -> None:
     """Call a function with a rich console that prints to a binary file."""
-    from chattmpl.report.terminal import console
+    from chattmpl.report.lines import console
 
     file = io.TextIOWrapper(out, encoding="utf-8", errors="backslashreplace", newline="")
     try:
