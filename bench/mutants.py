@@ -55,15 +55,16 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass
 class Count:
-    """What was counted of one kind of defect.
+    """Counts for one kind of defect.
 
     Attributes:
-        mutants: how many there were.
-        found, on_line: by ours; `with_line` is of how many there is a line to find.
-        loud: found as an error or a warning, not as a note.
-        beside: findings of ours that do not belong to the defect.
-        theirs: found by chatlint.
-        missed: the mutants that ours did not find.
+        mutants: number of mutants.
+        found, on_line: number that chattmpl found, and found on the right line.
+        with_line: number that have a line to find.
+        loud: number found as an error or a warning, not as a note.
+        beside: number of chattmpl's findings that are not about the defect.
+        theirs: number that chatlint found.
+        missed: the mutants that chattmpl did not find.
     """
 
     mutants: int = 0
@@ -279,14 +280,14 @@ def show(report: Report, *, missed: bool) -> None:
 
 
 def main() -> None:
-    """Measure, and print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", nargs="*", default=list(GROUPS), choices=GROUPS)
-    parser.add_argument("--kinds", nargs="*", help="only these", default=None)
-    parser.add_argument("--sample", type=int, help="only so many bases, chosen at random, the same each time")
-    parser.add_argument("--missed", action="store_true", help="list what was not found, and what was found beside it")
+    parser.add_argument("--kinds", nargs="*", help="kinds of defects to measure (default: all)", default=None)
+    parser.add_argument("--sample", type=int, help="number of templates, drawn with a fixed seed (default: all)")
+    parser.add_argument("--missed", action="store_true", help="list missed mutants and unrelated findings")
     parser.add_argument("--json", type=Path, help="write all counts to this file")
-    parser.add_argument("--no-chatlint", action="store_true", help="measure ours alone")
+    parser.add_argument("--no-chatlint", action="store_true", help="measure chattmpl alone")
     given = parser.parse_args()
     chosen = list(bases(given.groups))
     if given.sample:

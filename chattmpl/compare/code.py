@@ -1,4 +1,4 @@
-"""Tags of a template: the one at an offset, the blocks around it, and the distance of each from what feeds another."""
+"""Tags of a template, the blocks around each, and the flow of values between them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Code:
     Attributes:
         text: the source, with LF newlines.
         tree: its syntax tree.
-        pieces: the tags and outputs in order; of a raw block the opening tag.
+        pieces: the tags and outputs in order; for a raw block, its opening tag.
     """
 
     def __init__(self, text: str) -> None:
@@ -43,7 +43,7 @@ class Code:
                 yield item.parts[0]
 
     def piece_at(self, offset: int) -> Piece | None:
-        """Return the tag around an offset, or else the last one before it."""
+        """Return the tag at an offset, or else the last one before it."""
         before = None
         for piece in self.pieces:
             if piece.start > offset:
@@ -53,7 +53,7 @@ class Code:
 
     @cached_property
     def parents(self) -> dict[int, tuple[Tag, ...]]:
-        """The opening tags of the blocks around each tag, the outermost first, by its offset."""
+        """The opening tags of the blocks around each tag, outermost first, by the tag's offset."""
         found = {}
         for piece in self.pieces:
             blocks = [node for node in piece.parents if isinstance(node, Block)]
@@ -62,7 +62,7 @@ class Code:
         return found
 
     def distances(self, piece: Piece) -> dict[int, int]:
-        """Return the distance of each tag from one, by its offset: 0 itself, 1 what sets its variables, and so on."""
+        """Return each tag's distance to a given one, by offset: 0 for itself, 1 for tags that set its variables."""
         found = {piece.start: 0}
         wanted, macro = set(_reads(piece)), None
         for outer in self.parents.get(piece.start, ()):
@@ -73,7 +73,7 @@ class Code:
                 feeds = _sets(other) & wanted or (macro and macro in _reads(other))
                 inside = any(
                     outer.name in ("macro", "set") and _sets(outer) & wanted for outer in self.parents[other.start]
-                )  # of a macro that it calls, or of a block that is set
+                )  # in a macro that the tag calls, or in a ``set`` block
                 if (feeds or inside) and other.start not in found:
                     found[other.start] = distance
                     added |= _reads(other)
@@ -83,13 +83,13 @@ class Code:
         return found
 
     def distance(self, distances: dict[int, int], offset: int) -> int:
-        """Return the distance of the tag around an offset; what does not feed the other tag is farthest."""
+        """Return the distance of the tag at an offset; the maximum if it does not affect the other tag."""
         piece = self.piece_at(offset)
         return _FARTHEST if piece is None else distances.get(piece.start, _FARTHEST)
 
 
 def _sets(piece: Piece) -> frozenset[str]:
-    """Return the variables, and the names of attributes of namespaces, that a tag gives a value."""
+    """Return the variables and the attributes of namespaces that a tag assigns."""
     if not isinstance(piece, Tag) or piece.name not in ("set", "for", "macro"):
         return frozenset()
     targets = [*piece.clauses.get("target", ()), *piece.parameters]

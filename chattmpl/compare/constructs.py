@@ -1,7 +1,7 @@
-"""Constructs in a template, each with another way to write it: what the known differences of engines are about.
+"""Constructs that engines are known to treat differently, each with an alternative way to write it.
 
-The other way is one that all engines read alike, or one that shows Jinja2 what the engine takes the construct for. If
-the two agree once it is written so, the construct was the cause.
+The alternative either has the same meaning in every engine, or makes Jinja2 do what the engine does. If the two engines
+agree after the rewrite, the construct was the cause.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from chattmpl.syntax.tree import Comment, Output, Tag
 
 @dataclass(frozen=True)
 class Site:
-    """A construct: its character range, and the edits that write it in another way (none if there is no other way)."""
+    """Character range of a construct, and the edits that rewrite it (empty if it cannot be rewritten)."""
 
     start: int
     end: int
@@ -55,13 +55,13 @@ def _called(call: Call, *edits: Edit) -> Site:
 
 
 def _operand(node: Expression) -> str:
-    """Return the text of an expression, in parentheses where the operators beside it would bind tighter."""
+    """Return the text of an expression, in parentheses if a neighbouring operator could bind tighter."""
     loose = isinstance(node, (Binary, Concat, Comparison, Conditional, Logical, Test, Unary))
     return f"({node.text})" if loose else node.text
 
 
 def _instead(node: Expression, write: str) -> Site:
-    """Return a construct with what to write in its place, where ``{0}`` is its own text."""
+    """Return the site of a construct with its replacement, in which ``{0}`` is the construct's own text."""
     return _site(node, node.replace(write.replace("{0}", _operand(node))))
 
 
@@ -73,31 +73,31 @@ def _methods(code: Code, *names: str) -> Iterator[Call]:
 
 
 def _filters(code: Code, *names: str) -> Iterator[tuple[Filter, Expression]]:
-    """Yield the uses of filters, each with what is filtered."""
+    """Yield the uses of filters, each with its operand."""
     for node in code.tree.nodes(Filter):
         if node.name in names and node.value is not None:
             yield node, node.value
 
 
-# -- what shows in the text
+# -- constructs that change the text
 
 
 def strips(code: Code, _: str) -> Iterator[Site]:
-    """Yield calls of ``strip`` and its like with an argument; otherwise: without."""
+    """Yield calls of ``strip``, ``lstrip`` and ``rstrip`` with an argument; the rewrite drops the argument."""
     for call in _methods(code, "strip", "lstrip", "rstrip"):
         if call.arguments:
             yield _called(call, Edit(call.open + 1, call.end - 1, ""))
 
 
 def as_strings(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of ``string``; otherwise: JSON for what is no string."""
+    """Yield uses of ``string``; the rewrite writes values that are not strings as JSON."""
     for node, value in _filters(code, "string"):
         inner = value.text
         yield _named(node, node.replace(f"({inner} if {inner} is string else {inner} | tojson)"))
 
 
 def outputs(code: Code, _: str) -> Iterator[Site]:
-    """Yield what is written or set, and the parts that are joined; otherwise: JSON for what is no string."""
+    """Yield outputs, assigned values and their operands; the rewrite writes values that are not strings as JSON."""
     for piece in code.pieces:
         assigned = piece.value if isinstance(piece, Tag) and piece.name == "set" else None
         value = piece.expression if isinstance(piece, Output) else assigned
@@ -111,12 +111,12 @@ def outputs(code: Code, _: str) -> Iterator[Site]:
 
 
 def safe(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of ``safe``; otherwise: without."""
+    """Yield uses of ``safe``; the rewrite removes them."""
     return _without(code, "safe")
 
 
 def escapes(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of ``escape``; otherwise: without."""
+    """Yield uses of ``escape``; the rewrite removes them."""
     return _without(code, "e", "escape", "forceescape")
 
 
@@ -126,12 +126,12 @@ def _without(code: Code, *names: str) -> Iterator[Site]:
 
 
 def sequences(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of the test ``sequence``; otherwise: strings named."""
+    """Yield uses of the test ``sequence``; the rewrite accepts strings explicitly."""
     return _spelt_out(code, "sequence", "or {0} is string")
 
 
 def iterables(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of the test ``iterable``; otherwise: none excluded."""
+    """Yield uses of the test ``iterable``; the rewrite excludes ``none``."""
     return _spelt_out(code, "iterable", "and {0} is not none")
 
 
@@ -144,7 +144,7 @@ def _spelt_out(code: Code, test: str, rest: str) -> Iterator[Site]:
 
 
 def trims(code: Code, _: str) -> Iterator[Site]:
-    """Yield what strips white space."""
+    """Yield filters and methods that strip white space."""
     for node, _value in _filters(code, "trim"):
         yield _named(node)
     for call in _methods(code, "strip", "lstrip", "rstrip"):
@@ -152,7 +152,7 @@ def trims(code: Code, _: str) -> Iterator[Site]:
 
 
 def json(code: Code, _: str) -> Iterator[Site]:
-    """Yield what writes numbers and objects."""
+    """Yield filters and outputs that may write numbers or objects."""
     for node, _value in _filters(code, "tojson", "string"):
         yield _named(node)
     for piece in code.pieces:
@@ -167,7 +167,7 @@ def lengths(code: Code, _: str) -> Iterator[Site]:
 
 
 def untrimmed(code: Code, _: str) -> Iterator[Site]:
-    """Yield tags whose white space only trim_blocks and lstrip_blocks take away."""
+    """Yield tags whose white space only ``trim_blocks`` and ``lstrip_blocks`` remove; the rewrite deletes it."""
     tags: list[Node] = [piece for piece in code.pieces if isinstance(piece, Tag)]
     for node in sorted([*tags, *code.tree.nodes(Comment)], key=lambda node: node.start):
         edits = []
@@ -176,17 +176,17 @@ def untrimmed(code: Code, _: str) -> Iterator[Site]:
         if code.text[start + 2] not in "-+" and line < start and not code.text[line:start].strip():
             edits.append(Edit(line, start, ""))
         if code.text[end - 3] not in "-+" and code.text[end : end + 1] == "\n":
-            # The sign keeps Jinja2 from taking the next newline for the one that it trims.
+            # The sign keeps Jinja2 from trimming the next newline as well.
             edits += [Edit(end - 2, end - 2, "+"), Edit(end, end + 1, "")]
         if edits:
             yield _site(node, *edits)
 
 
-# -- what the engine fails on
+# -- constructs that make an engine fail
 
 
 def generation(code: Code, _: str) -> Iterator[Site]:
-    """Yield generation tags; otherwise: a condition that is true."""
+    """Yield generation tags; the rewrite is a condition that is always true."""
     for tag in code.tree.tags:
         if tag.name in ("generation", "endgeneration"):
             start, _kind, word = tag.tokens[0]
@@ -194,14 +194,14 @@ def generation(code: Code, _: str) -> Iterator[Site]:
 
 
 def plus_signs(code: Code, _: str) -> Iterator[Site]:
-    """Yield tags that begin with a ``+``; otherwise: without."""
+    """Yield tags that begin with a ``+``; the rewrite removes it."""
     for piece in code.pieces:
         if piece.left == "+":
             yield _site(piece, Edit(piece.start + 2, piece.start + 3, ""))
 
 
 def tags(code: Code, name: str) -> Iterator[Site]:
-    """Yield tags of a name; otherwise, for ``with`` that sets nothing: a condition that is true."""
+    """Yield tags of a name; the rewrite of a ``with`` that sets nothing is a condition that is always true."""
     for piece in code.pieces:
         if isinstance(piece, Tag) and piece.name in (name, f"end{name}"):
             start, _kind, word = piece.tokens[0]
@@ -212,7 +212,7 @@ def tags(code: Code, name: str) -> Iterator[Site]:
 
 
 def loops(code: Code, _: str) -> Iterator[Site]:
-    """Yield what loops go over; otherwise: nothing, where it is no list."""
+    """Yield the values that loops iterate over; the rewrite iterates over nothing if the value is not a list."""
     for tag in code.tree.tags:
         if tag.name == "for" and tag.value is not None:
             yield _instead(tag.value, "({0} if {0} is defined and {0} is not string and {0} is not none else [])")
@@ -222,7 +222,7 @@ _OF_TEXT = frozenset({"trim", "upper", "lower", "capitalize", "title", "replace"
 
 
 def filtered(code: Code, name: str) -> Iterator[Site]:
-    """Yield uses of a filter; otherwise: on nothing, where the value is of another type."""
+    """Yield uses of a filter; the rewrite applies it to an empty value if the operand has another type."""
     for node, value in _filters(code, name):
         inner, rest = value.text, code.text[value.end : node.end].strip()
         guarded = f"({inner} if {inner} is string else '')" if name in _OF_TEXT else f"({inner} or [])"
@@ -230,13 +230,13 @@ def filtered(code: Code, name: str) -> Iterator[Site]:
 
 
 def length(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of ``length``; otherwise: that of nothing, where there is no value."""
+    """Yield uses of ``length``; the rewrite measures an empty list if there is no value."""
     yield from filtered(code, "length")
     yield from filtered(code, "count")
 
 
 def operators(code: Code, operator: str) -> Iterator[Site]:
-    """Yield uses of an operator, with the operands beside it."""
+    """Yield uses of an operator, with its operands."""
     for piece in code.pieces:
         for offset, kind, word in piece.tokens:
             if kind == "operator" and word == operator:
@@ -254,7 +254,7 @@ def _last_operand(node: Node) -> Node:
 
 
 def membership(code: Code, _: str) -> Iterator[Site]:
-    """Yield uses of ``in``; otherwise: nothing in place of what is undefined."""
+    """Yield uses of ``in``; the rewrite replaces undefined operands with empty ones."""
     for node in code.tree.nodes(Comparison):
         for number, operator in enumerate(node.operators):
             if operator in ("in", "not in"):
@@ -264,7 +264,7 @@ def membership(code: Code, _: str) -> Iterator[Site]:
 
 
 def calls(code: Code, _: str) -> Iterator[Site]:
-    """Yield calls of methods; otherwise, for ``format`` of a constant: its parts, joined."""
+    """Yield calls of methods; the rewrite of ``format`` on a constant joins its parts."""
     for call in _methods(code):
         yield _called(call, *_formatted(code, call))
 
@@ -282,7 +282,7 @@ def _formatted(code: Code, call: Call) -> tuple[Edit, ...]:
 
 
 def number_keys(code: Code, _: str) -> Iterator[Site]:
-    """Yield keys of objects that are numbers; otherwise: strings."""
+    """Yield keys of objects that are numbers; the rewrite makes them strings."""
     for node in code.tree.nodes(Dict):
         for pair in node.items:
             if isinstance(pair.name, Constant) and type(pair.name.value) is int:

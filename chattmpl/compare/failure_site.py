@@ -1,4 +1,4 @@
-"""The tag that an engine had reached when it failed, found with probes: engines report no line, or no column."""
+"""Tag at which an engine failed, found with probes because engines report no line or no column."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NOT_BEFORE = frozenset({"elif", "else", "generation", "endgeneration", "raw", "
 
 
 def reached(engine: Engine, code: Code, context: Mapping[str, object], failure: str) -> Piece | None:
-    """Return the tag that the engine had reached; None where the probes change what happens.
+    """Return the tag at which the engine fails; None if probes change the failure.
 
-    A probe before each tag counts, and raises at the number that it is given. The largest number at which a probe
-    raises before the engine fails by itself belongs to the tag that the engine fails in.
+    A probe before each tag increments a counter and raises when it reaches a given number. Bisection finds the largest
+    number at which a probe still raises before the engine fails by itself; its probe is the one before the failing tag.
 
     Args:
         engine: the engine that fails.
@@ -72,5 +72,5 @@ def _error(engine: Engine, source: str, context: Mapping[str, object], at: int) 
 
 
 def without_line(message: str) -> str:
-    """Return an engine's error without the line, which other edits than probes change."""
+    """Return an engine's error without its line, which edits may change."""
     return re.sub(r"\s*\(in [^)]*:\d+\)", "", message)

@@ -1,8 +1,8 @@
-"""Jinja's code generator, changed to write pieces instead of strings (see `emit`).
+"""Jinja's code generator, changed to write pieces instead of strings (see `chattmpl.compiler.output`).
 
-Compared with Jinja's own: output statements yield the value with its statement; operators that make strings go through
-functions that follow origins and respect the budget; loops and macros count steps; a loop over messages says which
-message is being rendered.
+It differs from Jinja's as follows: output statements yield each value with its statement; operators that make strings
+call functions that track origins and respect the budget; loops and macros count steps; a loop over messages reports
+the message being rendered.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from chattmpl.syntax.lexer import Line
 _Node = TypeVar("_Node", bound=nodes.Node)
 
 _NODES_PER_STEP = 32
-"""So many operations in the body of a loop or a macro count as one step."""
+"""Number of nodes in the body of a loop or a macro that count as one step."""
 
 
 class PieceGenerator(CodeGenerator):
-    """Writes the Python code of one template. Statements and constant pieces are put into the environment's lists."""
+    """Generator of the Python code of one template; appends its statements and constants to the environment's lists."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -36,18 +36,18 @@ class PieceGenerator(CodeGenerator):
         self.constants: list[tuple[str, Statement]] = environment.constants
         self.generating = 0
         self._last_offset = -1
-        # Pairs of a template line, which knows its offset, and the line of code where it begins.
+        # Pairs of a template line, which has its offset, and the line of code that it starts at.
         environment.code_lines = self.debug_info
 
     def newline(self, node: nodes.Node | None = None, extra: int = 0) -> None:
-        """Begin a line of code, and note where each node begins, also if several stand on one line of the template."""
+        """Begin a line of code, and record where each node begins, even if several share a line of the template."""
         if node is not None and isinstance(node.lineno, Line) and node.lineno.offset != self._last_offset:
             self._last_offset = node.lineno.offset
             self._last_line = -1
         super().newline(node, extra)
 
     def write_commons(self) -> None:
-        """The names that root and block functions use."""
+        """Write the names that root and block functions use."""
         super().write_commons()
         self.writeline("S = environment.statements")
         self.writeline("K = environment.constants")
@@ -76,13 +76,13 @@ class PieceGenerator(CodeGenerator):
         super().end_write(frame)
 
     def simple_write(self, s: str, frame: Frame, node: nodes.Node | None = None) -> None:
-        """Pass on a piece that something else wrote."""
+        """Yield a piece that is already complete, such as one from a block."""
         super().start_write(frame, node)
         self.write(f"environment.sampled({s})" if self.generating else s)
         super().end_write(frame)
 
     def visit_Output(self, node: nodes.Output, frame: Frame) -> None:
-        """One piece for each constant and each expression."""
+        """Write one piece for each constant and each expression."""
         hook = getattr(node, "hook", None)
         if hook is not None:
             hook(self, node, frame)
@@ -97,7 +97,7 @@ class PieceGenerator(CodeGenerator):
         for child in node.nodes:
             try:
                 constant = self._output_child_to_const(child, frame, finalize)
-            except Exception:  # not constant, or an error that is better raised when it is rendered
+            except Exception:  # not constant, or an error that must be raised at render time
                 self._write_piece(child, frame)
             else:
                 self._write_constant(str(constant), child, frame)
@@ -118,14 +118,14 @@ class PieceGenerator(CodeGenerator):
         self.writeline(f"yield {piece}" if frame.buffer is None else f"{frame.buffer}.append({piece})", node)
 
     def visit_Scope(self, node: nodes.Scope, frame: Frame) -> None:
-        """A generation tag is a scope, as in transformers, but not a function, so that loops can be left from it."""
+        """Write a scope; a generation tag is one, and not a function as in transformers, so ``break`` works in it."""
         generation = getattr(node, "generation", False)
         self.generating += generation
         super().visit_Scope(node, frame)
         self.generating -= generation
 
     def visit_Block(self, node: nodes.Block, frame: Frame) -> None:
-        """The pieces of a block pass through `simple_write` where they must be marked as generated."""
+        """Write the pieces of a block, through `simple_write` if they must be marked as generated."""
         if not self.generating or frame.buffer is not None:
             super().visit_Block(node, frame)
             return
@@ -136,14 +136,15 @@ class PieceGenerator(CodeGenerator):
         self.outdent()
 
     def macro_body(self, node: Any, frame: Frame) -> Any:
-        """Macros count steps for each call, since they can call themselves."""
+        """Write the body of a macro, which counts steps for each call because macros can recurse."""
         node.body.insert(0, hook_node(Tick(node), node.lineno))
         return super().macro_body(node, frame)
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """The filter of a loop counts a step for each item, since the body sees only those that pass.
+        """Write a node.
 
-        What is spread over the arguments of a call is accounted for before.
+        The filter of a loop counts a step for each item, because the body runs only for those that pass. An iterable
+        unpacked into the arguments of a call is charged to the budget first.
         """
         if getattr(node, "ticked", False):
             self.write("tick() or ")
@@ -158,32 +159,32 @@ class PieceGenerator(CodeGenerator):
 
     @optimizeconst
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:
-        """``a ~ b``"""
+        """Write ``a ~ b``."""
         self._call("tilde((", node.nodes, ",))", frame)
 
     @optimizeconst
     def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """``a + b``"""
+        """Write ``a + b``."""
         self._call("add(", [node.left, node.right], ")", frame)
 
     @optimizeconst
     def visit_Mul(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """``a * b``"""
+        """Write ``a * b``."""
         self._call("environment.multiply(", [node.left, node.right], ")", frame)
 
     @optimizeconst
     def visit_Mod(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """``a % b``"""
+        """Write ``a % b``."""
         self._call("environment.percent(", [node.left, node.right], ")", frame)
 
     @optimizeconst
     def visit_Pow(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """``a ** b``"""
+        """Write ``a ** b``."""
         self._call("environment.power(", [node.left, node.right], ")", frame)
 
     @optimizeconst
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
-        """Comparisons and ``in``, which may have to look at all of a value; not those with a short constant."""
+        """Write a comparison or ``in``; through the budget if it may have to read all of a value."""
         if len(node.ops) > 1 or not _is_long(node):
             super().visit_Compare(node, frame)
             return
@@ -191,7 +192,7 @@ class PieceGenerator(CodeGenerator):
         self._call(f"environment.compare({operand.op!r}, ", [node.expr, operand.expr], ")", frame)
 
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
-        """``{a: b}``: keys are hashed, for which tuples are gone through."""
+        """Write ``{a: b}``; keys that are not constant are charged, because hashing a tuple reads all of it."""
         self.write("{")
         for index, pair in enumerate(node.items):
             self.write(", " if index else "")
@@ -213,14 +214,14 @@ class PieceGenerator(CodeGenerator):
 
 
 class _Optimizer(Optimizer):
-    """Jinja's, which folds an operand again for each operation around it; once is enough."""
+    """Jinja's optimizer, but each operand is folded once instead of once for each operation around it."""
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
         self._done: dict[int, nodes.Node] = {}
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """The node, with what is constant in it computed."""
+        """Return the node with its constant parts computed."""
         if id(node) not in self._done:
             made = super().visit(node, *args, **kwargs)
             self._done[id(made)] = made
@@ -232,26 +233,26 @@ class _Optimizer(Optimizer):
 
 
 def hook_node(hook: Any, line: int, *children: nodes.Expr) -> nodes.Output:
-    """A node that writes code by calling ``hook(generator, node, frame)``."""
+    """Return a node that writes code by calling ``hook(generator, node, frame)``."""
     node = nodes.Output(list(children), lineno=line)
     node.hook = hook  # type: ignore[attr-defined]
     return node
 
 
 class Tick:
-    """A hook that counts the steps of one run of a body: one, and one for every so many nodes in it."""
+    """Hook that counts the steps of one run of a body: one, and another for every `_NODES_PER_STEP` nodes in it."""
 
     def __init__(self, node: nodes.Node) -> None:
         self.counted = descendants(node)
         self.steps = 1 + len(self.counted) // _NODES_PER_STEP
 
     def __call__(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """Write the code."""
+        """Write the call that counts the steps."""
         generator.writeline(f"tick({self.steps})")
 
 
 def _is_long(node: nodes.Compare) -> bool:
-    """Whether a comparison may have to look at much."""
+    """Return whether a comparison may read more than a short constant."""
     operand = node.ops[0]
     if operand.op in ("in", "notin"):
         return not isinstance(operand.expr, (nodes.List, nodes.Tuple, nodes.Const))
@@ -260,23 +261,23 @@ def _is_long(node: nodes.Compare) -> bool:
 
 @dataclass
 class TurnHooks:
-    """The code around and in one loop that says which message is being rendered, if the loop's variable is one.
+    """Hooks around and in one loop that report the message being rendered, if the loop's variable holds one.
 
     Attributes:
         recursive: whether the loop is recursive.
-        turned: the Python variable that tells after the loop whether it was one over messages.
+        turned: the Python variable that is not None after a loop over messages.
     """
 
     recursive: bool
     turned: str = ""
 
     def before(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """Nothing was said yet."""
+        """Write the initial value of `turned`: no message has been reported."""
         self.turned = generator.temporary_identifier()
         generator.writeline(f"{self.turned} = None")
 
     def inside(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """Say the message."""
+        """Write the code that reports the message of an iteration."""
         mark = generator.temporary_identifier()
         if self.recursive:  # the body is a function
             generator.writeline(f"nonlocal {self.turned}")
@@ -286,7 +287,7 @@ class TurnHooks:
         self._say(generator, frame, mark)
 
     def after(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """Say which message is being rendered again: that of the loop around it, or none."""
+        """Write the code that restores the message after the loop: that of the enclosing loop, or none."""
         generator.writeline(f"if {self.turned} is not None:")
         generator.indent()
         generator.writeline(f"{self.turned} = ")
@@ -299,7 +300,7 @@ class TurnHooks:
 
     @staticmethod
     def _mark(generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
-        """The mark of what a variable holds or, of a list and an index, of what stands there."""
+        """Write the mark of a variable's value or, for a list and an index, of that item."""
         generator.write("mark_of(" if len(node.nodes) == 1 else "environment.mark_at(")
         for number, name in enumerate(node.nodes):
             generator.write(", " if number else "")
@@ -314,26 +315,26 @@ class TurnHooks:
 
 @dataclass(frozen=True)
 class _Found:
-    """A node's ``find_all``, for a tree that was gone through already.
+    """Replacement for a node's ``find_all``, for a tree that was already traversed.
 
     Attributes:
-        everything: what may be asked for.
+        everything: all descendants of the node.
     """
 
     everything: list[nodes.Node]
 
     def __call__(self, kinds: Any) -> Iterator[Any]:
-        """The nodes of these kinds."""
+        """Yield the nodes of these kinds."""
         return (node for node in self.everything if isinstance(node, kinds))
 
 
 def add_hooks(template: nodes.Template) -> nodes.Template:
-    """Put the hooks into the loops and calls of a template."""
+    """Insert hooks into the loops and calls of a template."""
     everything = descendants(template)
     for call in everything:
         if isinstance(call, (nodes.Call, nodes.Filter, nodes.Test)) and call.dyn_args is not None:
             call.dyn_args.spread = True  # type: ignore[attr-defined]
-    # Jinja looks for a few rare kinds of nodes, by going through all of them each time, also in each loop.
+    # Jinja searches for a few rare kinds of nodes and traverses the whole tree each time, and again in each loop.
     template.find_all = _Found(everything)  # type: ignore[method-assign, assignment]
     _hook_lists(template, ())
     return template
@@ -349,11 +350,11 @@ def _hook_lists(node: nodes.Node, turn: tuple[str, ...]) -> None:
 
 
 def _turn_of(loop: nodes.For, around: tuple[str, ...]) -> tuple[str, ...]:
-    """What tells in a loop which message is being rendered: its variable, or a list and the index in it.
+    """Return the names that identify a loop's message: its variable, or a list and its index; empty if there are none.
 
     Args:
-        loop: ``{% for m in messages %}``, or ``{% for i in range(messages|length) %}`` that looks at ``messages[i]``.
-        around: what tells it in the loop around; there an index is that of what only is looked at.
+        loop: ``{% for m in messages %}``, or ``{% for i in range(messages|length) %}`` that reads ``messages[i]``.
+        around: the names of the enclosing loop; if it has any, an index only looks ahead or back from its message.
     """
     if not isinstance(loop.target, nodes.Name):
         return ()
@@ -400,7 +401,7 @@ def _hooked(statements: list[nodes.Node], turn: tuple[str, ...]) -> list[nodes.N
 
 
 def descendants(node: nodes.Node) -> list[nodes.Node]:
-    """Return all nodes inside of a node, in the order of the source; much faster than ``find_all`` in deep trees."""
+    """Return all nodes inside a node, in source order; much faster than ``find_all`` in deep trees."""
     found: list[nodes.Node] = []
     waiting = children(node)[::-1]
     while waiting:
@@ -424,7 +425,7 @@ def copied(node: _Node) -> _Node:
 
 
 def children(node: nodes.Node) -> list[nodes.Node]:
-    """Return the nodes directly inside of a node."""
+    """Return the direct children of a node."""
     found: list[nodes.Node] = []
     values = node.__dict__
     for field in _node_fields(type(node)):

@@ -33,7 +33,7 @@ _TAGS_WITH_END = tuple(f"end{name}" for name in _TAGS if not name.startswith("el
 _MESSAGE_KEYS = ("role", "content", "reasoning_content", "tool_calls", "tool_call_id", "name", "function", "arguments")
 
 _OURS = re.compile(r"\b(?:chattmpl\.provenance\.\w+\.)?Traced(Dict|List|Int|Float)?\b")
-"""Names of our types, which stand for those that the template's author knows."""
+"""Names of chattmpl's own types, which replace the types that the template's author knows."""
 
 
 # -- when it is compiled
@@ -42,13 +42,13 @@ _OURS = re.compile(r"\b(?:chattmpl\.provenance\.\w+\.)?Traced(Dict|List|Int|Floa
 def syntax_error(
     error: TemplateSyntaxError, source: Source, environment: Environment | None = None, tags: Sequence[Tag] = ()
 ) -> TemplateError:
-    """Turn an error of Jinja's lexer or parser into one with a place.
+    """Convert an error of Jinja's lexer or parser into one with a place.
 
     Args:
         error: Jinja's error.
         source: the source.
         environment: for the names of filters and tests; None where only the lexer has run.
-        tags: the tags of the source, as far as they are known.
+        tags: the tags of the source that could be read.
     """
     message = (error.message or "syntax error").rstrip(".")
     line = error.lineno
@@ -82,7 +82,7 @@ def syntax_error(
 
 
 def python_error(error: Exception | MemoryError, source: Source, tags: Sequence[Tag]) -> TemplateError:
-    """Turn an error of Python's compiler, about nesting or a jump outside of a loop, into one with a place."""
+    """Convert an error of Python's compiler (nesting, or a jump outside a loop) into one with a place."""
     if isinstance(error, SyntaxError) and "loop" in error.msg:
         for tag in tags:
             if tag.name in ("break", "continue") and _still_open("for", tag.start, tags) is None:
@@ -120,7 +120,7 @@ def _unknown_tag(name: str, place: Place) -> TemplateError:
 
 
 def _in_signs(message: str) -> str:
-    """Replace Jinja's names of tokens by the signs that they stand for."""
+    """Replace Jinja's names of delimiters with the delimiters themselves."""
     message = re.sub(r" at \d+$", "", message)
     message = message.replace("'end of print statement'", "'}}'").replace("'end of statement block'", "'%}'")
     return message[:1].lower() + message[1:]

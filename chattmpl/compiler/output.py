@@ -1,7 +1,7 @@
-"""What a compiled template writes: pieces, gathered into one text with runs.
+"""Pieces that a compiled template writes, gathered into one text with runs.
 
-A piece is a value with the statement that wrote it. Gathering gives each run that no statement has claimed yet to the
-statement of the piece, and makes it generated where that statement stands inside a generation tag.
+A piece is a value with the statement that wrote it. Gathering assigns each run without a statement to the statement of
+its piece, and marks it as generated if that statement is inside a generation tag.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from chattmpl.provenance.text import Traced, runs_of, with_origin
 Piece: TypeAlias = "tuple[Any, Statement | None]"
 
 _RUN = 64
-"""Bytes that a run is charged for when it is gathered."""
+"""Bytes charged to the budget for each run."""
 
 NO_TURN: Piece = (TurnMark(None, None), None)
-"""From here on no message is being rendered."""
+"""Marks the end of a message: no message is being rendered after it."""
 
 REBUILT_TURN: Piece = (TurnMark(REBUILT, None), None)
-"""From here on a message is being rendered that the template made of others."""
+"""Marks the start of a message that the template built from others."""
 
 
 def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
-    """The text of the pieces, and its runs."""
+    """Return the text of the pieces, and its runs."""
     texts: list[str] = []
     runs: list[Run] = []
     add_text = texts.append
@@ -63,7 +63,7 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
 
 
 def _printed(value: Any, statement: Statement | None) -> str:
-    """The text of a value; an error notes the statement, for the template's code is not running at this moment."""
+    """Return the text of a value; an error records the statement, which is missing from the traceback here."""
     try:
         return to_text(value)
     except Exception as error:
@@ -78,12 +78,12 @@ def _claimed(inner: Statement | None, outer: Statement | None) -> Statement | No
 
 
 def concat_pieces(pieces: Iterable[Piece]) -> str:
-    """What a macro, a ``set`` block or a filter block captured, as one string."""
+    """Return the output that a macro, a ``set`` block or a filter block captured, as one string."""
     text, runs = gather(pieces)
     return with_origin(text, tuple(runs))
 
 
 def sampled(piece: Piece) -> Piece:
-    """A piece written elsewhere (by a ``block``) that turns out to stand inside a generation tag."""
+    """Return a piece of a ``block`` marked as generated, because the block is inside a generation tag."""
     value, statement = piece
     return value, statement.sampled if statement is not None else None

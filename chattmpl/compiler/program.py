@@ -32,7 +32,7 @@ from chattmpl.syntax.lexer import Line
 from chattmpl.syntax.tree import Output, Tag, Tree, parse
 
 _LONGEST = 500_000
-"""Characters of the longest template that is compiled, ten times as many as the longest of real models have."""
+"""Maximum length of a template in characters, ten times that of the longest template of a real model."""
 
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
 
@@ -42,7 +42,7 @@ class Program:
     """A template that is ready to render.
 
     Attributes:
-        source: what the author wrote, with LF newlines and plain delimiters.
+        source: the author's source, with LF newlines and plain delimiters.
         retention: the policy that it was compiled with.
         code_lines: for each line of the generated code where a statement begins, the statement's offset in the source.
         has_reasoning: whether it has a reasoning tag, and so a place for a retention policy.
@@ -64,7 +64,7 @@ class Program:
 
     @cached_property
     def lowered(self) -> Edited:
-        """The source with reasoning tags turned into conditions: what was compiled."""
+        """The source that was compiled, with reasoning tags lowered into conditions."""
         return lower(self.source, self.retention)
 
     @cached_property
@@ -95,7 +95,7 @@ class Program:
 
     @cached_property
     def _exports(self) -> dict[str, str]:
-        """The exports made so far: removing tags reads the source once for each of them."""
+        """The exports made so far; each removal of a tag reads the whole source again."""
         return {}
 
     def line(self, offset: int) -> int:
@@ -134,13 +134,13 @@ class Program:
         code = self.template.root_render_func.__code__
         while traceback is not None:
             frame = traceback.tb_frame.f_code
-            # Functions with such names stand for filters and tests that do not exist.
+            # Jinja defines functions with such names in place of filters and tests that do not exist.
             if frame.co_filename == code.co_filename and not frame.co_name.startswith("t_"):
                 numbers.append(_code_line(traceback))
             traceback = traceback.tb_next
         if not numbers:
             return None
-        # Where the stack ends is chance: it is the statement that is repeated all the way that recurses.
+        # A recursion ends at an arbitrary statement; the one that is repeated most often is the cause.
         number = Counter(numbers).most_common(1)[0][0] if isinstance(error, RecursionError) else numbers[-1]
         before = bisect.bisect_right(self.code_lines, (number, len(self.source.text))) - 1
         return self._tag_at(self.code_lines[max(before, 0)][1]) if self.code_lines else None
@@ -152,7 +152,7 @@ class Program:
 
 
 def _code_line(traceback: types.TracebackType) -> int:
-    """Return the line of generated code; that of the instruction before, where Python records none."""
+    """Return the line of generated code, or that of the preceding instruction if Python records none."""
     if traceback.tb_lineno:
         return traceback.tb_lineno
     lines = [position[0] for position in traceback.tb_frame.f_code.co_positions()]
@@ -180,7 +180,7 @@ def compile_program(source: Source, retention: Retention) -> Program:
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
     program = Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
     if tree is not None:
-        # What was parsed for the code need not be parsed again for those who look at the tree.
+        # Keep the tree, so that it is not parsed a second time.
         program.__dict__["tree"] = tree
     return program
 
@@ -188,18 +188,18 @@ def compile_program(source: Source, retention: Retention) -> Program:
 def _compile(
     given: Source, retention: Retention, environment: TemplateEnvironment
 ) -> tuple[tuple[Any, ...], nodes.Template]:
-    """Return the values that `compile_program` makes a program of, which can be stored, and Jinja's syntax tree."""
+    """Return the values that `compile_program` builds a program from, which can be cached, and Jinja's syntax tree."""
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
     source = plain_source(given)
     parsed = checked_tree(source)
     lowered = lower(source, retention)
-    # What is constant is computed now, unless it is large: then it is computed, and accounted for, at each render.
+    # Constants are folded now, unless they are large: then each render computes them within its own budget.
     token = METER.set(Meter(_COMPILING))
     try:
         tree = environment.parse(lowered.text)
-        # Compiling changes the tree. The name tells the frames of the template from all others in a traceback.
+        # Compiling changes the tree. The file name distinguishes the template's frames from all others in a traceback.
         code = environment.compile(add_hooks(copied(tree)), filename="<chat template>")
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
@@ -216,7 +216,7 @@ def _compile(
         for offset, statement in zip(offsets, environment.statements, strict=True)
     ]
     index = {id(statement): number for number, statement in enumerate(environment.statements)}
-    # What was computed while compiling may be a string that keeps track, which cannot be stored.
+    # A constant computed while compiling may be a traced string, which cannot be cached.
     constants = [(str.__getitem__(text, slice(None)), index[id(at)]) for text, at in environment.constants]
     code_lines = [
         (code_line, lowered.source_offset(line.offset))
@@ -228,7 +228,7 @@ def _compile(
 
 
 def _check_generation(source: Source, tree: Tree) -> None:
-    """Refuse a generation tag in a macro that is never called: it marks nothing, which cannot be meant."""
+    """Refuse a generation tag in a macro that is never called, where it marks nothing."""
     for block in tree.blocks("generation"):
         for macro in block.blocks:
             if macro.name != "macro" or macro.opening.target is None:

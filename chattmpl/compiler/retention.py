@@ -74,12 +74,12 @@ def on_lines(lines: list[str], source: str) -> str:
 
 
 def _message_loop(source: Source, loops: list[Block], block: Block) -> Tag:
-    """Return the loop over messages that a reasoning block stands in."""
+    """Return the loop over messages that contains a reasoning block."""
     place = Place(source, block.opening.start, block.opening.end)
     for outer in block.blocks:
         if outer.name == "macro":
             raise TemplateError(
-                "{% reasoning %} inside a macro, where nothing tells which message is being rendered",
+                "{% reasoning %} inside a macro, where the message being rendered is unknown",
                 place=place,
                 hint="move the reasoning block out of the macro, or pass what it decides as an argument",
             )

@@ -135,7 +135,7 @@ def _longest(encoder: RowEncoder, whole: Conversation, ends: Sequence[int], max_
 
 
 def _split(encoder: RowEncoder, whole: Conversation, max_length: int, mask: str) -> Fitted:
-    """Split into several conversations, each with the system message and as many exchanges as fit."""
+    """Split into several conversations, each with the system message and the exchanges that fit."""
     messages = whole.messages
     lead = next((index for index, message in enumerate(messages) if message.role not in ("system", "developer")), 0)
     starts = [index for index in range(lead, len(messages)) if messages[index].role == "user"]

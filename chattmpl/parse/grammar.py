@@ -161,7 +161,7 @@ class SequencePattern:
         return min((place for place in found if place >= 0), default=-1)
 
     def match(self, text: str, position: int, end: int) -> SequenceMatch:
-        """Match as many items as possible at a position."""
+        """Match the longest run of items at a position."""
         for opens in (self.facts.opens, *self.facts.also_opens):
             if text.startswith(tuple(opens + pattern.start for pattern in self.each), position):
                 return self._match(opens, text, position, end)

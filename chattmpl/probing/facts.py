@@ -174,7 +174,7 @@ class TemplateFacts:
 
     @cached_property
     def retention(self) -> reasoning.Retention | None:
-        """Which traces are kept; None if the template takes none, or if no several turns are rendered."""
+        """The traces that the template keeps; None if it accepts none or cannot render several turns."""
         return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
 
     # -- the template's own text

@@ -165,7 +165,7 @@ def _matching(formats: Iterable[Format], prober: Prober, text: str, calls: Forma
 
 
 def _call_text(prober: Prober) -> str:
-    """Return a turn with a call and one without; where calls are not rendered, what the model is told about them."""
+    """Return a turn with a call and one without; if calls are not rendered, the system text about them."""
     form, made = prober.call_form
     if form is not None and isinstance(made, Rendering):
         return f"{_after_question(made.text)}\n{_after_question(prober.text([ASK, SAY]))}"

@@ -328,7 +328,7 @@ def possible_stops(rendering: Rendering, index: int, kwargs: Mapping[str, Any] |
     content = content_range(rendering, index)
     turn = [span for span in rendering.spans if span.turn == index]
     generated = [span.start for span in turn if span.generated]
-    # A message without content has no text to look behind.
+    # A message without content has no text to search after.
     start = content[1] if content else generated[0] if generated else len(rendering.text)
     later = [span.start for span in rendering.spans if span.turn is not None and span.turn > index]
     end = min((at for at in later if at >= start), default=len(rendering.text))

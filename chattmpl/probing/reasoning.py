@@ -136,11 +136,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class Retention:
-    """Which traces a template keeps.
+    """Traces that a template keeps.
 
     Attributes:
-        policy: the retention policy that keeps the same; ``other`` if none does.
-        kept: what is kept in each conversation that is rendered, by how that ends.
+        policy: the retention policy that keeps the same traces; ``other`` if none does.
+        kept: the traces kept in each rendered conversation, by how the conversation ends.
         in_tool_loops: True if conversations with tool loops were rendered.
         but_open_loop: True if an open tool loop keeps traces that the policy drops.
         but_final: True if the final answer drops its own trace, which the policy keeps.

@@ -1,4 +1,4 @@
-"""Edits of a text that remember which character of the result stood where in the source."""
+"""Edits of a text, with a map from offsets in the result to offsets in the source."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, order=True)
 class Edit:
-    """Put a text in the place of a character range; an empty range inserts."""
+    """Replacement of a character range; an empty range inserts."""
 
     start: int
     end: int
@@ -18,19 +18,19 @@ class Edit:
 
 @dataclass(frozen=True)
 class Edited:
-    """The result of edits.
+    """Result of applying edits.
 
     Attributes:
         text: the new text.
-        kept: for each stretch of the source that was kept, and for each replacement, where it starts in the new text
-            and where in the source.
+        kept: the start, in the new text and in the source, of each part of the source that was kept and of each
+            replacement.
     """
 
     text: str
     kept: tuple[tuple[int, int], ...]
 
     def source_offset(self, offset: int) -> int:
-        """The offset in the source of a character of the new text; of a replacement, that of what it replaced."""
+        """Return the source offset of a character of the new text; in a replacement, that of the replaced text."""
         index = bisect.bisect_right(self.kept, (offset, len(self.text) + offset + 1)) - 1
         new, old = self.kept[index]
         following = self.kept[index + 1][1] if index + 1 < len(self.kept) else None
@@ -39,7 +39,7 @@ class Edited:
 
 
 def apply_edits(source: str, edits: Iterable[Edit]) -> Edited:
-    """The source with edits applied. They must not overlap; insertions at one place stand in the order given."""
+    """Apply edits, which must not overlap; insertions at the same offset keep their order."""
     pieces: list[str] = []
     kept: list[tuple[int, int]] = []
     length = position = 0

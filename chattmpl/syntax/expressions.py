@@ -17,15 +17,15 @@ _VALUES = frozenset({"name", "string", "integer", "float"})
 
 
 class NoExpression(ValueError):
-    """Tokens are no expression of Jinja's."""
+    """Tokens that are not a Jinja expression."""
 
 
 class Parser:
-    """Recursive descent over the tokens of one tag; each method is that of Jinja's parser with the same purpose.
+    """Recursive-descent parser of the tokens of one tag; its methods correspond to those of Jinja's parser.
 
     Args:
-        tokens: what stands between the delimiters, without white space.
-        end: where the last token ends.
+        tokens: the tokens between the delimiters, without white space.
+        end: end of the last token, in characters.
     """
 
     def __init__(self, tokens: Sequence[Token], end: int) -> None:

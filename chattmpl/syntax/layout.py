@@ -1,7 +1,7 @@
-"""Edits that keep layout and white space: the same meaning to Jinja is the test of each.
+"""Edits that keep layout and white space, each checked to mean the same to Jinja.
 
-What white space a tag takes with it depends on its signs, on ``trim_blocks`` and ``lstrip_blocks``, and on what stands
-beside it. So candidates are tried, the most readable first, until the source means to Jinja what it meant before.
+The white space that a tag removes depends on its signs, on ``trim_blocks`` and ``lstrip_blocks``, and on the text next
+to it. Candidates are therefore tried, most readable first, until one means the same to Jinja as the original source.
 """
 
 from __future__ import annotations

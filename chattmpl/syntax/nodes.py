@@ -439,7 +439,7 @@ class Comparison(Expression):
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """What is compared."""
+        """The compared expressions."""
         return self.items
 
 

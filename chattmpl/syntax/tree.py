@@ -57,7 +57,7 @@ class Text(Node):
 
     Attributes:
         value: the text, with LF newlines.
-        raw: whether it stands in a raw block.
+        raw: whether it is in a raw block.
     """
 
     value: str
@@ -69,7 +69,7 @@ class Comment(Node):
     """``{# … #}``.
 
     Attributes:
-        value: what stands between the delimiters.
+        value: the text between the delimiters.
     """
 
     value: str
@@ -77,11 +77,11 @@ class Comment(Node):
 
 @dataclass(eq=False, slots=True)
 class Delimited(Node):
-    """What stands between delimiters, which may have a sign each that controls white space.
+    """Tag or output; either of its delimiters may have a sign that controls white space.
 
     Attributes:
         left, right: the signs: ``-``, ``+`` or nothing.
-        tokens: what stands between the delimiters, without white space.
+        tokens: the tokens between the delimiters, without white space.
         inner: character range between the delimiters, with white space.
     """
 
@@ -91,7 +91,7 @@ class Delimited(Node):
     inner: tuple[int, int]
 
     def _parsed(self, rule: Callable[[Parser], Sequence[Expression]], skip: int = 0) -> list[Expression]:
-        """Return what a rule makes of the tokens after the first ones; one invalid node where they do not fit."""
+        """Parse the tokens with a rule, after skipping some; return one invalid node if they do not match."""
         tokens = self.tokens[skip:]
         parser = Parser(tokens, self.inner[1])
         try:
@@ -112,7 +112,7 @@ class Output(Delimited):
 
     @property
     def expression(self) -> Expression | None:
-        """What is written; None if there is nothing between the delimiters."""
+        """The expression that is written; None if there is nothing between the delimiters."""
         return self.children[0] if self.children else None
 
     @property
@@ -124,7 +124,7 @@ class Output(Delimited):
 
     @property
     def operands(self) -> tuple[Expression, ...]:
-        """What ``+`` and ``~`` join, else the whole expression."""
+        """The operands of ``+`` and ``~``, else the whole expression."""
         return self.expression.operands if self.expression is not None else ()
 
 
@@ -141,7 +141,7 @@ class Tag(Delimited):
 
     @property
     def body(self) -> str:
-        """What stands after the name, as it is written."""
+        """The text after the name, as written."""
         start, end = self.inner
         return self.source[start:end].strip()[len(self.name) :].strip()
 
@@ -186,18 +186,18 @@ class Tag(Delimited):
 
     @property
     def target(self) -> Expression | None:
-        """What ``set`` and ``for`` assign to, and the name that ``macro`` and ``block`` define."""
+        """The target that ``set`` or ``for`` assigns, or the name that ``macro`` or ``block`` defines."""
         return self._one("target")
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The variables that the tag assigns, in order; attributes of a namespace are none."""
+        """The variables that the tag assigns, in order, without attributes of namespaces."""
         found = (clause for role, clause in self.clauses.items() if role.startswith("target"))
         return tuple(name.name for clause in found for target in clause for name in assigned_names(target))
 
     @property
     def value(self) -> Expression | None:
-        """What ``set`` assigns, ``for`` iterates over, ``if`` and ``elif`` test, and ``call`` calls."""
+        """The value that ``set`` assigns, ``for`` iterates over, ``if`` or ``elif`` tests, or ``call`` calls."""
         return self._one("value")
 
     @property
@@ -316,14 +316,14 @@ class Raw(Node):
 
 
 Item: TypeAlias = Text | Output | Tag | Block | Comment | Raw
-"""What stands in the body of a tree or of a branch."""
+"""Item in the body of a tree or of a branch."""
 
 
 class Tree(Node):
-    """The tree of a source; `parse` makes it.
+    """Syntax tree of a source; built by `parse`.
 
     Attributes:
-        body: what stands at the root.
+        body: the items at the root.
         flat: all items but blocks, in the order of the source; the tags of blocks are among them.
         tags: all tags in order, those of raw blocks left out.
     """
@@ -345,7 +345,7 @@ class Tree(Node):
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """What stands at the root."""
+        """The items at the root."""
         return tuple(self.body)
 
     @cached_property
@@ -380,23 +380,23 @@ class Tree(Node):
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
-        """All items of all bodies, in the order of the source, a block before what it holds."""
+        """All items of all bodies, in the order of the source, a block before its contents."""
         return tuple(items(self.body))
 
     @cached_property
     def variables(self) -> tuple[Name, ...]:
-        """Where variables are read or assigned, in the order of the source."""
+        """The names that read or assign variables, in source order."""
         return tuple(self.nodes(Name))
 
     @cached_property
     def assigned(self) -> tuple[Name, ...]:
-        """Where variables are assigned with ``set``, in the order of the source."""
+        """The names that ``set`` assigns, in source order."""
         tags = (tag for tag in self.tags if tag.name == "set" and tag.target is not None)
         return tuple(name for tag in tags if tag.target is not None for name in assigned_names(tag.target))
 
     @cached_property
     def read(self) -> dict[str, list[Name]]:
-        """Where each variable is read, in the order of the source; what is assigned to is not read."""
+        """The names that read each variable, in source order, without targets of assignments."""
         targets = {
             name
             for tag in self.tags
@@ -412,7 +412,7 @@ class Tree(Node):
         return found
 
     def read_after(self, name: str, end: int) -> Name | None:
-        """Return where a variable is first read after an offset, unless it is assigned again before."""
+        """Return the first read of a variable after an offset, unless it is assigned again in between."""
         assigned = [other.start for other in self.assigned if other.name == name]
         for use in self.read.get(name, ()):
             if use.start > end and not any(end < other <= use.start for other in assigned):
@@ -460,7 +460,7 @@ def parse(source: str) -> Tree:
 
 
 def items(body: Sequence[Item]) -> Iterator[Item]:
-    """Iterate over the items of a body and of the blocks in it, a block before what it holds."""
+    """Iterate over the items of a body and of the blocks in it, a block before its contents."""
     # A stack, since templates may nest deeper than Python recurses.
     bodies = [iter(body)]
     while bodies:

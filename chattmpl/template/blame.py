@@ -1,4 +1,4 @@
-"""The place in a template that wrote a character of a rendering, as closely as it can be known."""
+"""Place in a template that wrote a character of a rendering, as exactly as it can be found."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def written_at(
 ) -> Place:
     """Return the place that wrote a character: the string constant, the variable, or the tag.
 
-    The conversation is rendered once more: a rendering knows only the lines of its spans, and templates on one line of
-    5,000 characters are common.
+    This renders the conversation again: a rendering has only the lines of its spans, and templates with a single line
+    of 5,000 characters are common.
 
     Args:
         rendering: the rendering.
         at_c: the character; the last one if the text ends before it.
         prompt: whether it was rendered with the generation prompt.
-        clock: the time that the template was rendered at.
+        clock: the time of the rendering.
         kwargs: the template kwargs that it was rendered with.
     """
     template = rendering.template
@@ -49,19 +49,19 @@ def written_at(
 
 
 def seen_at(rendering: Rendering, at_c: int) -> Place:
-    """Return the place that wrote a character, from what the rendering knows: its line, and words that are there once.
+    """Return the place that wrote a character, from the line of its span and words that occur once on that line.
 
-    It is less exact than `written_at`, and costs nothing.
+    This is less exact than `written_at`, but does not render again.
     """
     if not rendering.spans:
         return top(rendering.template)
     span = span_at(rendering, at_c)
     text = rendering.text[span.start : span.end]
     behind = text[max(at_c - span.start, 0) :]
-    # As a whole string constant, else as a part of something.
+    # The whole text as a string constant, then parts of it.
     words = [repr(text), text.strip(), *behind.split(), *text.split()]
     field = (span.field or "").rpartition(".")[2].partition("[")[0]
-    # Constants that were written one after the other are one span.
+    # Consecutive constants share a span.
     tokens = re.findall(r"<[^<>\s]+>", behind)[:1]
     quoted = [repr(token) for token in tokens]
     words = [*words[:1], *quoted, *words[1:8], *tokens, field]
@@ -69,13 +69,13 @@ def seen_at(rendering: Rendering, at_c: int) -> Place:
 
 
 def on_line(template: Template, number: int | None, *words: str, generated: bool | None = None) -> Place:
-    """Return a line, or one of the words in it if only one place can be meant.
+    """Return the place of a word on a line if it occurs exactly once there, else that of the line.
 
     Args:
         template: the template.
         number: the line, from 1; None for the top of the template.
-        words: words that may occur there, the most specific first.
-        generated: whether the words are inside a generation tag; None if that is not known.
+        words: words that may occur on the line, most specific first.
+        generated: whether the words are inside a generation tag; None if unknown.
     """
     if number is None:
         return top(template)
@@ -104,14 +104,14 @@ def span_at(rendering: Rendering, at_c: int) -> Span:
 
 
 def top(template: Template) -> Place:
-    """Return the place for what concerns the whole template: its first line that is not empty."""
+    """Return the place for problems of the whole template: its first line that is not empty."""
     source = template.program.source
     offset = len(source.text) - len(source.text.lstrip())
     return Place.of_line(source, source.position(min(offset, max(len(source.text) - 1, 0)))[0])
 
 
 def tag_of(template: Template, offset: int) -> Place | None:
-    """Return the place of the tag or output around an offset of the source; None for text between tags."""
+    """Return the place of the tag or output at an offset of the source; None for text between tags."""
     item = template.program.syntax.item_at(offset)
     return Place(template.program.source, item.start, item.end) if isinstance(item, (Tag, Output)) else None
 
@@ -148,7 +148,7 @@ def _within(template: Template, offset: int, piece: str, at_c: int, span: Span) 
 
 
 def _constant(item: Tag | Output, piece: str, at_c: int) -> Constant | None:
-    """Return the string constant of a tag that is the piece, or the one that contains its character."""
+    """Return the string constant of a tag that equals the piece, or the one that wrote its character."""
     constants = [(node, node.value) for node in item.find(Constant) if isinstance(node.value, str)]
     exact = [node for node, value in constants if value == piece]
     begun = [node for node, value in constants if value and piece[at_c:].startswith(value)]

@@ -14,7 +14,7 @@ _USER = re.compile(r"(?i)user|human|question|inst|client|query")
 
 
 def _header(text: str, offset: int) -> str:
-    """What stands before an offset, from the last control token before it but for those without words behind."""
+    """Return the header before an offset: from the last control token, or the one before that if no words follow it."""
     tokens = [match.start() for match in re.finditer(r"<[^<>\s]+>", text[:offset])]
     start = tokens[-1] if tokens else offset
     if (len(tokens) > 1 and text[offset - 1 : offset] == ">") or text[start:offset].startswith("<|end_header"):

@@ -13,15 +13,15 @@ from chattmpl.template.special_tokens import CONTROL
 _PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
 _WORDS = re.compile(r"[A-Z][\w'’-]*(?:[,;:]? [\w'’-]+)+[.!]")
 _PERSONA = re.compile(r"(?i)\byou are\b|\byou're\b|\byou answer\b|\bact as\b|\bassistant (?:is|gives|that|made)\b")
-"""What a system prompt says, whoever wrote it."""
+"""Phrases typical of a system prompt."""
 
 
 _HEADER = 40
-"""Characters before a text, in which its header stands."""
+"""Number of characters before a text that are searched for its header."""
 
 
 def _opener(header: str) -> str:
-    """The last control token of a header, with what follows it."""
+    """Return the last control token of a header and the text after it."""
     found = list(CONTROL.finditer(header))
     return header[found[-1].start() :] if found else ""
 

@@ -54,7 +54,7 @@ class Part:
 
 
 def parts_of(expression: Expression | None) -> tuple[Part, ...]:
-    """Return what ``+`` and ``~`` join in an expression, parentheses taken off; else the whole of it."""
+    """Return what ``+`` and ``~`` join in an expression, parentheses taken off; else all of it."""
     return tuple(map(Part.of, expression.operands)) if expression is not None else ()
 
 

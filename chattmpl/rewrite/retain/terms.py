@@ -1,4 +1,4 @@
-"""Terms that can decide about a trace: conditions, their parts, truth values, and expressions that cut traces out."""
+"""Terms that can decide whether a trace is kept: conditions, their parts, booleans, and cuts of traces."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ class Term:
 
     Attributes:
         node: the expression.
-        kind: a ``condition`` or a part of one; a ``literal`` true or false; a ``cut``, the value that a trace was cut
-            out of; the ``content`` of a message, out of which none is cut.
-        joined: ``and``, ``or`` or ``+`` if it is joined to its neighbours; empty if it is the whole expression.
-        before, after: where the neighbour on the left ends, and that on the right begins.
-        base: of a cut, where the value ends from which it is cut.
-        loop: the tag of the loop over messages around it; None if there is none, or in a macro.
-        inner: whether another loop inside of that one is around it.
-        depth: number of conditions that it is a part of.
-        writes: whether anything is written in the loop around it.
-        tested: whether only its truth matters.
+        kind: ``condition`` for a condition or a part of one; ``literal`` for true or false; ``cut`` for a value that a
+            trace was removed from; ``content`` for the unchanged content of a message.
+        joined: the operator (``and``, ``or`` or ``+``) that joins it to its neighbours; empty for a whole expression.
+        before, after: end of the left neighbour and start of the right one, in characters.
+        base: for a cut, the end of the value that it is cut from, in characters.
+        loop: the tag of the loop over messages around it; None outside such a loop and in a macro.
+        inner: whether it is in a loop nested in that one.
+        depth: number of conditions around it.
+        writes: whether the loop around it writes anything.
+        tested: whether only its truth value matters.
     """
 
     node: Expression
@@ -88,7 +88,7 @@ class Term:
 
 
 def find_terms(tree: Tree, *, contents: bool = False) -> list[Term]:
-    """Return all terms, outer ones before those inside of them; with ``contents`` also where contents are read."""
+    """Return all terms, outer before inner ones; with ``contents``, also the places that read contents."""
     loops = message_loops(tree)
     found: list[Term] = []
     for item in tree.flat:
@@ -115,7 +115,7 @@ class _Reader:
         self.found: list[Term] = []
 
     def read(self) -> None:
-        """Find the terms."""
+        """Collect the terms."""
         item = self._item
         if isinstance(item, Output):
             if item.expression is not None:
@@ -131,7 +131,7 @@ class _Reader:
                 self._value(item.value)
 
     def read_contents(self) -> None:
-        """Find where the content of the message being rendered is written or assigned unchanged."""
+        """Collect the places that write or assign the content of the message being rendered unchanged."""
         target = self._loop.target if self._loop is not None else None
         value = self._item.expression if isinstance(self._item, Output) else self._item.value
         if not isinstance(target, Name) or value is None or (isinstance(self._item, Tag) and self._item.name != "set"):
@@ -166,7 +166,7 @@ class _Reader:
         depth: int = 0,
         tested: bool = False,
     ) -> None:
-        """Add a condition, and the parts of it."""
+        """Add a condition and its parts."""
         if isinstance(node, Conditional):
             self._value(node)
             return
@@ -184,7 +184,7 @@ class _Reader:
             self._brackets(inside)
 
     def _value(self, node: Expression) -> None:
-        """Add the conditions inside an expression that is no condition."""
+        """Add the conditions inside an expression that is not itself a condition."""
         if isinstance(node, Conditional):
             self._condition(node.test, tested=True)
             self._value(node.value)
@@ -197,7 +197,7 @@ class _Reader:
             self._brackets(node)
 
     def _cuts(self, node: Expression) -> None:
-        """Add values that ``</think>`` and the text before it were cut from, which may be joined to others."""
+        """Add values that ``</think>`` and the text before it are removed from, alone or joined to others."""
         for part in node.joined:
             calls = [call for call in part.find(Call) if call.method in _CUTTING and _names_a_trace(call)]
             if not calls:
@@ -209,7 +209,7 @@ class _Reader:
                 self._add(part, "cut", base=first.function.value.end, joined=joined)
 
     def _brackets(self, node: Expression) -> None:
-        """Add the terms of what is in brackets."""
+        """Add the terms inside brackets."""
         for child in node.children:
             assert isinstance(child, Expression)
             values = list(_in_brackets(node, child))
@@ -220,7 +220,7 @@ class _Reader:
 
 
 def _in_brackets(node: Expression, child: Expression) -> Iterator[Expression]:
-    """Yield the values in a child of an expression, if that is in brackets."""
+    """Yield the values in a child of an expression if the child is in brackets."""
     bracketed = (
         isinstance(node, (Group, List))
         or (isinstance(node, Call) and child is not node.function)
@@ -230,7 +230,7 @@ def _in_brackets(node: Expression, child: Expression) -> Iterator[Expression]:
     if isinstance(node, Group) and isinstance(child, Tuple):
         yield from child.items
     elif isinstance(child, (Keyword, Pair)):
-        # A constant that has a name is a setting, and no term.
+        # A named constant is a setting, not a term.
         if not isinstance(child.value, Constant):
             yield child.value
     elif bracketed:
@@ -250,7 +250,7 @@ def _names_a_trace(call: Call) -> bool:
 
 
 def _is_unchanged(node: Expression) -> bool:
-    """Return whether an expression is neither looked into nor tested."""
+    """Return whether an expression is used as is: no access to a part of it, no call, no test."""
     parent = node.parent
     match parent:
         case Attribute() | Subscript():

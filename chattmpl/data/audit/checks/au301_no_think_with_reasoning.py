@@ -18,7 +18,7 @@ class NoThinkWithReasoning(Check):
 
     ## Why is this bad?
 
-    The model learns to reason when it is told not to, or the template drops the trace and the answer lacks its basis.
+    The model learns to reason against its instructions, or the template drops the trace and the answer lacks its basis.
 
     ## What to do
 

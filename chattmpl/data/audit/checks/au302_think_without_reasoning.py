@@ -19,7 +19,7 @@ class ThinkWithoutReasoning(Check):
 
     ## Why is this bad?
 
-    The model learns to answer without reasoning when it is told to reason, which dilutes the mode.
+    The model learns to answer without reasoning when asked to reason, which dilutes the mode.
 
     ## What to do
 
