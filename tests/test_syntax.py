@@ -17,8 +17,9 @@ from jinja2.parser import Parser
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.syntax import nodes
 from chattmpl.syntax.edits import apply_edits
+from chattmpl.syntax.items import Block, Branch, Comment, Output, Raw, Tag, Text
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters
-from chattmpl.syntax.tree import Block, Branch, Comment, Output, Raw, Tag, Text, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 from chattmpl.template.family import family_names, load_family
 from support.trl_templates import hub_templates
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TypeAlias
 
+from chattmpl.syntax.items import Block, Output, Raw, Tag
 from chattmpl.syntax.nodes import Attribute, Name
-from chattmpl.syntax.tree import Block, Output, Raw, Tag, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 
 Piece: TypeAlias = Tag | Output
 """``{% … %}`` or ``{{ … }}``."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chattmpl.compare.code import Code
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.items import Comment, Output, Tag
 from chattmpl.syntax.nodes import (
     Attribute,
     Binary,
@@ -27,7 +28,6 @@ from chattmpl.syntax.nodes import (
     Test,
     Unary,
 )
-from chattmpl.syntax.tree import Comment, Output, Tag
 
 
 @dataclass(frozen=True)

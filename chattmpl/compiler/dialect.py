@@ -15,8 +15,9 @@ from jinja2.exceptions import TemplateSyntaxError
 from chattmpl.compiler.errors import syntax_error
 from chattmpl.errors import TemplateError
 from chattmpl.source import Place, Source
+from chattmpl.syntax.items import DIALECT_TAGS, Tag
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters
-from chattmpl.syntax.tree import DIALECT_TAGS, Tag, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 
 _Read = TypeVar("_Read")
 

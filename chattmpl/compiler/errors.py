@@ -10,8 +10,8 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
 from chattmpl.errors import BudgetError, Reason, RenderError, TemplateError, did_you_mean
 from chattmpl.source import Place, Source
+from chattmpl.syntax.items import Tag
 from chattmpl.syntax.lexer import Line
-from chattmpl.syntax.tree import Tag
 
 _TAGS = (
     "for",

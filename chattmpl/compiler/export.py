@@ -13,8 +13,9 @@ from chattmpl.compiler.retention import lower_reasoning
 from chattmpl.errors import TemplateError, UsageError
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edited, apply_edits
+from chattmpl.syntax.items import SCOPES, Block, Branch, assignments, items
 from chattmpl.syntax.layout import remove
-from chattmpl.syntax.tree import SCOPES, Block, Branch, assignments, items, parse
+from chattmpl.syntax.tree import parse
 
 Target = Literal["train", "inference"]
 TARGETS: tuple[Target, ...] = ("train", "inference")

@@ -28,8 +28,9 @@ from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edited
+from chattmpl.syntax.items import Output, Tag
 from chattmpl.syntax.lexer import Line
-from chattmpl.syntax.tree import Output, Tag, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 
 _LONGEST = 500_000
 """Maximum length of a template in characters, ten times that of the longest template of a real model."""

@@ -6,9 +6,10 @@ from chattmpl.compiler.policies import POLICIES, RUNTIME, VARIABLE, Retention
 from chattmpl.errors import TemplateError
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.items import Block, Tag
 from chattmpl.syntax.messages import message_loops
 from chattmpl.syntax.nodes import Filter, Name, Slice
-from chattmpl.syntax.tree import Block, Tag, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 
 
 def lower_reasoning(source: Source, retention: Retention) -> list[Edit]:

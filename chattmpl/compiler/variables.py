@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from math import inf
 
+from chattmpl.syntax.items import Block, Tag, Text
 from chattmpl.syntax.nodes import Constant, Name, Node
-from chattmpl.syntax.tree import Block, Tag, Text, Tree
+from chattmpl.syntax.tree import Tree
 
 _IN_MACROS = frozenset({"caller", "kwargs", "varargs"})
 

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import PROBE_BUDGET, Prober, Turn
 from chattmpl.source import Place, Source
+from chattmpl.syntax.items import Block, Comment, Tag
 from chattmpl.syntax.lexer import tokens
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Filter, Node, Subscript, Test
-from chattmpl.syntax.tree import Block, Comment, Tag, Tree
+from chattmpl.syntax.tree import Tree
 from chattmpl.template import blame
 from chattmpl.template.model_directory import ModelDirectory
 from chattmpl.template.resolver import TemplateSource

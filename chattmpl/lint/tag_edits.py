@@ -11,8 +11,9 @@ from typing import Literal
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.syntax.edits import Edit
+from chattmpl.syntax.items import Block, Branch, Item, Output, Tag, Text
 from chattmpl.syntax.nodes import Constant, Expression, Node
-from chattmpl.syntax.tree import Block, Branch, Item, Output, Tag, Text, Tree
+from chattmpl.syntax.tree import Tree
 
 Moved = Literal["start", "end"]
 Way = Literal["later", "earlier"]

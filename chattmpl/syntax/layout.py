@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.items import Comment, Tag
 from chattmpl.syntax.lexer import tokens
 from chattmpl.syntax.nodes import Node
-from chattmpl.syntax.tree import DELIMITERS, Comment, Tag
+from chattmpl.syntax.tree import DELIMITERS
 
 Range = tuple[int, int]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chattmpl.syntax.items import Block
 from chattmpl.syntax.nodes import (
     Attribute,
     Binary,
@@ -18,7 +19,7 @@ from chattmpl.syntax.nodes import (
     Slice,
     Subscript,
 )
-from chattmpl.syntax.tree import Block, Tree
+from chattmpl.syntax.tree import Tree
 
 _LISTS = frozenset(
     {"list", "reverse", "sort", "unique", "select", "selectattr", "reject", "rejectattr", "default", "d"}

@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 from chattmpl.source import Place
+from chattmpl.syntax.items import Output, Tag, Text
 from chattmpl.syntax.nodes import Constant
-from chattmpl.syntax.tree import Output, Tag, Text
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Rendering, Template
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chattmpl.syntax.edits import apply_edits
-from chattmpl.syntax.tree import Block, parse
+from chattmpl.syntax.items import Block
+from chattmpl.syntax.tree import parse
 
 if TYPE_CHECKING:
     from chattmpl.compiler.program import Program

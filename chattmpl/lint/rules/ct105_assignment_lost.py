@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
-from chattmpl.syntax.tree import assignments, exclusive
+from chattmpl.syntax.items import assignments, exclusive
 
 
 class AssignmentLost(Rule):

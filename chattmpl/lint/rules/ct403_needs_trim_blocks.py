@@ -10,7 +10,7 @@ from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
 from chattmpl.syntax.edits import Edit
-from chattmpl.syntax.tree import Item, Text
+from chattmpl.syntax.items import Item, Text
 
 
 def _explicit(source: str, items: Sequence[Item]) -> Iterator[Edit]:

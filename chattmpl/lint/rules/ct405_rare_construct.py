@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule
+from chattmpl.syntax.items import Raw, Tag
 from chattmpl.syntax.nodes import Attribute, Binary, Call, Comparison, Constant, Filter, Name, Node, Test
-from chattmpl.syntax.tree import Raw, Tag
 
 
 def _construct(node: Node) -> tuple[str, str] | None:

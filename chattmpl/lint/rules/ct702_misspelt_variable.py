@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, replace_word
+from chattmpl.syntax.items import Block
 from chattmpl.syntax.nodes import Attribute, Expression, Name
-from chattmpl.syntax.tree import Block, Tree
+from chattmpl.syntax.tree import Tree
 
 _PASSED = frozenset(
     {

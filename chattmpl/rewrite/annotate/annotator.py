@@ -24,8 +24,9 @@ from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, NoteKin
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
 from chattmpl.source import Place, Source
+from chattmpl.syntax.items import Item, Output
 from chattmpl.syntax.nodes import Attribute, Call
-from chattmpl.syntax.tree import Item, Output, Tree
+from chattmpl.syntax.tree import Tree
 from chattmpl.template.template import Rendering, Template
 
 _MAX_ROUNDS = 3

@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
 
+from chattmpl.syntax.items import Block
 from chattmpl.syntax.messages import find_read, read_in_style
 from chattmpl.syntax.nodes import Attribute, Comparison, Name, Subscript
-from chattmpl.syntax.tree import Block, Tree
+from chattmpl.syntax.tree import Tree
 
 FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
 """Facts that conditions are made of, in the order in which they are tried: the message is the assistant's, has content,

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Sequence
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.span_labels import parts_of, unclear_parts
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.items import CAPTURING, Block, Item, Output, Tag
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Expression, Keyword, Name, Starred
-from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Tree, parse
+from chattmpl.syntax.tree import Tree, parse
 
 _MAX_MACRO = 4_000
 """Largest number of characters of a macro that is inlined."""

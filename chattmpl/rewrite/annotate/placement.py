@@ -18,7 +18,8 @@ from chattmpl.rewrite.annotate.span_labels import (
     labels_of,
 )
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
-from chattmpl.syntax.tree import CAPTURING, Block, Item, Output, Tag, Text, Tree, assignments
+from chattmpl.syntax.items import CAPTURING, Block, Item, Output, Tag, Text, assignments
+from chattmpl.syntax.tree import Tree
 
 _MAX_COPY = 700
 """Largest number of characters of a stretch that is copied, once for the assistant and once for other roles."""

@@ -8,8 +8,9 @@ from itertools import pairwise
 
 from chattmpl.rewrite.annotate.evidence import Evidence, Observation
 from chattmpl.rewrite.annotate.guards import Guard, guard_for
+from chattmpl.syntax.items import Block, Comment, Item, Output, Raw, Tag, Text
 from chattmpl.syntax.nodes import Constant, Expression
-from chattmpl.syntax.tree import Block, Comment, Item, Output, Raw, Tag, Text, Tree
+from chattmpl.syntax.tree import Tree
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from chattmpl.rewrite.annotate.span_labels import (
     unclear_parts,
 )
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.items import Output, Tag
 from chattmpl.syntax.nodes import (
     Binary,
     Comparison,
@@ -37,7 +38,7 @@ from chattmpl.syntax.nodes import (
     Test,
     Unary,
 )
-from chattmpl.syntax.tree import Output, Tag, Tree
+from chattmpl.syntax.tree import Tree
 
 Observe = Callable[[str], tuple[Tree, Evidence]]
 """Parses and traces another source."""

@@ -18,8 +18,9 @@ from chattmpl.provenance.origin import TurnMark
 from chattmpl.provenance.serialization import to_text
 from chattmpl.provenance.text import runs_of
 from chattmpl.source import Source
+from chattmpl.syntax.items import Output
 from chattmpl.syntax.lexer import Line
-from chattmpl.syntax.tree import Output, Tree
+from chattmpl.syntax.tree import Tree
 from chattmpl.template.template import Template
 
 

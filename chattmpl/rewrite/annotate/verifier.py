@@ -15,7 +15,7 @@ from chattmpl.rewrite.annotate.span_labels import content, parts_of
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, echoes, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
-from chattmpl.syntax.tree import Block, Item, Output, Text
+from chattmpl.syntax.items import Block, Item, Output, Text
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering, Template
 

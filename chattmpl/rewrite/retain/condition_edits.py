@@ -11,8 +11,9 @@ from chattmpl.rewrite.retain.overridable_template import Change
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.syntax.edits import Edit, apply_edits
+from chattmpl.syntax.items import Tag
 from chattmpl.syntax.messages import read_in_style
-from chattmpl.syntax.tree import Tag, Tree
+from chattmpl.syntax.tree import Tree
 
 _HOISTED = "keep_reasoning"
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from chattmpl.syntax.items import Block, Output, Tag
 from chattmpl.syntax.messages import message_loops
 from chattmpl.syntax.nodes import (
     Attribute,
@@ -27,7 +28,7 @@ from chattmpl.syntax.nodes import (
     Tuple,
     Unary,
 )
-from chattmpl.syntax.tree import Block, Output, Tag, Tree
+from chattmpl.syntax.tree import Tree
 
 Kind = Literal["condition", "literal", "cut", "content"]
 
