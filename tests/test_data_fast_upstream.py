@@ -17,7 +17,7 @@ from support.reference import CLOCK
 from support.tokenizers import real_tokenizer_path
 from support.trl_templates import trl_templates
 
-need("gigatoken", "minijinja", "numpy")
+need("gigatoken", "numpy")
 
 from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -320,6 +321,16 @@ def test_a_tokenizer_is_rewritten_as_a_file_is() -> None:
     assert rewrite.template.source == ALWAYS
     assert rewrite.template.tokens == {"eos_token": "<|im_end|>"}
     assert rewrite.proof.policy == "all"
+
+
+def test_a_rewritten_template_is_still_a_part_of_its_model_directory(tmp_path: Path) -> None:
+    (tmp_path / "chat_template.jinja").write_text(LAST, encoding="utf-8")
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}', encoding="utf-8")
+    made = Template.load(tmp_path).retain("all", examples=0).template
+    assert made.source == ALWAYS
+    assert made.resolved.path == tmp_path / "chat_template.jinja"
+    assert made.resolved.directory is not None
+    assert made.tokens == {"eos_token": "<|im_end|>"}
 
 
 @lru_cache

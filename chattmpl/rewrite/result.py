@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 from chattmpl.rewrite.proof import NoteKind, ProofT
 from chattmpl.source import Source
-from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
@@ -52,8 +51,8 @@ def with_source(template: Template, source: str, *, placeholders: bool = False) 
         placeholders: supply unknown special tokens with placeholders.
     """
     tokens = {**PLACEHOLDERS, **template.tokens} if placeholders else template.tokens
-    found = TemplateSource(Source(source, template.given.name), tokens, template.family)
-    return Template(found, template.retention, template.budget)
+    resolved = replace(template.resolved, source=Source(source, template.given.name), tokens=tokens)
+    return Template(resolved, template.retention, template.budget)
 
 
 __all__ = ["Rewrite", "TemplateT", "with_source"]

@@ -110,12 +110,6 @@ def top(template: Template) -> Place:
     return Place.of_line(source, source.position(min(offset, max(len(source.text) - 1, 0)))[0])
 
 
-def tag_of(template: Template, offset: int) -> Place | None:
-    """Return the place of the tag or output at an offset of the source; None for text between tags."""
-    item = template.program.syntax.item_at(offset)
-    return Place(template.program.source, item.start, item.end) if isinstance(item, (Tag, Output)) else None
-
-
 def _within(template: Template, offset: int, piece: str, at_c: int, span: Span) -> Place:
     """Return the place of the part of a statement that wrote a piece.
 
