@@ -7,10 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,6 +15,10 @@ from chattmpl.errors import ChatTmplError, ConversationError, UsageError
 from support.extras import need
 
 need("numpy", "orjson", "pyarrow", "zstandard")
+
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+import zstandard  # noqa: E402
 
 from chattmpl.data.sources import (  # noqa: E402
     Chunk,
