@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from chattmpl import Template
+from chattmpl import Conversation, Template
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import UsageError
 from chattmpl.rewrite.proof import NoteKind
@@ -361,3 +362,19 @@ def test_under_none_a_conversation_is_as_without_traces(conversation: dict[str, 
     names = ("reasoning_content", "reasoning", "thinking")
     bare = [{key: value for key, value in message.items() if key not in names} for message in given["messages"]]
     assert _kept("none").render(given).text == Template.from_source(LAST).render(bare).text
+
+
+def _with_calls(source: str) -> str:
+    """Return a source that renders tool calls as well."""
+    return source.replace("{{- m.content + ", "{{- m.content + (m.tool_calls | tojson if m.tool_calls else '') + ")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("source", [SINCE, ALWAYS], ids=["since_last_user", "all"])
+def test_a_question_that_interrupts_a_tool_loop_is_treated_as_the_policy_says(source: str, policy: str) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {}}}
+    loop = [ASK, {**SAY, "tool_calls": [call]}, {"role": "tool", "content": "Plum", "tool_call_id": "c1"}]
+    conversation = Conversation.coerce([*loop, {"role": "user", "content": "Fig"}])
+    template = _retained(_with_calls(source), policy, examples=0)
+    kept = POLICIES[policy].keeps(conversation.messages, True)
+    assert ("Papaya" in template.render(conversation, True).text) is (1 in kept)

@@ -144,6 +144,8 @@ class Probes:
                 if carrier == self.carriers[0]:
                     yield self._fitted(loop, tools=True)
                     yield self._fitted(loop[:2], tools=True)
+                    # A question that interrupts the loop: only here do since_last_user and open_tool_loop differ.
+                    yield self._fitted([*loop[:3], ASK_MORE], tools=True)
             elif carrier == "content":
                 # Calls are lost, and messages after the result of a tool may be rendered differently.
                 yield self._fitted([ASK, say, result_message(), more], tools=True)
