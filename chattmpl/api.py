@@ -17,6 +17,7 @@ from chattmpl.rewrite.result import Rewrite
 from chattmpl.rewrite.retain.retainer import retain
 from chattmpl.rewrite.retain.verifier import RetentionProof
 from chattmpl.template import template as core
+from chattmpl.template.spans import Span
 from chattmpl.template.template import Clock
 
 
@@ -37,13 +38,6 @@ class Rendering(core.Rendering):
 class Template(core.Template):
     """A compiled chat template: load, render, export, annotate, retain, parse; see `chattmpl.template.template`."""
 
-    @classmethod
-    def of(cls, template: core.Template) -> Self:
-        """Return the public form of a core template, without compiling it again."""
-        public = cls.__new__(cls)
-        vars(public).update(vars(template))
-        return public
-
     def render(
         self,
         conversation: Any,
@@ -54,14 +48,20 @@ class Template(core.Template):
         **template_kwargs: Any,
     ) -> Rendering:
         """Render a conversation; see `chattmpl.template.template.Template.render`."""
-        made = super().render(
+        rendering = super().render(
             conversation,
             add_generation_prompt,
             clock,
             continue_final_message=continue_final_message,
             **template_kwargs,
         )
-        return Rendering(**vars(made))
+        assert isinstance(rendering, Rendering)
+        return rendering
+
+    def _rendering(
+        self, text: str, spans: tuple[Span, ...], lost: tuple[str, ...], conversation: Conversation
+    ) -> Rendering:
+        return Rendering(text, spans, lost, conversation, self)
 
     def annotate(
         self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = EXAMPLES

