@@ -62,7 +62,7 @@ _MODULES = {
     "api": ("Rendering", "Template"),
     "budget": ("Budget",),
     "conversation.models": ("Conversation", "Message", "ToolCall"),
-    "data.encoder.encoder": ("Encoder",),
+    "data.encoder": ("Encoder",),
     "encode.encoding": ("Encoding",),
     "errors": (*(name for name in __all__ if name.endswith("Error")), "NotRepresentable"),
     "probing.facts": ("TemplateFacts",),

@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+import chattmpl
 from support import ROOT
 
 HEAVY = {"torch", "transformers", "trl", "pyarrow", "rich", "numpy", "click"}
@@ -29,6 +32,14 @@ def test_the_public_names_load_nothing_heavy_either(tmp_path: Path) -> None:
     loaded = _loaded_by("from chattmpl import *", tmp_path)
     assert "chattmpl" in loaded
     assert not loaded & HEAVY
+
+
+def test_each_public_name_can_be_imported() -> None:
+    pytest.importorskip("numpy", exc_type=ImportError)
+    assert {name: getattr(chattmpl, name).__name__ for name in dir(chattmpl) if name[0].isupper()} == {
+        name: name for name in dir(chattmpl) if name[0].isupper()
+    }
+    assert "Encoder" in dir(chattmpl)
 
 
 def test_the_encoder_is_public_and_its_extra_is_named_where_it_is_missing() -> None:
