@@ -10,6 +10,7 @@ import pytest
 from chattmpl.lint.rule import chosen, rules
 from chattmpl.lint.runner import lint
 from chattmpl.report import diagnostics as report
+from chattmpl.report.lines import write_lines
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support.command import run_here
@@ -170,7 +171,7 @@ def test_sarif_is_as_its_schema_says(name: str) -> None:
     found = lint(TemplateSource(Source(BAD, name)), chosen()) + lint(TemplateSource(Source("{% if %}", name)))
     assert {item.severity for item in found} == {"error", "warning", "info"}
     for diagnostics in ([], found):
-        made = json.loads(report.sarif(diagnostics, rules(), "1.2.3"))
+        made = json.loads(report.sarif(diagnostics, rules()))
         assert [error.message for error in validator.iter_errors(made)] == []
     made["runs"][0]["results"][0]["level"] = "grave"
     assert not validator.is_valid(made)
@@ -181,7 +182,12 @@ def test_annotations_of_a_template_inside_a_config_point_at_the_config() -> None
     assert report.github(found).startswith("::warning file=m/tokenizer_config.json,line=1,col=1,title=CT404::")
 
 
-def test_what_a_terminal_would_obey_is_shown_by_its_number() -> None:
+def test_what_a_terminal_would_obey_is_shown_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:
     found = lint(TemplateSource(Source("{{- '\x1b[2J' ~ strftime_now('%Y') -}}", "x\x1b.jinja")), chosen(["CT404"]))
-    for form in ("text", "rich", "json", "github"):
-        assert "\x1b" not in report.write(form, found, rules(), "1")
+    for form in ("json", "github", "sarif"):
+        assert "\x1b" not in report.document(form, found, rules())
+    for form in ("text", "rich"):
+        write_lines(report.lines(found), form)
+    printed = capsys.readouterr().out
+    assert printed.count("\\u001b") + printed.count("U+001B") > 2
+    assert "\x1b" not in printed

@@ -124,7 +124,7 @@ def test_the_report_of_annotate_is_one_json_object(untagged: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["annotate", "upstream.jinja", "--in-place", "-o", "x.jinja"], "exclude each other"),
+        (["annotate", "upstream.jinja", "--in-place", "-o", "x.jinja"], "are mutually exclusive"),
         (["annotate", "model.gguf", "--in-place"], "is a GGUF file, which cannot be rewritten in place"),
         (["annotate", "missing.jinja"], "there is no file missing.jinja"),
         (["annotate", "qwen"], "there is no template 'qwen'"),
@@ -258,9 +258,9 @@ def test_only_the_difference_is_shown_when_asked(command: tuple[str, ...], upstr
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["upstream.jinja", "--in-place", "-o", "x.jinja"], "exclude each other"),
+        (["upstream.jinja", "--in-place", "-o", "x.jinja"], "are mutually exclusive"),
         (["upstream.jinja", "--diff", "--in-place"], "--diff writes nothing"),
-        (["upstream.jinja", "--diff", "--format", "json"], "exclude each other"),
+        (["upstream.jinja", "--diff", "--format", "json"], "are mutually exclusive"),
         (["model.gguf", "--in-place"], "is a GGUF file, which cannot be rewritten in place"),
         (["qwen3", "--in-place"], "is a family, which cannot be rewritten in place"),
     ],

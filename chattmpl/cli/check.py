@@ -12,7 +12,7 @@ import click
 
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, Bars, choose_format, say, write
+from chattmpl.cli.output import FOUND, OK, Bars, say, write_diagnostics
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     type=click.IntRange(0),
     metavar="N",
     default=0,
-    help="Number of further conversations that hypothesis generates.",
+    help="Number of conversations that hypothesis generates in addition.",
 )
 @RETENTION
 @tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
-@click.option("--save", metavar="FOLDER", help="Folder in which to save each counterexample as a conversation.")
+@click.option("--save", metavar="FOLDER", help="Folder to write each counterexample to, as a conversation.")
 @format_option("rich", "text", "json", "sarif", "github")
 def check(
     templates: tuple[str, ...],
@@ -43,7 +43,7 @@ def check(
     retention: str | None,
     tokenizer: str | None,
     save: str | None,
-    form: str | None,
+    form: str,
 ) -> int:
     """Check the laws of templates and show a minimal counterexample for each cause.
 
@@ -53,6 +53,7 @@ def check(
     """
     from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws_named
+    from chattmpl.report.diagnostics import documented_laws
     from chattmpl.report.laws import report_lines
     from chattmpl.report.lines import line, write_lines
     from chattmpl.template.resolver import find_templates
@@ -62,7 +63,6 @@ def check(
     laws = laws_named(names or None)
     given = None if conversations is None else list(load_conversations(conversations))
     loaded = tokenizer_of(tokenizer)
-    form = choose_format(form)
     reports: list[LawReport] = []
     for number, found in enumerate(find_templates(templates)):
         report = _check(found, retention, laws, given, examples, loaded)
@@ -72,17 +72,10 @@ def check(
             write_lines(itertools.chain([line()], lines) if number else lines, form)
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
-        _write(form, diagnostics)
+        write_diagnostics(form, diagnostics, documented_laws())
     if save is not None:
         _save(Path(save), diagnostics)
     return OK if all(report.ok for report in reports) else FOUND
-
-
-def _write(form: str, diagnostics: list[TemplateDiagnostic]) -> None:
-    from chattmpl import __version__
-    from chattmpl.report import diagnostics as report
-
-    write(report.write(form, diagnostics, report.documented_laws(), __version__))
 
 
 def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> LawReport:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,7 +16,6 @@ from chattmpl.cli.options import (
     VARIANT,
     command,
     format_option,
-    template_kwargs,
     tokenizer_option,
 )
 from chattmpl.cli.output import FOUND, OK, write
@@ -25,13 +25,13 @@ from chattmpl.errors import UsageError
 @command("Comparing")
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="[B]", required=False)
-@click.option("--since", metavar="REVISION", help="Git revision of A to compare with the present A.")
+@click.option("--since", metavar="REVISION", help="Git revision of A to compare with A as it is now.")
 @CONVERSATIONS_TOO
 @RETENTION
 @VARIANT
 @KWARGS
-@tokenizer_option("Tokenizer, to count trained tokens and check the laws about tokens")
-@click.option("--laws/--no-laws", default=True, help="Compare the laws too, which takes longer.")
+@tokenizer_option("Tokenizer to count trained tokens with and to check the laws about tokens with")
+@click.option("--laws/--no-laws", default=True, help="Compare the laws as well, which takes longer.")
 @format_option("rich", "text", "json")
 def diff(
     before: str,
@@ -40,10 +40,10 @@ def diff(
     conversations: str | None,
     retention: str | None,
     variant: str | None,
-    settings: tuple[str, ...],
+    template_kwargs: dict[str, Any],
     tokenizer: str | None,
     laws: bool,
-    form: str | None,
+    form: str,
 ) -> int:
     """Compare two templates: texts, masks and laws, with the changes grouped by cause.
 
@@ -60,7 +60,6 @@ def diff(
     if (after is None) == (since is None):
         raise UsageError("expected two templates", hint="chattmpl diff A B, or chattmpl diff A --since HEAD~1")
     given = named_conversations(conversations)
-    kwargs = template_kwargs(settings)
     loaded = tokenizer_of(tokenizer)
     options: dict[str, str | None] = {"retention": retention, "variant": variant}
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
@@ -68,10 +67,10 @@ def diff(
             pair = (at(since, before, Path(folder), **options), load(before, Path(folder), **options))
         else:
             pair = (load(before, Path(folder), **options), load(after or "", Path(folder), **options))
-        for name in kwargs:
+        for name in template_kwargs:
             if not any(name in template.program.variables for template in pair):
                 raise UsageError(f"neither template reads a kwarg {name!r}", hint="check its spelling")
-        found = compare(*pair, cases(given, settings_of(pair, kwargs)), loaded)
+        found = compare(*pair, cases(given, settings_of(pair, template_kwargs)), loaded)
         if laws:
             found.laws = law_differences(*pair, [conversation for _, conversation in given], loaded)
         if form == "json":

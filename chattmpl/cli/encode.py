@@ -11,15 +11,8 @@ from typing import Any
 import click
 
 from chattmpl.cli.inputs import training_template
-from chattmpl.cli.options import (
-    command,
-    dataset_options,
-    parse_clock,
-    template_kwargs,
-    template_options,
-    tokenizer_option,
-)
-from chattmpl.cli.output import FOUND, OK, job_progress, say
+from chattmpl.cli.options import check_arguments, command, dataset_options, template_options, tokenizer_option
+from chattmpl.cli.output import FOUND, OK, job_progress, require_packages, say
 from chattmpl.errors import UsageError
 
 OVERFLOW = ("truncate-turns", "reject", "truncate-tokens", "split")
@@ -31,25 +24,35 @@ ENGINES = ("local", "ray")
 @command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@tokenizer_option("Tokenizer (required)")
-@click.option("-o", "--output", metavar="OUT", help="Folder to write, or one .parquet, .arrow or .jsonl file.")
+@tokenizer_option("Tokenizer", default=None)
+@click.option(
+    "-o", "--output", metavar="OUT", help="Folder to write, or one .parquet, .arrow or .jsonl file. Required."
+)
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), help="Format of the files. Default: the suffix of OUT, or parquet."
 )
-@click.option("--columns", metavar="NAMES", default="labels", help="Columns besides input_ids, separated by commas.")
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    default="labels",
+    callback=lambda context, parameter, text: tuple(filter(None, map(str.strip, text.split(",")))),
+    help="Columns to write in addition to input_ids, separated by commas.",
+)
 @dataset_options
 @click.option("--max-length", type=click.IntRange(1), metavar="N", help="Limit of tokens per row. Default: no limit.")
-@click.option("--overflow", type=click.Choice(OVERFLOW), default="truncate-turns", help="Treatment of longer rows.")
+@click.option(
+    "--overflow",
+    type=click.Choice(OVERFLOW),
+    default="truncate-turns",
+    help="Treatment of rows longer than --max-length.",
+)
 @click.option("--unroll", is_flag=True, help="Write a row for each turn that is rendered differently in history.")
-@click.option("--pack", type=click.IntRange(1), metavar="N", help="Pack rows to N tokens by best-fit decreasing.")
+@click.option("--pack", type=click.IntRange(1), metavar="N", help="Number of tokens to pack rows to, by best fit.")
 @click.option(
     "--max-rejected",
     metavar="N|P%",
     default="0",
     help="Number or share of rejected rows above which the exit code is 1.",
-)
-@click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: one per core."
 )
 @click.option("--engine", type=click.Choice(ENGINES), default="local", help="Run on this machine or on a Ray cluster.")
 @click.option(
@@ -64,12 +67,7 @@ def encode(
     variant: str | None,
     tokenizer: str | None,
     output: str | None,
-    form: str | None,
-    columns: str,
-    settings: tuple[str, ...],
-    clock: str | None,
     max_rejected: str,
-    workers: int | None,
     resume: bool,
     force: bool,
     **options: Any,
@@ -81,40 +79,18 @@ def encode(
     reason; all counts are in summary.json. The exit code is 1 if more rows are rejected than --max-rejected allows.
     """
     usage = "chattmpl encode DATA -t TEMPLATE --tokenizer TOKENIZER -o OUT"
-    if not data:
-        raise UsageError("no data given", hint=usage)
-    for value, name in ((tokenizer, "--tokenizer"), (output, "-o")):
-        if value is None:
-            raise UsageError(f"{name} is missing", hint=usage)
+    check_arguments(usage, data, tokenizer=tokenizer, output=output)
     if resume and force:
         raise UsageError("--resume and --force are mutually exclusive", hint="remove one of them")
-    try:
-        import pyarrow  # noqa: F401 - reported before anything is read
-
-        from chattmpl.data.job import Allowance
-        from chattmpl.data.job import encode as run
-    except ImportError as error:
-        hint = "pip install 'chattmpl[data,fast]'"
-        raise UsageError(f"encoding datasets needs {error.name}, which is not installed", hint=hint) from None
+    require_packages("encode", ("numpy", "pyarrow"), "data,fast")
+    from chattmpl.data.job import Allowance
+    from chattmpl.data.job import encode as run
     from chattmpl.report.encoded import summary_text
 
     allowance = Allowance.parse(max_rejected)
-    options |= {"template_kwargs": template_kwargs(settings), "clock": parse_clock(clock)}
-    options["columns"] = tuple(name.strip() for name in columns.split(",") if name.strip())
     chosen = training_template(template, retention, variant, must=True)
     with job_progress() as watcher, _stoppable():
-        summary = run(
-            data,
-            chosen,
-            tokenizer,
-            str(output),
-            form=form,
-            workers=workers,
-            resume=resume,
-            force=force,
-            watcher=watcher,
-            **options,
-        )
+        summary = run(data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options)
     click.echo(summary_text(summary.data))
     if summary.rejected_rows:
         say(f"rejected rows are in {summary.rejected}")

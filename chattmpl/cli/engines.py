@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, template_kwargs
+from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, LazyOption, command, format_option
 from chattmpl.cli.output import FOUND, OK, write
 
 if TYPE_CHECKING:
@@ -15,24 +15,20 @@ if TYPE_CHECKING:
     from chattmpl.engines.available import Missing
 
 
-class _Engine(click.Option):
-    """The option ``--engine``, whose help lists the engines."""
+def _describe_engines() -> str:
+    from chattmpl.engines.available import ENGINES
 
-    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from chattmpl.engines.available import ENGINES
-
-        self.help = f"Engine to compare with: {', '.join(ENGINES)}. May be repeated. Default: all that are installed."
-        return super().get_help_record(ctx)
+    return f"Engine to compare with: {', '.join(ENGINES)}. May be repeated. Default: all that are installed."
 
 
 @command("Comparing")
 @click.argument("template", metavar="TEMPLATE")
 @CONVERSATIONS_TOO
-@click.option("--engine", "names", cls=_Engine, multiple=True, metavar="NAME")
+@click.option("--engine", "names", cls=LazyOption, describe=_describe_engines, multiple=True, metavar="NAME")
 @click.option(
     "--target",
     type=click.Choice(("train", "inference")),
-    help="Export to compare. Default: a file as it is, and the inference export of a family.",
+    help="Export to compare. Default: inference for a family, and the text as it is for anything else.",
 )
 @KWARGS
 @RETENTION
@@ -43,10 +39,10 @@ def engines(
     conversations: str | None,
     names: tuple[str, ...],
     target: str | None,
-    settings: tuple[str, ...],
+    template_kwargs: dict[str, Any],
     retention: str | None,
     variant: str | None,
-    form: str | None,
+    form: str,
 ) -> int:
     """Render a template with other engines and find the construct that causes each difference.
 
@@ -64,9 +60,7 @@ def engines(
     from chattmpl.template.template import Template
 
     loaded = Template.load(template, retention=retention, variant=variant)
-    given = list(
-        cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs(settings)))
-    )
+    given = list(cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs)))
     found: list[EngineReport | Missing] = []
     for item in available(names, clock=CLOCK):
         if isinstance(item, Missing):

@@ -9,7 +9,7 @@ import click
 
 from chattmpl.cli.inputs import Templates
 from chattmpl.cli.options import command, template_options
-from chattmpl.cli.output import say, write
+from chattmpl.cli.output import say, write, write_change
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,21 +24,25 @@ if TYPE_CHECKING:
     "--target",
     type=click.Choice(("train", "inference")),
     default="train",
-    help="Export with generation tags (train) or without (inference); both render the same text.",
+    help="Export with generation tags (train) or without them (inference). Both render the same text.",
 )
 @click.option(
     "-o",
     "--output",
     metavar="PATH",
-    help="File to write, or a tokenizer_config.json or model directory to change in place. Default: stdout.",
+    help="File to write, or tokenizer_config.json or model directory to change. Default: stdout.",
 )
-@click.option("--into-variant", metavar="NAME", help="Named template of PATH to replace if there are several.")
+@click.option(
+    "--into-variant",
+    metavar="NAME",
+    help="Name of the template to replace in a PATH that holds several. Default: the one named default.",
+)
 @click.option(
     "--response-template/--no-response-template",
     default=True,
-    help="Also write transformers' response_template into a config, for the template of a family.",
+    help="Write transformers' response_template too, for a family that is exported into a tokenizer_config.json.",
 )
-@click.option("--dry-run", is_flag=True, help="Show the change without writing it.")
+@click.option("--dry-run", is_flag=True, help="Print the change without writing it.")
 def export(
     template: str | None,
     retention: str | None,
@@ -73,24 +77,11 @@ def export(
         change, response = response, None
     if diff := change.diff():
         say(diff.rstrip("\n"))
-    write_change(change, dry_run=dry_run, what="this template")
+    write_change(change, dry_run=dry_run)
     if response is not None:
         write_change(response, dry_run=dry_run, what="this response_template")
     if remark:
         say(remark)
-
-
-def write_change(change: Change, *, dry_run: bool, what: str) -> None:
-    """Write a planned change unless it is a dry run, and print what was done to stderr."""
-    from chattmpl.template.writer import write as write_file
-
-    if not change.needed:
-        say(f"{change.path} already holds {what}: nothing was written")
-    elif dry_run:
-        say(f"{change.path} would be {'created' if change.old is None else 'changed'}: nothing was written")
-    else:
-        backup = write_file(change)
-        say(f"wrote {change.path}" + (f", backup in {backup}" if backup else ""))
 
 
 def _response(template: Template, path: Path, change: Change) -> tuple[Change | None, str]:

@@ -7,13 +7,13 @@ import sys
 import click
 
 from chattmpl.cli.options import command, format_option
-from chattmpl.cli.output import choose_format, write
+from chattmpl.cli.output import write
 
 
 @command("Using templates")
 @click.argument("name", required=False)
 @format_option("rich", "json", "markdown", piped="markdown")
-def families(name: str | None, form: str | None) -> None:
+def families(name: str | None, form: str) -> None:
     """List the families that ship with chattmpl, or show everything known about one.
 
     NAME is a family.
@@ -23,7 +23,6 @@ def families(name: str | None, form: str | None) -> None:
     from chattmpl.report.writers import print_rich
     from chattmpl.template.family import family_names, load_family
 
-    form = choose_format(form, "markdown")
     chosen = [load_family(known) for known in ([name] if name else family_names())]
     if form == "rich" and name:
         print_rich(sys.stdout.buffer, lambda console: report.print_family(console, chosen[0]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chattmpl.cli.options import command, format_option
-from chattmpl.cli.output import FOUND, OK, choose_format, write
+from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
 
 
@@ -16,9 +16,9 @@ from chattmpl.errors import UsageError
     "--width",
     type=click.IntRange(min=40),
     metavar="N",
-    help="Width of the table in characters. Default: the terminal's, or 100.",
+    help="Width of the tables in characters. Default: the width of the terminal, or 100.",
 )
-def inspect(paths: tuple[str, ...], form: str | None, width: int | None) -> int:
+def inspect(paths: tuple[str, ...], form: str, width: int | None) -> int:
     """Show what templates support: roles, tools, reasoning, modes, masks, parsers.
 
     TEMPLATE is a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json, a GGUF file or a
@@ -34,5 +34,5 @@ def inspect(paths: tuple[str, ...], form: str | None, width: int | None) -> int:
             "no template given", hint="chattmpl inspect TEMPLATE, where TEMPLATE is a file, a folder or a family"
         )
     found = [inspect_template(item) for item in find_templates(paths)]
-    write(report.write(choose_format(form), found, width))
+    write(report.write(form, found, width))
     return FOUND if any(item.error is not None for item in found) else OK

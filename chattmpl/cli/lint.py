@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl import __version__
-from chattmpl.cli.options import codes, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, choose_format, say, write
+from chattmpl.cli.inputs import tokenizer_of
+from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
+from chattmpl.cli.output import FOUND, OK, say, write, write_diagnostics
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,23 +24,25 @@ BASELINE = ".chattmpl-baseline.json"
 @command("Checking")
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @format_option("rich", "text", "json", "sarif", "github")
-@click.option("--select", multiple=True, metavar="CODES", help="Check only these rules or groups, as in CT101,CT2.")
-@click.option("--ignore", multiple=True, metavar="CODES", help="Skip these rules or groups.")
-@tokenizer_option("Tokenizer for the rules CT6")
-@click.option("--fix", is_flag=True, help="Apply the fixes that change no rendered text, and report the rest.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change without writing it.")
+@codes_option("--select", "Rules or groups to check, as in CT101,CT2. May be repeated. Default: all.")
+@codes_option("--ignore", "Rules or groups to skip. May be repeated.")
+@tokenizer_option("Tokenizer for the rules about tokens (CT6)", "the one of the model directory")
+@click.option(
+    "--fix", is_flag=True, help="Apply the fixes that change no rendered text, and report the other findings."
+)
+@click.option("--diff", is_flag=True, help="Print what --fix would change without writing it.")
 @click.option(
     "--baseline",
     metavar="FILE",
-    help=f"File of known findings, which are not reported. Default: {BASELINE} if present.",
+    help=f"File of known findings, which are not reported. Default: {BASELINE} if it exists.",
 )
-@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline.")
-@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
+@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline instead of reporting them.")
+@EXIT_ZERO
 def lint(
     paths: tuple[str, ...],
-    form: str | None,
-    select: tuple[str, ...],
-    ignore: tuple[str, ...],
+    form: str,
+    select: list[str],
+    ignore: list[str],
     tokenizer: str | None,
     fix: bool,
     diff: bool,
@@ -56,6 +57,7 @@ def lint(
     warnings; notes do not count.
     """
     from chattmpl.lint import baseline as known
+    from chattmpl.lint.rule import rules
     from chattmpl.lint.runner import lint as lint_one
     from chattmpl.lint.settings import read_settings
     from chattmpl.template.resolver import find_templates
@@ -63,8 +65,8 @@ def lint(
     settings = read_settings(Path.cwd())
     if not paths and not settings.paths:
         raise UsageError("no path given", hint="chattmpl lint PATH, where PATH is a template or a folder of templates")
-    chosen = settings.chosen(codes(select), codes(ignore))
-    loaded = _loaded(tokenizer or settings.tokenizer)
+    chosen = settings.chosen(select, ignore)
+    loaded = tokenizer_of(tokenizer or settings.tokenizer)
     inputs = [_Input(item, loaded, settings) for item in find_templates(paths or settings.paths)]
     file = _baseline(baseline or settings.baseline)
     if write_baseline:
@@ -79,7 +81,7 @@ def lint(
     else:
         found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
         found = found if file is None else known.without_known(file, found)
-    _print(form, found)
+    write_diagnostics(form, found, rules())
     failed = any(diagnostic.severity != "info" for diagnostic in found)
     return FOUND if failed and not exit_zero else OK
 
@@ -89,7 +91,7 @@ class _Input:
 
     def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any) -> None:
         beside = found.directory.tokenizer if tokenizer is None and found.directory is not None else None
-        self.tokenizer = _loaded(str(beside)) if beside is not None else tokenizer
+        self.tokenizer = tokenizer_of(str(beside)) if beside is not None else tokenizer
         directory = self.tokenizer.directory if self.tokenizer is not None else None
         self.found = found if found.tokens or directory is None else replace(found, tokens=directory.tokens)
         self._settings, self._path = settings, found.path or Path(found.source.name)
@@ -129,27 +131,11 @@ def _fix(
         if write_files:
             write_change(change, backup=False)
         else:
-            sys.stdout.buffer.write(change.diff().encode())
+            write(change.diff())
         for finding in result.fixed:
             say(f"{finding.place}: {'fixed' if write_files else 'would fix'} {finding.code}: {finding.message}")
-    sys.stdout.flush()
     say(f"{changed} {'fixed' if write_files else 'would be fixed'}, {len(left)} left")
     return changed, left
-
-
-def _print(form: str | None, found: list[TemplateDiagnostic]) -> None:
-    from chattmpl.lint.rule import rules
-    from chattmpl.report import diagnostics as report
-
-    write(report.write(choose_format(form), found, rules(), __version__))
-
-
-def _loaded(tokenizer: str | None) -> Any:
-    if tokenizer is None:
-        return None
-    from chattmpl.encode import load_tokenizer
-
-    return load_tokenizer(tokenizer)
 
 
 def _baseline(given: str | None) -> Path | None:

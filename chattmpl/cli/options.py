@@ -9,6 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
+from chattmpl.cli.output import choose_format
 from chattmpl.errors import UsageError
 
 SECTIONS = ("Using templates", "Checking", "Comparing", "Rewriting", "Data and training")
@@ -55,121 +56,30 @@ def command(section: str, *, long_running: bool = False) -> Callable[[Callable[.
     return click.command(cls=Command, section=section, long_running=long_running)
 
 
-class _Retention(click.Option):
-    """The option ``--retention``, whose help lists the policies."""
+class LazyOption(click.Option):
+    """An option whose help is computed when it is shown, because it names what the library offers."""
+
+    def __init__(self, *arguments: Any, describe: Callable[[], str], **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._describe = describe
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        from chattmpl.compiler.policies import NAMES
-
-        self.help = f"Reasoning traces to keep in history: {', '.join(NAMES)}. Default: the template's own policy."
+        """Return the option and its help."""
+        self.help = self._describe()
         return super().get_help_record(ctx)
 
 
-TEMPLATE = click.option(
-    "-t",
-    "--template",
-    metavar="TEMPLATE",
-    help="Template: a family, a .jinja file, a model directory, a tokenizer_config.json or a GGUF file. "
-    "Default: the one of [tool.chattmpl] in pyproject.toml, or hybrid.",
-)
-RETENTION = click.option("--retention", cls=_Retention, metavar="POLICY")
-VARIANT = click.option("--variant", metavar="NAME", help="Named template to use if there are several, as in tool_use.")
-KWARGS = click.option(
-    "--set", "settings", metavar="NAME=JSON", multiple=True, help="Set a template kwarg. May be repeated."
-)
-CLOCK = click.option(
-    "--clock", metavar="ISO", help="Time that the template sees, as in 2025-07-31T12:00. Default: the current time."
-)
-TOKENIZER_HELP = "demo, a tokenizer.json, a model directory or a hub id"
-SHAPE = click.option(
-    "--shape", type=click.Choice(SHAPES), help="Shape of the input. Default: detected from the keys of each row."
-)
-SEED = click.option(
-    "--seed", type=int, metavar="N", help="Seed for sampling rows. Default: the seed of the mixture, or 0."
-)
-CONVERSATIONS_TOO = click.option(
-    "--conversations", metavar="FILE", help="File of conversations to compare on, in addition to the fixtures."
-)
+def _describe_retention() -> str:
+    from chattmpl.compiler.policies import NAMES
+
+    return f"Reasoning traces to render in earlier turns: {', '.join(NAMES)}. Default: the template's own policy."
 
 
-def tokenizer_option(purpose: str) -> _Option[Any]:
-    """Return the option ``--tokenizer`` with its purpose in the help."""
-    return click.option("--tokenizer", metavar="TOKENIZER", help=f"{purpose}: {TOKENIZER_HELP}.")
-
-
-def format_option(*forms: str, piped: str = "text") -> _Option[Any]:
-    """Return the option ``--format``, which chooses ``rich`` in a terminal and ``piped`` elsewhere by default."""
-    help_text = f"Output format. Default: rich in a terminal, {piped} otherwise."
-    return click.option("--format", "form", type=click.Choice(forms), help=help_text)
-
-
-def encoding_choice(name: str, *, default: bool) -> _Option[Any]:
-    """Return one of the options ``--straddle``, ``--control-tokens`` and ``--mask``.
-
-    Args:
-        name: the name of the option.
-        default: set the default value, and not None.
-    """
-    choices, text = _ENCODING[name]
-    return click.option(
-        name,
-        type=click.Choice(choices),
-        default=choices[0] if default else None,
-        help=text if default else f"{text} Default: {choices[0]}.",
-    )
-
-
-_ENCODING = {
-    "--straddle": (STRADDLE, "Treatment of tokens that straddle an edge of a generated span."),
-    "--control-tokens": (CONTROL_TOKENS, "Treatment of control tokens in the text of messages."),
-    "--mask": (MASK, "Generated text to train on."),
-}
-
-
-def template_options(function: _Function) -> _Function:
-    """Add the options that choose a template."""
-    for option in (VARIANT, RETENTION, TEMPLATE):
-        function = option(function)
-    return function
-
-
-def dataset_options(function: _Function) -> _Function:
-    """Add the options of commands that encode datasets."""
-    for option in (
-        SEED,
-        click.option(
-            "--fast", type=click.Choice(FAST), default="auto", help="Use the fast path if possible, always or never."
-        ),
-        click.option(
-            "--limit",
-            type=click.IntRange(1),
-            metavar="N",
-            help="Number of rows to read from each source. Default: all.",
-        ),
-        encoding_choice("--mask", default=True),
-        encoding_choice("--control-tokens", default=True),
-        encoding_choice("--straddle", default=True),
-        SHAPE,
-        CLOCK,
-        KWARGS,
-    ):
-        function = option(function)
-    return function
-
-
-def codes(given: Iterable[str]) -> list[str]:
-    """Split the values of an option that takes codes, separated by commas or spaces."""
-    return [code for part in given for code in part.replace(",", " ").split()]
-
-
-def template_kwargs(settings: Iterable[str]) -> dict[str, Any]:
-    """Parse the kwargs of ``--set NAME=JSON``.
+def _template_kwargs(settings: Iterable[str]) -> dict[str, Any]:
+    """Parse ``--set NAME=JSON``.
 
     A value that is not JSON is a string, unless it begins like JSON (with a bracket, a brace or a quotation mark) or is
     a Python constant, which are errors.
-
-    Raises:
-        UsageError: if a setting is invalid or repeated.
     """
     kwargs: dict[str, Any] = {}
     for setting in settings:
@@ -180,11 +90,11 @@ def template_kwargs(settings: Iterable[str]) -> dict[str, Any]:
             raise UsageError(f"--set cannot set {name!r}", hint=_OWN_OPTION[name])
         if name in kwargs:
             raise UsageError(f"--set {name} is given twice", hint="remove one of them")
-        kwargs[name] = _value(name, value)
+        kwargs[name] = _kwarg(name, value)
     return kwargs
 
 
-def _value(name: str, value: str) -> Any:
+def _kwarg(name: str, value: str) -> Any:
     if value in _PYTHON:
         raise UsageError(
             f"--set {name}={value}: expected JSON, not Python",
@@ -205,18 +115,160 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def parse_clock(text: str | None) -> datetime | None:
-    """Parse the value of ``--clock``.
-
-    Raises:
-        UsageError: if it is not a date or time in ISO 8601.
-    """
-    if text is None:
-        return None
+def _clock(text: str | None) -> datetime | None:
     try:
-        return datetime.fromisoformat(text)
+        return None if text is None else datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
             f"--clock {text!r}: expected a date or time in ISO 8601",
             hint="as in --clock 2025-07-31 or --clock 2025-07-31T12:00:00",
         ) from None
+
+
+def _parsed(parse: Callable[[Any], Any]) -> Callable[[click.Context, click.Parameter, Any], Any]:
+    return lambda context, parameter, value: parse(value)
+
+
+TEMPLATE = click.option(
+    "-t",
+    "--template",
+    metavar="TEMPLATE",
+    help="Template: a family, a .jinja file, a model directory, a tokenizer_config.json or a GGUF file. "
+    "Default: the template named in [tool.chattmpl] of pyproject.toml, or hybrid.",
+)
+RETENTION = click.option("--retention", cls=LazyOption, describe=_describe_retention, metavar="POLICY")
+VARIANT = click.option(
+    "--variant",
+    metavar="NAME",
+    help="Name of the template to use in a file that holds several, such as tool_use. Default: the one named default.",
+)
+KWARGS = click.option(
+    "--set",
+    "template_kwargs",
+    metavar="NAME=JSON",
+    multiple=True,
+    callback=_parsed(_template_kwargs),
+    help="Template kwarg to set, as in enable_thinking=false. May be repeated.",
+)
+CLOCK = click.option(
+    "--clock",
+    metavar="ISO",
+    callback=_parsed(_clock),
+    help="Time that the template sees, as in 2025-07-31T12:00. Default: the current time.",
+)
+SHAPE = click.option(
+    "--shape", type=click.Choice(SHAPES), help="Shape of the input. Default: detected from the keys of each row."
+)
+CONVERSATIONS_TOO = click.option(
+    "--conversations", metavar="FILE", help="File of conversations to compare on, in addition to the fixtures."
+)
+EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
+
+
+def tokenizer_option(purpose: str, default: str | None = "none") -> _Option[Any]:
+    """Return the option ``--tokenizer`` with its purpose and its default in the help; None if it is required."""
+    text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id."
+    help_text = f"{text} Required." if default is None else f"{text} Default: {default}."
+    return click.option("--tokenizer", metavar="TOKENIZER", help=help_text)
+
+
+def codes_option(name: str, text: str) -> _Option[Any]:
+    """Return an option that takes codes of rules or checks, separated by commas or spaces."""
+
+    def split(parts: Iterable[str]) -> list[str]:
+        return [code for part in parts for code in part.replace(",", " ").split()]
+
+    return click.option(name, multiple=True, metavar="CODES", callback=_parsed(split), help=text)
+
+
+def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> _Option[Any]:
+    """Return the option ``--format``, which chooses ``rich`` in a terminal and ``piped`` elsewhere by default.
+
+    Args:
+        forms: the formats.
+        piped: the format if stdout is not a terminal.
+        by_suffix: the suffix of ``-o`` chooses first, so the command applies the default itself.
+    """
+    first = "by the suffix of -o, or " if by_suffix else ""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(forms),
+        callback=None if by_suffix else _parsed(lambda form: choose_format(form, piped)),
+        help=f"Output format. Default: {first}rich in a terminal and {piped} otherwise.",
+    )
+
+
+def encoding_option(name: str, *, default: bool = True) -> _Option[Any]:
+    """Return one of the options ``--straddle``, ``--control-tokens`` and ``--mask``.
+
+    Args:
+        name: the name of the option.
+        default: set the default value, and not None.
+    """
+    choices, text = {
+        "--straddle": (STRADDLE, "Treatment of tokens that straddle an edge of a generated span."),
+        "--control-tokens": (CONTROL_TOKENS, "Treatment of control tokens in the text of messages."),
+        "--mask": (MASK, "Part of the generated text to train on."),
+    }[name]
+    return click.option(
+        name,
+        type=click.Choice(choices),
+        default=choices[0] if default else None,
+        help=text if default else f"{text} Default: {choices[0]}.",
+    )
+
+
+def template_options(function: _Function) -> _Function:
+    """Add the options that choose a template."""
+    for option in (VARIANT, RETENTION, TEMPLATE):
+        function = option(function)
+    return function
+
+
+_DATASET_OPTIONS: tuple[_Option[Any], ...] = (
+    KWARGS,
+    CLOCK,
+    SHAPE,
+    encoding_option("--straddle"),
+    encoding_option("--control-tokens"),
+    encoding_option("--mask"),
+    click.option(
+        "--limit", type=click.IntRange(1), metavar="N", help="Number of rows to read from each source. Default: all."
+    ),
+    click.option(
+        "--fast",
+        type=click.Choice(FAST),
+        default="auto",
+        help="Use the fast path where it applies, require it, or turn it off.",
+    ),
+    click.option(
+        "--seed", type=int, metavar="N", help="Seed for sampling rows. Default: the seed of the mixture, or 0."
+    ),
+    click.option(
+        "--workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Number of worker processes. Default: one per core, fewer for little data.",
+    ),
+)
+
+
+def dataset_options(function: _Function) -> _Function:
+    """Add the options of commands that encode datasets."""
+    for option in reversed(_DATASET_OPTIONS):
+        function = option(function)
+    return function
+
+
+def check_arguments(usage: str, data: tuple[str, ...], **options: str | None) -> None:
+    """Check that the required arguments of a command on datasets are given.
+
+    Raises:
+        UsageError: for the first one that is missing.
+    """
+    missing = next((name for name, value in options.items() if value is None), None)
+    if not data:
+        raise UsageError("no data given", hint=usage)
+    if missing is not None:
+        raise UsageError(f"{'-o' if missing == 'output' else f'--{missing}'} is missing", hint=usage)

@@ -1,20 +1,24 @@
-"""Exit codes, messages on stderr, data on stdout and progress bars."""
+"""Exit codes, messages on stderr, data on stdout, files and progress bars."""
 
 from __future__ import annotations
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.errors import ChatTmplError
+from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
     from chattmpl.data.job import Watcher
+    from chattmpl.diagnostic import Diagnostic
+    from chattmpl.report.diagnostics import Documented
+    from chattmpl.template.writer import Change
 
 OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = "CHATTMPL_TRACEBACK"
@@ -101,6 +105,50 @@ def write(text: str) -> None:
 def choose_format(form: str | None, piped: str = "text") -> str:
     """Return the format that was asked for, or else ``rich`` in a terminal and ``piped`` elsewhere."""
     return form or ("rich" if sys.stdout.isatty() else piped)
+
+
+def write_diagnostics(
+    form: str,
+    found: Sequence[Diagnostic],
+    documented: Mapping[str, Documented],
+    *,
+    tool: str = "chattmpl",
+    rest: str = "",
+) -> None:
+    """Write findings to stdout; see `chattmpl.report.diagnostics`."""
+    from chattmpl.report import diagnostics as report
+    from chattmpl.report.lines import write_lines
+
+    if form in ("rich", "text"):
+        write_lines(report.lines(found, rest), form)
+    else:
+        write(report.document(form, found, documented, tool))
+
+
+def write_change(change: Change, *, dry_run: bool, what: str = "this template") -> None:
+    """Write a planned change unless it is a dry run, and print what was done to stderr."""
+    from chattmpl.template.writer import write as write_file
+
+    if not change.needed:
+        say(f"{change.path} already holds {what}: nothing was written")
+    elif dry_run:
+        say(f"{change.path} would be {'created' if change.old is None else 'changed'}: nothing was written")
+    else:
+        backup = write_file(change)
+        say(f"wrote {change.path}" + (f", backup in {backup}" if backup else ""))
+
+
+def require_packages(command: str, packages: Sequence[str], extras: str) -> None:
+    """Check that the packages that a command imports are installed.
+
+    Raises:
+        UsageError: if some are not.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        names = ", ".join(missing)
+        hint = f"pip install 'chattmpl[{extras}]'"
+        raise UsageError(f"chattmpl {command} requires packages that are not installed: {names}", hint=hint)
 
 
 class Bars:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chattmpl.cli.inputs import Templates, conversations, read_text
-from chattmpl.cli.options import CLOCK, KWARGS, command, parse_clock, template_kwargs, template_options
+from chattmpl.cli.options import CLOCK, KWARGS, command, template_options
 from chattmpl.cli.output import write
 from chattmpl.errors import UsageError
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
 @command("Using templates")
 @click.argument("file", metavar="TEXT")
 @template_options
-@click.option("--completion", is_flag=True, help="Parse TEXT as a completion, with or without its stop token.")
-@click.option("--prompt", metavar="CONV", help="File with the conversation that the completion answers.")
+@click.option("--completion", is_flag=True, help="Parse TEXT as a completion; its stop token may be missing.")
+@click.option(
+    "--prompt", metavar="CONV", help="File with the conversation that the completion answers; needs --completion."
+)
 @click.option(
     "--generation-prompt/--no-generation-prompt",
     default=None,
-    help="Expect TEXT to end with the generation prompt, or a completion to begin with it. Default: both are accepted.",
+    help="Require TEXT to end with the generation prompt (a completion, to begin with it), or not to. Default: either.",
 )
 @KWARGS
 @CLOCK
@@ -38,8 +41,8 @@ def parse(
     completion: bool,
     prompt: str | None,
     generation_prompt: bool | None,
-    settings: tuple[str, ...],
-    clock: str | None,
+    template_kwargs: dict[str, Any],
+    clock: datetime | None,
     form: str,
 ) -> None:
     """Parse rendered text back into the conversation that renders to it.
@@ -51,7 +54,7 @@ def parse(
 
     if prompt is not None and not completion:
         raise UsageError("--prompt needs --completion", hint="a whole conversation includes its prompt")
-    options: dict[str, Any] = {**template_kwargs(settings), "clock": parse_clock(clock)}
+    options: dict[str, Any] = {**template_kwargs, "clock": clock}
     given = None if prompt is None else _prompt(prompt)
     chosen = Templates(template, Path(prompt) if prompt not in (None, "-") else None, retention, variant).of(given)
     text = read_text(file)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import click
 
 from chattmpl.cli.options import command, tokenizer_option
-from chattmpl.errors import UsageError
+from chattmpl.cli.output import require_packages, say
 
 
 @command("Using templates", long_running=True)
 @click.argument("template", metavar="[TEMPLATE]", required=False)
-@click.option("--conversations", metavar="PATH", help="Folder or file of conversations to offer beside the fixtures.")
-@tokenizer_option("Tokenizer whose tokens are shown")
+@click.option(
+    "--conversations", metavar="PATH", help="Folder or file of conversations to offer, in addition to the fixtures."
+)
+@tokenizer_option("Tokenizer whose tokens are shown", "demo")
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
     metavar="N",
-    help="Port of the page. Default: the first free one from 8290.",
+    help="Port of the page. Default: the first free port from 8290.",
 )
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
 def playground(
@@ -28,12 +30,7 @@ def playground(
     watched, and the page updates when it is saved. The page is served on 127.0.0.1 only and loads nothing from other
     hosts.
     """
-    from chattmpl.cli.output import say
-
-    try:
-        import nicegui  # noqa: F401
-    except ImportError:
-        raise UsageError("the playground needs NiceGUI", hint="pip install 'chattmpl[playground]'") from None
+    require_packages("playground", ("nicegui",), "playground")
     from chattmpl.playground.server import free_port, serve
     from chattmpl.playground.setup import set_up
 

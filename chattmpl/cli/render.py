@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
@@ -18,10 +19,8 @@ from chattmpl.cli.options import (
     KWARGS,
     SHAPE,
     command,
-    encoding_choice,
+    encoding_option,
     format_option,
-    parse_clock,
-    template_kwargs,
     template_options,
     tokenizer_option,
 )
@@ -45,12 +44,17 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @click.option("--continue-final-message", is_flag=True, help="End with the content of the final message.")
 @KWARGS
 @CLOCK
-@tokenizer_option("Tokenizer, to show tokens and mask")
-@encoding_choice("--straddle", default=False)
-@encoding_choice("--control-tokens", default=False)
-@encoding_choice("--mask", default=False)
-@format_option(*FORMATS)
-@click.option("-o", "--output", metavar="FILE", help="File to write; .html and .json choose the format.")
+@tokenizer_option("Tokenizer to show tokens and the mask with")
+@encoding_option("--straddle", default=False)
+@encoding_option("--control-tokens", default=False)
+@encoding_option("--mask", default=False)
+@format_option(*FORMATS, by_suffix=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="File to write. The suffixes .html and .json choose the format. Default: stdout.",
+)
 def render(
     file: str,
     template: str | None,
@@ -59,8 +63,8 @@ def render(
     shape: Any,
     generation_prompt: bool,
     continue_final_message: bool,
-    settings: tuple[str, ...],
-    clock: str | None,
+    template_kwargs: dict[str, Any],
+    clock: datetime | None,
     tokenizer: str | None,
     straddle: str | None,
     control_tokens: str | None,
@@ -70,8 +74,8 @@ def render(
 ) -> None:
     """Render conversations and show the text that the model samples.
 
-    CONV is a .json or .jsonl file, or - for stdin. Without -t, the template is the one that the file names, or else
-    the one of [tool.chattmpl] in pyproject.toml, or else hybrid; a line on stderr says which.
+    CONV is a .json or .jsonl file, or - for stdin. Without -t, the template is the one named in the file, else the one
+    of [tool.chattmpl] in pyproject.toml, else hybrid; a line on stderr names it.
     """
     if generation_prompt and continue_final_message:
         raise UsageError(
@@ -81,9 +85,11 @@ def render(
     encoding = {name: value for name, value in encoding.items() if value is not None}
     if encoding and tokenizer is None:
         raise UsageError(f"{option_of(next(iter(encoding)))} needs --tokenizer", hint="as in --tokenizer demo")
-    kwargs = template_kwargs(settings)
-    kwargs |= {"add_generation_prompt": generation_prompt, "continue_final_message": continue_final_message}
-    kwargs["clock"] = parse_clock(clock)
+    kwargs = template_kwargs | {
+        "add_generation_prompt": generation_prompt,
+        "continue_final_message": continue_final_message,
+        "clock": clock,
+    }
     path = None if file == "-" else Path(file)
     templates = Templates(template, path, retention, variant)
     named, several = _named(conversations(file, shape), "stdin" if path is None else path.name)

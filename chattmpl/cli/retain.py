@@ -6,28 +6,26 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.options import command
-from chattmpl.cli.rewrite_options import Target, rewriting_options
-from chattmpl.compiler.policies import describe_policies
+from chattmpl.cli.options import LazyOption, command
+from chattmpl.cli.rewrite_options import rewrite, rewrite_options
+
+
+def _describe_policy() -> str:
+    from chattmpl.compiler.policies import describe_policies
+
+    return f"Turns whose reasoning traces are rendered. {describe_policies()}."
 
 
 @command("Rewriting")
-@rewriting_options
-@click.option(
-    "--policy",
-    required=True,
-    metavar="POLICY",
-    help=f"The traces to render. {describe_policies()}.",
-)
-def retain(policy: str, strict: bool, stops: tuple[str, ...], examples: int, **where: Any) -> int:
-    """Rewrite which earlier reasoning traces a chat template renders.
+@rewrite_options
+@click.option("--policy", cls=LazyOption, describe=_describe_policy, required=True, metavar="POLICY")
+def retain(**options: Any) -> int:
+    """Change which reasoning traces of earlier turns a chat template renders.
 
-    UPSTREAM is a .jinja file, a model directory, a tokenizer_config.json, a GGUF file or a family.
-    The change and its proof go to stderr; with --format json the report, with the template, goes to stdout.
-    If there is no place for the policy, or no change could be proven, nothing is written and the exit code is 1.
+    UPSTREAM is a .jinja file, a model directory, a tokenizer_config.json, a GGUF file or a family. The change and its
+    proof are printed to stderr; with --format json, a report with the template is printed to stdout. If no change
+    applies the policy or can be proven, nothing is written and the exit code is 1.
     """
-    target = Target(**where)
     from chattmpl.rewrite.retain.retainer import retain
 
-    options: dict[str, Any] = {"strict": strict, "stop_tokens": stops, "examples": examples}
-    return target.rewrite(lambda template: retain(template, policy, **options))
+    return rewrite(retain, **options)

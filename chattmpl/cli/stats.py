@@ -10,11 +10,10 @@ import click
 
 from chattmpl.cli.inputs import training_template
 from chattmpl.cli.options import (
+    check_arguments,
     command,
     dataset_options,
     format_option,
-    parse_clock,
-    template_kwargs,
     template_options,
     tokenizer_option,
 )
@@ -27,10 +26,15 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 @command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@tokenizer_option("Tokenizer (required)")
-@format_option("rich", "text", "markdown", "csv", "json")
-@click.option("-o", "--output", metavar="FILE", help="File to write; .md, .csv, .json and .txt choose the format.")
-@click.option("--plot", metavar="FILE", help="SVG file to write with a plot of lengths and shares.")
+@tokenizer_option("Tokenizer", default=None)
+@format_option("rich", "text", "markdown", "csv", "json", by_suffix=True)
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    help="File to write. The suffixes .md, .csv, .json and .txt choose the format. Default: stdout.",
+)
+@click.option("--plot", metavar="FILE", help="SVG file to write a plot of lengths and shares to.")
 @click.option(
     "--batch-size",
     "batch_sizes",
@@ -40,10 +44,9 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
     help="Batch size to compute padding for. May be repeated. Default: 8 and 32.",
 )
 @click.option(
-    "--pack", type=click.IntRange(1), metavar="N", help="Tokens per packed row, to compute the loss by packing."
+    "--pack", type=click.IntRange(1), metavar="N", help="Number of tokens per packed row to compute padding for."
 )
 @dataset_options
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Number of worker processes. Default: automatic.")
 def stats(
     data: tuple[str, ...],
     template: str | None,
@@ -54,20 +57,13 @@ def stats(
     output: str | None,
     plot: str | None,
     batch_sizes: tuple[int, ...],
-    settings: tuple[str, ...],
-    clock: str | None,
-    workers: int | None,
     **options: Any,
 ) -> int:
     """Count examples and tokens of datasets by source and reasoning mode, with lengths and padding.
 
     DATA is as for chattmpl encode; of a mixture, the rows that it samples are counted.
     """
-    usage = "chattmpl stats DATA -t TEMPLATE --tokenizer TOKENIZER"
-    if not data:
-        raise UsageError("no data given", hint=usage)
-    if tokenizer is None:
-        raise UsageError("--tokenizer is missing", hint=usage)
+    check_arguments("chattmpl stats DATA -t TEMPLATE --tokenizer TOKENIZER", data, tokenizer=tokenizer)
     form = _format(form, output)
     for path in filter(None, (output, plot)):
         _refuse_input(path, data)
@@ -78,11 +74,10 @@ def stats(
 
     if plot is not None:
         check_plot(plot)
-    options |= {"template_kwargs": template_kwargs(settings), "clock": parse_clock(clock)}
     chosen = training_template(template, retention, variant, must=False)
     sizes = batch_sizes or BATCH_SIZES
     with job_progress() as watcher:
-        found = count(data, chosen, tokenizer, batch_sizes=sizes, workers=workers, watcher=watcher, **options)
+        found = count(data, chosen, tokenizer, batch_sizes=sizes, watcher=watcher, **options)
     figures = found.to_dict()
     if plot is not None:
         Path(plot).write_text(plot_svg(figures), encoding="utf-8")

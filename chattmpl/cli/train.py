@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from chattmpl.cli.options import command
-from chattmpl.cli.output import FOUND, OK, WRONG, say
+from chattmpl.cli.output import FOUND, OK, WRONG, require_packages, say
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
@@ -36,17 +36,16 @@ _WIDTH = 110
     "settings",
     metavar="KEY=VALUE",
     multiple=True,
-    help="Override a key of the configuration, for example trainer.learning_rate=1e-4; repeatable.",
+    help="Key of the configuration to override, as in trainer.learning_rate=1e-4. May be repeated.",
 )
 @click.option(
     "--resume",
     type=click.Choice(("auto", "never")),
     default="auto",
-    show_default=True,
-    help="Resume an interrupted run, or refuse to.",
+    help="Resume an interrupted run, or stop with an error if there is one.",
 )
-@click.option("--force", is_flag=True, help="Delete what an earlier run left in the output, and start over.")
-@click.option("--dry-run", is_flag=True, help="Encode, count and audit the data, but do not train.")
+@click.option("--force", is_flag=True, help="Delete what an earlier run left in the output folder, and start over.")
+@click.option("--dry-run", is_flag=True, help="Encode, count and audit the data without training.")
 def train(
     config: str | None, settings: tuple[str, ...], resume: Literal["auto", "never"], force: bool, dry_run: bool
 ) -> int:
@@ -59,7 +58,7 @@ def train(
     if config is None:
         raise UsageError("no configuration given", hint=USAGE)
     is_main = os.environ.get("RANK", "0") == "0"
-    _check_packages()
+    require_packages("train", PACKAGES, "fast,train")
     from chattmpl.training.config import load_config
 
     try:
@@ -87,20 +86,6 @@ def train(
     if result.is_main:
         click.echo(_summary(result, loaded))
     return OK
-
-
-def _check_packages() -> None:
-    """Check that the packages that training imports are installed.
-
-    Raises:
-        UsageError: some are not.
-    """
-    from importlib.util import find_spec
-
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
-        hint = "pip install 'chattmpl[fast,train]'"
-        raise UsageError(f"training requires packages that are not installed: {', '.join(missing)}", hint=hint)
 
 
 def _summary(result: TrainResult, config: TrainConfig) -> str:

@@ -6,15 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
-from io import StringIO
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Diagnostic, Location, Severity, TemplateDiagnostic
 from chattmpl.printable import dumps, visible
-from chattmpl.report.lines import Line, count, line, plain
-
-FORMATS = ("rich", "text", "json", "github", "sarif")
+from chattmpl.report.lines import Line, count, line
+from chattmpl.version import __version__
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
@@ -123,21 +121,18 @@ def _examples(found: DataDiagnostic) -> Iterator[Line]:
         yield line("  ", (example.place.ljust(width), "bold"), ("  " + shown, "dim"))
 
 
-def rich(diagnostics: Sequence[Diagnostic]) -> str:
-    """Return the findings for a terminal, in color if it has any."""
-    from rich.text import Text
-
-    from chattmpl.report.lines import console
-
-    out = console(StringIO())
-    with out.capture() as capture:
-        for parts in lines(diagnostics):
-            out.print(Text.assemble(*parts), soft_wrap=True)
-    drawn: str = capture.get()
-    return drawn
-
-
 # -- for programs
+
+
+def document(
+    form: str, diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], tool: str = "chattmpl"
+) -> str:
+    """Return the findings as ``json``, ``github`` or ``sarif``; see `sarif` for the arguments."""
+    if form == "sarif":
+        return sarif(diagnostics, documented, tool)
+    if form == "github":
+        return github(diagnostics)
+    return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
 
 
 def github(diagnostics: Sequence[Diagnostic]) -> str:
@@ -170,19 +165,16 @@ def _property(value: str) -> str:
     return _data(value).replace(":", "%3A").replace(",", "%2C")
 
 
-def sarif(
-    diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], version: str, tool: str = "chattmpl"
-) -> str:
+def sarif(diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], tool: str = "chattmpl") -> str:
     """Return SARIF 2.1.0, which code hosts read.
 
     Args:
         diagnostics: the findings.
         documented: the rules, laws or checks by code.
-        version: the version of chattmpl.
         tool: the name of the tool.
     """
     codes = sorted({found.code for found in diagnostics})
-    driver = {"name": tool, "version": version, "rules": [_sarif_rule(documented[code]) for code in codes]}
+    driver = {"name": tool, "version": __version__, "rules": [_sarif_rule(documented[code]) for code in codes]}
     results = [_sarif_result(found, codes.index(found.code)) for found in diagnostics]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
@@ -223,14 +215,3 @@ def _sarif_location(location: Location) -> dict[str, Any]:
         place["region"] = region
     made: dict[str, Any] = {"physicalLocation": place}
     return {**made, "message": {"text": location.note}} if location.note else made
-
-
-def write(form: str, diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], version: str) -> str:
-    """Return the findings in one of `FORMATS`."""
-    if form == "sarif":
-        return sarif(diagnostics, documented, version)
-    if form == "github":
-        return github(diagnostics)
-    if form == "json":
-        return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
-    return rich(diagnostics) if form == "rich" else plain(lines(diagnostics))
