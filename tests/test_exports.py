@@ -11,9 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chattmpl import Template
-from chattmpl.compiler.export import TARGETS
+from chattmpl.compiler.export import TARGETS, Target
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.compiler.program import Target
 from chattmpl.engines.drivers import Engine
 from chattmpl.errors import ChatTmplError, FamilyError, RenderError
 from chattmpl.template.family import EngineBug, family_names, load_family

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,9 @@ from support import ROOT
 
 HEAVY = {"torch", "transformers", "trl", "pyarrow", "rich", "numpy", "click"}
 """Packages that ``import chattmpl`` must not load, even if they are installed."""
+
+CORE = {"compiler", "conversation", "provenance", "syntax", "template"}
+"""The packages that load and render a template."""
 
 
 def _loaded_by(statement: str, folder: Path) -> set[str]:
@@ -49,7 +53,7 @@ def test_the_encoder_is_public_and_its_extra_is_named_where_it_is_missing() -> N
     assert "chattmpl.Encoder needs the package numpy: pip install 'chattmpl[data]'" in done.stderr
 
 
-def test_a_render_on_the_command_line_loads_only_the_packages_that_it_needs() -> None:
+def test_a_render_on_the_command_line_loads_only_the_packages_that_it_needs(tmp_path: Path) -> None:
     arguments = ["chattmpl", "render", "fixtures/tool_call.json", "-t", "qwen3"]
     code = f"""
 import atexit, json, sys
@@ -58,10 +62,29 @@ atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))
 from chattmpl.cli import main
 sys.exit(main())
 """
+    environment = {**os.environ, "CHATTMPL_CACHE": str(tmp_path)}
+    for first in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
+        )
+        loaded = set(json.loads(done.stderr))
+        assert "<|im_start|>" in done.stdout
+        heavy = HEAVY - {"click"} | {"tokenizers", "hypothesis", "rich"}
+        assert not {name.partition(".")[0] for name in loaded} & heavy
+        assert _packages(loaded) == {*CORE, "cli", "report"}
+        assert ("chattmpl.syntax.tree" in loaded) is first  # the second render finds the code in the cache
+
+
+def test_a_render_loads_only_the_packages_that_it_needs() -> None:
+    code = """
+import json, sys
+from chattmpl import Template
+Template.load("qwen3").render([{"role": "user", "content": "Hi"}])
+print(json.dumps(sorted(sys.modules)))
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    loaded = set(json.loads(done.stderr))
-    assert "<|im_start|>" in done.stdout
-    assert not {name.partition(".")[0] for name in loaded} & (HEAVY - {"click"} | {"tokenizers", "hypothesis", "rich"})
-    packages = {"cli", "compiler", "conversation", "provenance", "report", "syntax", "template"}
-    found = {path.name for path in (ROOT / "chattmpl").iterdir() if f"chattmpl.{path.name}" in loaded and path.is_dir()}
-    assert found == packages
+    assert _packages(set(json.loads(done.stdout))) == CORE
+
+
+def _packages(loaded: set[str]) -> set[str]:
+    return {path.name for path in (ROOT / "chattmpl").iterdir() if f"chattmpl.{path.name}" in loaded and path.is_dir()}

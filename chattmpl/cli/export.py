@@ -13,7 +13,7 @@ from chattmpl.cli.output import say, write, write_change
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.compiler.program import Target
+    from chattmpl.compiler.export import Target
     from chattmpl.template.template import Template
     from chattmpl.template.writer import Change
 

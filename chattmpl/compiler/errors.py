@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
 from chattmpl.errors import BudgetError, Reason, RenderError, TemplateError, did_you_mean
 from chattmpl.source import Place, Source
-from chattmpl.syntax.items import Tag
 from chattmpl.syntax.lexer import Line
+
+if TYPE_CHECKING:
+    from chattmpl.syntax.items import Tag
 
 _TAGS = (
     "for",

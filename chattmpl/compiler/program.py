@@ -7,35 +7,28 @@ import types
 from collections import Counter
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
-from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl import cache
 from chattmpl.budget import METER, Budget, Meter
-from chattmpl.compiler.codegen import add_hooks, copied, descendants
-from chattmpl.compiler.dialect import checked_tree, plain_source
-from chattmpl.compiler.errors import python_error, render_error, syntax_error
-from chattmpl.compiler.export import Target, export, lower
+from chattmpl.compiler.codegen import descendants
+from chattmpl.compiler.errors import render_error
 from chattmpl.compiler.output import gather
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.sandbox import Clock, RenderContext, TemplateEnvironment
-from chattmpl.compiler.variables import own_text, read_variables
-from chattmpl.errors import BudgetError, RenderError, TemplateError
+from chattmpl.errors import BudgetError, RenderError
 from chattmpl.provenance.origin import Run, Statement
 from chattmpl.source import Place, Source
-from chattmpl.syntax.edits import Edited
-from chattmpl.syntax.items import Output, Tag
-from chattmpl.syntax.lexer import Line
-from chattmpl.syntax.tree import Tree, parse
 
-_LONGEST = 500_000
-"""Maximum length of a template in characters, ten times that of the longest template of a real model."""
-
-_COMPILING = Budget(steps=100_000, characters=1 << 14)
+# A program from the cache is rendered without its syntax tree, so what reads the tree is imported when it is asked for.
+if TYPE_CHECKING:
+    from chattmpl.compiler.export import Target
+    from chattmpl.syntax.edits import Edited
+    from chattmpl.syntax.tree import Tree
 
 
 @dataclass(frozen=True)
@@ -61,11 +54,15 @@ class Program:
     @cached_property
     def syntax(self) -> Tree:
         """The syntax tree of the source."""
+        from chattmpl.syntax.tree import parse
+
         return parse(self.source.text)
 
     @cached_property
     def lowered(self) -> Edited:
         """The source that was compiled, with reasoning tags lowered into conditions."""
+        from chattmpl.compiler.export import lower
+
         return lower(self.source, self.retention)
 
     @cached_property
@@ -81,15 +78,27 @@ class Program:
     @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
-        return read_variables(parse(self.lowered.text)) - self.environment.globals.keys()
+        from chattmpl.compiler.variables import read_variables
+
+        return read_variables(self._lowered_syntax) - self.environment.globals.keys()
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: the text between its tags, and its string constants."""
-        return tuple(own_text(parse(self.lowered.text)))
+        from chattmpl.compiler.variables import own_text
+
+        return tuple(own_text(self._lowered_syntax))
+
+    @cached_property
+    def _lowered_syntax(self) -> Tree:
+        from chattmpl.syntax.tree import parse
+
+        return parse(self.lowered.text)
 
     def export(self, target: Target) -> str:
         """Return plain Jinja for other engines; see `chattmpl.compiler.export.export`."""
+        from chattmpl.compiler.export import export
+
         if target not in self._exports:
             self._exports[target] = export(self.source, self.retention, target)
         return self._exports[target]
@@ -148,6 +157,8 @@ class Program:
 
     def _tag_at(self, offset: int) -> Place:
         """Return the tag around an offset, or the last one before it; to Jinja an expression begins at its operator."""
+        from chattmpl.syntax.items import Output, Tag
+
         tags = [item for item in self.syntax.flat if isinstance(item, (Tag, Output)) and item.start <= offset]
         return Place(self.source, tags[-1].start, tags[-1].end) if tags else Place(self.source, offset, offset + 1)
 
@@ -173,7 +184,9 @@ def compile_program(source: Source, retention: Retention) -> Program:
     made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
     stored, tree = cache.load(*made_from), None
     if stored is None:
-        stored, tree = _compile(source, retention, environment)
+        from chattmpl.compiler.compilation import compile_source
+
+        stored, tree = compile_source(source, retention, environment)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]
@@ -184,63 +197,3 @@ def compile_program(source: Source, retention: Retention) -> Program:
         # Keep the tree, so that it is not parsed a second time.
         program.__dict__["tree"] = tree
     return program
-
-
-def _compile(
-    given: Source, retention: Retention, environment: TemplateEnvironment
-) -> tuple[tuple[Any, ...], nodes.Template]:
-    """Return the values that `compile_program` builds a program from, which can be cached, and Jinja's syntax tree."""
-    if len(given.text) > _LONGEST:
-        message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
-        raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
-    source = plain_source(given)
-    parsed = checked_tree(source)
-    lowered = lower(source, retention)
-    # Constants are folded now, unless they are large: then each render computes them within its own budget.
-    token = METER.set(Meter(_COMPILING))
-    try:
-        tree = environment.parse(lowered.text)
-        # Compiling changes the tree. The file name distinguishes the template's frames from all others in a traceback.
-        code = environment.compile(add_hooks(copied(tree)), filename="<chat template>")
-    except TemplateSyntaxError as error:
-        if isinstance(error.lineno, Line):
-            error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
-        raise syntax_error(error, source, environment, parsed.tags) from None
-    except (RecursionError, MemoryError, SyntaxError) as error:
-        raise python_error(error, source, parsed.tags) from None
-    finally:
-        METER.reset(token)
-    _check_generation(source, parsed)
-    offsets = [lowered.source_offset(statement.offset) for statement in environment.statements]
-    statements = [
-        (offset, source.position(offset)[0], statement.generated)
-        for offset, statement in zip(offsets, environment.statements, strict=True)
-    ]
-    index = {id(statement): number for number, statement in enumerate(environment.statements)}
-    # A constant computed while compiling may be a traced string, which cannot be cached.
-    constants = [(str.__getitem__(text, slice(None)), index[id(at)]) for text, at in environment.constants]
-    code_lines = [
-        (code_line, lowered.source_offset(line.offset))
-        for line, code_line in environment.code_lines
-        if isinstance(line, Line)
-    ]
-    flags = (bool(parsed.blocks("reasoning")), bool(parsed.blocks("generation")))
-    return (source.text, *flags, code, code_lines, statements, constants), tree
-
-
-def _check_generation(source: Source, tree: Tree) -> None:
-    """Refuse a generation tag in a macro that is never called, where it marks nothing."""
-    for block in tree.blocks("generation"):
-        for macro in block.blocks:
-            if macro.name != "macro" or macro.opening.target is None:
-                continue
-            name = macro.opening.target.text
-            if not any(use.name == name and use is not macro.opening.target for use in tree.variables):
-                raise TemplateError(
-                    f"{{% generation %}} in the macro {name!r}, which is never called",
-                    place=Place(source, block.opening.start, block.opening.end),
-                    hint=f"call it where the turn is rendered, {{{{ {name}(…) }}}}, or remove the macro",
-                )
-
-
-__all__ = ["Clock", "Program", "Target", "compile_program"]

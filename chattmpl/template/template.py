@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from chattmpl.budget import Budget, pause_gc
 from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
-from chattmpl.compiler.program import Program, Target, compile_program
+from chattmpl.compiler.program import Program, compile_program
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError, TemplateError, UsageError, did_you_mean
 from chattmpl.provenance.containers import InputTracer
@@ -19,6 +19,9 @@ from chattmpl.source import Source
 from chattmpl.template.family import Family
 from chattmpl.template.resolver import TemplateSource, find_template
 from chattmpl.template.spans import Span, lost_fields, spans_of
+
+if TYPE_CHECKING:
+    from chattmpl.compiler.export import Target
 
 Clock = datetime | Callable[[], datetime] | None
 """The time that ``strftime_now`` formats: a fixed time, a function that returns it, or None for the wall clock."""
