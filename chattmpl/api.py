@@ -1,4 +1,4 @@
-"""The public `Template` and `Rendering`: the core classes with what builds on them as methods."""
+"""The public `Template` and `Rendering`: the core classes, with annotate, retain, parse and encode as methods."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def _found(folder: Path, source: str) -> TemplateSource:
 
 def test_tools_that_are_rendered_beside_a_system_message_only_are_no_lost_tools(tmp_path: Path) -> None:
     answer = inspect_template(_found(tmp_path, _TOOLS_WITH_SYSTEM)).answer("tools")
-    assert (answer.state, answer.note) == ("partly", "only beside a system message")
+    assert (answer.state, answer.note) == ("partly", "only with a system message")
     assert answer.facts["form"] == "JSON"
     assert inspect_template(_found(tmp_path, _NO_TOOLS)).answer("tools").state == "no"
 

@@ -58,7 +58,7 @@ SLIPS = {
         "CT316",
         "a question",
     ),
-    "a system message beside tools loses its first character": (
+    "a system message with tools loses its first character": (
         "messages[0].content +",
         "messages[0].content[1:] +",
         "CT316",

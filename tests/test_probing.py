@@ -217,7 +217,9 @@ MOVES = "{% for m in messages if m.role == 'system' %}{{ m.content }}{% endfor %
             "refused after a leading system message: System message must be at the beginning.",
             id="refused after a leading one",
         ),
-        pytest.param(FIRST_BESIDE_TOOLS, "partly", "stays where it is; dropped beside tools", id="dropped with tools"),
+        pytest.param(
+            FIRST_BESIDE_TOOLS, "partly", "stays where it is; dropped if there are tools", id="dropped with tools"
+        ),
         pytest.param(NEVER_LAST, "partly", "stays where it is; dropped as the last message", id="dropped at the end"),
         pytest.param(MOVES, "partly", "moved to the front", id="moved"),
     ],
@@ -247,7 +249,7 @@ EMPTY_TURN = turns("{% if m.role != 'developer' %}{{ m.content }}{% endif %}")
 
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [(EMPTY_TURN, "first"), (NOT_FIRST, "beside a system message"), (NOT_WITH_TOOLS, "with tools")],
+    [(EMPTY_TURN, "first"), (NOT_FIRST, "with a system message"), (NOT_WITH_TOOLS, "with tools")],
 )
 def test_lint_finds_a_developer_message_that_is_dropped(source: str, kind: str) -> None:
     assert codes(source)["CT318"] == kind

@@ -292,7 +292,7 @@ def test_a_prefill_ends_where_the_final_content_ends_and_keeps_its_spaces() -> N
     assert rendering.spans[-1].end == len(rendering.text)
     with pytest.raises(RenderError, match="nothing to continue"):
         template.render([*messages, {"role": "assistant", "content": ""}], continue_final_message=True)
-    with pytest.raises(UsageError, match="exclude each other"):
+    with pytest.raises(UsageError, match="mutually exclusive"):
         template.render(messages, continue_final_message=True, add_generation_prompt=True)
 
 

@@ -81,7 +81,7 @@ def without(columns: dict[str, Any], *names: str, **more: Any) -> dict[str, Any]
             "row 0 has no token to train",
         ),
         ({"input_ids": [], "labels": []}, {}, "there are no rows to train on"),
-        ({"messages": [[{"role": "user", "content": "?"}]]}, {}, "a template of its own choice"),
+        ({"messages": [[{"role": "user", "content": "?"}]]}, {}, "a template of its choice"),
     ],
 )
 def test_it_is_refused(columns: dict[str, Any], options: dict[str, Any], problem: str, tmp_path: Any) -> None:

@@ -28,14 +28,14 @@ from chattmpl.template.template import Rendering
 
 _MASK_LAWS = ("sampled", "stop", "pure")
 _SHOWN = 60
-"""Characters of a text that are shown from a difference on."""
+"""Number of characters to show from the first difference."""
 
 
 # -- the law prefix
 
 
 def _kinds(facts: TemplateFacts) -> dict[str, tuple[list[Message], bool]]:
-    """Return a conversation that ends with each kind of message after which the model samples, and if it has tools."""
+    """Return conversations by the kind of the last message, which the model answers, and whether they have tools."""
     options, traces = facts.prober.call_options, facts.traces
     call, more_calls = call_message(**options), call_message(TUSKS, **options)
     loop: list[Message] = [ASK, call, result_message()]
@@ -95,7 +95,7 @@ def _several(broken: list[dict[str, str]]) -> str:
 
 
 def mask(facts: TemplateFacts) -> Answer:
-    """Return what generation tags cover, and what of that they should not."""
+    """Return which parts of a conversation generation tags cover, and which they should not."""
     if not facts.template.program.has_generation:
         return Answer("no", "no generation tags", {"tags": False})
     prober, traces = facts.prober, facts.traces
@@ -127,7 +127,7 @@ def _covered(made: Rendering | ChatTmplError, word: str) -> bool | None:
 
 
 def _edges(facts: TemplateFacts) -> dict[str, bool | None]:
-    """Return how the generated range of one answer lies against its prompt and its stop token."""
+    """Return whether the generated range of an answer covers the stop token, the header, further text, the question."""
     prober = facts.prober
     found: dict[str, bool | None] = {"stop_token": None, "header": None, "after_stop": None, "input": None}
     made, prompt = prober.outcome([ASK, SAY]), prober.outcome([ASK], prompt=True)

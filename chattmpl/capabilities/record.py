@@ -70,9 +70,9 @@ class Capabilities:
         stop_tokens: the tokens that end an assistant turn.
         bos: the BOS token that the template writes.
         needs: the key that must accompany the messages for anything to be rendered: ``tools`` or ``documents``.
-        why: the reason why not even a question is rendered.
+        why: the reason if not even a question can be rendered.
         parsers: the parsers of serving engines by engine and kind.
-        also_not_evaluated: names and reasons of what could not be evaluated, beside answers.
+        also_not_evaluated: names and reasons of other things that could not be evaluated.
     """
 
     name: str

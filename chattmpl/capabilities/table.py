@@ -23,7 +23,7 @@ _GENERIC = ("chat_template", "tokenizer_config", "template")
 
 
 def inspect_template(found: TemplateSource) -> Capabilities:
-    """Return what a template can do. A template that cannot be compiled or probed has a record too.
+    """Return the capabilities of a template, also of one that cannot be compiled or probed.
 
     Args:
         found: the template; see `chattmpl.template.resolver.find_templates`.
@@ -50,7 +50,7 @@ def inspect_template(found: TemplateSource) -> Capabilities:
 
 
 def _failed(made: Capabilities, why: str) -> Capabilities:
-    """Return the record of a template of which nothing is known."""
+    """Return the record of a template about which nothing is known."""
     nothing = {"reasoning": None, "tool": None}
     found: dict[str, Any] = {engine: {**nothing, "also": {"reasoning": [], "tool": []}} for engine in ENGINES}
     return Capabilities(
@@ -121,7 +121,7 @@ def _from_error(error: ChatTmplError | None, facts: dict[str, Any] | None = None
 
 
 def _fate(fate: str, error: ChatTmplError | None) -> str:
-    """Return what becomes of something, as one of the values in JSON."""
+    """Return the fate of a message as its value in JSON."""
     return fate if error is None else f"raises: {reason_of(error)}"
 
 
@@ -140,14 +140,17 @@ def _first_message(found: FirstMessage, details: dict[str, Any]) -> Answer:
     if found.fate == "dropped":
         return Answer("no", "dropped", {**details, "place": None})
     note = "merged into the question" if found.merged else "own turn"
-    note += "; replaces a default" if details.get("default") else "; beside fixed text" if details.get("always") else ""
+    if details.get("default"):
+        note += "; replaces a default"
+    elif details.get("always"):
+        note += "; next to fixed text"
     return Answer("yes", note, {**details, "place": "user" if found.merged else "own"})
 
 
 _LATE_PLACES: dict[SystemPlace, str] = {
     "second": "after a leading system message",
     "adjacent": "directly after a leading system message",
-    "with tools": "beside tools",
+    "with tools": "if there are tools",
     "last": "as the last message",
 }
 
@@ -228,7 +231,7 @@ def _tools(facts: TemplateFacts) -> Answer:
     if found.fate == "dropped":
         return Answer("no", "dropped", details)
     if found.beside_system_only:
-        return Answer("partly", "only beside a system message", details)
+        return Answer("partly", "only with a system message", details)
     if found.missing:
         return Answer("partly", f"without {' and '.join(found.missing)}", details)
     return Answer("yes", f"{found.form}, {found.place}", details)
@@ -240,7 +243,7 @@ def _tool_calls(facts: TemplateFacts) -> Answer:
         return _from_error(found.error)
     if found.fate == "dropped":
         if found.told_from_null:
-            return Answer("unknown", "not beside text; it asks whether content is null, which is absent here")
+            return Answer("unknown", "not next to text; the template tests for null content, which is absent here")
         return Answer("no", "dropped")
     assert found.arguments is not None
     arguments = {kind: _fate(*fate) for kind, fate in found.arguments.items()}
@@ -251,7 +254,7 @@ def _tool_calls(facts: TemplateFacts) -> Answer:
     fine = [kind for kind, fate in arguments.items() if fate == "rendered"]
     notes = [f"arguments as {' or '.join(fine)}" if fine else "arguments escaped"]
     notes += ["ids kept"] if found.ids else []
-    notes += ["content beside them dropped"] if beside == "dropped" else []
+    notes += ["content next to them dropped"] if beside == "dropped" else []
     return Answer("yes", "; ".join(notes), details)
 
 
@@ -346,7 +349,7 @@ def _retention(facts: TemplateFacts) -> Answer:
         return Answer("partly", "an open tool loop keeps its own", details)
     if found.policy != "other":
         seen = found.in_tool_loops or found.policy in ("none", "all")
-        return Answer("yes", "" if seen else "tool loops could not be seen", details)
+        return Answer("yes", "" if seen else "tool loops could not be rendered", details)
     shown = "; ".join(
         f"{name.replace('_', ' ')}: {', '.join(map(str, indices)) or 'none'}" for name, indices in found.kept.items()
     )

@@ -1,4 +1,4 @@
-"""The command line. A module of this package that holds a `Command` of its own name is a command."""
+"""The command line. A module of this package that holds a `Command` of the module's name is a command."""
 
 from __future__ import annotations
 

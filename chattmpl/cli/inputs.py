@@ -136,7 +136,7 @@ def tokenizer_of(name: str | None) -> Any:
 
 
 def _has_lines(text: str) -> bool:
-    """Tell whether the first line is a complete JSON value that is followed by others."""
+    """Return whether the first line is a complete JSON value that is followed by others."""
     first, _, rest = text.strip().partition("\n")
     if not rest:
         return False

@@ -42,7 +42,7 @@ class Command(click.Command):
 
     Args:
         section: its heading in ``chattmpl --help``.
-        long_running: keep the garbage collector on, which short commands do without.
+        long_running: leave the garbage collector on; short commands run without it.
     """
 
     def __init__(self, *arguments: Any, section: str, long_running: bool = False, **options: Any) -> None:

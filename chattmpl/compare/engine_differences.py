@@ -19,7 +19,7 @@ def _number_around(text: str, at: int) -> str:
 
 
 def _numbers_differ(expected: str, got: str, at: int) -> bool:
-    """Tell whether two texts write the same number in two ways at an offset."""
+    """Return whether two texts write the same number in two ways at an offset."""
     one, other = _number_around(expected, at), _number_around(got, at)
     try:
         return one != other and abs(float(one) - float(other)) <= 1e-9 * abs(float(one))
@@ -28,20 +28,20 @@ def _numbers_differ(expected: str, got: str, at: int) -> bool:
 
 
 def _order_differs(expected: str, got: str, at: int) -> bool:
-    """Tell whether the paragraph around an offset has the same characters in another order."""
+    """Return whether the paragraph around an offset has the same characters in another order."""
     one, other = ((text[max(text.rfind("\n", 0, at), 0) :].partition("\n\n"))[0] for text in (expected, got))
     return len(expected) == len(got) and sorted(one) == sorted(other)
 
 
 def _space_differs(expected: str, got: str, at: int) -> bool:
-    """Tell whether only white space differs, including characters that not every engine counts as white space."""
+    """Return whether only white space differs, including characters that not every engine counts as white space."""
     return "".join(expected.split()) == "".join(got.split()) or any(
         text[at : at + 1] in tuple("\u001c\u001d\u001e\u001f\u0085\ufeff") for text in (expected, got)
     )
 
 
 def _escapes_differ(expected: str, got: str, at: int) -> bool:
-    """Tell whether one text has an HTML or JSON escape at an offset."""
+    """Return whether one text has an HTML or JSON escape at an offset."""
     return any(re.match(r"&(?:#\d+|\w+);|\\u00", text[at : at + 6]) is not None for text in (expected, got))
 
 
@@ -56,7 +56,7 @@ class EngineDifference:
         find: returns the constructs in a template, given the match of ``error``.
         engines: names of the engines concerned; empty for all.
         error: pattern of the engine's error message; None if the difference shows in the text.
-        texts: for a difference in the text: can two texts differ from an offset on because of it?
+        texts: for a difference in the text: returns whether it can explain texts that differ from an offset on.
         together: the constructs have one cause and are reported once.
         in_texts_too: a difference with ``error`` can also show in the text.
         first_singly: rewrite the constructs one by one before all of them together.

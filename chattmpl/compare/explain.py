@@ -164,7 +164,7 @@ class Explainer:
 
     @staticmethod
     def _rewritings(known: EngineDifference, sites: list[Site]) -> Iterator[list[Site]]:
-        """Yield the constructs to rewrite at once: one after the other, and then all of them."""
+        """Yield the groups of constructs to rewrite together: each alone, and then all of them."""
         if not known.together:
             yield from ([site] for site in sites[:12])
         elif known.first_singly:
@@ -218,7 +218,7 @@ class Explainer:
 
 
 def _shows(known: EngineDifference, state: State, after: State) -> bool:
-    """Tell whether rewriting a construct shows that it was the cause.
+    """Return whether rewriting a construct shows that it was the cause.
 
     It does if only one of the two texts changed; otherwise the construct may merely not be reached any more. If the
     engine fails, there is no text to compare, so the failure must be gone.

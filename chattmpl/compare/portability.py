@@ -161,7 +161,7 @@ class _Comparison:
     def _known(
         self, finding: EngineFinding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
     ) -> tuple[State, tuple[Edit, ...]]:
-        """Return the state without a cause that was found before, if this case has it too."""
+        """Return the state after rewriting the constructs of an earlier cause, if this case has that cause too."""
         new = tuple(edit for edit in finding.cause.edits if edit not in edits)
         if state.agree or not new:
             return state, edits

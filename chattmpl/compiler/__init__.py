@@ -1,1 +1,1 @@
-"""From a template's source to a program that renders conversations, and to plain Jinja for other engines."""
+"""Compilation of a template's source into a program that renders conversations, and into plain Jinja for engines."""

@@ -36,8 +36,8 @@ def checked_tree(source: Source) -> Tree:
     """Parse a source and check how the tags of the dialect are nested.
 
     Raises:
-        TemplateError: for a tag of the dialect that is unclosed, crossed, nested in its like or closes nothing, and for
-            what Jinja's lexer does not accept.
+        TemplateError: for a tag of the dialect that is unclosed, crossed, nested in a tag of its name or closes
+            nothing, and for what Jinja's lexer does not accept.
     """
     tree = _read(parse, source.text, source)
     open_tags: list[Tag] = []

@@ -160,7 +160,7 @@ def render_error(
     if isinstance(error, RecursionError):
         return BudgetError("the template recurses or nests values too deeply", place=place, reason=Reason.DEPTH)
     if isinstance(error, MemoryError):
-        return BudgetError("the template needs more memory than there is", place=place, reason=Reason.MEMORY)
+        return BudgetError("the template needs more memory than is available", place=place, reason=Reason.MEMORY)
     if isinstance(error, SecurityError):
         hint = "chat templates run in a sandbox; no template needs this"
         message = f"the template does what the sandbox forbids: {text}"

@@ -93,8 +93,8 @@ def _leaks(block: Block) -> bool:
 def _reach(block: Block) -> tuple[int, int]:
     """Return the range of the text in which an assignment inside the block could be seen, were it not for the block.
 
-    In the body of a loop that is what follows, up to its end: each round begins without what the last one assigned.
-    A macro in that body may be called after the block, wherever it stands.
+    In the body of a loop, that is the rest of the body: an iteration does not see the assignments of the previous one.
+    A macro in that body may be called after the block, wherever it is defined.
     """
     scope = next((outer for outer in block.blocks if outer.name in SCOPES), None)
     if scope is None or scope.name != "for":
@@ -106,7 +106,7 @@ def _reach(block: Block) -> tuple[int, int]:
 
 
 def _other_branches(block: Block) -> list[tuple[int, int]]:
-    """Return what follows the block in a condition around it, up to the condition's end: only one of them runs."""
+    """Return the ranges of the other branches after the block in each condition around it: only one branch runs."""
     found = []
     for node in block.parents:
         if isinstance(node, Branch) and isinstance(node.parent, Block) and node.parent.name == "if":

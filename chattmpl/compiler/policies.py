@@ -1,6 +1,6 @@
 """Retention policies: which earlier reasoning traces a template renders, one row per policy.
 
-All that is known of a policy stands in its row of `POLICIES`: the compiler lowers its condition, ``runtime`` is the
+All facts about a policy are in its row of `POLICIES`: the compiler lowers its condition, ``runtime`` is the
 alternative of all rows, `retain` rewrites a template until it keeps what `Policy.keeps` says, and `inspect`, the help
 and the docs use its name and summary. To add a policy, add a row.
 """

@@ -13,10 +13,10 @@ from chattmpl.syntax.tree import Tree, parse
 
 
 def lower_reasoning(source: Source, retention: Retention) -> list[Edit]:
-    """Return the edits that turn every reasoning tag into a condition, with what they need at the head of the template.
+    """Return the edits that turn every reasoning tag into a condition, with the code that they need at the start.
 
     Raises:
-        TemplateError: for a reasoning tag that does not stand in a loop over messages.
+        TemplateError: for a reasoning tag outside a loop over messages.
     """
     tree = parse(source.text)
     namespace = namespace_for(tree)
@@ -104,11 +104,11 @@ def _check_loop(source: Source, tree: Tree, loop: Tag) -> None:
         for node in expression.walk():
             turned = isinstance(node, Filter) and node.name == "reverse"
             if turned or (isinstance(node, Slice) and node.step is not None):
-                reason = "this loop does not go through the messages in their order"
+                reason = "this loop visits the messages in another order"
             elif isinstance(node, Filter) and node.name != "list":
                 reason = reason or "this loop leaves messages out"
             elif isinstance(node, Slice) and node.upper is not None:
-                reason = reason or "this loop does not go on to the last message"
+                reason = reason or "this loop does not reach the last message"
     if reason:
         raise TemplateError(
             f"{reason}, so a retention policy cannot tell which message is being rendered",

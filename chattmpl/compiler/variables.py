@@ -13,12 +13,12 @@ _IN_MACROS = frozenset({"caller", "kwargs", "varargs"})
 
 
 def read_variables(tree: Tree) -> frozenset[str]:
-    """Return the variables that are read before the template sets them, if it ever does; Jinja's globals included."""
+    """Return the variables that the template reads before it sets them, including Jinja's globals."""
     return _unset(tree.body, frozenset()) - {"self"}
 
 
 def own_text(tree: Tree) -> Iterator[str]:
-    """Iterate over the text between the tags of a template, then over its string constants."""
+    """Yield the text between the tags of a template, then over its string constants."""
     for text in tree.nodes(Text):
         yield text.value
     for constant in tree.nodes(Constant):
@@ -38,7 +38,7 @@ def _unset(body: Iterable[Node], bound: frozenset[str]) -> frozenset[str]:
 
 
 def _names(node: Node, bound: frozenset[str]) -> Iterator[tuple[str, float, bool]]:
-    """Iterate over the names that are read and set, as (name, offset, is set), without those that a scope binds."""
+    """Yield the names that are read and set, as (name, offset, is set), except those that a scope binds."""
     if isinstance(node, Name):
         if node.name not in bound:
             yield node.name, node.start, False

@@ -48,10 +48,10 @@ COLUMNS = ("input_ids", "labels", "assistant_masks", "attention_mask", "length",
 KEEP = ("text", "generated", "message_index")
 
 _BATCH = 512
-"""Rows that are encoded together: larger batches are not faster, and these stay in the cache."""
+"""Number of rows encoded together; larger batches are not faster, and these stay in the processor's cache."""
 
 _TAIL = 256
-"""Bytes at the end of a text that decide whether a row is compared."""
+"""Number of bytes at the end of a text that decide whether a row is compared."""
 
 
 class FastPathWarning(UserWarning):

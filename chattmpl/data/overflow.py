@@ -112,7 +112,7 @@ def _shorten(encoder: RowEncoder, whole: Conversation, max_length: int, mask: st
 
 
 def _ends(messages: Sequence[Message]) -> list[int]:
-    """Return where a shorter conversation may end: after each assistant turn."""
+    """Return the possible ends of a shorter conversation: after each assistant turn."""
     return [index + 1 for index, message in enumerate(messages) if message.role == "assistant"]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _PRIVATE = (range(0x100000, 0x10FFFE), range(0xF0000, 0xFFFFE), range(0xE000, 0xF900))
-"""The code points for sentinels, which no text should contain."""
+"""The private-use code points for sentinels, which no text should contain."""
 
 _COPIES_KEPT = 2
 

@@ -18,7 +18,7 @@ Ranges = tuple[list[int], list[int]]
 """Start and end offsets of the tokens; neither list ever decreases."""
 
 TokenDecoder = Callable[[str], bytes]
-"""Converts a vocabulary string to the UTF-8 bytes that it stands for."""
+"""Function from a vocabulary string to the UTF-8 bytes that it represents."""
 
 
 def _byte_alphabet() -> dict[str, int]:

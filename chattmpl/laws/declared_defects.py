@@ -1,4 +1,4 @@
-"""Match counterexamples with the upstream defects that a family declares."""
+"""Matching of counterexamples with the upstream defects that a family declares."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shrink a counterexample to the smallest conversation for which the law still does not hold."""
+"""Shrinking of a counterexample to the smallest conversation for which the law still does not hold."""
 
 from __future__ import annotations
 

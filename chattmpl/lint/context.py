@@ -129,7 +129,7 @@ class LintContext:
         return Place(self.source, node.start, node.end)
 
     def top(self) -> Place:
-        """Return the place for what concerns the whole template: its first line that is not empty."""
+        """Return the place of findings about the whole template: its first line that is not empty."""
         return blame.top(self.template)
 
     def line(self, number: int | None) -> Place:

@@ -1,4 +1,4 @@
-"""Downgrade findings that a family declares to notes."""
+"""Downgrading of findings that a family declares to notes."""
 
 from __future__ import annotations
 

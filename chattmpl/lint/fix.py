@@ -1,4 +1,4 @@
-"""Apply the fixes of rules, each only if it is proven to change no rendered text."""
+"""Fixes of rules, each applied only if it is proven to change no rendered text."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:
 
 
 def _fewer(made: TemplateSource, rule: Rule, before: tuple[int, ...], tokenizer: Any) -> bool:
-    """Return whether the rule finds less, which is the cheapest check."""
+    """Return whether the rule reports fewer findings, which is the cheapest check."""
     try:
         return isinstance(rule, UnusedIgnore) or _grave(check_in_modes(rule, LintContext(made, tokenizer))) < before
     except ChatTmplError:

@@ -1,4 +1,4 @@
-"""Reduce findings to root causes.
+"""Reduction of findings to root causes.
 
 A typo breaks many things. If a finding has intended edits, the template is linted again with them, and findings that
 disappear were consequences. Otherwise rules name the codes that they explain.
@@ -105,7 +105,7 @@ def _without_same_difference(given: list[TemplateDiagnostic]) -> list[TemplateDi
 
 
 def _difference(one: TemplateDiagnostic) -> tuple[str, int] | None:
-    """Return the text that should begin with another, and the first difference; None if no texts are compared."""
+    """Return the text that should begin with the other, and the first difference; None if no texts are compared."""
     shown, rule = one.counterexample or {}, rules().get(one.code)
     text, other = shown.get("text"), shown.get(rule.compares) if rule is not None and rule.compares else None
     if not isinstance(text, str) or not isinstance(other, str):

@@ -37,7 +37,7 @@ _WORDS = ("rule", "rules")
 
 
 class Rule(ABC):
-    """One thing that can be wrong with a template. The docstring of a rule is its documentation.
+    """A defect that a template can have. The docstring of a rule is its documentation.
 
     Attributes:
         code: ``CT``, the digit of its group, and two more.
@@ -52,7 +52,7 @@ class Rule(ABC):
             one mode usually is in all, so most rules need not be.
         loses: the fields, as a family's limits name them, whose loss the rule reports.
         compares: the key of its counterexamples that holds the text that the key ``text`` should begin with.
-        explains: codes of findings that are consequences of its own, and are left out beside them: of the whole
+        explains: codes of findings that are consequences of its findings and are then left out: of the whole
             template, or with ``:line`` those on the same line.
         fix_spans: how a fix may change generated spans: not at all (``same``), or by losing or gaining text
             (``shrink``, ``grow``).

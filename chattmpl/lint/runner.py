@@ -1,4 +1,4 @@
-"""Run rules on a template, apply suppressions, and reduce findings to root causes."""
+"""The runner of rules, which applies suppressions and reduces findings to root causes."""
 
 from __future__ import annotations
 

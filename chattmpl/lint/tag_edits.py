@@ -1,4 +1,4 @@
-"""Edits of tags: where one can be put or taken out, and candidates for fixes of the mask, tried until one is proven."""
+"""Edits that insert, remove or move generation tags, as candidates for fixes of the mask."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from chattmpl.syntax.tree import Tree
 Moved = Literal["start", "end"]
 Way = Literal["later", "earlier"]
 _UNITS = 4
-"""Number of items by which a tag is moved at most."""
+"""Maximum number of items by which a tag is moved."""
 
 _NATURAL = re.compile(r"<[^<>\s]+>|\[[^\[\]\s]+\]|\s|[^\s<\[]+|.", re.DOTALL)
-"""What a text is cut between: control tokens, words, and each character of white space."""
+"""The pieces that a text is cut between: control tokens, words, and each character of white space."""
 
 
 def neighbours(tree: Tree, node: Node) -> tuple[Item | None, Item | None]:
-    """Return what is written directly before and after a node, the tags of blocks among it."""
+    """Return the items directly before and after a node, including the tags of blocks."""
     before = bisect.bisect_left(tree.flat, node.start, key=lambda item: item.start)
     after = bisect.bisect_left(tree.flat, node.end, key=lambda item: item.start)
     return tree.flat[before - 1] if before else None, tree.flat[after] if after < len(tree.flat) else None
 
 
 def siblings(tag: Tag, step: Literal[1, -1]) -> Iterator[Item]:
-    """Iterate over the items beside a tag of a block, the nearest first, up to the edge of the block around them."""
+    """Yield the items next to a tag of a block, the nearest first, up to the edge of the enclosing block."""
     node: Node = tag
     parent = tag.parent
     if isinstance(parent, Branch) and step == 1:
@@ -51,11 +51,11 @@ def siblings(tag: Tag, step: Literal[1, -1]) -> Iterator[Item]:
 
 
 def removal(tree: Tree, node: Node) -> list[Edit]:
-    """Return edits that take a tag, a block or a comment out, with white space that would be written without it.
+    """Return edits that remove a tag, a block or a comment, and white space that would be written without it.
 
     Args:
         tree: the tree of the source.
-        node: what is taken out.
+        node: the node to remove.
     """
     source = tree.source
     before, after = neighbours(tree, node)
@@ -71,7 +71,7 @@ def removal(tree: Tree, node: Node) -> list[Edit]:
 
 
 def _natural_cuts(text: str) -> list[int]:
-    """Return the offsets at which a text is cut, its two ends left out."""
+    """Return the offsets at which a text is cut, except its two ends."""
     return [match.start() for match in _NATURAL.finditer(text)][1:]
 
 
@@ -90,7 +90,7 @@ def _indentation(source: str, offset: int) -> str | None:
 
 
 def _insertions(tree: Tree, node: Item, tag: str, margin: str | None) -> Iterator[list[Edit]]:
-    """Iterate over ways to put a tag that trims on both sides before an item and into it, from its start on.
+    """Yield ways to put a tag that trims on both sides before an item and into it, from its start on.
 
     Args:
         tree: the tree of the source.
@@ -142,7 +142,7 @@ def _without_overlaps(edits: Iterable[Edit]) -> list[Edit] | None:
 
 
 def moved(subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: Way) -> Iterator[list[Edit]]:
-    """Iterate over edits that move the start or the end of a generation tag, those of the nearest tag first.
+    """Yield edits that move the start or the end of a generation tag, those of the nearest tag first.
 
     Args:
         subject: the template.
@@ -166,7 +166,7 @@ def _nearest(subject: LintContext, finding: TemplateDiagnostic) -> list[Block]:
 
 
 def _places(tree: Tree, tag: Tag, way: Way) -> Iterator[list[Edit]]:
-    """Iterate over where a tag can be put, the nearest first."""
+    """Yield the positions for a tag, the nearest first."""
     margin = _indentation(tree.source, tag.start)
     written = f"{{%- {tag.name} -%}}"
     for item in islice(siblings(tag, 1 if way == "later" else -1), _UNITS):
@@ -182,7 +182,7 @@ def _places(tree: Tree, tag: Tag, way: Way) -> Iterator[list[Edit]]:
 
 
 def hoisted(subject: LintContext, finding: TemplateDiagnostic) -> Iterator[list[Edit]]:
-    """Iterate over edits that take what every branch at the end of a generation tag ends with out of the tag."""
+    """Yield edits that move the common end of all branches at the end of a generation tag out of the tag."""
     for block in _nearest(subject, finding):
         constants = _last_constants(next(siblings(block.closing, -1), None))
         if not constants:

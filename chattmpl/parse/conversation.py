@@ -78,11 +78,11 @@ def complete_messages(request: ParseRequest, text: str) -> list[Message]:
     return []
 
 
-# -- inputs beside the messages
+# -- inputs other than messages
 
 
 def _inputs(request: ParseRequest, text: str) -> Iterator[dict[str, Any]]:
-    """Yield what may accompany the messages: tools and documents that the text shows, and modes that may be set."""
+    """Yield the inputs that may accompany the messages: tools and documents that the text shows, and possible modes."""
     template, facts = request.template, request.grammar.facts
     modes = template.family.modes if template.family else {}
     settings: list[dict[str, Any]] = [{}]

@@ -30,7 +30,7 @@ _KEYWORD = re.compile(r'(\w[\w.-]*)="([^"]*)"')
 _NUMBERED = re.compile(r' *"(\d+)": ')
 
 ValueReader = Callable[[str, int, int], tuple[Any, int] | None]
-"""Reads a value from a text between a position and an end: the value and its end, or None if there is none."""
+"""Function that reads a value between a position and an end of a text: the value and its end, or None."""
 
 
 # -- patterns

@@ -285,7 +285,7 @@ class Kwargs:
 
 
 def _nothing_new(before: Sequence[dict[str, Any]], now: Sequence[dict[str, Any]]) -> bool:
-    """Tell whether nothing new is known of the same kwargs; of a template that fails, only their names are known."""
+    """Return whether the kwargs are the same, and nothing more is known about them than before."""
     if list(before) == list(now):
         return True
     names = [[control["name"] for control in controls] for controls in (before, now)]

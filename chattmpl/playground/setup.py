@@ -1,4 +1,4 @@
-"""The arguments that the playground was started with, and the check of what an address may name."""
+"""The arguments that the playground was started with, and the check of the names in an address."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Watch:
         self._seen = self._stamp()
 
     def changed(self) -> bool:
-        """Tell whether the file changed since the last call. A file that is missing for a moment did not change."""
+        """Return whether the file changed since the last call. A file that is missing for a moment did not change."""
         stamp = self._stamp()
         if stamp is None or stamp == self._seen:
             return False

@@ -70,7 +70,7 @@ def call_message(tusks: tuple[str, ...] = TUSKS[:1], *, text: bool = False, cont
     Args:
         tusks: the argument of each call.
         text: write the arguments as a JSON string instead of an object.
-        content: the text beside the calls.
+        content: the text next to the calls.
     """
     arguments = [f'{{"tusk": "{tusk}"}}' if text else {"tusk": tusk} for tusk in tusks]
     return {
@@ -152,8 +152,8 @@ TITLES = {
     "reasoning_turns": "two answers with reasoning",
     "tools": "a question, an answer and a tool",
     "calls": "a tool call and its result",
-    "spoken": "a tool call beside text",
-    "agent": "a tool call beside text and reasoning",
+    "spoken": "a tool call next to text",
+    "agent": "a tool call next to text and reasoning",
     "null": "a tool call in a message whose content is null",
     "parallel": "two tool calls in one message",
     "parts": "content in a list of text parts",

@@ -123,7 +123,7 @@ class TemplateFacts:
 
     @cached_property
     def documents(self) -> roles.Documents:
-        """Documents beside the messages."""
+        """Documents, which are passed next to the messages."""
         return roles.find_documents(self.prober)
 
     @cached_property

@@ -148,7 +148,7 @@ def find_reasoning_format(
 
 
 def reasoning_start(text: str) -> int:
-    """Return where reasoning is opened or closed in a generation prompt; its length if it is not."""
+    """Return the offset in a generation prompt at which reasoning is opened or closed; its length if it is not."""
     starts = (match.start() for format in REASONING if (match := re.search(format.pattern, text)))
     return min(starts, default=len(text))
 

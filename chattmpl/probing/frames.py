@@ -95,7 +95,7 @@ class Delimiter(NamedTuple):
 
 
 def turn_delimiters(prober: Prober) -> dict[str, Delimiter]:
-    """Return what closes ``a question``, ``an answer`` and ``a system message``, where a header follows it."""
+    """Return the closings of ``a question``, ``an answer`` and ``a system message``, where a header follows."""
     question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
     if question is None or prompted is None:
         return {}
@@ -143,8 +143,8 @@ def text_before_questions(prober: Prober) -> str:
 def question_token(prober: Prober) -> str | None:
     """Return the first of the control tokens that open every question; None if there is none.
 
-    They are what two questions have before them alike, and what is written while the second one is rendered. Either may
-    hold more: the end of the turn before, where that is alike as well, or where it is written late.
+    Candidates are in the common text before two questions, and in the text written while the second is rendered.
+    Either may also contain the end of the previous turn, if that is the same for both, or is written late.
     """
     made = prober.outcome([ASK, SAY, ASK_MORE])
     words = [ASK["content"], SAY["content"], ASK_MORE["content"]]
@@ -169,7 +169,7 @@ def question_token(prober: Prober) -> str | None:
 
 
 def generation_prompt(prober: Prober, kwargs: Mapping[str, Any] | None = None) -> str | None:
-    """Return what ``add_generation_prompt`` appends to a question; None if the template raises."""
+    """Return the text that ``add_generation_prompt`` appends to a question; None if the template raises."""
     without, prompted = (prober.text([ASK], prompt=prompt, kwargs=kwargs) for prompt in (False, True))
     if without is None or prompted is None:
         return None
@@ -197,7 +197,7 @@ def prompt_token(prober: Prober) -> str | None:
 
 
 def unrequested_prompt(prober: Prober) -> int | None:
-    """Return where in a question with its answer one more answer is prompted, though none was asked for."""
+    """Return the offset in a question with its answer at which an answer is prompted although none was requested."""
     for turn in prober.turns("turn"):
         if turn.before.text != turn.prompt.text or turn.content is None:
             continue
@@ -206,7 +206,7 @@ def unrequested_prompt(prober: Prober) -> int | None:
         named = list(_ASSISTANT_HEADER.finditer(between))
         opener = between[named[-1].start() :].rstrip() if named else ""
         tail = turn.tail.rstrip()
-        # A header may go on with what the model samples, such as the name of a channel.
+        # A header may continue with text that the model samples, such as the name of a channel.
         for length in range(len(opener), 0, -1):
             if tail.endswith(opener[:length]) and ASSISTANT_NAME.search(opener[:length]):
                 return len(turn.whole.text.rstrip()) - length

@@ -64,7 +64,7 @@ class Mode:
         default: the value that is equivalent to leaving the kwarg out, if there is one.
         changes: for each value, as JSON, the sections that differ from a rendering without the kwarg.
         texts: the texts of the probes for each value, as JSON.
-        beside: another kwarg without which this one has no effect.
+        beside: another kwarg, without which this one has no effect.
         example: the value that was tried where there are no values.
     """
 
@@ -101,7 +101,7 @@ class Mode:
 
 
 def mode_names(template: Template) -> list[str]:
-    """Return the kwargs that a template reads, beside those that every template gets."""
+    """Return the kwargs that a template reads, except those that every template gets."""
     names = template.program.variables - NOT_MODES
     return sorted(name for name in names if not name.endswith("_token") and name not in template.tokens)
 
@@ -127,7 +127,7 @@ def candidate_values(template: Template, name: str) -> list[Any]:
 
 
 def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None) -> Mode:
-    """Return what one kwarg does.
+    """Find the values and effects of one kwarg.
 
     Args:
         prober: the template.
@@ -172,7 +172,7 @@ def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None
 
 
 def _probes(prober: Prober) -> list[tuple[list[Message], bool, bool]]:
-    """Return what each value is rendered with: messages, with or without tools and a generation prompt."""
+    """Return the inputs to render each value with: messages, with or without tools and a generation prompt."""
     call = with_trace(call_message(**prober.call_options), TRACES[0])
     answer, more = with_trace(SAY, TRACES[1]), with_trace(SAY_MORE, TRACES[2])
     loop = [ASK, call, result_message(), answer, ASK_MORE]
@@ -196,13 +196,13 @@ def _texts(prober: Prober, kwargs: Mapping[str, Any]) -> Texts:
 
 
 def _declared(template: Template, name: str) -> list[Any]:
-    """Return the strings that a family declares for a mode: what to try, not what they do."""
+    """Return the strings that a family declares for a mode. They are only tried; rendering shows their effects."""
     declared = template.family.modes.get(name) if template.family else None
     return [value for value in declared.values if isinstance(value, str)] if declared else []
 
 
 def _recognized(mode: Mode, constants: list[Any], base: Texts, word: Texts) -> Iterator[Any]:
-    """Yield the constants that the template tells from any other string, or from the default."""
+    """Yield the constants that the template treats differently from any other string, or from the default."""
     for value in constants:
         texts = mode.texts[json.dumps(value)]
         plain = tuple(None if text is None else text.replace(str(value), "") for text in texts)
@@ -212,7 +212,7 @@ def _recognized(mode: Mode, constants: list[Any], base: Texts, word: Texts) -> I
 
 
 def _takes_data(prober: Prober, mode: Mode, base: Texts) -> bool:
-    """Return whether a list, an object or a number is printed, and note it in the mode."""
+    """Return whether a list, an object or a number is printed, and record it in the mode."""
     for value in _DATA:
         texts = _texts(prober, {**mode.beside, mode.name: value})
         pairs = [(text or "", old or "") for text, old in zip(texts, base, strict=True)]
@@ -257,7 +257,7 @@ def _sections(text: str) -> tuple[str, str, str]:
 
 
 def _constants(template: Template, name: str) -> tuple[list[Any], list[Any]]:
-    """Return the constants that a variable, or what is made of it, is compared with or set to; and its defaults."""
+    """Return the constants that a variable or a value made of it is compared with or set to, and its defaults."""
     names = {name}
     every_node = template.program.every_node
     assigns = [node for node in every_node if isinstance(node, nodes.Assign)]

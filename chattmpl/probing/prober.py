@@ -38,7 +38,7 @@ Fate = Literal["rendered", "dropped", "refused", "failed"]
 """The fate of a part of a conversation; *refused* is an error that the template raises on purpose."""
 
 _SHORT = 100
-"""Characters of an error's reason."""
+"""Maximum length of an error's reason, in characters."""
 
 _FIRST_ANSWER_ONLY = frozenset({"spoken"})
 """Conversations whose later answers repeat those of others."""
@@ -87,7 +87,7 @@ class Prober:
 
     @cached_property
     def error_alone(self) -> ChatTmplError | None:
-        """The error that a plain question raises without anything beside it; None if it is rendered."""
+        """The error that a question raises without tools and documents; None if it is rendered."""
         try:
             self.template.render([ASK], False, CLOCK, **self.kwargs)
         except ChatTmplError as error:
@@ -118,7 +118,7 @@ class Prober:
     def call_form(self) -> tuple[dict[str, Any] | None, Rendered]:
         """Arguments for `call_message` with which a call is rendered, and the outcome.
 
-        Without such a form None, with a rendering that lacks the call, or the first error.
+        If there is none: None, with a rendering that lacks the call, or the first error.
         """
         first: Rendered | None = None
         for text in (False, True):
@@ -150,7 +150,7 @@ class Prober:
         raw: bool = False,
         kwargs: Mapping[str, Any] | None = None,
     ) -> Rendered:
-        """Render messages, in the form of content that the template takes and beside what it needs.
+        """Render messages in the form that the template takes, with the tools or documents that it needs.
 
         Args:
             messages: the messages.
@@ -350,7 +350,7 @@ class Turn:
 
 
 def content_range(rendering: Rendering, index: int) -> tuple[int, int] | None:
-    """Return the range from the first to the last character that came from a message, its role aside."""
+    """Return the range from the first to the last character that came from a message, except its role."""
     spans = [span for span in rendering.spans if span.message == index and span.field != "role"]
     return (spans[0].start, spans[-1].end) if spans else None
 
@@ -372,7 +372,7 @@ def before_split_token(text: str, offset: int) -> int:
 
 
 def fate(error: ChatTmplError) -> Fate:
-    """Return what an error means for the message that caused it."""
+    """Return the fate of the message that caused an error."""
     return "refused" if refuses(error) else "failed"
 
 
@@ -384,12 +384,12 @@ def reason_of(error: ChatTmplError) -> str:
 
 
 def refuses(made: Rendered | None) -> bool:
-    """Return whether the template itself raised, on purpose."""
+    """Return whether the template raised the error on purpose."""
     return isinstance(made, ChatTmplError) and made.reason is Reason.REFUSED
 
 
 def said(rendering: Rendering, index: int) -> str:
-    """Return everything that was rendered of a message, its role aside, joined."""
+    """Return all rendered text of a message except its role, joined."""
     spans = (span for span in rendering.spans if span.message == index and span.field not in (None, "role"))
     return "".join(rendering.text[span.start : span.end] for span in spans)
 

@@ -50,7 +50,7 @@ class Traces:
 
 
 def find_traces(prober: Prober, settings: Iterable[Mapping[str, Any]]) -> Traces:
-    """Return how traces get into a rendering: by default, else in a mode, else under the policy ``all``.
+    """Find a way to render traces: by default, else in a mode, else under the policy ``all``.
 
     Args:
         prober: the template.
@@ -71,7 +71,7 @@ def find_traces(prober: Prober, settings: Iterable[Mapping[str, Any]]) -> Traces
 
 
 def _renders_traces(prober: Prober, found: Traces, kwargs: dict[str, Any], template: Template | None) -> bool:
-    """Return whether traces are rendered in one way, and note that way."""
+    """Return whether traces are rendered in one way, and record that way."""
     call = with_trace(call_message(**prober.call_options), TRACES[0])
     carriers: tuple[Carrier, ...] = ("field", "part")
     for carrier in carriers:
@@ -185,7 +185,7 @@ def find_retention(prober: Prober, traces: Traces) -> Retention | None:
 
 
 def _interrupted(prober: Prober, traces: Traces) -> dict[str, Kept]:
-    """Return what is kept where a question interrupts a tool loop."""
+    """Return the traces that are kept where a question interrupts a tool loop."""
     call = with_trace(call_message(TUSKS[:1], **prober.call_options), TRACES[0])
     loop = [ASK, call, result_message(), ASK_MORE]
     return _kept(prober, traces, (loop, {TRACES[0]: 1}), {"interrupted": (4, True)}, tools=True)
@@ -199,7 +199,7 @@ def _kept(
     *,
     tools: bool = False,
 ) -> dict[str, Kept]:
-    """Return what is kept in a conversation, by how it ends."""
+    """Return the traces that are kept in a conversation, by how it ends."""
     messages, places = conversation
     found = {}
     for name, (count, prompt) in ends.items():

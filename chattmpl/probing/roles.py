@@ -1,4 +1,4 @@
-"""The messages that a template takes beside questions and answers: system, developer, documents, media, any order."""
+"""Support for other input than questions and answers: system, developer, documents, media, any order of roles."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class FirstMessage:
     """A system or developer message at the start of a conversation.
 
     Attributes:
-        fate: what becomes of it.
+        fate: the fate of it.
         error: the error, where the template raises.
         merged: True if it is written into the turn of the first question.
     """
@@ -43,7 +43,7 @@ class FirstMessage:
 
 
 def find_first_message(prober: Prober, message: Message) -> FirstMessage:
-    """Return what becomes of a message before the first question."""
+    """Return the fate of a message before the first question."""
     made = prober.outcome([message, ASK])
     if isinstance(made, ChatTmplError):
         return FirstMessage(fate(made), made)
@@ -61,7 +61,7 @@ class FixedText:
 
     Attributes:
         default: a sentence that a system message replaces.
-        always: a sentence that stays beside a system message.
+        always: a sentence that stays if there is a system message.
     """
 
     default: str | None = None
@@ -87,7 +87,7 @@ class PlacedMessage:
     """A system or developer message in one kind of conversation.
 
     Attributes:
-        fate: what becomes of it.
+        fate: the fate of it.
         made: the rendering, or the error.
         moved: True if it is written before the first question, though it comes later.
     """
@@ -98,14 +98,14 @@ class PlacedMessage:
 
 
 SystemPlace = Literal["only", "second", "adjacent", "with tools", "last"]
-DeveloperPlace = Literal["first", "with tools", "beside a system message", "late"]
+DeveloperPlace = Literal["first", "with tools", "with a system message", "late"]
 
 
 def find_late_system(prober: Prober) -> dict[SystemPlace, PlacedMessage]:
-    """Return what becomes of a system message that is not the first message.
+    """Return the fate of a system message that is not the first message.
 
     It is the ``only`` one, or the ``second`` after a leading one, in the middle of the conversation, directly after the
-    leading one (``adjacent``), in the middle beside tools, or the last message. Templates often treat a leading system
+    leading one (``adjacent``), in the middle with tools, or the last message. Templates often treat a leading system
     message apart, and decide by it what they do with others.
     """
     turns = [ASK, SAY]
@@ -119,11 +119,11 @@ def find_late_system(prober: Prober) -> dict[SystemPlace, PlacedMessage]:
 
 
 def find_developer(prober: Prober) -> dict[DeveloperPlace, PlacedMessage]:
-    """Return what becomes of a developer message: as the first message, and in other places."""
+    """Return the fate of a developer message: as the first message, and in other places."""
     return {
         "first": _placed(prober, [DEVELOPER, ASK], 0),
         "with tools": _placed(prober, [DEVELOPER, ASK], 0, tools=True),
-        "beside a system message": _placed(prober, [SYSTEM, DEVELOPER, ASK], 1),
+        "with a system message": _placed(prober, [SYSTEM, DEVELOPER, ASK], 1),
         "late": _placed(prober, [ASK, SAY, DEVELOPER, ASK_MORE], 2),
     }
 
@@ -140,7 +140,7 @@ def _placed(prober: Prober, messages: list[Message], index: int, *, tools: bool 
 
 
 def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]:
-    """Return what becomes of two messages in a row of the ``user`` and of the ``assistant``."""
+    """Return the fate of two messages in a row of the ``user`` and of the ``assistant``."""
     found: dict[str, tuple[Fate, ChatTmplError | None]] = {}
     for name, messages in (("user", [ASK, ASK_MORE]), ("assistant", [ASK, SAY, SAY_MORE])):
         made = prober.outcome(messages)
@@ -157,7 +157,7 @@ class Documents:
     """Documents in a rendering.
 
     Attributes:
-        fate: what becomes of them.
+        fate: the fate of them.
         error: the error, where the template raises.
         titles: True if titles are rendered.
     """
@@ -168,7 +168,7 @@ class Documents:
 
 
 def find_documents(prober: Prober) -> Documents:
-    """Return what becomes of documents."""
+    """Return the fate of documents."""
     for document in (DOCUMENT, {"title": DOCUMENT["title"], "data": {"text": DOCUMENT["text"]}}):
         made = prober.outcome([ASK], documents=[document], prompt=True)
         if isinstance(made, ChatTmplError):
@@ -189,7 +189,7 @@ class Parts:
     """Content that is a list of parts.
 
     Attributes:
-        fate: what becomes of a list of text parts.
+        fate: the fate of a list of text parts.
         error: the error, where the template raises.
         printed: True if the list is printed as data.
         media: the placeholder that is written for each kind of part: ``image``, ``video``, ``audio``.
@@ -202,7 +202,7 @@ class Parts:
 
 
 def find_parts(prober: Prober) -> Parts:
-    """Return what becomes of content in parts."""
+    """Return the fate of content in parts."""
     made = prober.outcome([{**ASK, "content": [{"type": "text", "text": ASK["content"]}]}], raw=True)
     media = dict(_media(prober))
     if isinstance(made, ChatTmplError):
@@ -223,7 +223,7 @@ _MEDIA: dict[str, tuple[dict[str, Any], ...]] = {
 
 
 def _media(prober: Prober) -> Iterator[tuple[str, str]]:
-    """Yield what is written for each kind of part between two texts."""
+    """Yield the text that is written for each kind of part between two texts."""
     before, after = ({"type": "text", "text": text} for text in ("Seen swan", "Then tern"))
     without = prober.text([{**ASK, "content": [before, after]}], raw=True)
     if without is None:

@@ -39,7 +39,7 @@ class Shape:
         calls: tool calls with results.
         parallel: several calls in one message.
         reasoning: reasoning of assistant messages.
-        documents: documents beside the messages.
+        documents: documents next to the messages.
         any_order: roles in orders other than questions and answers.
     """
 
@@ -54,7 +54,7 @@ class Shape:
     any_order: bool = True
 
     def missing(self) -> list[str]:
-        """Return the names of what is not supported."""
+        """Return the names of the features that are not supported."""
         return [_NAMES[name] for name, value in asdict(self).items() if not value]
 
 

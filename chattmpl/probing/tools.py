@@ -27,7 +27,7 @@ from chattmpl.probing.prober import Fate, Prober, fate, holds
 from chattmpl.template.template import Rendering, Template
 
 DefinitionForm = Literal["JSON", "a Python dict", "XML", "TypeScript", "own form"]
-Place = Literal["at the start", "at the last question", "behind the question"]
+Place = Literal["at the start", "at the last question", "after the question"]
 ArgumentsFate = Literal["rendered", "dropped", "encoded twice", "refused", "failed"]
 
 
@@ -36,7 +36,7 @@ class ToolDefinitions:
     """Tool definitions in a rendering.
 
     Attributes:
-        fate: what becomes of them.
+        fate: the fate of them.
         error: the error, where the template raises.
         form: the notation.
         place: where they are written.
@@ -82,7 +82,7 @@ def _form(text: str) -> DefinitionForm:
 def _place(text: str) -> Place:
     if text.find(TOOL_NAME) < text.find(ASK["content"]):
         return "at the start"
-    return "at the last question" if ASK_MORE["content"] in text else "behind the question"
+    return "at the last question" if ASK_MORE["content"] in text else "after the question"
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,15 @@ class ToolCalls:
     """Tool calls in a rendering.
 
     Attributes:
-        fate: what becomes of a call.
+        fate: the fate of a call.
         error: the error, where the template raises.
         told_from_null: True if calls are dropped, but the template tests for content that is None, which chattmpl
             treats as absent.
-        arguments: what becomes of arguments that are an ``object`` or a ``string``, with the error if there is one.
+        arguments: the fate of arguments that are an ``object`` or a ``string``, with the error if there is one.
         ids: True if the ids of calls are rendered.
-        content_beside: what becomes of content beside calls, with the error if there is one.
+        content_beside: the fate of content next to calls, with the error if there is one.
         named: True if the name of the function is rendered.
-        parallel: what becomes of two calls in one message, with the error if there is one; ``dropped`` if one is.
+        parallel: the fate of two calls in one message, with the error if there is one; ``dropped`` if one is.
     """
 
     fate: Fate
@@ -161,10 +161,10 @@ class ToolResults:
     """Tool results in a rendering.
 
     Attributes:
-        fate: what becomes of a result.
+        fate: the fate of a result.
         error: the error, where the template raises.
         in_pieces: True if it is rendered in several pieces.
-        several: what becomes of two results in a row, with the error if there is one.
+        several: the fate of two results in a row, with the error if there is one.
         ids: True if the id of the call is rendered.
     """
 
@@ -187,7 +187,7 @@ def find_tool_results(prober: Prober) -> ToolResults:
 
 
 def _several(prober: Prober) -> tuple[Fate, ChatTmplError | None]:
-    """Return what becomes of two results in a row: of two calls, or of one where a message can have only one."""
+    """Return the fate of two results in a row: of two calls, or of one where a message can have only one."""
     options = prober.call_options
     made: Any = None
     for tusks in (TUSKS, TUSKS[:1]):

@@ -110,7 +110,7 @@ def _rows(to: Console, pieces: Iterable[Piece]) -> Iterator[tuple[str, Text]]:
 
 
 def _edges(to: Console) -> bool:
-    """Tell whether lines must separate the tokens because the console has no colours."""
+    """Return whether lines must separate the tokens because the console has no colours."""
     return to.no_color or to.color_system is None
 
 

@@ -10,7 +10,7 @@ _PIECE = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n|[^{\n]+|\{", re.DOTALL)
 """A tag, an output, a comment, or text between them."""
 
 _GROUP_SIZES = (1, 2, 3, 4)
-"""Numbers of neighbouring changes that are reverted together: a tag, its end tag, and white space beside them."""
+"""Numbers of neighbouring changes that are reverted together: a tag, its end tag, and white space next to them."""
 
 _MAX_TRIES = 40
 """Largest number of reverts that are tried; each is expensive to check."""
@@ -30,12 +30,12 @@ def unified_diff(name: str, before: str, after: str, label: str) -> str:
 
 
 def minimize_diff(before: str, after: str, is_equivalent: Callable[[str], bool]) -> str:
-    """Return the new source without those changes that make no difference.
+    """Return the new source without the changes that make no difference.
 
     Args:
         before: the source.
         after: the new source.
-        is_equivalent: tells whether a source is as good as the new one.
+        is_equivalent: returns whether a source is as good as the new one.
     """
     old, new = _PIECE.findall(before), _PIECE.findall(after)
     changes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()

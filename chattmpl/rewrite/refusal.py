@@ -45,11 +45,11 @@ class Refusal(Enum):
     NOT_TRACEABLE = _Text("the template renders a different text when its outputs are split into their operands")
     NO_CONDITION = _Text(
         "line {line} writes sampled text for some messages only, and no condition distinguishes them",
-        "write the sampled text in an output of its own",
+        "write the sampled text in a separate output",
     )
     SHARED_OUTPUT = _Text(
         "this output writes sampled and other text, and cannot be split",
-        "write the sampled text in an output of its own",
+        "write the sampled text in a separate output",
     )
     SHARED_MACRO = _Text(
         "the macro {name!r} writes sampled and other text, and transformers ignores tags in macros",

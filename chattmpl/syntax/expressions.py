@@ -17,7 +17,7 @@ _VALUES = frozenset({"name", "string", "integer", "float"})
 
 
 class NoExpression(ValueError):
-    """Tokens that are not a Jinja expression."""
+    """A sequence of tokens that is not a Jinja expression."""
 
 
 class Parser:
@@ -55,21 +55,21 @@ class Parser:
 
     @property
     def finished(self) -> int:
-        """The end of the last token that was taken."""
+        """The end of the last consumed token."""
         if not self._index:
             return self.start
         offset, _, text = self._tokens[self._index - 1]
         return offset + len(text)
 
     def take(self) -> str:
-        """Return the text of the current token and go on to the next one."""
+        """Return the text of the current token and advance to the next one."""
         if self._index >= len(self._tokens):
             raise NoExpression
         self._index += 1
         return self._tokens[self._index - 1][2]
 
     def skip(self, *values: str) -> bool:
-        """Go on where the next tokens are these."""
+        """Advance past the next tokens if they are these."""
         ahead = self._tokens[self._index : self._index + len(values)]
         if tuple(text for _, kind, text in ahead if kind != "string") != values:
             return False
@@ -77,12 +77,12 @@ class Parser:
         return True
 
     def expect(self, value: str) -> None:
-        """Take a token that has to stand here."""
+        """Consume a token that is required here."""
         if not self.skip(value):
             raise NoExpression
 
     def name(self) -> str:
-        """Take a name."""
+        """Consume a name."""
         if self.kind != "name":
             raise NoExpression
         return self.take()
@@ -107,7 +107,7 @@ class Parser:
             conditional: whether ``a if b`` is allowed.
             end: a word that ends it.
             simple: whether only names and literals are allowed, as in a target.
-            parentheses: whether it stands in parentheses, where it may be empty.
+            parentheses: whether it is in parentheses, where it may be empty.
         """
         start = self.start
         items: list[Expression] = []
@@ -128,7 +128,7 @@ class Parser:
         return self._made(nodes.Tuple(start, self.finished if items else start, tuple(items)))
 
     def target(self) -> Expression:
-        """Parse what is assigned to: names, and attributes of a namespace."""
+        """Parse the target of an assignment: names, and attributes of a namespace."""
         return self.sequence(simple=True, end="in")
 
     def _target_item(self) -> Expression:

@@ -19,15 +19,15 @@ OPENING_TAGS = frozenset(
 """Tags that have an end tag; so has a ``set`` without ``=``."""
 
 SCOPES = frozenset({"for", "macro", "call", "filter", "with", "block"})
-"""Tags whose content is a scope: what is assigned inside is not seen outside."""
+"""Tags whose content is a scope: assignments inside are not visible outside."""
 
 CAPTURING = frozenset({"macro", "call", "filter", "set"})
-"""Tags whose content is not written where it stands."""
+"""Tags whose content is not written in its place."""
 
 
 @dataclass(eq=False, slots=True)
 class Text(Node):
-    """Text that is written as it is, without what white space control takes away.
+    """Text that is written unchanged, without the white space that white space control removes.
 
     Attributes:
         value: the text, with LF newlines.
@@ -200,7 +200,7 @@ class Branch(Node):
 
     Attributes:
         tag: the tag that it begins with.
-        body: what follows the tag.
+        body: the items after the tag.
     """
 
     tag: Tag
@@ -208,7 +208,7 @@ class Branch(Node):
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """The tag and what follows it."""
+        """The tag and the items after it."""
         return self.tag, *self.body
 
 
@@ -325,7 +325,7 @@ def _clauses(tag: Tag) -> dict[str, tuple[Expression, ...]]:
 
 
 def items(body: Sequence[Item]) -> Iterator[Item]:
-    """Iterate over the items of a body and of the blocks in it, a block before its contents."""
+    """Yield the items of a body and of the blocks in it, a block before its contents."""
     # A stack, since templates may nest deeper than Python recurses.
     bodies = [iter(body)]
     while bodies:
@@ -339,9 +339,9 @@ def items(body: Sequence[Item]) -> Iterator[Item]:
 
 
 def assignments(body: Sequence[Item]) -> Iterator[Name]:
-    """Iterate over the variables that a body assigns, and the macros that it defines, for what follows it.
+    """Yield the variables that a body assigns, and the macros that it defines, which the code after it can read.
 
-    What is assigned in a scope inside, such as that of a loop or of a generation tag, is lost at its end.
+    Assignments in an inner scope, such as that of a loop or of a generation tag, are lost at its end.
     """
     for item in body:
         tag = item.opening if isinstance(item, Block) else item
@@ -367,7 +367,7 @@ def _is_condition(node: Node | None) -> bool:
 
 
 def assigned_names(target: Node) -> Iterator[Name]:
-    """Iterate over the variables that an assignment to a target sets; attributes of a namespace are none."""
+    """Yield the variables that an assignment to a target sets; attributes of a namespace are none."""
     if isinstance(target, Name):
         yield target
     elif isinstance(target, (Tuple, List, Group)):

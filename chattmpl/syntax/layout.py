@@ -20,7 +20,7 @@ Range = tuple[int, int]
 def meaning(
     text: str, *, only: Range | None = None, without: Sequence[Range] = (), copy: Range | None = None
 ) -> list[tuple[str, str]]:
-    """Return what a text means to Jinja: its tokens without white space in tags and comments, neighbouring data joined.
+    """Return the tokens that Jinja reads, without white space in tags and comments, and with neighbouring data joined.
 
     Args:
         text: a source.
@@ -45,7 +45,7 @@ def meaning(
 
 
 def _outside(start: int, end: int, only: Range | None, without: Collection[Range]) -> list[Range]:
-    """Return what is left of the range of a token."""
+    """Return the remaining parts of the range of a token."""
     if only is not None:
         start, end = max(start, only[0]), min(end, only[1])
         if start >= end:
@@ -57,14 +57,14 @@ def _outside(start: int, end: int, only: Range | None, without: Collection[Range
 
 
 def remove(node: Tag | Comment) -> Edit:
-    """Return the edit that takes a tag or a comment out and changes nothing else that is rendered."""
+    """Return the edit that removes a tag or a comment and changes no other rendered text."""
     source = node.source
     wanted = meaning(source, without=[(node.start, node.end)])
     return next(edit for edit in _removals(node) if meaning(apply_edits(source, [edit]).text) == wanted)
 
 
 def _removals(node: Node) -> Iterator[Edit]:
-    """Iterate over ways to take a tag out, the most readable first; the last one always works."""
+    """Yield ways to remove a tag, the most readable first; the last one always works."""
     text, start, end = node.source, node.start, node.end
     left, right = (sign if sign in "-+" else "" for sign in (text[start + 2], text[end - 3]))
     line_start = text.rfind("\n", 0, start) + 1

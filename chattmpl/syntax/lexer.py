@@ -70,7 +70,7 @@ def _scanned(source: str) -> tuple[tuple[Line, str, str], ...]:
 
 
 def _line_of_error(text: str, position: int, number: int) -> int:
-    """Return where the lexer gave up: after the last token and white space, if that is on the line that it names."""
+    """Return the offset at which the lexer failed: after the last token and white space, if on the reported line."""
     while position < len(text) and text[position].isspace():
         position += 1
     return Line(number, position) if text.count("\n", 0, position) + 1 == number else number

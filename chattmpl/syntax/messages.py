@@ -79,7 +79,7 @@ def message_lists(tree: Tree) -> frozenset[str]:
 
 
 def _held(target: Expression | None, value: Expression | None, lists: frozenset[str]) -> Iterator[str]:
-    """Iterate over what an assignment makes a list of messages."""
+    """Yield the names that an assignment makes lists of messages."""
     if holds_messages(value, lists) and isinstance(target, (Name, Attribute)):
         yield target.text
     elif isinstance(target, Name) and isinstance(value, Call) and value.function.text == "namespace":

@@ -59,7 +59,7 @@ class Node:
             node = node.parent
 
     def walk(self) -> Iterator[Node]:
-        """Iterate over the node and everything inside, in the order of the source, outer nodes first."""
+        """Yield the node and everything inside, in the order of the source, outer nodes first."""
         waiting: list[Node] = [self]
         while waiting:
             node = waiting.pop()
@@ -67,7 +67,7 @@ class Node:
             waiting += reversed(node.children)
 
     def find(self, kind: type[_Kind]) -> Iterator[_Kind]:
-        """Iterate over the nodes of a kind, this one included, in the order of the source."""
+        """Yield the nodes of a kind, this one included, in the order of the source."""
         return (node for node in self.walk() if isinstance(node, kind))
 
     def around(self, kind: type[_Kind]) -> _Kind | None:
@@ -77,23 +77,23 @@ class Node:
     # -- edits
 
     def replace(self, text: str) -> Edit:
-        """Return the edit that puts a text in the place of the node."""
+        """Return the edit that replaces the node with a text."""
         return Edit(self.start, self.end, text)
 
     def delete(self) -> Edit:
-        """Return the edit that takes the node out, and nothing else."""
+        """Return the edit that removes only the node."""
         return Edit(self.start, self.end, "")
 
     def insert_before(self, text: str) -> Edit:
-        """Return the edit that puts a text directly before the node."""
+        """Return the edit that inserts a text directly before the node."""
         return Edit(self.start, self.start, text)
 
     def insert_after(self, text: str) -> Edit:
-        """Return the edit that puts a text directly after the node."""
+        """Return the edit that inserts a text directly after the node."""
         return Edit(self.end, self.end, text)
 
     def wrap(self, before: str, after: str) -> list[Edit]:
-        """Return the edits that put a text before and another one after the node, which stays as it is written."""
+        """Return the edits that insert one text before the node and another after it."""
         return [self.insert_before(before), self.insert_after(after)]
 
 
@@ -104,7 +104,7 @@ class Expression(Node):
 
     @property
     def key(self) -> str | None:
-        """The name of what is taken out of another value: ``content`` for ``m.content`` and for ``m['content']``."""
+        """The name of the attribute or key that is read: ``content`` for ``m.content`` and for ``m['content']``."""
         return None
 
     @property
@@ -119,12 +119,12 @@ class Expression(Node):
 
     @property
     def unwrapped(self) -> Expression:
-        """The expression inside of the parentheses, where there are any."""
+        """The expression without any parentheses around it."""
         return self
 
     @property
     def enclosed(self) -> bool:
-        """Whether it stands in parentheses, together with other expressions or alone."""
+        """Whether it is in parentheses, with other expressions or alone."""
         return any(isinstance(node, Group) for node in self.parents if isinstance(node, Expression))
 
     @property
@@ -134,7 +134,7 @@ class Expression(Node):
 
     @property
     def operands(self) -> tuple[Expression, ...]:
-        """Those that are `joined`, also inside of parentheses, which are taken off."""
+        """The same as `joined`, also inside parentheses, which are removed."""
         return tuple(_operands(self, inside=True))
 
 
@@ -271,7 +271,7 @@ class Slice(Expression):
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """Those of the three that are given."""
+        """The given ones of the three."""
         return tuple(part for part in (self.lower, self.upper, self.step) if part is not None)
 
 
@@ -453,7 +453,7 @@ class Conditional(Expression):
 
     @property
     def children(self) -> tuple[Node, ...]:
-        """The value, the test and what is taken otherwise."""
+        """The value, the test and the alternative."""
         return (self.value, self.test) if self.otherwise is None else (self.value, self.test, self.otherwise)
 
 
@@ -534,6 +534,6 @@ class Group(Expression):
 
 
 class Invalid(Expression):
-    """Tokens that Jinja's grammar has no expression for."""
+    """Tokens that are no expression in Jinja's grammar."""
 
     __slots__ = ()

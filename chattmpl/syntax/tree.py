@@ -150,7 +150,7 @@ class Tree(Root):
         return None
 
     def item_at(self, offset: int) -> Item | None:
-        """Return the item around an offset, the tags of blocks among them; None for white space that is trimmed."""
+        """Return the item around an offset, which may be a tag of a block; None for white space that is trimmed."""
         index = bisect.bisect_right(self.flat, offset, key=lambda item: item.start) - 1
         return self.flat[index] if index >= 0 and offset < self.flat[index].end else None
 
@@ -181,7 +181,7 @@ class Tree(Root):
 def parse(source: str) -> Tree:
     """Parse a source in the dialect, or in plain Jinja.
 
-    Tags that close nothing, and tags that are never closed, stand in the tree as tags without contents.
+    Tags that close nothing, and tags that are never closed, are in the tree as tags without contents.
 
     Raises:
         TemplateSyntaxError: for what Jinja's lexer does not accept.
@@ -201,7 +201,7 @@ def _located(source: str) -> list[_Located]:
     found = tokens(plain_delimiters(source if "\r" not in source else normalize_newlines(source)))
     if "\r\n" not in source:
         return [(offset, kind, value, offset + len(value)) for offset, kind, value in found]
-    # In front of each LF that was a CRLF, one character more stands in the source.
+    # In front of each LF that was a CRLF, there is one more character in the source.
     shifts = [match.start() - number for number, match in enumerate(re.finditer("\r\n", source))]
 
     def shifted(offset: int) -> int:
@@ -233,7 +233,7 @@ class _Builder:
         self._tokens = iter(located)
 
     def items(self) -> Iterator[Item]:
-        """Iterate over the items, the tags of blocks among them."""
+        """Yield the items, including the tags of blocks."""
         for start, kind, value, end in self._tokens:
             if kind == "data":
                 if value:

@@ -275,7 +275,7 @@ class Family(_Facts):
 
 
 def shipped_folder(kind: str) -> Path:
-    """Return the folder of shipped data (``templates``, ``fixtures``): in the package, or beside it in a checkout."""
+    """Return the folder of shipped data (``templates``, ``fixtures``): in the package, or next to it in a checkout."""
     package = Path(__file__).parents[1]
     installed = package / kind
     return installed if installed.is_dir() else package.parent / kind

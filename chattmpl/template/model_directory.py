@@ -1,4 +1,4 @@
-"""Model directories: the files beside a chat template that say what its special tokens are and where a text ends."""
+"""Model directories: the files next to a chat template that define its special tokens and stop tokens."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ModelDirectory:
 
     @classmethod
     def of(cls, file: Path) -> ModelDirectory | None:
-        """Return the model directory that a template file is part of, or None if there is no config beside it."""
+        """Return the model directory that a template file is part of, or None if it is part of none."""
         if file.name in (CONFIG, TEMPLATE, "chat_template.json"):
             folder = file.parent
         elif file.parent.name == ADDITIONAL:

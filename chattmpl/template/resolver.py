@@ -32,7 +32,7 @@ _GGUF_KEY = "tokenizer.chat_template"
 
 @dataclass(frozen=True)
 class TemplateSource:
-    """The source of a template, with what was found beside it.
+    """The source of a template, with its special tokens, family and model directory.
 
     Attributes:
         source: the text, with a name for messages: ``path``, ``path:chat_template`` or ``path:chat_template[name]``.
@@ -120,7 +120,7 @@ def _of_file(path: Path, variant: str | None) -> TemplateSource:
 
 
 def _of_model(folder: Path, variant: str | None) -> TemplateSource:
-    """Return a template of a model directory: as in transformers, files of their own precede the config."""
+    """Return a template of a model directory: as in transformers, separate files precede the config."""
     default = variant in (None, "default")
     file = folder / TEMPLATE if default else folder / ADDITIONAL / f"{variant}.jinja"
     if file.is_file():
@@ -159,7 +159,7 @@ def _picked(
     if not named:
         raise TemplateError(
             f"{path} has no chat template" + (f" named {variant!r}" if variant and template else ""),
-            hint=f"look for a {TEMPLATE} beside it",
+            hint=f"look for a {TEMPLATE} next to it",
         )
     raise TemplateError(
         f"{path} has no template named {wanted!r}", hint=f"choose one with variant=: {', '.join(sorted(named))}"

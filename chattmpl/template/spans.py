@@ -55,7 +55,7 @@ def spans_of(runs: Iterable[Run]) -> tuple[Span, ...]:
 def _merged(runs: Iterable[Run]) -> Iterator[Span]:
     position = start = 0
     turn: int | None = None
-    rebuilt = 0  # counts down: each such turn has a number of its own until it is known which messages it holds
+    rebuilt = 0  # counts down: each such turn has its own number until it is known which messages it holds
     key: tuple[Any, ...] | None = None
     for length, origin, statement in runs:
         if not length:
@@ -69,7 +69,7 @@ def _merged(runs: Iterable[Run]) -> Iterator[Span]:
         if origin is None:
             new = (None, None, generated, turn, line, False)
         else:
-            # What was computed from something unknown belongs to the turn in which it stands.
+            # Text that was computed from something unknown belongs to the turn around it.
             known = turn if turn is None or turn >= 0 else None
             message = known if origin.derived and origin.field is None else origin.message
             new = (message, origin.field, generated, turn, line, origin.derived)

@@ -138,7 +138,7 @@ class Template:
             RenderError: if the template raises, or exceeds its budget.
         """
         if continue_final_message and add_generation_prompt:
-            raise UsageError("continue_final_message and add_generation_prompt exclude each other", hint="drop one")
+            raise UsageError("continue_final_message and add_generation_prompt are mutually exclusive", hint="drop one")
         conversation = _with_tools(Conversation.coerce(conversation), template_kwargs)
         text, runs, leaves = self._run(conversation, add_generation_prompt, clock, template_kwargs)
         rendering = self._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation)

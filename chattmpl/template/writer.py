@@ -1,6 +1,6 @@
 """Writer of templates into .jinja files, tokenizer_config.json and model directories.
 
-The file is replaced in one step, the old one is kept beside it as a backup, and in a JSON file only the characters of
+The file is replaced in one step, the old one is kept next to it as a backup, and in a JSON file only the characters of
 the template change.
 """
 
@@ -111,7 +111,7 @@ def plan_in_place(found: TemplateSource, template: str) -> Change:
 
 
 def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
-    """Plan to write a ``response_template`` beside an exported template; nothing is written.
+    """Plan to write a ``response_template`` with an exported template; nothing is written.
 
     Args:
         data: the response template, from `chattmpl.Template.response_template`.

@@ -69,7 +69,7 @@ def _template(request: pytest.FixtureRequest) -> Template:
 
 
 class RenderingSnapshot:
-    """The comparison of renderings with the snapshots of a test, in the folder ``__chattmpl__`` beside its file.
+    """The comparison of renderings with the snapshots of a test, in the folder ``__chattmpl__`` next to its file.
 
     Args:
         request: the request of the test.

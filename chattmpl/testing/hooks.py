@@ -114,7 +114,7 @@ class Hooks:
             terminalreporter.line(f"… and {len(lines) - _MOST_NOTES} more")
 
     def _wants_all(self, config: pytest.Config) -> bool:
-        """Tell whether to collect templates that pytest does not encounter by itself.
+        """Return whether to collect templates that pytest does not encounter by itself.
 
         They are not collected if the command line names certain tests, unless it also names templates.
         """
@@ -158,7 +158,7 @@ def stale_snapshots(items: Iterable[pytest.Item]) -> Iterable[Path]:
 
 
 def _is_python(argument: str) -> bool:
-    """Tell whether an argument names Python tests, which need no templates."""
+    """Return whether an argument names Python tests, which need no templates."""
     return argument.partition("::")[0].endswith(".py")
 
 

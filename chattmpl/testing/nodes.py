@@ -115,7 +115,7 @@ def _item(
 
 
 def snapshot_folder(settings: Settings, subject: Subject) -> Path:
-    """Return the snapshot folder of a template, which is beside its file, or in the root folder for a family."""
+    """Return the snapshot folder of a template, which is next to its file, or in the root folder for a family."""
     path = subject.entry.path
     root = settings.config.rootpath if path is None else path.parent
     name = ".".join((subject.entry.name if path is None else path.stem, *subject.parts))
@@ -123,7 +123,7 @@ def snapshot_folder(settings: Settings, subject: Subject) -> Path:
 
 
 def test_folder(item: pytest.Item) -> Path:
-    """Return the snapshot folder of a Python test, which is beside its file."""
+    """Return the snapshot folder of a Python test, which is next to its file."""
     return item.path.parent / snapshots.FOLDER / item.path.stem
 
 

@@ -161,7 +161,7 @@ class Settings:
     def unevaluated(self) -> dict[str, NotEvaluated]:
         """The laws that nothing here can be checked for, and what is missing: a tokenizer, an engine.
 
-        TemplateSource by checking them on a template that obeys them all.
+        Found by checking them on a template that obeys them all.
         """
         from chattmpl.laws import Case, NotEvaluated, evaluate
         from chattmpl.template.template import Template

@@ -91,7 +91,7 @@ class Judge:
         return None
 
     def renders_any(self, conversations: Iterable[Conversation]) -> bool:
-        """Tell whether the template renders at least one of the conversations."""
+        """Return whether the template renders at least one of the conversations."""
         if self._renders is None:
             self._renders = any(self.refusal(conversation) is None for conversation in conversations)
         return self._renders

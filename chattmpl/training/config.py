@@ -117,7 +117,7 @@ class TrainConfig(_Table):
 
 
 def load_config(path: str | Path, settings: Iterable[str] = ()) -> tuple[TrainConfig, ConfigFile]:
-    """ConfigFile and check a configuration.
+    """Read and check a configuration.
 
     Args:
         path: a .yaml, .yml or .toml file. Paths in it are relative to its folder.
@@ -399,7 +399,7 @@ def _check_trainer(config: TrainConfig, read: ConfigFile) -> None:
 
 
 def _check_numbers(options: Mapping[str, Any], read: ConfigFile) -> None:
-    """Refuse numbers that lead to no step, or by which trl divides."""
+    """Refuse numbers that lead to no step, and zero where trl divides by it."""
     rules: list[tuple[str, Callable[[float], bool], str]] = [
         *((name, lambda number: number >= 1, "at least 1") for name in _COUNTS),
         *((name, lambda number: number > 0, "more than 0") for name in _POSITIVE),

@@ -183,7 +183,7 @@ def spread(count: int, limit: int | str) -> list[int]:
 
 
 def read_conversations(rows: Any, numbers: Sequence[int], config: TrainConfig) -> list[Any]:
-    """ConfigFile the conversations of some rows from their files, each once."""
+    """Read the conversations of some rows from their files, each once."""
     origins = rows.select(numbers).select_columns(list(_ORIGINS))[:]
     wanted: set[tuple[str, str]] = set()
     for source, place in zip(origins["source"], origins["place"], strict=True):
@@ -263,7 +263,7 @@ def find_dropped_fields(
         conversations: conversations, of which at most 300 are rendered.
         template: the training template.
         config: the configuration. Lost reasoning counts only in the last turn if earlier turns are rendered without
-            theirs, or each turn has a row of its own.
+            theirs, or each turn has a separate row.
         clock: time for templates that read the clock.
 
     Returns:

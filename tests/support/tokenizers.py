@@ -14,7 +14,7 @@ REAL_TOKENIZERS = ("qwen3", "llama3_1", "gemma3", "deepseek_v3", "gptoss")
 def real_tokenizer_path(name: str) -> Path:
     """The ``tokenizer.json`` of a real model, one of ``REAL_TOKENIZERS``; the test is skipped where it is unavailable.
 
-    A ``tokenizer_config.json`` stands beside it.
+    A ``tokenizer_config.json`` is next to it.
 
     Raises:
         ValueError: for another name.

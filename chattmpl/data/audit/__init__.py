@@ -1,4 +1,4 @@
-"""Find what would go wrong in training on a data set, before training."""
+"""Audits: defects of a data set, found before training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Audit a data set: run all checks on it and report the findings."""
+"""The audit of a data set: all checks, and a report of their findings."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def audit(
     watcher: Watcher | None = None,
     **options: Any,
 ) -> AuditReport:
-    """Find what would go wrong in training on a data set.
+    """Find defects of a data set that would harm training.
 
     Args:
         data: files, folders, patterns, a mixture; or records, a ``datasets.Dataset``, or several of them by name.

@@ -74,7 +74,7 @@ class DatasetFinding(NamedTuple):
 
 
 class Check(ABC):
-    """One thing that can be wrong with a data set. The docstring of a check is its documentation.
+    """A defect that a data set can have. The docstring of a check is its documentation.
 
     Attributes:
         code: ``AU``, the digit of its group, and two more.

@@ -29,7 +29,7 @@ _EMPTY_WORDS = ("none", "null", "nan")
 
 
 def empty(content: Any) -> str | None:
-    """Return in what way a content is empty, such as ``only white space``; None if it is not."""
+    """Return the kind of empty content, such as ``only white space``; None if it is not empty."""
     if content is None:
         return "None"
     text = text_of(content)

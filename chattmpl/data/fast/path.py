@@ -28,7 +28,7 @@ from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_c
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 
 _GROUP = 32
-"""Rows that are checked together, and rendered while their texts are still in the processor's cache."""
+"""Number of rows that are checked together, and rendered while their texts are still in the processor's cache."""
 _ALLOWED_CONTROLS = frozenset(("\t", "\n", "\r", OPEN, CLOSE))
 
 

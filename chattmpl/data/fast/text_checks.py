@@ -53,7 +53,7 @@ def _tree(contents: Iterable[str]) -> dict[str, Any]:
 
 
 def _alternatives(node: dict[str, Any], root: bool = False) -> str:
-    """Return a pattern for what may follow: nothing after a whole token, else a next character or the text's end."""
+    """Return a pattern for the continuation: nothing after a whole token, else a next character or the text's end."""
     if _END in node:
         return ""
     parts = [re.escape(char) + _alternatives(below) for char, below in node.items()]
@@ -63,7 +63,7 @@ def _alternatives(node: dict[str, Any], root: bool = False) -> str:
 
 
 def _missing_endings(literals: Iterable[str], candidates: Collection[str]) -> list[str]:
-    """Return what completes a token in which a text of the template ends."""
+    """Return the texts that complete a token in which a text of the template ends."""
     endings: set[str] = set()
     for literal in literals:
         if any(literal.endswith(content) for content in candidates):
@@ -78,7 +78,7 @@ def _missing_endings(literals: Iterable[str], candidates: Collection[str]) -> li
 def has_unassigned_characters(text: str) -> bool:
     """Return true if a text contains a character that Unicode 14 does not assign.
 
-    Tokenizers tell letters, digits and marks apart with tables of their own. Up to Unicode 14 these tables agree; newer
+    Each tokenizer has tables that distinguish letters, digits and marks. Up to Unicode 14 these tables agree; newer
     ones assign more characters.
 
     Raises:

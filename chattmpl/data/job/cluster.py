@@ -21,7 +21,7 @@ from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.writer import replacing
 
 _AHEAD = 1
-"""Shards that are queued on the cluster, so that no worker waits for this process."""
+"""Number of shards queued on the cluster, so that no worker waits for this process."""
 
 _DEATHS = 3
 """Number of times that a shard is retried after its worker was killed."""

@@ -21,7 +21,7 @@ _SHARDS = 64
 _SMALLEST, _LARGEST = 4 << 20, 32 << 20
 _SMALLEST_PACKED = 16 << 20
 _SAMPLED_ROWS = 100
-"""Rows of a file in which columns are searched."""
+"""Number of rows of a file in which columns are searched."""
 
 
 # -- inputs

@@ -24,7 +24,7 @@ Work = Callable[[WorkerContext, Shard, Payloads], Any]
 Task = tuple[Shard, Payloads]
 
 _AHEAD = 1
-"""Shards that are queued, so that no worker waits for one."""
+"""Number of shards that are queued, so that no worker waits for one."""
 
 _DEATHS = 3
 """Number of killed workers after which the job gives up."""

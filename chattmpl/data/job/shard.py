@@ -1,4 +1,4 @@
-"""The work on one shard: its rows are read, encoded, fitted to the maximum length, packed and written."""
+"""The work on one shard: read, encode, shorten, pack and write its rows."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from chattmpl.data.writers import Block, TableWriter, record_batch, schema, writ
 from chattmpl.errors import ChatTmplError
 
 BATCH = 512
-"""Rows that are encoded together."""
+"""Number of rows that are encoded together."""
 
 ROW_GROUP_TOKENS = 1 << 20
 """Approximate number of tokens that are written together."""
 
 TRL_WINDOW = 1000
-"""Rows that ``datasets.map``, and so trl, packs at a time."""
+"""Number of rows that ``datasets.map``, and so trl, packs at a time."""
 
 _OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "completion"})
 """Keys of other shapes, with which `parse_record` decides."""
@@ -271,7 +271,7 @@ class _Batch:
         self.settle_rows(RowArrays.of(kept, keep), origins)
 
     def settle_item(self, item: Item, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
-        """Count what became of a row, and record its rejections."""
+        """Count the outcome of a row, and record its rejections."""
         self.result.lengths.append((item.part.source, _number(item), tokens))
         counts: Counts = {"drawn": 1, "samples": kept, "tokens": tokens, "trained": trained}
         if item.part.round == 0:
@@ -353,7 +353,7 @@ def _trains(outcome: Row | Rejection) -> bool:
 
 
 def _all_or_each(make: Callable[[Sequence[Any]], Sequence[_Made]], given: Sequence[Any]) -> list[_Made | Rejection]:
-    """Make all results at once; if that raises, one by one, so that one row does not stop the others."""
+    """Encode all rows together; if that raises, one by one, so that one row does not stop the others."""
     try:
         return list(make(given))
     except Exception:

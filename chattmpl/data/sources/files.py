@@ -211,7 +211,7 @@ def refuse_replacing(outputs: Iterable[str | Path], inputs: Iterable[str | Path]
 
 _BLOCK = 1 << 20
 _COMPRESSED_BLOCK = 1 << 12
-"""Compressed bytes that are read together: few, since their decompressed bytes are held in memory."""
+"""Number of compressed bytes read together; small, since the decompressed bytes are held in memory."""
 
 
 class DigestReader(io.RawIOBase):

@@ -88,7 +88,7 @@ UNPARSED = object()
 
 _QUOTE, _COLON, _BACKSLASH, _ZERO = b'":\\0'
 _DIGITS = 19
-"""Digits of the longest 64-bit integer."""
+"""Number of digits of the longest 64-bit integer."""
 _long_number = re.compile(rb"[0-9]{%d}" % _DIGITS).search
 
 
@@ -150,7 +150,7 @@ def _has_long_number(text: bytes) -> bool:
 # -- .jsonl
 
 _GROUP = 32
-"""Lines that are parsed together: few, so that their values are still in the processor's cache when used."""
+"""Number of lines parsed together; small, so that their values are still in the processor's cache when used."""
 
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 

@@ -26,7 +26,7 @@ def _frame(subject: LintContext) -> tuple[str | None, frozenset[str]]:
     # The closing token comes first after a text, the opening token second. Only such frames are checked.
     openers = {tokens[1] for tokens in between}
     closers = frozenset(tokens[0] for tokens in between)
-    # A token that occurs several times in a turn does not open it. The template may add one turn of its own.
+    # A token that occurs several times in a turn does not open it. The template may add one turn itself.
     once = all(0 <= rendering.text.count(opener) - len(between) - 1 <= 1 for opener in openers)
     return (openers.pop(), closers) if once and len(openers) == 1 and not openers & closers else (None, frozenset())
 

@@ -13,7 +13,7 @@ _PARTS = {
     "the description of a tool": "Finds a walrus",
     "the parameter of a tool": "beach",
 }
-"""What the model needs to know about tools, and a word that shows that it is rendered."""
+"""The parts of tools that the model needs, each with a word that shows that it is rendered."""
 
 
 class ToolsDropped(Rule):

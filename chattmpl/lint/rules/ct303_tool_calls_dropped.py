@@ -17,7 +17,7 @@ class ToolCallsDropped(Rule):
     Renders a tool call with its result, and reports templates that do not write its arguments. This is an error if the
     template writes the tools, and so invites calls.
 
-    Also reports calls that are written only without text beside them, and text that is written only without a call.
+    Also reports calls that are written only without text next to them, and text that is written only without a call.
 
     ## Why is this bad?
 
@@ -45,15 +45,15 @@ class ToolCallsDropped(Rule):
         "empty-content": "tool calls are silently dropped unless content is null: an empty string is not enough",
         "all": "tool calls are silently dropped: the turn is empty",
         "nameless": "the arguments of a tool call are written, but not the name of the tool",
-        "text": "the text beside a tool call is silently dropped",
-        "beside-text": "a tool call beside text is silently dropped",
+        "text": "the text next to a tool call is silently dropped",
+        "with-text": "a tool call next to text is silently dropped",
     }
     hint = {
         "empty-content": "test message.tool_calls, not whether content is none",
         "all": "render message.tool_calls, or refuse them with raise_exception",
         "nameless": "render call.function.name",
         "text": "render both, or refuse one of them with raise_exception",
-        "beside-text": "render both, or refuse one of them with raise_exception",
+        "with-text": "render both, or refuse one of them with raise_exception",
     }
     law = "lossless"
     probes = True
@@ -108,6 +108,6 @@ class ToolCallsDropped(Rule):
             return
         yield self.finding(
             subject.first(r"\btool_calls\b"),
-            "text" if call else "beside-text",
+            "text" if call else "with-text",
             counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
         )

@@ -12,7 +12,7 @@ from chattmpl.lint.rule import Rule
 _PRINTED = re.compile(r"\[\{['\"]type['\"]: ['\"]text")
 
 _WORDS = ("uince", "atsum", "prico")
-"""What is left of the parts where the whole text loses a character at an end, which is another matter."""
+"""The text of the parts without its first and last character: white space at the ends may be trimmed."""
 
 
 class PartsMishandled(Rule):

@@ -46,12 +46,12 @@ class AnswerAltered(Rule):
     severity = "info"
     message = {
         "answer": "the text of an answer is altered: it is written as {text}",
-        "beside": "text of the assistant is altered: {given} is written as {text}",
+        "other": "text of the assistant is altered: {given} is written as {text}",
         "trimmed": "white space around an answer is trimmed",
     }
     hint = {
         "answer": "write the assistant's text unchanged: {{ message.content }}",
-        "beside": "write the assistant's text unchanged",
+        "other": "write the assistant's text unchanged",
         "trimmed": "write the assistant's text unchanged; trim the data instead",
     }
     law = "roundtrip"
@@ -82,7 +82,7 @@ class AnswerAltered(Rule):
             if spans:
                 yield self.finding(
                     subject.blame(rendering, spans[0].start),
-                    "beside",
+                    "other",
                     given=Quoted(words),
                     text=Quoted(rendering.text[spans[0].start : spans[-1].end]),
                     severity="warning",

@@ -26,7 +26,7 @@ class TextMisplaced(Rule):
 
     Reports messages that occur more than once in the rendering, or in a different order than in the conversation.
 
-    This is a warning if only the text beside a tool call is written too late.
+    This is a warning if only the text next to a tool call is written too late.
 
     ## Why is this bad?
 
@@ -51,7 +51,7 @@ class TextMisplaced(Rule):
     message = {
         "repeated": "a message is written {count} times: {text}",
         "order": "the messages are out of order: {text} is too early",
-        "late": "the text beside a tool call is written after the tool result",
+        "late": "the text next to a tool call is written after the tool result",
     }
     hint = "render every message once, in the order of the conversation"
     explains = ("CT107", "CT109", "CT203", "CT204", "CT205", "CT209", "CT306", "CT004")

@@ -12,7 +12,7 @@ from chattmpl.template.template import Rendering
 _PLAIN = (
     ("turn", 0, "a question", "Question quince", "the user"),
     ("system", 0, "a system message", "Behave like a badger", "a message"),
-    ("system_tools", 0, "a system message beside tools", "Behave like a badger", "a message"),
+    ("system_tools", 0, "a system message with tools", "Behave like a badger", "a message"),
     ("calls", 2, "a tool result", "Result raspberry", "a message"),
 )
 """Conversations, with the index of a message, its description, its text, and its owner."""

@@ -42,7 +42,7 @@ class DeveloperDropped(Rule):
     message = {
         "first": "a developer message is silently dropped",
         "with tools": "a developer message is silently dropped if there are tools",
-        "beside a system message": "a developer message after a system message is silently dropped",
+        "with a system message": "a developer message after a system message is silently dropped",
         "late": "a developer message in the middle of the conversation is silently dropped",
     }
     hint = dict.fromkeys(message, "render it as a system message, or refuse it with raise_exception")

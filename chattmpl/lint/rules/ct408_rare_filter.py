@@ -17,7 +17,7 @@ _FILTERS = frozenset({
 _TESTS = frozenset({
     "divisibleby", "escaped", "filter", "float", "ge", "gt", "in", "le", "lt", "ne", "sameas", "test"
 })  # fmt: skip
-"""What @huggingface/jinja 0.5 refuses; seen by trying each."""
+"""Filters and tests that @huggingface/jinja 0.5 rejects, found by trying each."""
 
 
 class RareFilter(Rule):

@@ -74,7 +74,7 @@ def annotate(
         repair: replace tags that are wrong; they are refused otherwise.
         strict: refuse a template that breaks a law for some conversations, whatever its tags.
         stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, beside the probes and fixtures.
+        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
 
     Raises:
         CannotAnnotate: if no placement is valid, or none could be proven.
@@ -243,7 +243,7 @@ def _text_and_mask(template: Template, case: Case) -> tuple[str, tuple[tuple[int
 
 
 def _tagged(context: AnnotationContext, learned: list[Trial], options: PlacementOptions, *, careful: bool) -> str:
-    """Return the source with its outputs split, and with tags around what is to be generated."""
+    """Return the source with its outputs split, and with tags around the text to be generated."""
     template = context.template
     targets = [*context.cases, *_learned_targets(context, learned)]
     tracer, evidence = _observe(template, targets, deep=options.deep)

@@ -127,7 +127,7 @@ class AnnotationContext:
         return self.facts.shape
 
     def _needed(self) -> dict[str, Any]:
-        """Return the data beside messages without which the template renders no conversation."""
+        """Return the tools or documents without which the template renders no conversation."""
         made = self.facts.prober.outcome([ASK, SAY])
         if isinstance(made, ChatTmplError):
             raise _not_rendered("turn", made)

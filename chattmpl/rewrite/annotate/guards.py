@@ -37,7 +37,7 @@ class Guard:
 
     @property
     def anywhere(self) -> bool:
-        """Whether the condition depends on kwargs only, so that it can stand outside the loop over messages."""
+        """Whether the condition depends on kwargs only, so that it can be outside the loop over messages."""
         return all("=" in fact for fact, _ in self.literals)
 
 

@@ -162,7 +162,7 @@ def _count_uses(tree: Tree, name: str) -> int:
 
 
 def _at_root(body: Sequence[Item]) -> Iterator[Item]:
-    """Iterate over all items except those whose output is captured."""
+    """Yield all items except those whose output is captured."""
     for item in body:
         yield item
         if isinstance(item, Block) and item.name not in CAPTURING:

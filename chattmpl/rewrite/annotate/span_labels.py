@@ -15,7 +15,7 @@ from chattmpl.syntax.tree import Tree
 
 @dataclass(frozen=True)
 class Part:
-    """One operand of what an output joins, a whole output, or a text between tags.
+    """An operand of an output, a whole output, or a text between tags.
 
     Attributes:
         start, end: character range in the source, without white space around it.
@@ -40,7 +40,7 @@ class Part:
 
     @property
     def enclosed(self) -> bool:
-        """Whether it stands in parentheses that hold several parts."""
+        """Whether it is in parentheses with other parts."""
         return isinstance(self.node, Expression) and self.node.enclosed
 
     def literal(self, start: int, end: int | None) -> str:
@@ -55,12 +55,12 @@ class Part:
 
 
 def parts_of(expression: Expression | None) -> tuple[Part, ...]:
-    """Return what ``+`` and ``~`` join in an expression, parentheses taken off; else all of it."""
+    """Return the operands of ``+`` and ``~`` in an expression, without parentheses; else the whole expression."""
     return tuple(map(Part.of, expression.operands)) if expression is not None else ()
 
 
 def content(body: Sequence[Item]) -> Iterator[Text | Output | Tag | Block]:
-    """Iterate over what a body writes and does: its items without comments, and raw blocks as their text."""
+    """Yield the items of a body without comments, and raw blocks as their text."""
     for item in body:
         if isinstance(item, Raw):
             yield from (part for part in item.parts if isinstance(part, Text))
@@ -145,7 +145,7 @@ def labeled_parts(evidence: Evidence, item: Text | Output) -> list[LabeledPart]:
 
 
 def unclear_parts(tree: Tree, evidence: Evidence) -> Iterator[tuple[Output, Part]]:
-    """Iterate over the parts of outputs that write sampled and other text, and cannot be cut."""
+    """Yield the parts of outputs that write sampled and other text, and cannot be cut."""
     for item in tree.items:
         if isinstance(item, Output):
             for piece in labeled_parts(evidence, item):

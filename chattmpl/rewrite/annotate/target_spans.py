@@ -90,7 +90,7 @@ class TargetSpan:
         turn: index of the message.
         start, end: half-open range of characters in the whole rendering; a guess where there is an obstacle.
         obstacle: why no placement of tags makes the mask of this turn valid; None if one can.
-        error: the error behind the obstacle, if the template raised one.
+        error: the error that is the obstacle, if the template raised one.
         expected, got: the two texts that should start alike, where two are compared.
     """
 

@@ -55,7 +55,7 @@ class Exemption:
         return self.obstacle.value.hint
 
     def covers(self, other: Exemption) -> bool:
-        """Return whether another exemption needs no mention beside this one."""
+        """Return whether this exemption makes another one redundant."""
         same = (self.law, self.obstacle, self.field) == (other.law, other.obstacle, other.field)
         # A law that holds in no mode is mentioned once.
         return same and _place(self.error) == _place(other.error) and self.kwargs in ({}, other.kwargs)
@@ -185,7 +185,7 @@ def _rendered(case: Case, *, prompt: bool) -> Rendering | None:
 
 
 def _misplaced(case: Case, targets: list[TargetSpan]) -> Iterator[str]:
-    """Yield where the mask differs from the targets; a turn with an obstacle may have any mask of its own text."""
+    """Yield the differences of the mask from the targets; a turn with an obstacle may have any mask within it."""
     rendering = case.rendering
     answers = set(case.assistant_turns())
     for span in rendering.spans:
@@ -219,7 +219,7 @@ def _size(conversation: Conversation) -> int:
 
 
 def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
-    """Return notes with the lines in or beside the assistant's turns that no conversation reached, and their label.
+    """Return notes with the lines in or next to the assistant's turns that no conversation reached, and their label.
 
     Args:
         template: the template with its new tags.
@@ -249,7 +249,7 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
 
 
 def _parts_near_tags(body: Sequence[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
-    """Yield texts and outputs inside generation tags, and those beside such a tag in the same branch."""
+    """Yield texts and outputs inside generation tags, and those next to such a tag in the same branch."""
     beside = beside or any(isinstance(item, Block) and item.name == "generation" for item in body)
     for item in content(body):
         if isinstance(item, (Text, Output)):

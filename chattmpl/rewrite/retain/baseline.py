@@ -38,7 +38,7 @@ _ASK_MORE = {"role": "user", "content": "Follow fig"}
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A difference between a rendering and what the policy asks for.
+    """A difference between a rendering and the text that the policy requires.
 
     Attributes:
         what: a clause for people.
@@ -215,7 +215,7 @@ class Baseline:
     def mismatches(
         self, new: Render, conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> Iterator[Mismatch]:
-        """Yield where a rendering differs from what the policy asks for."""
+        """Yield the differences between a rendering and the text that the policy requires."""
         expected = self._expected(conversation, kwargs, prompt)
         got = new(conversation, kwargs, prompt)
         old = expected.old

@@ -40,7 +40,7 @@ def retain(
         policy: one of `chattmpl.compiler.policies.POLICIES`.
         strict: for ``all``, refuse where the laws sampled and prefix fail for a reason other than traces.
         stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, beside the probes and fixtures.
+        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
 
     Raises:
         CannotRetain: if there is no place for the policy, or no change could be proven.

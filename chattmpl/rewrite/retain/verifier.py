@@ -41,7 +41,7 @@ class RetentionProof(Proof):
 
 
 class RetentionVerifier:
-    """Compares each text with what the policy asks for.
+    """Comparison of each text with the one that the policy requires.
 
     Args:
         baseline: the template before the change.

@@ -96,7 +96,7 @@ def audit_batches(
         template: template that was passed to `prepare`.
         tokenizer: tokenizer that was passed to `prepare`; that of the trainer by default.
         batches: largest number of batches to audit; all by default.
-        rows: numbers of the rows to audit, in batches of their own; all by default. ``dataset`` must then contain their
+        rows: numbers of the rows to audit, in separate batches; all by default. ``dataset`` must then contain their
             conversations, and may contain others.
         max_rejected: as for `prepare`.
         **options: options that were passed to `prepare`.

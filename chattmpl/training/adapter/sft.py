@@ -112,7 +112,7 @@ def check_rows(rows: Any, options: Mapping[str, Any]) -> RowFacts:
     columns = frozenset(getattr(rows, "column_names", None) or ())
     if "input_ids" not in columns:
         raise UsageError(
-            "the rows have no input_ids, so trl would render them with a template of its own choice",
+            "the rows have no input_ids, so trl would render them with a template of its choice",
             hint="prepare(dataset, template, tokenizer) encodes conversations",
         )
     _check_marks(columns, options)

@@ -160,7 +160,7 @@ class Abilities:
         calls: it renders tool calls and results.
         tools: it renders tool definitions.
         switch: template kwarg that switches reasoning off; None if there is none.
-        hard: switched off, the template leaves no room for reasoning; otherwise it only tells the model not to reason.
+        hard: switched off, the template leaves no room for reasoning; otherwise it only instructs the model.
     """
 
     reasoning: bool

@@ -59,7 +59,7 @@ SIZES = {
 def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: int) -> Any:
     """Train a byte-level BPE tokenizer with the template's control tokens on rendered conversations.
 
-    Digits, newlines, the signs of the tasks and the end of the generation prompt are tokens of their own, so that no
+    Digits, newlines, the signs of the tasks and the end of the generation prompt are separate tokens, so that no
     token crosses the edge of a generated span. Other words are not split first, so that text which the template writes
     into every conversation takes few tokens. If that is thousands of characters (Command A), each of its lines is a
     token; otherwise a model of this size would read little else.
