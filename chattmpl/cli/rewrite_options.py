@@ -67,7 +67,7 @@ def rewrite(
     The operation is `annotate` or `retain`, and takes the template and the options that are not named here.
 
     Raises:
-        UsageError: if the options exclude each other, or the input cannot be written to.
+        UsageError: if options are mutually exclusive, or the input cannot be written to.
     """
     from chattmpl.report.rewrite import proof_text, refusal_json, refusal_text, rewrite_json
     from chattmpl.rewrite.refusal import CannotRewrite
