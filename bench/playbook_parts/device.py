@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl import Template
+from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import abilities_of, make_dialogues
 from chattmpl.training.prove.models import CLOCK, Size, make_model, make_tokenizer
-from chattmpl.training.quiet import quiet
 from playbook_parts.plan import MIX
 
 SIZES = {

@@ -9,11 +9,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from chattmpl import Template
+from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues
 from chattmpl.training.prove.measures import SampledTurn, held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import TrainedModel, sample_turns, train_model
-from chattmpl.training.quiet import quiet
 from playbook_parts.alterations import DIALOGUES, LABELS
 from playbook_parts.plan import MIX, Config, Stage, key_of
 

@@ -342,11 +342,9 @@ def _check(config: TrainConfig, read: ConfigFile) -> None:
     Raises:
         UsageError: for the first one, with its place.
     """
-    _check_model(config, read)
-    if isinstance(config.audit, int) and config.audit < 1:
-        raise UsageError("audit must be 'all' or at least 1 row", place=read.place(("audit",)))
-    _check_trainer(config, read)
-    _check_numbers(config.trainer, read)
+    for problems in (_model_problems(config), _trainer_problems(config)):
+        for keys, message, hint in problems:
+            raise UsageError(message, place=read.place(keys), hint=hint)
     with located(read, "max_rejected"):
         Allowance.parse(config.max_rejected)
     try:
@@ -358,54 +356,49 @@ def _check(config: TrainConfig, read: ConfigFile) -> None:
         Options(**options, limit=config.limit)
 
 
-def _check_model(config: TrainConfig, read: ConfigFile) -> None:
+_Problems = Iterator[tuple[tuple[str, ...], str, str | None]]
+"""The keys of an invalid value, a message and a hint."""
+
+
+def _model_problems(config: TrainConfig) -> _Problems:
     model = config.model
     if (model.path is None) == (model.config is None):
         message = "model needs either a path or the config of a model from scratch"
-        raise UsageError(message, place=read.place(("model",)), hint="model: path/to/model, or model: {config: {…}}")
+        yield ("model",), message, "model: path/to/model, or model: {config: {…}}"
     if model.path is not None and Path(model.path).resolve() == config.folder.resolve():
-        message = "output is the folder of the model that training starts from"
-        raise UsageError(message, place=read.place(("model",)), hint="choose another output")
+        yield ("model",), "output is the folder of the model that training starts from", "choose another output"
     if model.config is None:
         return
     if config.tokenizer is None:
-        message = "a model from scratch has no tokenizer"
-        raise UsageError(message, place=read.place(("model",)), hint="set tokenizer: path/to/tokenizer.json")
+        yield ("model",), "a model from scratch has no tokenizer", "set tokenizer: path/to/tokenizer.json"
     if "model_type" not in model.config:
-        message = "model.config has no model_type"
-        raise UsageError(message, place=read.place(("model", "config")), hint="for example model_type: llama")
-    for name in model.options:
-        if name not in _SCRATCH_KEYS:
-            raise UsageError(
-                f"model.{name} does not apply to a model from scratch, which takes config, "
-                f"{' and '.join(_SCRATCH_KEYS)}",
-                place=read.place(("model", name)),
-                hint=did_you_mean(name, _SCRATCH_KEYS)
-                or f"arguments of the model's architecture belong in config: {{{name}: …}}",
-            )
+        yield ("model", "config"), "model.config has no model_type", "for example model_type: llama"
+    for name in set(model.options) - {*_SCRATCH_KEYS}:
+        yield (
+            ("model", name),
+            f"model.{name} does not apply to a model from scratch, which takes config, {' and '.join(_SCRATCH_KEYS)}",
+            did_you_mean(name, _SCRATCH_KEYS) or f"arguments of the architecture belong in config: {{{name}: …}}",
+        )
     if config.lora is not None and not config.lora.get("merge"):
         message = "lora saves only the adapters, so the random weights of a model from scratch would be lost"
-        raise UsageError(message, place=read.place(("lora",)), hint="lora.merge: true saves the whole model")
+        yield ("lora",), message, "lora.merge: true saves the whole model"
 
 
-def _check_trainer(config: TrainConfig, read: ConfigFile) -> None:
+def _trainer_problems(config: TrainConfig) -> _Problems:
+    if isinstance(config.audit, int) and config.audit < 1:
+        yield ("audit",), "audit must be 'all' or at least 1 row", None
     for name in config.trainer:
         if name.startswith("eval_") and config.eval_data is None:
-            message = f"trainer.{name} is set, but there is no eval_data"
-            raise UsageError(message, place=read.place(("trainer", name)), hint="eval_data: held-out.jsonl")
+            yield ("trainer", name), f"trainer.{name} is set, but there is no eval_data", "eval_data: held-out.jsonl"
         if name in _OWN_KEYS:
-            message = f"trainer.{name} cannot be set"
-            raise UsageError(message, place=read.place(("trainer", name)), hint=_OWN_KEYS[name])
-
-
-def _check_numbers(options: Mapping[str, Any], read: ConfigFile) -> None:
-    """Refuse numbers that lead to no step, and zero where trl divides by it."""
+            yield ("trainer", name), f"trainer.{name} cannot be set", _OWN_KEYS[name]
+    # Numbers that lead to no step, and zero where trl divides by it.
     rules: list[tuple[str, Callable[[float], bool], str]] = [
         *((name, lambda number: number >= 1, "at least 1") for name in _COUNTS),
         *((name, lambda number: number > 0, "more than 0") for name in _POSITIVE),
         ("max_steps", lambda number: number >= 1 or number == -1, "at least 1"),
     ]
     for name, valid, bound in rules:
-        number = options.get(name)
+        number = config.trainer.get(name)
         if isinstance(number, int | float) and not isinstance(number, bool) and not valid(number):
-            raise UsageError(f"trainer.{name} must be {bound}, not {number}", place=read.place(("trainer", name)))
+            yield ("trainer", name), f"trainer.{name} must be {bound}, not {number}", None

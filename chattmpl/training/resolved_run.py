@@ -45,10 +45,7 @@ class ResolvedRun:
 def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
     """Load the template and the tokenizer of a run, and make them consistent.
 
-    Args:
-        config: the configuration.
-        read: the places of its values.
-        note: receives a sentence for each change that was not asked for.
+    ``note`` receives a sentence for each change that was not asked for.
 
     Raises:
         TemplateError, EncodeError, UsageError: one of them cannot be used, or they do not fit together.
@@ -91,10 +88,7 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
 
 
 def load_tokenizer(name: str) -> Any:
-    """Load a tokenizer with transformers.
-
-    Args:
-        name: ``demo``, a tokenizer.json, a model directory or a hub id.
+    """Load a tokenizer with transformers: ``demo``, a tokenizer.json, a model directory or a hub id.
 
     Raises:
         EncodeError: the tokenizer cannot be loaded, or is not a fast one.
@@ -120,20 +114,10 @@ def load_tokenizer(name: str) -> Any:
 
 
 def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, note: Note) -> int:
-    """Add the template's control tokens that the tokenizer lacks, or refuse or note them.
+    """Add the template's control tokens that the tokenizer lacks, or refuse or note them; return their number.
 
     The tokens that a plain conversation is written with are required. Others, such as those of tool calls, may be
-    several tokens each; this is how some published models encode them.
-
-    Args:
-        template: the template.
-        tokenizer: tokenizer to change in place.
-        add: True adds the tokens; False accepts that they are encoded as several tokens each; None refuses missing
-            tokens that are required.
-        note: receives a sentence about the tokens that were added or left.
-
-    Returns:
-        The number of added tokens.
+    several tokens each; this is how some published models encode them. ``add=False`` accepts that for all tokens.
 
     Raises:
         UsageError: required tokens are missing, and ``add`` is None.

@@ -31,12 +31,11 @@ _ORIGINS = ("source", "place")
 
 @dataclass(frozen=True)
 class EncodedRows:
-    """The rows of a run on disk.
+    """The rows of a run on disk, in Arrow files.
 
     Attributes:
         summary: contents of ``summary.json``, as written by ``chattmpl encode``.
         figures: figures of the same conversations, as of ``chattmpl stats``, before they are shortened or packed.
-        files: paths of the Arrow files.
     """
 
     summary: dict[str, Any]
@@ -65,16 +64,10 @@ def encode_rows(
     force: bool,
     watcher: Watcher,
 ) -> EncodedRows:
-    """Encode the data of a run, unless an earlier run did.
+    """Encode the data of a run, or with ``evaluation`` its ``eval_data``, unless an earlier run did.
 
-    Args:
-        config: the configuration.
-        template: the training template.
-        tokenizer: tokenizer of transformers.
-        evaluation: encode ``eval_data`` instead of ``data``.
-        keep: existing rows belong to a run that is resumed; refuse to replace them by others.
-        force: encode again.
-        watcher: receives progress.
+    ``keep`` means that existing rows belong to a run that is resumed, and refuses to replace them by others; ``force``
+    encodes again.
 
     Raises:
         ConversationError: data are missing or unreadable, too many rows are rejected, or none is left.
@@ -234,9 +227,7 @@ class DroppedFields:
     """Fields of the data that the template does not render, and that are therefore not trained.
 
     Attributes:
-        template: name of the template.
-        checked: number of conversations that were rendered.
-        affected: number of these that have such fields.
+        checked, affected: number of conversations that were rendered, and of those with such fields.
         counts: number of conversations for each field, for example ``messages.reasoning_content``.
     """
 
@@ -257,17 +248,10 @@ class DroppedFields:
 def find_dropped_fields(
     conversations: Sequence[Any], template: Template, config: TrainConfig, clock: datetime | None
 ) -> DroppedFields | None:
-    """Render the first conversations and count the fields that are lost.
+    """Render the first 300 conversations and count the fields that are lost; None if there are none.
 
-    Args:
-        conversations: conversations, of which at most 300 are rendered.
-        template: the training template.
-        config: the configuration. Lost reasoning counts only in the last turn if earlier turns are rendered without
-            theirs, or each turn has a separate row.
-        clock: time for templates that read the clock.
-
-    Returns:
-        None if no field is lost.
+    Lost reasoning counts only in the last turn if earlier turns are rendered without theirs, or each turn has a
+    separate row.
     """
     checked = conversations[:_CHECKED]
     lost = [_lost_fields(Conversation.coerce(each), template, config, clock) for each in checked]

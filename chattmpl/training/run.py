@@ -11,10 +11,10 @@ from typing import Any, Literal
 from chattmpl.data.config_file import ConfigFile
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.training.adapter import BatchAudit, audit_batches, count_supervised
+from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.config import TrainConfig
 from chattmpl.training.model import lora_config
 from chattmpl.training.process_group import ProcessGroup
-from chattmpl.training.quiet import quiet
 from chattmpl.training.resolved_run import ResolvedRun, resolve
 from chattmpl.training.rows import (
     EncodedRows,
@@ -59,12 +59,9 @@ class _Prepared:
     """The state that the main process prepares for all.
 
     Attributes:
-        rows: rows to train on.
-        eval_files: files of the rows to evaluate on.
+        rows, eval_files: rows to train on, and files of the rows to evaluate on.
         identity: hash of the identity of the run and of its data.
-        record: record of the run.
-        checkpoint: checkpoint to resume from; None at the start.
-        supervised: number of supervised tokens before the checkpoint.
+        checkpoint, supervised: checkpoint to resume from, and the number of supervised tokens before it.
         finished: True if an earlier run trained the model.
     """
 

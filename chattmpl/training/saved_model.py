@@ -24,12 +24,7 @@ TRAINING_FILE = "chat_template.train.jinja"
 def save(trainer: Any, folder: Path, resolved: ResolvedRun, *, merge: bool, group: ProcessGroup) -> None:
     """Save the model, its tokenizer, both templates and the stop tokens. Each process must call this.
 
-    Args:
-        trainer: trainer after training.
-        folder: output folder.
-        resolved: what the model was trained with.
-        merge: merge adapters into the model.
-        group: the processes of the run.
+    ``merge`` merges adapters into the model.
     """
     plugin = getattr(trainer.accelerator.state, "fsdp_plugin", None)
     if plugin is not None:
@@ -77,13 +72,8 @@ def check_saved_model(
 ) -> int:
     """Check that transformers renders the same text with the tokenizer of a folder as the training template does.
 
-    Args:
-        folder: folder of the model.
-        template: the training template.
-        conversations: conversations to render, as a whole and as the prompt of each assistant turn.
-        kwargs: template kwargs.
-        clock: time for templates that read the clock. Those that call ``strftime_now`` are not checked, since
-            transformers gives them the time of the machine.
+    The conversations are rendered as a whole and as the prompt of each assistant turn. Templates that call
+    ``strftime_now`` are not checked, since transformers gives them the time of the machine.
 
     Returns:
         The number of texts compared.

@@ -174,15 +174,7 @@ def build_trainer(
 ) -> Any:
     """Build the ``SFTTrainer`` of a run.
 
-    Args:
-        config: the configuration.
-        read: the places of its values.
-        resolved: template, tokenizer and stop tokens.
-        rows: ``datasets.Dataset`` to train on.
-        eval_rows: ``datasets.Dataset`` to evaluate on, or None.
-        identity: identity of the run, for its checkpoints.
-        processes: number of processes.
-        watcher: receives steps and logs.
+    ``rows`` and ``eval_rows`` are datasets of the datasets library; ``identity`` is recorded in checkpoints.
 
     Raises:
         UsageError: a setting or the model cannot be used.
@@ -229,20 +221,17 @@ class StepReporter(TrainerCallback):  # type: ignore[misc]
     def __init__(self, watcher: RunWatcher) -> None:
         self.watcher = watcher
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report the step at which training starts."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Report the number of finished steps."""
         if state.is_world_process_zero:
-            self.watcher.step(state.global_step, state.max_steps, {})
+            self.watcher.step(state.global_step, state.max_steps, logs or {})
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report a finished step."""
-        if state.is_world_process_zero:
-            self.watcher.step(state.global_step, state.max_steps, {})
+    on_step_end = on_train_begin
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         """Report logged losses."""
-        if state.is_world_process_zero and logs and ("loss" in logs or "eval_loss" in logs):
-            self.watcher.step(state.global_step, state.max_steps, logs)
+        if logs and ("loss" in logs or "eval_loss" in logs):
+            self.on_train_begin(args, state, control, logs)
 
 
 class CheckpointMarker(TrainerCallback):  # type: ignore[misc]

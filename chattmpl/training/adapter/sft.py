@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from numbers import Integral
 from typing import Any
 
@@ -61,14 +64,9 @@ def sft_config(rows: Any, **options: Any) -> Any:
 
 
 def sft_trainer(model: Any, args: Any, rows: Any, tokenizer: Any, **options: Any) -> Any:
-    """Return an ``SFTTrainer`` that prints nothing.
+    """Return an ``SFTTrainer`` that prints nothing, with the arguments of `sft_config`.
 
-    Args:
-        model: causal language model of transformers.
-        args: ``SFTConfig`` from `sft_config`.
-        rows: dataset to train on.
-        tokenizer: tokenizer of transformers.
-        **options: further arguments of ``trl.SFTTrainer``, for example ``peft_config``.
+    ``options`` are further arguments of ``trl.SFTTrainer``, for example ``peft_config``.
     """
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
     from trl import SFTTrainer
@@ -93,6 +91,27 @@ def check_names(options: Iterable[str]) -> None:
     for name in options:
         if name not in known:
             raise UsageError(f"SFTConfig has no option {name!r}", option=name, hint=did_you_mean(name, known))
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress warnings, logs and progress bars of other libraries."""
+    import datasets
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), datasets.utils.logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    datasets.utils.logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+        if bars:
+            datasets.utils.logging.enable_progress_bar()
 
 
 # -- rows
@@ -174,148 +193,79 @@ def check_options(rows: RowFacts, options: Mapping[str, Any]) -> None:
     Raises:
         UsageError: for the first one, with its consequence.
     """
-    for check in _CHECKS:
-        error = check(rows, options)
-        if error is not None:
-            raise error
-
-
-def _packing_option(options: Mapping[str, Any]) -> str | None:
-    return next((name for name in ("packing", "eval_packing") if options.get(name)), None)
-
-
-def _assistant_only_loss(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if not options.get("assistant_only_loss"):
-        return None
-    return UsageError(
-        "assistant_only_loss=True is for conversations; on tokenized rows trl raises an error",
-        option="assistant_only_loss",
-        hint="remove it: the labels mark what is trained",
+    problems = chain.from_iterable(
+        find(rows, options) for find in (_loss_problems, _packing_problems, _length_problems)
     )
+    for option, message, hint in problems:
+        raise UsageError(message, option=option, hint=hint)
 
 
-def _completion_only_loss(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if not options.get("completion_only_loss") or "labels" not in rows.columns:
-        return None
-    return UsageError(
-        "completion_only_loss=True has no effect on rows with labels",
-        option="completion_only_loss",
-        hint="remove it: the labels mark what is trained; prepare(…, mask='last') trains only the last turn",
-    )
+_Problems = Iterator[tuple[str, str, str]]
+"""The name of an option, the consequence of its value, and how to fix it."""
 
 
-def _chat_template_path(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if options.get("chat_template_path") is None:
-        return None
-    return UsageError(
-        "chat_template_path replaces the tokenizer's template, so the saved template would not be that of the rows",
-        option="chat_template_path",
-        hint="remove it: tokenizer.chat_template = template.export('inference')",
-    )
-
-
-def _packing_of_packed_rows(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    name = _packing_option(options)
-    if not rows.packed or name is None:
-        return None
-    return UsageError(
-        f"{name}=True on packed rows: trl drops their seq_lengths, so documents would attend to each other",
-        option=name,
-        hint=f"remove {name}: packed rows need padding_free=True, which sft_config sets",
-    )
-
-
-def _packing_strategy(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if not _packing_option(options) or options.get("packing_strategy", "bfd") == "bfd":
-        return None
-    return UsageError(
-        f"packing_strategy={options['packing_strategy']!r} splits rows, so answers would lose their prompt",
-        option="packing_strategy",
-        hint="packing_strategy='bfd', or prepare(…, pack=N)",
-    )
-
-
-def _ignored_seq_lengths(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if options.get("eval_packing") and not options.get("packing") and not options.get("padding_free"):
-        return UsageError(
-            "eval_packing=True without packing=True: trl ignores seq_lengths, so documents would attend to each other",
-            option="eval_packing",
-            hint="remove it, or prepare the rows for training and for evaluation with pack=N",
+def _loss_problems(rows: RowFacts, options: Mapping[str, Any]) -> _Problems:
+    if options.get("assistant_only_loss"):
+        message = "assistant_only_loss=True is for conversations; on tokenized rows trl raises an error"
+        yield "assistant_only_loss", message, "remove it: the labels mark what is trained"
+    if options.get("completion_only_loss") and "labels" in rows.columns:
+        yield (
+            "completion_only_loss",
+            "completion_only_loss=True has no effect on rows with labels",
+            "remove it: the labels mark what is trained; prepare(…, mask='last') trains only the last turn",
         )
-    if not rows.packed or options.get("padding_free", True):
-        return None
-    return UsageError(
-        "padding_free=False on packed rows: trl ignores seq_lengths, so documents would attend to each other",
-        option="padding_free",
-        hint="remove it, or prepare the rows without pack",
-    )
+    if options.get("chat_template_path") is not None:
+        yield (
+            "chat_template_path",
+            "chat_template_path replaces the tokenizer's template, so the saved template would not be that of the rows",
+            "remove it: tokenizer.chat_template = template.export('inference')",
+        )
+    if "dataset_text_field" in options:
+        yield "dataset_text_field", "dataset_text_field has no effect on tokenized rows", "remove it"
 
 
-def _packing_without_length(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    name = _packing_option(options)
-    if name is None or options.get("max_length") is not None:
-        return None
-    return UsageError(
-        f"{name}=True requires max_length, the number of tokens in a packed row",
-        option=name,
-        hint="max_length=N, or prepare(…, pack=N) without packing",
-    )
+def _packing_problems(rows: RowFacts, options: Mapping[str, Any]) -> _Problems:
+    name = next((name for name in ("packing", "eval_packing") if options.get(name)), None)
+    ignored = "trl ignores seq_lengths, so documents would attend to each other"
+    if rows.packed and name is not None:
+        yield (
+            name,
+            f"{name}=True on packed rows: trl drops their seq_lengths, so documents would attend to each other",
+            f"remove {name}: packed rows need padding_free=True, which sft_config sets",
+        )
+    if name is not None and options.get("packing_strategy", "bfd") != "bfd":
+        strategy = options["packing_strategy"]
+        message = f"packing_strategy={strategy!r} splits rows, so answers would lose their prompt"
+        yield "packing_strategy", message, "packing_strategy='bfd', or prepare(…, pack=N)"
+    if name == "eval_packing" and not options.get("padding_free"):
+        hint = "remove it, or prepare the rows for training and for evaluation with pack=N"
+        yield "eval_packing", f"eval_packing=True without packing=True: {ignored}", hint
+    if rows.packed and not options.get("padding_free", True):
+        hint = "remove it, or prepare the rows without pack"
+        yield "padding_free", f"padding_free=False on packed rows: {ignored}", hint
+    if name is not None and options.get("max_length") is None:
+        message = f"{name}=True requires max_length, the number of tokens in a packed row"
+        yield name, message, "max_length=N, or prepare(…, pack=N) without packing"
 
 
-def _max_length(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
+def _length_problems(rows: RowFacts, options: Mapping[str, Any]) -> _Problems:
     length = options.get("max_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, Integral)):
         message = f"max_length must be a whole number of tokens, not {length!r}"
-        return UsageError(message, option="max_length", hint="for example max_length=4096")
-    if length is None or rows.longest <= int(length):
-        return None
-    effect = "discard the rest" if options.get("packing") else "cut them, even inside answers"
-    return UsageError(
-        f"max_length={length}, but rows have up to {rows.longest} tokens: trl would {effect}",
-        option="max_length",
-        hint=f"prepare(…, max_length={length}) shortens rows by whole turns",
-    )
-
-
-def _max_length_without_padding(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    padding_free = options.get("padding_free", rows.packed)
-    if not padding_free or options.get("packing") or options.get("max_length") is None:
-        return None
-    return UsageError(
-        "max_length with padding_free=True and without packing: trl does not enforce it and raises an error",
-        option="max_length",
-        hint="remove max_length, and pass it to prepare",
-    )
-
-
-def _truncation_mode(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if options.get("truncation_mode", "keep_start") == "keep_start":
-        return None
-    return UsageError(
-        f"truncation_mode={options['truncation_mode']!r} removes the prompt of an answer",
-        option="truncation_mode",
-        hint="remove it: prepare(…, max_length=N) shortens rows by whole turns",
-    )
-
-
-def _dataset_text_field(rows: RowFacts, options: Mapping[str, Any]) -> UsageError | None:
-    if "dataset_text_field" not in options:
-        return None
-    return UsageError(
-        "dataset_text_field has no effect on tokenized rows", option="dataset_text_field", hint="remove it"
-    )
-
-
-_CHECKS: tuple[Callable[[RowFacts, Mapping[str, Any]], UsageError | None], ...] = (
-    _assistant_only_loss,
-    _completion_only_loss,
-    _chat_template_path,
-    _packing_of_packed_rows,
-    _packing_strategy,
-    _ignored_seq_lengths,
-    _packing_without_length,
-    _max_length,
-    _max_length_without_padding,
-    _truncation_mode,
-    _dataset_text_field,
-)
+        yield "max_length", message, "for example max_length=4096"
+    if length is not None and rows.longest > int(length):
+        effect = "discard the rest" if options.get("packing") else "cut them, even inside answers"
+        yield (
+            "max_length",
+            f"max_length={length}, but rows have up to {rows.longest} tokens: trl would {effect}",
+            f"prepare(…, max_length={length}) shortens rows by whole turns",
+        )
+    if length is not None and options.get("padding_free", rows.packed) and not options.get("packing"):
+        message = "max_length with padding_free=True and without packing: trl does not enforce it and raises an error"
+        yield "max_length", message, "remove max_length, and pass it to prepare"
+    if options.get("truncation_mode", "keep_start") != "keep_start":
+        yield (
+            "truncation_mode",
+            f"truncation_mode={options['truncation_mode']!r} removes the prompt of an answer",
+            "remove it: prepare(…, max_length=N) shortens rows by whole turns",
+        )

@@ -156,9 +156,7 @@ class Abilities:
     """The tasks that a template can render.
 
     Attributes:
-        reasoning: it renders reasoning.
-        calls: it renders tool calls and results.
-        tools: it renders tool definitions.
+        reasoning, calls, tools: it renders reasoning; tool calls and results; tool definitions.
         switch: template kwarg that switches reasoning off; None if there is none.
         hard: switched off, the template leaves no room for reasoning; otherwise it only instructs the model.
     """
@@ -172,14 +170,12 @@ class Abilities:
 
 @dataclass
 class AssistantTurn:
-    """An assistant turn of a dialogue, and what it should do.
+    """An assistant turn of a dialogue, and its expected behaviour.
 
     Attributes:
         index: index of its message.
-        task: its task.
-        thinks: it should reason.
+        thinks, calls: it should reason; it should call the tool.
         number: number of the user turn that it answers, from 1.
-        calls: it should call the tool.
         switched: the template kwarg forces the mode.
     """
 

@@ -99,10 +99,7 @@ class SampledTurn(NamedTuple):
 class Loss:
     """The loss on supervised tokens of held-out rows.
 
-    Attributes:
-        tokens: number of supervised tokens.
-        nats: mean loss in nats per token.
-        floor: the lowest mean loss that any model can have.
+    ``nats`` is the mean loss in nats per token, and ``floor`` the lowest mean loss that any model can have.
     """
 
     tokens: int
@@ -113,10 +110,7 @@ class Loss:
 def summarize(turns: Sequence[SampledTurn], *, reasoning: bool, limit: int) -> dict[str, Any]:
     """Return all counts as JSON.
 
-    Args:
-        turns: sampled turns.
-        reasoning: the template renders reasoning.
-        limit: largest number of tokens of a completion.
+    ``reasoning`` says that the template renders reasoning; ``limit`` is the largest number of tokens of a completion.
     """
     unstopped = [each.completion for each in turns if each.completion.stop is None]
     return {
@@ -186,12 +180,6 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dia
 
     All reasoning and all answers follow from the prompt, except the word that opens an answer to a persona task: one of
     several, each as likely. The floor sums the logarithm of their number over these answers.
-
-    Args:
-        model: causal language model of transformers.
-        tokenizer: its tokenizer.
-        rows: dataset from `prepare` of the dialogues.
-        dialogues: held-out dialogues.
     """
     import torch
 

@@ -62,12 +62,8 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     Digits, newlines, the signs of the tasks and the end of the generation prompt are separate tokens, so that no
     token crosses the edge of a generated span. Other words are not split first, so that text which the template writes
     into every conversation takes few tokens. If that is thousands of characters (Command A), each of its lines is a
-    token; otherwise a model of this size would read little else.
-
-    Args:
-        template: a family, whose control, stop and other special tokens become special tokens.
-        renderings: conversations to train on.
-        merges: largest number of tokens besides bytes and control tokens.
+    token; otherwise a model of this size would read little else. ``merges`` limits the tokens besides bytes and control
+    tokens.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

@@ -9,11 +9,11 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
+from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
 from chattmpl.training.prove.measures import held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import Progress, Schedule, sample_turns, train_model
-from chattmpl.training.quiet import quiet
 
 _RENDERED = 600
 """Number of dialogues to train the tokenizer on."""
@@ -62,15 +62,10 @@ def prove(
     thresholds: Thresholds | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Train a small model in a template, and measure whether it does what the template means.
+    """Train a small model on a template that is a family, and measure whether it follows the template.
 
-    Args:
-        template: a family, or a template with its facts.
-        size: name of a size in `chattmpl.training.prove.SIZES`.
-        seed: seed of the data, the weights and the order of rows.
-        steps: number of optimizer steps; that of the size by default.
-        thresholds: shares that the model must reach.
-        progress: receives progress.
+    ``seed`` is that of the data, the weights and the order of rows; ``steps`` replaces the number of optimizer steps of
+    the size.
 
     Returns:
         The report as JSON; docs/prove.md documents its keys.

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chattmpl.template.template import Template
+from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import Dialogue
 from chattmpl.training.prove.measures import SampledTurn
 from chattmpl.training.prove.models import CLOCK
-from chattmpl.training.quiet import quiet
 
 Progress = Callable[[str, int, int], None]
 """Receiver of progress: the phase, what is done of it, and its total."""
@@ -23,10 +23,9 @@ class Schedule:
     """The length of a training and its batches.
 
     Attributes:
-        steps: number of optimizer steps.
-        batch: number of rows in each.
+        steps, batch: number of optimizer steps, and of rows in each.
         rate: highest learning rate, reached after a twentieth of the steps and followed by a cosine decay.
-        order: order of rows: ``random``, or ``group_by_length`` for batches of rows of similar length.
+        order: ``random``, or ``group_by_length`` for batches of rows of similar length.
     """
 
     steps: int
@@ -43,7 +42,7 @@ class TrainedModel:
         model: the trained model; with LoRA, the peft model.
         curve: step, loss and supervised tokens so far, for each log.
         tokens: number of tokens that the model saw, without padding.
-        wall, cpu: seconds that the steps took, elapsed and of processor time.
+        wall, cpu: duration of the steps in seconds, elapsed and of processor time.
     """
 
     model: Any
@@ -65,18 +64,11 @@ def train_model(
     peft_config: Any = None,
     **options: Any,
 ) -> TrainedModel:
-    """Train a model with trl on prepared rows.
+    """Train a causal language model of transformers with trl on rows from `prepare`.
 
-    Args:
-        model: causal language model of transformers.
-        tokenizer: its tokenizer.
-        rows: dataset from `prepare`.
-        schedule: length and batches of the training.
-        seed: seed of the order of rows.
-        progress: receives progress.
-        audit: called before training with a function that builds a trainer for other rows.
-        peft_config: configuration of an adapter to train instead of the weights.
-        **options: further arguments of ``SFTConfig``, which override the schedule's.
+    ``audit`` is called before training with a function that builds a trainer for other rows; ``peft_config`` is the
+    configuration of an adapter to train instead of the weights; ``options`` are further arguments of ``SFTConfig``,
+    which override the schedule's.
     """
     import torch
     from transformers import TrainerCallback
@@ -137,16 +129,9 @@ def sample_turns(
     batch: int = 64,
     progress: Progress = lambda *_: None,
 ) -> list[SampledTurn]:
-    """Sample each assistant turn of held-out dialogues; the turns before it are the correct ones.
+    """Sample each assistant turn of held-out dialogues, ``batch`` at once; the turns before it are the correct ones.
 
-    Args:
-        model: causal language model of transformers.
-        tokenizer: its tokenizer.
-        template: template that renders the prompts.
-        tests: held-out dialogues.
-        limit: largest number of tokens of a completion.
-        batch: number of completions sampled at once.
-        progress: receives progress.
+    ``limit`` is the largest number of tokens of a completion.
     """
     from chattmpl.training.adapter import complete
 
