@@ -19,8 +19,18 @@ from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
 from chattmpl.compare.explain import reference
 from chattmpl.compare.failure_site import reached
 from chattmpl.compare.portability import EngineReport, compare, served
-from chattmpl.engines import available
-from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, Engine, Tgi, huggingface_jinja_engine, minijinja_engine
+from chattmpl.engine import (
+    HUGGINGFACE,
+    MINIJINJA,
+    NODE_FOLDER,
+    Engine,
+    HuggingfaceJinja,
+    Minijinja,
+    Missing,
+    Tgi,
+    node_folder,
+)
+from chattmpl.engine import engines as all_engines
 from chattmpl.errors import ChatTmplError, RenderError, UsageError
 from support import engines
 from support import engines as real
@@ -84,7 +94,7 @@ def test_minijinja_takes_the_options_of_tojson_from_transformers() -> None:
 @pytest.mark.upstream
 def test_a_clock_may_be_something_that_tells_the_time() -> None:
     days = iter([dt.datetime(2024, 1, 1), dt.datetime(2024, 1, 2)])
-    engine = minijinja_engine(clock=lambda: next(days))
+    engine = Minijinja(clock=lambda: next(days))
     assert [engine.render("{{ strftime_now('%d') }}", {}) for _ in range(2)] == ["01", "02"]
 
 
@@ -93,7 +103,7 @@ def test_a_render_without_end_is_stopped_and_the_next_one_works() -> None:
     ready = engines.huggingface_jinja()
     ready.close()
     package = Path(ready._command[-1])  # type: ignore[attr-defined]
-    engine = huggingface_jinja_engine(package.parents[2], timeout=1.0)
+    engine = HuggingfaceJinja(None, package.parents[2], timeout=1.0)
     loops = "{% for a in range(100000) %}" * 3 + "{% endfor %}" * 3
     with pytest.raises(RenderError, match="more than 1 seconds"):
         engine.render(loops, {})
@@ -110,13 +120,13 @@ def test_a_context_that_is_not_json_is_named() -> None:
 def test_a_missing_minijinja_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "minijinja", None)
     with pytest.raises(UsageError, match=r"pip install 'chattmpl\[engines\]'"):
-        minijinja_engine()
+        Minijinja()
 
 
 def test_a_missing_node_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(UsageError, match="node, which is not on PATH"):
-        huggingface_jinja_engine(tmp_path)
+        HuggingfaceJinja(None, tmp_path)
 
 
 def test_a_missing_npm_package_is_named_with_the_command_that_installs_it(
@@ -124,7 +134,7 @@ def test_a_missing_npm_package_is_named_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     with pytest.raises(UsageError, match="npm install --prefix"):
-        huggingface_jinja_engine(tmp_path)
+        HuggingfaceJinja(None, tmp_path)
 
 
 LOOP = "{% for m in messages %}"
@@ -307,22 +317,22 @@ def test_a_missing_npm_package_is_named_with_the_ways_to_get_it(
 ) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv(available.NODE_FOLDER, raising=False)
+    monkeypatch.delenv(NODE_FOLDER, raising=False)
     monkeypatch.chdir(tmp_path)
-    (missing,) = [item for item in available.engines() if getattr(item, "name", "") == HUGGINGFACE]
-    assert isinstance(missing, available.Missing)
+    (missing,) = [item for item in all_engines() if getattr(item, "name", "") == HUGGINGFACE]
+    assert isinstance(missing, Missing)
     assert missing.hint.startswith("npm install --prefix")
-    assert available.NODE_FOLDER in missing.hint
+    assert NODE_FOLDER in missing.hint
 
 
 def test_the_npm_package_is_found_in_a_folder_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "node_modules" / "@huggingface" / "jinja").mkdir(parents=True)
     (tmp_path / "a").mkdir()
-    monkeypatch.delenv(available.NODE_FOLDER, raising=False)
+    monkeypatch.delenv(NODE_FOLDER, raising=False)
     monkeypatch.chdir(tmp_path / "a")
-    assert available.node_folder() == tmp_path
-    monkeypatch.setenv(available.NODE_FOLDER, str(tmp_path / "other"))
-    assert available.node_folder() == tmp_path / "other"
+    assert node_folder() == tmp_path
+    monkeypatch.setenv(NODE_FOLDER, str(tmp_path / "other"))
+    assert node_folder() == tmp_path / "other"
 
 
 def test_the_text_for_people_is_as_it_was(tmp_path: Path) -> None:

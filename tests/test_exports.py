@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chattmpl import Template
 from chattmpl.compiler.export import TARGETS, Target
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import ChatTmplError, FamilyError, RenderError
 from chattmpl.template.family import EngineBug, family_names, load_family
 from support.engines import minijinja

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.template.family import EngineBug, family_names
 from support.engines import huggingface_jinja
 from support.portability import CASES, bug_id, bugs_of, case_id, compare, example_of, is_real, made_samples, template_of

@@ -20,7 +20,7 @@ from chattmpl import Conversation, Rendering, Template
 from chattmpl.compiler.export import TARGETS
 from chattmpl.compiler.policies import NAMES, POLICIES
 from chattmpl.conversation.files import load_conversation
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import RenderError
 from chattmpl.template.family import load_family, shipped_folder
 from support import engines

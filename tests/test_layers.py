@@ -28,7 +28,7 @@ ORDER = (
     "provenance",
     "compiler",
     "template",
-    "engines",
+    "engine",
     "encode",
     "parse",
     "probing",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.rewrite.refusal import CannotRetain, Refusal

@@ -12,11 +12,11 @@ from chattmpl.cli.output import FOUND, OK, write
 
 if TYPE_CHECKING:
     from chattmpl.compare.portability import EngineReport
-    from chattmpl.engines.available import Missing
+    from chattmpl.engine import Missing
 
 
 def _describe_engines() -> str:
-    from chattmpl.engines.available import ENGINES
+    from chattmpl.engine import ENGINES
 
     return f"Engine to compare with: {', '.join(ENGINES)}. May be repeated. Default: all that are installed."
 
@@ -52,8 +52,8 @@ def engines(
     """
     from chattmpl.compare.cases import cases, engine_probes, named_conversations, settings_of
     from chattmpl.compare.portability import compare, served
-    from chattmpl.engines.available import Missing
-    from chattmpl.engines.available import engines as available
+    from chattmpl.engine import Missing
+    from chattmpl.engine import engines as available
     from chattmpl.probing.corpus import CLOCK
     from chattmpl.report.comparison import engines_json, engines_lines
     from chattmpl.report.lines import write_lines
@@ -66,10 +66,8 @@ def engines(
         if isinstance(item, Missing):
             found.append(item)
             continue
-        with contextlib.closing(item.engine):
-            report = compare(loaded, item.engine, given, target)
-        report.version, report.emulated = item.version, item.emulated
-        found.append(report)
+        with contextlib.closing(item):
+            found.append(compare(loaded, item, given, target))
     source = served(loaded, target)
     if form == "json":
         write(engines_json(source.name, len(given), found))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from chattmpl.compare import constructs
 from chattmpl.compare.code import Code
 from chattmpl.compare.constructs import Site
-from chattmpl.engines.drivers import HUGGINGFACE, MINIJINJA, TGI
+from chattmpl.engine import HUGGINGFACE, MINIJINJA, TGI
 
 _NUMBER = re.compile(r"-?\d[\d.eE+-]*")
 

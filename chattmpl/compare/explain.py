@@ -15,7 +15,7 @@ from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES, REFUSALS, En
 from chattmpl.compare.failure_site import reached, without_line
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import Program, compile_program
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError
 from chattmpl.laws.outcome import first_difference
 from chattmpl.probing.corpus import CLOCK

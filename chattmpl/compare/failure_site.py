@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from chattmpl.compare.code import Code, Piece, name_of
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import RenderError
 from chattmpl.syntax.edits import apply_edits
 

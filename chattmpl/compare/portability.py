@@ -9,7 +9,7 @@ from typing import Any
 
 from chattmpl.compare.cases import Case
 from chattmpl.compare.explain import Cause, Explainer, Outcome, State, reference, rendered
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.laws.outcome import first_difference
 from chattmpl.source import Place, Source
@@ -108,7 +108,7 @@ class _Comparison:
         self.raw = served(template, target)
         self.source = Source(normalize_newlines(self.raw.text), self.raw.name)
         self.explainer = Explainer(self.source, engine)
-        self.report = EngineReport(engine.name)
+        self.report = EngineReport(engine.name, engine.version, engine.emulated)
         self.findings: dict[tuple[str, int], EngineFinding] = {}
         self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
         self._spent = False

@@ -6,7 +6,7 @@ import contextlib
 import re
 from typing import Any
 
-from chattmpl.engines.drivers import minijinja_engine
+from chattmpl.engine import Minijinja
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome, first_difference
@@ -33,7 +33,7 @@ class Portable(Law):
     def check(self, case: Case) -> Outcome:
         """Render the export for inference with the other engine."""
         try:
-            engine = minijinja_engine(clock=CLOCK)
+            engine = Minijinja(CLOCK)
         except UsageError as error:
             return NotEvaluated(error.message, missing="engine")
         with contextlib.closing(engine):

@@ -7,7 +7,7 @@ from typing import Any
 
 from chattmpl.compare.portability import EngineFinding, EngineReport
 from chattmpl.compare.template_diff import SIDES, Difference, Group, Hunk, LawDifference
-from chattmpl.engines.available import Missing
+from chattmpl.engine import Missing
 from chattmpl.printable import dumps, one_line
 from chattmpl.report.lines import Line, count, excerpt, line, names, versus
 from chattmpl.template.template import Template

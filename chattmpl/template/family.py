@@ -223,7 +223,7 @@ class EngineBug(_Facts):
     """A difference in how another engine renders the inference export.
 
     Attributes:
-        engine: its name, as `chattmpl.engines.drivers` has it.
+        engine: its name, as `chattmpl.engine` has it.
         what: the difference.
         when: a regular expression that is searched in the ASCII JSON of all variables of a render.
         example: variables of a render that differs, if no fixture shows the difference.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl.engines.drivers import HUGGINGFACE_JINJA, Engine, huggingface_jinja_engine, minijinja_engine
+from chattmpl.engine import HUGGINGFACE_JINJA, Engine, HuggingfaceJinja, Minijinja
 from chattmpl.errors import UsageError
 from support.cache import Unavailable, cached, give_up
 from support.reference import CLOCK
@@ -17,7 +17,7 @@ from support.reference import CLOCK
 def minijinja() -> Engine:
     """The minijinja engine with a stopped clock."""
     try:
-        return minijinja_engine(clock=CLOCK)
+        return Minijinja(CLOCK)
     except UsageError as error:
         give_up(Unavailable(str(error)))
 
@@ -27,7 +27,7 @@ def huggingface_jinja() -> Engine:
 
     def fetch(folder: Path) -> None:
         try:
-            huggingface_jinja_engine(folder, install=True).close()
+            HuggingfaceJinja(None, folder, install=True).close()
         except UsageError as error:
             raise Unavailable(str(error)) from error
 
@@ -35,7 +35,7 @@ def huggingface_jinja() -> Engine:
         give_up(Unavailable("node is not on PATH"))
     version = HUGGINGFACE_JINJA.rpartition("@")[2]
     try:
-        return huggingface_jinja_engine(cached(f"huggingface-jinja-{version}", fetch), clock=CLOCK)
+        return HuggingfaceJinja(CLOCK, cached(f"huggingface-jinja-{version}", fetch))
     except Unavailable as error:
         give_up(error)
 

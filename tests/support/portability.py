@@ -11,7 +11,7 @@ from chattmpl import Template
 from chattmpl.compiler.export import Target
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.strategies import conversations, template_kwargs
-from chattmpl.engines.drivers import Engine
+from chattmpl.engine import Engine
 from chattmpl.errors import RenderError, UsageError
 from chattmpl.template.family import EngineBug, family_names, load_family
 from support.samples import Sample, made

@@ -13,7 +13,7 @@ from chattmpl.compare.cases import Case
 from chattmpl.compare.portability import served, variables
 from chattmpl.compare.revisions import load
 from chattmpl.compare.template_diff import Hunk, hunks
-from chattmpl.engines.available import ENGINES, Missing, engines
+from chattmpl.engine import ENGINES
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.html import frame, legend, note, nothing, quoted
 from chattmpl.playground.state import State
@@ -150,14 +150,13 @@ def _engine(made: Rendered) -> Other:
         with problems_in("settings"):
             raise UsageError(f"unknown engine {state.other!r}", hint=f"the engines are {', '.join(ENGINES)}")
     try:
-        (ready,) = engines((state.other,), clock=made.clock)
-        assert not isinstance(ready, Missing)
+        engine = ENGINES[state.other](made.clock)
         case = Case("conversation", made.conversation, state.prompt, made.kwargs)
-        text = ready.engine.render(served(made.template).text, variables(made.template, case))
-        ready.engine.close()
+        text = engine.render(served(made.template).text, variables(made.template, case))
+        engine.close()
     except ChatTmplError as error:
         return Other(state.other, None, f"{error.message}. {error.hint or ''}")
-    name = state.other + (f" {ready.version}" if ready.version else "") + (" (emulated)" if ready.emulated else "")
+    name = state.other + (f" {engine.version}" if engine.version else "") + (" (emulated)" if engine.emulated else "")
     spans = (Span(0, len(text), None, None, False),) if text else ()
     return Other(name, Rendering(text, spans, (), made.conversation, made.template), masked=False)
 

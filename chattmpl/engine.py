@@ -1,4 +1,4 @@
-"""Drivers for engines other than Jinja2 that serve chat templates.
+"""The engines other than Jinja2 that serve chat templates: one class and one row of `ENGINES` each.
 
 Each engine renders as its users see it, with the functions that every host adds: ``raise_exception``, ``strftime_now``
 and, for minijinja, the ``tojson`` of transformers. A source is rendered as it is: pass an inference export, which has
@@ -8,7 +8,9 @@ no generation tags.
 from __future__ import annotations
 
 import datetime as dt
+import importlib.metadata
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,13 +18,14 @@ import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from chattmpl.budget import Budget
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import compile_program
-from chattmpl.errors import ChatTmplError, Reason, RenderError, UsageError
+from chattmpl.errors import ChatTmplError, Reason, RenderError, UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens
 
@@ -31,9 +34,13 @@ MINIJINJA, HUGGINGFACE, TGI = "minijinja", "huggingface-jinja", "tgi"
 Clock = dt.datetime | Callable[[], dt.datetime] | None
 """Time that ``strftime_now`` reads: fixed, returned by a function, or None for the local time."""
 
+NODE_FOLDER = "CHATTMPL_NODE_DIR"
+"""Environment variable that names the folder in which npm installed @huggingface/jinja."""
+
 HUGGINGFACE_JINJA = "@huggingface/jinja@0.5.11"
 """The npm package to install, in the version with which the families' declared engine bugs were observed."""
 
+_PACKAGE = Path("node_modules") / "@huggingface" / "jinja"
 _INSTALL_SECONDS = 300
 
 
@@ -42,9 +49,13 @@ class Engine(ABC):
 
     Attributes:
         name: the name that families use in their declared engine bugs.
+        version: its version, if it has one.
+        emulated: true if it is not the engine's own code that runs.
     """
 
     name: str
+    version: str | None = None
+    emulated: bool = False
 
     @abstractmethod
     def render(self, source: str, context: Mapping[str, object]) -> str:
@@ -62,56 +73,36 @@ class Engine(ABC):
         """End the engine's process, if it has one. The engine can be used again."""
 
 
-class EngineNotInstalled(UsageError):
-    """An engine that is not installed, with the shell command that installs it."""
+@dataclass(frozen=True)
+class Missing:
+    """An engine that is not installed, the reason, and how to install it."""
 
-    def __init__(self, message: str, command: str) -> None:
-        super().__init__(message, hint=command)
-        self.command = command
+    name: str
+    why: str
+    hint: str
 
 
-def minijinja_engine(*, clock: Clock = None) -> Engine:
-    """Return the minijinja engine, which runs in this process.
-
-    Args:
-        clock: the time that ``strftime_now`` reads.
+def engines(names: tuple[str, ...] = (), *, clock: Clock = None) -> list[Engine | Missing]:
+    """Return the named engines, or all of them, in the order of the table.
 
     Raises:
-        UsageError: if the package ``minijinja`` is not installed.
+        UsageError: for an unknown engine, and for a named engine that is not installed.
     """
-    try:
-        import minijinja
-    except ImportError as error:
-        raise UsageError("the engine minijinja is not installed", hint="pip install 'chattmpl[engines]'") from error
-    return _Minijinja(minijinja, clock)
-
-
-def huggingface_jinja_engine(
-    cache_dir: Path, *, install: bool = False, clock: Clock = None, timeout: float = 30.0
-) -> Engine:
-    """Return the engine of transformers.js. A node process starts with the first render and serves all others.
-
-    Args:
-        cache_dir: the folder in which npm installs the package.
-        install: install the package with npm if it is missing.
-        clock: the time that ``strftime_now`` reads.
-        timeout: limit of one render, in seconds.
-
-    Raises:
-        UsageError: if node is not on PATH, or the package is missing and ``install`` is false or npm fails.
-    """
-    node = shutil.which("node")
-    if node is None:
-        raise UsageError(
-            "the engine huggingface-jinja runs on node, which is not on PATH", hint="install node 18 or newer"
-        )
-    package = cache_dir / "node_modules" / "@huggingface" / "jinja"
-    if not package.is_dir():
-        command = f"npm install --prefix {cache_dir} {HUGGINGFACE_JINJA}"
-        if not install:
-            raise EngineNotInstalled(f"the engine huggingface-jinja is not installed in {cache_dir}", command)
-        _npm_install(cache_dir, command)
-    return _HuggingfaceJinja(node, package, clock, timeout)
+    for name in names:
+        if name not in ENGINES:
+            hint = did_you_mean(name, ENGINES) or f"the engines are {', '.join(ENGINES)}"
+            raise UsageError(f"unknown engine {name!r}", hint=hint)
+    found: list[Engine | Missing] = []
+    for name, start in ENGINES.items():
+        if names and name not in names:
+            continue
+        try:
+            found.append(start(clock))
+        except UsageError as error:
+            if names:
+                raise
+            found.append(Missing(name, error.message, error.hint or ""))
+    return found
 
 
 def now_of(clock: Clock) -> dt.datetime:
@@ -121,16 +112,28 @@ def now_of(clock: Clock) -> dt.datetime:
     return clock() if callable(clock) else clock
 
 
-class _Minijinja(Engine):
+class Minijinja(Engine):
+    """The engine minijinja, which runs in this process.
+
+    Raises:
+        UsageError: if the package ``minijinja`` is not installed.
+    """
+
     name = MINIJINJA
 
-    def __init__(self, minijinja: Any, clock: Clock) -> None:
+    def __init__(self, clock: Clock = None) -> None:
+        try:
+            import minijinja
+        except ImportError as error:
+            raise UsageError("the engine minijinja is not installed", hint="pip install 'chattmpl[engines]'") from error
+        self.version = importlib.metadata.version("minijinja")
         self._environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
         self._environment.add_filter("tojson", _tojson)
         self._environment.add_function("raise_exception", _raise_exception)
         self._environment.add_function("strftime_now", lambda format: now_of(clock).strftime(format))
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template; see `Engine.render`."""
         try:
             return str(self._environment.render_str(source, **context))
         except RenderError:
@@ -188,10 +191,40 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
 """
 
 
-class _HuggingfaceJinja(Engine):
+class HuggingfaceJinja(Engine):
+    """The engine of transformers.js. A node process starts with the first render and serves all others.
+
+    Args:
+        clock: the time that ``strftime_now`` reads.
+        folder: the folder in which npm installs the package; `node_folder` by default.
+        install: install the package with npm if it is missing.
+        timeout: limit of one render, in seconds.
+
+    Raises:
+        UsageError: if node is not on PATH, or the package is missing and ``install`` is false or npm fails.
+    """
+
     name = HUGGINGFACE
 
-    def __init__(self, node: str, package: Path, clock: Clock, timeout: float) -> None:
+    def __init__(
+        self, clock: Clock = None, folder: Path | None = None, *, install: bool = False, timeout: float = 30.0
+    ) -> None:
+        node = shutil.which("node")
+        if node is None:
+            raise UsageError(
+                "the engine huggingface-jinja runs on node, which is not on PATH", hint="install node 18 or newer"
+            )
+        folder = folder or node_folder()
+        package = folder / _PACKAGE
+        if not package.is_dir():
+            command = f"npm install --prefix {folder} {HUGGINGFACE_JINJA}"
+            if not install:
+                raise UsageError(
+                    f"the engine huggingface-jinja is not installed in {folder}",
+                    hint=f"{command} (or set {NODE_FOLDER} to the folder whose node_modules holds it)",
+                )
+            _npm_install(folder, command)
+        self.version = str(json.loads((package / "package.json").read_bytes())["version"])
         self._command = [node, "-e", _DRIVER, str(package.resolve())]
         self._clock = clock
         self._timeout = timeout
@@ -200,6 +233,7 @@ class _HuggingfaceJinja(Engine):
         self._stop: Callable[[], object] | None = None
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template; see `Engine.render`."""
         now = now_of(self._clock)
         moment = [now.year, now.month - 1, now.day, now.hour, now.minute, now.second]  # months count from 0 in node
         try:
@@ -243,9 +277,27 @@ class _HuggingfaceJinja(Engine):
         return self._process
 
     def close(self) -> None:
+        """Kill the node process; the next render starts another."""
         if self._stop is not None:
             self._stop()
         self._process = self._stop = None
+
+
+def node_folder() -> Path:
+    """Return the folder in which to look for @huggingface/jinja.
+
+    The first of: the folder that the environment variable names, the nearest folder upwards that has the package in
+    node_modules, a folder in the user's cache.
+    """
+    named = os.environ.get(NODE_FOLDER)
+    if named:
+        return Path(named)
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / _PACKAGE).is_dir():
+            return folder
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "chattmpl" / "node"
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -254,12 +306,12 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-def _npm_install(cache_dir: Path, command: str) -> None:
+def _npm_install(folder: Path, command: str) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise UsageError("npm is not on PATH, so the engine huggingface-jinja cannot be installed", hint=command)
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    arguments = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(cache_dir), HUGGINGFACE_JINJA]
+    folder.mkdir(parents=True, exist_ok=True)
+    arguments = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), HUGGINGFACE_JINJA]
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
@@ -282,6 +334,7 @@ class Tgi(Engine):
     """
 
     name = TGI
+    emulated = True
 
     def __init__(self, clock: Clock = None) -> None:
         self._clock = clock
@@ -315,3 +368,7 @@ def _with_signs(source: str) -> str:
         pieces.append(source[position:at] + "+")
         position = at
     return "".join(pieces) + source[position:]
+
+
+ENGINES: dict[str, Callable[[Clock], Engine]] = {MINIJINJA: Minijinja, HUGGINGFACE: HuggingfaceJinja, TGI: Tgi}
+"""The engines by name, each with the class that starts it or raises a UsageError that says what is missing."""

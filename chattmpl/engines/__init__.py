@@ -1,1 +1,0 @@
-"""Engines other than Jinja2 that serve chat templates."""
