@@ -53,7 +53,7 @@ from rich.console import Console
 from rich.table import Table
 
 from chattmpl.data.encoder import Encoder, Rejection, Row
-from chattmpl.data.fast import FastPath, prepare
+from chattmpl.data.fast import FastPath, prepare_row
 from chattmpl.data.fast.markers import SEPARATOR, mask_tokens, parse_markers
 from support.tokenizers import real_tokenizer_path
 
@@ -412,7 +412,7 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
             watch.lap("the rest")
             records = [orjson.loads(line) for line in lines[first : min(first + 32, end)]]
             watch.lap("JSON")
-            rows = [prepare(record) for record in records]
+            rows = [prepare_row(record) for record in records]
             watch.lap("reading rows")
             path._all_safe(rows)
             watch.lap("control tokens")

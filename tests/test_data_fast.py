@@ -35,7 +35,7 @@ from chattmpl.data.fast.markers import (  # noqa: E402
     with_markers,
 )
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, RenderRefused  # noqa: E402
-from chattmpl.data.fast.rows import prepare  # noqa: E402
+from chattmpl.data.fast.rows import prepare_row  # noqa: E402
 from chattmpl.data.fast.text_checks import BOUNDARY, ControlTokenScanner, has_unassigned_characters  # noqa: E402
 
 pytestmark = pytest.mark.data
@@ -87,7 +87,7 @@ def test_both_paths_give_the_same_rows_and_the_same_refusals(
 
 @given(conversations())
 def test_a_row_reaches_the_template_as_the_models_hand_it_on(record: dict[str, Any]) -> None:
-    assert as_seen(prepare, record) == as_seen(parse_record, record)
+    assert as_seen(prepare_row, record) == as_seen(parse_record, record)
 
 
 def as_seen(read: Any, record: Any) -> str:
@@ -120,12 +120,12 @@ def as_seen(read: Any, record: Any) -> str:
 )
 def test_unusual_messages_reach_the_template_as_the_models_hand_them_on(message: dict[str, Any]) -> None:
     record = {"messages": [message], "tools": '[{"type": "function", "function": {"name": "f"}}]', "id": 7}
-    expected, row = parse_record(record).to_template_input(), prepare(record)
+    expected, row = parse_record(record).to_template_input(), prepare_row(record)
     assert repr((row.messages, row.tools)) == repr((expected["messages"], expected["tools"]))
 
 
 def test_sharegpt_rows_are_read_as_the_loaders_read_them() -> None:
-    row = prepare({"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]})
+    row = prepare_row({"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "yo"}]})
     assert [message["role"] for message in row.messages] == ["user", "assistant"]
 
 
@@ -478,7 +478,7 @@ def test_shipped_families_are_compiled_and_render_the_same(family: str) -> None:
     def compare(record: dict[str, Any]) -> None:
         nonlocal seen
         try:
-            row = prepare(record)
+            row = prepare_row(record)
             variables = {"messages": row.messages, "tools": row.tools, "documents": row.documents, **row.kwargs}
             text = sandboxed.render({**variables, "bos_token": "<s>", "add_generation_prompt": False})
         except (ChatTmplError, RenderRefused, TypeError):

@@ -19,7 +19,7 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.data.job import encode  # noqa: E402
+from chattmpl.data.job import encode_dataset  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
 
 pytestmark = pytest.mark.data
@@ -275,7 +275,9 @@ def test_every_row_is_in_the_data_set_or_among_the_rejected(
         "max_length": longest,
         "unroll": unroll,
     }
-    encode(data, "qwen3", "demo", tmp_path / "out", columns=("labels", "place"), fast="off", workers=1, **options)
+    encode_dataset(
+        data, "qwen3", "demo", tmp_path / "out", columns=("labels", "place"), fast="off", workers=1, **options
+    )
     rows, rejected = rows_of(tmp_path / "out"), rejected_of(tmp_path / "out")
     places = [place for row in rows for place in (row["place"] if pack else [row["place"]])]
     assert {int(place.rpartition(":")[2]) for place in places} | {row["line"] for row in rejected} == set(range(1, 61))
@@ -391,7 +393,7 @@ def test_a_data_set_that_the_datasets_library_saved_is_read_and_the_output_is_on
 
 
 def test_the_same_can_be_asked_for_in_python(data: Path, tmp_path: Path) -> None:
-    summary = encode(data, Template.load("qwen3"), "demo", tmp_path / "out", workers=1, fast="off", pack=128)
+    summary = encode_dataset(data, Template.load("qwen3"), "demo", tmp_path / "out", workers=1, fast="off", pack=128)
     assert summary.rejected_rows == 0
     assert summary.files == (tmp_path / "out" / "train-00000-of-00001.parquet",)
     assert summary.data == summary_of(tmp_path / "out")

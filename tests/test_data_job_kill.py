@@ -18,7 +18,7 @@ from support.extras import need
 
 need("numpy", "pyarrow")
 
-from chattmpl.data.job import Watcher, encode  # noqa: E402
+from chattmpl.data.job import Watcher, encode_dataset  # noqa: E402
 
 pytestmark = [
     pytest.mark.data,
@@ -106,10 +106,10 @@ def test_a_job_that_is_killed_and_resumed_writes_the_same_bytes(
             assert 0 < done < total
 
     if (output / ".chattmpl" / "shard-00000.json").exists():
-        encode(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True, watcher=Look())
+        encode_dataset(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True, watcher=Look())
         assert seen == kept, "a finished shard is not done again"
     else:
-        encode(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True)
+        encode_dataset(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True)
     assert contents(output) == whole
 
 
@@ -144,9 +144,9 @@ def test_a_job_that_is_cut_off_while_it_publishes_can_be_resumed(
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", fails_later)
         with pytest.raises(KeyboardInterrupt):
-            encode(str(data), "chatml", "demo", str(output), fast="off", workers=1)
+            encode_dataset(str(data), "chatml", "demo", str(output), fast="off", workers=1)
     assert len(list(output.glob("train-*"))) == 1
-    encode(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True)
+    encode_dataset(str(data), "chatml", "demo", str(output), fast="off", workers=1, resume=True)
     assert contents(output) == whole
 
 
@@ -159,7 +159,7 @@ def test_only_the_job_that_was_begun_is_resumed(data: Path, tmp_path: Path) -> N
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encode(str(copy), "chatml", "demo", str(output), fast="off", watcher=Stop())
+        encode_dataset(str(copy), "chatml", "demo", str(output), fast="off", watcher=Stop())
     arguments = ["encode", *COMMON, str(copy), "-o", str(output)]
     assert "an unfinished job has left its shards" in run_here(arguments).err
     changed = run_here([*arguments, "--resume", "--mask", "last", "--max-length", "50"])
@@ -183,5 +183,5 @@ def test_two_jobs_do_not_write_to_one_folder(data: Path, tmp_path: Path) -> None
     small = tmp_path / "small.jsonl"
     small.write_bytes(data.read_bytes()[:50_000].rpartition(b"\n")[0])
     watcher = Second()
-    encode(str(small), "chatml", "demo", str(tmp_path / "out"), fast="off", watcher=watcher)
+    encode_dataset(str(small), "chatml", "demo", str(tmp_path / "out"), fast="off", watcher=watcher)
     assert watcher.tried == 1

@@ -20,7 +20,7 @@ from support.extras import need
 need("numpy", "pyarrow", "ray", "datasets", "torch", "psutil", session="ray")
 
 from chattmpl.data.encoder import Encoder, Row  # noqa: E402
-from chattmpl.data.job import encode  # noqa: E402
+from chattmpl.data.job import encode_dataset  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -69,7 +69,7 @@ def started(data: Path, output: Path) -> subprocess.Popen[bytes]:
 def test_a_cluster_of_two_workers_writes_the_same_bytes_and_rejects_the_same_rows(
     cluster: Any, data: Path, here: dict[str, bytes], tmp_path: Path
 ) -> None:
-    summary = encode(str(data), "qwen3", "demo", str(tmp_path / "out"), engine="ray", workers=2, fast="off")
+    summary = encode_dataset(str(data), "qwen3", "demo", str(tmp_path / "out"), engine="ray", workers=2, fast="off")
     assert contents(tmp_path / "out") == here
     assert summary.rejected_rows == len(BAD)
     rejected = [json.loads(line) for line in here["rejected.jsonl"].splitlines()]

@@ -20,7 +20,7 @@ from chattmpl.data.mixture import (  # noqa: E402
     Available,
     Draw,
     Mixture,
-    Source,
+    MixtureSource,
     check_mixture,
     draw_rows,
     key_bound,
@@ -77,7 +77,7 @@ def taken(mixture: Mixture, source: int, draw: Draw, rows: int) -> list[int]:
 
 
 def mixture(*sources: dict[str, object], **said: object) -> Mixture:
-    named = [Source(path="x", name=str(index), **source) for index, source in enumerate(sources)]  # type: ignore[arg-type]
+    named = [MixtureSource(path="x", name=str(index), **source) for index, source in enumerate(sources)]  # type: ignore[arg-type]
     return Mixture(sources=named, **said)  # type: ignore[arg-type]
 
 
@@ -147,7 +147,7 @@ def test_a_source_of_toml_is_told_by_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["", []])
 def test_a_mixture_made_in_python_names_files_too(path: str | list[str]) -> None:
     with pytest.raises(UsageError, match=r"here: sources\[0\].path"):
-        check_mixture(Mixture(sources=[Source(path=path, name="x")]), "here")
+        check_mixture(Mixture(sources=[MixtureSource(path=path, name="x")]), "here")
 
 
 @pytest.mark.parametrize(

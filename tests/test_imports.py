@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -44,6 +45,20 @@ def test_each_public_name_can_be_imported() -> None:
         name: name for name in dir(chattmpl) if name[0].isupper()
     }
     assert "Encoder" in dir(chattmpl)
+
+
+def test_no_two_packages_export_different_things_under_one_name() -> None:
+    pytest.importorskip("pyarrow", exc_type=ImportError)
+    found: dict[str, dict[int, list[str]]] = {}
+    for path in sorted((ROOT / "chattmpl").rglob("__init__.py")):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        if "\n__all__" not in path.read_text(encoding="utf-8") or package == "chattmpl":
+            continue
+        module = importlib.import_module(package)
+        for name in module.__all__:
+            found.setdefault(name, {}).setdefault(id(getattr(module, name)), []).append(package)
+    assert {name: list(packages.values()) for name, packages in found.items() if len(packages) > 1} == {}
+    assert len(found) > 50
 
 
 def test_the_encoder_is_public_and_its_extra_is_named_where_it_is_missing() -> None:

@@ -83,14 +83,15 @@ def encode(
     if resume and force:
         raise UsageError("--resume and --force are mutually exclusive", hint="remove one of them")
     require_packages("encode", ("numpy", "pyarrow"), "data,fast")
-    from chattmpl.data.job import Allowance
-    from chattmpl.data.job import encode as run
+    from chattmpl.data.job import Allowance, encode_dataset
     from chattmpl.report.encoded import summary_text
 
     allowance = Allowance.parse(max_rejected)
     chosen = training_template(template, retention, variant, must=True)
     with job_progress() as watcher, _stoppable():
-        summary = run(data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options)
+        summary = encode_dataset(
+            data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options
+        )
     click.echo(summary_text(summary.data))
     if summary.rejected_rows:
         say(f"rejected rows are in {summary.rejected}")

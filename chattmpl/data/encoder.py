@@ -22,11 +22,11 @@ from chattmpl.data.fast import (
     FastBatch,
     FastPath,
     FastPathOptions,
+    FastPathVerdict,
     PreparedRow,
     Unsupported,
-    Verdict,
     open_fast_path,
-    prepare,
+    prepare_row,
 )
 from chattmpl.data.fast.markers import CLOSE, OPEN, Ranges, merge_touching, split_markers
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
@@ -162,7 +162,7 @@ class Encoder:
         self._file_state = _file_state(tokenizer)
         reads_clock = "strftime_now" in self.template.source
         self._clock = clock if clock is not None or not reads_clock else datetime.now()
-        self._verdict: Verdict | None = None
+        self._verdict: FastPathVerdict | None = None
         self._report = EncoderReport()
         self._check_options()
 
@@ -348,7 +348,7 @@ class Encoder:
         def prepared_rows() -> Iterator[PreparedRow | None]:
             for record in given:
                 try:
-                    row = prepare(record)
+                    row = prepare_row(record)
                 except Exception:  # the exact path reports it properly
                     row = None
                 records.append(record)

@@ -35,7 +35,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Source(_Model):
+class MixtureSource(_Model):
     """A source: files with conversations of one kind.
 
     Attributes:
@@ -75,7 +75,7 @@ class Mixture(_Model):
         chat_template_kwargs: template kwargs for all sources; those of a source override them.
     """
 
-    sources: list[Source] = Field(min_length=1)
+    sources: list[MixtureSource] = Field(min_length=1)
     share_of: Literal["tokens", "examples"] = "examples"
     total: int | None = Field(default=None, gt=0)
     seed: int = 0
@@ -133,7 +133,7 @@ def _usage_error(read: ConfigFile, error: ValidationError) -> UsageError:
     keys = tuple(step for step in detail["loc"] if step not in ("str", "list[str]"))
     where, place = _dotted(keys), read.place(keys)
     if detail["type"] == "extra_forbidden":
-        known = (Source if keys[0] == "sources" else Mixture).model_fields
+        known = (MixtureSource if keys[0] == "sources" else Mixture).model_fields
         hint = did_you_mean(str(keys[-1]), known) or f"the keys are {', '.join(known)}"
         return UsageError(f"unknown key {where}", place=place, hint=hint)
     if detail["type"] == "missing":
@@ -170,7 +170,7 @@ def resolve_mixture(mixture: Mixture, folder: Path, where: str, read: ConfigFile
     return check_mixture(mixture.model_copy(update={"sources": sources}), where)
 
 
-def _resolved(source: Source, folder: Path) -> Source:
+def _resolved(source: MixtureSource, folder: Path) -> MixtureSource:
     paths = [str(folder / path) for path in source.paths]
     return source.model_copy(update={"path": paths, "name": source.name or Path(source.paths[0]).name})
 
@@ -258,7 +258,7 @@ def draw_rows(mixture: Mixture, available: Sequence[Available]) -> list[Draw]:
     return found
 
 
-def _takes(seed: int, source: Source, available: Available, draw: Draw) -> bool:
+def _takes(seed: int, source: MixtureSource, available: Available, draw: Draw) -> bool:
     """Return true if a draw gives any rows or tokens."""
     if draw.whole or not draw.below:
         return bool(draw.whole and available.amount)

@@ -17,8 +17,8 @@ from chattmpl.data.job.context import Watcher, WorkerContext
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Payloads, Shard, check_kwargs, make_plan, read_mixture
 from chattmpl.data.job.runner import Runner, Workplace
-from chattmpl.data.job.shard import BATCH, Item, drawn_rows, read_conversation
-from chattmpl.data.mixture import Available, Draw, Mixture, Source, key_bound, row_keys
+from chattmpl.data.job.shard import BATCH, DrawnRow, drawn_rows, read_conversation
+from chattmpl.data.mixture import Available, Draw, Mixture, MixtureSource, key_bound, row_keys
 from chattmpl.data.rows import Rejection, Row
 from chattmpl.data.sources import RawRow
 from chattmpl.errors import ConversationError, UsageError
@@ -131,7 +131,7 @@ def survey(
         raise UsageError(f"sample must be at least 1, not {sample}")
     in_memory = _rows_by_source(data)
     if in_memory is not None:
-        mixture = Mixture(sources=[Source(path=name, name=name) for name in in_memory])
+        mixture = Mixture(sources=[MixtureSource(path=name, name=name) for name in in_memory])
     else:
         mixture = read_mixture(data)
     if options.seed is not None:
@@ -199,7 +199,7 @@ def _in_order(results: Iterator[tuple[Shard, Any]]) -> Iterator[tuple[Shard, Any
             number += 1
 
 
-_Entry = tuple[Source, str, RawRow, bool]
+_Entry = tuple[MixtureSource, str, RawRow, bool]
 """A row's source, its file, the row, and whether it is repeated."""
 
 
@@ -221,7 +221,7 @@ def _visit_memory(
 def _visit_shard(visitor: RowVisitor[Any], context: WorkerContext, shard: Shard, payloads: Payloads) -> Any:
     """Return the result for the rows of a shard."""
 
-    def entry(item: Item) -> _Entry:
+    def entry(item: DrawnRow) -> _Entry:
         return context.sources[item.part.source], context.path(item.part), item.raw, item.part.round > 0
 
     seen = visitor.start()

@@ -32,7 +32,7 @@ _PER_DOCUMENT = ("seq_lengths", "source", "place")
 
 
 @dataclass(frozen=True)
-class Block:
+class RowBlock:
     """Rows with their origins, in a few arrays.
 
     Attributes:
@@ -49,7 +49,7 @@ class Block:
         return len(self.rows)
 
     @classmethod
-    def join(cls, blocks: Sequence[Block]) -> Block:
+    def join(cls, blocks: Sequence[RowBlock]) -> RowBlock:
         """Join blocks, at least one."""
         if len(blocks) == 1:
             return blocks[0]
@@ -60,11 +60,11 @@ class Block:
         rows = RowArrays.join([(block.rows, 0, len(block)) for block in blocks])
         return cls(rows, joined([block.sources for block in blocks]), joined([block.places for block in blocks]))
 
-    def take(self, indices: Sequence[int]) -> Block:
+    def take(self, indices: Sequence[int]) -> RowBlock:
         """Return some rows, in this order."""
         sources = None if self.sources is None else [self.sources[index] for index in indices]
         places = None if self.places is None else [self.places[index] for index in indices]
-        return Block(RowArrays.join([(self.rows, index, index + 1) for index in indices]), sources, places)
+        return RowBlock(RowArrays.join([(self.rows, index, index + 1) for index in indices]), sources, places)
 
 
 def dataset_columns(names: Sequence[str], *, packed: bool = False) -> tuple[str, ...]:
@@ -100,7 +100,7 @@ def schema(columns: Sequence[str], *, packed: bool) -> Any:
     return pa.schema(fields)
 
 
-def record_batch(block: Block, columns: Sequence[str], packs: Sequence[Sequence[int]] | None = None) -> Any:
+def record_batch(block: RowBlock, columns: Sequence[str], packs: Sequence[Sequence[int]] | None = None) -> Any:
     """Return rows as an Arrow record batch.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chattmpl.data.config_file import SUFFIXES, ConfigFile, read_config
-from chattmpl.data.job import Allowance, Options, Source
+from chattmpl.data.job import Allowance, MixtureSource, Options
 from chattmpl.data.mixture import Mixture, load_mixture, resolve_mixture
 from chattmpl.encode.tokenizer_loader import DEMO
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
@@ -307,7 +307,11 @@ def _known_keys(keys: tuple[Any, ...]) -> list[str]:
     table: type[BaseModel] = TrainConfig
     if len(keys) > 1:
         tables: dict[Any, type[BaseModel]] = {"template": TemplateConfig, "vibe": VibeConfig}
-        table = (Source if keys[1] == "sources" else Mixture) if keys[0] in _DATA else tables.get(keys[0], TrainConfig)
+        table = (
+            (MixtureSource if keys[1] == "sources" else Mixture)
+            if keys[0] in _DATA
+            else tables.get(keys[0], TrainConfig)
+        )
     return list(table.model_fields)
 
 

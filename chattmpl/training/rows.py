@@ -13,7 +13,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.job import Allowance, Options, Summary, Watcher, encode
+from chattmpl.data.job import Allowance, Options, Summary, Watcher, encode_dataset
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.sources import find_files
@@ -81,12 +81,12 @@ def encode_rows(
     summary = None
     if not force:
         try:
-            summary = encode(data, template, tokenizer, folder, resume=True, **options)
+            summary = encode_dataset(data, template, tokenizer, folder, resume=True, **options)
         except UsageError:
             if keep:
                 raise
     if summary is None:
-        summary = encode(data, template, tokenizer, folder, force=True, **options)
+        summary = encode_dataset(data, template, tokenizer, folder, force=True, **options)
         (folder / _FIGURES).unlink(missing_ok=True)
     _check_rejected(config, summary)
     rows = EncodedRows(summary.data, {}, tuple(map(str, summary.files)))

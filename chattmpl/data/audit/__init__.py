@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from chattmpl.data.audit.audit import AuditError, AuditReport, audit
 from chattmpl.data.audit.check import GROUPS, SECTIONS, Check, RowFinding, all_checks, check_named, chosen
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 
 __all__ = [
     "GROUPS",
     "SECTIONS",
     "AuditError",
     "AuditReport",
+    "AuditSettings",
     "Check",
     "RowFinding",
-    "Settings",
     "all_checks",
     "audit",
     "check_named",

@@ -8,7 +8,7 @@ from typing import Any
 
 from chattmpl.data.audit.check import Check, check_named, chosen
 from chattmpl.data.audit.row_view import Background
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.visitor import Audited, Auditing
 from chattmpl.data.job import Options, Watcher
 from chattmpl.data.reasoning_mode import find_switch
@@ -18,7 +18,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.probing import facts_of
 from chattmpl.template.template import Template
 
-_SETTINGS = tuple(setting.name for setting in fields(Settings))
+_SETTINGS = tuple(setting.name for setting in fields(AuditSettings))
 
 
 class AuditError(ChatTmplError, AssertionError):
@@ -111,16 +111,16 @@ def audit(
         sample: check only this number of rows of each source, spread over the source.
         workers: the number of processes; chosen by the size of the data if None.
         watcher: receives the progress.
-        **options: the thresholds of `Settings` (``max_length``, ``share_ratio``, ``share_points``, ``hybrid``,
+        **options: the thresholds of `AuditSettings` (``max_length``, ``share_ratio``, ``share_points``, ``hybrid``,
             ``examples``, ``tolerated``), and ``shape``, ``template_kwargs``, ``clock``, ``straddle``,
-            ``control_tokens``, ``mask``, ``fast``, ``seed``, ``limit``, as for `chattmpl.data.job.encode`.
+            ``control_tokens``, ``mask``, ``fast``, ``seed``, ``limit``, as for `chattmpl.data.job.encode_dataset`.
 
     Raises:
         ConversationError: data are missing, unreadable or empty.
         UsageError: an option or a check does not exist.
         TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
-    settings = Settings(**{name: options.pop(name) for name in _SETTINGS if name in options})
+    settings = AuditSettings(**{name: options.pop(name) for name in _SETTINGS if name in options})
     tolerated = {check_named(code).code: share for code, share in settings.tolerated.items()}
     settings = replace(settings, tolerated=tolerated)
     checks = chosen(select, ignore)
@@ -140,7 +140,7 @@ def audit(
     return AuditReport(tuple(findings), totals.rows, encoded, totals.tokens)
 
 
-def _findings(check: Check, seen: Audited, settings: Settings) -> Iterator[DataDiagnostic]:
+def _findings(check: Check, seen: Audited, settings: AuditSettings) -> Iterator[DataDiagnostic]:
     def finding(
         key: str, count: int, severity: Severity | None, *, kind: str, detail: str = "", **more: Any
     ) -> DataDiagnostic:

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 from chattmpl import registry
 from chattmpl.data.audit.row_view import RowView
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.totals import Totals
 from chattmpl.diagnostic import Example, Severity
 from chattmpl.registry import by_code, discover, find
@@ -99,7 +99,7 @@ class Check(ABC):
         """Yield the findings in one row."""
         yield from ()
 
-    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
         """Yield the findings in the whole data set."""
         yield from ()
 
@@ -109,7 +109,7 @@ class Check(ABC):
         return inspect.cleandoc(cls.__doc__ or "")
 
 
-def repeated_rows(totals: Totals, settings: Settings, *, rendered: bool) -> Iterator[DatasetFinding]:
+def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) -> Iterator[DatasetFinding]:
     """Yield a finding if rows repeat an earlier one; see `Digests.repeats`."""
     digests = totals.digests
     repeats = list(digests.repeats(rendered=rendered))

@@ -18,7 +18,7 @@ from chattmpl.probing.frames import possible_stops
 from chattmpl.template.lost_fields import why_lost
 
 if TYPE_CHECKING:
-    from chattmpl.data.audit.settings import Settings
+    from chattmpl.data.audit.settings import AuditSettings
     from chattmpl.data.encoder import Encoder
     from chattmpl.data.rows import Row
     from chattmpl.encode import Encoding
@@ -52,7 +52,7 @@ class Background:
         default_system: a sentence that the template writes only if there is no system message; None if there is none.
     """
 
-    settings: Settings
+    settings: AuditSettings
     switch: Switch
     default_system: str | None
 

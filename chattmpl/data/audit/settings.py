@@ -9,7 +9,7 @@ from chattmpl.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Settings:
+class AuditSettings:
     """The thresholds.
 
     Attributes:

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.path import FastBatch, FastPath
-from chattmpl.data.fast.rows import PreparedRow, prepare
-from chattmpl.data.fast.verify import FastPathOptions, Verdict, open_fast_path
+from chattmpl.data.fast.rows import PreparedRow, prepare_row
+from chattmpl.data.fast.verify import FastPathOptions, FastPathVerdict, open_fast_path
 
 __all__ = [
     "FastBatch",
     "FastPath",
     "FastPathOptions",
+    "FastPathVerdict",
     "PreparedRow",
     "Unsupported",
-    "Verdict",
     "open_fast_path",
-    "prepare",
+    "prepare_row",
 ]

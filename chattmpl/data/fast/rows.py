@@ -67,7 +67,7 @@ def join_texts(texts: list[str]) -> str:
     return f"{BOUNDARY}{BOUNDARY.join(texts)}{BOUNDARY}"
 
 
-def prepare(record: Any) -> PreparedRow:
+def prepare_row(record: Any) -> PreparedRow:
     """Prepare a `Conversation`, or a dataset record of any shape that `parse_record` reads.
 
     Raises:

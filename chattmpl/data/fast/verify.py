@@ -13,7 +13,7 @@ from chattmpl.data.fast.markers import Ranges, Unsupported, merge_touching, spli
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer
-from chattmpl.data.fast.rows import PreparedRow, prepare
+from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenLengths, read_definition
 from chattmpl.encode.fast_tokenizer import FastTokenizer
@@ -33,7 +33,7 @@ Exact = Callable[[Any], tuple[str, Ranges, list[int], list[int]]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FastPathVerdict:
     """The result of a differential check, valid in other processes with the same packages.
 
     Attributes:
@@ -70,8 +70,8 @@ def open_fast_path(
     options: FastPathOptions,
     exact: Exact,
     now: Callable[[], datetime],
-    verdict: Verdict | None = None,
-) -> tuple[FastPath, Verdict]:
+    verdict: FastPathVerdict | None = None,
+) -> tuple[FastPath, FastPathVerdict]:
     """Return a fast path that was checked against the exact one.
 
     Args:
@@ -129,7 +129,7 @@ def open_fast_path(
         except Unsupported as unsupported:
             notes.append(str(unsupported))
             continue
-        return path, Verdict(path.renderer.name, engine.name, tuple(dict.fromkeys(notes)), versions)
+        return path, FastPathVerdict(path.renderer.name, engine.name, tuple(dict.fromkeys(notes)), versions)
     raise Unsupported("; ".join(dict.fromkeys(notes)))
 
 
@@ -189,7 +189,7 @@ def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> list
     """Return the results of the exact path, except for rows that the fast path always defers to it."""
     results = []
     for record in records:
-        row = prepare(record)
+        row = prepare_row(record)
         if path.defers(row):
             continue
         try:

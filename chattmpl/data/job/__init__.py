@@ -5,18 +5,18 @@ from __future__ import annotations
 from chattmpl.data.job.context import Watcher
 from chattmpl.data.job.options import Allowance, JobOptions, Options, RowOptions, ScanOptions
 from chattmpl.data.job.record import Summary
-from chattmpl.data.job.run import encode
-from chattmpl.data.mixture import Mixture, Source
+from chattmpl.data.job.run import encode_dataset
+from chattmpl.data.mixture import Mixture, MixtureSource
 
 __all__ = [
     "Allowance",
     "JobOptions",
     "Mixture",
+    "MixtureSource",
     "Options",
     "RowOptions",
     "ScanOptions",
-    "Source",
     "Summary",
     "Watcher",
-    "encode",
+    "encode_dataset",
 ]

@@ -10,8 +10,8 @@ from typing import Any
 
 from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.options import Options
-from chattmpl.data.job.plan import Part, Plan
-from chattmpl.data.mixture import Mixture, Source
+from chattmpl.data.job.plan import Plan, ShardPart
+from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.sources import DataFile
 from chattmpl.data.unroll import Prompts
 from chattmpl.template.template import Template
@@ -77,7 +77,7 @@ class WorkerContext:
 
     encoder: Encoder
     options: Options
-    sources: tuple[Source, ...]
+    sources: tuple[MixtureSource, ...]
     files: tuple[tuple[DataFile, ...], ...]
     seed: int
     folder: Path
@@ -141,15 +141,15 @@ class WorkerContext:
             "differing": len(report.disagreements),
         }
 
-    def name(self, part: Part) -> str:
+    def name(self, part: ShardPart) -> str:
         """Return the name of a part's source."""
         return self.sources[part.source].name
 
-    def path(self, part: Part) -> str:
+    def path(self, part: ShardPart) -> str:
         """Return the path of a part's file."""
         return self.files[part.source][part.file].path
 
-    def place(self, part: Part, number: int, line: int | None) -> str:
+    def place(self, part: ShardPart, number: int, line: int | None) -> str:
         """Return the place of a row: ``file:line``, or ``file[index]`` in tables."""
         path = self.path(part)
         return f"{path}[{number}]" if line is None else f"{path}:{line}"

@@ -20,7 +20,7 @@ _JOB = "job.json"
 
 
 @dataclass(frozen=True)
-class Output:
+class JobOutput:
     """The names of the files that a job writes.
 
     A path that ends in .parquet, .arrow or .jsonl is one file, with the summary and the rejected rows next to it; any
@@ -35,7 +35,7 @@ class Output:
     form: Format
 
     @classmethod
-    def at(cls, path: str | Path, form: str | None) -> Output:
+    def at(cls, path: str | Path, form: str | None) -> JobOutput:
         """Return the output at a path.
 
         Raises:
@@ -87,7 +87,7 @@ class WorkFolder:
         output: the output of the job.
     """
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: JobOutput) -> None:
         self.output = output
         self.work = output.work
         self._lock: Any = None

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from chattmpl.data.mixture import ALL_KEYS, SUFFIXES, Draw, Mixture, Source, check_mixture, load_mixture
+from chattmpl.data.mixture import ALL_KEYS, SUFFIXES, Draw, Mixture, MixtureSource, check_mixture, load_mixture
 from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, read, scan, stream
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
@@ -48,7 +48,7 @@ def read_mixture(data: Data) -> Mixture:
     for path in paths:
         if paths.count(path) > 1:
             raise UsageError(f"{path} is named twice", hint="to repeat a source, use epochs in a mixture")
-    return check_mixture(Mixture(sources=[Source(path=path, name=path) for path in paths]), "the data")
+    return check_mixture(Mixture(sources=[MixtureSource(path=path, name=path) for path in paths]), "the data")
 
 
 def check_kwargs(mixture: Mixture, template: Template) -> None:
@@ -87,7 +87,7 @@ def check_columns(plan: Plan) -> None:
 class SourcePlan:
     """A source with its files, each of which was read once."""
 
-    source: Source
+    source: MixtureSource
     scans: tuple[Scan, ...]
 
     @property
@@ -97,7 +97,7 @@ class SourcePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ShardPart:
     """A chunk of a source, in one pass over it.
 
     Attributes:
@@ -122,7 +122,7 @@ class Shard:
     """Rows that are encoded together and written to one file."""
 
     number: int
-    parts: tuple[Part, ...]
+    parts: tuple[ShardPart, ...]
 
     @property
     def weight(self) -> int:
@@ -149,7 +149,7 @@ class Plan:
         total = sum(part.chunk.weight for part in parts)
         goal = max(_SMALLEST_PACKED if packed else _SMALLEST, min(total // _SHARDS, _LARGEST))
         shards: list[Shard] = []
-        group: list[Part] = []
+        group: list[ShardPart] = []
         weight = 0
         for part in parts:
             group.append(part)
@@ -161,21 +161,21 @@ class Plan:
             shards.append(Shard(len(shards), tuple(group)))
         return shards
 
-    def _parts(self) -> Iterator[Part]:
+    def _parts(self) -> Iterator[ShardPart]:
         draws = self.draws or (Draw(),) * len(self.sources)
         for index, (source, draw) in enumerate(zip(self.sources, draws, strict=True)):
             for number, below in enumerate(draw.rounds):
                 first = 0
                 for file, scanned in enumerate(source.scans):
                     for chunk in scanned.chunks:
-                        yield Part(index, file, chunk, first, below, number)
+                        yield ShardPart(index, file, chunk, first, below, number)
                         first += chunk.rows
 
     def tasks(self, shards: Sequence[Shard]) -> Iterator[tuple[Shard, Payloads]]:
         """Yield shards with the bytes that workers cannot read themselves; each file is read once, in order."""
         files = self.files
 
-        def run_of(part: Part) -> tuple[int, int, int]:
+        def run_of(part: ShardPart) -> tuple[int, int, int]:
             return part.source, part.file, part.round
 
         streamed = [part for shard in shards for part in shard.parts if not files[part.source][part.file].seekable]
@@ -257,7 +257,7 @@ def _scan_files(
     return scans
 
 
-def _check_repeated(source: Source, files: Sequence[DataFile]) -> None:
+def _check_repeated(source: MixtureSource, files: Sequence[DataFile]) -> None:
     paths = [file.path for file in files]
     for path in paths:
         if paths.count(path) > 1:

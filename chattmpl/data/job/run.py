@@ -12,7 +12,7 @@ from typing import Any, Unpack
 
 from chattmpl.data.job.context import Counts, Watcher, WorkerContext, load_template, total
 from chattmpl.data.job.options import JobOptions, Options
-from chattmpl.data.job.output import Output, WorkFolder, released
+from chattmpl.data.job.output import JobOutput, WorkFolder, released
 from chattmpl.data.job.plan import Data, Plan, Shard, check_columns, check_kwargs, make_plan, read_mixture
 from chattmpl.data.job.record import Summary, describe_changes, identify, summarize
 from chattmpl.data.job.runner import Runner, Workplace
@@ -24,7 +24,7 @@ from chattmpl.template.template import Template
 _BYTES_PER_WORKER_FAST, _BYTES_PER_WORKER_EXACT = 48 << 20, 2 << 20
 
 
-def encode(
+def encode_dataset(
     data: Data,
     template: Any,
     tokenizer: Any,
@@ -66,7 +66,7 @@ def encode(
         UsageError: an argument is invalid, or the output exists.
         TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
-    target = Output.at(os.fspath(output), form)
+    target = JobOutput.at(os.fspath(output), form)
     chosen = Options(**options, form=target.form)
     loaded = load_template(template, retention)
     with released(WorkFolder(target)) as folder:
@@ -96,7 +96,7 @@ class _Job:
         """Do what is not done yet.
 
         Raises:
-            UsageError: see `encode`.
+            UsageError: see `encode_dataset`.
         """
         self.folder.refuse_impossible()
         known = self.folder.known()

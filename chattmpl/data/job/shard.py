@@ -16,14 +16,14 @@ from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.validation_errors import FieldError, dotted
 from chattmpl.data.job.context import Counts, WorkerContext, add, count
 from chattmpl.data.job.options import Options
-from chattmpl.data.job.plan import Part, Payloads, Shard
-from chattmpl.data.mixture import ALL_KEYS, Source, row_keys
+from chattmpl.data.job.plan import Payloads, Shard, ShardPart
+from chattmpl.data.mixture import ALL_KEYS, MixtureSource, row_keys
 from chattmpl.data.overflow import fit, reject_too_long
 from chattmpl.data.pack import best_fit, rows_needed
 from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, Row, RowArrays
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll
-from chattmpl.data.writers import Block, TableWriter, record_batch, schema, write_json, write_lines
+from chattmpl.data.writers import RowBlock, TableWriter, record_batch, schema, write_json, write_lines
 from chattmpl.errors import ChatTmplError
 
 BATCH = 512
@@ -41,11 +41,11 @@ _OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "
 _Made = TypeVar("_Made")
 
 
-class Item(NamedTuple):
+class DrawnRow(NamedTuple):
     """A drawn row, and the part that it belongs to."""
 
     raw: RawRow
-    part: Part
+    part: ShardPart
 
 
 # -- a shard
@@ -82,10 +82,10 @@ def _write(writer: TableWriter, results: Sequence[Result], options: Options, cou
     columns = options.all_columns
     if options.pack is None:
         if blocks:
-            writer.write(record_batch(Block.join(blocks), columns))
+            writer.write(record_batch(RowBlock.join(blocks), columns))
         return
     size = options.pack
-    block = Block.join(blocks) if blocks else None
+    block = RowBlock.join(blocks) if blocks else None
     lengths = block.rows.lengths.tolist() if block is not None else []
     packs = best_fit(lengths, size)
     pack_counts = {"rows": len(packs), "documents": len(lengths), "tokens": sum(lengths)}
@@ -108,13 +108,13 @@ def _results(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterat
         yield result
 
 
-def _next_result(context: WorkerContext, items: Iterator[Item]) -> Result | None:
+def _next_result(context: WorkerContext, items: Iterator[DrawnRow]) -> Result | None:
     with pause_gc():
         some = list(islice(items, BATCH))
         return encode_items(context, some) if some else None
 
 
-def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[Item]:
+def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[DrawnRow]:
     """Yield the drawn rows of a shard."""
     for part, payload in zip(shard.parts, payloads, strict=True):
         file, chunk = context.files[part.source][part.file], part.chunk
@@ -124,7 +124,7 @@ def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iter
         data = load(file, chunk) if payload is None else payload
         for number, raw in enumerate(islice(rows(data, chunk, file), chunk.rows)):
             if drawn is None or drawn[number]:
-                yield Item(raw, part)
+                yield DrawnRow(raw, part)
 
 
 # -- a batch of rows
@@ -142,14 +142,14 @@ class Result:
         tokens: number of tokens.
     """
 
-    block: Block
+    block: RowBlock
     rejected: list[dict[str, Any]] = field(default_factory=list)
     counts: Counts = field(default_factory=dict)
     lengths: list[tuple[int, int, int]] = field(default_factory=list)
     tokens: int = 0
 
 
-def encode_items(context: WorkerContext, items: Sequence[Item]) -> Result:
+def encode_items(context: WorkerContext, items: Sequence[DrawnRow]) -> Result:
     """Encode some rows."""
     return _Batch(context, items).run()
 
@@ -157,10 +157,10 @@ def encode_items(context: WorkerContext, items: Sequence[Item]) -> Result:
 class _Batch:
     """Some rows that are encoded together."""
 
-    def __init__(self, context: WorkerContext, items: Sequence[Item]) -> None:
+    def __init__(self, context: WorkerContext, items: Sequence[DrawnRow]) -> None:
         self.context, self.items = context, items
         self.options = context.options
-        self.result = Result(Block(RowArrays.of([])))
+        self.result = Result(RowBlock(RowArrays.of([])))
         self.outcomes: list[list[Row | Rejection]] = [[] for _ in items]
 
     def run(self) -> Result:
@@ -260,7 +260,7 @@ class _Batch:
     def _settle(self) -> None:
         """Count the outcomes, and keep the rows."""
         kept: list[Row] = []
-        origins: list[Item] = []
+        origins: list[DrawnRow] = []
         for item, outcome in zip(self.items, self.outcomes, strict=True):
             rejected = [NOTHING_TO_TRAIN if isinstance(each, Row) else each for each in outcome if not _trains(each)]
             trained = [each for each in outcome if isinstance(each, Row) and each.trained]
@@ -270,7 +270,7 @@ class _Batch:
         keep = ("message_index",) if "message_index" in self.options.all_columns else ()
         self.settle_rows(RowArrays.of(kept, keep), origins)
 
-    def settle_item(self, item: Item, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
+    def settle_item(self, item: DrawnRow, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
         """Count the outcome of a row, and record its rejections."""
         self.result.lengths.append((item.part.source, _number(item), tokens))
         counts: Counts = {"drawn": 1, "samples": kept, "tokens": tokens, "trained": trained}
@@ -281,7 +281,7 @@ class _Batch:
                 count(self.result.counts, "reasons", rejection.reason)
         add(self.result.counts, {"sources": {self.context.name(item.part): counts}})
 
-    def settle_rows(self, rows: RowArrays, origins: Sequence[Item]) -> None:
+    def settle_rows(self, rows: RowArrays, origins: Sequence[DrawnRow]) -> None:
         """Keep encoded rows with their origins."""
         for what, amounts in (("straddles", rows.straddles), ("escaped", rows.escaped)):
             if amounts.any():
@@ -293,9 +293,9 @@ class _Batch:
         places = None
         if "place" in columns:
             places = [context.place(item.part, item.raw.number, item.raw.line) for item in origins]
-        self.result.block = Block(rows, sources, places)
+        self.result.block = RowBlock(rows, sources, places)
 
-    def _rejected_row(self, item: Item, rejection: Rejection) -> dict[str, Any]:
+    def _rejected_row(self, item: DrawnRow, rejection: Rejection) -> dict[str, Any]:
         raw, source = item.raw, self.context.name(item.part)
         path = self.context.path(item.part)
         record: dict[str, Any] = {"file": path, "line": raw.line, "index": raw.number, "source": source}
@@ -324,7 +324,7 @@ class UniformBatch:
         for number, outcome in enumerate(batch.outcomes):
             self.rejected.update((number, each) for each in outcome if isinstance(each, Rejection))
         figures = dict(zip(self.kept, zip(self.rows.lengths.tolist(), trained.tolist(), strict=True), strict=True))
-        sums: dict[Part, list[int]] = {}
+        sums: dict[ShardPart, list[int]] = {}
         for number, item in enumerate(batch.items):
             tokens, supervised = figures.get(number, (0, 0))
             if not supervised:
@@ -343,7 +343,7 @@ class UniformBatch:
         batch.settle_rows(self.rows.select(good), origins)
 
 
-def _number(item: Item) -> int:
+def _number(item: DrawnRow) -> int:
     """Return the number of a row in its source."""
     return item.part.first + item.raw.number - item.part.chunk.first
 
@@ -375,7 +375,7 @@ def _unexpected(error: Exception) -> Rejection:
 # -- conversations
 
 
-def read_conversation(raw: RawRow, source: Source, options: Options) -> Any:
+def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> Any:
     """Return the conversation of a row with the kwargs of its source, or a `Rejection`."""
     if raw.error is not None:
         return Rejection("json", raw.error.message, hint=raw.error.hint)
@@ -388,7 +388,7 @@ def read_conversation(raw: RawRow, source: Source, options: Options) -> Any:
         return _unexpected(error)
 
 
-def conversation_of(record: Any, source: Source, options: Options) -> Any:
+def conversation_of(record: Any, source: MixtureSource, options: Options) -> Any:
     """Return the conversation of a record: unchanged if an encoder reads it as it is, else parsed by its shape.
 
     Raises:

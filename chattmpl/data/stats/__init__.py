@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chattmpl.data.stats.figures import BATCH_SIZES, Group, Stats, stats
+from chattmpl.data.stats.figures import BATCH_SIZES, RowGroup, Stats, stats
 from chattmpl.data.stats.lengths import histogram, packed_rows, padded_random, padded_sorted, percentile
 
 __all__ = [
     "BATCH_SIZES",
-    "Group",
+    "RowGroup",
     "Stats",
     "histogram",
     "packed_rows",

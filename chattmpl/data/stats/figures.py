@@ -35,7 +35,7 @@ _FLAGS = ("train", "weight")
 
 
 @dataclass
-class Group:
+class RowGroup:
     """Sums over some rows.
 
     Attributes:
@@ -55,7 +55,7 @@ class Group:
     assistant_turns: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
 
-    def add(self, other: Group) -> None:
+    def add(self, other: RowGroup) -> None:
         """Add the rows of another group."""
         self.examples += other.examples
         self.tokens += other.tokens
@@ -75,7 +75,7 @@ class RowCounts:
         rejected: rejected rows by source and reason.
     """
 
-    groups: dict[tuple[str, Mode], Group] = field(default_factory=dict)
+    groups: dict[tuple[str, Mode], RowGroup] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
 
 
@@ -94,7 +94,7 @@ class _Counter:
     def merge(self, seen: RowCounts, more: RowCounts) -> None:
         """See `RowVisitor.merge`."""
         for key, group in more.groups.items():
-            seen.groups.setdefault(key, Group()).add(group)
+            seen.groups.setdefault(key, RowGroup()).add(group)
         seen.rejected.update(more.rejected)
 
     def visit(self, seen: RowCounts, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
@@ -106,10 +106,10 @@ class _Counter:
                 seen.rejected[row.source, reason] += 1
                 continue
             messages = messages_of(row.conversation)
-            group = seen.groups.setdefault((row.source, shown_mode(messages)), Group())
+            group = seen.groups.setdefault((row.source, shown_mode(messages)), RowGroup())
             length, supervised = len(row.row), row.row.trained
             group.add(
-                Group(
+                RowGroup(
                     1,
                     length,
                     responses.get(number, supervised),
@@ -165,15 +165,15 @@ class Stats:
     settings: dict[str, Any] | None = None
 
     @property
-    def total(self) -> Group:
+    def total(self) -> RowGroup:
         """The total of all rows."""
         return _sum(self.counted.groups.values())
 
-    def source(self, name: str) -> Group:
+    def source(self, name: str) -> RowGroup:
         """Return the total of a source."""
         return _sum(group for (source, _), group in self.counted.groups.items() if source == name)
 
-    def mode(self, name: str) -> Group:
+    def mode(self, name: str) -> RowGroup:
         """Return the total of a reasoning mode."""
         return _sum(group for (_, mode), group in self.counted.groups.items() if mode == name)
 
@@ -195,7 +195,7 @@ class Stats:
             "rejected": self._rejected(),
         }
 
-    def _figures(self, source: str | None, mode: str | None, group: Group, total: Group) -> dict[str, Any]:
+    def _figures(self, source: str | None, mode: str | None, group: RowGroup, total: RowGroup) -> dict[str, Any]:
         context = group.tokens - group.responses
         figures: dict[str, Any] = {
             "source": source,
@@ -228,7 +228,7 @@ class Stats:
         }
         return {**asdict(bar), "modes": counts}
 
-    def _padding(self, total: Group) -> dict[str, Any]:
+    def _padding(self, total: RowGroup) -> dict[str, Any]:
         lengths = total.lengths
         if not lengths:
             return {"batches": [], "packed": None}
@@ -324,8 +324,8 @@ def _tokenizer_name(tokenizer: Any) -> str:
     return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
 
 
-def _sum(groups: Iterable[Group]) -> Group:
-    total = Group()
+def _sum(groups: Iterable[RowGroup]) -> RowGroup:
+    total = RowGroup()
     for group in groups:
         total.add(group)
     return total

@@ -12,12 +12,12 @@ from typing import Any, Unpack
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.job.context import WorkerContext, load_template
 from chattmpl.data.job.options import Allowance, Options, RowOptions
-from chattmpl.data.job.plan import Part
-from chattmpl.data.job.shard import Item, encode_items
-from chattmpl.data.mixture import Mixture, Source
+from chattmpl.data.job.plan import ShardPart
+from chattmpl.data.job.shard import DrawnRow, encode_items
+from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.pack import best_fit
 from chattmpl.data.sources import Chunk, DataFile, RawRow
-from chattmpl.data.writers import Block, record_batch, schema
+from chattmpl.data.writers import RowBlock, record_batch, schema
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
 
@@ -47,7 +47,7 @@ def prepare(
         max_rejected: number of conversations, or share such as ``"1%"``, that may be rejected in whole or in part.
         **options: ``max_length`` (tokens) with ``overflow``, ``unroll``, ``pack`` (tokens of a packed row), ``mask``,
             ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``columns`` and ``fast``; see
-            `chattmpl.data.job.encode`.
+            `chattmpl.data.job.encode_dataset`.
 
     Returns:
         A ``datasets.Dataset``. Packed rows also have ``seq_lengths`` and ``position_ids``.
@@ -66,7 +66,7 @@ def prepare(
     if checked.pack is None:
         batches = [record_batch(block, columns) for block in blocks]
     else:
-        block = Block.join(blocks)
+        block = RowBlock.join(blocks)
         packs = best_fit(block.rows.lengths.tolist(), checked.pack)
         batches = [record_batch(block, columns, packs[at : at + _BATCH]) for at in range(0, len(packs), _BATCH)]
     return Dataset(pa.Table.from_batches(batches, schema(columns, packed=checked.pack is not None)))
@@ -92,11 +92,11 @@ def encode_documents(
     tokenizer: Any,
     options: Options,
     max_rejected: str | int = 0,
-) -> list[Block]:
+) -> list[RowBlock]:
     """Encode conversations into documents, which are not packed yet; see `prepare`."""
     context = _context(template, tokenizer, options)
     allowance = Allowance.parse(max_rejected)
-    blocks: list[Block] = []
+    blocks: list[RowBlock] = []
     refused: list[dict[str, Any]] = []
     count = 0
     for items in _batches(dataset):
@@ -128,12 +128,12 @@ def _context(template: Template | str | Path, tokenizer: Any, options: Options) 
         clock = datetime.now().replace(microsecond=0)
     options = replace(options, clock=clock, template_kwargs=dict(options.template_kwargs))
     keep = ("message_index",) if "message_index" in options.columns else ()
-    mixture = Mixture(sources=[Source(path=NAME, name=NAME)])
+    mixture = Mixture(sources=[MixtureSource(path=NAME, name=NAME)])
     context = WorkerContext.open(loaded, tokenizer, options, mixture, keep=keep)
     return replace(context, files=((DataFile(NAME, "arrow"),),))
 
 
-def _batches(dataset: Iterable[Any]) -> Iterator[list[Item]]:
+def _batches(dataset: Iterable[Any]) -> Iterator[list[DrawnRow]]:
     """Yield the conversations in batches, as rows of a virtual file."""
     if isinstance(dataset, dict | str):
         kind = "a single conversation" if isinstance(dataset, dict) else "a string"
@@ -151,9 +151,9 @@ def _batches(dataset: Iterable[Any]) -> Iterator[list[Item]]:
         yield [_item(number, value) for number, value in batch]
 
 
-def _item(number: int, value: Any) -> Item:
+def _item(number: int, value: Any) -> DrawnRow:
     if isinstance(value, Conversation):
         value = value.dump()
     elif isinstance(value, list):
         value = {"messages": value}
-    return Item(RawRow(number, None, value), Part(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0))
+    return DrawnRow(RawRow(number, None, value), ShardPart(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.totals import Totals
 
 
@@ -33,7 +33,7 @@ class SingleTurnReasoning(Check):
     message = "all rows with reasoning answer only one question{detail}"
     hint = "add conversations of several turns with reasoning"
 
-    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
         """Yield the findings in the whole data set."""
         each = totals.sources.items()
         reasoning = sum(source.reasoning for _, source in each)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.totals import Totals
 from chattmpl.data.reasoning_mode import Mode
 
@@ -42,7 +42,7 @@ class ModeUnpaired(Check):
     }
     hint = "add conversations of the same kind in the other mode"
 
-    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
         """Yield the findings in the whole data set."""
         modes = totals.modes()
         both = bool(modes["mixed"] or (modes["think"] and modes["no-think"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.totals import Totals
 
 
@@ -33,7 +33,7 @@ class ShareOfTokens(Check):
     message = "{key} has {detail}"
     hint = "specify shares of tokens in the mixture (share_of: tokens)"
 
-    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
         """Yield the findings in the whole data set."""
         if len(totals.sources) < 2 or not totals.tokens:
             return

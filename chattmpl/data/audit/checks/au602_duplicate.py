@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding, repeated_rows
-from chattmpl.data.audit.settings import Settings
+from chattmpl.data.audit.settings import AuditSettings
 from chattmpl.data.audit.totals import Totals
 
 
@@ -32,6 +32,6 @@ class Duplicate(Check):
     message = "the conversation is the same as in an earlier row"
     hint = "remove the duplicates"
 
-    def check_dataset(self, totals: Totals, settings: Settings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
         """Yield the findings in the whole data set."""
         yield from repeated_rows(totals, settings, rendered=False)
