@@ -107,8 +107,11 @@ class TemplateDiagnostic(Diagnostic):
 
     @property
     def locations(self) -> tuple[Location, ...]:
-        """The place in the template."""
-        return (Location(self.place.source.name, self.place.line, self.place.column),)
+        """The place in the template; if that is only a part of a file, the start of the file."""
+        source = self.place.source
+        if source.file is not None:
+            return (Location(source.file, 1, 1),)
+        return (Location(source.name, self.place.line, self.place.column),)
 
     @property
     def problem(self) -> tuple[Any, ...]:

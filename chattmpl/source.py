@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 _NEWLINE = re.compile("\n")
@@ -17,10 +17,21 @@ class Source:
     """A text with a name for errors, usually a path.
 
     Lines and columns count from 1, offsets from 0, all in characters.
+
+    Attributes:
+        text: the text.
+        name: the name.
+        file: path of the file that holds the text among other things, such as a tokenizer_config.json; lines and
+            columns are not those of the file then.
     """
 
     text: str
     name: str = "<string>"
+    file: str | None = None
+
+    def with_text(self, text: str) -> Source:
+        """Return a source of the same name with another text."""
+        return replace(self, text=text)
 
     @cached_property
     def _line_starts(self) -> list[int]:

@@ -177,9 +177,19 @@ def test_sarif_is_as_its_schema_says(name: str) -> None:
     assert not validator.is_valid(made)
 
 
-def test_annotations_of_a_template_inside_a_config_point_at_the_config() -> None:
-    found = lint(TemplateSource(Source(BAD, "m/tokenizer_config.json:chat_template[tool_use]")), chosen(["CT404"]))
-    assert report.github(found).startswith("::warning file=m/tokenizer_config.json,line=1,col=1,title=CT404::")
+def test_annotations_of_a_template_inside_a_config_point_at_the_config(here: Path) -> None:
+    named = [{"name": "default", "template": "{{ 1 }}"}, {"name": "tool_use", "template": f"\n{BAD}"}]
+    (here / "tokenizer_config.json").write_text(json.dumps({"chat_template": named}), encoding="utf-8")
+    done = run_here(["lint", "tokenizer_config.json", "--select", "CT404", "--format", "github"])
+    assert done.out.startswith("::warning file=tokenizer_config.json,line=1,col=1,title=CT404::")
+    made = json.loads(run_here(["lint", "tokenizer_config.json", "--select", "CT404", "--format", "sarif"]).out)
+    (place,) = made["runs"][0]["results"][0]["locations"]
+    assert place["physicalLocation"]["artifactLocation"]["uri"] == "tokenizer_config.json"
+
+
+def test_a_template_whose_name_looks_like_a_part_of_a_file_is_a_file() -> None:
+    found = lint(TemplateSource(Source(BAD, "m/x:chat_template")), chosen(["CT404"]))
+    assert report.github(found).startswith("::warning file=m/x%3Achat_template,line=")
 
 
 def test_what_a_terminal_would_obey_is_shown_by_its_number(capsys: pytest.CaptureFixture[str]) -> None:

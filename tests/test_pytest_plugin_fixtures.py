@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl import Template
+from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, Reason, RenderError
 from chattmpl.testing import snapshots
 from support.snapshots import matches_snapshot
 
@@ -259,3 +260,17 @@ def test_a_snapshot_survives_other_line_ends(tmp_path: Path) -> None:
 
 def test_names_of_files_are_safe() -> None:
     assert snapshots.file_name("test_a[templates/x.jinja]") == "test_a[templates_x.jinja].txt"
+
+
+@pytest.mark.parametrize(
+    ("error", "stored"),
+    [
+        (RenderError("words", reason=Reason.REFUSED, complaint="no\nnever"), "refused: no\\nnever\n"),
+        (BudgetError("words", reason=Reason.STEPS), "refused: steps\n"),
+        (ConversationError("words"), "refused: ConversationError\n"),
+    ],
+)
+def test_the_snapshot_of_a_refusal_has_its_complaint_or_its_kind_and_no_message(
+    error: ChatTmplError, stored: str
+) -> None:
+    assert snapshots.refusal(error) == stored

@@ -10,14 +10,12 @@ from chattmpl.capabilities.mask import mask, prefix_preserving
 from chattmpl.capabilities.record import ANSWERS, Answer, Capabilities, shortened
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.facts import TemplateFacts
-from chattmpl.probing.formats import reasoning_start
+from chattmpl.probing.formats import SERVERS, reasoning_start
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses
 from chattmpl.probing.roles import FirstMessage, PlacedMessage, SystemPlace
 from chattmpl.template.family import TEMPLATE_FILE
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
-
-ENGINES = ("vllm", "sglang")
 
 _GENERIC = ("chat_template", "tokenizer_config", "template")
 
@@ -52,7 +50,7 @@ def inspect_template(found: TemplateSource) -> Capabilities:
 def _failed(made: Capabilities, why: str) -> Capabilities:
     """Return the record of a template about which nothing is known."""
     nothing = {"reasoning": None, "tool": None}
-    found: dict[str, Any] = {engine: {**nothing, "also": {"reasoning": [], "tool": []}} for engine in ENGINES}
+    found: dict[str, Any] = {engine: {**nothing, "also": {"reasoning": [], "tool": []}} for engine in SERVERS}
     return Capabilities(
         made.name,
         made.file,
@@ -285,7 +283,7 @@ def _parsers(facts: TemplateFacts) -> dict[str, Any]:
     """Return for each engine the names of the parsers that read what the model writes; see docs/inspect.md."""
     kinds = {"reasoning": facts.reasoning_format, "tool": facts.call_format}
     found: dict[str, Any] = {}
-    for engine in ENGINES:
+    for engine in SERVERS:
         names = {kind: list(getattr(format, engine)) if format else [] for kind, format in kinds.items()}
         found[engine] = {
             **{kind: (chosen[0] if chosen else None) for kind, chosen in names.items()},

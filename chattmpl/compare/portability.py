@@ -106,7 +106,7 @@ class _Comparison:
         self.template = template
         self.engine = engine
         self.raw = served(template, target)
-        self.source = Source(normalize_newlines(self.raw.text), self.raw.name)
+        self.source = self.raw.with_text(normalize_newlines(self.raw.text))
         self.explainer = Explainer(self.source, engine)
         self.report = EngineReport(engine.name, engine.version, engine.emulated)
         self.findings: dict[tuple[str, int], EngineFinding] = {}

@@ -29,7 +29,7 @@ def plain_source(source: Source) -> Source:
         TemplateError: for what Jinja's lexer does not accept.
     """
     text = normalize_newlines(source.text)
-    return Source(_read(plain_delimiters, text, Source(text, source.name)), source.name)
+    return source.with_text(_read(plain_delimiters, text, source.with_text(text)))
 
 
 def checked_tree(source: Source) -> Tree:

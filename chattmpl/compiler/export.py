@@ -44,13 +44,13 @@ def export(source: Source, retention: Retention, target: Target) -> str:
     if target == "train":
         _refuse_jumps(source)
         return text
-    return without_generation(Source(text, source.name))
+    return without_generation(source.with_text(text))
 
 
 def without_generation(source: Source) -> str:
     """Return the source without its generation tags; it renders the same text, and reasoning tags stay."""
     text = source.text
-    while (blocks := checked_tree(Source(text, source.name)).blocks("generation")) != ():
+    while (blocks := checked_tree(source.with_text(text)).blocks("generation")) != ():
         text = _without(text, blocks[0])
     return text
 

@@ -192,7 +192,7 @@ def compile_program(source: Source, retention: Retention) -> Program:
     environment.statements[:] = [Statement(*values) for values in statements]
     environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
-    program = Program(Source(text, source.name), retention, environment, template, code_lines, reasoning, generation)
+    program = Program(source.with_text(text), retention, environment, template, code_lines, reasoning, generation)
     if tree is not None:
         # Keep the tree, so that it is not parsed a second time.
         program.__dict__["tree"] = tree

@@ -17,7 +17,6 @@ from chattmpl.lint.proof import Proof
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.runner import every, examine
-from chattmpl.source import Source
 from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.template.resolver import TemplateSource
 
@@ -105,14 +104,14 @@ def edited(found: TemplateSource, candidate: Sequence[Edit] | str) -> TemplateSo
     """Return the template with edits, its line endings kept; None if the edits cannot be made."""
     text = found.source.text
     if isinstance(candidate, str):
-        return replace(found, source=Source(candidate, found.source.name))
+        return replace(found, source=found.source.with_text(candidate))
     if "\r" in text:
         candidate = _with_returns(text, candidate)
     try:
         made = apply_edits(text, candidate).text
     except AssertionError:  # two edits at one place
         return None
-    return replace(found, source=Source(made, found.source.name))
+    return replace(found, source=found.source.with_text(made))
 
 
 def _with_returns(text: str, edits: Iterable[Edit]) -> list[Edit]:

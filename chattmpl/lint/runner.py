@@ -19,7 +19,6 @@ from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.rules.ct004_not_evaluated import NotEvaluated
 from chattmpl.lint.suppressions import directives
-from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 
 
@@ -92,7 +91,7 @@ def _again(
     source: str,
 ) -> list[TemplateDiagnostic] | None:
     """Return the findings of rules in another source; None if it does not compile."""
-    other = replace(found, source=Source(source, found.source.name))
+    other = replace(found, source=found.source.with_text(source))
     try:
         return _all(LintContext(other, tokenizer), chosen)
     except ChatTmplError:

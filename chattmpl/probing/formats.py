@@ -17,6 +17,9 @@ from chattmpl.probing.reasoning import Traces
 from chattmpl.probing.tools import find_tool_definitions
 from chattmpl.template.template import Rendering
 
+SERVERS = {"vllm": "vLLM", "sglang": "SGLang"}
+"""The titles of the serving engines whose parsers are known; the keys are the names of fields of `Format`."""
+
 
 @dataclass(frozen=True)
 class Format:

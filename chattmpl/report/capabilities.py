@@ -16,6 +16,7 @@ from rich.text import Text
 
 from chattmpl.capabilities.record import Answer, Capabilities, State, shortened
 from chattmpl.printable import dumps, one_line, visible
+from chattmpl.probing.formats import SERVERS
 from chattmpl.report.lines import console, names
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
@@ -115,7 +116,7 @@ def _cells(found: Sequence[Capabilities]) -> Iterator[tuple[str, list[Text]]]:
     yield "generation prompt", [Text(_prompts(item)) for item in found]
     yield "stop tokens", [Text(_listed(item.stop_tokens)) for item in found]
     yield "BOS written", [Text(visible(item.bos or "–")) for item in found]
-    for engine, title in (("vllm", "vLLM"), ("sglang", "SGLang")):
+    for engine, title in SERVERS.items():
         for kind in ("reasoning", "tool"):
             yield f"{title} {kind}", [Text(_parser(item, engine, kind)) for item in found]
 
@@ -204,7 +205,9 @@ def _print_rows(to: Console, found: Sequence[Capabilities]) -> None:
         states = [item.answer(row.name).state for row in rows]
         flags = [Text(SIGNS[state], _STYLES[state]) for state in states]
         policy = _SHORT.get(item.retention or "?", item.retention or "?")
-        table.add_row(Text(visible(item.name)), *flags, Text(f" {policy}"), Text(f" {_parser(item, 'vllm', 'tool')}"))
+        table.add_row(
+            Text(visible(item.name)), *flags, Text(f" {policy}"), Text(f" {_parser(item, next(iter(SERVERS)), 'tool')}")
+        )
     to.print(table)
     labels = [row.label.strip() for row in rows]
     meanings = [f"{heading}: {label}" for heading, label in zip(headings, labels, strict=True) if heading != label]

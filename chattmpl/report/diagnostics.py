@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
@@ -19,8 +18,6 @@ _STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "
 _SARIF_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
 _NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
-_INSIDE = re.compile(r":(?:chat_template(?:\[[^\]]*\])?|tokenizer\.chat_template\S*)$")
-"""What follows a path if the template is inside a config or a GGUF file."""
 
 
 class Documented(Protocol):
@@ -139,7 +136,7 @@ def github(diagnostics: Sequence[Diagnostic]) -> str:
     """Return workflow commands, which GitHub Actions turns into annotations of a pull request."""
     written = []
     for found in diagnostics:
-        place = next((_in_file(location) for location in found.locations), None)
+        place = next(iter(found.locations), None)
         keys = {"file": place.file, "line": place.line, "col": place.column} if place is not None else {}
         given = [f"{key}={_property(str(value))}" for key, value in keys.items() if value is not None]
         head = ",".join([*given, f"title={_property(found.code)}"])
@@ -149,12 +146,6 @@ def github(diagnostics: Sequence[Diagnostic]) -> str:
 
 def _message(found: Diagnostic) -> str:
     return f"{found.message}: {_counted(found)}" if isinstance(found, DataDiagnostic) else found.message
-
-
-def _in_file(location: Location) -> Location:
-    """Return a location in a file; a template inside another file is at its first line."""
-    path = _INSIDE.sub("", location.file)
-    return location if path == location.file else Location(path, 1, 1, location.note)
 
 
 def _data(value: str) -> str:
@@ -192,7 +183,7 @@ def _sarif_rule(rule: Documented) -> dict[str, Any]:
 
 
 def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
-    locations = [_sarif_location(_in_file(location)) for location in found.locations]
+    locations = [_sarif_location(location) for location in found.locations]
     result = {
         "ruleId": found.code,
         "ruleIndex": index,

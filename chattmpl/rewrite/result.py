@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
 from chattmpl.rewrite.proof import NoteKind, ProofT
-from chattmpl.source import Source
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
@@ -51,7 +50,7 @@ def with_source(template: Template, source: str, *, placeholders: bool = False) 
         placeholders: supply unknown special tokens with placeholders.
     """
     tokens = {**PLACEHOLDERS, **template.tokens} if placeholders else template.tokens
-    resolved = replace(template.resolved, source=Source(source, template.given.name), tokens=tokens)
+    resolved = replace(template.resolved, source=template.given.with_text(source), tokens=tokens)
     return Template(resolved, template.retention, template.budget)
 
 

@@ -150,11 +150,13 @@ def _picked(
 ) -> TemplateSource:
     """Return one template of a ``chat_template`` entry: a string, a list of named templates, or a dict of them."""
     if isinstance(template, str) and variant in (None, "default"):
-        return TemplateSource(Source(template, f"{path}:chat_template"), tokens, path=path, directory=directory)
+        return TemplateSource(
+            Source(template, f"{path}:chat_template", str(path)), tokens, path=path, directory=directory
+        )
     named = _named(template, path)
     wanted = variant or "default"
     if wanted in named:
-        source = Source(named[wanted], f"{path}:chat_template[{wanted}]")
+        source = Source(named[wanted], f"{path}:chat_template[{wanted}]", str(path))
         return TemplateSource(source, tokens, path=path, variant=wanted, directory=directory)
     if not named:
         raise TemplateError(
@@ -274,7 +276,7 @@ def _in_gguf(path: Path) -> Iterator[TemplateSource]:
         raise TemplateError(f"{path} holds no chat template", hint="engines then use a template that they bring along")
     for key, text in templates.items():
         variant = key[len(_GGUF_KEY) + 1 :] or None
-        yield TemplateSource(Source(text, f"{path}:{key}"), tokens, path=path, variant=variant)
+        yield TemplateSource(Source(text, f"{path}:{key}", str(path)), tokens, path=path, variant=variant)
 
 
 def _gguf_tokens(fields: dict[str, Any]) -> dict[str, str]:

@@ -249,7 +249,7 @@ class RenderingItem(SubjectItem):
         try:
             text = snapshots.picture(self.judge.rendering(self.conversation.conversation))
         except ChatTmplError as error:
-            text = snapshots.refusal(error.complaint or error.message)
+            text = snapshots.refusal(error)
         compare(self, self.snapshot, text, self.settings.update)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from chattmpl.errors import ChatTmplError
 from chattmpl.template.template import Rendering
 
 FOLDER = "__chattmpl__"
@@ -31,9 +32,9 @@ def picture(rendering: Rendering) -> str:
     return "".join(_lines(rendering.text, rendering.generated))
 
 
-def refusal(message: str) -> str:
-    """Return the snapshot of a conversation that the template refuses."""
-    return f"{REFUSED}{_escaped(message)}\n"
+def refusal(error: ChatTmplError) -> str:
+    """Return the snapshot of a conversation that the template refuses: its complaint, or else the kind of refusal."""
+    return f"{REFUSED}{_escaped(error.complaint or error.reason or type(error).__name__)}\n"
 
 
 def compare(path: Path, text: str) -> str | None:

@@ -72,7 +72,7 @@ class OverridableTemplate:
         self._keys = ConversationKeys()
         switched = apply_edits(text, _closed_first(edits)).text
         checked_tree(Source(switched))
-        found = TemplateSource(Source(switched, template.program.source.name), template.tokens)
+        found = TemplateSource(template.program.source.with_text(switched), template.tokens)
         self._switched = Template(found, None, template.budget)
 
     def narrowed(self, numbers: Iterable[int]) -> OverridableTemplate:
