@@ -138,9 +138,9 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
     "spaces": {"messages": [ASK, {"role": "assistant", "content": f"  {_LONG}  \n"}, ASK_MORE, SAY_MORE]},
     "marks": {"messages": [{"role": "user", "content": _LONG_ASK}, {"role": "assistant", "content": _LONG}]},
     "text_arguments": {"messages": [ASK, call_message(text=True), result_message(), SAY_MORE], "tools": [TOOL]},
-    "late_system": {"messages": [ASK, SAY, SYSTEM, ASK_MORE, SAY_MORE]},
-    "systems": {"messages": [SYSTEM, ASK, SAY, SYSTEM_MORE, ASK_MORE, SAY_MORE]},
-    "developer": {"messages": [DEVELOPER, ASK, SAY]},
+    "late_system": {"messages": [ASK, SAY, SYSTEM, ASK_MORE]},
+    "systems": {"messages": [SYSTEM, ASK, SAY, SYSTEM_MORE, ASK_MORE]},
+    "developer": {"messages": [DEVELOPER, ASK]},
 }
 """The conversations by name."""
 

@@ -68,7 +68,8 @@ class Prober:
         self.kwargs = dict(kwargs or {})
         self.skipped = skipped
         self.failures: dict[str, ChatTmplError] = {}
-        self._done: dict[tuple[Any, ...], Rendered] = {}
+        self._done: dict[tuple[str, bool, Template | None, str], Rendered] = {}
+        self._own_kwargs = repr(self.kwargs)
         self._turns: dict[tuple[str, int], Turn] = {}
         self._spent: BudgetError | None = None
 
@@ -80,7 +81,7 @@ class Prober:
         if _READS_STRINGS.search(self.template.source):
             return False
         for in_parts in (False, True):
-            made = self._run(_named("turn", None, in_parts), False, None, self.kwargs)
+            made = self._once(*_named("turn", None, in_parts))
             if isinstance(made, Rendering) and _INSIDE in made.text.casefold():
                 return in_parts
         return False
@@ -161,41 +162,58 @@ class Prober:
             raw: leave content as it is, even for templates that take nothing but lists of parts.
             kwargs: more template kwargs.
         """
-        kwargs = {**self.kwargs, **(kwargs or {})}
-        key = (repr((messages, tools, documents, kwargs)), prompt, template, raw)
-        if key not in self._done:
-            try:
-                conversation = self.conversation_of(messages, tools=tools, documents=documents, raw=raw)
-                self._done[key] = self._run(conversation, prompt, template, kwargs)
-            except ChatTmplError as error:
-                self._done[key] = error
-        return self._done[key]
+        data = self._data_of(messages, tools, documents, raw)
+        return self._once(data, repr(data), prompt, template, {**self.kwargs, **kwargs} if kwargs else None)
 
-    def conversation_of(
-        self,
-        messages: Sequence[Message],
-        *,
-        tools: bool = False,
-        documents: Sequence[Any] | None = None,
-        raw: bool = False,
-    ) -> Conversation:
-        """Return messages as a conversation that the template takes; for the options see `outcome`."""
-        given: dict[str, Any] = {"messages": list(messages)}
+    def conversation_of(self, messages: Sequence[Message], *, tools: bool = False) -> Conversation:
+        """Return messages as a conversation that the template takes, with or without the tool of the corpus."""
+        return Conversation.coerce(self._data_of(messages, tools, None, False))
+
+    def _data_of(
+        self, messages: Sequence[Message], tools: bool, documents: Sequence[Any] | None, raw: bool
+    ) -> dict[str, Any]:
+        data: dict[str, Any] = {"messages": list(messages)}
         if not raw and self.only_parts:
-            given = as_parts(given)
+            data = as_parts(data)
         if tools or "tools" in self.needs:
-            given["tools"] = [TOOL]
+            data["tools"] = [TOOL]
         if documents is not None or "documents" in self.needs:
-            given["documents"] = list(documents or [DOCUMENT])
-        return Conversation.coerce(given)
+            data["documents"] = list(documents or [DOCUMENT])
+        return data
 
     def text(self, messages: Sequence[Message], **options: Any) -> str | None:
         """Return the text of messages, or None if the template raises; for the options see `outcome`."""
         made = self.outcome(messages, **options)
         return made.text if isinstance(made, Rendering) else None
 
+    def _once(
+        self,
+        conversation: Conversation | dict[str, Any],
+        content: str,
+        prompt: bool = False,
+        template: Template | None = None,
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Rendered:
+        """Render a conversation, or return the outcome of rendering one with the same content before.
+
+        Args:
+            conversation: the conversation.
+            content: its JSON types in Python's notation, which identify it.
+            prompt: add the generation prompt.
+            template: the same template under another retention policy.
+            kwargs: the template kwargs; those of the prober by default.
+        """
+        key = (content, prompt, template, self._own_kwargs if kwargs is None else repr(kwargs))
+        if key not in self._done:
+            self._done[key] = self._run(conversation, prompt, template, self.kwargs if kwargs is None else kwargs)
+        return self._done[key]
+
     def _run(
-        self, conversation: Conversation, prompt: bool, template: Template | None, kwargs: Mapping[str, Any]
+        self,
+        conversation: Conversation | dict[str, Any],
+        prompt: bool,
+        template: Template | None,
+        kwargs: Mapping[str, Any],
     ) -> Rendered:
         if self._spent is not None:
             return self._spent
@@ -225,11 +243,7 @@ class Prober:
         if name in self.skipped:
             return None
         # Conversations begin alike: what is the same is rendered once.
-        given = CONVERSATIONS[name]
-        key = (tuple(map(id, given["messages"][:count])), tuple(map(id, given.get("tools", ()))), prompt)
-        made = self._done.get(key)
-        if made is None:
-            made = self._done[key] = self._run(_named(name, count, self.only_parts), prompt, None, self.kwargs)
+        made = self._once(*_named(name, count, self.only_parts), prompt)
         if isinstance(made, ChatTmplError):
             self.failures.setdefault(name, made)
         return made if isinstance(made, Rendering) else None
@@ -243,7 +257,7 @@ class Prober:
             The rendering, or None if the template raises.
         """
         try:
-            conversation = _named(name, None, self.only_parts)
+            conversation, _ = _named(name, None, self.only_parts)
             variables = self.template.variables(conversation, False, dict(self.kwargs), InputTracer())
             for index, given in fields.items():
                 variables["messages"][index].update(given)
@@ -284,10 +298,11 @@ class Prober:
 
 
 @cache
-def _named(name: str, count: int | None, in_parts: bool) -> Conversation:
-    """Return the first messages of a conversation, loaded once for all templates."""
+def _named(name: str, count: int | None, in_parts: bool) -> tuple[Conversation, str]:
+    """Return the first messages of a conversation, loaded once for all templates, and its content for `_once`."""
     given = as_parts(CONVERSATIONS[name]) if in_parts else CONVERSATIONS[name]
-    return Conversation.coerce({**given, "messages": given["messages"][:count]})
+    data = {**given, "messages": given["messages"][:count]}
+    return Conversation.coerce(data), repr(data)
 
 
 @dataclass(frozen=True)
