@@ -154,15 +154,16 @@ _LATE_PLACES: dict[SystemPlace, str] = {
 
 
 def _late_system(facts: TemplateFacts) -> Answer:
-    only, second = facts.late_system["only"], facts.late_system["second"]
+    places = dict(facts.late_system())
+    only, second = places["only"], places["second"]
     if only.fate != "rendered":
         return _not_rendered(only)
     if second.fate != "rendered" and facts.system.fate == "rendered":
         return _not_rendered(second, "after a leading system message")
-    moved = any(found.moved for found in facts.late_system.values())
+    moved = any(found.moved for found in places.values())
     notes = ["moved to the front" if only.moved else "rendered" if moved else "stays where it is"]
     for place, words in _LATE_PLACES.items():
-        found = facts.late_system[place]
+        found = places[place]
         if found.fate != "rendered" and second.fate == "rendered":
             notes.append(_not_rendered(found, words).note)
         elif found.moved and not only.moved:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -101,9 +101,8 @@ class TemplateFacts:
         """A developer message before the first question."""
         return roles.find_first_message(self.prober, DEVELOPER)
 
-    @cached_property
-    def developer_places(self) -> Mapping[roles.DeveloperPlace, roles.PlacedMessage]:
-        """A developer message, by its place."""
+    def developer_places(self) -> Iterator[tuple[roles.DeveloperPlace, roles.PlacedMessage]]:
+        """Iterate over the places of a developer message, rendering it there."""
         return roles.find_developer(self.prober)
 
     @cached_property
@@ -111,9 +110,8 @@ class TemplateFacts:
         """Sentences that the template writes itself before the first question."""
         return roles.find_fixed_text(self.prober)
 
-    @cached_property
-    def late_system(self) -> Mapping[roles.SystemPlace, roles.PlacedMessage]:
-        """A system message that is not the first message, by its place."""
+    def late_system(self) -> Iterator[tuple[roles.SystemPlace, roles.PlacedMessage]]:
+        """Iterate over the places of a system message that is not the first message, rendering it there."""
         return roles.find_late_system(self.prober)
 
     @cached_property

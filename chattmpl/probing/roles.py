@@ -101,31 +101,27 @@ SystemPlace = Literal["only", "second", "adjacent", "with tools", "last"]
 DeveloperPlace = Literal["first", "with tools", "with a system message", "late"]
 
 
-def find_late_system(prober: Prober) -> dict[SystemPlace, PlacedMessage]:
-    """Return the fate of a system message that is not the first message.
+def find_late_system(prober: Prober) -> Iterator[tuple[SystemPlace, PlacedMessage]]:
+    """Yield how a system message that is not the first message is rendered, by its place.
 
     It is the ``only`` one, or the ``second`` after a leading one, in the middle of the conversation, directly after the
     leading one (``adjacent``), in the middle with tools, or the last message. Templates often treat a leading system
     message apart, and decide by it what they do with others.
     """
     turns = [ASK, SAY]
-    return {
-        "only": _placed(prober, [*turns, SYSTEM, ASK_MORE], 2),
-        "second": _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3),
-        "adjacent": _placed(prober, [SYSTEM, SYSTEM_MORE, ASK], 1),
-        "with tools": _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3, tools=True),
-        "last": _placed(prober, [SYSTEM, *turns, ASK_MORE, SYSTEM_MORE], 4),
-    }
+    yield "only", _placed(prober, [*turns, SYSTEM, ASK_MORE], 2)
+    yield "second", _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3)
+    yield "adjacent", _placed(prober, [SYSTEM, SYSTEM_MORE, ASK], 1)
+    yield "with tools", _placed(prober, [SYSTEM, *turns, SYSTEM_MORE, ASK_MORE], 3, tools=True)
+    yield "last", _placed(prober, [SYSTEM, *turns, ASK_MORE, SYSTEM_MORE], 4)
 
 
-def find_developer(prober: Prober) -> dict[DeveloperPlace, PlacedMessage]:
-    """Return the fate of a developer message: as the first message, and in other places."""
-    return {
-        "first": _placed(prober, [DEVELOPER, ASK], 0),
-        "with tools": _placed(prober, [DEVELOPER, ASK], 0, tools=True),
-        "with a system message": _placed(prober, [SYSTEM, DEVELOPER, ASK], 1),
-        "late": _placed(prober, [ASK, SAY, DEVELOPER, ASK_MORE], 2),
-    }
+def find_developer(prober: Prober) -> Iterator[tuple[DeveloperPlace, PlacedMessage]]:
+    """Yield how a developer message is rendered, by its place: as the first message, and in other places."""
+    yield "first", _placed(prober, [DEVELOPER, ASK], 0)
+    yield "with tools", _placed(prober, [DEVELOPER, ASK], 0, tools=True)
+    yield "with a system message", _placed(prober, [SYSTEM, DEVELOPER, ASK], 1)
+    yield "late", _placed(prober, [ASK, SAY, DEVELOPER, ASK_MORE], 2)
 
 
 def _placed(prober: Prober, messages: list[Message], index: int, *, tools: bool = False) -> PlacedMessage:

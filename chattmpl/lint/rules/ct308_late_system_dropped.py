@@ -56,7 +56,7 @@ class LateSystemDropped(Rule):
             subject.probe.render(name)
         if subject.facts.system.fate != "rendered":
             return
-        for place, found in subject.facts.late_system.items():
+        for place, found in subject.facts.late_system():
             if found.fate == "dropped" and isinstance(found.made, Rendering):
                 yield self.finding(
                     subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),

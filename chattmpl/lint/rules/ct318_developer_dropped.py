@@ -56,7 +56,7 @@ class DeveloperDropped(Rule):
         plain = subject.probe.render("turn")
         if plain is None or "quince" not in plain.text:
             return
-        for place, found in subject.facts.developer_places.items():
+        for place, found in subject.facts.developer_places():
             if found.fate == "dropped" and isinstance(found.made, Rendering):
                 yield self.finding(
                     subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
