@@ -92,6 +92,23 @@ ECHO = """\
 {%- endfor %}
 {%- if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"""
 
+OPENED = """\
+{{- "<|think|>" if enable_thinking }}
+{%- for m in messages %}
+    {%- if m.role == 'assistant' and m.reasoning_content %}
+        {{- '<|assistant|>' if messages[loop.index0 - 1].role != 'tool' }}
+        {{- '<think>' + m.reasoning_content + '</think>' + m.content + '<|end|>' }}
+    {%- elif m.role == 'assistant' %}
+        {{- '<|assistant|>' if messages[loop.index0 - 1].role != 'tool' }}
+        {{- m.content + '<|end|>' }}
+    {%- else %}
+        {{- '<|' + m.role + '|>' + m.content + '<|end|>' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt and messages[-1].role != 'tool' %}{{ '<|assistant|>' }}
+{%- elif add_generation_prompt and enable_thinking %}{{ '<think>' }}{% endif %}"""
+"""After the result of a tool, the prompt opens the trace if the model is to think."""
+
 GOOD = {
     "one_line": CHATML,
     "branches": BRANCHES,
@@ -101,6 +118,7 @@ GOOD = {
     "parts": PARTS,
     "tools": TOOLS,
     "echo": ECHO,
+    "opened": OPENED,
 }
 
 MACRO = """\
@@ -156,6 +174,16 @@ def test_a_template_gets_tags_and_its_laws_hold_on_conversations_that_were_not_t
     report = check(after, laws_named(["sampled", "stop", "pure"]), conversations)
     assert {finding.shown.law for finding in report.findings} <= named
     assert all(verdict.holds for verdict in report.verdicts)
+
+
+def test_what_a_prompt_opens_after_the_result_of_a_tool_is_not_generated() -> None:
+    made = _annotated(OPENED)
+    thought = {"role": "assistant", "content": "Apricot", "reasoning_content": "Papaya"}
+    messages = [_TURN[0], {"role": "assistant", "content": "Plan"}, {"role": "tool", "content": "Plum"}, thought]
+    for enabled, start in ((True, ""), (False, "<think>")):
+        rendering = made.render(messages, enable_thinking=enabled)
+        generated = "".join(rendering.text[start:end] for start, end in rendering.generated)
+        assert generated == f"Plan<|end|>{start}Papaya</think>Apricot<|end|>"
 
 
 def _outcome(template: Template, conversation: object, prompt: bool) -> str | None:

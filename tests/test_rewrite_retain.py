@@ -57,6 +57,15 @@ EMPTY_BLOCKS = (
     + TAIL
 )
 
+TEXT_QUESTIONS = (
+    "{%- set ns = namespace(last=messages|length) -%}\n{%- for m in messages -%}"
+    "{%- if m.role == 'user' and m.content is string -%}{%- set ns.last = loop.index0 -%}{%- endif -%}{%- endfor -%}\n"
+    + EMPTY_BLOCKS.replace("loop.last or m.reasoning_content", "loop.index0 > ns.last").replace(
+        "{{- m.content", "{{- (m.content if m.content is string else '')"
+    )
+)
+"""Traces are rendered after the last question that is one text; in parts, the template finds none."""
+
 ASK = {"role": "user", "content": "Quince"}
 SAY = {"role": "assistant", "content": "Apricot", "reasoning_content": "Papaya"}
 MORE = {"role": "assistant", "content": "Almond", "reasoning_content": "Mango"}
@@ -120,6 +129,25 @@ def test_what_counts_the_messages_after_the_question_stands_at_the_head() -> Non
     rewrite = _rewritten(ALWAYS, "since_last_user")
     assert rewrite.template.source.startswith("{% set retention = namespace(after_last_user=0) %}\n")
     assert _changed(rewrite)[-1] == "{%- if m.reasoning_content and loop.revindex0 < retention.after_last_user -%}"
+
+
+def test_a_question_that_the_template_does_not_find_is_one_for_the_policy() -> None:
+    parts = {"role": "user", "content": [{"type": "text", "text": "Quince"}]}
+    assert _traces(Template.from_source(TEXT_QUESTIONS), [parts, SAY]) == ""
+    rewrite = _rewritten(TEXT_QUESTIONS, "open_tool_loop", 0)
+    assert _changed(rewrite)[-1] == "{%- if m.role == 'assistant' and loop.revindex0 < retention.after_last_answer -%}"
+    assert _traces(rewrite.template, [parts, SAY]) == "P"
+    assert _traces(rewrite.template, BOTH) == "M"
+    assert _rewritten(TEXT_QUESTIONS, "since_last_user", 0).proof.unchanged
+
+
+def test_a_trace_may_be_read_under_any_of_its_names() -> None:
+    made = _retained(LAST.replace("m.reasoning_content", "m.reasoning"), "all")
+    assert _traces(made, [{key.replace("_content", ""): value for key, value in one.items()} for one in BOTH]) == "PM"
+    either = LAST.replace("m.reasoning_content", "text").replace(
+        "{%- if text", "{%- set text = m.reasoning or m.reasoning_content -%}\n{%- if text"
+    )
+    assert _changed(_rewritten(either, "none")) == ["{%- if false -%}"]
 
 
 def test_under_all_empty_blocks_stay_too() -> None:
@@ -369,8 +397,16 @@ def _with_calls(source: str) -> str:
     return source.replace("{{- m.content + ", "{{- m.content + (m.tool_calls | tojson if m.tool_calls else '') + ")
 
 
+# Its condition has no word that a position has, so that a policy is joined to it rather than put in its place.
+COUNTED = _rendering_traces_if(
+    "i > ns.asked and m.reasoning_content",
+    "{%- set ns = namespace(asked=-1) -%}\n{%- for m in messages -%}{%- if m.role == 'user' -%}"
+    "{%- set ns.asked = loop.index0 -%}{%- endif -%}{%- endfor -%}\n",
+).replace(HEAD, HEAD + "{%- set i = loop.index0 -%}\n")
+
+
 @pytest.mark.parametrize("policy", POLICIES)
-@pytest.mark.parametrize("source", [SINCE, ALWAYS], ids=["since_last_user", "all"])
+@pytest.mark.parametrize("source", [COUNTED, ALWAYS], ids=["since_last_user", "all"])
 def test_a_question_that_interrupts_a_tool_loop_is_treated_as_the_policy_says(source: str, policy: str) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {}}}
     loop = [ASK, {**SAY, "tool_calls": [call]}, {"role": "tool", "content": "Plum", "tool_call_id": "c1"}]

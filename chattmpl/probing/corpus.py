@@ -55,9 +55,9 @@ TRACES = ("Ponder papaya", "Muse mango", "Wonder walnut", "Reflect radish")
 
 
 def with_trace(message: Message, trace: str, carrier: Carrier = "field") -> Message:
-    """Return the message with a reasoning trace."""
+    """Return the message with a reasoning trace. A field is ``reasoning``, which templates see under all its names."""
     if carrier == "field":
-        return {**message, "reasoning_content": trace}
+        return {**message, "reasoning": trace}
     if carrier == "part":
         parts = [{"type": "thinking", "thinking": trace}, {"type": "text", "text": message["content"]}]
         return {**message, "content": parts}
@@ -104,7 +104,8 @@ _LONG = 'Answer apricot: "<b>Crème</b>" & it\'s {{one}}\n\n\ttwo \\n, ' + "thre
 _LONG_ASK = _LONG.replace("Answer apricot", "Question quince").replace("END", "three " * 1500 + "END")
 """Text that a template may escape, fold or cut."""
 
-_THINK, _THINK_MORE = with_trace(SAY, TRACES[0]), with_trace(SAY_MORE, TRACES[1])
+# Conversations are written as users do, under the name that most templates read.
+_THINK, _THINK_MORE = {**SAY, "reasoning_content": TRACES[0]}, {**SAY_MORE, "reasoning_content": TRACES[1]}
 
 CONVERSATIONS: dict[str, dict[str, Any]] = {
     "turn": {"messages": [ASK, SAY]},
@@ -117,7 +118,12 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
     "calls": {"messages": [ASK, call_message(), result_message(), SAY_MORE], "tools": [TOOL]},
     "spoken": {"messages": [ASK, call_message(content=_SPOKEN), result_message(), SAY_MORE], "tools": [TOOL]},
     "agent": {
-        "messages": [ASK, with_trace(call_message(content=_SPOKEN), TRACES[0]), result_message(), _THINK_MORE],
+        "messages": [
+            ASK,
+            {**call_message(content=_SPOKEN), "reasoning_content": TRACES[0]},
+            result_message(),
+            _THINK_MORE,
+        ],
         "tools": [TOOL],
     },
     "null": {"messages": [ASK, call_message(content=None), result_message(), SAY_MORE], "tools": [TOOL]},

@@ -13,7 +13,19 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.probing import facts_of
-from chattmpl.probing.corpus import ASK, CONVERSATIONS, DOCUMENT, SAY, TOOL, with_parts
+from chattmpl.probing.corpus import (
+    ASK,
+    CONVERSATIONS,
+    DOCUMENT,
+    SAY,
+    SAY_MORE,
+    TOOL,
+    TRACES,
+    call_message,
+    result_message,
+    with_parts,
+    with_trace,
+)
 from chattmpl.probing.prober import content_range
 from chattmpl.probing.shapes import Shape, generated_conversations, shipped_conversations
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, header_of, target_spans
@@ -38,6 +50,12 @@ _MEDIA = [
 
 _ORDERS: list[list[dict[str, Any]]] = [[SAY], [SAY, ASK, SAY], [ASK, SAY, SAY], [ASK, ASK, SAY], [ASK], []]
 """Orders of messages that are rare, and often rendered differently."""
+
+_REASONED_RESULT = {
+    "messages": [ASK, call_message(), result_message(), with_trace(SAY_MORE, TRACES[0])],
+    "tools": [TOOL],
+}
+"""An answer with a trace to the result of a tool, where some generation prompts open the trace."""
 
 _HELD_OUT = 20
 """Number of generated conversations of shapes that the template may refuse, to compare texts and refusals."""
@@ -100,8 +118,12 @@ class AnnotationContext:
             *map(Conversation.coerce, _MEDIA),
             *(self.fitted(Conversation.coerce({**self.beside, "messages": messages})) for messages in _ORDERS),
         ]
-        modal = [(self.conversation(name), kwargs) for kwargs in self.modes for name in _MODAL]
-        return [(conversation, {}) for conversation in usual] + modal
+        result = self.fitted(Conversation.coerce({**self.beside, **_REASONED_RESULT}))
+        modal = [*map(self.conversation, _MODAL), result]
+        return [
+            *((conversation, {}) for conversation in (*usual, result)),
+            *((conversation, kwargs) for kwargs in self.modes for conversation in modal),
+        ]
 
     @cached_property
     def modes(self) -> list[dict[str, Any]]:

@@ -109,6 +109,7 @@ def _facts(case: Case, turn: int) -> frozenset[str]:
         "calls": bool(message.tool_calls),
         "reasoning": bool(message.reasoning_content),
         "last": turn == len(case.messages) - 1,
+        "result": turn > 0 and case.messages[turn - 1].role == "tool",
     }
     return frozenset(fact for fact, holds in true.items() if holds)
 

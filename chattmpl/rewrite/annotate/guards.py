@@ -11,9 +11,10 @@ from chattmpl.syntax.messages import find_read, read_in_style
 from chattmpl.syntax.nodes import Attribute, Comparison, Name, Subscript
 from chattmpl.syntax.tree import Tree
 
-FACTS = ("assistant", "content", "calls", "reasoning", "first", "last")
+FACTS = ("assistant", "content", "calls", "reasoning", "first", "last", "result")
 """Facts that conditions are made of, in the order in which they are tried: the message is the assistant's, has content,
-calls, reasoning; the innermost loop within the message runs for the first time; the message is the last one."""
+calls, reasoning; the innermost loop within the message runs for the first time; the message is the last one; the
+message follows the result of a tool."""
 
 _MAX_KWARGS = 4
 
@@ -101,8 +102,13 @@ class GuardPrinter:
             return None
         if fact == "first":
             return "loop.first" if self._nested else None
-        if fact == "last":
-            return None if self._nested or not self._in_loop else "loop.last"
+        if fact in ("last", "result"):
+            if self._nested or not self._in_loop:
+                return None
+            if fact == "last":
+                return "loop.last"
+            role = read_in_style(self._tree, self._message, "role").replace(self._message, "loop.previtem", 1)
+            return f"loop.previtem is defined and {role} == 'tool'"
         field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
         name = field[fact]
         read = read_in_style(self._tree, self._message, name)

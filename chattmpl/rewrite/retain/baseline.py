@@ -157,8 +157,10 @@ class Baseline:
             for index, message in enumerate(twin.messages):
                 if message.role != "assistant" or whole is None:
                     continue
-                alone = self.alone(twin, index, kwargs)
-                if carrier == "content" or (alone is not None and alone.shows):
+                shows = (
+                    one.shows for one in (self.alone(twin, index, kwargs), self._asked(twin, index, kwargs)) if one
+                )
+                if carrier == "content" or any(shows):
                     (found.add if turn_text(whole, index).shows else found.discard)(index)
         return frozenset(found)
 
@@ -166,6 +168,19 @@ class Baseline:
         """Return the text of a turn that comes last, as it was sampled."""
         made = self.render(self.keys.head(conversation, index + 1), kwargs, False)
         return None if made is None else turn_text(made, index)
+
+    def _asked(self, conversation: Conversation, index: int, kwargs: dict[str, Any]) -> TurnText | None:
+        """Return the text of a turn that comes last if the template finds no question before it, and is given one.
+
+        Templates that search for the last question may keep nothing where there is none, and may find only those whose
+        content is a text.
+        """
+        before = conversation.messages[:index]
+        if any(message.role == "user" and isinstance(message.content, str) for message in before):
+            return None
+        data = conversation.dump()
+        asked = Conversation.coerce({**data, "messages": [_ASK_MORE, *data["messages"]]})
+        return self.alone(asked, index + 1, kwargs)
 
     def _kept_forms(
         self, conversation: Conversation, index: int, kwargs: dict[str, Any], here: TurnText
@@ -181,14 +196,10 @@ class Baseline:
             yield from restore_trace(marked, content, _PLACEHOLDER) if marked is not None else ()
         if alone is not None and (alone.shows or message.reasoning_content or not trace):
             yield alone
-        if not any(earlier.role == "user" for earlier in conversation.messages[:index]):
-            # Templates search for the last question, and keep nothing where there is none.
-            asked = Conversation.coerce(
-                {**conversation.dump(), "messages": [_ASK_MORE, *conversation.dump()["messages"]]}
-            )
-            alone = self.alone(asked, index + 1, kwargs)
-            if alone is not None:
-                yield alone
+        asked = self._asked(conversation, index, kwargs)
+        if asked is not None:
+            alone = asked
+            yield asked
         if here.shows or not trace:
             # For ``all``, a separate check asks whether that is as it was sampled.
             yield here
