@@ -397,6 +397,15 @@ def _with_calls(source: str) -> str:
     return source.replace("{{- m.content + ", "{{- m.content + (m.tool_calls | tojson if m.tool_calls else '') + ")
 
 
+def test_a_switch_that_keeps_the_traces_of_calls_still_works() -> None:
+    gate = "{%- set gate = loop.last or (preserve_thinking and m.tool_calls) -%}\n"
+    source = _with_calls(_rendering_traces_if("m.reasoning_content and gate").replace(HEAD, HEAD + gate))
+    made = _retained(source, "none")
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {}}}
+    messages = [ASK, {**SAY, "tool_calls": [call]}, {"role": "tool", "content": "Plum", "tool_call_id": "c1"}, MORE]
+    assert (_traces(made, messages), _traces(made, messages, preserve_thinking=True)) == ("", "P")
+
+
 # Its condition has no word that a position has, so that a policy is joined to it rather than put in its place.
 COUNTED = _rendering_traces_if(
     "i > ns.asked and m.reasoning_content",

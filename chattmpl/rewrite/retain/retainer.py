@@ -59,7 +59,7 @@ def _retain(
 ) -> tuple[str, RetentionProof]:
     probes = Probes(template, policy, stops=stop_tokens, examples=examples)
     searched = probes.searched()
-    baseline = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, searched[1][0])
+    baseline = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, [one for one, _ in searched])
     contents = "content" in probes.carriers and policy != "all"
     search = Search(baseline, OverridableTemplate(template, policy, contents=contents), searched)
     search.score(())
