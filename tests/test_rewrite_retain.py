@@ -402,7 +402,12 @@ def test_a_switch_that_keeps_the_traces_of_calls_still_works() -> None:
     source = _with_calls(_rendering_traces_if("m.reasoning_content and gate").replace(HEAD, HEAD + gate))
     made = _retained(source, "none")
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {}}}
-    messages = [ASK, {**SAY, "tool_calls": [call]}, {"role": "tool", "content": "Plum", "tool_call_id": "c1"}, MORE]
+    messages: list[dict[str, Any]] = [
+        ASK,
+        {**SAY, "tool_calls": [call]},
+        {"role": "tool", "content": "Plum", "tool_call_id": "c1"},
+        MORE,
+    ]
     assert (_traces(made, messages), _traces(made, messages, preserve_thinking=True)) == ("", "P")
 
 

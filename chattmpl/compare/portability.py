@@ -55,7 +55,8 @@ class EngineReport:
         agreed, disagreed: numbers of cases, without those of a declared bug.
         findings: the causes.
         declared: bugs that the family declares, with the numbers of cases in which they occur.
-        skipped: reasons why cases were not compared, with counts.
+        overrun: the error of the case that exceeded the template's budget; None if none did.
+        skipped: number of cases after that one, which were not compared.
     """
 
     engine: str
@@ -65,7 +66,8 @@ class EngineReport:
     disagreed: int = 0
     findings: list[EngineFinding] = field(default_factory=list)
     declared: Counter[str] = field(default_factory=Counter)
-    skipped: Counter[str] = field(default_factory=Counter)
+    overrun: BudgetError | None = None
+    skipped: int = 0
 
 
 def served(template: Template, target: str | None = None) -> Source:
@@ -111,22 +113,20 @@ class _Comparison:
         self.report = EngineReport(engine.name, engine.version, engine.emulated)
         self.findings: dict[tuple[str, int], EngineFinding] = {}
         self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
-        self._spent = False
 
     def run(self, cases: Iterable[Case]) -> EngineReport:
         for case in cases:
+            if self.report.overrun is not None:  # each further conversation would most likely exceed the budget too
+                self.report.skipped += 1
+                continue
             try:
                 self._compare(case)
             except BudgetError as error:
-                self._spent = True
-                self.report.skipped[error.message] += 1
+                self.report.overrun = error
         self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
         return self.report
 
     def _compare(self, case: Case) -> None:
-        if self._spent:  # each further conversation would most likely exceed the budget too
-            self.report.skipped["the template exceeded its budget before"] += 1
-            return
         context = variables(self.template, case)
         expected = reference(self.source.text, context)
         got = rendered(self.engine, self.raw.text, context)

@@ -196,9 +196,15 @@ def _summary(item: EngineReport | Missing) -> list[str | tuple[str, str]]:
         parts.append((f"agrees in all {item.agreed}", "green"))
     if item.declared:
         parts.append(f"{', ' if parts else ''}{count(len(item.declared), 'declared bug')}")
-    for why, number in item.skipped.items():
+    for why, number in _skipped(item):
         parts.append(f"{', ' if parts else ''}{number} not compared: {why}")
     return parts
+
+
+def _skipped(report: EngineReport) -> list[tuple[str, int]]:
+    """Return why cases were not compared, each with the number of cases."""
+    reasons = [] if report.overrun is None else [(report.overrun.message, 1)]
+    return [*reasons, ("the template exceeded its budget before", report.skipped)] if report.skipped else reasons
 
 
 def _finding(report: EngineReport, finding: EngineFinding, *others: EngineFinding) -> Iterator[Line]:
@@ -246,7 +252,7 @@ def _record(item: EngineReport | Missing) -> dict[str, Any]:
         "agreed": item.agreed,
         "disagreed": item.disagreed,
         "declared": [{"what": what, "renders": number} for what, number in item.declared.items()],
-        "skipped": [{"why": why, "renders": number} for why, number in item.skipped.items()],
+        "skipped": [{"why": why, "renders": number} for why, number in _skipped(item)],
         "findings": [_finding_record(finding) for finding in item.findings],
     }
 
