@@ -133,6 +133,12 @@ def weigh(value: Any) -> Any:
     return value
 
 
+def weight(value: Any) -> int:
+    """Charge for the whole contents of a value, and return the number of steps; 0 outside a render."""
+    meter = METER.get()
+    return 0 if meter is None else _weight(value, meter)
+
+
 def _weight(value: Any, meter: Meter) -> int:
     before = meter.left
     stack = [value]
@@ -188,7 +194,7 @@ def weigh_search(wanted: Any, container: Any) -> None:
             meter.tick(items * (1 + weight) // 16)
 
 
-def check_search_from_right(text: str, wanted: str) -> None:
+def check_search_from_right(text: str | bytes, wanted: str | bytes) -> None:
     """Charge for a search from the right, in which Python compares the wanted text at each position."""
     charge(len(text) * len(wanted) // 8)
 

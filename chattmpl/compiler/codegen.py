@@ -183,13 +183,52 @@ class PieceGenerator(CodeGenerator):
         self._call("environment.power(", [node.left, node.right], ")", frame)
 
     @optimizeconst
+    def visit_Sub(self, node: nodes.BinExpr, frame: Frame) -> None:
+        """Write ``a - b``."""
+        self._call("environment.subtract(", [node.left, node.right], ")", frame)
+
+    @optimizeconst
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:
-        """Write a comparison or ``in``; through the budget if it may have to read all of a value."""
-        if len(node.ops) > 1 or not _is_long(node):
+        """Write ``a < b``, ``a in b`` or a chain of them, through the budget if one may have to read all of a value."""
+        if all(_is_short(*operands) for operands in _comparisons(node)):
             super().visit_Compare(node, frame)
             return
-        operand = node.ops[0]
-        self._call(f"environment.compare({operand.op!r}, ", [node.expr, operand.expr], ")", frame)
+        left: nodes.Expr | str = node.expr
+        self.write("(")
+        for index, operand in enumerate(node.ops):
+            self.write(" and " if index else "")
+            self.write(f"environment.compare({operand.op!r}, ")
+            if isinstance(left, str):
+                self.write(left)
+            else:
+                self.visit(left, frame)
+            self.write(", ")
+            if index < len(node.ops) - 1:
+                # Each operand of a chain is computed once.
+                left = self.temporary_identifier()
+                self.write(f"({left} := ")
+                self.visit(operand.expr, frame)
+                self.write("))")
+            else:
+                self.visit(operand.expr, frame)
+                self.write(")")
+        self.write(")")
+
+    @optimizeconst
+    def visit_Getitem(self, node: nodes.Getitem, frame: Frame) -> None:
+        """Write ``a[b]``; a slice goes through the budget, which Jinja's code does not."""
+        if not isinstance(node.arg, nodes.Slice):
+            super().visit_Getitem(node, frame)
+            return
+        self.write("environment.slice(")
+        self.visit(node.node, frame)
+        for bound in (node.arg.start, node.arg.stop, node.arg.step):
+            self.write(", ")
+            if bound is None:
+                self.write("None")
+            else:
+                self.visit(bound, frame)
+        self.write(")")
 
     def visit_Dict(self, node: nodes.Dict, frame: Frame) -> None:
         """Write ``{a: b}``; keys that are not constant are charged, because hashing a tuple reads all of it."""
@@ -251,12 +290,21 @@ class Tick:
         generator.writeline(f"tick({self.steps})")
 
 
-def _is_long(node: nodes.Compare) -> bool:
-    """Return whether a comparison may read more than a short constant."""
-    operand = node.ops[0]
-    if operand.op in ("in", "notin"):
-        return not isinstance(operand.expr, (nodes.List, nodes.Tuple, nodes.Const))
-    return not isinstance(node.expr, nodes.Const) and not isinstance(operand.expr, nodes.Const)
+def _comparisons(node: nodes.Compare) -> Iterator[tuple[nodes.Expr, str, nodes.Expr]]:
+    """Yield the comparisons of a chain: left side, operator and right side."""
+    left = node.expr
+    for operand in node.ops:
+        yield left, operand.op, operand.expr
+        left = operand.expr
+
+
+def _is_short(left: nodes.Expr, operator: str, right: nodes.Expr) -> bool:
+    """Return whether a comparison reads no more than a constant of the source."""
+    if operator not in ("in", "notin"):
+        return isinstance(left, nodes.Const) or isinstance(right, nodes.Const)
+    return isinstance(right, nodes.Const) or (
+        isinstance(right, (nodes.List, nodes.Tuple)) and all(isinstance(item, nodes.Const) for item in right.items)
+    )
 
 
 @dataclass

@@ -20,6 +20,7 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from markupsafe import Markup
 
 from chattmpl.budget import (
+    BYTES_PER_STEP,
     charge,
     check_integer,
     check_items,
@@ -28,6 +29,7 @@ from chattmpl.budget import (
     weigh,
     weigh_comparison,
     weigh_search,
+    weight,
 )
 from chattmpl.provenance.serialization import escape_html, mark_safe, to_json, to_text
 from chattmpl.provenance.text import Traced, as_traced, concat, derive, percent, with_origin
@@ -125,86 +127,120 @@ def _tracing(function: Callable[..., Any]) -> Callable[..., Any]:
     return tracing
 
 
-def _ticking(items: Iterator[Any]) -> Iterator[Any]:
+def _ticking(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
         charge(0)
         yield item
 
 
-def _charged(function: Callable[..., Any], account: Callable[..., Any] = glance) -> Callable[..., Any]:
-    """Wrap a filter or test so that it charges for its arguments, and for each item if it is lazy."""
-
-    @functools.wraps(function)
-    def charged(*args: Any, **kwargs: Any) -> Any:
-        charge(0)
-        for value in (*args, *kwargs.values()):
-            account(value)
-        result = function(*args, **kwargs)
-        return _ticking(result) if type(result) is GeneratorType else result
-
-    return charged
+def _free(value: Any) -> None:
+    """Charge nothing: the filter takes constant time, or charges for what it does."""
 
 
-def _weighed(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a filter that compares, hashes or prints the whole contents of its value."""
-
-    @functools.wraps(function)
-    def weighed(*args: Any, **kwargs: Any) -> Any:
-        place = _passed(function)
-        if len(args) > place and type(args[place]) is GeneratorType:
-            args = (*args[:place], list(args[place]), *args[place + 1 :])
-        for value in (*args, *kwargs.values()):
-            weigh(value)
-        return function(*args, **kwargs)
-
-    return weighed
+def _pass(value: Any) -> None:
+    """Charge for one pass over the characters of a string or the items of a list, or for printing another value."""
+    if isinstance(value, (str, bytes)):
+        glance(value)
+    else:
+        weigh(value)
 
 
-def _charge_width(value: Any) -> None:
+def _width(value: Any) -> None:
     """Charge for an argument of a filter whose numbers are widths and counts."""
     if isinstance(value, int):
         check_items(abs(value))
-    glance(value)
+    _pass(value)
 
 
-def _charge_items(value: Any) -> None:
+def _items(value: Any) -> None:
     """Charge for an argument of a filter that makes each character of a string a separate string."""
     if isinstance(value, str):
         check_items(len(value))
     glance(value)
 
 
-def _charge_square(value: Any) -> None:
-    """Charge for an argument of a filter that takes quadratic time."""
-    if isinstance(value, str):
-        charge(64 * len(value) + len(value) ** 2 // 1024)
+def _sorted(value: Any) -> None:
+    """Charge for an argument of a filter that compares or hashes all items."""
+    _items(value)
+    weigh(value)
 
 
-def _charge_words(value: Any) -> None:
+def _words(value: Any) -> None:
     """Charge for an argument of a filter that calls a Python function per word or character."""
+    _pass(value)
     if isinstance(value, str):
         charge(32 * len(value))
 
 
-def _charge_comparison(left: Any, right: Any = None, *rest: Any) -> None:
-    weigh_comparison(left, right)
+def _square(value: Any) -> None:
+    """Charge for an argument of a filter that takes quadratic time."""
+    _width(value)
+    if isinstance(value, str):
+        charge(64 * len(value) + len(value) ** 2 // 1024)
 
+
+def _shown(value: Any) -> None:
+    """Charge for an argument of a filter that lays out a value with Python functions."""
+    charge(_LAYOUT * BYTES_PER_STEP * weight(value))
+
+
+def _precision(value: Any) -> None:
+    """Charge for an argument of a filter that computes with ten to the power of an integer."""
+    if isinstance(value, int):
+        check_integer(1 << min(4 * abs(value), 5000))
+
+
+_LAYOUT = 64
+"""Steps of `pprint` for each step of reading a value."""
+
+_CHARGES: dict[str, Callable[[Any], None]] = {
+    **dict.fromkeys(("abs", "attr", "count", "d", "default", "first", "last", "length", "map", "random"), _free),
+    **dict.fromkeys(("reject", "rejectattr", "select", "selectattr"), _free),
+    **dict.fromkeys(("escape", "e", "forceescape", "safe", "string", "tojson"), _free),
+    **dict.fromkeys(("filesizeformat", "float", "indent", "int", "lower", "replace", "trim", "upper"), _pass),
+    **dict.fromkeys(("join", "items", "list", "reverse", "sum"), _items),
+    **dict.fromkeys(("batch", "center", "slice", "truncate"), _width),
+    **dict.fromkeys(("dictsort", "format", "groupby", "max", "min", "sort", "unique"), _sorted),
+    **dict.fromkeys(("capitalize", "title", "urlencode", "wordcount", "xmlattr"), _words),
+    **dict.fromkeys(("striptags", "urlize", "wordwrap"), _square),
+    "pprint": _shown,
+    "round": _precision,
+}
+"""The charge of each filter for each of its arguments. A filter that is not in this table is not available."""
+
+_LAZY = frozenset({"map", "reject", "rejectattr", "select", "selectattr"})
+"""Filters that return a generator, which may read many items before it returns one."""
 
 _TRACING = ("upper", "lower", "trim", "capitalize", "center", "truncate")
 _DERIVING = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
-_WEIGHED = ("sort", "unique", "groupby", "dictsort", "min", "max", "pprint", "format")
-_WIDTHS = ("batch", "slice", "center", "truncate")
-_ITEMS = ("list", "sort", "unique", "batch", "slice", "groupby", "dictsort", "min", "max", "sum", "join")
-_WORDS = ("title", "wordcount", "urlencode", "xmlattr", "capitalize")
-_SQUARE = ("wordwrap", "striptags", "urlize")
-_COMPARISONS = ("eq", "==", "equalto", "ne", "!=")
-_ORDERINGS = ("lt", "<", "lessthan", "le", "<=", "gt", ">", "greaterthan", "ge", ">=")
+
+
+def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a filter so that it charges for its arguments, and for each item of a generator."""
+    account = _CHARGES[name]
+    place = _passed(function)
+
+    @functools.wraps(function)
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        charge(0)
+        if len(args) > place and (name in _LAZY or type(args[place]) is GeneratorType):
+            value = args[place]
+            items = _ticking(value) if name in _LAZY and value else value
+            if account in (_sorted, _shown, _words):
+                items = list(items)
+            args = (*args[:place], items, *args[place + 1 :])
+        for value in (*args[place:], *kwargs.values()):
+            account(value)
+        return function(*args, **kwargs)
+
+    return charged
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
     filters: dict[str, Callable[..., Any]] = {
         **JINJA_FILTERS,
         **{name: _tracing(JINJA_FILTERS[name]) for name in _TRACING},
+        **{name: _deriving(JINJA_FILTERS[name]) for name in _DERIVING},
         "tojson": to_json,
         "join": _join,
         "replace": _replace,
@@ -219,38 +255,44 @@ def _filters() -> dict[str, Callable[..., Any]]:
         "format": _format,
         "int": _int,
     }
-    for names, wrap in (
-        (_DERIVING, _deriving),
-        (_WEIGHED, _weighed),
-        (_WIDTHS, functools.partial(_charged, account=_charge_width)),
-        (_ITEMS, functools.partial(_charged, account=_charge_items)),
-        (_WORDS, functools.partial(_charged, account=_charge_words)),
-        (_SQUARE, functools.partial(_charged, account=_charge_square)),
-        (filters, _charged),
-    ):
-        filters |= {name: wrap(filters[name]) for name in names}
-    return filters
+    return {name: _charged(name, filters[name]) for name in _CHARGES}
+
+
+def _free_test(*args: Any) -> None:
+    """Charge nothing: the test takes constant time."""
+
+
+_TEST_CHARGES: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("boolean", "callable", "defined", "escaped", "false", "filter", "float", "integer"), _free_test),
+    **dict.fromkeys(("iterable", "mapping", "none", "number", "sameas", "sequence", "string", "test"), _free_test),
+    **dict.fromkeys(("true", "undefined", "divisibleby", "even", "odd"), _free_test),
+    **dict.fromkeys(("eq", "==", "equalto", "ne", "!=", "lt", "<", "lessthan", "le", "<="), weigh_comparison),
+    **dict.fromkeys(("gt", ">", "greaterthan", "ge", ">="), weigh_comparison),
+    **dict.fromkeys(("lower", "upper"), _pass),
+    "in": weigh_search,
+}
+"""The charge of each test for its arguments. A test that is not in this table is not available."""
 
 
 def _tests() -> dict[str, Callable[..., Any]]:
-    def compared(function: Callable[..., Any], account: Callable[..., Any]) -> Callable[..., Any]:
+    def charged(name: str) -> Callable[..., Any]:
+        account, function = _TEST_CHARGES[name], cast("Callable[..., Any]", JINJA_TESTS[name])
+        place = _passed(function)
+        if account is _free_test:
+            return function
+
         @functools.wraps(function)
         def test(*args: Any) -> Any:
-            account(*args)
+            account(*args[place:])
             return function(*args)
 
         return test
 
-    tests: dict[str, Any] = JINJA_TESTS
-    return {
-        **{name: compared(tests[name], _charge_comparison) for name in (*_COMPARISONS, *_ORDERINGS)},
-        **{name: _charged(tests[name]) for name in ("lower", "upper")},
-        "in": compared(tests["in"], weigh_search),
-    }
+    return {name: charged(name) for name in _TEST_CHARGES}
 
 
 FILTERS = _filters()
 """The filters available to templates."""
 
 TESTS = _tests()
-"""The tests that replace Jinja's."""
+"""The tests available to templates."""

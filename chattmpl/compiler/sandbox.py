@@ -9,28 +9,28 @@ from __future__ import annotations
 import operator
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from string import Formatter
 from typing import Any
 
 from jinja2 import nodes, pass_context
-from jinja2.exceptions import SecurityError, TemplateError, UndefinedError
+from jinja2.exceptions import UndefinedError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.runtime import Context, LoopContext
+from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedEscapeFormatter, SandboxedFormatter
-from jinja2.utils import Cycler, Namespace, generate_lorem_ipsum
+from jinja2.utils import Cycler
 from markupsafe import Markup
 
 from chattmpl.budget import (
     ITEM,
     LONGEST_INTEGER,
     METER,
+    VIEWS,
     charge,
     check_integer,
     check_items,
-    check_search_from_right,
     check_size,
     glance,
     weigh,
@@ -38,8 +38,10 @@ from chattmpl.budget import (
     weigh_search,
 )
 from chattmpl.compiler import output as emit
+from chattmpl.compiler.accounting import charge_call
 from chattmpl.compiler.codegen import PieceGenerator
 from chattmpl.compiler.filters import FILTERS, TESTS
+from chattmpl.compiler.globals import GLOBALS, TemplateNamespace
 from chattmpl.provenance.containers import TracedDict
 from chattmpl.provenance.origin import Statement
 from chattmpl.provenance.serialization import to_text
@@ -120,15 +122,9 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         self.statements: list[Statement] = []
         self.constants: list[tuple[str, Statement]] = []
         self.code_lines: list[tuple[int, int]] = []
-        self.filters.update(FILTERS)
-        self.tests.update(TESTS)
-        self.globals.update(
-            raise_exception=_raise_exception,
-            strftime_now=_strftime_now,
-            dict=_TemplateDict(),
-            lipsum=_lipsum,
-            namespace=_TemplateNamespace,
-        )
+        self.filters = dict(FILTERS)
+        self.tests = dict(TESTS)
+        self.globals = {**GLOBALS, "strftime_now": _strftime_now}
 
     @property
     def lexer(self) -> OffsetLexer:
@@ -150,7 +146,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             obj = as_traced(obj)
             if attribute in _SAFE_STR_METHODS:
                 return getattr(obj, attribute)
-        elif kind is _TemplateNamespace and attribute[:1] != "_":
+        elif kind is TemplateNamespace and attribute[:1] != "_":
             # It contains only values that the template stored, which were checked then.
             value = getattr(obj, attribute, METER)
             return value if value is not METER else self.undefined(obj=obj, name=attribute)
@@ -166,10 +162,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             return self.getattr(obj, argument)
         if type(argument) is tuple:
             weigh(argument)
-        result = super().getitem(obj, argument)
-        if type(argument) is slice:
-            glance(result)
-        return result
+        return super().getitem(obj, argument)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Return a replacement for ``str.format``: sandboxed as in Jinja, with a size limit and a derived origin."""
@@ -201,7 +194,7 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
             kwargs.pop("_loop_vars", None)
             kwargs.pop("_block_vars", None)
             return __obj(*args, **kwargs)
-        _charge_call(__obj, owner, (*args, *kwargs.values()))
+        charge_call(__obj, owner, (*args, *kwargs.values()))
         result = super().call(__context, __obj, *args, **kwargs)
         return _result_with_origin(result, owner, (*args, *kwargs.values()))
 
@@ -234,6 +227,22 @@ class TemplateEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(base, int) and isinstance(exponent, int) and abs(base) > 1:
             check_integer(1 << min(abs(base).bit_length() * abs(exponent) // 2, 2 * LONGEST_INTEGER))
         return check_integer(operator.pow(base, exponent))
+
+    @staticmethod
+    def subtract(left: Any, right: Any) -> Any:
+        """Compute ``a - b``, which copies the views of dicts."""
+        if isinstance(left, VIEWS):
+            weigh(left)
+            weigh(right)
+        return check_integer(operator.sub(left, right))
+
+    @staticmethod
+    def slice(value: Any, start: Any, stop: Any, step: Any) -> Any:
+        """Compute ``a[start:stop:step]``."""
+        bounds = slice(start, stop, step)
+        if isinstance(value, _SIZED):
+            _check_sequence(value, len(range(*bounds.indices(len(value)))))
+        return value[bounds]
 
     @staticmethod
     def spread(values: Any) -> Any:
@@ -277,6 +286,10 @@ class _BoundedFormatter(Formatter):
         weigh(value)
         return str(super().format_field(value, format_spec))
 
+    def convert_field(self, value: Any, conversion: Any) -> Any:
+        """Convert a value, as ``!r`` and ``!s`` do."""
+        return super().convert_field(weigh(value), conversion)
+
 
 class _Formatter(_BoundedFormatter, SandboxedFormatter):
     pass
@@ -296,32 +309,6 @@ def _check_sequence(sequence: Any, size: int) -> None:
         check_items(size)
 
 
-def _charge_call(function: Any, owner: Any, args: tuple[Any, ...]) -> None:
-    """Charge for the values that a method is about to read or create."""
-    if owner is None:
-        return
-    glance(owner)
-    name = getattr(function, "__name__", "")
-    inside = isinstance(owner, (dict, list, tuple, LoopContext))
-    for arg in args:
-        if isinstance(owner, (list, tuple)) and name in ("count", "index"):
-            weigh_search(arg, owner)
-        elif inside:
-            weigh(arg)
-        elif isinstance(arg, int) and isinstance(owner, (int, bytes)):
-            check_size(abs(arg))
-        else:
-            glance(arg)
-        if name in ("rfind", "rindex") and isinstance(arg, str) and isinstance(owner, str):
-            check_search_from_right(owner, arg)
-        if (
-            name in ("encode", "decode")
-            and isinstance(arg, str)
-            and not arg.lower().startswith(("utf", "ascii", "latin"))
-        ):
-            charge(len(owner) ** 2 // 8)  # some codecs scan the whole text per character
-
-
 def _result_with_origin(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
     """Return the result of a call with its origin."""
     kind = type(result)
@@ -336,50 +323,7 @@ def _result_with_origin(result: Any, owner: Any, args: tuple[Any, ...]) -> Any:
     return derive(result, (owner, *args) if isinstance(owner, str) else args)
 
 
-def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str:
-    check_size(10 * n * max)
-    return generate_lorem_ipsum(n, html, min, max)
-
-
-def _raise_exception(message: Any) -> None:
-    error = TemplateError(message)
-    error.raised_by_template = True  # type: ignore[attr-defined]
-    raise error
-
-
 @pass_context
 def _strftime_now(context: RenderContext, format: str) -> str:
     check_size(256 * len(format))
     return context.clock().strftime(format)
-
-
-class _TemplateDict:
-    """The global ``dict``, which can only create dicts, so that templates cannot reach the type."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
-        weigh(args)
-        return dict(*args, **kwargs)
-
-    def fromkeys(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:
-        weigh(args)
-        return dict.fromkeys(*args, **kwargs)
-
-
-class _TemplateNamespace(Namespace):
-    """The global ``namespace``, which rejects names that start with an underscore."""
-
-    def __init__(*args: Any, **kwargs: Any) -> None:
-        self, *rest = args
-        fields: Mapping[Any, Any] = dict(*rest, **kwargs)
-        for name in fields:
-            _check_name(name)
-        Namespace.__init__(self, fields)
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        _check_name(name)
-        super().__setitem__(name, value)
-
-
-def _check_name(name: Any) -> None:
-    if isinstance(name, str) and name.startswith("_"):
-        raise SecurityError(f"a namespace attribute cannot start with an underscore: {name!r}")

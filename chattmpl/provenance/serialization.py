@@ -23,6 +23,9 @@ from chattmpl.provenance.text import UNKNOWN, Traced, concat, derive, runs_of, w
 
 _CONTAINERS = (dict, list, tuple)
 
+_ITEMS_PER_STEP = 2
+"""Number of items of a list or dict that are written in the time of one step."""
+
 
 def to_json(
     value: Any, ensure_ascii: bool = False, indent: Any = None, separators: Any = None, sort_keys: bool = False
@@ -162,7 +165,7 @@ def _json_key(key: Any) -> str:
 def _enter(value: Any, containers: set[int], notation: str) -> None:
     meter = METER.get()
     if meter is not None:
-        meter.tick()
+        meter.tick(1 + len(value) // _ITEMS_PER_STEP)
     if id(value) in containers:
         raise RenderError(f"a value that contains itself cannot be written as {notation}")
     containers.add(id(value))
