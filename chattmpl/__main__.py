@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import sys
 
-from chattmpl.cli import main
+from chattmpl.cli import run
 
-sys.exit(main())
+sys.exit(run())

@@ -28,6 +28,8 @@ class Reason(StrEnum):
     """The template created a value that is too large."""
     DEPTH = "depth"
     """The template nests or recurses too deeply."""
+    TIME = "time"
+    """The template ran for too long."""
     MEMORY = "memory"
     """The template needs more memory than is available."""
 

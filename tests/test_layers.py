@@ -22,6 +22,7 @@ ORDER = (
     "registry",
     "cache",
     "budget",
+    "bounds",
     "conversation",
     "syntax",
     "diagnostic",

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from chattmpl import __version__, cache
+from chattmpl.bounds import supervise
 from chattmpl.cli.options import SECTIONS, Command
 from chattmpl.cli.output import guarded, silence_stdout
 
@@ -105,3 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gc.freeze()
         if collecting:
             gc.enable()
+
+
+def run() -> int:
+    """Run the command line in a process that cannot run away, and return its exit code."""
+    return supervise(main)

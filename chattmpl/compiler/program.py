@@ -14,6 +14,7 @@ from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
 
 from chattmpl import cache
+from chattmpl.bounds import bounded
 from chattmpl.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import descendants
 from chattmpl.compiler.errors import render_error
@@ -125,7 +126,8 @@ class Program:
         context.tick = meter.tick  # type: ignore[method-assign]
         token = METER.set(meter)
         try:
-            return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
+            with bounded():
+                return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
         except (BudgetError, RenderError) as error:
             error.place = error.place or self._place(error)
             raise
@@ -186,7 +188,8 @@ def compile_program(source: Source, retention: Retention) -> Program:
     if stored is None:
         from chattmpl.compiler.compilation import compile_source
 
-        stored, tree = compile_source(source, retention, environment)
+        with bounded():
+            stored, tree = compile_source(source, retention, environment)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]

@@ -389,6 +389,7 @@ def percent(template: Any, values: Any) -> Any:
     if not isinstance(template, str):
         return template % values
     inputs = values if isinstance(values, tuple) else (values,)
+    weigh(inputs)
     for conversion in _CONVERSION.finditer(template):
         for width in conversion.groups():
             check_size(sum(abs(v) for v in inputs if isinstance(v, int)) if width == "*" else int((width or "0")[:12]))

@@ -1,0 +1,220 @@
+"""Hard bounds on the templates that a process compiles and renders: time and memory, by the operating system.
+
+The budget of a render (`chattmpl.budget`) accounts for what a template does, and its errors say what that was. The
+bounds here hold for whatever the accounts miss. The allocation that exceeds the memory fails. At the end of the time
+the template is interrupted; if Python does not respond, since it is inside one long operation, the process is killed.
+
+A process opts in: the command line with `supervise`, its worker processes and pytest with `enforce`. Without it,
+`bounded` does nothing. Only the main thread is bounded, and only Linux limits memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from chattmpl.errors import BudgetError, Reason
+
+SECONDS = 10.0
+"""Maximum time of one compilation or render, in seconds."""
+
+MEMORY = 1 << 30
+"""Maximum number of bytes that one compilation or render can add to the process."""
+
+HINT = "chat templates take milliseconds; read this one before you use it"
+"""How to proceed after a template that ran for too long."""
+
+_GRACE = 3.0
+"""Seconds between the interrupt and the end of a process that does not respond to it."""
+
+_POLL = 0.2
+"""Seconds between two looks of the supervisor at its process."""
+
+_FRESH = 1.0
+"""Seconds for which a measurement of the process's size is used again."""
+
+_BEGAN = struct.Struct("d")
+"""The time on the monotonic clock at which the template began, or 0: the memory shared with the supervisor."""
+
+_WRONG = 2
+"""The exit code for invalid input."""
+
+
+class _Bounds:
+    """The bounds of this process."""
+
+    def __init__(self, shared: mmap.mmap | bytearray) -> None:
+        self._shared = shared
+        self._thread = threading.main_thread().ident
+        self._depth = 0
+        self._began = 0.0
+        self._measured = 0.0
+        self._limit = self._soft = self._hard = -1
+        with contextlib.suppress(ImportError):  # not available on Windows
+            import resource
+
+            self._resource: Any = resource
+            self._soft, self._hard = resource.getrlimit(resource.RLIMIT_AS)
+        signal.signal(signal.SIGALRM, self._interrupt)
+
+    @contextmanager
+    def bounded(self) -> Iterator[None]:
+        if threading.get_ident() != self._thread or self._depth:
+            yield
+            return
+        self._depth = 1
+        self._began = time.monotonic()
+        _BEGAN.pack_into(self._shared, 0, self._began)
+        limited = self._limit_memory()
+        try:
+            yield
+        finally:
+            self._depth = 0
+            self._began = 0.0
+            _BEGAN.pack_into(self._shared, 0, 0.0)
+            if limited:
+                self._resource.setrlimit(self._resource.RLIMIT_AS, (self._soft, self._hard))
+
+    def _limit_memory(self) -> bool:
+        """Limit the address space; return whether this was possible."""
+        if self._began - self._measured > _FRESH:
+            self._measured = self._began
+            size = _address_space()
+            limits = [size + MEMORY, self._soft, self._hard]
+            self._limit = min(limit for limit in limits if limit >= 0) if size else -1
+        if self._limit < 0:
+            return False
+        with contextlib.suppress(ValueError, OSError):
+            self._resource.setrlimit(self._resource.RLIMIT_AS, (self._limit, self._hard))
+            return True
+        return False
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._began and time.monotonic() - self._began >= SECONDS:
+            raise BudgetError(
+                f"the template ran for more than {SECONDS:g} seconds",
+                hint=HINT,
+                reason=Reason.TIME,
+            )
+
+
+def _address_space() -> int:
+    """Return the size of this process's address space in bytes, or 0 if it is not known."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[0]) * mmap.PAGESIZE
+    except OSError:
+        return 0
+
+
+_bounds: _Bounds | None = None
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Bound the time and memory of what runs inside, in a process that enforces bounds.
+
+    Raises:
+        BudgetError: after `SECONDS`.
+        MemoryError: at an allocation beyond `MEMORY`.
+    """
+    if _bounds is None:
+        yield
+    else:
+        with _bounds.bounded():
+            yield
+
+
+def enforce() -> None:
+    """Enforce the bounds in this process until it exits. Without a supervisor, it is interrupted but never killed.
+
+    Only the main thread can do this; in another thread it has no effect.
+    """
+    global _bounds
+    here = threading.current_thread() is threading.main_thread()
+    if _bounds is None and here and hasattr(signal, "setitimer"):
+        _bounds = _Bounds(bytearray(_BEGAN.size))
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+
+
+def supervise(run: Callable[[], int]) -> int:
+    """Run a function in a child process that enforces the bounds, and return its exit code.
+
+    Signals to this process reach the child, and the child does not outlive this process.
+
+    Args:
+        run: the function, which returns an exit code.
+    """
+    global _bounds
+    if not hasattr(os, "fork"):
+        return run()
+    shared = mmap.mmap(-1, _BEGAN.size)
+    parent = os.getpid()
+    alive, lifeline = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(alive)
+        return _watch(child, shared)
+    os.close(lifeline)
+    _die_with(parent, alive)
+    _bounds = _Bounds(shared)
+    return run()
+
+
+def _die_with(parent: int, alive: int) -> None:
+    """Have the kernel kill this process when the parent, which holds the other end of the pipe, has ended."""
+    import fcntl
+
+    if hasattr(fcntl, "F_SETSIG"):
+        fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(alive, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
+    if os.getppid() != parent:
+        os._exit(_WRONG)
+
+
+def _watch(child: int, shared: mmap.mmap) -> int:
+    """Wait for the end of a child process, interrupt templates that take too long, and return its exit code."""
+    # The terminal sends an interrupt to both processes, and the child decides what to do about it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: os.kill(child, number))
+    wake, wakeup = os.pipe()
+    os.set_blocking(wakeup, False)
+    signal.set_wakeup_fd(wakeup)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    while True:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            break
+        if select.select([wake], [], [], _POLL)[0]:
+            os.read(wake, 64)
+        began = _BEGAN.unpack_from(shared)[0]
+        seconds = time.monotonic() - began if began else 0.0
+        if seconds >= SECONDS + _GRACE:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            message = (
+                f"error: the template ran for more than {SECONDS + _GRACE:g} seconds and did not respond\nhint: {HINT}"
+            )
+            print(message, file=sys.stderr)
+            return _WRONG
+        if seconds >= SECONDS:
+            os.kill(child, signal.SIGALRM)
+    if os.WIFSIGNALED(status):
+        ending = os.WTERMSIG(status)
+        if ending != signal.SIGKILL:
+            signal.signal(ending, signal.SIG_DFL)
+        os.kill(os.getpid(), ending)
+    return os.waitstatus_to_exitcode(status)

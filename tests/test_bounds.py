@@ -1,0 +1,108 @@
+"""Processes that enforce bounds on templates: interrupted, killed or refused memory, with one message."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from chattmpl import bounds
+from support import ROOT
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+
+PROGRAM = """
+import os, sys, time
+from chattmpl import bounds
+from chattmpl.errors import BudgetError
+bounds.SECONDS, bounds._GRACE = 0.5, 0.5
+
+def run():
+    try:
+        with bounds.bounded():
+            {work}
+    except BudgetError as error:
+        print(error.reason, flush=True)
+        return 2
+    except MemoryError:
+        print("memory", flush=True)
+        return 2
+    return 0
+
+{start}
+"""
+
+
+def outcome(work: str, start: str = "sys.exit(bounds.supervise(run))") -> subprocess.CompletedProcess[str]:
+    """Run a program whose template does this work."""
+    program = PROGRAM.format(work=work, start=start)
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+
+
+def test_a_template_that_loops_is_interrupted() -> None:
+    done = outcome("while True: pass")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "time\n", "")
+
+
+def test_a_process_without_a_supervisor_interrupts_itself() -> None:
+    done = outcome("while True: pass", "bounds.enforce(); sys.exit(run())")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "time\n", "")
+
+
+def test_a_process_that_does_not_respond_is_killed() -> None:
+    done = outcome("sum(range(10 ** 11))")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: the template ran for more than 1 seconds and did not respond\nhint: ")
+    assert done.stderr.count("\n") == 2
+
+
+def test_memory_is_refused_and_available_again_afterwards() -> None:
+    done = outcome("b'a' * (3 << 29)")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "memory\n", "")
+    again = outcome("pass", "code = bounds.supervise(lambda: run() or len(b'a' * (3 << 29)) % 7); sys.exit(code)")
+    assert (again.returncode, again.stderr) == ((3 << 29) % 7, "")
+
+
+def test_time_outside_a_template_is_not_bounded() -> None:
+    done = outcome("pass", "sys.exit(bounds.supervise(lambda: run() or time.sleep(1.5) or 5))")
+    assert done.returncode == 5
+
+
+def test_a_process_that_is_killed_passes_on_its_signal() -> None:
+    assert outcome("os.kill(os.getpid(), 9)").returncode == -signal.SIGKILL
+    assert outcome("os.kill(os.getpid(), 15)").returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    work = f"open({str(file)!r}, 'w').write(str(os.getpid())); time.sleep(0.2)"
+    program = PROGRAM.format(work=work, start="sys.exit(bounds.supervise(lambda: run() or time.sleep(60)))")
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT)
+    deadline = time.monotonic() + 30
+    while not (file.exists() and file.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    assert process.wait(30) == -number
+    child = int(file.read_text())
+    while _alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _alive(child)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{process}/stat").read_text().rsplit(") ", 1)[1][0] != "Z"
+
+
+def test_without_enforcement_nothing_is_bounded() -> None:
+    with bounds.bounded():
+        assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
