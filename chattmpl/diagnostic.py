@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from chattmpl.printable import one_line
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 
@@ -38,7 +39,7 @@ class Quoted(str):
 
 def wording(pattern: str, data: Mapping[str, Any]) -> str:
     """Return a pattern with ``{name}`` replaced by the field of that name; other braces, such as Jinja's, are kept."""
-    return _FIELD.sub(lambda match: format(data[match[1]]) if match[1] in data else match[0], pattern)
+    return _FIELD.sub(lambda match: one_line(format(data[match[1]])) if match[1] in data else match[0], pattern)
 
 
 class Location(NamedTuple):

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 from enum import StrEnum
 
+from chattmpl.printable import one_line
 from chattmpl.source import Place
 
 
@@ -56,6 +57,8 @@ class ChatTmplError(Exception):
         complaint: str = "",
         option: str | None = None,
     ) -> None:
+        # The text of a template, a file name or another program may hold line breaks, which would begin a line of a log.
+        message = one_line(message) if "\n" in message or "\r" in message else message
         super().__init__(message)
         self.message = message
         self.place = place

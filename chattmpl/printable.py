@@ -21,6 +21,8 @@ _HIDDEN = re.compile(
     "]"
     # Joiners shape emoji and scripts between two characters; anywhere else they are merely invisible.
     rf"|(?<![^\s{_JOINERS}])[{_JOINERS}]|[{_JOINERS}](?![^\s{_JOINERS}])"
+    # The log of a GitHub action executes "::" at the start of a line, where wrapping may put it, and "##[" anywhere.
+    r"|(?<!\S):(?=:)|(?<=##)\["
 )
 _VARIATION = re.compile("[\ufe00-\ufe0f]")
 _UNSAFE_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from chattmpl.printable import one_line
+
 _NEWLINE = re.compile("\n")
 _EXCERPT_WIDTH = 100
 """Maximum characters of a line in an excerpt; templates with 5,000 characters on one line are common."""
@@ -80,7 +82,7 @@ class Place:
         return self.source.position(self.start)[1]
 
     def __str__(self) -> str:
-        return f"{self.source.name}:{self.line}:{self.column}"
+        return f"{one_line(self.source.name)}:{self.line}:{self.column}"
 
     def excerpt(self) -> str:
         """Return the source line with carets under the range, as in ``  12 | {% generation %}`` and ``     | ^^^``.

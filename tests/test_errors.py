@@ -180,3 +180,11 @@ def test_a_syntax_error_is_a_template_error_and_a_budget_error_a_render_error() 
 def test_an_error_raised_while_rendering_keeps_its_cause() -> None:
     assert template_error("{{ 1 / 0 }}").__cause__ is not None
     assert template_error("{% if %}").__cause__ is None
+
+
+def test_a_line_break_in_what_a_template_raises_begins_no_line_of_a_report() -> None:
+    template = Template.from_source(r"{{ raise_exception('x\n::add-mask::SECRET') }}", name="a\n::b.jinja")
+    with pytest.raises(RenderError, match="x↵⟨U\\+003A⟩:add-mask::SECRET") as caught:
+        template.render([{"role": "user", "content": "hi"}])
+    assert caught.value.complaint == "x\n::add-mask::SECRET"
+    assert [line[:2] for line in str(caught.value).splitlines()] == ["a↵", "  ", "  "]

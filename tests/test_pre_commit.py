@@ -97,6 +97,15 @@ def test_the_commands_take_the_list_of_files_that_pre_commit_passes(
     assert "good.jinja:" not in both.out.partition("\nbad.jinja")[2]
 
 
+def test_a_file_whose_name_looks_like_an_option_is_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("--exit-zero.jinja").write_text(BAD)
+    for hook in hooks():
+        arguments = [*hook["entry"].split()[1:], *re.findall(r"[^][, ]+", hook["args"].partition("#")[0])]
+        done = run_here([*arguments, "--exit-zero.jinja"])
+        assert done.code == 1, done.stderr
+
+
 def test_the_templates_of_this_repository_have_no_findings() -> None:
     found = run_here(["lint", str(ROOT / "templates")])
     assert found.code == 0, found.out

@@ -30,6 +30,24 @@ def test_what_a_terminal_would_act_on_or_hide_is_shown_as_its_number(text: str, 
     assert visible(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::add-mask::x", "⟨U+003A⟩:add-mask::x"),
+        ("a\n  ::error::x", "a\n  ⟨U+003A⟩:error::x"),
+        ("a ::stop-commands::t", "a ⟨U+003A⟩:stop-commands::t"),
+        ("a##[error]x", "a##⟨U+005B⟩error]x"),
+    ],
+)
+def test_what_the_log_of_an_action_would_execute_is_shown_as_its_number(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@pytest.mark.parametrize("text", ["tests/a.py::test_b[c]", "x: :y", "# [a](b)", "std::string"])
+def test_other_colons_and_brackets_are_left_alone(text: str) -> None:
+    assert visible(text) == text
+
+
 @pytest.mark.parametrize("text", ["👩‍🚀", "☕️ café", "می‌خواهم", "क्‍ष", "a\tb\n", "日本語"])
 def test_what_shapes_emoji_and_scripts_is_left_alone(text: str) -> None:
     assert visible(text) == text

@@ -263,12 +263,12 @@ def _free_test(*args: Any) -> None:
 
 
 _TEST_CHARGES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("boolean", "callable", "defined", "escaped", "false", "filter", "float", "integer"), _free_test),
-    **dict.fromkeys(("iterable", "mapping", "none", "number", "sameas", "sequence", "string", "test"), _free_test),
+    **dict.fromkeys(("boolean", "callable", "defined", "escaped", "false", "float", "integer"), _free_test),
+    **dict.fromkeys(("iterable", "mapping", "none", "number", "sameas", "sequence", "string"), _free_test),
     **dict.fromkeys(("true", "undefined", "divisibleby", "even", "odd"), _free_test),
     **dict.fromkeys(("eq", "==", "equalto", "ne", "!=", "lt", "<", "lessthan", "le", "<="), weigh_comparison),
     **dict.fromkeys(("gt", ">", "greaterthan", "ge", ">="), weigh_comparison),
-    **dict.fromkeys(("lower", "upper"), _pass),
+    **dict.fromkeys(("filter", "lower", "test", "upper"), _pass),
     "in": weigh_search,
 }
 """The charge of each test for its arguments. A test that is not in this table is not available."""
