@@ -57,7 +57,7 @@ class ChatTmplError(Exception):
         complaint: str = "",
         option: str | None = None,
     ) -> None:
-        # The text of a template, a file name or another program may hold line breaks, which would begin a line of a log.
+        # What a template or another program says may hold line breaks, after which a log would read commands.
         message = one_line(message) if "\n" in message or "\r" in message else message
         super().__init__(message)
         self.message = message
