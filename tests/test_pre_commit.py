@@ -103,7 +103,7 @@ def test_a_file_whose_name_looks_like_an_option_is_a_file(monkeypatch: pytest.Mo
     for hook in hooks():
         arguments = [*hook["entry"].split()[1:], *re.findall(r"[^][, ]+", hook["args"].partition("#")[0])]
         done = run_here([*arguments, "--exit-zero.jinja"])
-        assert done.code == 1, done.stderr
+        assert done.code == 1, done.err
 
 
 def test_the_templates_of_this_repository_have_no_findings() -> None:
