@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from chattmpl import Template
-from chattmpl.compiler.codegen import copied, descendants
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source
@@ -155,20 +154,6 @@ def test_indentation_that_is_not_trained_is_for_information() -> None:
 def test_what_a_prompt_shows_is_not_told_again_as_rewritten_history() -> None:
     source = "{{- '[' ~ messages | length ~ ']' -}}" + GOOD.replace("{{- bos_token -}}", "")
     assert [found.code for found in found_in(source) if found.code in ("CT203", "CT204")] == ["CT203"]
-
-
-def test_compiling_leaves_the_tree_as_it_was_parsed() -> None:
-    template = Template.from_source("{% for m in messages %}{{ 'a' ~ 'b' ~ m.content }}{% endfor %}")
-    program = template.program
-    assert program.tree == program.environment.parse(program.lowered.text)
-    assert not any(hasattr(node, "hook") for node in program.every_node)
-
-
-def test_a_copied_tree_shares_no_node_with_the_first() -> None:
-    tree = Template.from_source("{{ messages[0].content | default('x') }}").program.tree
-    other = copied(tree)
-    assert other == tree
-    assert not {id(node) for node in descendants(tree)} & {id(node) for node in descendants(other)}
 
 
 def test_a_loop_over_a_variable_called_loop_is_refused_as_in_jinja() -> None:

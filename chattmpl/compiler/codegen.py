@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame, optimizeconst
@@ -18,8 +18,6 @@ from jinja2.optimizer import Optimizer
 
 from chattmpl.provenance.origin import Statement
 from chattmpl.syntax.lexer import Line
-
-_Node = TypeVar("_Node", bound=nodes.Node)
 
 _NODES_PER_STEP = 32
 """Number of nodes in the body of a loop or a macro that count as one step."""
@@ -457,19 +455,6 @@ def descendants(node: nodes.Node) -> list[nodes.Node]:
         found.append(node)
         waiting += reversed(children(node))
     return found
-
-
-def copied(node: _Node) -> _Node:
-    """Return a deep copy of a node."""
-    made = object.__new__(type(node))
-    made.__dict__.update(node.__dict__)
-    for field in _node_fields(type(node)):
-        value = getattr(node, field, None)
-        if type(value) is list:
-            setattr(made, field, [copied(item) if isinstance(item, nodes.Node) else item for item in value])
-        elif isinstance(value, nodes.Node):
-            setattr(made, field, copied(value))
-    return made
 
 
 def children(node: nodes.Node) -> list[nodes.Node]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from jinja2 import nodes
 from jinja2.exceptions import TemplateSyntaxError
 
 from chattmpl.budget import METER, Budget, Meter
-from chattmpl.compiler.codegen import add_hooks, copied
+from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.dialect import checked_tree, plain_source
 from chattmpl.compiler.errors import python_error, syntax_error
 from chattmpl.compiler.export import lower
@@ -25,14 +24,10 @@ _LONGEST = 500_000
 _COMPILING = Budget(steps=100_000, characters=1 << 14)
 
 
-def compile_source(
-    given: Source, retention: Retention, environment: TemplateEnvironment
-) -> tuple[tuple[Any, ...], nodes.Template]:
-    """Compile a source.
+def compile_source(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
+    """Compile a source to the values from which `chattmpl.compiler.program.compile_program` makes a program.
 
-    Returns:
-        The values from which `chattmpl.compiler.program.compile_program` makes a program, which can be cached, and
-        Jinja's syntax tree.
+    They can be cached.
 
     Raises:
         TemplateError: with the place, for anything that is wrong with the source.
@@ -46,9 +41,9 @@ def compile_source(
     # Constants are folded now, unless they are large: then each render computes them within its own budget.
     token = METER.set(Meter(_COMPILING))
     try:
-        tree = environment.parse(lowered.text)
-        # Compiling changes the tree. The file name distinguishes the template's frames from all others in a traceback.
-        code = environment.compile(add_hooks(copied(tree)), filename="<chat template>")
+        tree = add_hooks(environment.parse(lowered.text))
+        # The file name distinguishes the template's frames from all others in a traceback.
+        code = environment.compile(tree, filename="<chat template>")
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
             error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
@@ -72,7 +67,7 @@ def compile_source(
         if isinstance(line, Line)
     ]
     flags = (bool(parsed.blocks("reasoning")), bool(parsed.blocks("generation")))
-    return (source.text, *flags, code, code_lines, statements, constants), tree
+    return source.text, *flags, code, code_lines, statements, constants
 
 
 def _check_generation(source: Source, tree: Tree) -> None:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 from jinja2 import Template as JinjaTemplate
-from jinja2 import nodes
 
 from chattmpl import cache
 from chattmpl.bounds import bounded
 from chattmpl.budget import METER, Budget, Meter
-from chattmpl.compiler.codegen import descendants
 from chattmpl.compiler.errors import render_error
 from chattmpl.compiler.output import gather
 from chattmpl.compiler.policies import Retention
@@ -65,16 +63,6 @@ class Program:
         from chattmpl.compiler.export import lower
 
         return lower(self.source, self.retention)
-
-    @cached_property
-    def tree(self) -> nodes.Template:
-        """Jinja's syntax tree, with reasoning tags lowered. It is shared and must not be changed."""
-        return self.environment.parse(self.lowered.text)
-
-    @cached_property
-    def every_node(self) -> list[nodes.Node]:
-        """All nodes of Jinja's tree, in the order of the source."""
-        return descendants(self.tree)
 
     @cached_property
     def variables(self) -> frozenset[str]:
@@ -184,19 +172,15 @@ def compile_program(source: Source, retention: Retention) -> Program:
     """
     environment = TemplateEnvironment()
     made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
-    stored, tree = cache.load(*made_from), None
+    stored = cache.load(*made_from)
     if stored is None:
         from chattmpl.compiler.compilation import compile_source
 
         with bounded():
-            stored, tree = compile_source(source, retention, environment)
+            stored = compile_source(source, retention, environment)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]
     environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))
-    program = Program(source.with_text(text), retention, environment, template, code_lines, reasoning, generation)
-    if tree is not None:
-        # Keep the tree, so that it is not parsed a second time.
-        program.__dict__["tree"] = tree
-    return program
+    return Program(source.with_text(text), retention, environment, template, code_lines, reasoning, generation)

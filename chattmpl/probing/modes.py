@@ -8,8 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jinja2 import nodes
-
 from chattmpl.compiler.policies import VARIABLE
 from chattmpl.probing.corpus import (
     ASK,
@@ -26,6 +24,17 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.prober import Prober
+from chattmpl.syntax.nodes import (
+    Attribute,
+    Comparison,
+    Conditional,
+    Constant,
+    Expression,
+    Filter,
+    Keyword,
+    Name,
+    Node,
+)
 from chattmpl.template.template import Template
 
 Kind = Literal["switch", "choice", "text", "number", "data", "no effect"]
@@ -259,38 +268,38 @@ def _sections(text: str) -> tuple[str, str, str]:
 def _constants(template: Template, name: str) -> tuple[list[Any], list[Any]]:
     """Return the constants that a variable or a value made of it is compared with or set to, and its defaults."""
     names = {name}
-    every_node = template.program.every_node
-    assigns = [node for node in every_node if isinstance(node, nodes.Assign)]
+    tree = template.program.syntax
+    assignments = [
+        (_name(tag.target), tag.value) for tag in tree.tags if tag.name == "set" and tag.target and tag.value
+    ]
     for _ in range(2):
-        for assign in assigns:
-            target = _target(assign.target)
-            if target is not None and _mentions(assign.node, names):
-                names.add(target)
+        names.update(target for target, value in assignments if target is not None and _mentions(value, names))
     compared: dict[Any, None] = {}
     defaults: dict[Any, None] = {}
-    for node in every_node:
-        if isinstance(node, nodes.Compare):
-            # Of `'x' in variable` the variable is a list: that is no choice.
-            held = any(operand.op in ("in", "notin") and _mentions(operand, names) for operand in node.ops)
-            if not held and _mentions(node, names):
-                compared.update(dict.fromkeys(_values(node)))
-        elif isinstance(node, nodes.Filter):
-            if node.name in ("default", "d") and node.node is not None and _mentions(node.node, names):
-                defaults.update(dict.fromkeys(value for argument in node.args for value in _values(argument)))
-        elif isinstance(node, nodes.CondExpr):
-            branches = [branch for branch in (node.expr1, node.expr2) if branch is not None]
-            if any(_mentions(branch, names) for branch in branches):
-                defaults.update(dict.fromkeys(value for branch in branches for value in _values(branch)))
-    for assign in assigns:
-        if _target(assign.target) in names and isinstance(assign.node, nodes.Const):
-            defaults.update(dict.fromkeys(_values(assign.node)))
+    for node in tree.everything:
+        match node:
+            case Comparison():
+                # Of `'x' in variable` the variable is a list: that is no choice.
+                pairs = zip(node.operators, node.items[1:], strict=True)
+                held = any(operator in ("in", "not in") and _mentions(operand, names) for operator, operand in pairs)
+                if not held and _mentions(node, names):
+                    compared.update(dict.fromkeys(_values(node)))
+            case Filter(name="default" | "d", value=Expression() as value) if _mentions(value, names):
+                given = (argument for argument in node.arguments if not isinstance(argument, Keyword))
+                defaults.update(dict.fromkeys(value for argument in given for value in _values(argument)))
+            case Conditional():
+                branches = [branch for branch in (node.value, node.otherwise) if branch is not None]
+                if any(_mentions(branch, names) for branch in branches):
+                    defaults.update(dict.fromkeys(value for branch in branches for value in _values(branch)))
+    for target, value in assignments:
+        if target in names and isinstance(value.unwrapped, Constant):
+            defaults.update(dict.fromkeys(_values(value)))
     every = list({**compared, **defaults})[:_MOST_CONSTANTS]
     return every, [value for value in defaults if value in every]
 
 
-def _values(node: nodes.Node) -> Iterator[Any]:
-    constants = [node] if isinstance(node, nodes.Const) else list(node.find_all(nodes.Const))
-    for constant in constants:
+def _values(expression: Expression) -> Iterator[Any]:
+    for constant in expression.find(Constant):
         value = constant.value
         usable = isinstance(value, int) and not isinstance(value, bool)
         # A string that reads as a boolean is refused as a kwarg.
@@ -302,22 +311,18 @@ def _values(node: nodes.Node) -> Iterator[Any]:
             yield value
 
 
-def _target(target: nodes.Node) -> str | None:
-    if isinstance(target, nodes.Name):
-        return target.name
-    return f"{target.name}.{target.attr}" if isinstance(target, nodes.NSRef) else None
+def _mentions(expression: Expression, names: set[str]) -> bool:
+    return any(_name(node) in names for node in expression.walk())
 
 
-def _mentions(node: nodes.Node, names: set[str]) -> bool:
-    inner: list[nodes.Node] = list(node.find_all((nodes.Name, nodes.Getattr)))
-    return any(_name(found) in names for found in (node, *inner))
-
-
-def _name(node: nodes.Node) -> str | None:
-    """Return a variable, or an attribute of one, as `_target` writes it."""
-    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
-        return f"{node.node.name}.{node.attr}"
-    return node.name if isinstance(node, nodes.Name) else None
+def _name(node: Node) -> str | None:
+    """Return a variable, or an attribute of one: ``namespace.attribute``."""
+    match node:
+        case Name():
+            return node.name
+        case Attribute(value=Name() as variable):
+            return f"{variable.name}.{node.name}"
+    return None
 
 
 # -- settings to check a template in

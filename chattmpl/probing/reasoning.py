@@ -24,6 +24,7 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.prober import Prober, holds, refuses
+from chattmpl.syntax.nodes import Attribute, Constant
 from chattmpl.template.template import Rendering, Template
 
 _PRINTED = re.compile(r"""['"]thinking['"]\s*:""")
@@ -99,12 +100,8 @@ def _cuts_from_content(prober: Prober) -> bool:
 
 def reasoning_keys(template: Template) -> list[str]:
     """Return the names of the reasoning field that a template reads."""
-    read = {
-        name
-        for node in template.program.every_node
-        for name in (getattr(node, "attr", None), getattr(node, "value", None))
-        if isinstance(name, str)
-    }
+    tree = template.program.syntax
+    read = {node.name for node in tree.nodes(Attribute)} | {node.value for node in tree.nodes(Constant)}
     return [name for name in REASONING_NAMES if name in read]
 
 

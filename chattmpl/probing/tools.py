@@ -6,8 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import nodes
-
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import (
     ASK,
@@ -24,6 +22,7 @@ from chattmpl.probing.corpus import (
     result_message,
 )
 from chattmpl.probing.prober import Fate, Prober, fate, holds
+from chattmpl.syntax.nodes import Test
 from chattmpl.template.template import Rendering, Template
 
 DefinitionForm = Literal["JSON", "a Python dict", "XML", "TypeScript", "own form"]
@@ -139,14 +138,8 @@ def _fate_with_error(made: Rendering | ChatTmplError, kept: bool) -> tuple[Fate,
 
 
 def _tests_content_for_none(template: Template) -> bool:
-    tests = (node for node in template.program.every_node if isinstance(node, nodes.Test) and node.name == "none")
-    return any(_key(test.node) == "content" for test in tests)
-
-
-def _key(node: nodes.Node) -> Any:
-    if isinstance(node, nodes.Getattr):
-        return node.attr
-    return node.arg.value if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const) else None
+    tests = template.program.syntax.nodes(Test)
+    return any(test.name == "none" and test.value.unwrapped.key == "content" for test in tests)
 
 
 def _arguments(prober: Prober, text: bool) -> tuple[ArgumentsFate, ChatTmplError | None]:
