@@ -1,16 +1,20 @@
-"""`chattmpl inspect` on small templates: for each capability one that has it, and a twin that has not."""
+"""`chattmpl inspect` on small templates, with and without each capability, and on the families."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import pytest
 
 from chattmpl import Template
 from chattmpl.capabilities import Capabilities, inspect_template
+from chattmpl.capabilities.record import FLAGS
 from chattmpl.compiler.policies import POLICIES
+from chattmpl.lint.runner import lint
 from chattmpl.source import Source
-from chattmpl.template.resolver import TemplateSource
+from chattmpl.template.family import family_names, load_family
+from chattmpl.template.resolver import TemplateSource, find_template
 
 PROMPT = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 CALLS = (
@@ -403,3 +407,103 @@ def test_ids_of_calls_are_told_to_be_kept_or_not() -> None:
     with_ids = turns("{{ m.content }}" + CALLS + "{{ m.tool_call_id }}")
     assert inspected(with_ids).answer("tool_calls").facts["ids"] is True
     assert inspected(turns("{{ m.content }}" + CALLS)).answer("tool_calls").facts["ids"] is False
+
+
+_TOOLS_WITH_SYSTEM = (
+    "{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
+    "{% if m.role == 'system' and tools %}{{ tools | tojson }}{% endif %}{{ '<|end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+_NO_TOOLS = _TOOLS_WITH_SYSTEM.replace("{{ tools | tojson }}", "")
+_CLOSING = (
+    "{% for m in messages %}{{ '<|user|>' + m.content + '<|/user|>' if m.role == 'user'"
+    " else '<|assistant|>' + m.content + '<|/assistant|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+
+
+def _linted(source: str, code: str) -> list[str]:
+    return [one.message for one in lint(TemplateSource(Source(source, "made.jinja"))) if one.code == code]
+
+
+def test_tools_that_are_rendered_beside_a_system_message_only_are_no_lost_tools() -> None:
+    answer = inspected(_TOOLS_WITH_SYSTEM).answer("tools")
+    assert (answer.state, answer.note) == ("partly", "only with a system message")
+    assert answer.facts["form"] == "JSON"
+    assert inspected(_NO_TOOLS).answer("tools").state == "no"
+
+
+def test_lint_tells_where_tools_are_dropped() -> None:
+    assert _linted(_TOOLS_WITH_SYSTEM, "CT302") == ["tools are silently dropped if there is no system message"]
+    assert _linted(_NO_TOOLS, "CT302") == ["tools are silently dropped"]
+
+
+def test_a_closing_token_is_no_misspelling_of_the_opening_one() -> None:
+    assert _linted(_CLOSING, "CT706") == []
+    misspelt = _CLOSING.replace("'<|user|>' + m.content", "'<|user|>' + m.content + '<|users|>'")
+    assert _linted(misspelt, "CT706") == ["<|users|> resembles <|user|>, which the template writes elsewhere"]
+
+
+NO_POLICY = {"no reasoning", "drops reasoning"}
+"""What retention is called where a family declares none."""
+
+FAMILIES = family_names()
+
+
+@lru_cache
+def inspected_family(name: str) -> Capabilities:
+    return inspect_template(find_template(name))
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_what_a_family_supports_is_found(name: str, flag: str) -> None:
+    assert inspected_family(name).answer(flag).value is getattr(load_family(name).supports, flag)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_default_retention_of_a_family_is_found(name: str) -> None:
+    declared = load_family(name).retention
+    found = inspected_family(name).retention
+    assert found == declared.default if declared else found in NO_POLICY
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_modes_of_a_family_are_found(name: str) -> None:
+    family = load_family(name)
+    record = inspected_family(name).to_dict()
+    assert set(record["modes"]) == set(family.modes)
+    assert set(record["kwargs"]) == set(family.kwargs)
+    for mode, declared in family.modes.items():
+        found: dict[str, Any] = record["modes"][mode]
+        assert found["default"] == declared.default, mode
+        # A value that is declared and not found does what the default does.
+        assert set(found["values"]) <= set(declared.values), mode
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_tokens_of_a_family_are_found(name: str) -> None:
+    family = load_family(name)
+    found = inspected_family(name)
+    assert set(found.stop_tokens or ()) == set(family.generation.stop_tokens)
+    assert (found.bos or "") == family.tokens.get("bos_token", "")
+
+
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_parsers_of_a_family_are_found(name: str, engine: str) -> None:
+    declared = load_family(name).parsers.get(engine)
+    found = inspected_family(name).parsers[engine]
+    assert found["reasoning"] == (declared.reasoning if declared else None)
+    assert found["tool"] == (declared.tool if declared else None)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_family_trains_what_is_sampled_and_nothing_else(name: str) -> None:
+    mask = inspected_family(name).answer("mask")
+    assert mask.state == "yes", mask.note
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_all_of_a_family_is_evaluated_but_for_what_it_refuses(name: str) -> None:
+    assert inspected_family(name).not_evaluated == []

@@ -206,7 +206,7 @@ def test_mutants_of_all_kinds_are_found_whatever_findings_say(noise: Callable[[]
 @pytest.mark.data
 def test_audits_read_no_words(noise: Callable[[], None]) -> None:
     need("numpy", "pyarrow", "yaml", "zstandard")
-    import test_audit_kinds as cases
+    import test_data_audit_checks as cases
 
     def found() -> Iterator[Any]:
         for code, some in cases.CASES.items():

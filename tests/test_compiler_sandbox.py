@@ -1,6 +1,6 @@
-"""Templates from strangers: each ends soon, in little memory, with an error of ours or with harmless text.
+"""Untrusted templates: each ends soon and in little memory, with an error of chattmpl or with harmless text.
 
-The corpus lies in ``tests/hostile``; the first line of each template says how it ends.
+The first line of each template in ``tests/sandbox`` says how it ends.
 """
 
 from __future__ import annotations
@@ -18,10 +18,15 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.budget import Budget
+from chattmpl.capabilities import inspect_template
 from chattmpl.errors import BudgetError, TemplateError
+from chattmpl.lint.runner import lint
+from chattmpl.report.capabilities import write
+from chattmpl.source import Source
+from chattmpl.template.resolver import TemplateSource
 from support import ROOT
 
-FOLDER = ROOT / "tests" / "hostile"
+FOLDER = ROOT / "tests" / "sandbox"
 CORPUS = sorted(FOLDER.glob("*.jinja"))
 STEPS = 200_000
 """A fifth of the default, for the sake of time: what a template uses up grows with its steps."""
@@ -30,8 +35,6 @@ SECONDS = 3.0
 MEGABYTES = 150
 
 MESSAGES = [{"role": "user", "content": "hello"}]
-
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
 
 
 @cache
@@ -43,6 +46,7 @@ def endings() -> dict[str, dict[str, Any]]:
     return {result["template"]: result for result in results}
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_a_hostile_template_ends_soon_and_small_and_as_expected(path: Path) -> None:
     comment = re.match(r"\{#- (\w+)", path.read_text(encoding="utf-8"))
@@ -51,6 +55,17 @@ def test_a_hostile_template_ends_soon_and_small_and_as_expected(path: Path) -> N
     assert ending["outcome"] == comment[1], ending["text"]
     assert ending["seconds"] < SECONDS
     assert ending["megabytes"] < MEGABYTES
+
+
+@pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
+def test_a_hostile_template_is_inspected_and_linted_without_a_fault(path: Path) -> None:
+    found = TemplateSource(Source(path.read_text(encoding="utf-8"), path.name))
+    inspected = inspect_template(found)
+    assert write("text", [inspected])
+    assert write("json", [inspected])
+    findings = lint(found)
+    assert findings, "it is not fine"
+    assert not [item.message for item in findings if "bug in chattmpl" in item.message]
 
 
 def test_the_corpus_is_large() -> None:

@@ -1,11 +1,12 @@
-"""Templates that others wrote, trl's and llama.cpp's: the text is that of transformers, the spans are right.
+"""The templates of trl and llama.cpp: renderings, laws, lint and `inspect`.
 
-What is right is known from transformers where its own bookkeeping is exact (tags at the root of the template), and from
-oracles that know nothing of how spans are made.
+Texts and spans are compared with those of transformers where its own bookkeeping is exact (tags at the root of the
+template), and with oracles that know nothing of the way in which spans are made.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
@@ -14,10 +15,21 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from chattmpl import Rendering, Template
+from chattmpl.capabilities import inspect_template
 from chattmpl.conversation.strategies import conversations, template_kwargs
 from chattmpl.errors import ChatTmplError
+from chattmpl.laws import laws_named
+from chattmpl.laws.checker import LawReport, to_check
+from chattmpl.laws.checker import check as check_laws
+from chattmpl.lint.runner import lint
+from chattmpl.probing import facts_of
+from chattmpl.probing.shapes import generated_conversations, shipped_conversations
+from chattmpl.report.capabilities import write
+from chattmpl.source import Source
+from chattmpl.template.resolver import TemplateSource
 from support.oracles import Sentinels, with_markers, without_markers
 from support.samples import Ranges, Sample, fixtures, made, merged
+from support.snapshots import matches_snapshot
 from support.trl_templates import llama_cpp_templates, trl_templates
 
 pytestmark = pytest.mark.upstream
@@ -134,3 +146,94 @@ def test_at_least_sixty_templates_of_trl_and_as_many_of_llama_cpp_are_compared()
     assert len([name for name in rendered if name.startswith("trl/")]) >= 70
     assert len([name for name in rendered if name.startswith("llama.cpp/")]) >= 60
     assert len([name for name, outcomes in compared.items() if "spans" in outcomes]) >= 30
+
+
+TYPICAL_SECONDS = 1.5
+
+
+def found(sources: dict[str, str]) -> list[TemplateSource]:
+    return [TemplateSource(Source(source, name)) for name, source in sorted(sources.items())]
+
+
+def everything() -> list[TemplateSource]:
+    return found({**trl_templates(), **llama_cpp_templates()})
+
+
+def law_report(template_source: TemplateSource, examples: int = 0) -> LawReport:
+    template = to_check(template_source)
+    shape = facts_of(template).shape if examples else None
+    cases = [*shipped_conversations(), *generated_conversations(examples, shape)]
+    return check_laws(template, laws_named(None), cases, shape=shape)
+
+
+@pytest.mark.parametrize("group", range(4))
+def test_no_law_fails_to_run_and_each_cause_is_reported_once(group: int) -> None:
+    seconds = []
+    for template_source in everything()[group::4]:
+        start = time.perf_counter()
+        report = law_report(template_source)
+        seconds.append(time.perf_counter() - start)
+        name = template_source.source.name
+        shown = [(str(finding.shown.place), finding.shown.field, finding.message) for finding in report.findings]
+        assert len(set(shown)) == len(shown), name
+        lacking = [finding.shown.field for finding in report.findings if finding.laws == ("lossless",)]
+        assert len(set(lacking)) == len(lacking), name
+    assert len(seconds) > 30
+    assert sorted(seconds)[len(seconds) // 2] < TYPICAL_SECONDS
+
+
+def test_known_defects_of_the_templates_of_trl_are_found() -> None:
+    chosen = ("gptoss_training", "qwen2_5_training", "qwen3_5_think_training", "llama3_training")
+    trained = {
+        template_source.source.name: [
+            finding.shown.message
+            for finding in law_report(template_source).findings
+            if "which its prompt supplies" in finding.message
+        ]
+        for template_source in found({name: trl_templates()[name] for name in chosen})
+    }
+    assert trained == {
+        "gptoss_training": ["messages[1] trains '<|start|>assistant', which its prompt supplies"],
+        "qwen2_5_training": ["messages[1] trains '\\n', which its prompt supplies"],
+        "qwen3_5_think_training": ["messages[1] trains '<think>\\n', which its prompt supplies"],
+        "llama3_training": [],
+    }
+
+
+def test_generated_conversations_are_checked_too() -> None:
+    for template_source in everything()[::9]:
+        assert law_report(template_source, examples=20).conversations >= 40, template_source.source.name
+
+
+def test_no_rule_fails_to_run() -> None:
+    assert len(everything()) > 120
+    for template_source in everything():
+        failed = [item.message for item in lint(template_source) if "bug in chattmpl" in item.message]
+        assert failed == [], template_source.source.name
+
+
+def test_the_errors_in_the_templates_of_trl_are_these() -> None:
+    errors = [item for one in found(trl_templates()) for item in lint(one) if item.severity == "error"]
+    matches_snapshot("lint_trl_errors.txt", "".join(f"{item.place} {item.code} {item.message}\n" for item in errors))
+
+
+def test_every_template_can_be_inspected() -> None:
+    for template_source in everything():
+        record = inspect_template(template_source).to_dict()
+        assert record["error"] is None, template_source.source.name
+        unknown = {flag for flag in ("system", "tools", "reasoning") if record[flag] is None}
+        assert unknown <= {item["what"] for item in record["not_evaluated"]}, template_source.source.name
+
+
+def test_the_capabilities_of_the_templates_of_trl_are_these() -> None:
+    inspected = [inspect_template(one) for one in found(trl_templates())]
+    matches_snapshot("inspect_trl.txt", write("text", inspected, 120))
+
+
+def test_a_template_is_inspected_in_well_under_a_second() -> None:
+    templates = found(trl_templates())
+    inspect_template(templates[0])
+    started = time.process_time()
+    for one in templates:
+        inspect_template(one)
+    assert (time.process_time() - started) / len(templates) < 0.5
