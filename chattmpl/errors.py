@@ -118,3 +118,15 @@ def did_you_mean(wrong: str, known: Iterable[str]) -> str | None:
     """Return a hint such as ``did you mean 'content'?`` if a known name is similar to the wrong one, else None."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None
+
+
+def decode(data: bytes, name: object, error: type[ChatTmplError]) -> str:
+    """Decode the UTF-8 contents of a file.
+
+    Raises:
+        ChatTmplError: of the given class, if it is not UTF-8.
+    """
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as found:
+        raise error(f"{name} is not UTF-8: {found.reason} at byte {found.start}") from None

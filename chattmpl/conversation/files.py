@@ -124,8 +124,7 @@ def _parse(
         return parse_record(record, shape, clean_nulls=clean_nulls)
     except FieldError as error:
         whole = path + error.path
-        place = source.locate(whole, on_key=error.on_key)
-        raise FieldError(error.problem, whole, on_key=error.on_key, place=place, hint=error.hint) from None
+        raise error.moved(whole, source.locate(whole, on_key=error.on_key)) from None
     except ConversationError as error:
         raise ConversationError(error.message, place=source.locate(path), hint=error.hint) from None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -37,12 +37,11 @@ from chattmpl.conversation.normalization import (
     normalize_tools,
     plain_data,
 )
-from chattmpl.conversation.validation_errors import FieldError, to_field_error, validation_error
+from chattmpl.conversation.validation_errors import FieldError, Role, to_field_error, validation_error
 from chattmpl.errors import ConversationError
 
 __all__ = ["Conversation", "FieldError", "Function", "Message", "NullCleaning", "ToolCall"]
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
 _Text = Annotated[str, Field(strict=True)]
 
 _FLAGS = frozenset({"train", "weight"})
@@ -287,14 +286,6 @@ class Conversation(_Model):
     documents: list[dict[str, Any]] | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     template: _Text | None = None
-
-    def __init__(self, **data: Any) -> None:
-        try:
-            super().__init__(**data)
-        except ValidationError as error:
-            raise to_field_error(error) from None
-
-    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     @model_validator(mode="wrap")
     @classmethod

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from chattmpl.conversation.validation_errors import find_misspelling, intended_word, validation_error
+from chattmpl.conversation.validation_errors import FieldPath, find_misspelling, intended_word, validation_error
 
 NullCleaning = Literal["auto", "always", "never"]
 """Treatment of nulls that could be intended; ``auto`` drops them if the conversation shows signs of padding."""
@@ -178,21 +178,7 @@ def _schema_is_padded(tool: Any) -> bool:
         return False
     function = tool.get("function")
     parameters = (function if isinstance(function, dict) else tool).get("parameters")
-    return _has_stray_null(parameters, names=False)
-
-
-def _has_stray_null(schema: Any, *, names: bool) -> bool:
-    if isinstance(schema, list):
-        return any(_has_stray_null(item, names=False) for item in schema)
-    if not isinstance(schema, dict):
-        return False
-    for key, value in schema.items():
-        if value is None:
-            if names or key not in _NULL_KEYWORDS:
-                return True
-        elif (names or key not in _VALUE_KEYWORDS) and _has_stray_null(value, names=not names and key in _NAMES_INSIDE):
-            return True
-    return False
+    return bool(_clean_schema(parameters, _NULL_KEYWORDS) != parameters)
 
 
 def messages_are_padded(messages: list[Any]) -> bool:
@@ -233,18 +219,19 @@ def _clean_call(call: Any) -> Any:
 # -- fields
 
 
-def check_spelling(given: dict[str, Any], known: frozenset[str]) -> None:
+def check_spelling(given: dict[str, Any], known: frozenset[str], path: FieldPath = ()) -> None:
     """Raise if a key is a misspelling of a missing known key; a key with value None counts as missing.
 
     Raises:
-        PydanticCustomError: with the path of the key.
+        PydanticCustomError: with the path of the key, which begins with ``path``.
     """
     if known.issuperset(given):
         return
     found = find_misspelling(tuple(key for key, value in given.items() if value is not None), known)
     if found is not None:
         wrong, intended = found
-        raise validation_error(f"unknown key {wrong!r}", path=(wrong,), hint=f"did you mean {intended!r}?", on_key=True)
+        hint = f"did you mean {intended!r}?"
+        raise validation_error(f"unknown key {wrong!r}", path=(*path, wrong), hint=hint, on_key=True)
 
 
 def merge_reasoning(given: dict[str, Any]) -> dict[str, Any]:
@@ -278,18 +265,14 @@ def normalize_part(part: Any, index: int) -> Any:
         return part
     given = drop_nulls(given)
     kind = given.get("type")
-    if isinstance(kind, str) and kind not in _PART_TYPES and kind not in _OTHER_PART_TYPES:
-        intended = intended_word(kind, _PART_TYPES)
-        if intended is not None:
-            raise validation_error(
-                f"unknown content part type {kind!r}",
-                path=("content", index, "type"),
-                hint=f"did you mean {intended!r}?",
-            )
+    known = kind in _PART_TYPES or kind in _OTHER_PART_TYPES
+    if isinstance(kind, str) and not known and (intended := intended_word(kind, _PART_TYPES)):
+        hint = f"did you mean {intended!r}?"
+        raise validation_error(f"unknown content part type {kind!r}", path=("content", index, "type"), hint=hint)
     if kind == "text" and not isinstance(given.get("text"), str):
         found = find_misspelling(tuple(given), frozenset({"text"}))
-        hint = f"did you mean 'text' instead of {found[0]!r}?" if found else None
-        raise validation_error("a text part needs a string 'text'", path=("content", index), hint=hint)
+        instead = f"did you mean 'text' instead of {found[0]!r}?" if found else None
+        raise validation_error("a text part needs a string 'text'", path=("content", index), hint=instead)
     return given
 
 
@@ -312,12 +295,5 @@ def normalize_tools(tools: Any) -> list[Any]:
             hint = "pass its JSON schema; transformers.utils.get_json_schema makes one" if callable(tool) else None
             kind = type(tool).__name__
             raise validation_error(f"must be a JSON schema (a dict), not {kind}", path=("tools", index), hint=hint)
-        known = _FLAT_TOOL if "parameters" in given else frozenset({"function"})
-        if found := find_misspelling(tuple(given), known):
-            raise validation_error(
-                f"unknown key {found[0]!r}",
-                path=("tools", index, found[0]),
-                hint=f"did you mean {found[1]!r}?",
-                on_key=True,
-            )
+        check_spelling(given, _FLAT_TOOL if "parameters" in given else frozenset({"function"}), ("tools", index))
     return tools

@@ -49,9 +49,7 @@ class _ConvertedRecord:
 
     def path(self, path: FieldPath) -> FieldPath:
         """Return the path in the record for a path in the conversation."""
-        if path[:1] != ("messages",):
-            return path
-        if self.origins is None:
+        if path[:1] != ("messages",) or self.origins is None:
             return path
         if len(path) < 2 or not isinstance(path[1], int):
             return ()
@@ -80,7 +78,6 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
         hint = did_you_mean(shape, SHAPES) or f"the shapes are {', '.join(SHAPES)}"
         raise UsageError(f"there is no shape {shape!r}", hint=hint)
     given = _record_dict(record, shape)
-    bare = isinstance(as_list(record), list)
     try:
         reading = _READERS[shape](given)
         if not reading.data["messages"] and isinstance(reading.data["messages"], list):
@@ -88,12 +85,9 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
         try:
             return Conversation.coerce(reading.data, clean_nulls=clean_nulls)
         except FieldError as error:
-            path = reading.path(error.path)
-            raise FieldError(error.problem, path, on_key=error.on_key, hint=error.hint) from None
+            raise error.moved(reading.path(error.path)) from None
     except FieldError as error:
-        if bare:
-            raise FieldError(error.problem, error.path[1:], on_key=error.on_key, hint=error.hint) from None
-        raise
+        raise (error.moved(error.path[1:]) if isinstance(as_list(record), list) else error) from None
 
 
 def detect_shape(record: Any) -> Shape:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, Self, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -15,7 +15,8 @@ from chattmpl.source import Place
 FieldPath = tuple[str | int, ...]
 """Keys and indices that lead to a field, outermost first."""
 
-ROLES = ("system", "developer", "user", "assistant", "tool")
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+ROLES: tuple[str, ...] = get_args(Role)
 
 _FOREIGN_ROLES = {
     "human": "user",
@@ -88,6 +89,10 @@ class FieldError(ConversationError):
         self.path = path
         self.on_key = on_key
 
+    def moved(self, path: FieldPath, place: Place | None = None) -> Self:
+        """Return the error with another path and place, as the caller of the reader sees the field."""
+        return type(self)(self.problem, path, on_key=self.on_key, place=place, hint=self.hint)
+
 
 def dotted(path: FieldPath) -> str:
     """Format a path as in Python code: ``messages[1].tool_calls[0].function``."""
@@ -134,9 +139,8 @@ def _field_path(location: FieldPath) -> FieldPath:
 def _type_error(detail: ErrorDetails, path: FieldPath) -> FieldError:
     value: Any = detail["input"]
     if detail["type"] == "missing":
-        return FieldError(
-            f"{path[-1]!r} is missing", path[:-1], hint=found_keys(value if isinstance(value, dict) else ())
-        )
+        hint = found_keys(value if isinstance(value, dict) else ())
+        return FieldError(f"{path[-1]!r} is missing", path[:-1], hint=hint)
     if detail["type"] == "recursion_loop":
         return FieldError("contains itself", path)
     if "[key]" in detail["loc"]:

@@ -9,8 +9,7 @@ from typing import Any
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import Holds, Outcome
-from chattmpl.template.lost_fields import why_lost
-from chattmpl.template.template import Rendering
+from chattmpl.template.template import Rendering, why_lost
 
 _INDEX = re.compile(r"\[\d+\]")
 _MESSAGE = re.compile(r"messages\[(\d+)\]")

@@ -11,11 +11,11 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
 from chattmpl.parse.completion import parse_completion
-from chattmpl.parse.conversation import Clock, ParseRequest, parse_conversation
+from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_conversation
 from chattmpl.parse.grammar import grammar_of
 from chattmpl.parse.refusal import ParseRefusal
-from chattmpl.parse.stream import Parser, partial_completion, partial_conversation
-from chattmpl.template.template import Template
+from chattmpl.parse.stream import Parser, partial_completion
+from chattmpl.template.template import Clock, Template
 
 __all__ = ["Parser", "parse", "parser"]
 
@@ -62,7 +62,7 @@ def parser(
 
     if completion:
         return Parser(finish, partial_completion(request, prompt, generation_prompt))
-    return Parser(finish, partial_conversation(request))
+    return Parser(finish, lambda text: complete_messages(request, text))
 
 
 def _request(template: Template, completion: bool, prompt: Any, clock: Clock, kwargs: dict[str, Any]) -> ParseRequest:

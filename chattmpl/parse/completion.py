@@ -31,14 +31,10 @@ class Prompt:
     generation_prompt: str
 
 
+@lru_cache(maxsize=16)
 def keep_reasoning(template: Template) -> Template:
     """Return the template with the retention that renders each turn as it was sampled."""
-    return _keep_reasoning(template) if template.program.has_reasoning and template.retention != "all" else template
-
-
-@lru_cache(maxsize=16)
-def _keep_reasoning(template: Template) -> Template:
-    return template.with_retention("all")
+    return template.with_retention("all") if template.retention not in (None, "all") else template
 
 
 def render_prompt(request: ParseRequest, prompt: Any) -> Prompt:
@@ -74,7 +70,7 @@ def reply_start(prompt: Prompt, text: str, generation_prompt: bool | None) -> in
 def _reply_end(grammar: Grammar, text: str, start: int) -> int:
     """Return the end of the reply: before its stop token, if any, and the text that the frame writes after it."""
     for ending in grammar.endings:
-        if ending and text.endswith(ending) and len(text) - len(ending) >= start:
+        if text.endswith(ending) and len(text) - len(ending) >= start:
             return len(text) - len(ending)
     return len(text)
 

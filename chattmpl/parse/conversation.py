@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
@@ -14,9 +13,8 @@ from chattmpl.parse.grammar import Grammar, PatternMatch, SequenceMatch, Sequenc
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, common_length, difference, later
 from chattmpl.parse.reply import MessageData, read_reply
 from chattmpl.template.family import SequenceFacts
-from chattmpl.template.template import Template
+from chattmpl.template.template import Clock, Template
 
-Clock = datetime | Callable[[], datetime] | None
 Render = Callable[[list[MessageData]], str]
 
 _SYSTEM, _USER = "zqSYSTEMqz", "zqUSERqz"

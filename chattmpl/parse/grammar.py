@@ -337,8 +337,8 @@ class Grammar:
 
     @cached_property
     def endings(self) -> tuple[str, ...]:
-        """The texts that may end an assistant turn, longest first."""
-        return tuple(sorted({*self.closes, *self.stop_tokens}, key=_longest_first))
+        """The texts that may end an assistant turn: stop tokens, with the text after them; longest first."""
+        return tuple(sorted({*self.closes, *self.stop_tokens} - {""}, key=_longest_first))
 
     @cached_property
     def closes(self) -> tuple[str, ...]:

@@ -68,11 +68,6 @@ def _refusal(template: Template, why: str) -> UsageError:
     )
 
 
-def _endings(grammar: Grammar) -> list[str]:
-    """Return the texts that end a reply: stop tokens, with the text that the template writes after them."""
-    return [ending for ending in grammar.endings if ending]
-
-
 def _reasoning(template: Template, grammar: Grammar) -> dict[str, Any]:
     """Return the region of the trace, at the start of a reply."""
     if len(grammar.reasoning) > 1:
@@ -83,7 +78,7 @@ def _reasoning(template: Template, grammar: Grammar) -> dict[str, Any]:
 
 def _content(grammar: Grammar) -> dict[str, Any]:
     """Return the region of the answer: the text inside its frame, or all text outside other regions."""
-    endings = _endings(grammar)
+    endings = list(grammar.endings)
     if not grammar.content:
         return {"close": endings, **_VERBATIM}
     around = [_around(pattern) for pattern in grammar.content]
@@ -141,7 +136,7 @@ def _as_json(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
     if grammar.facts.reply.calls_alone:
         first = re.escape(pattern.start)
         opening = {"open_pattern": rf"\A(?={first})"}
-        return {**opening, "close": _endings(grammar), "content": "json", "transform": _call(names, "content.")}
+        return {**opening, "close": list(grammar.endings), "content": "json", "transform": _call(names, "content.")}
     return None
 
 
@@ -187,7 +182,7 @@ def _as_regions(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
     captured = {name: f"{{{name}}}" for name in names if name in _CAPTURED}
     function = {"name": captured.pop("name"), "arguments": "{content}"}
     # Otherwise the text that closes the last call would be content.
-    closes = list(dict.fromkeys([after + facts.closes, after])) if after else _endings(grammar)
+    closes = list(dict.fromkeys([after + facts.closes, after])) if after else list(grammar.endings)
     return {
         "open_pattern": expression,
         "close": closes,

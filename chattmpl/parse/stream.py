@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.parse.completion import keep_reasoning, render_prompt, reply_start
-from chattmpl.parse.conversation import ParseRequest, complete_messages
+from chattmpl.parse.conversation import ParseRequest
 from chattmpl.parse.refusal import ParseRefusal
 from chattmpl.parse.reply import read_partial_reply
 
@@ -71,8 +72,7 @@ def partial_completion(
     request: ParseRequest, prompt: object, generation_prompt: bool | None
 ) -> Callable[[str], list[Message]]:
     """Return a function from the beginning of a completion to its message, as far as it is known."""
-    sampled = ParseRequest(keep_reasoning(request.template), request.grammar, request.clock, request.kwargs)
-    rendered = render_prompt(sampled, prompt)
+    rendered = render_prompt(replace(request, template=keep_reasoning(request.template)), prompt)
 
     def messages(text: str) -> list[Message]:
         prefixes = [part for part in (rendered.text, rendered.generation_prompt) if part]
@@ -86,8 +86,3 @@ def partial_completion(
             return []
 
     return messages
-
-
-def partial_conversation(request: ParseRequest) -> Callable[[str], list[Message]]:
-    """Return a function from the beginning of a conversation's text to the messages of its complete turns."""
-    return lambda text: complete_messages(request, text)

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from chattmpl.printable import excerpt, one_line, visible
 from chattmpl.probing.control_tokens import control_pattern
 from chattmpl.report.lines import count
-from chattmpl.template.lost_fields import why_lost
 from chattmpl.template.spans import Span
-from chattmpl.template.template import Rendering
+from chattmpl.template.template import Rendering, why_lost
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chattmpl import cache
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.errors import FamilyError, did_you_mean
+from chattmpl.errors import FamilyError, decode, did_you_mean
 from chattmpl.source import Place, Source
 
 FILE = "family.toml"
@@ -349,10 +349,7 @@ def _place(source: Source, keys: list[str]) -> Place | None:
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise FamilyError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    return decode(path.read_bytes(), path, FamilyError).replace("\r\n", "\n")
 
 
 def _roots() -> list[Path]:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import TemplateError
+from chattmpl.errors import TemplateError, decode
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
@@ -105,12 +105,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text.
+    """Read a file of UTF-8 text, with its newlines as they are.
 
     Raises:
         TemplateError: if it is not UTF-8.
     """
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise TemplateError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    return decode(path.read_bytes(), path, TemplateError)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from chattmpl.conversation.json_text import JsonEntry, JsonText
-from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.errors import ChatTmplError, UsageError, decode
 from chattmpl.template.model_directory import CONFIG, TEMPLATE
 from chattmpl.template.resolver import TemplateSource
 
@@ -243,10 +243,7 @@ def _in_directory(folder: Path, variant: str | None) -> Path:
 
 def _config(content: bytes, path: Path) -> tuple[JsonText, dict[str, Any]]:
     """Return a JSON file as text and as the object in it."""
-    try:
-        text = JsonText(content.decode("utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8: {error.reason} at byte {error.start}") from None
+    text = JsonText(decode(content, path, UsageError), str(path))
     try:
         value = text.value()
     except ChatTmplError as error:

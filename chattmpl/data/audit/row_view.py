@@ -15,7 +15,7 @@ from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.frames import possible_stops
-from chattmpl.template.lost_fields import why_lost
+from chattmpl.template.template import why_lost
 
 if TYPE_CHECKING:
     from chattmpl.data.audit.settings import AuditSettings
