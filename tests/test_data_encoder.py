@@ -20,6 +20,7 @@ need("gigatoken", "numpy")
 
 from chattmpl.data.encoder import Encoder, EncoderReport, FastPathWarning, Rejection, Row  # noqa: E402
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer  # noqa: E402
+from chattmpl.data.rows import RejectionReason  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -95,7 +96,7 @@ def test_a_bad_row_says_what_is_wrong_and_where(fast: Any) -> None:
     surrogate = {"messages": [{"role": "user", "content": "\ud800"}]}
     results = encoder.encode_many([misspelt, surrogate, {"messages": CHAT}])
     assert results[0] == Rejection(
-        "conversation",
+        RejectionReason.CONVERSATION,
         "messages[0].contents: unknown key 'contents'",
         "messages[0].contents",
         "did you mean 'content'?",
@@ -128,7 +129,7 @@ def test_an_error_that_nobody_thought_of_stops_no_other_row(fast: Any, monkeypat
     unusual = [{"role": "user", "content": "<|im_end|>"}]
     results = encoder.encode_many([CHAT, unusual, CHAT])
     assert [isinstance(result, Row) for result in results] == [True, False, True]
-    assert results[1] == Rejection("error", "ZeroDivisionError: by zero")
+    assert results[1] == Rejection(RejectionReason.ERROR, "ZeroDivisionError: by zero", hint="please report it")
 
 
 def test_bad_rows_are_left_out_of_a_batch_or_kept_with_their_error() -> None:

@@ -19,8 +19,10 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.data.job import encode_dataset  # noqa: E402
+from chattmpl.data.job import JobNote, NoteKind, Phase, Watcher, encode_dataset  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
+from chattmpl.data.rows import RejectionReason  # noqa: E402
+from chattmpl.report.encoded import REASONS, note_text  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -548,3 +550,40 @@ def test_an_empty_file_among_those_of_a_pattern_is_passed_over_with_a_note(data:
     outcome = run(folder, "-o", tmp_path / "all")
     assert outcome.code == 2
     assert f"{folder / '1.jsonl'} is empty" in outcome.err
+
+
+def test_each_note_and_each_reason_has_words() -> None:
+    data = {"template": "t", "reasons": ("a", "b"), "rows": 3, "path": "x.jsonl"}
+    texts = {kind: note_text(JobNote(kind, data)) for kind in NoteKind}
+    assert texts[NoteKind.NO_FAST_PATH] == "no fast path for t, all rows take the exact path: a; b"
+    assert texts[NoteKind.EMPTY_FILE] == "x.jsonl is empty and is skipped"
+    assert "3 compared rows" in texts[NoteKind.FAST_PATH_WRONG]
+    assert len(set(texts.values())) == len(NoteKind)
+    assert REASONS.keys() == set(RejectionReason)
+
+
+def test_events_and_rejections_are_data(tmp_path: Path) -> None:
+    class Seen(Watcher):
+        def __init__(self) -> None:
+            self.notes: list[JobNote] = []
+            self.phases: list[Phase] = []
+
+        def note(self, note: JobNote) -> None:
+            self.notes.append(note)
+
+        def begins(self, phase: Phase, total: int, done: int) -> None:
+            self.phases.append(phase)
+
+    row = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}\n'
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "1.jsonl").write_text(row, encoding="utf-8")
+    (tmp_path / "data" / "2.jsonl").write_text("", encoding="utf-8")
+    watcher = Seen()
+    data = str(tmp_path / "data")
+    encode_dataset(data, "qwen3", "demo", tmp_path / "out", mask="last", workers=1, watcher=watcher)
+    assert [note.kind for note in watcher.notes] == [NoteKind.EMPTY_FILE, NoteKind.NO_FAST_PATH]
+    assert watcher.notes[0].data["path"] == str(tmp_path / "data" / "2.jsonl")
+    assert watcher.notes[1].data["template"] == "qwen3"
+    assert watcher.phases == [Phase.ENCODE]
+    encode_dataset(data, "qwen3", "demo", tmp_path / "out", mask="last", workers=1, watcher=watcher, resume=True)
+    assert watcher.notes[-1] == JobNote(NoteKind.FINISHED_BEFORE)

@@ -15,7 +15,7 @@ import click
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
-    from chattmpl.data.job import Watcher
+    from chattmpl.data.job import JobNote, Phase, Watcher
     from chattmpl.diagnostic import Diagnostic
     from chattmpl.report.diagnostics import Documented
     from chattmpl.template.writer import Change
@@ -193,10 +193,11 @@ class Bars:
 def job_progress() -> Iterator[Watcher]:
     """Show the progress of a job on stderr: a bar in a terminal, and otherwise only notes."""
     from chattmpl.data.job import Watcher
+    from chattmpl.report.encoded import note_text
 
     class Notes(Watcher):
-        def note(self, text: str) -> None:
-            note(text)
+        def note(self, note: JobNote) -> None:
+            say(f"note: {note_text(note)}")
 
     if not sys.stderr.isatty():
         yield Notes()
@@ -218,9 +219,9 @@ def job_progress() -> Iterator[Watcher]:
             def reading(self, name: str) -> None:
                 progress.update(self.task, description=f"reading {name}")
 
-            def begins(self, what: str, total: int, done: int) -> None:
+            def begins(self, phase: Phase, total: int, done: int) -> None:
                 self.start = time.monotonic()
-                progress.reset(self.task, total=total, completed=done, description=what, speed="")
+                progress.reset(self.task, total=total, completed=done, description=phase, speed="")
 
             def advances(self, weight: int, counts: dict[str, Any]) -> None:
                 self.rows += sum(some.get("drawn", 0) for some in counts.get("sources", {}).values())

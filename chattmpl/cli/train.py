@@ -17,6 +17,7 @@ from chattmpl.errors import ChatTmplError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chattmpl.data.job import JobNote, Phase
     from chattmpl.training.adapter import BatchAudit
     from chattmpl.training.config import TrainConfig
     from chattmpl.training.run import TrainResult
@@ -125,7 +126,7 @@ def _progress() -> Iterator[RunWatcher]:
     """Print tables to stdout, and progress to stderr: a bar in a terminal, else lines."""
     from chattmpl.printable import visible
     from chattmpl.report import stats
-    from chattmpl.report.encoded import summary_text
+    from chattmpl.report.encoded import note_text, summary_text
     from chattmpl.report.lines import plain
     from chattmpl.training.trainer import RunWatcher
 
@@ -133,7 +134,10 @@ def _progress() -> Iterator[RunWatcher]:
         click.echo(visible(text) + "\n")
 
     class Lines(RunWatcher):
-        def note(self, text: str) -> None:
+        def note(self, note: JobNote) -> None:
+            self.notice(note_text(note))
+
+        def notice(self, text: str) -> None:
             say(f"note: {text}")
 
         def encoded(self, figures: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
@@ -160,11 +164,11 @@ def _progress() -> Iterator[RunWatcher]:
         class Bar(Lines):
             task = progress.add_task("reading", total=None)
 
-            def note(self, text: str) -> None:
+            def notice(self, text: str) -> None:
                 progress.console.print(visible(f"note: {text}"), markup=False, highlight=False)
 
-            def begins(self, what: str, total: int, done: int) -> None:
-                progress.reset(self.task, total=total, completed=done, description=what)
+            def begins(self, phase: Phase, total: int, done: int) -> None:
+                progress.reset(self.task, total=total, completed=done, description=phase)
 
             def advances(self, weight: int, counts: dict[str, Any]) -> None:
                 progress.update(self.task, advance=weight)

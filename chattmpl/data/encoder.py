@@ -330,7 +330,7 @@ class Encoder:
         except ChatTmplError as error:
             rejected[index] = Rejection.from_error(error)
         except Exception as error:  # one row must not stop the others, even if the error is a bug
-            rejected[index] = Rejection("error", f"{type(error).__name__}: {error}")
+            rejected[index] = Rejection.from_bug(error)
 
     def _encode_fast(self, given: Iterable[Any], records: list[Any]) -> EncodedBatch | None:
         """Encode by the fast path, and by the exact path what is deferred; None if the fast path proves wrong.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.data.rows import Rejection, Row, RowEncoder
+from chattmpl.data.rows import Rejection, RejectionReason, Row, RowEncoder
 
 Overflow = Literal["reject", "truncate-turns", "truncate-tokens", "split"]
 OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
@@ -80,7 +80,7 @@ def fit(
 
 def reject_too_long(message: str) -> Rejection:
     """Return the rejection of a row that is too long."""
-    return Rejection("too-long", message, hint="raise --max-length")
+    return Rejection(RejectionReason.TOO_LONG, message, hint="raise --max-length")
 
 
 def _too_long(length: int, max_length: int) -> Rejection:
@@ -95,7 +95,7 @@ def _cut(row: Row, max_length: int) -> Fitted:
     kept = row.cut(max_length)
     if not kept.trained and row.trained:
         message = f"none of the first {max_length} of {len(row)} tokens is trained"
-        return Fitted(rejected=[Rejection("nothing-to-train", message, hint="raise --max-length")])
+        return Fitted(rejected=[Rejection(RejectionReason.NOTHING_TO_TRAIN, message, hint="raise --max-length")])
     counts = Counter(rows=1, tokens=len(row) - len(kept), trained=row.trained - kept.trained)
     counts["spans_cut"] = int(bool(row.mask[max_length - 1] and row.mask[max_length]))
     return Fitted([kept], counts=counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -13,11 +14,33 @@ from chattmpl.conversation.validation_errors import FieldError, dotted
 from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, EncodeError, RenderError
 
-_REASONS: tuple[tuple[type[ChatTmplError], str], ...] = (
-    (BudgetError, "budget"),
-    (ConversationError, "conversation"),
-    (RenderError, "render"),
-    (EncodeError, "encode"),
+
+class RejectionReason(StrEnum):
+    """The kind of reason for which a conversation, or a part of it, gives no row."""
+
+    JSON = "json"
+    """The line is not JSON."""
+    CONVERSATION = "conversation"
+    """It is not a conversation, or a field is wrong."""
+    RENDER = "render"
+    """The template refuses it."""
+    BUDGET = "budget"
+    """It rendered for too long."""
+    ENCODE = "encode"
+    """The text cannot be encoded."""
+    TOO_LONG = "too-long"
+    """The row has more tokens than allowed."""
+    NOTHING_TO_TRAIN = "nothing-to-train"
+    """No token of the row is trained."""
+    ERROR = "error"
+    """Any other error."""
+
+
+_REASONS: tuple[tuple[type[ChatTmplError], RejectionReason], ...] = (
+    (BudgetError, RejectionReason.BUDGET),
+    (ConversationError, RejectionReason.CONVERSATION),
+    (RenderError, RejectionReason.RENDER),
+    (EncodeError, RejectionReason.ENCODE),
 )
 
 
@@ -67,16 +90,14 @@ class Rejection:
     """The reason why a conversation, or a part of it, gives no row.
 
     Attributes:
-        reason: ``json`` (the line is not JSON), ``conversation`` (it is not a conversation, or a field is wrong),
-            ``render`` (the template refuses it), ``budget`` (it rendered for too long), ``encode`` (the text cannot be
-            encoded), ``too-long``, ``nothing-to-train`` or ``error`` (anything else).
+        reason: the kind of reason.
         message: what is wrong, for people.
         place: the wrong field, as in ``messages[1].content``, or the place in the template that refused the
             conversation.
         hint: how to fix it, if known.
     """
 
-    reason: str
+    reason: RejectionReason
     message: str
     place: str | None = None
     hint: str | None = None
@@ -84,19 +105,19 @@ class Rejection:
     @classmethod
     def from_error(cls, error: ChatTmplError) -> Rejection:
         """Return the rejection for an error."""
-        reason = next((name for kind, name in _REASONS if isinstance(error, kind)), "error")
+        reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), RejectionReason.ERROR)
         place = str(error.place) if error.place is not None else None
         if isinstance(error, FieldError) and error.path:
             place = dotted(error.path)
         return cls(reason, error.message, place, error.hint)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rejection as JSON, without unknown fields."""
-        values = {"reason": self.reason, "message": self.message, "place": self.place, "hint": self.hint}
-        return {name: value for name, value in values.items() if value is not None}
+    @classmethod
+    def from_bug(cls, error: Exception) -> Rejection:
+        """Return the rejection for an error that should not occur: one row must not stop the others."""
+        return cls(RejectionReason.ERROR, f"{type(error).__name__}: {error}", hint="please report it")
 
 
-NOTHING_TO_TRAIN = Rejection("nothing-to-train", "no token of the row is trained")
+NOTHING_TO_TRAIN = Rejection(RejectionReason.NOTHING_TO_TRAIN, "no token of the row is trained")
 
 
 class RowEncoder(Protocol):

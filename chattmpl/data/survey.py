@@ -13,7 +13,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.job.context import Watcher, WorkerContext
+from chattmpl.data.job.context import WorkerContext
+from chattmpl.data.job.events import Phase, Watcher
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Payloads, Shard, check_kwargs, make_plan, read_mixture
 from chattmpl.data.job.runner import Runner, Workplace
@@ -141,11 +142,11 @@ def survey(
     if in_memory is not None:
         count = sum(len(rows) if isinstance(rows, Sized) else _FEW_ROWS for rows in in_memory.values())
         options = _without_check(options, few=count < _FEW_ROWS)
-        context = WorkerContext.open(template, tokenizer, options, mixture, keep=visitor.keep, note=watcher.note)
+        context = WorkerContext.open(template, tokenizer, options, mixture, keep=visitor.keep, watcher=watcher)
         return Surveyed(_visit_memory(in_memory, context, visitor, sample), sources)
-    plan = make_plan(mixture, limit=options.limit, on_file=watcher.reading, note=watcher.note)
+    plan = make_plan(mixture, limit=options.limit, watcher=watcher)
     options = _without_check(options, few=sum(shard.weight for shard in plan.shards()) < _FEW_BYTES)
-    context = WorkerContext.open(template, tokenizer, options, mixture, plan=plan, keep=visitor.keep, note=watcher.note)
+    context = WorkerContext.open(template, tokenizer, options, mixture, plan=plan, keep=visitor.keep, watcher=watcher)
     runner = Runner(context, workplace, watcher, _BYTES_PER_WORKER)
     if sample is not None:
         draws = (_sample(mixture.seed, source.source.name, source.rows, sample) for source in plan.sources)
@@ -153,7 +154,7 @@ def survey(
     else:
         plan = runner.draw(plan)
     shards = plan.shards()
-    watcher.begins("scanning", sum(shard.weight for shard in shards), 0)
+    watcher.begins(Phase.SCAN, sum(shard.weight for shard in shards), 0)
     seen = visitor.start()
     for shard, some in _in_order(runner.run(plan, shards, partial(_visit_shard, visitor))):
         visitor.merge(seen, some)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, Row, RowEncoder
+from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, RejectionReason, Row, RowEncoder
 from chattmpl.encode import ControlTokenChoice, encode
 from chattmpl.errors import ChatTmplError
 
@@ -159,7 +159,7 @@ def _after_prompt(row: Row, head: Head, prompts: Prompts, mask: str) -> Row | Re
             start = prompts.start(head)
     except ChatTmplError as error:
         message = f"the prompt for messages[{head.turn_m}]: {error.message}"
-        return Rejection("render", message, hint=error.hint)
+        return Rejection(RejectionReason.RENDER, message, hint=error.hint)
     if np.array_equal(before, row.input_ids[:start]):
         return row
     ids = np.concatenate([before, row.input_ids[start:]])

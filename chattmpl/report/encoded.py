@@ -1,23 +1,42 @@
-"""The summary of an encode job for a terminal."""
+"""The summary and the notes of an encode job for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from chattmpl.data.job.events import JobNote, NoteKind
+from chattmpl.data.rows import RejectionReason
 from chattmpl.printable import visible
 from chattmpl.report.lines import count
 
-_REASONS = {
-    "json": "not JSON",
-    "conversation": "not a conversation",
-    "render": "refused by the template",
-    "budget": "rendered for too long",
-    "encode": "cannot be encoded",
-    "error": "unexpected errors",
-    "too-long": "too long",
-    "nothing-to-train": "nothing to train",
+REASONS = {
+    RejectionReason.JSON: "not JSON",
+    RejectionReason.CONVERSATION: "not a conversation",
+    RejectionReason.RENDER: "refused by the template",
+    RejectionReason.BUDGET: "rendered for too long",
+    RejectionReason.ENCODE: "cannot be encoded",
+    RejectionReason.ERROR: "unexpected errors",
+    RejectionReason.TOO_LONG: "too long",
+    RejectionReason.NOTHING_TO_TRAIN: "nothing to train",
 }
+
+
+def note_text(note: JobNote) -> str:
+    """Return a note of a job in words."""
+    data = note.data
+    match note.kind:
+        case NoteKind.NO_FAST_PATH:
+            return f"no fast path for {data['template']}, all rows take the exact path: {'; '.join(data['reasons'])}"
+        case NoteKind.FAST_PATH_WRONG:
+            return (
+                f"the fast path was wrong in {data['rows']} compared rows and was abandoned: encode again with "
+                "--fast off, and please report it"
+            )
+        case NoteKind.EMPTY_FILE:
+            return f"{data['path']} is empty and is skipped"
+        case NoteKind.FINISHED_BEFORE:
+            return "this job was finished before"
 
 
 def summary_text(summary: dict[str, Any]) -> str:
@@ -37,7 +56,7 @@ def _lines(summary: dict[str, Any]) -> Iterator[str]:
     if rows["rejected"]:
         yield f"{count(rows['rejected'], 'row')} rejected ({_part(rows['rejected'], rows['rows'])}):"
         for reason, number in sorted(summary["reasons"].items(), key=lambda pair: (-pair[1], pair[0])):
-            yield f"  {number:>9,}  {_REASONS.get(reason, reason)}"
+            yield f"  {number:>9,}  {REASONS.get(reason, reason)}"
     if len(summary["sources"]) > 1 or "epochs" in summary["sources"][0]:
         yield from _sources(summary)
     yield from _notes(summary)

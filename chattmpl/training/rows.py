@@ -13,7 +13,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.job import Allowance, Options, Summary, Watcher, encode_dataset
+from chattmpl.data.job import Allowance, JobNote, NoteKind, Options, Summary, Watcher, encode_dataset
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.sources import find_files
@@ -99,10 +99,12 @@ class _RowsWatcher(Watcher):
 
     def __init__(self, other: Watcher) -> None:
         self.reading, self.begins, self.advances = other.reading, other.begins, other.advances  # type: ignore[method-assign]
-        self.note = other.note  # type: ignore[method-assign]
+        self._other = other
 
-    def finished_before(self) -> None:
-        """Report nothing: the rows are finished, the run is not."""
+    def note(self, note: JobNote) -> None:
+        """Pass on a note, unless it says that the rows are finished, since the run is not."""
+        if note.kind is not NoteKind.FINISHED_BEFORE:
+            self._other.note(note)
 
 
 def _check_rejected(config: TrainConfig, summary: Summary) -> None:

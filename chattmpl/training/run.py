@@ -127,7 +127,7 @@ class _Run:
         if group.is_main:
             dropped = find_dropped_fields(conversations, self.resolved.template, self.config, clock)
             if dropped is not None:
-                self.watcher.note(str(dropped))
+                self.watcher.notice(str(dropped))
         group.on_all(lambda: self._check_tokenizer(conversations, clock))
         trainer = self._build_trainer(without_origins(rows), prepared)
         record = {**prepared.record, "audit": self._audit(trainer, conversations, numbers, clock)}
@@ -142,8 +142,8 @@ class _Run:
         check_settings(self.config, self.read, size)
         if self.group.is_main:
             check_data_exists(self.config, self.read)
-        self.watcher.note(f"this run has {size} process{'' if size == 1 else 'es'}")
-        self.resolved = resolve(self.config, self.read, self.watcher.note)
+        self.watcher.notice(f"this run has {size} process{'' if size == 1 else 'es'}")
+        self.resolved = resolve(self.config, self.read, self.watcher.notice)
 
     def _prepare(self, resume: str, force: bool) -> _Prepared:
         """Check what an earlier run left, and encode the rows.
@@ -183,12 +183,12 @@ class _Run:
         if finished:
             return _Prepared(rows, eval_files, name, known, finished=True)
         for path in partial:
-            self.watcher.note(f"ignoring {path}: it is incomplete, or of another run")
+            self.watcher.notice(f"ignoring {path}: it is incomplete, or of another run")
         record = self._record(rows, name, identity)
         folder.write(record)
         if not complete:
             return _Prepared(rows, eval_files, name, record)
-        self.watcher.note(f"resuming from {complete[0]}")
+        self.watcher.notice(f"resuming from {complete[0]}")
         marked = RunFolder(complete[0]).record() or {}
         return _Prepared(rows, eval_files, name, record, str(complete[0]), int(marked.get("supervised", 0)))
 

@@ -28,6 +28,9 @@ from chattmpl.training.run_folder import mark_complete
 class RunWatcher(Watcher):
     """Receiver of the events of a run; the methods of this class do nothing."""
 
+    def notice(self, text: str) -> None:
+        """Receive a notice of the run for the user."""
+
     def encoded(self, figures: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
         """Receive the figures of the data and the summary of its encoding, once the rows are ready."""
 
@@ -205,7 +208,7 @@ def build_trainer(
                 resolved.tokenizer,
                 vibe_prompts(config),
                 every=config.vibe.every or max(1, steps // 5),
-                write=watcher.note,
+                write=watcher.notice,
                 max_new_tokens=config.vibe.max_new_tokens,
                 stop_tokens=list(resolved.stops.values()),
                 template_kwargs=config.template.kwargs,

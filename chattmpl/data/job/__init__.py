@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattmpl.data.job.context import Watcher
+from chattmpl.data.job.events import JobNote, NoteKind, Phase, Watcher
 from chattmpl.data.job.options import Allowance, JobOptions, Options, RowOptions, ScanOptions
 from chattmpl.data.job.record import Summary
 from chattmpl.data.job.run import encode_dataset
@@ -10,10 +10,13 @@ from chattmpl.data.mixture import Mixture, MixtureSource
 
 __all__ = [
     "Allowance",
+    "JobNote",
     "JobOptions",
     "Mixture",
     "MixtureSource",
+    "NoteKind",
     "Options",
+    "Phase",
     "RowOptions",
     "ScanOptions",
     "Summary",

@@ -3,41 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chattmpl.data.encoder import Encoder
+from chattmpl.data.encoder import Encoder, FastPathWarning
+from chattmpl.data.job.events import Counts, JobNote, NoteKind, Watcher
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.sources import DataFile
 from chattmpl.data.unroll import Prompts
 from chattmpl.template.template import Template
-
-Counts = dict[str, Any]
-"""Numbers by name, possibly in nested groups: plain JSON."""
-
-
-class Watcher:
-    """Receiver of the progress of a job; its methods do nothing."""
-
-    def note(self, text: str) -> None:
-        """Receive a note for the user."""
-
-    def reading(self, name: str) -> None:
-        """Receive the name of a file before it is first read."""
-
-    def begins(self, what: str, total: int, done: int) -> None:
-        """Receive the start of a pass over the data, with its bytes in total and those done by an earlier run."""
-
-    def finished_before(self) -> None:
-        """Receive that an earlier run finished the job, so nothing is left to do."""
-        self.note("this job was finished before")
-
-    def advances(self, weight: int, counts: Counts) -> None:
-        """Receive the number of further bytes that are done, and their counts."""
 
 
 def load_template(template: Any, retention: str | None = None) -> Template:
@@ -94,7 +72,7 @@ class WorkerContext:
         plan: Plan | None = None,
         keep: Sequence[str] = (),
         folder: Path = Path(),
-        note: Callable[[str], None] | None = None,
+        watcher: Watcher | None = None,
     ) -> WorkerContext:
         """Open the encoder and everything else that workers need.
 
@@ -106,16 +84,18 @@ class WorkerContext:
             plan: their files; none for rows in memory.
             keep: optional attributes of rows; see `Encoder`.
             folder: folder of the shards.
-            note: called with warnings of the fast path, which is checked at once; by default it is checked when the
-                first row is encoded.
+            watcher: is told if there is no fast path, which is checked at once; without a watcher, the first row checks
+                it.
         """
         encoder = open_encoder(template, tokenizer, options, keep)
-        if note is not None:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+        if watcher is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FastPathWarning)
                 encoder.prepare()
-            for warning in caught:
-                note(str(warning.message))
+            report = encoder.report()
+            if options.fast == "auto" and report.engine is None:
+                data = {"template": template.name, "reasons": report.notes}
+                watcher.note(JobNote(NoteKind.NO_FAST_PATH, data))
         sources = tuple(
             source.model_copy(
                 update={"chat_template_kwargs": {**mixture.chat_template_kwargs, **source.chat_template_kwargs}}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from chattmpl.data.job.events import JobNote, NoteKind, Watcher
 from chattmpl.data.mixture import ALL_KEYS, SUFFIXES, Draw, Mixture, MixtureSource, check_mixture, load_mixture
 from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, read, scan, stream
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
@@ -195,20 +196,13 @@ class Plan:
             yield shard, payloads
 
 
-def make_plan(
-    mixture: Mixture,
-    *,
-    limit: int | None = None,
-    on_file: Callable[[str], None] = lambda name: None,
-    note: Callable[[str], None] = lambda text: None,
-) -> Plan:
+def make_plan(mixture: Mixture, *, limit: int | None = None, watcher: Watcher | None = None) -> Plan:
     """Find the files of a mixture and read each once.
 
     Args:
         mixture: the sources.
         limit: maximum number of rows of each source.
-        on_file: called with the name of each file before it is read.
-        note: called with a note about each empty file that is skipped.
+        watcher: receives the name of each file before it is read, and a note about each empty file that is skipped.
 
     Raises:
         ConversationError: a file is missing, unreadable or empty; of the files of one pattern or folder, all are empty.
@@ -223,7 +217,7 @@ def make_plan(
         for files in groups:
             if left == 0:
                 break
-            scans += _scan_files(files, left, on_file, note)
+            scans += _scan_files(files, left, watcher or Watcher())
             left = None if limit is None else limit - sum(scanned.rows for scanned in scans)
         if not scans:
             raise ConversationError(f"the source {source.name!r} has no files")
@@ -231,18 +225,16 @@ def make_plan(
     return Plan(mixture, tuple(sources))
 
 
-def _scan_files(
-    files: Sequence[DataFile], limit: int | None, on_file: Callable[[str], None], note: Callable[[str], None]
-) -> list[Scan]:
+def _scan_files(files: Sequence[DataFile], limit: int | None, watcher: Watcher) -> list[Scan]:
     """Scan the files of one path, up to the limit; empty files are skipped unless all are empty."""
     scans: list[Scan] = []
-    empty: list[EmptyFile] = []
+    empty: dict[str, EmptyFile] = {}
     for file in files:
-        on_file(file.path)
+        watcher.reading(file.path)
         try:
             scanned = scan(file, limit=limit)
         except EmptyFile as error:
-            empty.append(error)
+            empty[file.path] = error
             continue
         if limit is not None:
             scanned = _first_rows(scanned, limit)
@@ -251,9 +243,9 @@ def _scan_files(
         if limit == 0:
             break
     if empty and not scans:
-        raise empty[0]
-    for skipped in empty:
-        note(f"{skipped.message} and is skipped")
+        raise next(iter(empty.values()))
+    for path in empty:
+        watcher.note(JobNote(NoteKind.EMPTY_FILE, {"path": path}))
     return scans
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chattmpl.data.job.context import Counts
+from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Allowance, Options
 from chattmpl.data.job.plan import Plan
 from chattmpl.data.sources import digest_of

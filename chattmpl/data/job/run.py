@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-from chattmpl.data.job.context import Counts, Watcher, WorkerContext, load_template, total
+from chattmpl.data.job.context import WorkerContext, load_template, total
+from chattmpl.data.job.events import Counts, JobNote, NoteKind, Phase, Watcher
 from chattmpl.data.job.options import JobOptions, Options
 from chattmpl.data.job.output import JobOutput, WorkFolder, released
 from chattmpl.data.job.plan import Data, Plan, Shard, check_columns, check_kwargs, make_plan, read_mixture
@@ -104,13 +105,13 @@ class _Job:
         if not force and not (resume and (known or finished)):
             self.folder.refuse_existing()
         self._set_clock((known or (finished or {}).get("job")) if resume else None)
-        plan = make_plan(self.mixture, limit=self.options.limit, on_file=self.watcher.reading, note=self.watcher.note)
+        plan = make_plan(self.mixture, limit=self.options.limit, watcher=self.watcher)
         self.folder.refuse_inputs(file.path for files in plan.files for file in files)
         check_columns(plan)
         job = identify(plan, self.template, self.tokenizer, self.options, self.seed)
         if finished is not None:
             self._check_same(finished.get("job", {}), job)
-            self.watcher.finished_before()
+            self.watcher.note(JobNote(NoteKind.FINISHED_BEFORE))
             return self._summary(finished)
         if resume and known is not None:
             self._check_same(known, job)
@@ -151,7 +152,7 @@ class _Job:
             plan=plan,
             keep=keep,
             folder=self.folder.work,
-            note=self.watcher.note,
+            watcher=self.watcher,
         )
         fast = context.encoder.report().engine is not None
         enough = _BYTES_PER_WORKER_FAST if fast else _BYTES_PER_WORKER_EXACT
@@ -163,7 +164,7 @@ class _Job:
         done = {shard.number: counts for shard in shards if (counts := _read_counts(runner.context, shard)) is not None}
         todo = [shard for shard in shards if shard.number not in done]
         weights = {shard.number: shard.weight for shard in shards}
-        self.watcher.begins("encoding", sum(weights.values()), sum(weights[number] for number in done))
+        self.watcher.begins(Phase.ENCODE, sum(weights.values()), sum(weights[number] for number in done))
         for shard, counts in runner.run(plan, todo, encode_shard):
             done[shard.number] = counts
             self.watcher.advances(shard.weight, counts)
@@ -175,10 +176,7 @@ class _Job:
         summary["files"] = [path.name for path in self._files(rows)]
         self.folder.end(summary)
         if differing := counts.get("paths", {}).get("differing", 0):
-            self.watcher.note(
-                f"the fast path was wrong in {differing} compared rows and was abandoned: encode again with "
-                "--fast off, and please report it"
-            )
+            self.watcher.note(JobNote(NoteKind.FAST_PATH_WRONG, {"rows": differing}))
         return self._summary(summary)
 
     def _files(self, rows: Sequence[int]) -> list[Path]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from chattmpl.data.job import cluster, pool
-from chattmpl.data.job.context import Watcher, WorkerContext
+from chattmpl.data.job.context import WorkerContext
+from chattmpl.data.job.events import Phase, Watcher
 from chattmpl.data.job.plan import Plan, Shard
 from chattmpl.data.job.shard import count_tokens
 from chattmpl.data.mixture import Available, draw_rows
@@ -87,7 +88,7 @@ class Runner:
             return [Available(count) for count in rows]
         tokens: list[Any] = [np.zeros(count, dtype=np.int64) for count in rows]
         shards = plan.shards()
-        self.watcher.begins("counting tokens", sum(shard.weight for shard in shards), 0)
+        self.watcher.begins(Phase.COUNT, sum(shard.weight for shard in shards), 0)
         for shard, lengths in self.run(plan, shards, count_tokens):
             for source, number, count in lengths:
                 tokens[source][number] = count

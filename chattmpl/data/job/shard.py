@@ -13,14 +13,14 @@ import numpy as np
 from chattmpl.budget import pause_gc
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.conversation.validation_errors import FieldError, dotted
-from chattmpl.data.job.context import Counts, WorkerContext, add, count
+from chattmpl.data.job.context import WorkerContext, add, count
+from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Payloads, Shard, ShardPart
 from chattmpl.data.mixture import ALL_KEYS, MixtureSource, row_keys
 from chattmpl.data.overflow import fit, reject_too_long
 from chattmpl.data.pack import best_fit, rows_needed
-from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, Row, RowArrays
+from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll
 from chattmpl.data.writers import RowBlock, TableWriter, record_batch, schema, write_json, write_lines
@@ -362,14 +362,12 @@ def _all_or_each(make: Callable[[Sequence[Any]], Sequence[_Made]], given: Sequen
             try:
                 made += make([one])
             except Exception as error:
-                made.append(_unexpected(error))
+                made.append(_rejected(error))
         return made
 
 
-def _unexpected(error: Exception) -> Rejection:
-    if isinstance(error, ChatTmplError):
-        return Rejection("error", error.message, hint=error.hint)
-    return Rejection("error", f"{type(error).__name__}: {error}", hint="please report it")
+def _rejected(error: Exception) -> Rejection:
+    return Rejection.from_error(error) if isinstance(error, ChatTmplError) else Rejection.from_bug(error)
 
 
 # -- conversations
@@ -378,14 +376,11 @@ def _unexpected(error: Exception) -> Rejection:
 def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> Any:
     """Return the conversation of a row with the kwargs of its source, or a `Rejection`."""
     if raw.error is not None:
-        return Rejection("json", raw.error.message, hint=raw.error.hint)
+        return Rejection(RejectionReason.JSON, raw.error.message, hint=raw.error.hint)
     try:
         return conversation_of(raw.value, source, options)
-    except ChatTmplError as error:
-        place = dotted(error.path) or None if isinstance(error, FieldError) else None
-        return Rejection("conversation", error.message, place, error.hint)
     except Exception as error:
-        return _unexpected(error)
+        return _rejected(error)
 
 
 def conversation_of(record: Any, source: MixtureSource, options: Options) -> Any:

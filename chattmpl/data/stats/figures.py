@@ -9,10 +9,11 @@ from typing import Any, Unpack
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.job.context import Watcher, load_template, open_encoder
+from chattmpl.data.job.context import load_template, open_encoder
+from chattmpl.data.job.events import Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
-from chattmpl.data.rows import Row
+from chattmpl.data.rows import RejectionReason, Row
 from chattmpl.data.stats.lengths import (
     PERCENTILES,
     Bin,
@@ -102,8 +103,7 @@ class _Counter:
         responses = self._sampled_tokens(rows, encoder)
         for number, row in enumerate(rows):
             if row.row is None:
-                reason = row.rejection.reason if row.rejection else "error"
-                seen.rejected[row.source, reason] += 1
+                seen.rejected[row.source, row.rejection.reason if row.rejection else RejectionReason.ERROR] += 1
                 continue
             messages = messages_of(row.conversation)
             group = seen.groups.setdefault((row.source, shown_mode(messages)), RowGroup())

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.rows import RejectionReason
 
 
 class Rejected(Check):
@@ -38,5 +39,5 @@ class Rejected(Check):
         refusal = view.scanned.rejection
         if refusal is not None:
             # The message about a conversation begins with its field.
-            where = f"{refusal.place}: " if refusal.place and refusal.reason != "conversation" else ""
+            where = f"{refusal.place}: " if refusal.place and refusal.reason is not RejectionReason.CONVERSATION else ""
             yield RowFinding(refusal.reason, where + refusal.message)

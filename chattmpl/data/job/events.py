@@ -1,0 +1,56 @@
+"""Events of a job: its notes and its progress, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+Counts = dict[str, Any]
+"""Numbers by name, possibly in nested groups: plain JSON."""
+
+
+class NoteKind(StrEnum):
+    """The kind of a note; `chattmpl.report.encoded.note_text` has the words."""
+
+    NO_FAST_PATH = "no-fast-path"
+    """All rows take the exact path: ``template`` and ``reasons``."""
+    FAST_PATH_WRONG = "fast-path-wrong"
+    """The fast path gave wrong results and was abandoned: ``rows``, the number of them."""
+    EMPTY_FILE = "empty-file"
+    """A file without rows is skipped: ``path``."""
+    FINISHED_BEFORE = "finished-before"
+    """An earlier run finished the job, so nothing is left to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobNote:
+    """A note about a job: its kind, and the fields that the kind has."""
+
+    kind: NoteKind
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Phase(StrEnum):
+    """A pass over the data."""
+
+    COUNT = "counting tokens"
+    ENCODE = "encoding"
+    SCAN = "scanning"
+
+
+class Watcher:
+    """Receiver of the events of a job; its methods do nothing."""
+
+    def note(self, note: JobNote) -> None:
+        """Receive a note for the user."""
+
+    def reading(self, name: str) -> None:
+        """Receive the name of a file before it is first read."""
+
+    def begins(self, phase: Phase, total: int, done: int) -> None:
+        """Receive the start of a pass over the data, with its bytes in total and those done by an earlier run."""
+
+    def advances(self, weight: int, counts: Counts) -> None:
+        """Receive the number of further bytes that are done, and their counts."""
