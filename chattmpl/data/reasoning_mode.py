@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.normalization import as_dict, as_list
+from chattmpl.conversation.normalization import REASONING_NAMES, as_dict, as_list
 from chattmpl.errors import ChatTmplError
 
 if TYPE_CHECKING:
@@ -78,15 +78,20 @@ def text_of(content: Any) -> str:
 
 def trace_of(message: Mapping[str, Any]) -> str:
     """Return the reasoning in the fields of a message; empty if there is none."""
-    for name in ("reasoning_content", "thinking", "reasoning"):
+    for name in REASONING_NAMES:
         if isinstance(trace := message.get(name), str) and trace.strip():
             return trace
     return ""
 
 
+def has_reasoning_in_content(message: Mapping[str, Any]) -> bool:
+    """Return true if the content of a message has text between ``<think>`` and ``</think>``."""
+    return _TRACE.search(text_of(message.get("content"))) is not None
+
+
 def has_reasoning(message: Mapping[str, Any]) -> bool:
-    """Return true if a message has reasoning in its fields, or between ``<think>`` and ``</think>`` in its content."""
-    return bool(trace_of(message)) or _TRACE.search(text_of(message.get("content"))) is not None
+    """Return true if a message has reasoning in its fields or in its content."""
+    return bool(trace_of(message)) or has_reasoning_in_content(message)
 
 
 def assistants(messages: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chattmpl.data.audit.audit import AuditError, AuditReport, audit
 from chattmpl.data.audit.check import GROUPS, SECTIONS, Check, RowFinding, all_checks, check_named, chosen
-from chattmpl.data.audit.settings import AuditSettings
+from chattmpl.data.audit.totals import AuditSettings
 
 __all__ = [
     "GROUPS",

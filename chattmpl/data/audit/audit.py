@@ -1,24 +1,38 @@
-"""The audit of a data set: all checks, and a report of their findings."""
+"""Audit a dataset: run all checks on each row, collect the findings by key, and report them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Unpack
 
-from chattmpl.data.audit.check import Check, check_named, chosen
-from chattmpl.data.audit.row_view import Background
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.visitor import Audited, Auditing
-from chattmpl.data.job import Options, Watcher
-from chattmpl.data.reasoning_mode import find_switch
-from chattmpl.data.survey import Data, require_rows, survey
-from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Severity, wording
+from chattmpl.conversation.models import Conversation
+from chattmpl.data.audit.check import Check, RowFinding, all_checks, check_named, chosen
+from chattmpl.data.audit.row_view import Background, RowView
+from chattmpl.data.audit.totals import AuditSettings, SourceTotals, Totals
+from chattmpl.data.encoder import Encoder
+from chattmpl.data.job.context import load_template
+from chattmpl.data.job.events import Watcher
+from chattmpl.data.job.options import Options, ScanOptions
+from chattmpl.data.reasoning_mode import find_switch, mode_of_kwarg, shown_mode
+from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
+from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Example, Severity, wording
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import facts_of
-from chattmpl.template.template import Template
 
-_SETTINGS = tuple(setting.name for setting in fields(AuditSettings))
+
+class AuditOptions(ScanOptions, total=False):
+    """The options of an audit: those of `ScanOptions`, and the thresholds of `AuditSettings`."""
+
+    max_length: int | None
+    share_ratio: float
+    share_points: float
+    hybrid: bool | None
+    examples: int
+    tolerated: Mapping[str, float]
 
 
 class AuditError(ChatTmplError, AssertionError):
@@ -97,7 +111,7 @@ def audit(
     sample: int | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
-    **options: Any,
+    **options: Unpack[AuditOptions],
 ) -> AuditReport:
     """Find defects of a data set that would harm training.
 
@@ -111,26 +125,23 @@ def audit(
         sample: check only this number of rows of each source, spread over the source.
         workers: the number of processes; chosen by the size of the data if None.
         watcher: receives the progress.
-        **options: the thresholds of `AuditSettings` (``max_length``, ``share_ratio``, ``share_points``, ``hybrid``,
-            ``examples``, ``tolerated``), and ``shape``, ``template_kwargs``, ``clock``, ``straddle``,
-            ``control_tokens``, ``mask``, ``fast``, ``seed``, ``limit``, as for `chattmpl.data.job.encode_dataset`.
+        **options: see `AuditOptions`.
 
     Raises:
         ConversationError: data are missing, unreadable or empty.
         UsageError: an option or a check does not exist.
         TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
-    settings = AuditSettings(**{name: options.pop(name) for name in _SETTINGS if name in options})
+    given: dict[str, Any] = {**options}
+    names = [setting.name for setting in fields(AuditSettings)]
+    settings = AuditSettings(**{name: given.pop(name) for name in names if name in given})
     tolerated = {check_named(code).code: share for code, share in settings.tolerated.items()}
     settings = replace(settings, tolerated=tolerated)
     checks = chosen(select, ignore)
-    loaded = template if isinstance(template, Template) else Template.load(template)
-    loaded = loaded if retention is None else loaded.with_retention(retention)
+    loaded = load_template(template, retention)
     background = Background(settings, find_switch(loaded), facts_of(loaded).fixed_text.default)
-    visitor = Auditing([check.code for check in checks], background)
-    found = survey(
-        data, loaded, tokenizer, visitor, Options(**options), sample=sample, workers=workers, watcher=watcher
-    )
+    visitor = _Auditor([check.code for check in checks], background)
+    found = survey(data, loaded, tokenizer, visitor, Options(**given), sample=sample, workers=workers, watcher=watcher)
     totals = found.seen.totals
     require_rows(totals.rows)
     totals.sources = {name: totals.sources[name] for name in found.sources if name in totals.sources}
@@ -172,3 +183,132 @@ def _findings(check: Check, seen: Audited, settings: AuditSettings) -> Iterator[
         more = {"amount": one.rows, "examples": tuple(examples), "sources": dict(one.sources)}
         kind = one.key if one.kind is None else one.kind
         yield finding(one.key, one.rows, one.severity, kind=kind, detail=one.detail, **more)
+
+
+# -- the rows
+
+
+@dataclass
+class Gathered:
+    """The findings of a check with one key.
+
+    Attributes:
+        rows: the number of rows.
+        amount: the number of occurrences.
+        examples: the first rows.
+        sources: the number of rows in each source.
+        severity: the severity, if not that of the check.
+    """
+
+    severity: Severity | None = None
+    rows: int = 0
+    amount: int = 0
+    examples: list[Example] = field(default_factory=list)
+    sources: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Audited:
+    """The result of a visit: findings by code and key, and the totals."""
+
+    totals: Totals
+    findings: dict[tuple[str, str], Gathered] = field(default_factory=dict)
+
+
+class _Auditor:
+    """The visitor that runs the checks.
+
+    Args:
+        codes: the codes of the checks.
+        background: the values that are the same for all rows.
+    """
+
+    keep = ("text",)
+
+    def __init__(self, codes: Sequence[str], background: Background) -> None:
+        self.codes, self.background = tuple(codes), background
+
+    def start(self) -> Audited:
+        """See `RowVisitor.start`."""
+        return Audited(Totals(self.background.switch))
+
+    def merge(self, seen: Audited, more: Audited) -> None:
+        """See `RowVisitor.merge`."""
+        most = self.background.settings.examples
+        for key, some in more.findings.items():
+            known = seen.findings.setdefault(key, Gathered(some.severity))
+            known.rows, known.amount = known.rows + some.rows, known.amount + some.amount
+            known.examples = [*known.examples, *some.examples][:most]
+            known.sources.update(some.sources)
+        for name, source in more.totals.sources.items():
+            seen.totals.sources.setdefault(name, SourceTotals()).add(source, most)
+        seen.totals.digests.join(more.totals.digests)
+
+    def visit(self, seen: Audited, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
+        """Check some rows; rows that a mixture repeats count only for the shares."""
+        checks = [all_checks()[code] for code in self.codes]
+        for scanned in rows:
+            source = seen.totals.sources.setdefault(scanned.source, SourceTotals())
+            if scanned.row is not None:
+                source.drawn += 1
+                source.tokens += len(scanned.row)
+            if scanned.repeated:
+                continue
+            view = RowView(scanned, encoder, self.background)
+            self._count(seen.totals, source, view)
+            for check in checks:
+                if view.encodable or not check.needs_row:
+                    self._gather(seen, scanned, check.code, list(check.check_row(view)))
+
+    def _gather(self, seen: Audited, scanned: ScannedRow, code: str, found: list[RowFinding]) -> None:
+        """Add the findings in a row, which counts once for each key."""
+        amounts: Counter[str] = Counter()
+        for one in found:
+            if one.key not in amounts:
+                known = seen.findings.setdefault((code, one.key), Gathered(one.severity))
+                known.rows += 1
+                known.sources[scanned.source] += 1
+                if len(known.examples) < self.background.settings.examples:
+                    known.examples.append(_example(scanned, one.detail))
+            amounts[one.key] += one.amount
+        for key, amount in amounts.items():
+            seen.findings[code, key].amount += amount
+
+    def _count(self, totals: Totals, source: SourceTotals, view: RowView) -> None:
+        source.rows += 1
+        if not view.encodable or view.conversation is None:
+            return
+        source.encoded += 1
+        shown = shown_mode(view.messages)
+        source.modes[shown] += 1
+        asked = {mode for _, mode in view.asked if mode} or {mode_of_kwarg(view.kwargs, view.switch) or shown}
+        source.asked["mixed" if len(asked) > 1 else asked.pop()] += 1
+        multi = _is_multi(view)
+        source.multi += multi
+        if view.thinking:
+            source.reasoning += 1
+            source.reasoning_multi += multi
+            if len(source.first_reasoning) < self.background.settings.examples:
+                source.first_reasoning.append(_example(view.scanned))
+        totals.digests.add(view.scanned, _digest(_said(view.conversation)), _digest(view.text))
+
+
+def _is_multi(view: RowView) -> bool:
+    """Return whether the assistant answers more than one message of the user."""
+    answered = {
+        sum(message.get("role") == "user" for message in view.messages[:index]) for index, _ in view.asked if index
+    }
+    return len(answered) > 1
+
+
+def _said(conversation: Conversation) -> str:
+    return json.dumps(conversation.to_template_input(), sort_keys=True, default=repr)
+
+
+def _digest(text: str) -> int:
+    found = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(found, "little")
+
+
+def _example(scanned: ScannedRow, detail: Any = "") -> Example:
+    return Example(scanned.file, scanned.line, scanned.number, str(detail))

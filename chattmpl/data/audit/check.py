@@ -12,8 +12,7 @@ from typing import ClassVar, NamedTuple
 
 from chattmpl import registry
 from chattmpl.data.audit.row_view import RowView
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.totals import Totals
+from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.diagnostic import Example, Severity
 from chattmpl.registry import by_code, discover, find
 

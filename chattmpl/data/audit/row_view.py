@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes, text_of
 from chattmpl.data.survey import ScannedRow
@@ -18,7 +20,7 @@ from chattmpl.probing.frames import possible_stops
 from chattmpl.template.template import why_lost
 
 if TYPE_CHECKING:
-    from chattmpl.data.audit.settings import AuditSettings
+    from chattmpl.data.audit.totals import AuditSettings
     from chattmpl.data.encoder import Encoder
     from chattmpl.data.rows import Row
     from chattmpl.encode import Encoding
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 _EMPTY_WORDS = ("none", "null", "nan")
+_MESSAGE_FIELD = re.compile(r"messages\[(\d+)\]\.(\w+)")
 
 
 def empty(content: Any) -> str | None:
@@ -139,6 +142,18 @@ class RowView:
         return tuple((path, why_lost(rendering, path)) for path in rendering.lost)
 
     @cached_property
+    def lost_reasoning(self) -> frozenset[int]:
+        """The indices of messages whose reasoning field is not rendered."""
+        found = (_MESSAGE_FIELD.match(path) for path, _ in self.losses)
+        return frozenset(int(match[1]) for match in found if match and match[2] in REASONING_NAMES)
+
+    @cached_property
+    def lost_instructions(self) -> list[str]:
+        """The paths of system and developer contents that are not rendered."""
+        found = [(path, _MESSAGE_FIELD.match(path)) for path, _ in self.losses]
+        return [path for path, match in found if match and match[2] == "content" and self.instructs(int(match[1]))]
+
+    @cached_property
     def asked(self) -> list[tuple[int, Mode | None]]:
         """The index of each assistant message, with the reasoning mode that is requested for it."""
         return requested_modes(self.messages, self.kwargs, self.switch)
@@ -148,9 +163,9 @@ class RowView:
         """The indices of assistant messages with reasoning."""
         return frozenset(index for index, _ in self.asked if has_reasoning(self.messages[index]))
 
-    def role(self, index: int) -> Any:
-        """Return the role of a message."""
-        return self.messages[index].get("role")
+    def instructs(self, index: int) -> bool:
+        """Return true for a system or developer message."""
+        return self.messages[index].get("role") in ("system", "developer")
 
     def trained_turns(self) -> Iterator[TurnRange]:
         """Yield the last generated range of each trained turn."""

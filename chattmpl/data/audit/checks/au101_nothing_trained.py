@@ -33,6 +33,5 @@ class NothingTrained(Check):
     hint = "add generation tags with chattmpl annotate, and remove rows without an answer"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         if not view.row.trained:
             yield RowFinding()

@@ -34,7 +34,6 @@ class StopNotTrained(Check):
     hint = "end the generation tag directly after the stop token; chattmpl lint shows the line"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         text = view.rendering.text
         for piece in view.trained_turns():
             stops, sampled = view.stops(piece), text[piece.start : piece.end]

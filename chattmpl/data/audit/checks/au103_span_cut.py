@@ -33,7 +33,6 @@ class SpanCut(Check):
     unit = "trained tokens lost"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and len(mask) > limit and mask[limit - 1] and mask[limit]:
             lost = int(mask[limit:].sum())

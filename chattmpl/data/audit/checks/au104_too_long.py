@@ -32,7 +32,6 @@ class TooLong(Check):
     unit = "tokens above the limit"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         limit, length = view.settings.max_length, len(view.row)
         if limit is not None and length > limit:
             yield RowFinding("", f"{length} tokens", length - limit)

@@ -32,7 +32,6 @@ class NothingLeft(Check):
     hint = "raise the limit, or remove such rows; chattmpl encode rejects them"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and mask.any() and not mask[:limit].any():
             yield RowFinding("", f"training begins at token {int(mask.argmax())}")

@@ -33,7 +33,6 @@ class Straddle(Check):
     unit = "edges"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         if view.row.straddles:
             first = next(iter(view.encoding.straddles), None)
             detail = f"{first.text!r} at the {first.side} of messages[{first.message_m}]" if first else ""

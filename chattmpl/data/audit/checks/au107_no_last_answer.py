@@ -32,6 +32,5 @@ class NoLastAnswer(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         if view.messages and view.messages[-1].get("role") != "assistant":
             yield RowFinding(str(view.messages[-1].get("role")))

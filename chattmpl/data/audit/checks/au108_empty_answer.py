@@ -34,7 +34,6 @@ class EmptyAnswer(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         if view.conversation is None:
             return
         for index, message in enumerate(view.messages):

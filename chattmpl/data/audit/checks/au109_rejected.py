@@ -35,7 +35,6 @@ class Rejected(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         refusal = view.scanned.rejection
         if refusal is not None:
             # The message about a conversation begins with its field.

@@ -34,7 +34,6 @@ class SystemEmpty(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         for index, message in enumerate(view.messages):
             if message.get("role") in ("system", "developer"):
                 key = empty(message.get("content"))

@@ -34,7 +34,6 @@ class InstructionsEmpty(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         given = {**view.kwargs, **view.own_kwargs, **view.encoder.kwargs}
         if "custom_instructions" in given:
             key = empty(given["custom_instructions"])

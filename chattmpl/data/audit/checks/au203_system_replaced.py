@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView, empty
 
-_SYSTEM = re.compile(r"messages\[(\d+)\]\.content\b")
 _INSTRUCTIONS = "chat_template_kwargs.custom_instructions"
 
 
@@ -43,18 +41,16 @@ class SystemReplaced(Check):
     hint = "put the system prompt into the data, or choose a template that renders it"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
-        told = [message for message in view.messages if message.get("role") in ("system", "developer")]
-        for path, _ in view.losses:
-            if (match := _SYSTEM.match(path)) and view.role(int(match[1])) in ("system", "developer"):
-                yield RowFinding("dropped", path, severity="error")
+        given_messages = [message for index, message in enumerate(view.messages) if view.instructs(index)]
+        for path in view.lost_instructions:
+            yield RowFinding("dropped", path, severity="error")
         given = view.kwargs.get("custom_instructions")
         fields = {span.field or "" for span in view.rendering.spans}
         if empty(given) is None and not any(field.startswith(_INSTRUCTIONS) for field in fields):
             yield RowFinding("custom_instructions")
         default = view.background.default_system
         if default is not None and default in view.rendering.text:
-            if not told:
+            if not given_messages:
                 yield RowFinding("absent", severity="info")
-            elif all(empty(message.get("content")) for message in told):
+            elif all(empty(message.get("content")) for message in given_messages):
                 yield RowFinding("empty")

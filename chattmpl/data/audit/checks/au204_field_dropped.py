@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
 
 _INDEX = re.compile(r"\[\d+\]")
-_CONTENT = re.compile(r"messages\[(\d+)\]\.content\b")
-_REASONING = re.compile(r"^messages\[\d+\]\.(?:reasoning_content|reasoning|thinking)\b")
+_REASONING = re.compile(rf"messages\[\d+\]\.(?:{'|'.join(REASONING_NAMES)})\b")
 _IDS = (".tool_call_id", "tool_calls[].id")
 
 
@@ -39,13 +39,10 @@ class FieldDropped(Check):
     unit = "fields"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         for path, why in view.losses:
             field = _INDEX.sub("[]", path)
-            if path == "chat_template_kwargs.custom_instructions" or _REASONING.search(path):
-                continue
-            match = _CONTENT.match(path)
-            if match and view.role(int(match[1])) in ("system", "developer"):
+            elsewhere = path in view.lost_instructions or _REASONING.match(path)
+            if elsewhere or path == "chat_template_kwargs.custom_instructions":
                 continue
             known = why or ("an id, which models do not need" if field.endswith(_IDS) else "")
             yield RowFinding(f"{field} ({known})" if known else field, path, severity="info" if known else None)

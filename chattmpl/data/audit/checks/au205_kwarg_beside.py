@@ -36,7 +36,6 @@ class KwargBeside(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         record = view.scanned.record
         if not isinstance(record, Mapping):
             return

@@ -34,7 +34,6 @@ class NoThinkWithReasoning(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         wrong = [index for index, mode in view.asked if mode == "no-think" and index in view.thinking]
         if wrong:
             yield RowFinding("", f"messages[{wrong[0]}]", len(wrong))

@@ -37,7 +37,6 @@ class ThinkWithoutReasoning(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         asked = [index for index, mode in view.asked if mode == "think"]
         if asked and view.thinking.isdisjoint(asked):
             yield RowFinding("asked", f"messages[{asked[-1]}]")

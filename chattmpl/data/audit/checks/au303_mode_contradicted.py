@@ -38,7 +38,6 @@ class ModeContradicted(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         names = (view.switch.name,) if view.switch.name else SWITCHES
         for name in names:
             value = view.kwargs.get(name)

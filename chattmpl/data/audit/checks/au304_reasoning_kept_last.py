@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
-
-_REASONING = re.compile(r"messages\[(\d+)\]\.(?:reasoning_content|reasoning|thinking)\b")
 
 
 class ReasoningKeptLast(Check):
@@ -43,7 +40,6 @@ class ReasoningKeptLast(Check):
     unit = "traces"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         users = [index for index, message in enumerate(view.messages) if message.get("role") == "user"]
         answers = [index for index, _ in view.asked if users and index > users[0]]
         if not answers or answers[0] > users[-1] or max(view.thinking, default=-1) < users[-1]:
@@ -52,6 +48,5 @@ class ReasoningKeptLast(Check):
         if not earlier:
             yield RowFinding("data", f"messages[{max(view.thinking)}]")
             return
-        lost = {int(match[1]) for path, _ in view.losses if (match := _REASONING.match(path))}
-        if lost.issuperset(earlier) and max(view.thinking) not in lost:
+        if view.lost_reasoning.issuperset(earlier) and max(view.thinking) not in view.lost_reasoning:
             yield RowFinding("template", f"messages[{earlier[0]}]", len(earlier))

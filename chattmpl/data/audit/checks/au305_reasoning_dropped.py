@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.reasoning_mode import trace_of
-
-_REASONING = re.compile(r"messages\[(\d+)\]\.(?:reasoning_content|reasoning|thinking)\b")
 
 
 class ReasoningDropped(Check):
@@ -36,10 +33,6 @@ class ReasoningDropped(Check):
     unit = "traces"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         held = [index for index in view.thinking if trace_of(view.messages[index])]
-        if not held:
-            return
-        lost = {int(match[1]) for path, _ in view.losses if (match := _REASONING.match(path))}
-        if lost.issuperset(held):
+        if held and view.lost_reasoning.issuperset(held):
             yield RowFinding("", f"messages[{min(held)}]", len(held))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.totals import Totals
+from chattmpl.data.audit.totals import AuditSettings, Totals
 
 
 class SingleTurnReasoning(Check):
@@ -34,7 +33,6 @@ class SingleTurnReasoning(Check):
     hint = "add conversations of several turns with reasoning"
 
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
-        """Yield the findings in the whole data set."""
         each = totals.sources.items()
         reasoning = sum(source.reasoning for _, source in each)
         if not reasoning or any(source.reasoning_multi for _, source in each):

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import PurePath
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.totals import Totals
+from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.data.reasoning_mode import Mode
 
 _WORDS = re.compile(r"(?i)(?:^|(?<=[^a-z]))(?:no[_-]?think(?:ing)?|non[_-]?think(?:ing)?|think(?:ing)?)(?=[^a-z]|$)")
@@ -43,7 +42,6 @@ class ModeUnpaired(Check):
     hint = "add conversations of the same kind in the other mode"
 
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
-        """Yield the findings in the whole data set."""
         modes = totals.modes()
         both = bool(modes["mixed"] or (modes["think"] and modes["no-think"]))
         hybrid = both and totals.switch.name is not None if settings.hybrid is None else settings.hybrid

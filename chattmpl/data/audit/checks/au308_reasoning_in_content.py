@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
-from chattmpl.data.reasoning_mode import text_of
-
-_BLOCK = re.compile(r"<think>\s*\S.*?</think>", re.DOTALL)
+from chattmpl.data.reasoning_mode import has_reasoning_in_content
 
 
 class ReasoningInContent(Check):
@@ -38,9 +35,6 @@ class ReasoningInContent(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
-        wrong = [
-            index for index in sorted(view.thinking) if _BLOCK.search(text_of(view.messages[index].get("content")))
-        ]
+        wrong = [index for index in sorted(view.thinking) if has_reasoning_in_content(view.messages[index])]
         if wrong:
             yield RowFinding("", f"messages[{wrong[0]}]", len(wrong))

@@ -37,7 +37,6 @@ class ThinkUnbalanced(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         for index, _ in view.asked:
             content, trace = text_of(view.messages[index].get("content")), trace_of(view.messages[index])
             if [tag == "</think>" for tag in _TAG.findall(content)] != [False, True] * content.count("</think>"):

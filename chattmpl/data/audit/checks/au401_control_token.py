@@ -34,7 +34,6 @@ class ControlToken(Check):
     unit = "tokens"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         if view.row.escaped:
             for escape in view.encoding.escaped:
                 where = escape.field or "the text"

@@ -33,7 +33,6 @@ class BosTwice(Check):
     hint = "remove the token from the data: the template writes it"
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         text = view.text.lstrip()
         given = {**view.encoder.template.tokens, **view.kwargs}.get("bos_token")
         for bos in dict.fromkeys([given, *_KNOWN]):

@@ -34,7 +34,6 @@ class CallWithoutResult(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         for index, message in enumerate(view.messages):
             calls = len(message.get("tool_calls") or ())
             behind = [other.get("role") for other in view.messages[index + 1 :]]

@@ -33,7 +33,6 @@ class ResultWithoutCall(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         open_ids: list[str | None] = []
         for index, message in enumerate(view.messages):
             role, named = message.get("role"), message.get("tool_call_id")

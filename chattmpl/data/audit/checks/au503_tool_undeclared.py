@@ -33,7 +33,6 @@ class ToolUndeclared(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         kwargs = view.kwargs
         given = [view.conversation.tools if view.conversation else None, kwargs.get("xml_tools")]
         if kwargs.get("python_tools"):

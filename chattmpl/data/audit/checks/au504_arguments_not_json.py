@@ -34,7 +34,6 @@ class ArgumentsNotJson(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        """Yield the findings in one row."""
         for index, message in enumerate(view.messages):
             for call in message.get("tool_calls") or ():
                 arguments = (call.get("function") or call).get("arguments")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.totals import Totals
+from chattmpl.data.audit.totals import AuditSettings, Totals
 
 
 class ShareOfTokens(Check):
@@ -34,7 +33,6 @@ class ShareOfTokens(Check):
     hint = "specify shares of tokens in the mixture (share_of: tokens)"
 
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
-        """Yield the findings in the whole data set."""
         if len(totals.sources) < 2 or not totals.tokens:
             return
         for name, source in totals.sources.items():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chattmpl.data.audit.check import Check, DatasetFinding, repeated_rows
-from chattmpl.data.audit.settings import AuditSettings
-from chattmpl.data.audit.totals import Totals
+from chattmpl.data.audit.totals import AuditSettings, Totals
 
 
 class Duplicate(Check):
@@ -33,5 +32,4 @@ class Duplicate(Check):
     hint = "remove the duplicates"
 
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
-        """Yield the findings in the whole data set."""
         yield from repeated_rows(totals, settings, rendered=False)
