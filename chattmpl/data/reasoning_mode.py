@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES, as_dict, as_list
-from chattmpl.errors import ChatTmplError
-
-if TYPE_CHECKING:
-    from chattmpl.template.template import Template
+from chattmpl.probing import facts_of
+from chattmpl.template.template import Template
 
 Mode = Literal["think", "no-think", "mixed"]
 
@@ -38,22 +36,14 @@ class Switch:
 
 
 def find_switch(template: Template) -> Switch:
-    """Find the switch of a template, and its default from the family or from generation prompts."""
-    name = next((known for known in SWITCHES if known in template.program.variables), None)
-    if name is None:
+    """Return the switch of a template and its default."""
+    modes = facts_of(template).modes
+    mode = next((modes[name] for name in SWITCHES if name in modes), None)
+    if mode is None:
         return Switch()
-    declared = template.family.modes.get(name) if template.family else None
-    if declared is not None:
-        return Switch(name, "think" if declared.default else "no-think")
-    question = {"messages": [{"role": "user", "content": "x"}]}
-    kwargs_of: tuple[dict[str, Any], ...] = ({}, {name: True}, {name: False})
-    try:
-        plain, on, off = (template.render(question, add_generation_prompt=True, **kwargs).text for kwargs in kwargs_of)
-    except ChatTmplError:
-        return Switch(name)
-    if on == off:
-        return Switch(name)
-    return Switch(name, "think" if plain == on else "no-think" if plain == off else None)
+    if mode.kind != "switch" or mode.default is None:
+        return Switch(mode.name)
+    return Switch(mode.name, "think" if mode.default else "no-think")
 
 
 def messages_of(conversation: Any) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ from chattmpl.encode.mask import (
     trained_ranges,
 )
 from chattmpl.encode.offsets import Ranges
-from chattmpl.encode.tokenizer import AddedTokenMatch, TextTokenizer, find_added_tokens
+from chattmpl.encode.tokenizer import AddedTokenMatch, Reencoding, TextTokenizer, find_added_tokens
 from chattmpl.encode.tokenizer_loader import load_tokenizer
 from chattmpl.errors import EncodeError, UsageError, did_you_mean
 from chattmpl.source import Place, Source
@@ -136,7 +136,7 @@ def _tokens(
     cuts = [edge for edge in edges if 0 < edge < len(text) and not _is_token_edge(tokenizer, keep, edge)]
     if undone or cuts:
         undo = [match for match in added if match.token_t in undone]
-        ids, ranges = tokenizer.reencode(text, data, ids, keep, undo, cuts)
+        ids, ranges = tokenizer.reencode(Reencoding(text, data, ids, keep, undo, cuts))
         find_added_tokens(tokenizer, text, ids, ranges)
     escaped = (Escape(match.start, match.end, text[match.start : match.end], *field) for match, field in foreign)
     return ids, ranges, tuple(escaped)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.encode.offsets import Ranges, TokenBytes, TokenDecoder, close_gaps, decode_byte_level, decode_metaspace
-from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, TextTokenizer
+from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, Reencoding, TextTokenizer
 from chattmpl.errors import EncodeError
 
 if TYPE_CHECKING:
@@ -89,32 +89,18 @@ class FastTokenizer(TextTokenizer):
         padding = self.raw.padding
         return padding["pad_id"] if padding else super().pad_id(original)
 
-    def reencode(
-        self,
-        text: str,
-        data: bytes,
-        ids: Sequence[int],
-        keep: Sequence[AddedTokenMatch],
-        escape: Sequence[AddedTokenMatch],
-        cuts: Sequence[int],
-    ) -> tuple[list[int], Ranges]:
-        """Encode the text with the sentinel copy, keeping some control tokens and escaping others."""
+    def _reencode(self, request: Reencoding) -> tuple[list[int], Ranges]:
+        text = request.text
         copy = self._sentinel_copy(text)
-        matches = sorted((*keep, *escape), key=lambda match: match.start)
-        if _ids(copy.raw, copy.replace_tokens(text, matches, ())) != ids:
+        if _ids(copy.raw, copy.replace_tokens(text, request.matches, ())) != request.ids:
             raise EncodeError(
                 "this tokenizer encodes the text differently once its control tokens are replaced by sentinels",
                 hint="control_tokens='allow' with straddle='include' encodes as the tokenizer does",
             )
-        replaced = copy.replace_tokens(text, keep, cuts)
+        replaced = copy.replace_tokens(text, request.keep, request.cuts)
         encoded = _ids(copy.raw, replaced)
         result = [token_id for token_id in encoded if token_id != copy.cut_id]
-        if [token_id for token_id in result if token_id in self.nonblank_ids] != [match.token_id for match in keep]:
-            raise EncodeError(
-                "a control token of a message could not be encoded as ordinary text",
-                hint="control_tokens='error' refuses each such conversation",
-            )
-        aligned = self._table.align(text, data, result) if self._decoder is not None else None
+        aligned = self._table.align(text, request.data, result) if self._decoder is not None else None
         return result, aligned or close_gaps(text, copy.offsets(text, replaced, encoded))
 
     def _sentinel_copy(self, text: str) -> _SentinelCopy:

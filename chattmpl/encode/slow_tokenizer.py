@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from chattmpl.encode.offsets import Ranges, TokenBytes, TokenDecoder, decode_byte_level, decode_latin1, decode_metaspace
-from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, TextTokenizer
+from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, Reencoding, TextTokenizer
 from chattmpl.errors import EncodeError
 from chattmpl.source import Place, Source
 
@@ -90,29 +90,16 @@ class SlowTokenizer(TextTokenizer):
             hint="use a fast tokenizer (tokenizer.json), which has offsets even if it changes the text",
         )
 
-    def reencode(
-        self,
-        text: str,
-        data: bytes,
-        ids: Sequence[int],
-        keep: Sequence[AddedTokenMatch],
-        escape: Sequence[AddedTokenMatch],
-        cuts: Sequence[int],
-    ) -> tuple[list[int], Ranges]:
-        """Encode the text in parts, keeping some control tokens and escaping others."""
-        honoured = sorted((*keep, *escape), key=lambda match: match.start)
-        if list(self._in_parts(text, honoured, ())) != ids:
+    def _reencode(self, request: Reencoding) -> tuple[list[int], Ranges]:
+        text, keep = request.text, request.keep
+        if list(self._in_parts(text, request.matches, ())) != request.ids:
             raise EncodeError(
                 "this tokenizer encodes parts of a text differently, so it can neither escape control tokens nor split",
                 hint="use a fast tokenizer (tokenizer.json), or control_tokens='allow' with straddle='include'",
             )
-        result = list(self._in_parts(text, keep, sorted({*cuts, *(match.start + 1 for match in escape)})))
-        if [token_id for token_id in result if token_id in self.nonblank_ids] != [match.token_id for match in keep]:
-            raise EncodeError(
-                "a control token of a message could not be encoded as ordinary text",
-                hint="control_tokens='error' refuses each such conversation",
-            )
-        return result, self.locate(text, data, result)
+        cuts = sorted({*request.cuts, *(match.start + 1 for match in request.escape)})
+        result = list(self._in_parts(text, keep, cuts))
+        return result, self.locate(text, request.data, result)
 
     def _in_parts(self, text: str, keep: Sequence[AddedTokenMatch], cuts: Sequence[int]) -> Iterator[int]:
         kept = {match.start: match for match in keep}

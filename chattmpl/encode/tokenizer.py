@@ -10,6 +10,7 @@ from itertools import compress
 from typing import NamedTuple
 
 from chattmpl.encode.offsets import Ranges
+from chattmpl.errors import EncodeError
 from chattmpl.template.model_directory import ModelDirectory
 from chattmpl.template.special_tokens import PIPED_TOKEN
 
@@ -48,6 +49,31 @@ class AddedTokenMatch(NamedTuple):
     token_id: int
     start: int
     end: int
+
+
+class Reencoding(NamedTuple):
+    """A request to encode a text again with some added tokens as ordinary text, and with no token across a cut.
+
+    Attributes:
+        text: the text.
+        data: its UTF-8 bytes.
+        ids: the result of ``encode`` for it.
+        keep: the added tokens to keep, in order.
+        escape: the added tokens to encode as ordinary text, in order.
+        cuts: character offsets, in order.
+    """
+
+    text: str
+    data: bytes
+    ids: Sequence[int]
+    keep: Sequence[AddedTokenMatch]
+    escape: Sequence[AddedTokenMatch]
+    cuts: Sequence[int]
+
+    @property
+    def matches(self) -> list[AddedTokenMatch]:
+        """All added tokens, in order."""
+        return sorted((*self.keep, *self.escape), key=lambda match: match.start)
 
 
 class TextTokenizer(abc.ABC):
@@ -90,29 +116,25 @@ class TextTokenizer(abc.ABC):
             EncodeError: the ranges cannot be determined.
         """
 
-    @abc.abstractmethod
-    def reencode(
-        self,
-        text: str,
-        data: bytes,
-        ids: Sequence[int],
-        keep: Sequence[AddedTokenMatch],
-        escape: Sequence[AddedTokenMatch],
-        cuts: Sequence[int],
-    ) -> tuple[list[int], Ranges]:
-        """Encode a text again with some added tokens as ordinary text, and with no token across a cut.
-
-        Args:
-            text: the text.
-            data: its UTF-8 bytes.
-            ids: the result of ``encode`` for it.
-            keep: the added tokens to keep, in order.
-            escape: the added tokens to encode as ordinary text, in order.
-            cuts: character offsets, in order.
+    def reencode(self, request: Reencoding) -> tuple[list[int], Ranges]:
+        """Encode a text again; return the tokens and their ranges.
 
         Raises:
             EncodeError: the tokenizer does not support it.
         """
+        ids, ranges = self._reencode(request)
+        if [token_id for token_id in ids if token_id in self.nonblank_ids] != [
+            match.token_id for match in request.keep
+        ]:
+            raise EncodeError(
+                "a control token of a message could not be encoded as ordinary text",
+                hint="control_tokens='error' refuses each such conversation",
+            )
+        return ids, ranges
+
+    @abc.abstractmethod
+    def _reencode(self, request: Reencoding) -> tuple[list[int], Ranges]:
+        """Encode a text again; `reencode` checks the added tokens of the result."""
 
     def pad_id(self, original: object) -> int | None:
         """Return the padding token of the caller's tokenizer, else an added token with a usual name for it."""
