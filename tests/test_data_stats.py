@@ -30,8 +30,15 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import numpy as np  # noqa: E402
 
-from chattmpl.data.pack import best_fit  # noqa: E402
-from chattmpl.data.stats import histogram, packed_rows, padded_random, padded_sorted, percentile, stats  # noqa: E402
+from chattmpl.data.lengths import (  # noqa: E402
+    best_fit,
+    histogram,
+    packed_rows,
+    padded_random,
+    padded_sorted,
+    percentile,
+)
+from chattmpl.data.stats import stats  # noqa: E402
 
 pytestmark = pytest.mark.data
 

@@ -17,9 +17,9 @@ from chattmpl.data.job.context import WorkerContext, add, count
 from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Payloads, Shard, ShardPart
+from chattmpl.data.lengths import best_fit, rows_needed
 from chattmpl.data.mixture import ALL_KEYS, MixtureSource, row_keys
 from chattmpl.data.overflow import fit, reject_too_long
-from chattmpl.data.pack import best_fit, rows_needed
 from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll

@@ -14,8 +14,8 @@ from chattmpl.data.job.context import WorkerContext, load_template
 from chattmpl.data.job.options import Allowance, Options, RowOptions
 from chattmpl.data.job.plan import ShardPart
 from chattmpl.data.job.shard import DrawnRow, encode_items
+from chattmpl.data.lengths import best_fit
 from chattmpl.data.mixture import Mixture, MixtureSource
-from chattmpl.data.pack import best_fit
 from chattmpl.data.sources import Chunk, DataFile, RawRow
 from chattmpl.data.writers import RowBlock, record_batch, schema
 from chattmpl.errors import ConversationError, UsageError, did_you_mean

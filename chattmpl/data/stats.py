@@ -12,9 +12,7 @@ from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.context import load_template, open_encoder
 from chattmpl.data.job.events import Watcher
 from chattmpl.data.job.options import Options, ScanOptions
-from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
-from chattmpl.data.rows import RejectionReason, Row
-from chattmpl.data.stats.lengths import (
+from chattmpl.data.lengths import (
     PERCENTILES,
     Bin,
     histogram,
@@ -23,6 +21,8 @@ from chattmpl.data.stats.lengths import (
     padded_sorted,
     percentile,
 )
+from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
+from chattmpl.data.rows import RejectionReason, Row
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
