@@ -7,14 +7,12 @@ import os
 import pty
 import subprocess
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 
-from chattmpl import Template, encode
-from chattmpl.cli import options
+from chattmpl import Template
 from chattmpl.conversation.files import load_conversation
-from chattmpl.conversation.shapes import SHAPES
 from support import ROOT
 from support.command import PROGRAM, run_apart, run_here
 
@@ -264,10 +262,3 @@ def test_rich_is_loaded_only_to_draw() -> None:
             capture_output=True, text=True, cwd=ROOT, check=True,
         )  # fmt: skip
         assert done.stderr == loaded
-
-
-def test_the_command_line_knows_the_values_that_the_library_takes() -> None:
-    assert get_args(encode.StraddleChoice) == options.STRADDLE
-    assert get_args(encode.ControlTokenChoice) == options.CONTROL_TOKENS
-    assert get_args(encode.MaskChoice) == options.MASK
-    assert SHAPES == options.SHAPES

@@ -13,9 +13,10 @@ import pytest
 from chattmpl.conversation.files import load_conversation, load_conversations, parse_text
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.shapes import SHAPES, detect_shape, parse_record
+from chattmpl.conversation.shapes import detect_shape, parse_record
 from chattmpl.conversation.validation_errors import FieldError
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.options import OPTIONS
 from support import ROOT
 from support.snapshots import error_of
 
@@ -56,7 +57,7 @@ def test_every_fixture_has_something_to_train_on(path: Path) -> None:
 
 def test_there_is_a_fixture_for_every_shape() -> None:
     shapes = {detect_shape(json.loads(path.read_text(encoding="utf-8"))) for path in FIXTURES}
-    assert shapes == set(SHAPES)
+    assert shapes == set(OPTIONS["shape"].choices)
 
 
 # Files
@@ -430,7 +431,7 @@ def test_a_record_without_messages_is_refused(record: Any) -> None:
         {"instruction": "Hi", "output": "Hello"},
         {"prompt": "Hi", "completion": "Hello"},
     ],
-    ids=SHAPES,
+    ids=OPTIONS["shape"].choices,
 )
 def test_all_shapes_can_say_the_same_and_keep_what_else_is_in_the_record(record: dict[str, Any]) -> None:
     rest = {

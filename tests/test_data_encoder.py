@@ -233,7 +233,7 @@ def test_a_message_that_is_not_to_be_trained_is_not() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"fast": "yes"}, "there is no value of fast 'yes'"),
+        ({"fast": "yes"}, "fast cannot be 'yes'"),
         ({"columns": ["ids"]}, "there is no column 'ids'"),
         ({"keep": ["texts"]}, "there is no attribute to keep 'texts'"),
         ({"straddle": "maybe"}, "straddle must be one of .*, not 'maybe'"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -19,10 +20,14 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import pyarrow.parquet as pq  # noqa: E402
 
-from chattmpl.data.job import JobNote, NoteKind, Phase, Watcher, encode_dataset  # noqa: E402
+from chattmpl.data.encoder import Encoder  # noqa: E402
+from chattmpl.data.job import JobNote, NoteKind, Options, Phase, Watcher, encode_dataset  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
 from chattmpl.data.rows import RejectionReason  # noqa: E402
+from chattmpl.encode import encode  # noqa: E402
+from chattmpl.options import OPTIONS  # noqa: E402
 from chattmpl.report.encoded import REASONS, note_text  # noqa: E402
+from chattmpl.training.config import TrainConfig  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -587,3 +592,16 @@ def test_events_and_rejections_are_data(tmp_path: Path) -> None:
     assert watcher.phases == [Phase.ENCODE]
     encode_dataset(data, "qwen3", "demo", tmp_path / "out", mask="last", workers=1, watcher=watcher, resume=True)
     assert watcher.notes[-1] == JobNote(NoteKind.FINISHED_BEFORE)
+
+
+def test_functions_have_the_defaults_and_choices_of_the_table_of_options() -> None:
+    for function in (Options, Encoder, encode, encode_dataset):
+        for name, parameter in inspect.signature(function).parameters.items():
+            if name in OPTIONS and name != "form":
+                assert parameter.default == OPTIONS[name].default, (function, name)
+    for name, field in TrainConfig.model_fields.items():
+        if name in OPTIONS:
+            assert field.default == OPTIONS[name].default, name
+    hints = get_type_hints(Options)
+    for name in ("straddle", "control_tokens", "mask", "overflow", "form", "fast"):
+        assert get_args(hints[name]) == OPTIONS[name].choices

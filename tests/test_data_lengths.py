@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-pytest.importorskip("numpy", exc_type=ImportError)
+from support.extras import need
 
-from chattmpl.data.lengths import best_fit, rows_needed
+need("numpy")
+
+from chattmpl.data.lengths import best_fit, rows_needed  # noqa: E402
 
 SIZES = st.integers(1, 60).flatmap(lambda size: st.tuples(st.lists(st.integers(1, size), max_size=80), st.just(size)))
 

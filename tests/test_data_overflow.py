@@ -12,7 +12,8 @@ from support.extras import need
 need("numpy")
 
 from chattmpl.data.encoder import Encoder, Row  # noqa: E402
-from chattmpl.data.overflow import Fitted, Overflow, fit  # noqa: E402
+from chattmpl.data.overflow import Fitted, fit  # noqa: E402
+from chattmpl.options import Overflow  # noqa: E402
 
 pytestmark = pytest.mark.data
 

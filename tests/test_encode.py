@@ -290,12 +290,12 @@ def test_a_tokenizer_without_a_padding_token_is_told_one() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"straddle": "exlude"}, "straddle must be one of .* not 'exlude'\n.*did you mean 'exclude'"),
-        ({"mask": "assistant"}, "mask must be one of .* not 'assistant'"),
-        ({"control_tokens": True}, "control_tokens must be one of .* not True"),
-        ({"truncation_side": "middle"}, "truncation_side must be one of .* not 'middle'"),
-        ({"max_length": 0}, "max_length must be a number of tokens, at least 1, not 0"),
-        ({"pad_to": -1}, "pad_to must be a number of tokens"),
+        ({"straddle": "exlude"}, "straddle cannot be 'exlude': .*\n.*did you mean 'exclude'"),
+        ({"mask": "assistant"}, "mask cannot be 'assistant': it must be one of"),
+        ({"control_tokens": True}, "control_tokens cannot be True: it must be one of"),
+        ({"truncation_side": "middle"}, "truncation_side cannot be 'middle': it must be one of right, left"),
+        ({"max_length": 0}, "max_length must be at least 1, not 0"),
+        ({"pad_to": -1}, "pad_to must be at least 1, not -1"),
     ],
 )
 def test_an_option_that_does_not_exist_is_refused(options: dict[str, Any], message: str) -> None:

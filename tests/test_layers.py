@@ -25,6 +25,7 @@ ORDER = (
     "version",
     "source",
     "errors",
+    "options",
     "registry",
     "cache",
     "budget",

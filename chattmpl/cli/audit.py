@@ -14,6 +14,7 @@ from chattmpl.cli.options import (
     command,
     dataset_options,
     format_option,
+    library_option,
     template_options,
     tokenizer_option,
 )
@@ -45,9 +46,7 @@ def _shares(context: click.Context, parameter: click.Parameter, given: tuple[str
 @codes_option("--select", "Checks or groups to run, as in AU101,AU3. May be repeated. Default: all.")
 @codes_option("--ignore", "Checks or groups to skip. May be repeated.")
 @click.option("--explain", metavar="CODE", help="Check to explain without running any, or 'all' to list all checks.")
-@click.option(
-    "--max-length", type=click.IntRange(1), metavar="N", help="Limit of tokens per row in training. Default: no limit."
-)
+@library_option("max_length")
 @click.option(
     "--share-ratio",
     type=float,
@@ -78,12 +77,7 @@ def _shares(context: click.Context, parameter: click.Parameter, given: tuple[str
 @click.option(
     "--examples", type=click.IntRange(0), metavar="N", default=5, help="Number of rows to list for each finding."
 )
-@click.option(
-    "--sample",
-    type=click.IntRange(1),
-    metavar="N",
-    help="Number of rows to sample from each source. Default: all rows.",
-)
+@library_option("sample")
 @dataset_options
 @EXIT_ZERO
 def audit(

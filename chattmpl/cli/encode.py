@@ -11,14 +11,16 @@ from typing import Any
 import click
 
 from chattmpl.cli.inputs import training_template
-from chattmpl.cli.options import check_arguments, command, dataset_options, template_options, tokenizer_option
+from chattmpl.cli.options import (
+    check_arguments,
+    command,
+    dataset_options,
+    library_option,
+    template_options,
+    tokenizer_option,
+)
 from chattmpl.cli.output import FOUND, OK, job_progress, require_packages, say
 from chattmpl.errors import UsageError
-
-OVERFLOW = ("truncate-turns", "reject", "truncate-tokens", "split")
-FORMATS = ("parquet", "arrow", "jsonl")
-ENGINES = ("local", "ray")
-"""Values of the library's arguments, listed here so that showing help does not import it; a test compares them."""
 
 
 @command("Data and training", long_running=True)
@@ -28,9 +30,7 @@ ENGINES = ("local", "ray")
 @click.option(
     "-o", "--output", metavar="OUT", help="Folder to write, or one .parquet, .arrow or .jsonl file. Required."
 )
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="Format of the files. Default: the suffix of OUT, or parquet."
-)
+@library_option("form", "--format", "form")
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -39,22 +39,17 @@ ENGINES = ("local", "ray")
     help="Columns to write in addition to input_ids, separated by commas.",
 )
 @dataset_options
-@click.option("--max-length", type=click.IntRange(1), metavar="N", help="Limit of tokens per row. Default: no limit.")
-@click.option(
-    "--overflow",
-    type=click.Choice(OVERFLOW),
-    default="truncate-turns",
-    help="Treatment of rows longer than --max-length.",
-)
+@library_option("max_length")
+@library_option("overflow")
 @click.option("--unroll", is_flag=True, help="Write a row for each turn that is rendered differently in history.")
-@click.option("--pack", type=click.IntRange(1), metavar="N", help="Number of tokens to pack rows to, by best fit.")
+@library_option("pack")
 @click.option(
     "--max-rejected",
     metavar="N|P%",
     default="0",
     help="Number or share of rejected rows above which the exit code is 1.",
 )
-@click.option("--engine", type=click.Choice(ENGINES), default="local", help="Run on this machine or on a Ray cluster.")
+@library_option("engine")
 @click.option(
     "--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: a new cluster on this machine."
 )

@@ -17,7 +17,7 @@ from chattmpl.template.template import Template
 
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
-    from chattmpl.conversation.shapes import Shape
+    from chattmpl.options import Shape
 
 DEFAULT_TEMPLATE = "hybrid"
 PROJECT_FILE = "pyproject.toml"

@@ -11,16 +11,10 @@ import click
 
 from chattmpl.cli.output import choose_format
 from chattmpl.errors import UsageError
+from chattmpl.options import OPTIONS
 
 SECTIONS = ("Using templates", "Checking", "Comparing", "Rewriting", "Data and training")
 """The headings of ``chattmpl --help``, in order."""
-
-SHAPES = ("messages", "sharegpt", "alpaca", "prompt-completion")
-STRADDLE = ("include", "exclude", "error", "split")
-CONTROL_TOKENS = ("escape", "allow", "error")
-MASK = ("all", "last", "flags", "no-reasoning")
-FAST = ("auto", "require", "off")
-"""Values of the library's arguments, listed here so that showing help does not import it; a test compares them."""
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Option = Callable[[_Function], _Function]
@@ -156,9 +150,28 @@ CLOCK = click.option(
     callback=_parsed(_clock),
     help="Time that the template sees, as in 2025-07-31T12:00. Default: the current time.",
 )
-SHAPE = click.option(
-    "--shape", type=click.Choice(SHAPES), help="Shape of the input. Default: detected from the keys of each row."
-)
+
+
+def library_option(name: str, *arguments: str, default: bool = True) -> _Option[Any]:
+    """Return the command-line option for an option of `chattmpl.options`.
+
+    Args:
+        name: its name in Python.
+        arguments: the names on the command line, if not that name.
+        default: set the default value, and not None.
+    """
+    option = OPTIONS[name]
+    shown = default and option.default is not None
+    return click.option(
+        *(arguments or (f"--{name.replace('_', '-')}",)),
+        type=click.Choice(option.choices) if option.choices else click.IntRange(1),
+        metavar=None if option.choices else "N",
+        default=option.default if default else None,
+        help=option.sentence if shown else f"{option.sentence} Default: {option.default or option.unset}.",
+    )
+
+
+SHAPE = library_option("shape")
 CONVERSATIONS_TOO = click.option(
     "--conversations", metavar="FILE", help="File of conversations to compare on, in addition to the fixtures."
 )
@@ -199,26 +212,6 @@ def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> 
     )
 
 
-def encoding_option(name: str, *, default: bool = True) -> _Option[Any]:
-    """Return one of the options ``--straddle``, ``--control-tokens`` and ``--mask``.
-
-    Args:
-        name: the name of the option.
-        default: set the default value, and not None.
-    """
-    choices, text = {
-        "--straddle": (STRADDLE, "Treatment of tokens that straddle an edge of a generated span."),
-        "--control-tokens": (CONTROL_TOKENS, "Treatment of control tokens in the text of messages."),
-        "--mask": (MASK, "Part of the generated text to train on."),
-    }[name]
-    return click.option(
-        name,
-        type=click.Choice(choices),
-        default=choices[0] if default else None,
-        help=text if default else f"{text} Default: {choices[0]}.",
-    )
-
-
 def template_options(function: _Function) -> _Function:
     """Add the options that choose a template."""
     for option in (VARIANT, RETENTION, TEMPLATE):
@@ -230,27 +223,15 @@ _DATASET_OPTIONS: tuple[_Option[Any], ...] = (
     KWARGS,
     CLOCK,
     SHAPE,
-    encoding_option("--straddle"),
-    encoding_option("--control-tokens"),
-    encoding_option("--mask"),
-    click.option(
-        "--limit", type=click.IntRange(1), metavar="N", help="Number of rows to read from each source. Default: all."
-    ),
-    click.option(
-        "--fast",
-        type=click.Choice(FAST),
-        default="auto",
-        help="Use the fast path where it applies, require it, or turn it off.",
-    ),
+    library_option("straddle"),
+    library_option("control_tokens"),
+    library_option("mask"),
+    library_option("limit"),
+    library_option("fast"),
     click.option(
         "--seed", type=int, metavar="N", help="Seed for sampling rows. Default: the seed of the mixture, or 0."
     ),
-    click.option(
-        "--workers",
-        type=click.IntRange(1),
-        metavar="N",
-        help="Number of worker processes. Default: one per core, fewer for little data.",
-    ),
+    library_option("workers"),
 )
 
 

@@ -19,8 +19,8 @@ from chattmpl.cli.options import (
     KWARGS,
     SHAPE,
     command,
-    encoding_option,
     format_option,
+    library_option,
     template_options,
     tokenizer_option,
 )
@@ -45,9 +45,9 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @KWARGS
 @CLOCK
 @tokenizer_option("Tokenizer to show tokens and the mask with")
-@encoding_option("--straddle", default=False)
-@encoding_option("--control-tokens", default=False)
-@encoding_option("--mask", default=False)
+@library_option("straddle", default=False)
+@library_option("control_tokens", default=False)
+@library_option("mask", default=False)
 @format_option(*FORMATS, by_suffix=True)
 @click.option(
     "-o",

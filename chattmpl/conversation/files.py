@@ -11,9 +11,10 @@ from typing import Any
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import NullCleaning
-from chattmpl.conversation.shapes import Shape, parse_record
+from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
 from chattmpl.errors import ConversationError, did_you_mean
+from chattmpl.options import Shape
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import NullCleaning, as_dict, as_list
@@ -17,10 +17,8 @@ from chattmpl.conversation.validation_errors import (
     found_keys,
     unknown_role,
 )
-from chattmpl.errors import UsageError, did_you_mean
-
-Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion"]
-SHAPES: tuple[Shape, ...] = get_args(Shape)
+from chattmpl.errors import did_you_mean
+from chattmpl.options import Shape, check_options
 
 _MARKS: dict[Shape, tuple[str, ...]] = {
     "messages": ("messages",),
@@ -74,9 +72,8 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
     """
     if shape is None:
         shape = detect_shape(record)
-    elif shape not in SHAPES:
-        hint = did_you_mean(shape, SHAPES) or f"the shapes are {', '.join(SHAPES)}"
-        raise UsageError(f"there is no shape {shape!r}", hint=hint)
+    else:
+        check_options(shape=shape)
     given = _record_dict(record, shape)
     try:
         reading = _READERS[shape](given)

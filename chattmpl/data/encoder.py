@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,19 +30,18 @@ from chattmpl.data.fast import (
 )
 from chattmpl.data.fast.markers import CLOSE, OPEN, Ranges, merge_touching, split_markers
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
-from chattmpl.encode import ControlTokenChoice, EncodeOptions, MaskChoice, StraddleChoice, encode, load_tokenizer
+from chattmpl.encode import EncodeOptions, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
+from chattmpl.options import ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
 from chattmpl.template.template import Template
 
 if TYPE_CHECKING:
     from chattmpl.encode import Encoding
     from chattmpl.template.template import Rendering
 
-__all__ = ["EncodedBatch", "Encoder", "EncoderReport", "Fast", "FastPathWarning", "Rejection", "Row"]
-
-Fast = Literal["auto", "require", "off"]
+__all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row"]
 
 COLUMNS = ("input_ids", "labels", "assistant_masks", "attention_mask", "length", "error")
 KEEP = ("text", "generated", "message_index")
@@ -168,7 +167,6 @@ class Encoder:
 
     def _check_options(self) -> None:
         for what, given, known in (
-            ("value of fast", (self.fast,), get_args(Fast)),
             ("column", self.columns, COLUMNS),
             ("attribute to keep", sorted(self.keep), KEEP),
         ):
@@ -177,10 +175,8 @@ class Encoder:
                     hint = did_you_mean(str(name), known) or f"choose from {', '.join(known)}"
                     raise UsageError(f"there is no {what} {name!r}", hint=hint)
         # A wrong option is an error of the caller, not of the first row.
+        check_options(fast=self.fast, **self.options)
         self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
-        example = self.template.__class__.from_source("x").render([{"role": "user", "content": "x"}])
-        options: EncodeOptions = {**self.options, "mask": "all"}
-        encode(example, "demo", **options)
 
     # -- loading
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from chattmpl.conversation.shapes import Shape
 from chattmpl.data.config_file import ConfigFile, read_config
 from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.options import Shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.data.rows import Rejection, RejectionReason, Row, RowEncoder
-
-Overflow = Literal["reject", "truncate-turns", "truncate-tokens", "split"]
-OVERFLOWS: tuple[Overflow, ...] = get_args(Overflow)
+from chattmpl.options import Overflow
 
 _FEW = 8
 """Number of candidate lengths that are tried one by one instead of by bisection."""

@@ -25,6 +25,7 @@ from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, s
 from chattmpl.data.rows import RejectionReason, Row
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.errors import UsageError
+from chattmpl.options import check_options
 from chattmpl.template.template import Template
 
 BATCH_SIZES = (8, 32)
@@ -297,10 +298,10 @@ def stats(
         UsageError: an argument is invalid.
         TemplateError, EncodeError: the template or the tokenizer cannot be used.
     """
-    for name, numbers in (("a batch size", batch_sizes), ("pack", () if pack is None else (pack,))):
-        for number in numbers:
-            if number < 1:
-                raise UsageError(f"{name} must be at least 1, not {number}")
+    check_options(pack=pack)
+    for size in batch_sizes:
+        if size < 1:
+            raise UsageError(f"a batch size must be at least 1, not {size}")
     loaded = load_template(template, retention)
     chosen = Options(**options)
     visitor = _Counter(_response_encoder(loaded, tokenizer, chosen))

@@ -23,6 +23,7 @@ from chattmpl.data.mixture import Available, Draw, Mixture, MixtureSource, key_b
 from chattmpl.data.rows import Rejection, Row
 from chattmpl.data.sources import RawRow
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.options import check_options
 from chattmpl.template.template import Template
 
 Data = Any
@@ -128,8 +129,7 @@ def survey(
     """
     workplace = Workplace(workers)
     watcher = watcher or Watcher()
-    if sample is not None and sample < 1:
-        raise UsageError(f"sample must be at least 1, not {sample}")
+    check_options(sample=sample)
     in_memory = _rows_by_source(data)
     if in_memory is not None:
         mixture = Mixture(sources=[MixtureSource(path=name, name=name) for name in in_memory])

@@ -16,8 +16,9 @@ import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, RejectionReason, Row, RowEncoder
-from chattmpl.encode import ControlTokenChoice, encode
+from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
+from chattmpl.options import ControlTokenChoice
 
 if TYPE_CHECKING:
     from datetime import datetime

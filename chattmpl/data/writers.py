@@ -9,17 +9,15 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self, get_args
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 
 from chattmpl.data.rows import RowArrays
 from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.options import Format
 from chattmpl.template.writer import replacing
-
-Format = Literal["parquet", "arrow", "jsonl"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 
 COLUMNS = ("labels", "assistant_masks", "attention_mask", "message_index", "source", "place")
 """Columns that may be requested; ``input_ids`` is always written, and packing adds its own."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal, NoReturn, TypedDict, get_args
+from typing import NoReturn, TypedDict
 
-from chattmpl.encode.encoding import Encoding, Escape, Side, Straddle
+from chattmpl.encode.encoding import Encoding, Escape, Straddle
 from chattmpl.encode.mask import (
-    MaskChoice,
     SpanField,
     SpanIndex,
-    StraddleChoice,
     find_straddles,
     message_index,
     range_edges,
@@ -21,19 +19,10 @@ from chattmpl.encode.mask import (
 from chattmpl.encode.offsets import Ranges
 from chattmpl.encode.tokenizer import AddedTokenMatch, Reencoding, TextTokenizer, find_added_tokens
 from chattmpl.encode.tokenizer_loader import load_tokenizer
-from chattmpl.errors import EncodeError, UsageError, did_you_mean
+from chattmpl.errors import EncodeError
+from chattmpl.options import ControlTokenChoice, MaskChoice, Side, StraddleChoice, check_options
 from chattmpl.source import Place, Source
 from chattmpl.template.template import Rendering
-
-ControlTokenChoice = Literal["escape", "allow", "error"]
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "straddle": get_args(StraddleChoice),
-    "control_tokens": get_args(ControlTokenChoice),
-    "mask": get_args(MaskChoice),
-    "truncation_side": get_args(Side),
-    "padding_side": get_args(Side),
-}
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -91,8 +80,8 @@ def encode(
             applies.
         UsageError: an argument has an invalid value.
     """
-    choices = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
-    _check({**choices, "truncation_side": truncation_side, "padding_side": padding_side}, max_length, pad_to)
+    check_options(straddle=straddle, control_tokens=control_tokens, mask=mask, max_length=max_length, pad_to=pad_to)
+    check_options(truncation_side=truncation_side, padding_side=padding_side)
     adapted, index = load_tokenizer(tokenizer), SpanIndex(rendering)
     trained = trained_ranges(index, rendering.conversation, mask)
     edges = range_edges(index.generated, trained)
@@ -205,14 +194,3 @@ def _pad_id(adapted: TextTokenizer, tokenizer: object, given: int | None) -> int
     if found is None:
         raise EncodeError("the tokenizer names no padding token", hint="pass its id as pad_token_id")
     return found
-
-
-def _check(choices: dict[str, str], max_length: int | None, pad_to: int | None) -> None:
-    for name, value in choices.items():
-        if value not in _CHOICES[name]:
-            known = ", ".join(map(repr, _CHOICES[name]))
-            hint = did_you_mean(value, _CHOICES[name]) if isinstance(value, str) else None
-            raise UsageError(f"{name} must be one of {known}, not {value!r}", hint=hint)
-    for name, length in (("max_length", max_length), ("pad_to", pad_to)):
-        if length is not None and length < 1:
-            raise UsageError(f"{name} must be a number of tokens, at least 1, not {length}")

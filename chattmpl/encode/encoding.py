@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
+from chattmpl.options import Side
+
 _Item = TypeVar("_Item")
-
-Side = Literal["right", "left"]
-
 
 IGNORE_INDEX = -100
 """Label of a token that is not trained, as in PyTorch's ``cross_entropy``."""

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from chattmpl.encode.encoding import Straddle
 from chattmpl.encode.offsets import Ranges
 from chattmpl.errors import EncodeError
+from chattmpl.options import MaskChoice, StraddleChoice
 from chattmpl.template.special_tokens import TAG
 
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
     from chattmpl.template.spans import Span
     from chattmpl.template.template import Rendering
-
-MaskChoice = Literal["all", "last", "flags", "no-reasoning"]
-StraddleChoice = Literal["include", "exclude", "error", "split"]
 
 Edges = dict[int, tuple[Literal["start", "end"], int | None]]
 """For each edge of a generated or trained range, in order: the side, and the turn that is generated there."""

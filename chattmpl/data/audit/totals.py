@@ -13,6 +13,7 @@ from chattmpl.data.reasoning_mode import Mode, Switch
 from chattmpl.data.survey import ScannedRow
 from chattmpl.diagnostic import Example
 from chattmpl.errors import UsageError
+from chattmpl.options import check_options
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ class AuditSettings:
     tolerated: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.max_length is not None and self.max_length < 1:
-            raise UsageError(f"max_length must be at least 1, not {self.max_length}", option="max_length")
+        check_options(max_length=self.max_length)
         if self.share_ratio < 1:
             raise UsageError(f"share_ratio must be at least 1, not {self.share_ratio}", option="share_ratio")
         if self.examples < 0:

@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from numbers import Integral
-from typing import Any, TypedDict, get_args
+from typing import Any, TypedDict
 
-from chattmpl.conversation.shapes import SHAPES, Shape
-from chattmpl.data.encoder import Fast
-from chattmpl.data.overflow import OVERFLOWS, Overflow
-from chattmpl.data.writers import FORMATS, Format, dataset_columns
-from chattmpl.encode import ControlTokenChoice, MaskChoice, StraddleChoice
-from chattmpl.errors import UsageError, did_you_mean
-
-_CHOICES: dict[str, tuple[str, ...]] = {
-    "straddle": get_args(StraddleChoice),
-    "control_tokens": get_args(ControlTokenChoice),
-    "mask": get_args(MaskChoice),
-    "overflow": OVERFLOWS,
-    "form": FORMATS,
-    "fast": get_args(Fast),
-}
+from chattmpl.data.writers import dataset_columns
+from chattmpl.errors import UsageError
+from chattmpl.options import (
+    OPTIONS,
+    ControlTokenChoice,
+    Fast,
+    Format,
+    MaskChoice,
+    Overflow,
+    Shape,
+    StraddleChoice,
+    check_options,
+)
 
 
 class EncodingOptions(TypedDict, total=False):
@@ -104,18 +101,7 @@ class Options:
     limit: int | None = None
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            check_choice(name, getattr(self, name), known)
-        if self.shape is not None:
-            check_choice("shape", self.shape, SHAPES)
-        for name in ("max_length", "pack", "limit"):
-            number = getattr(self, name)
-            if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
-                raise UsageError(
-                    f"{name} cannot be {number!r}: it must be a whole number", option=name, hint="as in 4096"
-                )
-            if number is not None and number < 1:
-                raise UsageError(f"{name} must be at least 1, not {number}", option=name)
+        check_options(**{name: getattr(self, name) for name in OPTIONS if hasattr(self, name)})
         if self.pack is not None and self.max_length is not None and self.max_length > self.pack:
             raise UsageError(
                 f"max_length {self.max_length} is more than the {self.pack} tokens of a packed row",
@@ -151,17 +137,6 @@ class Options:
             "format": self.form,
             "limit": self.limit,
         }
-
-
-def check_choice(name: str, value: Any, known: Sequence[str]) -> None:
-    """Check that an option has one of its known values.
-
-    Raises:
-        UsageError: it has not.
-    """
-    if value not in known:
-        hint = did_you_mean(value, known) if isinstance(value, str) else None
-        raise UsageError(f"{name} cannot be {value!r}: it must be one of {', '.join(known)}", option=name, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

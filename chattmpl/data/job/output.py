@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from chattmpl.data.job.options import check_choice
 from chattmpl.data.sources import refuse_replacing
-from chattmpl.data.writers import FORMATS, Format, concatenate, join_files, read_json, write_json
+from chattmpl.data.writers import concatenate, join_files, read_json, write_json
 from chattmpl.errors import UsageError
+from chattmpl.options import Format, check_options
 
+FORMATS: tuple[Format, ...] = get_args(Format)
 WORK = ".chattmpl"
 SUMMARY, REJECTED = "summary.json", "rejected.jsonl"
 _JOB = "job.json"
@@ -46,7 +47,7 @@ class JobOutput:
         if suffix in FORMATS and form is not None and form != suffix:
             raise UsageError(f"{path} is not {form}", hint=f"drop --format, or name the file .{form}")
         wanted = suffix if suffix in FORMATS else form or "parquet"
-        check_choice("form", wanted, FORMATS)
+        check_options(form=wanted)
         return cls(path, next(known for known in FORMATS if known == wanted))
 
     @property

@@ -14,9 +14,8 @@ from chattmpl.data.job.events import Phase, Watcher
 from chattmpl.data.job.plan import Plan, Shard
 from chattmpl.data.job.shard import count_tokens
 from chattmpl.data.mixture import Available, draw_rows
-from chattmpl.errors import UsageError, did_you_mean
-
-ENGINES = ("local", "ray")
+from chattmpl.errors import UsageError
+from chattmpl.options import check_options
 
 
 @dataclass(frozen=True)
@@ -34,13 +33,9 @@ class Workplace:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        if self.engine not in ENGINES:
-            hint = did_you_mean(self.engine, ENGINES) or f"choose from {', '.join(ENGINES)}"
-            raise UsageError(f"there is no engine {self.engine!r}", hint=hint)
+        check_options(engine=self.engine, workers=self.workers)
         if self.address is not None and self.engine != "ray":
             raise UsageError("address is only for a Ray cluster", hint="add --engine ray")
-        if self.workers is not None and self.workers < 1:
-            raise UsageError(f"workers must be at least 1, not {self.workers}")
 
 
 @dataclass(frozen=True)
