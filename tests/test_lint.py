@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -236,41 +233,6 @@ def test_a_config_without_a_template_is_an_error(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(TemplateError, match="no chat template"):
         list(find_templates([str(path)]))
-
-
-class _Field:
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def contents(self, index: int | None = None) -> Any:
-        return self.value if index is None else self.value[index]
-
-
-def test_a_gguf_file_has_its_templates_and_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fields = {
-        "tokenizer.chat_template": _Field(LOOP),
-        "tokenizer.chat_template.tool_use": _Field(CLOCK),
-        "tokenizer.ggml.tokens": _Field(["<unk>", "<s>", "</s>"]),
-        "tokenizer.ggml.eos_token_id": _Field(2),
-    }
-    reader = SimpleNamespace(GGUFReader=lambda path: SimpleNamespace(fields=fields))
-    monkeypatch.setitem(sys.modules, "gguf", reader)
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF")
-    found = list(find_templates([str(path)]))
-    assert [(item.source.text, item.tokens) for item in found] == [
-        (LOOP, {"eos_token": "</s>"}),
-        (CLOCK, {"eos_token": "</s>"}),
-    ]
-
-
-def test_without_the_gguf_package_a_gguf_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "gguf", None)
-    path = tmp_path / "model.gguf"
-    path.write_bytes(b"GGUF")
-    with pytest.raises(UsageError) as error:
-        list(find_templates([str(path)]))
-    assert error.value.hint == "pip install 'chattmpl[gguf]'"
 
 
 def test_settings_are_those_of_the_nearest_project_file(tmp_path: Path) -> None:

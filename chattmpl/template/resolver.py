@@ -15,6 +15,7 @@ from typing import Any
 from chattmpl.errors import TemplateError, UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.template.family import FILE, TEMPLATE_FILE, Family, family_names, load_family, read_family
+from chattmpl.template.gguf import StringArray, read_metadata
 from chattmpl.template.model_directory import (
     ADDITIONAL,
     CONFIG,
@@ -257,34 +258,22 @@ def _in_config(path: Path) -> Iterator[TemplateSource]:
 
 
 def _in_gguf(path: Path) -> Iterator[TemplateSource]:
-    try:
-        import gguf
-    except ImportError as error:
-        raise UsageError("reading GGUF files needs the package gguf", hint="pip install 'chattmpl[gguf]'") from error
-    try:
-        fields: dict[str, Any] = gguf.GGUFReader(str(path)).fields
-        tokens = _gguf_tokens(fields)
-        templates = {
-            key: str(value.contents())
-            for key, value in sorted(fields.items())
-            if key == _GGUF_KEY or key.startswith(f"{_GGUF_KEY}.")
-        }
-    except Exception as error:  # the package raises errors of every kind on a damaged file
-        what = " ".join(str(error).split())[:200]
-        raise TemplateError(f"{path} is not a GGUF file, or a damaged one: {what}", hint="fetch it again") from None
-    if not templates:
+    metadata = read_metadata(path)
+    tokens = _gguf_tokens(metadata)
+    keys = [key for key in sorted(metadata) if key == _GGUF_KEY or key.startswith(f"{_GGUF_KEY}.")]
+    if not keys:
         raise TemplateError(f"{path} holds no chat template", hint="engines then use a template that they bring along")
-    for key, text in templates.items():
+    for key in keys:
         variant = key[len(_GGUF_KEY) + 1 :] or None
-        yield TemplateSource(Source(text, f"{path}:{key}", str(path)), tokens, path=path, variant=variant)
+        yield TemplateSource(Source(str(metadata[key]), f"{path}:{key}", str(path)), tokens, path=path, variant=variant)
 
 
-def _gguf_tokens(fields: dict[str, Any]) -> dict[str, str]:
+def _gguf_tokens(metadata: dict[str, Any]) -> dict[str, str]:
     """Return the special tokens, which the file names by their ids."""
     tokens = {}
+    vocabulary = metadata.get("tokenizer.ggml.tokens")
     for kind in ("bos", "eos"):
-        identifier = fields.get(f"tokenizer.ggml.{kind}_token_id")
-        vocabulary = fields.get("tokenizer.ggml.tokens")
-        if identifier is not None and vocabulary is not None:
-            tokens[f"{kind}_token"] = str(vocabulary.contents(int(identifier.contents())))
+        identifier = metadata.get(f"tokenizer.ggml.{kind}_token_id")
+        if isinstance(vocabulary, StringArray) and isinstance(identifier, int) and identifier < vocabulary.length:
+            tokens[f"{kind}_token"] = vocabulary[identifier]
     return tokens
