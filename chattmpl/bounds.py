@@ -34,7 +34,7 @@ MEMORY = 1 << 30
 """Maximum number of bytes that one compilation or render can add to the process."""
 
 HINT = "chat templates take milliseconds; read this one before you use it"
-"""How to proceed after a template that ran for too long."""
+"""Hint for a template that ran for too long."""
 
 _GRACE = 3.0
 """Seconds between the interrupt and the end of a process that does not respond to it."""

@@ -228,7 +228,7 @@ def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path
 def test_retention_and_unrolling_are_noted_and_audited(tmp_path: Path) -> None:
     template = {"name": "hybrid", "retention": "none"}
     path = write_run(tmp_path, template=template, trainer={"max_steps": 1})
-    assert "unroll: true trains each turn in a row of its own" in trained(path, "--dry-run").err
+    assert "unroll: true trains each turn in a separate row" in trained(path, "--dry-run").err
     outcome = trained(path, "--set", "unroll=true", "--set", "pack=512")
     assert "unroll: true" not in outcome.err
     assert "audit of all rows" in outcome.out

@@ -95,7 +95,7 @@ def _several(broken: list[dict[str, str]]) -> str:
 
 
 def mask(facts: TemplateFacts) -> Answer:
-    """Return which parts of a conversation generation tags cover, and which they should not."""
+    """Return the parts of a conversation that generation tags cover, and those that they should not."""
     if not facts.template.program.has_generation:
         return Answer("no", "no generation tags", {"tags": False})
     prober, traces = facts.prober, facts.traces

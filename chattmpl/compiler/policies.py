@@ -57,7 +57,7 @@ class Policy:
             and over a tail of them such as ``messages[1:]``.
         kept: the same condition in Python, for an assistant message.
         boundary: the boundary whose counter the condition reads, if it reads one.
-        undecided: whether the policy leaves open what becomes of a conversation, which `retain` then does not check.
+        undecided: whether the policy does not say what to keep in a conversation, which `retain` then does not check.
     """
 
     name: str

@@ -329,7 +329,7 @@ class Encoder:
             rejected[index] = Rejection.from_bug(error)
 
     def _encode_fast(self, given: Iterable[Any], records: list[Any]) -> EncodedBatch | None:
-        """Encode by the fast path, and by the exact path what is deferred; None if the fast path proves wrong.
+        """Encode by the fast path, and deferred rows by the exact path; None if the fast path proves wrong.
 
         Args:
             given: the records.

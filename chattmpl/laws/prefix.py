@@ -12,11 +12,11 @@ from chattmpl.template.template import Rendering
 
 
 class Prefix(Law):
-    """The text up to the end of what was sampled stays as it is until the model is asked to sample again.
+    """The text up to the end of a sampled turn is unchanged when the model is asked to sample again.
 
     The model is asked at each assistant message, and at the end of a conversation that does not end with one. The
-    prompt there begins with the prompt of the assistant message before it and what was sampled for that. Engines reuse
-    what they have computed for a prefix, and training sees in one row what serving sees turn by turn.
+    prompt there begins with the prompt of the previous assistant message and its sampled text. Engines reuse
+    their computations for a prefix, and training sees in one row what serving sees turn by turn.
 
     A message may still change the text before it as long as the model has not sampled since: two tool results that
     share one turn, or a second system message that is joined to the first.
@@ -48,7 +48,7 @@ class Prefix(Law):
         return next((broken for broken in breaks if broken is not None), None)
 
     def _between(self, case: Case, turn: int, point: int) -> Counterexample | None:
-        """Return how the prompt at a point differs from an earlier turn as it was sampled; None if it does not."""
+        """Return the difference between the prompt at a point and an earlier sampled turn; None if there is none."""
         prompt, last, later = case.head(turn, prompt=True), case.head(turn + 1), case.head(point, prompt=True)
         if last.text.startswith(prompt.text):
             sampled, rendering = last.text[: _sampled_end(case, turn, last)], last
@@ -77,7 +77,7 @@ def _sampling_points(case: Case) -> list[int]:
 
 
 def _sampled_end(case: Case, turn: int, last: Rendering) -> int:
-    """Return where the sampled text of a turn ends, in a rendering that ends with the turn.
+    """Return the end of the sampled text of a turn, in a rendering that ends with the turn.
 
     Without generation tags that is the end of the text, white space aside; or the stop token, where the template goes
     on to prompt one more answer.

@@ -86,7 +86,7 @@ class Sampled(Law):
         return None
 
     def _turn(self, case: Case, turn: int, row: Rendering) -> Counterexample | None:
-        """Return what is wrong with the generated span of a turn in a row."""
+        """Return the counterexample to the generated span of a turn in a row; None if it is right."""
         span = case.generated(turn, row)
         if span is None:
             return self._nothing_generated(case, turn, row)

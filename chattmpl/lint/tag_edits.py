@@ -146,7 +146,7 @@ def moved(subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: 
 
     Args:
         subject: the template.
-        finding: what the edits are to fix.
+        finding: the finding that the edits should fix.
         which: the tag that is moved: that of the start or that of the end.
         way: the direction in the source.
     """

@@ -1,4 +1,4 @@
-"""The elements of the page and the options of its lists. The session connects them to what they do."""
+"""The elements of the page and the options of its lists. The session connects them to their effects."""
 
 from __future__ import annotations
 

@@ -261,7 +261,7 @@ class Session:
             self.layout.show_note(f"{name}: no such file. Pass a hub id on the command line, with --tokenizer.")
 
     def compare_by(self, what: str) -> None:
-        """Choose what a comparison changes."""
+        """Choose the kind of comparison."""
         state = replace(self.state, against=what, other="")  # type: ignore[arg-type]
         other = compare.default(state) if what == "revision" else ""
         self.setup.trusted.add(other)

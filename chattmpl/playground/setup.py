@@ -138,7 +138,7 @@ def shared(state: State) -> State:
 
 
 def accepted(state: State, setup: Setup) -> tuple[State, list[str]]:
-    """Return the state of an address without what only the user of this machine may read, and what was left out."""
+    """Return the state of an address without files that only the user may read, and the names of the omitted ones."""
     left: list[str] = []
     if state.base and state.base not in family_names() and state.base not in setup.trusted:
         left.append(f"the template {state.base}")

@@ -41,7 +41,7 @@ class State:
         kwargs: the template kwargs that are set.
         tokenizer: the tokenizer whose tokens are shown; empty for none.
         tab: the selected view.
-        against: what the two sides of a comparison differ in.
+        against: the kind of difference between the two sides of a comparison.
         other: the other side of the comparison.
     """
 

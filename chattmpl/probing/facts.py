@@ -102,7 +102,7 @@ class TemplateFacts:
         return roles.find_first_message(self.prober, DEVELOPER)
 
     def developer_places(self) -> Iterator[tuple[roles.DeveloperPlace, roles.PlacedMessage]]:
-        """Iterate over the places of a developer message, rendering it there."""
+        """Yield the renderings of a developer message in each place."""
         return roles.find_developer(self.prober)
 
     @cached_property
@@ -111,7 +111,7 @@ class TemplateFacts:
         return roles.find_fixed_text(self.prober)
 
     def late_system(self) -> Iterator[tuple[roles.SystemPlace, roles.PlacedMessage]]:
-        """Iterate over the places of a system message that is not the first message, rendering it there."""
+        """Yield the renderings, in each place, of a system message that is not the first message."""
         return roles.find_late_system(self.prober)
 
     @cached_property
@@ -226,7 +226,7 @@ class TemplateFacts:
 
     @cached_property
     def unrequested_prompt(self) -> int | None:
-        """The offset, in a rendered question and answer, of a generation prompt that was not asked for."""
+        """The offset, in a rendered question and answer, of a generation prompt that was not requested."""
         return frames.unrequested_prompt(self.prober)
 
     @cached_property

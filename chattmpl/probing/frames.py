@@ -191,7 +191,7 @@ def prompt_token(prober: Prober) -> str | None:
     question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
     if question is None or prompted is None:
         return None
-    # Some templates close a text that asks for no answer.
+    # Some templates close a text that does not prompt an answer.
     common = before_split_token(question.text, common_length(question.text, prompted.text))
     return next(iter(CONTROL.findall(prompted.text[common:])), None)
 

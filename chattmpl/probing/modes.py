@@ -73,7 +73,7 @@ class Mode:
         default: the value that is equivalent to leaving the kwarg out, if there is one.
         changes: for each value, as JSON, the sections that differ from a rendering without the kwarg.
         texts: the texts of the probes for each value, as JSON.
-        beside: another kwarg, without which this one has no effect.
+        requires: another kwarg, without which this one has no effect.
         example: the value that was tried where there are no values.
     """
 
@@ -84,18 +84,18 @@ class Mode:
     changes: dict[str, list[Section]] = field(default_factory=dict)
     texts: dict[str, Texts] = field(default_factory=dict)
     example: Any = _WORD
-    beside: dict[str, Any] = field(default_factory=dict)
+    requires: dict[str, Any] = field(default_factory=dict)
 
     @property
     def settings(self) -> list[dict[str, Any]]:
         """The kwarg with each value that changes something."""
-        return [{**self.beside, self.name: value} for value in self.values if self.changes.get(json.dumps(value))]
+        return [{**self.requires, self.name: value} for value in self.values if self.changes.get(json.dumps(value))]
 
     def changing(self, section: Section) -> list[dict[str, Any]]:
         """Return the kwarg with each value that changes a section."""
         values = {json.dumps(value): value for value in self.values} or {"…": self.example}
         return [
-            {**self.beside, self.name: value} for key, value in values.items() if section in self.changes.get(key, ())
+            {**self.requires, self.name: value} for key, value in values.items() if section in self.changes.get(key, ())
         ]
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Mode:
             "values": self.values,
             "default": self.default,
             "changes": self.changes,
-            "with": self.beside if self.kind != "no effect" else {},
+            "with": self.requires if self.kind != "no effect" else {},
         }
 
 
@@ -120,7 +120,7 @@ def find_modes(prober: Prober) -> dict[str, Mode]:
     if prober.refusal is not None:
         return {}
     found = {name: find_mode(prober, name) for name in mode_names(prober.template)[:_MOST_VARIABLES]}
-    # Some kwargs do something only where another one asks for reasoning.
+    # Some kwargs have an effect only if another one enables reasoning.
     asks = next(
         (setting for mode in found.values() if mode.values for setting in mode.changing("generation prompt")), None
     )
@@ -135,17 +135,17 @@ def candidate_values(template: Template, name: str) -> list[Any]:
     return [*dict.fromkeys((*constants, *CONVENTIONS.get(name, ()), *_declared(template, name)))]
 
 
-def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None) -> Mode:
+def find_mode(prober: Prober, name: str, requires: Mapping[str, Any] | None = None) -> Mode:
     """Find the values and effects of one kwarg.
 
     Args:
         prober: the template.
         name: the kwarg.
-        beside: another kwarg to pass with it.
+        requires: another kwarg to pass with it.
     """
-    given = dict(beside or {})
+    given = dict(requires or {})
     base = _texts(prober, given)
-    mode = Mode(name, "no effect", beside=given)
+    mode = Mode(name, "no effect", requires=given)
     defaults = _constants(prober.template, name)[1]
     candidates = candidate_values(prober.template, name)
     switches = {value: _texts(prober, {**given, name: value}) for value in (True, False)}
@@ -155,7 +155,7 @@ def find_mode(prober: Prober, name: str, beside: Mapping[str, Any] | None = None
     printed = any(_WORD in (text or "") for text in word)
     choices = list(_recognized(mode, candidates, base, word))
     if all(text is None for text in word):
-        # It takes nothing else; what it is compared with is what it takes.
+        # It accepts only the values that it is compared with.
         choices = [value for value in candidates if any(mode.texts[json.dumps(value)])]
     if printed and not choices and name not in CONVENTIONS:
         mode.kind = "text"
@@ -223,7 +223,7 @@ def _recognized(mode: Mode, constants: list[Any], base: Texts, word: Texts) -> I
 def _takes_data(prober: Prober, mode: Mode, base: Texts) -> bool:
     """Return whether a list, an object or a number is printed, and record it in the mode."""
     for value in _DATA:
-        texts = _texts(prober, {**mode.beside, mode.name: value})
+        texts = _texts(prober, {**mode.requires, mode.name: value})
         pairs = [(text or "", old or "") for text, old in zip(texts, base, strict=True)]
         words = (TOOL_NAME, _WORD, str(_NUMBER))
         if any(text.count(word) > old.count(word) for word in words for text, old in pairs):

@@ -242,7 +242,7 @@ class Prober:
         """
         if name in self.skipped:
             return None
-        # Conversations begin alike: what is the same is rendered once.
+        # Conversations begin alike: the common beginning is rendered once.
         made = self._once(*_named(name, count, self.only_parts), prompt)
         if isinstance(made, ChatTmplError):
             self.failures.setdefault(name, made)

@@ -164,7 +164,7 @@ _PLAIN: dict[str, tuple[int, bool]] = {_FINISHED: (4, False), _NEW: (3, True), _
 
 
 def find_retention(prober: Prober, traces: Traces) -> Retention | None:
-    """Return which traces a template keeps; None if no conversation with several turns is rendered."""
+    """Return the traces that a template keeps; None if no conversation with several turns is rendered."""
     plain = _kept(prober, traces, _conversation(prober, traces.carrier or "field", False), _PLAIN)
     # Traces in the content say little of turns with calls: there the content is often treated apart.
     looped: dict[str, Kept] = {}
@@ -228,7 +228,7 @@ def _recognized(kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, K
     """Return the policy that keeps the same.
 
     Args:
-        kept: what is kept, by how a conversation ends.
+        kept: the traces that are kept, by how a conversation ends.
         loops: True if these are conversations with tool loops.
         tie_break: conversations that tell policies apart which agree in all others.
     """

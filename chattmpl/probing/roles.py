@@ -102,11 +102,11 @@ DeveloperPlace = Literal["first", "with tools", "with a system message", "late"]
 
 
 def find_late_system(prober: Prober) -> Iterator[tuple[SystemPlace, PlacedMessage]]:
-    """Yield how a system message that is not the first message is rendered, by its place.
+    """Yield the rendering of a system message that is not the first message, by its place.
 
     It is the ``only`` one, or the ``second`` after a leading one, in the middle of the conversation, directly after the
     leading one (``adjacent``), in the middle with tools, or the last message. Templates often treat a leading system
-    message apart, and decide by it what they do with others.
+    message differently, and its presence can change the treatment of others.
     """
     turns = [ASK, SAY]
     yield "only", _placed(prober, [*turns, SYSTEM, ASK_MORE], 2)
@@ -117,7 +117,7 @@ def find_late_system(prober: Prober) -> Iterator[tuple[SystemPlace, PlacedMessag
 
 
 def find_developer(prober: Prober) -> Iterator[tuple[DeveloperPlace, PlacedMessage]]:
-    """Yield how a developer message is rendered, by its place: as the first message, and in other places."""
+    """Yield the rendering of a developer message, by its place: as the first message, and in other places."""
     yield "first", _placed(prober, [DEVELOPER, ASK], 0)
     yield "with tools", _placed(prober, [DEVELOPER, ASK], 0, tools=True)
     yield "with a system message", _placed(prober, [SYSTEM, DEVELOPER, ASK], 1)

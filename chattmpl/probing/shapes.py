@@ -72,7 +72,7 @@ _NAMES = {
 
 
 def find_shape(prober: Prober) -> Shape:
-    """Return what a template renders without an error and shows in its text."""
+    """Return the features that a template renders without an error and shows in its text."""
 
     def shows(words: tuple[str, ...], *messages: Message, **options: Any) -> bool:
         text = prober.text(messages, **options)

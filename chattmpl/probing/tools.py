@@ -52,7 +52,7 @@ class ToolDefinitions:
 
 
 def find_tool_definitions(prober: Prober) -> ToolDefinitions:
-    """Return how tools are defined in a rendering."""
+    """Return the notation and place of tool definitions in a rendering."""
     made = prober.outcome([ASK, SAY, ASK_MORE], tools=True, prompt=True)
     if isinstance(made, ChatTmplError):
         made = prober.outcome([ASK], tools=True, prompt=True)
@@ -111,7 +111,7 @@ class ToolCalls:
 
 
 def find_tool_calls(prober: Prober) -> ToolCalls:
-    """Return how tool calls are rendered."""
+    """Return the rendering of tool calls: arguments, ids, parallel calls."""
     form, made = prober.call_form
     if form is None:
         if isinstance(made, ChatTmplError):
@@ -169,7 +169,7 @@ class ToolResults:
 
 
 def find_tool_results(prober: Prober) -> ToolResults:
-    """Return how tool results are rendered."""
+    """Return the rendering of tool results, alone and in a row."""
     made = prober.outcome([ASK, call_message(**prober.call_options), result_message()], tools=True)
     if isinstance(made, ChatTmplError):
         return ToolResults(fate(made), made)

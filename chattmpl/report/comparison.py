@@ -202,7 +202,7 @@ def _summary(item: EngineReport | Missing) -> list[str | tuple[str, str]]:
 
 
 def _skipped(report: EngineReport) -> list[tuple[str, int]]:
-    """Return why cases were not compared, each with the number of cases."""
+    """Return the reasons why cases were not compared, each with the number of cases."""
     reasons = [] if report.overrun is None else [(report.overrun.message, 1)]
     return [*reasons, ("the template exceeded its budget before", report.skipped)] if report.skipped else reasons
 

@@ -20,7 +20,7 @@ _MAX_CONVERSATION = 1_000
 
 
 def proof_text(proof: Proof) -> str:
-    """Return the diff, what was checked, and what held, without control characters."""
+    """Return the diff, the checks and their results, without control characters."""
     return visible("\n".join(_lines(proof)))
 
 
@@ -84,7 +84,7 @@ def _kwargs(kwargs: dict[str, Any]) -> str:
 
 
 def refusal_text(refusal: CannotRewrite, name: str) -> str:
-    """Return why nothing was written: the law or policy, the line, both texts, the conversation and the hint.
+    """Return the reason for a refusal: the law or policy, the line, both texts, the conversation and the hint.
 
     Args:
         refusal: the refusal.

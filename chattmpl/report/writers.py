@@ -64,7 +64,7 @@ class Writer(ABC):
         """Write one rendering."""
 
     def close(self) -> None:
-        """Write what follows the last rendering."""
+        """Write the end of the output, after the last rendering."""
         self.out.flush()
 
     def _put(self, text: str) -> None:

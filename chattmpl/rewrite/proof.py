@@ -1,4 +1,4 @@
-"""Proofs of rewrites: what was checked, and what held."""
+"""Proofs of rewrites: the checks, and their results."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Proof:
         texts: number of texts that were compared: each conversation with and without generation prompt, in each mode.
         refused: number of these that the template refuses to render, before and after the rewrite.
         held: number of conversations for which each law held.
-        notes: what the user should know.
+        notes: facts that the user should know.
         diff: unified diff of the change; empty if there is none.
     """
 

@@ -1,4 +1,4 @@
-"""Place in a template that wrote a character of a rendering, as exactly as it can be found."""
+"""Search for the place in a template that wrote a character of a rendering."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class Template:
         clock: Clock = None,
         **template_kwargs: Any,
     ) -> list[tuple[int, int | None]]:
-        """Return which statement of the template writes which part of the text; the arguments are those of `render`.
+        """Return the statement that writes each part of the text; the arguments are those of `render`.
 
         Returns:
             For each piece of the text its end, and the offset in the source of the output tag or text that wrote it,

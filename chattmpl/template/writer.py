@@ -110,13 +110,13 @@ def plan_in_place(found: TemplateSource, template: str) -> Change:
     return change
 
 
-def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | None:
+def plan_response(data: dict[str, Any], path: Path, exported: Change) -> Change | None:
     """Plan to write a ``response_template`` with an exported template; nothing is written.
 
     Args:
         data: the response template, from `chattmpl.Template.response_template`.
         path: the model directory or file that the template is written to.
-        beside: the planned change of the template. If it changes the same file, the result has both changes.
+        exported: the planned change of the template. If it changes the same file, the result has both changes.
 
     Returns:
         None if there is no ``tokenizer_config.json`` to hold it.
@@ -128,7 +128,7 @@ def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | 
     if config.suffix != ".json" or not config.is_file():
         return None
     old = config.read_bytes()
-    text, held = _config(beside.content if beside.path == config else old, config)
+    text, held = _config(exported.content if exported.path == config else old, config)
     entries = {entry.path: entry for entry in text.entries() if len(entry.path) == 1}
     keys = list(entries.values())
     space = _space(text.text, keys[-1]) if keys else "\n  "
@@ -139,8 +139,8 @@ def plan_response(data: dict[str, Any], path: Path, beside: Change) -> Change | 
         content = text.text if held[_RESPONSE] == data else text.text[:start] + value + text.text[end:]
     else:
         content = _with_key(text.text, keys, value, _RESPONSE)
-    if beside.path == config:
-        return replace(beside, content=content.encode())
+    if exported.path == config:
+        return replace(exported, content=content.encode())
     return Change(config, None, "", content.encode(), old)
 
 

@@ -165,7 +165,7 @@ class UnevaluatedItem(SubjectItem):
     outcome: NotEvaluated
 
     def runtest(self) -> None:
-        """Report what is missing."""
+        """Report the missing tokenizer or engine."""
         why, hint = self.outcome.why, remedy(self.outcome)
         self.user_properties.append((NOTE, f"{self.name} was not evaluated: {why}; {hint}"))
         text = f"{self.subject.label}: {self.name}: not evaluated: {why}\nhint: {hint}"

@@ -56,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that uses ``chat_template`` without naming one once for each configured template."""
+    """Parametrize a test over the configured templates if it uses ``chat_template`` without naming one."""
     if "chat_template" in metafunc.fixturenames:
         from chattmpl.testing.fixtures import parametrize
 

@@ -159,7 +159,7 @@ class Settings:
 
     @cached_property
     def unevaluated(self) -> dict[str, NotEvaluated]:
-        """The laws that nothing here can be checked for, and what is missing: a tokenizer, an engine.
+        """The laws that cannot be checked in this run, and what is missing: a tokenizer, an engine.
 
         Found by checking them on a template that obeys them all.
         """
@@ -262,7 +262,7 @@ _VALID = (
 
 
 def remedy(outcome: NotEvaluated) -> str:
-    """Return how to provide what a law needs to be evaluated."""
+    """Return a hint that says how to provide the tokenizer or engine that a law needs."""
     if outcome.missing == "tokenizer":
         return "--chattmpl-tokenizer names one"
     return "pip install 'chattmpl[engines]'"

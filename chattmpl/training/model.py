@@ -37,7 +37,7 @@ def set_stop_tokens(model: Any, stops: Mapping[int, str]) -> None:
 
 
 def check_model(table: ModelConfig) -> None:
-    """Check what is cheap to check: the dtype, and the configuration of a model that is not on the hub.
+    """Check the dtype, and the configuration of a model that is not on the hub, before anything expensive.
 
     Raises:
         UsageError: the model could not be loaded.

@@ -81,8 +81,8 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
     if template.retention not in (None, "all") and not config.unroll:
         note(
             f"{template.name} renders earlier turns without their reasoning (retention {template.retention}), so these "
-            "turns are trained on text that inference never produces; unroll: true trains each turn in a row of its "
-            "own, and retention: all keeps the reasoning"
+            "turns are trained on text that inference never produces; unroll: true trains each turn in a "
+            "separate row, and retention: all keeps the reasoning"
         )
     return ResolvedRun(template, tokenizer, stops, served, not tagged)
 

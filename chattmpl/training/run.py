@@ -146,7 +146,7 @@ class _Run:
         self.resolved = resolve(self.config, self.read, self.watcher.notice)
 
     def _prepare(self, resume: str, force: bool) -> _Prepared:
-        """Check what an earlier run left, and encode the rows.
+        """Check the state that an earlier run left, and encode the rows.
 
         Raises:
             UsageError: the output contains another run, or something else.

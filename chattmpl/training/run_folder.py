@@ -191,7 +191,7 @@ def _sampled_hash(path: Path) -> str:
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs between the identities of two runs, named as in the configuration."""
+    """Return the differences between the identities of two runs, named as in the configuration."""
     phrases = {"processes": "the number of processes", "fsdp": "the use of FSDP"}
     changed: list[str] = []
     for name in now:

@@ -57,7 +57,7 @@ def check_saved_tokenizer(
     kwargs: Mapping[str, Any],
     clock: datetime | None,
 ) -> int:
-    """Check what a tokenizer renders once it is saved and loaded; see `check_saved_model`."""
+    """Check the renderings of a tokenizer after it is saved and loaded; see `check_saved_model`."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         return check_saved_model(folder, template, conversations, kwargs, clock)

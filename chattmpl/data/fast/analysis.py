@@ -1,4 +1,4 @@
-"""Static analysis of a template before it is compiled to Python: what it uses, and what its names are."""
+"""Static analysis of a template before it is compiled to Python: its constructs, and the kinds of its names."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def _is_namespace(call: nodes.Call) -> bool:
 
 
 def _find_messages(names: TemplateNames, stores: _Stores) -> None:
-    """Find the names of messages: ``messages``, and what is assigned slices of it."""
+    """Find the names of messages: ``messages``, and variables to which slices of it are assigned."""
     names.messages = {"messages"} | {name for name, _ in stores}
     while True:
         wrong = {name for name, node in stores if not names.is_messages(node)} & names.messages

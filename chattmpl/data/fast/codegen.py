@@ -155,7 +155,7 @@ class _Expressions(CodeGenerator):
         self.write(")")
 
     def _key(self, access: nodes.Getattr | nodes.Getitem, key: str, otherwise: str, frame: Frame) -> None:
-        """Write the lookup of a key in what is most likely a dict."""
+        """Write the lookup of a key in a value that is most likely a dict."""
         node, truth_only = access.node, id(access) in self.truth_only
         get = f".get({key!r})" if truth_only else f".get({key!r}, nothing)"
         if isinstance(node, nodes.Name):

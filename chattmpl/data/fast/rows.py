@@ -312,7 +312,7 @@ def _from_model(conversation: Conversation) -> PreparedRow:
     messages, tools, documents = data["messages"], data["tools"], data["documents"]
     kwargs = {name: value for name, value in data["kwargs"].items() if value is not None}
     texts: list[str] = []
-    # Roles are not searched: what a template makes of them is its own text.
+    # Roles are not searched: the text that a template writes for them counts as its own.
     without_roles = [{key: value for key, value in message.items() if key != "role"} for message in messages]
     for value in (without_roles, tools, documents, kwargs):
         _gather(value, texts)

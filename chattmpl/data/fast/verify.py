@@ -39,7 +39,7 @@ class FastPathVerdict:
     Attributes:
         renderer: name of the renderer.
         engine: name of the token engine.
-        notes: what is not used, and why.
+        notes: the parts that are not used, and why.
         versions: versions of Python and the packages.
     """
 
@@ -214,7 +214,7 @@ def _first_correct(
 
 
 def _text_difference(path: FastPath, renderer: Renderer, expected: ExactResult) -> str | None:
-    """Describe how a rendered text is wrong; None if it is not, or the row is deferred."""
+    """Describe the error of a rendered text; None if there is none, or the row is deferred."""
     try:
         text = path.render(expected.row, renderer)
     except Exception:  # the row is deferred to the exact path
@@ -249,7 +249,7 @@ def _check_tokens(path: FastPath, expected: list[ExactResult]) -> None:
 
 
 def _token_difference(expected: ExactResult, ids: list[int], mask: list[int]) -> str | None:
-    """Describe how tokens differ from those of the exact path; None if they do not."""
+    """Describe the difference between tokens and those of the exact path; None if there is none."""
     if expected.ids is None or expected.mask is None:
         return "tokens for a conversation that the exact path refuses"
     for what, one, other in (("other tokens", ids, expected.ids), ("another mask", mask, expected.mask)):

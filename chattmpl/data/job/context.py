@@ -84,8 +84,8 @@ class WorkerContext:
             plan: their files; none for rows in memory.
             keep: optional attributes of rows; see `Encoder`.
             folder: folder of the shards.
-            watcher: is told if there is no fast path, which is checked at once; without a watcher, the first row checks
-                it.
+            watcher: receives a note if there is no fast path, which is checked now; without a watcher, it is checked
+                with the first row.
         """
         encoder = open_encoder(template, tokenizer, options, keep)
         if watcher is not None:

@@ -49,7 +49,7 @@ def identify(plan: Plan, template: Template, tokenizer: object, options: Options
 
 
 def describe_changes(before: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """Describe how a job differs from another; None if they are the same."""
+    """Describe the difference between two jobs; None if they are the same."""
     words = {"files": "the data", "chattmpl": "the version of chattmpl", "mixture": "the mixture"}
     changed = [name for name in now if before.get(name) != now[name]]
     described = [words.get(name, f"the {name}") for name in changed if name != "options"]

@@ -94,7 +94,7 @@ class _Job:
         check_kwargs(self.mixture, template)
 
     def run(self, resume: bool, force: bool) -> Summary:
-        """Do what is not done yet.
+        """Do the remaining work.
 
         Raises:
             UsageError: see `encode_dataset`.

@@ -253,7 +253,7 @@ class _Window:
                     continue
                 JsonText(self.text[self.at :], self.name, self.line).value()
                 raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete") from None
-            # A number may continue in what is not read yet.
+            # A number may continue in the part that is not read yet.
             if end == len(self.text) and not self.ended and self.more():
                 continue
             return self.take(end), value

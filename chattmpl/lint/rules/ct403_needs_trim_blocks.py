@@ -30,7 +30,7 @@ def _explicit(source: str, items: Sequence[Item]) -> Iterator[Edit]:
 
 
 def _gap(source: str, offset: int) -> int:
-    """Return where the white space before a tag begins, for an offset after the tag's first two characters."""
+    """Return the start of the white space before a tag, for an offset after the tag's first two characters."""
     return len(source[: offset - 2].rstrip()) if source[offset - 2 : offset] in ("{%", "{{", "{#") else offset
 
 

@@ -130,7 +130,7 @@ def _classes(item: Piece) -> Iterator[str]:
 
 
 def _facts(item: Piece) -> Iterator[str]:
-    """Yield what the status bar shows for a piece."""
+    """Yield the texts of the status bar for a piece."""
     yield item.origin
     if item.span.generated:
         yield "generated"

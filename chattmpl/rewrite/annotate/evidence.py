@@ -1,4 +1,4 @@
-"""Evidence from tracing: the characters of each part of the source that are to be generated."""
+"""Evidence from tracing: the characters of each part of the source that should be generated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Observation:
 
     Attributes:
         length: number of characters.
-        inside: half-open ranges of the text that are to be generated, from the start of the text.
+        inside: half-open ranges of the text that should be generated, from the start of the text.
         facts: facts about the message that was being rendered; see `chattmpl.rewrite.annotate.guards.FACTS`.
         foreign: whether some of it comes from a message of another role than the assistant.
     """
@@ -28,7 +28,7 @@ class Observation:
     foreign: bool = False
 
     def holds(self, start: int, end: int) -> bool | None:
-        """Return whether a range of the text is to be generated; None if only a part of it is."""
+        """Return whether a range of the text should be generated; None if only a part of it should."""
         within = sum(min(end, stop) - max(start, begin) for begin, stop in self.inside if begin < end and stop > start)
         return False if within == 0 else True if within == end - start else None
 

@@ -1,4 +1,4 @@
-"""Conditions under which the text of a part is to be generated."""
+"""Conditions under which the text of a part should be generated."""
 
 from __future__ import annotations
 

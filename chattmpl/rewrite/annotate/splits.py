@@ -202,7 +202,7 @@ def _is(part: Part, name: str) -> bool:
 
 
 def _carrier(tree: Tree, name: str) -> _Carrier | None:
-    """Return where a variable is set and written; None if it is used for more than that."""
+    """Return the places where a variable is set and written; None if it has other uses."""
     known: set[int] = set()
     carrier = _Carrier(name, [], [])
     for item in tree.items:
@@ -222,7 +222,7 @@ def _carrier(tree: Tree, name: str) -> _Carrier | None:
 
 
 def _split_carrier(tree: Tree, carrier: _Carrier, observe: Observe) -> str:
-    """Return the source with each text in its parts: before what is generated, generated, and after it."""
+    """Return the source with each text split into three parts: before the generated text, generated, and after it."""
     name = carrier.name
     count = max(len(parts) for _, parts in carrier.sets)
     variables = [name, *(f"{name}_{number}" for number in range(2, count + 1))]
@@ -262,7 +262,7 @@ def _rewritten(tree: Tree, carrier: _Carrier, slots: list[list[tuple[str, str]]]
 
 
 def _written_parts(tree: Tree, names: list[str]) -> dict[str, list[Part]]:
-    """Return where each variable is written as a part of an output."""
+    """Return the places where each variable is written as a part of an output."""
     found: dict[str, list[Part]] = {}
     for item in tree.items:
         for part in parts_of(item.expression) if isinstance(item, Output) else ():

@@ -121,7 +121,7 @@ def target_spans(case: Case, frame: AnswerFrame) -> Iterator[TargetSpan]:
 
 
 def _unprompted(whole: Rendering, target: TargetSpan, header: str, unasked: bool, before: str) -> bool:
-    """Return whether the target span holds more than an answer, since the end of its prompt asks for none."""
+    """Return whether the target span holds more than an answer, since its prompt does not end by prompting one."""
     own = _region(whole, target.turn)
     if own is not None and target.start < own[0] and (unasked or before == "assistant"):
         return True

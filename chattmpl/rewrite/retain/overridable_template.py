@@ -29,7 +29,7 @@ WAYS = ("true", "false", "here", "not here", "and here", "or here", "and not her
 """Replacements of a term; ``here`` is true if the policy keeps the trace of the message being rendered."""
 
 _Value = tuple[bool, bool | None]
-"""Whether the policy keeps the trace, and the truth of the value of a term."""
+"""True if the policy keeps the trace, and the truth of the value of a term."""
 
 _TERM, _AT = "chattmpl_term", "chattmpl_at"
 

@@ -55,7 +55,7 @@ class BatchAudit:
 
     @classmethod
     def combined(cls, audits: Sequence[BatchAudit]) -> BatchAudit:
-        """Return the sum of the audits of several processes; what is missing from one may be in another."""
+        """Return the sum of the audits of several processes; documents missing from one may be in another."""
         names = ("batches", "documents", "tokens", "supervised")
         sums = {name: sum(getattr(audit, name) for audit in audits) for name in names}
         return cls(**sums, missing=audits[0].missing if len(audits) == 1 else 0, first=audits[0].first)

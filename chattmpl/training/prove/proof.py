@@ -99,7 +99,7 @@ class _Experiment:
         self.options: dict[str, Any] = {"unroll": unroll, "clock": CLOCK}
 
     def run(self) -> dict[str, Any]:
-        """Run the experiment, and return what it measured."""
+        """Run the experiment, and return its measures."""
         from chattmpl.training.adapter import prepare
 
         started = time.perf_counter(), time.process_time()

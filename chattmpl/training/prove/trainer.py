@@ -15,7 +15,7 @@ from chattmpl.training.prove.measures import SampledTurn
 from chattmpl.training.prove.models import CLOCK
 
 Progress = Callable[[str, int, int], None]
-"""Receiver of progress: the phase, what is done of it, and its total."""
+"""Receiver of progress: the phase, the finished amount, and the total."""
 
 
 @dataclass(frozen=True)
