@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from mutants import chatlint, found_in
 from planting.oracle import Base
 
-from support.trl_templates import trl_templates
+from support.fetched import trl_templates
 
 
 def seconds(rounds: int) -> dict[str, list[float]]:

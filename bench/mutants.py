@@ -102,7 +102,7 @@ def bases(groups: Iterable[str] = GROUPS) -> Iterator[Base]:
                 one = Template.load(folder.name, retention=policy)
                 name = folder.name if policy is None else f"{folder.name} ({policy})"
                 yield Base(name, "family", one.export("train"), tuple(one.tokens.items()))
-    from support.trl_templates import llama_cpp_templates, trl_templates
+    from support.fetched import llama_cpp_templates, trl_templates
 
     if "trl" in groups:
         for name, source in trl_templates().items():

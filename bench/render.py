@@ -31,7 +31,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from chattmpl import Template
-from support.tokenizers import real_tokenizer_path
+from support.fetched import real_tokenizer_path
 
 FAMILIES = {
     "chatml": "qwen3",

@@ -55,7 +55,7 @@ from rich.table import Table
 from chattmpl.data.encoder import Encoder, Rejection, Row
 from chattmpl.data.fast import FastPath, prepare_row
 from chattmpl.data.fast.markers import SEPARATOR, mask_tokens, parse_markers
-from support.tokenizers import real_tokenizer_path
+from support.fetched import real_tokenizer_path
 
 SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")
 MEASURED = ("qwen3", "hybrid", "llama3", "gemma3", "deepseek_r1", "gpt_oss")

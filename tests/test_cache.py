@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 from test_rewrite_annotate import BAD, CHATML
+from test_rewrite_command import ALWAYS_PRINTED, LAST
 
 from chattmpl import Template, cache
 from chattmpl.compiler.program import compile_program
 from chattmpl.rewrite.annotate import annotator
 from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain
 from chattmpl.rewrite.retain import retainer
-from support.retaining import ALWAYS_PRINTED, LAST
 
 SOURCE = (
     "{% for m in messages %}{{ 'a' | upper ~ m.content }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"

@@ -208,7 +208,7 @@ def test_a_device_is_written_to_and_not_replaced() -> None:
 
 
 def _in_a_terminal(arguments: list[str], **environment: str) -> str:
-    """What ``chattmpl`` writes to a terminal of 80 columns."""
+    """Return the output of ``chattmpl`` in a terminal of 80 columns."""
     ours, theirs = pty.openpty()
     env = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
     env = {name: value for name, value in env.items() if value}

@@ -19,7 +19,7 @@ from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters, tokens
 from chattmpl.syntax.tree import Tree
 from chattmpl.template.family import family_names, load_family
-from support.trl_templates import trl_templates
+from support.fetched import trl_templates
 
 ENVIRONMENT = TemplateEnvironment()
 MESSAGES = [{"role": "user", "content": "U"}, {"role": "assistant", "content": "A"}]

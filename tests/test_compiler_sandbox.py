@@ -39,7 +39,7 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 
 @cache
 def endings() -> dict[str, dict[str, Any]]:
-    """How each template of the corpus ended."""
+    """Return the end of each template of the corpus."""
     command = [sys.executable, str(FOLDER / "run.py"), str(STEPS), *map(str, CORPUS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]

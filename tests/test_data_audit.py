@@ -14,7 +14,7 @@ from support import ROOT
 from support.command import Outcome, run_here
 from support.datasets import conversation, write_jsonl, write_many
 from support.extras import need
-from support.sarif import sarif_schema
+from support.fetched import sarif_schema
 from support.snapshots import matches_snapshot
 
 need("numpy", "pyarrow", "yaml", "zstandard")

@@ -370,35 +370,42 @@ def test_what_is_not_known_to_be_harmless_is_not_compiled(source: str, reason: s
 
 
 @pytest.mark.parametrize(
-    "source",
+    ("source", "error", "message"),
     [
-        "{{ raise_exception('no') }}",
-        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}",
-        "{{ missing | tojson }}",
-        "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+        ("{{ raise_exception('no') }}", RenderRefused, "^no$"),
+        ("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}", RenderRefused, "^$"),
+        ("{{ missing | tojson }}", TypeError, "not JSON serializable"),
+        (
+            "{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+            RenderRefused,
+            "^$",
+        ),
     ],
 )
-def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(source: str) -> None:
-    with pytest.raises((RenderRefused, TypeError)):
+def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(
+    source: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
         CompiledRenderer(source, datetime.now).render({})
 
 
 def test_a_default_that_raises_does_so_where_it_is_not_needed() -> None:
-    for source in ("{{ 'a' | default(raise_exception('no')) }}", "{{ 'a' | default(nope.nope) }}"):
-        for make in (CompiledRenderer, JinjaRenderer):
-            with pytest.raises((RenderRefused, UndefinedError)):
-                make(source, datetime.now).render({})
+    for make in (CompiledRenderer, JinjaRenderer):
+        with pytest.raises(RenderRefused, match="^no$"):
+            make("{{ 'a' | default(raise_exception('no')) }}", datetime.now).render({})
+        with pytest.raises(UndefinedError, match="is undefined"):
+            make("{{ 'a' | default(nope.nope) }}", datetime.now).render({})
 
 
 def test_a_variable_named_like_a_function_is_for_the_exact_path() -> None:
-    with pytest.raises(RenderRefused):
+    with pytest.raises(RenderRefused, match="^$"):
         CompiledRenderer("{{ range(3) }}", datetime.now).render({"range": 1})
 
 
 def test_a_variable_named_like_a_namespace_is_for_the_exact_path() -> None:
     source = "{% if x %}{% set s = namespace(n=0) %}{% endif %}{% set s.n = 1 %}{{ s.n }}"
     assert CompiledRenderer(source, datetime.now).render({"x": True}) == "1"
-    with pytest.raises(RenderRefused):
+    with pytest.raises(RenderRefused, match="^$"):
         CompiledRenderer(source, datetime.now).render({"s": {"n": 0}})
 
 
@@ -406,7 +413,7 @@ def test_a_row_that_cannot_be_rendered_leaves_the_texts_of_others_alone() -> Non
     source = "{{ '{%' }} generation %}{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
     renderer = CompiledRenderer(source, datetime.now)
     pieces = ["before"]
-    with pytest.raises(RenderRefused):
+    with pytest.raises(RenderRefused, match="^no$"):
         renderer.write({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]}, pieces)
     assert pieces[0] == "before"
 

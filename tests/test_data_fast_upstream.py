@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from chattmpl import Template
 from chattmpl.conversation.strategies import conversations
 from support.extras import need
+from support.fetched import real_tokenizer_path, trl_templates
 from support.reference import CLOCK
-from support.tokenizers import real_tokenizer_path
-from support.trl_templates import trl_templates
 
 need("gigatoken", "numpy")
 

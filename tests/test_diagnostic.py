@@ -31,7 +31,7 @@ from chattmpl.template.template import Template as CoreTemplate
 from support import ROOT
 from support.command import run_here
 from support.extras import need
-from support.trl_templates import trl_templates
+from support.fetched import trl_templates
 
 sys.path.append(str(ROOT / "bench"))
 

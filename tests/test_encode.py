@@ -351,7 +351,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {
 
 
 def masked(messages: list[dict[str, Any]], template: Template = CHATML, **options: Any) -> str:
-    """What is trained of a conversation."""
+    """Return the trained text of a conversation."""
     return trained(template.render(messages).encode("demo", **options))
 
 

@@ -1,4 +1,4 @@
-"""How masks go wrong in transformers, one test for each way that concerns text and spans, showing ours right.
+"""Known errors in the masks of transformers, one test each, with the mask of chattmpl.
 
 Those marked ``upstream`` show that transformers is wrong where it is said to be, so that no test outlives its reason.
 """

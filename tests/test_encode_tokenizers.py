@@ -233,7 +233,7 @@ def encoded_text(text: str, tokenizer: object = BYTE_LEVEL) -> Encoding:
 
 
 def own_offsets(text: str, tokenizer: Tokenizer) -> list[tuple[int, int]]:
-    """What the tokenizer says, without trimming."""
+    """Return the offsets of the tokenizer itself, without trimming."""
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.post_processor = None
     offsets: list[tuple[int, int]] = tokenizer.encode(text, add_special_tokens=False).offsets

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from chattmpl import Rendering, Template
 from chattmpl.encode import encode
 from chattmpl.encode.fast_tokenizer import FastTokenizer
-from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
+from support.fetched import REAL_TOKENIZERS, real_tokenizer_path
 
 pytestmark = pytest.mark.upstream
 

@@ -245,7 +245,7 @@ def test_the_tag_that_an_engine_fails_in_is_found_without_a_line() -> None:
     source = LOOP + "{{ m.role }}{% if m.role == 'assistant' %}{{ m.content | upper }}{% endif %}{% endfor %}"
     engine = Fake(source=lambda s: s.replace("m.content | upper", "raise_exception('boom')"))
     context = {"messages": CHAT}
-    with pytest.raises(RenderError) as caught:
+    with pytest.raises(RenderError, match="boom") as caught:
         engine.render(source, context)
     piece = reached(engine, Code(source), context, caught.value.complaint)
     assert piece is not None

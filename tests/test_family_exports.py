@@ -20,6 +20,7 @@ from chattmpl.engine import Engine
 from chattmpl.errors import ChatTmplError, FamilyError, RenderError
 from chattmpl.template.family import EngineBug, family_names, load_family
 from support.engines import EACH, opened
+from support.fetched import real_tokenizer_path
 from support.goldens import CLOCK
 from support.portability import (
     CASES,
@@ -35,7 +36,6 @@ from support.portability import (
 )
 from support.samples import Ranges, Sample, merged, samples
 from support.snapshots import matches_snapshot
-from support.tokenizers import real_tokenizer_path
 
 EACH_FAMILY = pytest.mark.parametrize("family", family_names())
 EACH_CASE = pytest.mark.parametrize(("family", "retention", "kwargs"), CASES, ids=case_id)
@@ -244,7 +244,7 @@ def _encoded_by_transformers(tokenizer: Any, export: str, sample: Sample) -> tup
 
 
 def is_exact_there(tokenizer: Any, rendering: Rendering) -> bool:
-    """Whether the mask of transformers can be right.
+    """Return whether the mask of transformers can be right.
 
     It looks up the token of the first and of the last character of a span. That fails where a character is in no token,
     for the pre-tokenizer drops it, where it is in several, and where the last token is the first of all.

@@ -52,7 +52,7 @@ def calling(*calls: tuple[str, Any], content: str | None = None) -> dict[str, An
 
 
 def sampled(message: dict[str, Any], **kwargs: Any) -> str:
-    """What the model samples for a message that answers the user."""
+    """Return the text that the model samples for a message that answers the user."""
     rendering = HYBRID.render([USER, message], **kwargs)
     ((start, end),) = rendering.generated
     return rendering.text[start:end]

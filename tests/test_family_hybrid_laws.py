@@ -24,8 +24,8 @@ from chattmpl.engine import Engine
 from chattmpl.errors import RenderError
 from chattmpl.template.family import load_family, shipped_folder
 from support import engines
+from support.fetched import REAL_TOKENIZERS, real_tokenizer_path
 from support.reference import transformers_render
-from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
 
 HYBRID = Template.load("hybrid")
 OTHER_POLICIES = tuple(policy for policy in POLICIES if policy != "all")

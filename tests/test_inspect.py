@@ -445,7 +445,7 @@ def test_a_closing_token_is_no_misspelling_of_the_opening_one() -> None:
 
 
 NO_POLICY = {"no reasoning", "drops reasoning"}
-"""What retention is called where a family declares none."""
+"""The names of the retention of families that declare none."""
 
 FAMILIES = family_names()
 

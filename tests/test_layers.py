@@ -26,7 +26,7 @@ ORDER = (
     "source",
     "errors",
     "options",
-    "registry",
+    "rule_registry",
     "cache",
     "budget",
     "bounds",

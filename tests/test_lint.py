@@ -75,7 +75,7 @@ def test_rules_are_chosen_by_codes_and_groups() -> None:
 
 
 def test_a_rule_that_does_not_exist_gets_a_suggestion() -> None:
-    with pytest.raises(UsageError) as error:
+    with pytest.raises(UsageError, match="there is no rule 'CT4004'") as error:
         chosen(["CT4004"])
     assert error.value.hint == "did you mean 'CT404'?"
     with pytest.raises(UsageError, match="there is no rule 'no-stop'"):
@@ -221,10 +221,19 @@ def test_a_family_is_found_by_name_by_folder_and_by_its_template() -> None:
     assert [item.family.name for way in ways for item in find_templates([way]) if item.family] == ["qwen3"] * 3
 
 
-@pytest.mark.parametrize("path", ["nothing.jinja", "no*.jinja", "."])
-def test_a_path_with_nothing_to_lint_is_an_error(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("path", "problem"),
+    [
+        ("nothing.jinja", "there is no file or folder nothing.jinja"),
+        ("no*.jinja", r"no file matches no\*.jinja"),
+        (".", "there is no template in the folder"),
+    ],
+)
+def test_a_path_with_nothing_to_lint_is_an_error(
+    path: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match=problem):
         list(find_templates([path]))
 
 

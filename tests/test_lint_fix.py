@@ -21,8 +21,8 @@ from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.writer import plan_in_place
 from support import ROOT
 from support.command import run_here
-from support.lint_tokenizers import lint_tokenizer
-from support.trl_templates import trl_templates
+from support.fetched import trl_templates
+from support.small_tokenizers import lint_tokenizer
 
 FOLDER = ROOT / "tests" / "rules"
 WITH_FIX = [code for code, rule in rules().items() if rule.fixable()]

@@ -11,8 +11,7 @@ from tokenizers import AddedToken
 
 from chattmpl.template.resolver import find_templates
 from support.command import run_here
-from support.lint_tokenizers import lint_tokenizer
-from support.small_tokenizers import byte_level_bpe, with_control
+from support.small_tokenizers import byte_level_bpe, lint_tokenizer, with_control
 
 TEMPLATE = """{%- for message in messages -%}
 {{- '<|im_start|>' + message.role + '\\n' -}}

@@ -14,7 +14,7 @@ from chattmpl.report.lines import write_lines
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support.command import run_here
-from support.sarif import sarif_schema
+from support.fetched import sarif_schema
 from support.snapshots import matches_snapshot
 
 BAD = """{%- for message in messages -%}

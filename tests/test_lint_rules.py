@@ -15,7 +15,7 @@ from chattmpl.lint.runner import lint
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support import ROOT
-from support.lint_tokenizers import lint_tokenizer
+from support.small_tokenizers import lint_tokenizer
 
 FOLDER = ROOT / "tests" / "rules"
 CODES = list(rules())

@@ -367,7 +367,7 @@ CALLING = '<think>\nhm\n</think>\n\nLook.\n<tool_call>\n{"name": "f", "arguments
 
 
 def outcome(finish: Any) -> Conversation | str:
-    """What was parsed, or the refusal."""
+    """Return the parsed conversation, or the refusal."""
     try:
         parsed: Conversation = finish()
     except NotRepresentable as error:
@@ -381,7 +381,7 @@ def pieces(data: st.DataObject, text: str) -> list[str]:
 
 
 def fed(parser: Parser, parts: list[str]) -> list[list[dict[str, Any]]]:
-    """What is known after each piece."""
+    """Return the messages that are known after each piece."""
     known = []
     for part in parts:
         parser.feed(part)
@@ -390,7 +390,7 @@ def fed(parser: Parser, parts: list[str]) -> list[list[dict[str, Any]]]:
 
 
 def is_part(known: dict[str, Any], message: dict[str, Any]) -> bool:
-    """Whether nothing of what was known of a message had to be taken back."""
+    """Return whether later messages only add to the known part of a message."""
     texts = all(
         str(message.get(key) or "").startswith(known[key]) for key in ("content", "reasoning_content") if key in known
     )

@@ -27,7 +27,7 @@ def loaded(family: str) -> Template:
 
 
 def _told(family: str, fixture: Path) -> str | None:
-    """What becomes of a fixture; None if the family refuses to render it."""
+    """Return a fixture after a round trip; None if the family refuses to render it."""
     conversation = load_conversation(fixture)
     try:
         rendering = loaded(family).render(conversation, clock=CLOCK)

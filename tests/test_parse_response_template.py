@@ -102,7 +102,7 @@ def completions(template: Template) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def compared(message: dict[str, Any]) -> tuple[Any, ...]:
-    """What both sides must agree on: an absent field and an empty one are the same."""
+    """Return a message as both sides must agree on it: an absent field and an empty one are the same."""
     calls = [(call.get("id"), call["function"]) for call in message.get("tool_calls") or []]
     return message.get("content") or "", message.get("reasoning_content") or "", calls
 

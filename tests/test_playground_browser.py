@@ -20,7 +20,8 @@ import pytest
 
 from chattmpl.playground.state import TABS, State, to_fragment
 from chattmpl.template.family import family_names
-from support.playground import Served, axe_script, chromium, serving, violations
+from support.fetched import axe_script
+from support.playground import Served, chromium, serving, violations
 
 pytestmark = pytest.mark.browser
 
@@ -34,7 +35,7 @@ OWN = """{% for message in messages %}<|{{ message.role }}|>
 {% else %}{{ message.content }}<|end|>
 {% endif %}{% endfor %}"""
 SHOWN = {"laws": ".view .lawrow", "tokens": ".view .tok", "compare": ".view .sides"}
-"""What is in a view once it is there; in the others frames are."""
+"""Selectors of elements that show that a view is complete; other views have frames."""
 
 TEN_TURNS = [
     {"role": role, "content": f"{role} says something of number {number}, and then some more of it."}

@@ -191,7 +191,7 @@ def test_statements_travel_with_the_characters_that_they_wrote(text: str, cuts: 
 
 @pytest.mark.parametrize("name", sorted(set(dir(str)) - set(dir(object)) - set(vars(Traced))))
 def test_a_method_that_is_strs_own_returns_no_text(name: str) -> None:
-    """What is not overridden must not let text lose its origin."""
+    """Methods that are not overridden must not let text lose its origin."""
     method = getattr(with_origin("a b", FIRST), name)
     arguments: tuple[tuple[Any, ...], ...] = ((), ("a",), (1,))
     results = [outcome(lambda *args: method(*args), *args) for args in arguments]

@@ -534,7 +534,7 @@ def _candidates(source: str, defect: str) -> Iterator[str]:
 
 
 def _moved_over_words(source: str, tag: re.Match[str], defect: str) -> list[str]:
-    """Where all is joined in one output: the text is cut, and the tag put there."""
+    """If everything is joined in one output, the text is cut there and tagged."""
     if defect != STOP:
         return []
     joined = re.search(r"(\s*[+~]\s*)('<[^']*'|\"<[^\"]*\")\s*(-?\}\}\s*)$", source[: tag.start()])

@@ -17,9 +17,9 @@ from chattmpl.rewrite.refusal import CannotAnnotate
 from chattmpl.rewrite.result import Rewrite
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from support.engines import minijinja
+from support.fetched import llama_cpp_templates, trl_templates
 from support.reference import transformers_render
 from support.snapshots import matches_snapshot
-from support.trl_templates import llama_cpp_templates, trl_templates
 
 # Some of each kind; bench/annotate.py goes through all.
 _SHOWN = ("llama3", "phi3", "qwen2_5", "gemma", "muse_glimmer", "qwen3_training", "cohere2_training")

@@ -11,8 +11,28 @@ from test_rewrite_annotate import BAD, CHATML, WRONG
 
 from chattmpl import Template
 from support.command import run_here
-from support.retaining import ALL, ALWAYS_PRINTED, LAST, WITHOUT, here
 from support.snapshots import matches_snapshot
+
+LAST = """{%- for m in messages -%}
+{{- '<|im_start|>' + m.role + '\\n' -}}
+{%- if m.reasoning_content and loop.last -%}
+{{- '<think>\\n' + m.reasoning_content + '\\n</think>\\n\\n' -}}
+{%- endif -%}
+{{- m.content + '<|im_end|>\\n' -}}
+{%- endfor -%}
+"""
+ALL = LAST.replace(" and loop.last", "")
+WITHOUT = "{%- for m in messages -%}{{- m.role + m.content + '<|im_end|>' -}}{%- endfor -%}"
+ALWAYS_PRINTED = WITHOUT.replace("{{- m.role", "{{- (m.reasoning_content or '') + m.role")
+
+
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with `LAST` in a folder, which becomes the working directory."""
+    monkeypatch.chdir(folder)
+    path = Path("upstream.jinja")
+    path.write_text(LAST, encoding="utf-8")
+    return path
+
 
 _QUICK = ("--examples", "4")
 RETAIN = ("retain", "--policy", "all", *_QUICK)

@@ -13,8 +13,8 @@ from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from support.engines import minijinja
+from support.fetched import trl_templates
 from support.reference import transformers_render
-from support.trl_templates import trl_templates
 
 # Reasoning in a field, in each of the ways that there are, and in the content; bench/retain.py goes through all.
 IN_FIELD = (

@@ -1,4 +1,4 @@
-"""What the other tests lean on: the cache, and the references that are fetched."""
+"""The support of the other tests: the cache, and the references that are fetched."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 import tokenizers
 
 from support.cache import Unavailable, cached, give_up, run
+from support.fetched import REAL_TOKENIZERS, llama_cpp_templates, real_tokenizer_path, trl_templates
 from support.reference import transformers_render
-from support.tokenizers import REAL_TOKENIZERS, real_tokenizer_path
-from support.trl_templates import llama_cpp_templates, trl_templates
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from chattmpl.syntax.items import Block, Branch, Comment, Output, Raw, Tag, Text
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters
 from chattmpl.syntax.tree import Tree, parse
 from chattmpl.template.family import family_names, load_family
-from support.trl_templates import hub_templates
+from support.fetched import hub_templates
 
 ENVIRONMENT = TemplateEnvironment()
 

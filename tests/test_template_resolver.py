@@ -1,4 +1,4 @@
-"""Where templates are found, what comes with them, and which kwargs they take."""
+"""The resolver of templates: names, files and directories, special tokens, and kwargs."""
 
 from __future__ import annotations
 

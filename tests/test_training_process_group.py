@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 from support.command import Outcome, run_here
 from support.extras import need
-from support.runs import apart, record, write_run
+from support.training import apart, record, write_run
 
 need("accelerate", "datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="train")
 

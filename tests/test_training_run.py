@@ -17,7 +17,7 @@ from chattmpl import Template
 from support.command import PROGRAM, Outcome, run_here
 from support.datasets import conversation, write_jsonl
 from support.extras import need
-from support.runs import apart, record, weights, write_run
+from support.training import apart, record, weights, write_run
 
 need("accelerate", "datasets", "numpy", "peft", "pyarrow", "torch", "transformers", "trl", session="train")
 
@@ -430,7 +430,7 @@ def test_a_model_from_scratch_has_the_configured_dtype(tmp_path: Path) -> None:
     from chattmpl.training.config import load_config
     from chattmpl.training.model import load_model
     from chattmpl.training.resolved_run import load_tokenizer
-    from support.runs import SMALL
+    from support.training import SMALL
 
     path = write_run(tmp_path, model={"config": SMALL, "dtype": "bfloat16", "attn_implementation": "eager"})
     model = load_model(load_config(path)[0], load_tokenizer("demo"), {1: "<|im_end|>"})

@@ -27,10 +27,10 @@ from chattmpl.probing.shapes import generated_conversations, shipped_conversatio
 from chattmpl.report.capabilities import write
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
+from support.fetched import llama_cpp_templates, trl_templates
 from support.oracles import Sentinels, with_markers, without_markers
 from support.samples import Ranges, Sample, fixtures, made, merged
 from support.snapshots import matches_snapshot
-from support.trl_templates import llama_cpp_templates, trl_templates
 
 pytestmark = pytest.mark.upstream
 
@@ -56,7 +56,7 @@ def of_group(group: int) -> Iterator[Template]:
 
 
 def theirs(source: str, sample: Sample) -> tuple[str, Ranges] | None:
-    """What transformers renders; None where it, or the template, raises."""
+    """Return the rendering of transformers; None if it or the template raises."""
     try:
         return sample.theirs(source)
     except Exception:

@@ -37,6 +37,9 @@ BANNED = re.compile(
 BANNED_IN_PACKAGE = re.compile(r"(?<![\w-])(?:beside|behind|of (?:its|their) own|exclude each other)(?![\w-])")
 """More of these, in docstrings and messages: "next to", "after", "separate", "mutually exclusive" are plainer."""
 
+WITHOUT_MESSAGE = ("KeyboardInterrupt", "TemplateSyntaxError")
+"""Exceptions that have no message, or any of Jinja's."""
+
 
 def _documented(path: Path) -> Iterator[tuple[str, str, bool]]:
     """Yield the place, the text and the kind of each docstring, those of constants included; True for a property."""
@@ -109,3 +112,14 @@ def test_no_page_has_a_banned_word(page: Path) -> None:
 )
 def test_banned_words_are_found(pattern: re.Pattern[str], text: str) -> None:
     assert pattern.search(text)
+
+
+def test_each_expected_exception_has_an_expected_message() -> None:
+    missing = []
+    for path in TESTS:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises":
+                named = any(keyword.arg == "match" for keyword in node.keywords)
+                if not named and ast.unparse(node.args[0]) not in WITHOUT_MESSAGE:
+                    missing.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert missing == []

@@ -25,7 +25,7 @@ from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
 from chattmpl.template.resolver import TemplateSource  # noqa: E402
-from support.trl_templates import TRL, trl_templates  # noqa: E402
+from support.fetched import TRL, trl_templates  # noqa: E402
 
 PAGE = ROOT / "docs" / "field-report.md"
 DEMO = ROOT / "chattmpl" / "encode" / "demo_tokenizer.json"

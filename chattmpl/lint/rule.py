@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar, Literal
 
-from chattmpl import registry as entries
+from chattmpl import rule_registry as entries
 from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import LintContext
-from chattmpl.registry import by_code, discover, find
+from chattmpl.rule_registry import by_code, discover, find
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 

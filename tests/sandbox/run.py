@@ -20,7 +20,7 @@ from chattmpl.budget import Budget
 from chattmpl.errors import ChatTmplError
 
 SECONDS = 60
-"""When a template that does not end is killed."""
+"""Seconds after which a template that does not end is killed."""
 
 MEGABYTES = 1500
 """Beyond this, Python cannot get memory."""
@@ -29,7 +29,7 @@ MESSAGES = [{"role": "user", "content": "hello"}, {"role": "assistant", "content
 
 
 def outcome(source: str, steps: int) -> tuple[str, str]:
-    """How a template ends."""
+    """The end of one template."""
     try:
         text = Template.from_source(source, budget=Budget(steps=steps)).render(MESSAGES).text
     except ChatTmplError as error:

@@ -1,4 +1,4 @@
-"""What several test modules share: things fetched and kept, references to compare with, and the repository's root."""
+"""Support shared by test modules: fetched files, references to compare with, and the root of the repository."""
 
 from __future__ import annotations
 

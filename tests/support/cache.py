@@ -65,7 +65,7 @@ def _cached(root: Path, name: str, fetch: Callable[[Path], None]) -> Path:
 
 @functools.cache
 def _failed() -> dict[Path, str]:
-    """What could not be fetched in this process, and why: tried once, not once a test."""
+    """Return the fetches that failed in this process, with the reasons; none is tried twice."""
     return {}
 
 

@@ -1,4 +1,4 @@
-"""What each family's upstream template rendered, as data: one file a family, one conversation a line.
+"""Renderings of each family's upstream template as data: one file per family, one conversation per line.
 
 Made with transformers 5.23, the clock frozen at `CLOCK`; a row has the ``text`` that upstream rendered, or the
 ``error`` that it raised.

@@ -1,4 +1,4 @@
-"""What a parsed conversation is compared with: the one that was rendered, in the form that a text can give back."""
+"""Expected results of parsing: the rendered conversation, reduced to what its text shows."""
 
 from __future__ import annotations
 

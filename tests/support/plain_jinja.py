@@ -15,7 +15,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 CLOCK = datetime(2025, 7, 10, 12, 0)
 
 MARKERS = "\ue000\ue001"
-"""What stands around the content of generation tags in a marked rendering."""
+"""The marks around the content of generation tags in a rendering."""
 
 
 class GenerationTag(Extension):

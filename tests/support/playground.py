@@ -9,19 +9,16 @@ import shutil
 import socket
 import subprocess
 import sys
-import tarfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support import ROOT
-from support.cache import Unavailable, cached, give_up, only_file, run
+from support.cache import Unavailable, give_up
 
-AXE = "axe-core@4.10.3"
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _START_SECONDS = 120.0
 
@@ -33,22 +30,6 @@ def chromium() -> str:
     if found is None:
         give_up(Unavailable("no Chromium is on PATH (CHATTMPL_CHROMIUM can name one)"))
     return found
-
-
-def axe_script() -> str:
-    """The source of axe-core, from npm."""
-
-    def fetch(folder: Path) -> None:
-        run(["npm", "pack", AXE, "--pack-destination", folder, "--silent"], folder)
-        archive = only_file(folder, "*.tgz")
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder, members=[packed.getmember("package/axe.min.js")], filter="data")
-        archive.unlink()
-
-    try:
-        return only_file(cached(AXE, fetch), "package/axe.min.js").read_text(encoding="utf-8")
-    except Unavailable as error:
-        give_up(error)
 
 
 @dataclass(frozen=True)
@@ -98,7 +79,7 @@ def serving(*arguments: str) -> Iterator[Served]:
 
 
 def violations(page: Any, script: str) -> list[str]:
-    """What axe finds wrong with a page."""
+    """Return the violations that axe finds in a page."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(script)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")

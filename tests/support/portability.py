@@ -80,7 +80,7 @@ def compare(engine: Engine, template: Template, sample: Sample, **kwargs: Any) -
 
 
 def is_real(engine: Engine, template: Template, sample: Sample, bug: EngineBug) -> bool:
-    """Whether the sample shows this bug, and no other."""
+    """Return whether the sample shows this bug, and no other."""
     assert template.family is not None
     variables = sample.variables()
     concerned = [b for b in template.family.engine_bugs if b.engine == engine.name and b.concerns(variables)]

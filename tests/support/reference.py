@@ -1,4 +1,4 @@
-"""What transformers renders: the text, and its own idea of the generated spans. Needs transformers, not torch."""
+"""Renderings of transformers: the text, and its own generated spans. Needs transformers, not torch."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ class Sample:
         return text, merged(ranges)
 
     def variables(self, **kwargs: Any) -> dict[str, Any]:
-        """What the template sees, as plain data: the inputs for another engine."""
+        """Return the variables of the template as plain data, for another engine."""
         given = Conversation.coerce({"messages": self.messages, "tools": self.tools, "documents": self.documents})
         data = given.to_template_input()
         del data["kwargs"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+from chattmpl.encode import TextTokenizer, load_tokenizer
 from chattmpl.encode.offsets import decode_byte_level
 
 TEXTS = (
@@ -98,3 +100,21 @@ class SlowBytes:
     def convert_ids_to_tokens(self, ids: Sequence[int]) -> list[str]:
         """The vocabulary's strings."""
         return [str(self.fast.id_to_token(token)) for token in ids]
+
+
+@cache
+def lint_tokenizer(name: str) -> TextTokenizer:
+    """Return a tokenizer by name: ``demo``, ``bos`` (adds ``<s>``) or ``plain`` (with a token that is not special)."""
+    if name == "demo":
+        return load_tokenizer(name)
+    raw = with_control(byte_level_bpe())
+    if name == "bos":
+        raw.add_special_tokens([AddedToken("<s>", normalized=False)])
+        raw.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A $B", special_tokens=[("<s>", raw.token_to_id("<s>"))]
+        )
+    elif name == "plain":
+        raw.add_tokens([AddedToken("<|plain|>", normalized=False)])
+    else:
+        raise ValueError(f"there is no tokenizer {name!r}")
+    return load_tokenizer(raw)

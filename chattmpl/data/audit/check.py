@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import ClassVar, NamedTuple
 
-from chattmpl import registry
+from chattmpl import rule_registry
 from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.diagnostic import Example, Severity
-from chattmpl.registry import by_code, discover, find
+from chattmpl.rule_registry import by_code, discover, find
 
 GROUPS = {
     "AU1": "What is trained",
@@ -143,4 +143,4 @@ def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Check
     Raises:
         UsageError: if one of them does not exist.
     """
-    return registry.select(all_checks(), select, ignore, *_WORDS)
+    return rule_registry.select(all_checks(), select, ignore, *_WORDS)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from chattmpl.errors import UsageError
-from chattmpl.registry import by_code, discover, find, select
+from chattmpl.rule_registry import by_code, discover, find, select
 
 
 class Entry(NamedTuple):
