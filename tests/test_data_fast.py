@@ -391,21 +391,21 @@ def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(
 
 def test_a_default_that_raises_does_so_where_it_is_not_needed() -> None:
     for make in (CompiledRenderer, JinjaRenderer):
-        with pytest.raises(RenderRefused, match="^no$"):
+        with pytest.raises(RenderRefused, match=r"^no$"):
             make("{{ 'a' | default(raise_exception('no')) }}", datetime.now).render({})
         with pytest.raises(UndefinedError, match="is undefined"):
             make("{{ 'a' | default(nope.nope) }}", datetime.now).render({})
 
 
 def test_a_variable_named_like_a_function_is_for_the_exact_path() -> None:
-    with pytest.raises(RenderRefused, match="^$"):
+    with pytest.raises(RenderRefused, match=r"^$"):
         CompiledRenderer("{{ range(3) }}", datetime.now).render({"range": 1})
 
 
 def test_a_variable_named_like_a_namespace_is_for_the_exact_path() -> None:
     source = "{% if x %}{% set s = namespace(n=0) %}{% endif %}{% set s.n = 1 %}{{ s.n }}"
     assert CompiledRenderer(source, datetime.now).render({"x": True}) == "1"
-    with pytest.raises(RenderRefused, match="^$"):
+    with pytest.raises(RenderRefused, match=r"^$"):
         CompiledRenderer(source, datetime.now).render({"s": {"n": 0}})
 
 
@@ -413,7 +413,7 @@ def test_a_row_that_cannot_be_rendered_leaves_the_texts_of_others_alone() -> Non
     source = "{{ '{%' }} generation %}{% for m in messages %}{{ m.content }}{% if m.role == 'tool' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
     renderer = CompiledRenderer(source, datetime.now)
     pieces = ["before"]
-    with pytest.raises(RenderRefused, match="^no$"):
+    with pytest.raises(RenderRefused, match=r"^no$"):
         renderer.write({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]}, pieces)
     assert pieces[0] == "before"
 
