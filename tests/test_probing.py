@@ -279,4 +279,4 @@ def test_no_family_drops_a_system_or_developer_message_without_declaring_it(name
 def test_the_clock_of_probes_stands_still() -> None:
     dated = facts("{{ strftime_now('%Y-%m-%d') }}" + turns())
     assert (dated.prober.text([ASK]) or "").startswith(CLOCK.strftime("%Y-%m-%d"))
-    assert with_trace(call_message(), "x")["reasoning_content"] == "x"
+    assert with_trace(call_message(), "x")["reasoning"] == "x"
