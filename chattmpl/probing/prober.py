@@ -89,19 +89,13 @@ class Prober:
     @cached_property
     def error_alone(self) -> ChatTmplError | None:
         """The error that a question raises without tools and documents; None if it is rendered."""
-        try:
-            self.template.render([ASK], False, CLOCK, **self.kwargs)
-        except ChatTmplError as error:
-            return error
-        return None
+        made = self._once(*_named("turn", 1, False))
+        return made if isinstance(made, ChatTmplError) else None
 
     @cached_property
     def needs(self) -> tuple[str, ...]:
         """The key, ``tools`` or ``documents``, that must accompany the messages for a question to be rendered."""
-        if self.error_alone is None:
-            return ()
-        if isinstance(self.error_alone, BudgetError):
-            self._spent = self.error_alone
+        if self.error_alone is None or isinstance(self.error_alone, BudgetError):
             return ()
         for name, given in (("tools", [TOOL]), ("documents", [DOCUMENT])):
             with suppress(ChatTmplError):

@@ -26,32 +26,30 @@ class Parser:
     Args:
         tokens: the tokens between the delimiters, without white space.
         end: end of the last token, in characters.
+
+    Attributes:
+        start: offset of the current token; `end` after the last one.
+        kind: its kind; empty after the last one.
+        value: its text; empty for a string, and after the last one.
     """
+
+    start: int
+    kind: str
+    value: str
 
     def __init__(self, tokens: Sequence[Token], end: int) -> None:
         self._tokens = tokens
         self._end = end
-        self._index = 0
+        self._move(0)
 
     # -- tokens
 
-    @property
-    def value(self) -> str:
-        """The text of the current token; empty for a string, so that no string is taken for a word, and at the end."""
-        if self._index >= len(self._tokens):
-            return ""
-        _, kind, text = self._tokens[self._index]
-        return "" if kind == "string" else text
-
-    @property
-    def kind(self) -> str:
-        """The kind of the current token; empty at the end."""
-        return self._tokens[self._index][1] if self._index < len(self._tokens) else ""
-
-    @property
-    def start(self) -> int:
-        """The offset of the current token."""
-        return self._tokens[self._index][0] if self._index < len(self._tokens) else self._end
+    def _move(self, index: int) -> None:
+        """Make the token with this index the current one."""
+        self._index = index
+        self.start, self.kind, text = self._tokens[index] if index < len(self._tokens) else (self._end, "", "")
+        # So that no string is taken for a word or an operator.
+        self.value = "" if self.kind == "string" else text
 
     @property
     def finished(self) -> int:
@@ -65,15 +63,18 @@ class Parser:
         """Return the text of the current token and advance to the next one."""
         if self._index >= len(self._tokens):
             raise NoExpression
-        self._index += 1
-        return self._tokens[self._index - 1][2]
+        text = self._tokens[self._index][2]
+        self._move(self._index + 1)
+        return text
 
     def skip(self, *values: str) -> bool:
         """Advance past the next tokens if they are these."""
-        ahead = self._tokens[self._index : self._index + len(values)]
-        if tuple(text for _, kind, text in ahead if kind != "string") != values:
+        if self.value != values[0]:
             return False
-        self._index += len(values)
+        following = self._tokens[self._index + 1 : self._index + len(values)]
+        if tuple(text for _, kind, text in following if kind != "string") != values[1:]:
+            return False
+        self._move(self._index + len(values))
         return True
 
     def expect(self, value: str) -> None:
