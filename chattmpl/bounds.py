@@ -160,27 +160,41 @@ def supervise(run: Callable[[], int]) -> int:
     if not hasattr(os, "fork"):
         return run()
     shared = mmap.mmap(-1, _BEGAN.size)
-    parent = os.getpid()
     alive, lifeline = os.pipe()
     child = os.fork()
     if child:
         os.close(alive)
         return _watch(child, shared)
     os.close(lifeline)
-    _die_with(parent, alive)
+    _die_with(alive)
     _bounds = _Bounds(shared)
     return run()
 
 
-def _die_with(parent: int, alive: int) -> None:
-    """Have the kernel kill this process when the parent, which holds the other end of the pipe, has ended."""
+def confine(alive: int, memory: int) -> None:
+    """Confine this process, a child that is about to run another program: it has limited memory, and dies with us.
+
+    Args:
+        alive: the end of a pipe whose other end only the parent holds.
+        memory: limit of its data, in bytes.
+    """
+    with contextlib.suppress(ImportError):
+        import resource
+
+        if hasattr(resource, "RLIMIT_DATA"):
+            resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    _die_with(alive)
+
+
+def _die_with(alive: int) -> None:
+    """Have the kernel kill this process when the other end of a pipe is closed, as it is at the end of its holder."""
     import fcntl
 
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(alive, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
-    if os.getppid() != parent:
+    if select.select([alive], [], [], 0)[0]:
         os._exit(_WRONG)
 
 

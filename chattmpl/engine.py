@@ -7,25 +7,29 @@ no generation tags.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import functools
 import importlib.metadata
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
+from chattmpl.bounds import confine
 from chattmpl.budget import Budget
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import compile_program
-from chattmpl.errors import ChatTmplError, Reason, RenderError, UsageError, did_you_mean
+from chattmpl.errors import BudgetError, ChatTmplError, Reason, RenderError, UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens
 
@@ -42,6 +46,17 @@ HUGGINGFACE_JINJA = "@huggingface/jinja@0.5.11"
 
 _PACKAGE = Path("node_modules") / "@huggingface" / "jinja"
 _INSTALL_SECONDS = 300
+_SECONDS = 10.0
+"""Limit of one render in another process."""
+
+_MEMORY = 2 << 30
+"""Limit of the memory of an engine's process, in bytes."""
+
+_LONGEST_ANSWER = 256 << 20
+"""Maximum length of an answer of an engine's process, in characters."""
+
+_ENVIRONMENT = frozenset({"LANG", "LC_ALL", "LC_CTYPE", "PATH", "TZ"})
+"""Variables of the environment that an engine's process gets."""
 
 
 class Engine(ABC):
@@ -112,8 +127,125 @@ def now_of(clock: Clock) -> dt.datetime:
     return clock() if callable(clock) else clock
 
 
-class Minijinja(Engine):
-    """The engine minijinja, which runs in this process.
+class _ProcessEngine(Engine):
+    """An engine in a process of its own, which reads one JSON job per line and writes one JSON answer per line.
+
+    A template cannot reach this process, and gets a copy of its variables. The process starts with the first render. It
+    is killed when a render takes too long, when this process ends, and when the engine is closed. A template that took
+    too long is not rendered again.
+
+    Args:
+        command: the command line of the process.
+        clock: the time that ``strftime_now`` reads.
+        timeout: limit of one render, in seconds.
+    """
+
+    def __init__(self, command: list[str], clock: Clock, timeout: float) -> None:
+        self._command = command
+        self._clock = clock
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._stop: Callable[[], object] | None = None
+        self._endless: set[str] = set()
+
+    def render(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template; see `Engine.render`.
+
+        Raises:
+            BudgetError: if it takes too long, or the process ends.
+        """
+        now = now_of(self._clock)
+        moment = [now.year, now.month, now.day, now.hour, now.minute, now.second]
+        try:
+            line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RenderError(f"{self.name}: the context is not JSON: {error}", complaint=str(error)) from error
+        answer = self._ask(source, line)
+        if "refused" in answer:
+            complaint = answer["refused"]
+            message = f"the template raised an exception: {complaint}"
+            raise RenderError(message, reason=Reason.REFUSED, complaint=complaint)
+        if "error" in answer:
+            raise RenderError(f"{self.name}: {answer['error']}", complaint=answer["error"])
+        return answer["text"]
+
+    def _ask(self, source: str, line: str) -> dict[str, str]:
+        with self._lock:
+            if source in self._endless:
+                raise self._too_long()
+            process = self._running()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            timer = threading.Timer(self._timeout, _kill, (process,))
+            timer.start()
+            try:
+                process.stdin.write(line + "\n")
+                process.stdin.flush()
+                reply = process.stdout.readline(_LONGEST_ANSWER)
+            except OSError:
+                reply = ""
+            finally:
+                timer.cancel()
+            if not reply.endswith("\n"):
+                self.close()
+                self._endless.add(source)
+                raise self._too_long()
+        answer: dict[str, str] = json.loads(reply)
+        return answer
+
+    def _too_long(self) -> BudgetError:
+        complaint = f"the process ended or took more than {self._timeout:g} seconds"
+        return BudgetError(f"{self.name}: {complaint}", reason=Reason.TIME, complaint=complaint)
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            pipe = subprocess.PIPE
+            alive, lifeline = os.pipe()
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=pipe,
+                    stdout=pipe,
+                    stderr=subprocess.DEVNULL,
+                    text=True,
+                    encoding="utf-8",
+                    cwd=os.sep,
+                    env={name: value for name, value in os.environ.items() if name in _ENVIRONMENT},
+                    start_new_session=True,
+                    pass_fds=(alive,),
+                    preexec_fn=functools.partial(confine, alive, _MEMORY),
+                )
+            finally:
+                os.close(alive)
+            self._stop = weakref.finalize(self, _end, self._process, lifeline)
+        return self._process
+
+    def close(self) -> None:
+        """Kill the process; the next render starts another."""
+        if self._stop is not None:
+            self._stop()
+        self._process = self._stop = None
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    # The process leads a group of its own.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _end(process: subprocess.Popen[str], lifeline: int) -> None:
+    _kill(process)
+    process.communicate()
+    os.close(lifeline)
+
+
+class Minijinja(_ProcessEngine):
+    """The engine minijinja, in a process of Python.
+
+    Args:
+        clock: the time that ``strftime_now`` reads.
+        timeout: limit of one render, in seconds.
 
     Raises:
         UsageError: if the package ``minijinja`` is not installed.
@@ -121,78 +253,57 @@ class Minijinja(Engine):
 
     name = MINIJINJA
 
-    def __init__(self, clock: Clock = None) -> None:
+    def __init__(self, clock: Clock = None, *, timeout: float = _SECONDS) -> None:
         try:
-            import minijinja
-        except ImportError as error:
+            self.version = importlib.metadata.version("minijinja")
+        except importlib.metadata.PackageNotFoundError as error:
             raise UsageError("the engine minijinja is not installed", hint="pip install 'chattmpl[engines]'") from error
-        self.version = importlib.metadata.version("minijinja")
-        self._environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
-        self._environment.add_filter("tojson", _tojson)
-        self._environment.add_function("raise_exception", _raise_exception)
-        self._environment.add_function("strftime_now", lambda format: now_of(clock).strftime(format))
-
-    def render(self, source: str, context: Mapping[str, object]) -> str:
-        """Render a template; see `Engine.render`."""
-        try:
-            return str(self._environment.render_str(source, **context))
-        except RenderError:
-            raise
-        # Errors of any type raised by Python filters and functions pass through the engine.
-        except Exception as error:
-            raise RenderError(f"minijinja: {_first_line(error)}", complaint=_first_line(error)) from error
+        # Isolated: neither the current folder nor the environment adds modules.
+        super().__init__([sys.executable, "-I", "-c", _MINIJINJA, *map(os.path.abspath, sys.path)], clock, timeout)
 
 
-def _tojson(
-    value: object,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
+_MINIJINJA = r"""
+import datetime, json, sys
+sys.path[:] = sys.argv[1:]
+import minijinja
+
+class Refused(Exception):
+    pass
+
+def raise_exception(message):
+    raise Refused(str(message))
+
+def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
     pair = None if separators is None else (separators[0], separators[1])
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
 
-
-def _raise_exception(message: object) -> NoReturn:
-    raise RenderError(f"the template raised an exception: {message}", reason=Reason.REFUSED, complaint=str(message))
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-# One JSON request and one JSON answer per line. The engine offers no way to set the clock, so Date is replaced.
-_DRIVER = r"""
-const { Template } = require(process.argv[1]);
-const Wall = Date;
-let now = null;
-globalThis.Date = class extends Wall {
-  constructor(...args) { if (args.length === 0) super(...now); else super(...args); }
-};
-const parsed = new Map();
-require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
-  let answer;
-  try {
-    const job = JSON.parse(line);
-    now = job.now;
-    let template = parsed.get(job.source);
-    if (template === undefined) {
-      template = new Template(job.source);
-      if (parsed.size >= 256) parsed.clear();
-      parsed.set(job.source, template);
-    }
-    answer = { text: template.render(job.context) };
-  } catch (error) {
-    answer = { error: String((error && error.message) || error) };
-  }
-  process.stdout.write(JSON.stringify(answer) + "\n");
-});
+moment = None
+environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
+environment.fuel = 20_000_000
+environment.add_filter("tojson", tojson)
+environment.add_function("raise_exception", raise_exception)
+environment.add_function("strftime_now", lambda format: moment.strftime(format))
+for line in sys.stdin:
+    job = json.loads(line)
+    moment = datetime.datetime(*job["now"])
+    try:
+        answer = {"text": str(environment.render_str(job["source"], **job["context"]))}
+    except Refused as error:
+        answer = {"refused": str(error)}
+    except BaseException as error:
+        if getattr(error, "kind", None) == "OutOfFuel":
+            sys.exit()
+        answer = {"error": next(iter(str(error).splitlines()), type(error).__name__)}
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
 """
+"""The program of minijinja's process."""
 
 
-class HuggingfaceJinja(Engine):
-    """The engine of transformers.js. A node process starts with the first render and serves all others.
+class HuggingfaceJinja(_ProcessEngine):
+    """The engine of transformers.js, in a process of node.
+
+    Only a copy that chattmpl's own command installed, or in a folder that the user names, is run.
 
     Args:
         clock: the time that ``strftime_now`` reads.
@@ -207,7 +318,7 @@ class HuggingfaceJinja(Engine):
     name = HUGGINGFACE
 
     def __init__(
-        self, clock: Clock = None, folder: Path | None = None, *, install: bool = False, timeout: float = 30.0
+        self, clock: Clock = None, folder: Path | None = None, *, install: bool = False, timeout: float = _SECONDS
     ) -> None:
         node = shutil.which("node")
         if node is None:
@@ -225,85 +336,64 @@ class HuggingfaceJinja(Engine):
                 )
             _npm_install(folder, command)
         self.version = str(json.loads((package / "package.json").read_bytes())["version"])
-        self._command = [node, "-e", _DRIVER, str(package.resolve())]
-        self._clock = clock
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        self._stop: Callable[[], object] | None = None
+        place = str(package.resolve())
+        super().__init__([node, *_permissions(node, place), "-e", _HUGGINGFACE, place], clock, timeout)
 
-    def render(self, source: str, context: Mapping[str, object]) -> str:
-        """Render a template; see `Engine.render`."""
-        now = now_of(self._clock)
-        moment = [now.year, now.month - 1, now.day, now.hour, now.minute, now.second]  # months count from 0 in node
-        try:
-            line = json.dumps({"source": source, "context": dict(context), "now": moment}, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise RenderError(f"huggingface-jinja: the context is not JSON: {error}", complaint=str(error)) from error
-        answer = self._ask(line)
-        if "error" in answer:
-            raise RenderError(f"huggingface-jinja: {answer['error']}", complaint=str(answer["error"]))
-        return str(answer["text"])
 
-    def _ask(self, line: str) -> dict[str, object]:
-        with self._lock:
-            process = self._running()
-            assert process.stdin is not None
-            assert process.stdout is not None
-            timer = threading.Timer(self._timeout, process.kill)
-            timer.start()
-            try:
-                process.stdin.write(line + "\n")
-                process.stdin.flush()
-                reply = process.stdout.readline()
-            except OSError:
-                reply = ""
-            finally:
-                timer.cancel()
-            if not reply:
-                self.close()
-                complaint = f"node exited or took more than {self._timeout:g} seconds"
-                raise RenderError(f"huggingface-jinja: {complaint}", complaint=complaint)
-        answer: dict[str, object] = json.loads(reply)
-        return answer
+# The engine offers no way to set the clock, so Date is replaced.
+_HUGGINGFACE = r"""
+const { Template } = require(process.argv[1]);
+const Wall = Date;
+let now = null;
+globalThis.Date = class extends Wall {
+  constructor(...args) { if (args.length === 0) super(...now); else super(...args); }
+};
+const parsed = new Map();
+require("readline").createInterface({ input: process.stdin }).on("line", (line) => {
+  let answer;
+  try {
+    const job = JSON.parse(line);
+    now = job.now;
+    now[1] -= 1;  // months count from 0
+    let template = parsed.get(job.source);
+    if (template === undefined) {
+      template = new Template(job.source);
+      if (parsed.size >= 256) parsed.clear();
+      parsed.set(job.source, template);
+    }
+    answer = { text: template.render(job.context) };
+  } catch (error) {
+    answer = { error: String((error && error.message) || error) };
+  }
+  process.stdout.write(JSON.stringify(answer) + "\n");
+});
+"""
+"""The program of node's process."""
 
-    def _running(self) -> subprocess.Popen[str]:
-        if self._process is None:
-            pipe = subprocess.PIPE
-            self._process = subprocess.Popen(
-                self._command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True, encoding="utf-8"
-            )
-            self._stop = weakref.finalize(self, _end, self._process)
-        return self._process
 
-    def close(self) -> None:
-        """Kill the node process; the next render starts another."""
-        if self._stop is not None:
-            self._stop()
-        self._process = self._stop = None
+@functools.cache
+def _permissions(node: str, package: str) -> tuple[str, ...]:
+    """Return the options with which node may read the package and nothing else, in the versions that have them."""
+    limits = (f"--max-old-space-size={_MEMORY >> 21}", "--disallow-code-generation-from-strings")
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False)
+    version = re.match(r"v(\d+)\.", done.stdout)
+    if version is None or int(version[1]) < 20:
+        return limits
+    permission = "--permission" if int(version[1]) >= 24 else "--experimental-permission"
+    return (*limits, permission, f"--allow-fs-read={package}/*")
 
 
 def node_folder() -> Path:
     """Return the folder in which to look for @huggingface/jinja.
 
-    The first of: the folder that the environment variable names, the nearest folder upwards that has the package in
-    node_modules, a folder in the user's cache.
+    It is the folder that the environment variable names, or a folder in the user's cache. The current folder and those
+    above it are never searched: a model's folder could hold code in ``node_modules``.
     """
     named = os.environ.get(NODE_FOLDER)
     if named:
         return Path(named)
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / _PACKAGE).is_dir():
-            return folder
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "chattmpl" / "node"
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    # Killed, because a process that hangs does not notice that its input was closed.
-    process.kill()
-    process.communicate()
 
 
 def _npm_install(folder: Path, command: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import importlib.metadata
 import json
 import re
 import shutil
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -31,8 +35,8 @@ from chattmpl.engine import (
     node_folder,
 )
 from chattmpl.engine import engines as all_engines
-from chattmpl.errors import ChatTmplError, RenderError, UsageError
-from support import engines
+from chattmpl.errors import BudgetError, ChatTmplError, RenderError, UsageError
+from support import ROOT, engines
 from support import engines as real
 from support.command import Outcome, run_here
 from support.snapshots import matches_snapshot
@@ -98,17 +102,71 @@ def test_a_clock_may_be_something_that_tells_the_time() -> None:
     assert [engine.render("{{ strftime_now('%d') }}", {}) for _ in range(2)] == ["01", "02"]
 
 
-@pytest.mark.node
-def test_a_render_without_end_is_stopped_and_the_next_one_works() -> None:
-    ready = engines.huggingface_jinja()
-    ready.close()
-    package = Path(ready._command[-1])  # type: ignore[attr-defined]
-    engine = HuggingfaceJinja(None, package.parents[2], timeout=1.0)
-    loops = "{% for a in range(100000) %}" * 3 + "{% endfor %}" * 3
-    with pytest.raises(RenderError, match="more than 1 seconds"):
-        engine.render(loops, {})
+ENDLESS = {
+    "loops": "{% for a in range(99999) %}" * 3 + "{% endfor %}" * 3,
+    "strings": "{% set ns = namespace(s='ab') %}{% for a in range(60) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("source", ENDLESS.values(), ids=ENDLESS)
+def test_a_render_without_end_is_stopped_and_the_next_one_works(engine: Engine, source: str) -> None:
+    engine._timeout = 2.0  # type: ignore[attr-defined]
+    start = time.monotonic()
+    with pytest.raises(RenderError, match=f"{engine.name}: "):
+        engine.render(source, {})
+    assert time.monotonic() - start < 30
     assert engine.render("fine", {}) == "fine"
+
+
+@pytest.mark.node
+def test_a_template_that_took_too_long_is_not_rendered_again() -> None:
+    engine = engines.huggingface_jinja()
+    engine._timeout = 1.0  # type: ignore[attr-defined]
+    with pytest.raises(BudgetError, match="more than 1 seconds"):
+        engine.render(ENDLESS["loops"], {})
+    start = time.monotonic()
+    with pytest.raises(BudgetError, match="more than 1 seconds"):
+        engine.render(ENDLESS["loops"], {"another": "conversation"})
+    assert time.monotonic() - start < 0.5
+    report = told(ENDLESS["loops"], engine)
+    assert (report.overrun is not None, report.agreed) == (True, 0)
     engine.close()
+
+
+def test_an_engine_gets_a_copy_of_the_messages(engine: Engine) -> None:
+    messages = [{"role": "user", "content": "x"}]
+    with contextlib.suppress(RenderError):
+        engine.render("{{ messages[0].update({'content': 'EVIL'}) }}{{ messages.append(1) }}", {"messages": messages})
+    assert messages == [{"role": "user", "content": "x"}]
+
+
+_ORPHAN = """
+import sys
+from pathlib import Path
+from support import ROOT, engines
+engine = engines.{name}()
+engine.render("x", {{}})
+print(engine._process.pid, flush=True)
+engine._timeout = 600
+engine.render({source!r}, {{}})
+"""
+
+
+@pytest.mark.parametrize("name", ["minijinja", "huggingface_jinja"])
+@pytest.mark.upstream
+@pytest.mark.node
+def test_the_process_of_an_engine_dies_with_ours(name: str) -> None:
+    program = _ORPHAN.format(name=name, source=ENDLESS["loops"].replace("99999", "100000"))
+    ours = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT / "tests", stdout=subprocess.PIPE, text=True)
+    assert ours.stdout is not None
+    process = Path("/proc") / ours.stdout.readline().strip()
+    assert process.is_dir()
+    ours.kill()
+    ours.communicate()
+    deadline = time.monotonic() + 10
+    while process.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not process.is_dir() or (process / "stat").read_text().rsplit(") ", 1)[1][0] == "Z"
 
 
 @pytest.mark.node
@@ -117,8 +175,17 @@ def test_a_context_that_is_not_json_is_named() -> None:
         engines.huggingface_jinja().render("{{ a }}", {"a": object()})
 
 
+def without_minijinja(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretend that minijinja is not installed."""
+
+    def version(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+
+
 def test_a_missing_minijinja_is_named_with_the_way_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "minijinja", None)
+    without_minijinja(monkeypatch)
     with pytest.raises(UsageError, match=r"pip install 'chattmpl\[engines\]'"):
         Minijinja()
 
@@ -291,7 +358,7 @@ def test_tgi_takes_only_plain_generation_tags_out() -> None:
 
 # -- the command
 def test_a_missing_engine_is_never_said_to_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "minijinja", None)
+    without_minijinja(monkeypatch)
     monkeypatch.setattr(shutil, "which", lambda _: None)
     done = run(tmp_path, "{%- for m in messages -%}{{ m.content }}{%- endfor -%}")
     assert done.code == 0
@@ -301,7 +368,7 @@ def test_a_missing_engine_is_never_said_to_agree(tmp_path: Path, monkeypatch: py
 
 
 def test_a_missing_engine_that_was_asked_for_ends_with_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "minijinja", None)
+    without_minijinja(monkeypatch)
     done = run(tmp_path, "x", "--engine", "minijinja")
     assert done.code == 2
     assert "pip install" in done.err
@@ -326,12 +393,19 @@ def test_a_missing_npm_package_is_named_with_the_ways_to_get_it(
     assert NODE_FOLDER in missing.hint
 
 
-def test_the_npm_package_is_found_in_a_folder_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "node_modules" / "@huggingface" / "jinja").mkdir(parents=True)
+def test_the_npm_package_is_not_taken_from_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "node_modules" / "@huggingface" / "jinja"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "@huggingface/jinja", "version": "0.5.11", "main": "index.js"}')
+    (package / "index.js").write_text('require("fs").writeFileSync("RAN", ""); exports.Template = class {};')
     (tmp_path / "a").mkdir()
     monkeypatch.delenv(NODE_FOLDER, raising=False)
-    monkeypatch.chdir(tmp_path / "a")
-    assert node_folder() == tmp_path
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for folder in (tmp_path, tmp_path / "a"):
+        monkeypatch.chdir(folder)
+        assert node_folder() == tmp_path / "cache" / "chattmpl" / "node"
+        run(folder, "{{ messages }}", "--engine", "huggingface-jinja")
+    assert not list(tmp_path.rglob("RAN"))
     monkeypatch.setenv(NODE_FOLDER, str(tmp_path / "other"))
     assert node_folder() == tmp_path / "other"
 

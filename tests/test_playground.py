@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,13 @@ def test_a_state_of_other_types_is_refused(wrong: dict[str, Any]) -> None:
 
 
 # -- what an address may name
+
+
+def test_an_address_does_not_start_node() -> None:
+    state = State(tab="compare", against="engine", other="huggingface-jinja")
+    found, left = accepted(state, Setup())
+    assert (found.other, left) == ("", ["the comparison with huggingface-jinja"])
+    assert accepted(replace(state, other="minijinja"), Setup())[1] == []
 
 
 def test_an_address_cannot_make_the_playground_read_a_file(tmp_path: Path) -> None:

@@ -264,9 +264,15 @@ def reference(source: str, context: Mapping[str, Any]) -> Outcome:
 
 
 def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome:
-    """Render a template with another engine."""
+    """Render a template with another engine.
+
+    Raises:
+        BudgetError: if it takes too long.
+    """
     try:
         return Outcome(engine.render(source, context))
+    except BudgetError:
+        raise
     except RenderError as error:
         return Outcome(None, error.complaint)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
+from functools import cache
 from typing import Any
 
 from chattmpl.engine import Minijinja
@@ -33,14 +33,13 @@ class Portable(Law):
     def check(self, case: Case) -> Outcome:
         """Render the export for inference with the other engine."""
         try:
-            engine = Minijinja(CLOCK)
+            engine = _engine()
         except UsageError as error:
             return NotEvaluated(error.message, missing="engine")
-        with contextlib.closing(engine):
-            try:
-                got = engine.render(case.template.export("inference"), self._context(case))
-            except ChatTmplError as error:
-                return self._not_rendered(case, error.complaint)
+        try:
+            got = engine.render(case.template.export("inference"), self._context(case))
+        except ChatTmplError as error:
+            return self._not_rendered(case, error.complaint)
         if got == case.rendering.text:
             return Holds()
         at = first_difference(case.rendering.text, got)
@@ -80,3 +79,9 @@ class Portable(Law):
             **data,
             "add_generation_prompt": False,
         }
+
+
+@cache
+def _engine() -> Minijinja:
+    """Return the engine, whose process all checks share."""
+    return Minijinja(CLOCK)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from chattmpl.conversation.files import load_conversations
+from chattmpl.engine import HUGGINGFACE
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.state import State
 from chattmpl.playground.views import compare
@@ -151,7 +152,9 @@ def accepted(state: State, setup: Setup) -> tuple[State, list[str]]:
     if state.tokenizer not in ("", DEMO) and state.tokenizer not in setup.trusted:
         left.append(f"the tokenizer {state.tokenizer}")
         state = replace(state, tokenizer=DEMO)
-    if state.other and state.other not in compare.choices(state) and state.other not in setup.trusted:
+    # An address starts no program outside of Python: the user has to choose node.
+    listed = state.other in compare.choices(state) and state.other != HUGGINGFACE
+    if state.other and not listed and state.other not in setup.trusted:
         left.append(f"the comparison with {state.other}")
         state = replace(state, other="")
     if state.conversation is None and state.fixture not in fixture_names():
