@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.inputs import training_template
+from chattmpl.cli.inputs import Templates, training_template
 from chattmpl.cli.options import (
     EXIT_ZERO,
     check_arguments,
@@ -82,9 +82,7 @@ def _shares(context: click.Context, parameter: click.Parameter, given: tuple[str
 @EXIT_ZERO
 def audit(
     data: tuple[str, ...],
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     tokenizer: str | None,
     form: str,
     explain: str | None,
@@ -104,7 +102,7 @@ def audit(
     from chattmpl.printable import dumps
     from chattmpl.report.lines import count
 
-    chosen = training_template(template, retention, variant, must=False)
+    chosen = training_template(templates, must=False)
     with job_progress() as watcher:
         report = run(data, chosen, tokenizer, watcher=watcher, **options)
     if form == "json":

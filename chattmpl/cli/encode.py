@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.inputs import training_template
+from chattmpl.cli.inputs import Templates, training_template
 from chattmpl.cli.options import (
     check_arguments,
     command,
@@ -57,9 +57,7 @@ from chattmpl.errors import UsageError
 @click.option("--force", is_flag=True, help="Replace the output of an earlier job.")
 def encode(
     data: tuple[str, ...],
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     tokenizer: str | None,
     output: str | None,
     max_rejected: str,
@@ -82,7 +80,7 @@ def encode(
     from chattmpl.report.encoded import summary_text
 
     allowance = Allowance.parse(max_rejected)
-    chosen = training_template(template, retention, variant, must=True)
+    chosen = training_template(templates, must=True)
     with job_progress() as watcher, _stoppable():
         summary = encode_dataset(
             data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options

@@ -44,9 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--dry-run", is_flag=True, help="Print the change without writing it.")
 def export(
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     target: Target,
     output: str | None,
     into_variant: str | None,
@@ -62,7 +60,7 @@ def export(
         raise UsageError(
             f"--{'dry-run' if dry_run else 'into-variant'} needs -o", hint="name the file to write with -o"
         )
-    loaded = Templates(template, None, retention, variant).of()
+    loaded = templates.of()
     exported = loaded.export(target)
     if output is None or output == "-":
         write(exported)

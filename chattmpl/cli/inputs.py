@@ -29,17 +29,15 @@ class Templates:
 
     Args:
         given: the value of ``-t``, which overrides everything else.
-        file: the file of conversations, to which the paths in it are relative.
         retention, variant: see `Template.load`.
+
+    Attributes:
+        file: the file of conversations, to which the paths in it are relative.
     """
 
-    def __init__(
-        self, given: str | None, file: Path | None = None, retention: str | None = None, variant: str | None = None
-    ) -> None:
-        self.given = given
-        self.file = file
-        self.retention = retention
-        self.variant = variant
+    def __init__(self, given: str | None, retention: str | None, variant: str | None) -> None:
+        self.given, self.retention, self.variant = given, retention, variant
+        self.file: Path | None = None
         self._loaded: dict[str, Template] = {}
         self._default: tuple[str, str] | None = None
 
@@ -68,21 +66,17 @@ class Templates:
         return self._loaded[name]
 
 
-def training_template(template: str | None, retention: str | None, variant: str | None, *, must: bool) -> Template:
+def training_template(templates: Templates, *, must: bool) -> Template:
     """Load a template for training. A template without generation tags is annotated, which is printed to stderr.
 
-    Args:
-        template: the value of ``-t``.
-        retention: see `Template.load`.
-        variant: see `Template.load`.
-        must: raise an error if no tags can be placed; otherwise print a note and return the template without tags.
+    If no tags can be placed, and it need not have them, a note is printed and it is returned as it is.
 
     Raises:
-        TemplateError: see ``must``.
+        TemplateError: if it ``must`` have tags, and none can be placed.
     """
     from chattmpl.rewrite.auto_annotate import ensure_annotated
 
-    chosen = Templates(template, None, retention, variant).of()
+    chosen = templates.of()
     try:
         return ensure_annotated(chosen, note)[0]
     except TemplateError as refusal:

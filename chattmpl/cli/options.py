@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -212,11 +213,16 @@ def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> 
     )
 
 
-def template_options(function: _Function) -> _Function:
-    """Add the options that choose a template."""
-    for option in (VARIANT, RETENTION, TEMPLATE):
-        function = option(function)
-    return function
+def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose a template, which the command receives as ``templates``."""
+
+    @functools.wraps(function)
+    def run(*, template: str | None, retention: str | None, variant: str | None, **options: Any) -> Any:
+        from chattmpl.cli.inputs import Templates
+
+        return function(templates=Templates(template, retention, variant), **options)
+
+    return TEMPLATE(RETENTION(VARIANT(run)))
 
 
 _DATASET_OPTIONS: tuple[_Option[Any], ...] = (

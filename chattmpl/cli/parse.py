@@ -35,9 +35,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(("json",)), default="json", help="Output format.")
 def parse(
     file: str,
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     completion: bool,
     prompt: str | None,
     generation_prompt: bool | None,
@@ -54,11 +52,18 @@ def parse(
 
     if prompt is not None and not completion:
         raise UsageError("--prompt needs --completion", hint="a whole conversation includes its prompt")
-    options: dict[str, Any] = {**template_kwargs, "clock": clock}
     given = None if prompt is None else _prompt(prompt)
-    chosen = Templates(template, Path(prompt) if prompt not in (None, "-") else None, retention, variant).of(given)
+    templates.file = None if prompt in (None, "-") else Path(str(prompt))
     text = read_text(file)
-    found = parsed(chosen, text, completion=completion, generation_prompt=generation_prompt, prompt=given, **options)
+    found = parsed(
+        templates.of(given),
+        text,
+        completion=completion,
+        generation_prompt=generation_prompt,
+        prompt=given,
+        clock=clock,
+        **template_kwargs,
+    )
     write(dumps(found.dump(), indent=2 if sys.stdout.isatty() else None) + "\n")
 
 

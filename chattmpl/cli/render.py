@@ -57,9 +57,7 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 )
 def render(
     file: str,
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     shape: Any,
     generation_prompt: bool,
     continue_final_message: bool,
@@ -91,7 +89,7 @@ def render(
         "clock": clock,
     }
     path = None if file == "-" else Path(file)
-    templates = Templates(template, path, retention, variant)
+    templates.file = path
     named, several = _named(conversations(file, shape), "stdin" if path is None else path.name)
     items = _items(named, templates, kwargs, tokenizer, encoding)
     # Nothing is written before the first conversation is rendered, so that an error in it leaves no partial output.

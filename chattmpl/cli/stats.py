@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.inputs import training_template
+from chattmpl.cli.inputs import Templates, training_template
 from chattmpl.cli.options import (
     check_arguments,
     command,
@@ -49,9 +49,7 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 @dataset_options
 def stats(
     data: tuple[str, ...],
-    template: str | None,
-    retention: str | None,
-    variant: str | None,
+    templates: Templates,
     tokenizer: str | None,
     form: str | None,
     output: str | None,
@@ -74,7 +72,7 @@ def stats(
 
     if plot is not None:
         check_plot(plot)
-    chosen = training_template(template, retention, variant, must=False)
+    chosen = training_template(templates, must=False)
     sizes = batch_sizes or BATCH_SIZES
     with job_progress() as watcher:
         found = count(data, chosen, tokenizer, batch_sizes=sizes, watcher=watcher, **options)

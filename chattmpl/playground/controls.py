@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from nicegui import ui
 
@@ -59,13 +59,7 @@ def _attributes(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Choice:
-    """A labelled drop-down list.
-
-    Args:
-        label: shown above the list, or only read to screen readers if ``hidden``.
-        hidden: hide the label.
-        kind: further CSS classes.
-    """
+    """A drop-down list with a label above it, which only screen readers read if it is ``hidden``."""
 
     def __init__(self, label: str, *, hidden: bool = False, kind: str = "") -> None:
         self.changed: Changed = _ignore
@@ -114,16 +108,7 @@ class Choice:
 
 
 class TextField:
-    """A labelled line of text.
-
-    Args:
-        label: shown above it.
-        value: the first text.
-        kind: further CSS classes.
-        wide: make it wide.
-        hint: placeholder.
-        live: report each keystroke, not only the finished text.
-    """
+    """A line of text with a label above it. ``live`` reports each keystroke, not only the finished text."""
 
     def __init__(
         self, label: str, value: str = "", *, kind: str = "", wide: bool = False, hint: str = "", live: bool = True
@@ -160,47 +145,48 @@ class Check:
 class Segments:
     """A few options side by side, one of them pressed."""
 
+    chosen: ClassVar[Mapping[bool, Mapping[str, str]]] = {
+        True: {"aria_pressed": "true"},
+        False: {"aria_pressed": "false"},
+    }
+    """Attributes of the button that is chosen, and of the others."""
+
     def __init__(self, label: str, options: Mapping[str, str]) -> None:
         self.changed: Changed = _ignore
-        self.buttons: dict[str, Tag] = {}
         with Tag("div", kind="field", role="group", aria_label=label):
             Tag("span", label)
             with Tag("div", kind="segments"):
-                for key, name in options.items():
-                    self.buttons[key] = Tag("button", name, type="button")
-                    self.buttons[key].on("click", lambda _, key=key: self._on_click(key))
+                self.buttons = {key: Tag("button", name, type="button") for key, name in options.items()}
+        self._connect()
+
+    def _connect(self) -> None:
+        for key, button in self.buttons.items():
+            button.on("click", lambda _, key=key: self._on_click(key))
 
     def set(self, value: str) -> None:
-        """Press one of the options."""
+        """Choose one of the options."""
         for key, button in self.buttons.items():
-            button.set_attributes(aria_pressed="true" if key == value else "false")
+            button.set_attributes(**self.chosen[key == value])
 
     def _on_click(self, key: str) -> None:
         self.set(key)
         self.changed(key)
 
 
-class Tabs:
-    """Tabs over a panel; the arrow keys move between them."""
+class Tabs(Segments):
+    """Tabs over a panel, which is named by its id; the arrow keys move between them."""
+
+    chosen: ClassVar[Mapping[bool, Mapping[str, str]]] = {
+        True: {"aria_selected": "true", "tabindex": "0"},
+        False: {"aria_selected": "false", "tabindex": "-1"},
+    }
 
     def __init__(self, label: str, options: Mapping[str, str], panel: str) -> None:
         self.changed: Changed = _ignore
-        self.buttons: dict[str, Tag] = {}
+        common = {"type": "button", "role": "tab", "aria_controls": panel}
         with Tag("div", kind="tabs", role="tablist", aria_label=label):
-            for key, name in options.items():
-                button = self.buttons[key] = Tag("button", name, type="button", role="tab", id=f"tab-{key}")
-                button.set_attributes(aria_controls=panel)
-                button.on("click", lambda _, key=key: self._on_click(key))
-
-    def set(self, value: str) -> None:
-        """Select one of the tabs."""
-        for key, button in self.buttons.items():
-            chosen = key == value
-            button.set_attributes(aria_selected="true" if chosen else "false", tabindex="0" if chosen else "-1")
-
-    def _on_click(self, key: str) -> None:
-        self.set(key)
-        self.changed(key)
+            self.buttons = {key: Tag("button", name, id=f"tab-{key}", **common) for key, name in options.items()}
+        self._connect()
 
 
 class FileButton:

@@ -71,7 +71,7 @@ class Editor:
         They are sent by a call and not as an attribute of the editor, because NiceGUI sends the text with each
         attribute, which would undo what was typed in the meantime.
         """
-        size, last = len(self.text), self.text.count("\n") + 1
+        size, last = len(self.text), self._last_line
         fitting = [mark for mark in self.marks if mark.get("line", 1) <= last and mark.get("to", 0) <= size]
         decorations = [*fitting, *self._marked()]
         tips = self._tips()
@@ -86,53 +86,48 @@ class Editor:
         self._applied = []
         self._decorate()
 
+    @property
+    def _last_line(self) -> int:
+        return self.text.count("\n") + 1
+
     def _marked(self) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = []
         lines: dict[int, str] = {}
-        size = len(self.text)
         for item in self.problems:
-            line, severity = item["line"], item["severity"]
-            if line is None:
+            if item["line"] is None:
                 continue
+            line, severity = min(item["line"], self._last_line), item["severity"]
             lines[line] = min(severity, lines.get(line, severity), key=_ORDER.index)
-            start, end = item["start"], min(item["end"], size)
+            start, end = item["start"], min(item["end"], len(self.text))
             newline = self.text.find("\n", start, end)
             end = newline if newline > start else end
             if start < end:
                 made.append({"kind": "mark", "from": start, "to": end, "class": f"at-{severity}"})
-        last = self.text.count("\n") + 1
-        lined = [(min(line, last), severity) for line, severity in lines.items()]
-        return made + [{"kind": "line", "line": line, "class": f"has-{severity}"} for line, severity in lined]
+        return made + [{"kind": "line", "line": line, "class": f"has-{severity}"} for line, severity in lines.items()]
 
     def _tips(self) -> dict[int, str]:
         tips: dict[int, list[str]] = {}
-        last = self.text.count("\n") + 1
         for item in self.problems:
             if item["line"] is not None:
-                told = f"{item['code']} {item['message']}".strip()
-                tips.setdefault(min(item["line"], last), []).append(
-                    told + (f"\n{item['hint']}" if item["hint"] else "")
-                )
-        return {line: "\n\n".join(told) for line, told in tips.items()}
+                tips.setdefault(min(item["line"], self._last_line), []).append(_words(item))
+        return {line: "\n\n".join(words) for line, words in tips.items()}
 
     def _list(self, clean: str) -> None:
         self.list.clear()
         with self.list:
             if not self.problems and clean:
                 Tag("p", clean, kind="clean")
-            gravest = sorted(self.problems, key=lambda item: _ORDER.index(item["severity"]))
-            for item in gravest[:MOST_PROBLEMS]:
+            for item in sorted(self.problems, key=lambda item: _ORDER.index(item["severity"]))[:MOST_PROBLEMS]:
                 self._row(item)
             if len(self.problems) > MOST_PROBLEMS:
                 Tag("p", f"{len(self.problems) - MOST_PROBLEMS} more", kind="clean")
 
     def _row(self, item: dict[str, Any]) -> None:
-        told = "\n".join(filter(None, (f"{item['code']} {item['message']}".strip(), item["hint"])))
-        with Tag("button", kind=item["severity"], type="button", title=told) as row:
+        with Tag("button", kind=item["severity"], type="button", title=_words(item)) as row:
             Tag("span", SIGNS[item["severity"]], kind="sign", role="img", aria_label=item["severity"])
             Tag("span", "" if item["line"] is None else f"line {item['line']}", kind="line")
             with Tag("span"):
-                Tag("span", f"{item['code']} {item['message']}".strip(), kind="said")
+                Tag("span", _headline(item), kind="said")
                 if item["hint"]:
                     Tag("span", item["hint"], kind="hint")
         row.on("click", lambda _: self.reveal(item["line"]))
@@ -140,7 +135,7 @@ class Editor:
     def reveal(self, line: int | None) -> None:
         """Scroll to a line."""
         if line is not None:
-            self.code.run_method("revealLine", min(line, self.text.count("\n") + 1))
+            self.code.run_method("revealLine", min(line, self._last_line))
 
     def reveal_mark(self, name: str) -> None:
         """Scroll to the first decoration that has a CSS class, if there is one."""
@@ -152,3 +147,11 @@ class Editor:
     def theme(self, dark: bool) -> None:
         """Switch to dark or light colours."""
         self.code.run_method("setTheme", "githubDark" if dark else "githubLight")
+
+
+def _headline(item: dict[str, Any]) -> str:
+    return f"{item['code']} {item['message']}".strip()
+
+
+def _words(item: dict[str, Any]) -> str:
+    return "\n".join(filter(None, (_headline(item), item["hint"])))

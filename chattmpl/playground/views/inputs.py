@@ -92,15 +92,11 @@ def found_of(state: State) -> TemplateSource:
     return replace(base, source=Source(state.source, base.source.name if state.base else state.name))
 
 
+_family = lru_cache(maxsize=32)(find_template)
+
+
 def _base(name: str) -> TemplateSource:
-    if name in family_names():
-        return _family(name)
-    return find_template(name)
-
-
-@lru_cache(maxsize=32)
-def _family(name: str) -> TemplateSource:
-    return find_template(name)
+    return _family(name) if name in family_names() else find_template(name)
 
 
 def text_of(state: State) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
@@ -33,23 +32,8 @@ _STATUS = {
 """The words for each status: of one law, and of a number of laws."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """The outcome of one law.
-
-    Attributes:
-        name: the law.
-        status: a key of `_STATUS`.
-        statement: the statement of the law.
-        detail: counts and reasons, as text.
-        broken: counterexamples, each with a conversation to load.
-    """
-
-    name: str
-    status: str
-    statement: str
-    detail: str
-    broken: tuple[dict[str, Any], ...] = ()
+Row = dict[str, Any]
+"""The outcome of a law: ``name``, ``status`` (a key of `_STATUS`), ``statement``, ``detail`` and ``broken``."""
 
 
 def view(state: State) -> dict[str, Any]:
@@ -65,7 +49,7 @@ def view(state: State) -> dict[str, Any]:
     report = check(template, laws_named(None), [conversation, *shipped_conversations()], tokenizer)
     rows = [_row(verdict, report) for verdict in report.verdicts]
     return {
-        "rows": [{"name": row.name, "status": row.status, "broken": list(row.broken)} for row in rows],
+        "rows": rows,
         "html": f'<div class="laws">{"".join(map(_html, rows))}</div>',
         "counts": _counts(rows),
     }
@@ -80,24 +64,26 @@ def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversa
 
 
 def _row(verdict: Verdict, report: LawReport) -> Row:
-    law = verdict.law
-    statement = " ".join((law.__doc__ or "").strip().split("\n\n")[0].split())
-    reasons = [f"{why} ({times})" for why, times in verdict.silent.most_common(3)]
-    unknown = [f"{why} ({times})" for why, times in verdict.unevaluated.most_common(3)]
+    shown = [_broken(item, report) for item in verdict.broken[:MOST_BROKEN]]
+    status, detail = _outcome(verdict)
+    statement = " ".join((verdict.law.__doc__ or "").strip().split("\n\n")[0].split())
+    return {"name": verdict.law.name, "status": status, "statement": statement, "detail": detail, "broken": shown}
+
+
+def _outcome(verdict: Verdict) -> tuple[str, str]:
+    """Return the status of a law, and counts or reasons."""
     if verdict.broken:
-        shown = [_broken(item, report) for item in verdict.broken[:MOST_BROKEN]]
-        more = len(verdict.broken) - len(shown)
+        more = len(verdict.broken) - MOST_BROKEN
         ways = count(len(verdict.broken), "way")
         detail = f"holds for {verdict.holds} renders, broken in {ways}" if verdict.holds else ""
-        return Row(law.name, "broken", statement, detail + (f"; {more} more" if more > 0 else ""), tuple(shown))
+        return "broken", detail + (f"; {more} more" if more > 0 else "")
     if verdict.declared:
-        why = "; ".join(verdict.declared)
-        return Row(law.name, "declared", statement, f"holds for {verdict.holds} renders; {why}")
+        return "declared", f"holds for {verdict.holds} renders; {'; '.join(verdict.declared)}"
     if verdict.holds:
-        return Row(law.name, "holds", statement, f"for {verdict.holds} renders")
-    if verdict.silent:
-        return Row(law.name, "silent", statement, "; ".join(reasons))
-    return Row(law.name, "unknown", statement, "; ".join(unknown) or "no conversation is relevant to it")
+        return "holds", f"for {verdict.holds} renders"
+    reasons = verdict.silent or verdict.unevaluated
+    listed = "; ".join(f"{why} ({times})" for why, times in reasons.most_common(3))
+    return "silent" if verdict.silent else "unknown", listed or "no conversation is relevant to it"
 
 
 def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
@@ -120,12 +106,12 @@ def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
 
 
 def _html(row: Row) -> str:
-    detail = f'<p class="detail">{quoted(row.detail)}</p>' if row.detail else ""
-    broken = "".join(_counterexample(item, f"{row.name}:{index}") for index, item in enumerate(row.broken))
+    detail = f'<p class="detail">{quoted(row["detail"])}</p>' if row["detail"] else ""
+    broken = "".join(_counterexample(item, f"{row['name']}:{index}") for index, item in enumerate(row["broken"]))
     return (
-        f'<section class="lawrow {row.status}"><h3>{code(row.name)}</h3>'
-        f'<span class="status">{_STATUS[row.status][0]}</span>'
-        f'<div class="about"><p>{quoted(row.statement)}</p>{detail}</div>{broken}</section>'
+        f'<section class="lawrow {row["status"]}"><h3>{code(row["name"])}</h3>'
+        f'<span class="status">{_STATUS[row["status"]][0]}</span>'
+        f'<div class="about"><p>{quoted(row["statement"])}</p>{detail}</div>{broken}</section>'
     )
 
 
@@ -143,5 +129,5 @@ def _counterexample(item: dict[str, Any], key: str) -> str:
 
 
 def _counts(rows: list[Row]) -> str:
-    found = [(sum(row.status == status for row in rows), words[1]) for status, words in _STATUS.items()]
+    found = [(sum(row["status"] == status for row in rows), words[1]) for status, words in _STATUS.items()]
     return " · ".join(f"{number} {words}" for number, words in found if number)
