@@ -12,6 +12,8 @@ from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import UsageError
 from chattmpl.laws import Case, Counterexample, DoesNotApply, Holds, NotEvaluated, Outcome, evaluate, laws, laws_named
 from chattmpl.parse import parse
+from chattmpl.report.laws import difference_lines
+from chattmpl.report.lines import plain
 from chattmpl.template.family import family_names, shipped_folder
 
 FIXTURES = sorted(shipped_folder("fixtures").glob("*.json"))
@@ -217,10 +219,9 @@ def test_a_difference_is_shown_where_it_begins_with_both_texts() -> None:
     assert found.difference is not None
     assert found.expected[: found.difference] == found.got[: found.difference]
     assert found.expected[found.difference :].startswith("model")
-    excerpts = found.excerpts()
-    assert excerpts is not None
-    assert [excerpt.partition(":")[0] for excerpt in excerpts] == ["expected", "got"]
-    assert all("^" in excerpt for excerpt in excerpts)
+    expected, got, caret = plain(difference_lines(found)).splitlines()
+    assert [expected.split()[0], got.split()[0], caret.strip()] == ["expected", "got", "^"]
+    assert expected[caret.index("^") :].startswith("model")
     assert found.place is not None
 
 

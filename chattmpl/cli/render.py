@@ -93,16 +93,10 @@ def render(
     named, several = _named(conversations(file, shape), "stdin" if path is None else path.name)
     items = _items(named, templates, kwargs, tokenizer, encoding)
     # Nothing is written before the first conversation is rendered, so that an error in it leaves no partial output.
-    items = itertools.chain(list(itertools.islice(items, 1)), items)
+    items = itertools.chain(list(itertools.islice(items, 1)), _collecting(items))
     with _opened(output) as out:
-        writer = WRITERS[form or _format(output)](out, title=f"{file} in chattmpl", several=several)
-        for number, item in enumerate(items):
-            if number == 1:
-                # Many may follow, so the garbage collector is needed again; all objects up to now stay for good.
-                gc.freeze()
-                gc.enable()
-            writer.write(item)
-        writer.close()
+        WRITERS[form or _format(output)](out, items, f"{file} in chattmpl", several)
+        out.flush()
 
 
 def _named(found: Iterator[Conversation], name: str) -> tuple[Iterator[tuple[str, Conversation]], bool]:
@@ -134,6 +128,13 @@ def _items(
                 error.message = f"{name}: {error.message}"
             raise
         yield Item(rendering, encoding, name, tokenizer, kwargs["add_generation_prompt"])
+
+
+def _collecting(items: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items after the first with the garbage collector on; all objects up to now stay for good."""
+    gc.freeze()
+    gc.enable()
+    yield from items
 
 
 def _format(output: str | None) -> Format:

@@ -9,7 +9,7 @@ from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.source import Place, Source
+from chattmpl.source import Place
 
 
 @dataclass(frozen=True)
@@ -90,13 +90,6 @@ class Counterexample:
             return None
         return first_difference(self.expected, self.got)
 
-    def excerpts(self) -> tuple[str, str] | None:
-        """Return both texts around the first difference, each with a caret."""
-        at = self.difference
-        if at is None:
-            return None
-        return _excerpt(self.expected or "", at, "expected"), _excerpt(self.got or "", at, "got")
-
     def to_dict(self) -> dict[str, Any]:
         """Return the counterexample as JSON types."""
         return {
@@ -119,8 +112,3 @@ def first_difference(left: str, right: str) -> int:
 
 
 Outcome = Holds | DoesNotApply | NotEvaluated | Counterexample
-
-
-def _excerpt(text: str, at: int, name: str) -> str:
-    excerpt = Place(Source(text or " ", name), min(at, len(text)), min(at, len(text)) + 1).excerpt()
-    return f"{name}:\n{excerpt}"

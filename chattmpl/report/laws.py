@@ -11,8 +11,7 @@ from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.root_causes import RootCause
 from chattmpl.printable import visible
-from chattmpl.report.lines import Line, count, line
-from chattmpl.source import Place, Source
+from chattmpl.report.lines import Line, count, line, plain, versus
 
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _NOTES = {"info": "note"}
@@ -93,24 +92,18 @@ def _finding(report: LawReport, finding: RootCause) -> Iterator[Line]:
         yield line(shown.place.excerpt())
     elif finding.severity == "info":
         return
-    for excerpt in _excerpts(shown):
-        yield line((excerpt, "dim"))
+    yield from difference_lines(shown)
     yield from map(line, _conversation(shown))
     if shown.hint:
         yield line((f"hint: {shown.hint}", "green"))
 
 
-def _excerpts(found: Counterexample) -> Iterator[str]:
-    """Yield both texts around the first difference, each with a caret and with signs for newlines."""
+def difference_lines(found: Counterexample) -> list[Line]:
+    """Return both texts around the first difference, with a caret under it; nothing if there are no two texts."""
     at = found.difference
     if at is None:
-        return
-    for name, whole in (("expected", found.expected or ""), ("got", found.got or "")):
-        shown = whole[: at + 200].replace("\n", "↵")
-        # A space is added, so that the end of the text is a place too.
-        excerpt = Place(Source(f"{shown} ", name), min(at, len(shown)), min(at, len(shown)) + 1).excerpt()
-        text, _, caret = excerpt.partition("\n")
-        yield f"{name:>8} | {text[7:]}\n{'':>8} |{caret[6:]}"
+        return []
+    return versus(("expected", "got"), (found.expected or "", found.got or ""), at)
 
 
 def counterexample_text(found: Counterexample, name: str) -> str:
@@ -123,7 +116,7 @@ def counterexample_text(found: Counterexample, name: str) -> str:
     parts = [headline(found, name)]
     if found.place is not None:
         parts.append(found.place.excerpt())
-    parts += [*(found.excerpts() or ()), *_conversation(found)]
+    parts += [*plain(difference_lines(found)).splitlines(), *_conversation(found)]
     if found.hint:
         parts.append(f"hint: {found.hint}")
     return visible("\n".join(parts))

@@ -6,13 +6,11 @@ Output is UTF-8 whatever the locale, so that a text is piped unchanged.
 from __future__ import annotations
 
 import io
-from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Console
 
     from chattmpl.encode import Encoding
@@ -45,50 +43,43 @@ class Item:
         )
 
 
-class Writer(ABC):
-    """A writer of renderings to a binary file.
-
-    Args:
-        out: the file, which stays open.
-        title: title of an HTML page.
-        several: more than one rendering follows, so each gets a heading.
-    """
-
-    def __init__(self, out: IO[bytes], *, title: str, several: bool) -> None:
-        self.out = out
-        self.title = title
-        self.several = several
-
-    @abstractmethod
-    def write(self, item: Item) -> None:
-        """Write one rendering."""
-
-    def close(self) -> None:
-        """Write the end of the output, after the last rendering."""
-        self.out.flush()
-
-    def _put(self, text: str) -> None:
-        # A template can write a lone surrogate, which UTF-8 cannot encode.
-        self.out.write(text.encode("utf-8", errors="backslashreplace"))
-
-
-class TextWriter(Writer):
-    """The rendered text alone, without a final newline; each of several follows a line with its name."""
-
-    def write(self, item: Item) -> None:
-        """Write the text."""
+def write_text(out: IO[bytes], items: Iterable[Item], title: str, several: bool) -> None:
+    """Write the rendered text alone, without a final newline; each of several follows a line with its name."""
+    for item in items:
         text = item.rendering.text
-        self._put(f"==> {item.name} <==\n{text}\n" if self.several else text)
+        _put(out, f"==> {item.name} <==\n{text}\n" if several else text)
 
 
-class JsonWriter(Writer):
-    """One JSON object per line."""
+def write_json(out: IO[bytes], items: Iterable[Item], title: str, several: bool) -> None:
+    """Write one JSON object per line."""
+    from chattmpl.printable import dumps
 
-    def write(self, item: Item) -> None:
-        """Write the object."""
-        from chattmpl.printable import dumps
+    for item in items:
+        _put(out, dumps(record(item.rendering, item.encoding)) + "\n")
 
-        self._put(dumps(record(item.rendering, item.encoding)) + "\n")
+
+def write_html(out: IO[bytes], items: Iterable[Item], title: str, several: bool) -> None:
+    """Write one HTML page with a section for each rendering."""
+    from chattmpl.report.page import PAGE_END, page_start, section
+
+    _put(out, page_start(title))
+    for item in items:
+        _put(out, section(item.picture()))
+    _put(out, PAGE_END)
+
+
+def write_rich(out: IO[bytes], items: Iterable[Item], title: str, several: bool) -> None:
+    """Print frames and colours, as far as the terminal supports them."""
+    from chattmpl.report.terminal import print_picture
+
+    for item in items:
+        shown = item.picture()
+        print_rich(out, lambda console, shown=shown: print_picture(console, shown, heading=several))  # type: ignore[misc]
+
+
+def _put(out: IO[bytes], text: str) -> None:
+    # A template can write a lone surrogate, which UTF-8 cannot encode.
+    out.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 def record(rendering: Rendering, encoding: Encoding | None = None) -> dict[str, Any]:
@@ -105,39 +96,6 @@ def record(rendering: Rendering, encoding: Encoding | None = None) -> dict[str, 
     return made
 
 
-class HtmlWriter(Writer):
-    """One HTML page with a section for each rendering."""
-
-    def __init__(self, out: IO[bytes], *, title: str, several: bool) -> None:
-        from chattmpl.report.page import page_start
-
-        super().__init__(out, title=title, several=several)
-        self._put(page_start(title))
-
-    def write(self, item: Item) -> None:
-        """Write a section of the page."""
-        from chattmpl.report.page import section
-
-        self._put(section(item.picture()))
-
-    def close(self) -> None:
-        """Write the end of the page."""
-        from chattmpl.report.page import PAGE_END
-
-        self._put(PAGE_END)
-        super().close()
-
-
-class RichWriter(Writer):
-    """Frames and colours, as far as the terminal supports them."""
-
-    def write(self, item: Item) -> None:
-        """Print the picture."""
-        from chattmpl.report.terminal import print_picture
-
-        print_rich(self.out, lambda console: print_picture(console, item.picture(), heading=self.several))
-
-
 def print_rich(out: IO[bytes], show: Callable[[Console], None]) -> None:
     """Call a function with a rich console that prints to a binary file."""
     from chattmpl.report.lines import console
@@ -150,4 +108,8 @@ def print_rich(out: IO[bytes], show: Callable[[Console], None]) -> None:
         file.detach()
 
 
-WRITERS: dict[Format, type[Writer]] = {"rich": RichWriter, "text": TextWriter, "json": JsonWriter, "html": HtmlWriter}
+Writer = Callable[[IO[bytes], Iterable[Item], str, bool], None]
+"""A writer of renderings to a binary file, with the title of an HTML page, and True if more than one rendering follows,
+so that each gets a heading."""
+
+WRITERS: dict[Format, Writer] = {"rich": write_rich, "text": write_text, "json": write_json, "html": write_html}

@@ -7,7 +7,6 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.encode import load_tokenizer
-from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import LawReport, Verdict, check
 from chattmpl.laws.outcome import Counterexample
@@ -15,7 +14,8 @@ from chattmpl.playground.html import code, quoted
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import conversation_of, kwargs_of, problems_in, template_of
 from chattmpl.probing.shapes import shipped_conversations
-from chattmpl.report.lines import count
+from chattmpl.report.laws import difference_lines
+from chattmpl.report.lines import count, plain
 
 KWARGS = "chat_template_kwargs"
 
@@ -87,10 +87,6 @@ def _outcome(verdict: Verdict) -> tuple[str, str]:
 
 
 def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
-    try:
-        excerpts = found.excerpts() or ()
-    except ChatTmplError:
-        excerpts = ()
     conversation = found.conversation.dump()
     if found.kwargs:
         conversation[KWARGS] = {**(conversation.get(KWARGS) or {}), **found.kwargs}
@@ -99,7 +95,7 @@ def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
         "message": found.message,
         "hint": found.hint or "",
         "line": found.place.line if found.place is not None and own else None,
-        "excerpts": list(excerpts),
+        "difference": plain(difference_lines(found)),
         "kwargs": found.kwargs,
         "conversation": json.dumps(conversation, ensure_ascii=False, indent=2),
     }
@@ -119,8 +115,7 @@ def _counterexample(item: dict[str, Any], key: str) -> str:
     line = f' <span class="at">template line {item["line"]}</span>' if item["line"] else ""
     kwargs = f"<p>with {code(json.dumps(item['kwargs'], ensure_ascii=False))}</p>" if item["kwargs"] else ""
     hint = f'<p class="hint">{quoted(item["hint"])}</p>' if item["hint"] else ""
-    texts = "\n".join(item["excerpts"])
-    shown = f'<pre tabindex="0">{quoted(texts)}</pre>' if texts else ""
+    shown = f'<pre tabindex="0">{quoted(item["difference"])}</pre>' if item["difference"] else ""
     load = f'<button class="button small" type="button" data-act="load:{quoted(key)}">Load this conversation</button>'
     return (
         f'<div class="counterexample"><p><strong>{quoted(item["message"])}</strong>{line}</p>'
