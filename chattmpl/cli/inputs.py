@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from chattmpl.cli.output import note, say
 from chattmpl.conversation.files import load_conversations, parse_text
 from chattmpl.errors import TemplateError, UsageError
-from chattmpl.source import Place, Source
 from chattmpl.template.family import family_names
 from chattmpl.template.template import Template
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from chattmpl.options import Shape
 
 DEFAULT_TEMPLATE = "hybrid"
-PROJECT_FILE = "pyproject.toml"
 STDIN = "<stdin>"
 
 
@@ -149,26 +147,12 @@ def _relative_to(folder: Path, name: str) -> str:
 
 def _of_project() -> tuple[str, str] | None:
     """Return the template of ``[tool.chattmpl]`` in the nearest pyproject.toml, and the reason to print."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        path = folder / PROJECT_FILE
-        if path.is_file():
-            name = _template_setting(path)
-            return None if name is None else (_relative_to(folder, name), f"from [tool.chattmpl] in {path}")
-    return None
+    from chattmpl.lint.settings import project_table
 
-
-def _template_setting(path: Path) -> str | None:
-    import tomllib
-
-    text = path.read_text(encoding="utf-8", errors="replace")
-    try:
-        settings = tomllib.loads(text).get("tool", {}).get("chattmpl", {})
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: invalid TOML: {error}", hint="fix it, or name a template with -t") from None
-    name = settings.get("template")
-    if name is not None and not isinstance(name, str):
-        start = max(text.find("template", text.find("tool.chattmpl")), 0)
-        place = Place(Source(text, str(path)), start, start + len("template"))
-        raise UsageError("template must be a string", place=place, hint='as in template = "qwen3"')
-    return name
+    path, table = project_table(Path.cwd()) or (None, {})
+    if path is None or "template" not in table:
+        return None
+    name = table["template"]
+    if not isinstance(name, str):
+        raise UsageError(f"{path}: template must be a string", hint='as in template = "qwen3"')
+    return _relative_to(path.parent, name), f"from [tool.chattmpl] in {path}"

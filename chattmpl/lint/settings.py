@@ -55,27 +55,35 @@ class Settings:
         return [rule for rule in rules if not codes or not rule.code.startswith(codes)]
 
 
+def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Return the nearest pyproject.toml and its table ``[tool.chattmpl]``; None if there is no such file.
+
+    Raises:
+        UsageError: if the file is not TOML.
+    """
+    import tomllib
+
+    path = next((parent / FILE for parent in (folder, *folder.parents) if (parent / FILE).is_file()), None)
+    if path is None:
+        return None
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{path} is not TOML: {error}", hint="correct it; [tool.chattmpl] is read from it") from None
+    return path, _table(given.get("tool", {}).get("chattmpl", {}), "tool.chattmpl", path)
+
+
 def read_settings(folder: Path) -> Settings:
     """Return the settings of the nearest pyproject.toml.
 
     Raises:
         UsageError: if a setting is invalid.
     """
-    for parent in (folder, *folder.parents):
-        path = parent / FILE
-        if path.is_file():
-            return _read(path)
-    return Settings()
+    found = project_table(folder)
+    return Settings() if found is None else _read(*found)
 
 
-def _read(path: Path) -> Settings:
-    import tomllib
-
-    try:
-        given = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}", hint="correct it; lint reads [tool.chattmpl.lint]") from None
-    own = _table(given.get("tool", {}).get("chattmpl", {}), "tool.chattmpl", path)
+def _read(path: Path, own: Mapping[str, Any]) -> Settings:
     _known(own, _TOP, "tool.chattmpl", path)
     section = _table(own.get("lint", {}), "tool.chattmpl.lint", path)
     _known(section, _KEYS, "tool.chattmpl.lint", path)
@@ -101,7 +109,7 @@ def _table(value: Any, name: str, path: Path) -> dict[str, Any]:
     return value
 
 
-def _known(table: dict[str, Any], keys: tuple[str, ...], name: str, path: Path) -> None:
+def _known(table: Mapping[str, Any], keys: tuple[str, ...], name: str, path: Path) -> None:
     for key in table:
         if key not in keys:
             hint = did_you_mean(key, keys) or f"it has {', '.join(keys)}"

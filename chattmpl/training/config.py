@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
@@ -203,9 +203,8 @@ def _expand(read: ConfigFile, folder: Path) -> dict[str, Any]:
     for name in _DATA:
         if values.get(name) is not None:
             values[name] = _as_mixture(values[name])
-    _refuse_missing_paths(values, read, folder)
-    for keys, known in ((("template", "name"), (*family_names(),)), (("model", "path"), ()), (("tokenizer",), (DEMO,))):
-        _resolve_path(values, keys, read, folder, known)
+    for keys, names in ((("template", "name"), family_names()), (("model", "path"), []), (("tokenizer",), [DEMO])):
+        _resolve_path(values, keys, names, read, folder)
     if isinstance(values.get("output"), str) and not read.from_command_line("output"):
         values["output"] = str(folder / values["output"])
     return {name: value for name, value in values.items() if value is not None}
@@ -222,36 +221,31 @@ def _as_mixture(data: Any) -> Any:
     return {"sources": [{"path": item, "name": item} if isinstance(item, str) else item for item in data]}
 
 
-def _refuse_missing_paths(values: Mapping[str, Any], read: ConfigFile, folder: Path) -> None:
-    """Refuse a model or tokenizer that is written as a path and does not exist; it would be looked up on the hub."""
-    for keys, message, hint in (
-        (("model", "path"), "there is no model at {}", "model must be a folder written by save_pretrained"),
-        (("tokenizer",), "cannot load the tokenizer {!r}: no such file or folder", None),
-    ):
-        value = values.get(keys[0])
-        if len(keys) > 1:
-            value = value.get(keys[1]) if isinstance(value, Mapping) else None
-        if not isinstance(value, str) or not (value in (".", "..") or value.startswith(("./", "../", "/"))):
-            continue
-        path = Path(value) if read.from_command_line(*keys) or read.from_command_line(keys[0]) else folder / value
-        if not path.exists():
-            raise UsageError(message.format(str(path)), place=read.place(keys), hint=hint)
+_MISSING = {
+    "model": ("there is no model at {}", "model must be a folder written by save_pretrained"),
+    "tokenizer": ("cannot load the tokenizer {!r}: no such file or folder", None),
+}
+"""Message and hint for a path that does not exist; without them, it would be looked up on the hub."""
 
 
 def _resolve_path(
-    values: dict[str, Any], keys: tuple[str, ...], read: ConfigFile, folder: Path, known: tuple[str, ...]
+    values: dict[str, Any], keys: tuple[str, ...], names: Sequence[str], read: ConfigFile, folder: Path
 ) -> None:
-    """Make a path of a file relative to its folder, if there is such a file; otherwise it may be a name."""
+    """Make a path in a file relative to its folder, unless it is a name; refuse a path that does not exist."""
     table = values
     if len(keys) > 1:
         if not isinstance(values.get(keys[0]), dict):
             return
         table = values[keys[0]] = dict(values[keys[0]])
     value = table.get(keys[-1])
-    if isinstance(value, str) and value not in known and not read.from_command_line(*keys):
-        path = folder / value
-        if path.exists() or value.startswith((".", "/")):
-            table[keys[-1]] = str(path)
+    if not isinstance(value, str) or value in names:
+        return
+    path = Path(value) if read.from_command_line(*keys) else folder / value
+    if keys[0] in _MISSING and (value in (".", "..") or value.startswith(("./", "../", "/"))) and not path.exists():
+        message, hint = _MISSING[keys[0]]
+        raise UsageError(message.format(str(path)), place=read.place(keys), hint=hint)
+    if path.exists() or value.startswith((".", "/")):
+        table[keys[-1]] = str(path)
 
 
 def _resolve_data(config: TrainConfig, read: ConfigFile, folder: Path) -> TrainConfig:
