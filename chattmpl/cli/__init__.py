@@ -109,5 +109,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run() -> int:
-    """Run the command line in a process that cannot run away, and return its exit code."""
+    """Run the command line in a process with limits on time and memory, and return its exit code."""
     return supervise(main)

@@ -1,4 +1,4 @@
-"""Known differences between engines and Jinja2: where in a template to look for each, and how it shows."""
+"""Known differences between engines and Jinja2, each with its constructs in a template and its symptoms."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Cause:
         message: the difference, in one sentence.
         hint: how to avoid it.
         place: the construct.
-        confirmed: the difference disappeared, or moved on, when the construct was rewritten.
+        confirmed: the difference disappeared, or moved further into the text, when the construct was rewritten.
         edits: the rewriting.
     """
 

@@ -72,5 +72,5 @@ def _error(engine: Engine, source: str, context: Mapping[str, object], at: int) 
 
 
 def without_line(message: str) -> str:
-    """Return an engine's error without its line, which edits may change."""
+    """Return an engine's error without its line number, which edits may change."""
     return re.sub(r"\s*\(in [^)]*:\d+\)", "", message)

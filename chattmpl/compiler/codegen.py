@@ -472,5 +472,5 @@ def children(node: nodes.Node) -> list[nodes.Node]:
 
 @cache
 def _node_fields(kind: type[nodes.Node]) -> tuple[str, ...]:
-    """Return the fields of a kind of node that can hold nodes."""
+    """Return the fields of a kind of node that can contain other nodes."""
     return tuple(field for field in kind.fields if field not in ("name", "attr", "data", "ctx", "op"))

@@ -190,7 +190,7 @@ def check_mixture(mixture: Mixture, where: str) -> Mixture:
     """Return the mixture if it is valid.
 
     Raises:
-        UsageError: it is not; the message begins with ``where``.
+        UsageError: the mixture is invalid; the message begins with ``where``.
     """
     _check_paths(mixture, where)
     names = [source.name for source in mixture.sources]

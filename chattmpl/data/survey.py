@@ -259,7 +259,7 @@ def require_rows(rows: int) -> None:
     """Check that there was at least one row.
 
     Raises:
-        ConversationError: there was none.
+        ConversationError: there was no row.
     """
     if not rows:
         raise ConversationError("the data have no rows")

@@ -54,7 +54,7 @@ def load_tokenizer(tokenizer: object) -> TextTokenizer:
 
 
 def _unwrap(tokenizer: object) -> object:
-    """Return the ``tokenizers.Tokenizer`` inside a fast tokenizer, and the tokenizer inside a processor."""
+    """Return the ``tokenizers.Tokenizer`` of a fast tokenizer, or the tokenizer of a processor."""
     for name in ("backend_tokenizer", "_tokenizer"):
         inner = getattr(tokenizer, name, None)
         if inner is not None and hasattr(inner, "encode_batch_fast"):

@@ -205,7 +205,7 @@ class Session:
         self.apply(chosen, remember=True)
 
     def edit_template(self, text: str) -> None:
-        """Take over the text of the template's editor."""
+        """Use the text of the template's editor."""
         try:
             own = bool(self.state.base) and text == text_of(replace(self.state, source=None))
         except (Failed, ChatTmplError, OSError):

@@ -31,7 +31,7 @@ class Item:
     generation_prompt: bool = False
 
     def picture(self) -> Picture:
-        """Return its picture."""
+        """Return the picture of the rendering."""
         from chattmpl.report.picture import picture
 
         return picture(

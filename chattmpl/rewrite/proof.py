@@ -105,7 +105,7 @@ class Failure:
 ProofT = TypeVar("ProofT", bound=Proof)
 
 Check = Callable[[Conversation, dict[str, Any], ProofT], "Failure | None"]
-"""Checks one conversation, and adds what held to the proof."""
+"""Function that checks one conversation, and adds the results to the proof."""
 
 
 def prove(

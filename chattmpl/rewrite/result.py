@@ -18,7 +18,7 @@ class Rewrite(Generic[TemplateT, ProofT]):
 
     Attributes:
         template: the new template; one that needed no change has its source as it was given.
-        proof: what was checked, and what held.
+        proof: the checks, and their results.
     """
 
     template: TemplateT

@@ -180,7 +180,7 @@ class LawItem(SubjectItem):
     judge: Judge
 
     def runtest(self) -> None:
-        """Check it.
+        """Check the law on the conversation.
 
         Raises:
             Broken: if there is an undeclared counterexample.

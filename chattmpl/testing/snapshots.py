@@ -1,8 +1,8 @@
 """Snapshots of renderings: readable files that show every character.
 
-A snapshot has a line for each line of the rendering. ``▌`` in the margin marks generated text. ``↵`` at the end stands
-for a newline and ``¬`` for none, where the text ends, or generated text begins or ends within a line; so editors do not
-strip trailing spaces. Invisible characters and the backslash are escaped as in a Python string.
+A snapshot has a line for each line of the rendering. ``▌`` in the margin marks generated text. ``↵`` at the end shows
+a newline. ``¬`` shows that there is none: the text ends there, or generated text begins or ends within the line. So
+editors do not strip trailing spaces. Invisible characters and the backslash are escaped as in a Python string.
 """
 
 from __future__ import annotations

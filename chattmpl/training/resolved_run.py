@@ -194,7 +194,7 @@ def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
     """Return the texts that end an assistant turn: those known already, else those of the family or a rendering.
 
     Raises:
-        UsageError: none is known.
+        UsageError: no stop token is known.
     """
     if known:
         return list(known)

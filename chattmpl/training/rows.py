@@ -178,7 +178,7 @@ def spread(count: int, limit: int | str) -> list[int]:
 
 
 def read_conversations(rows: Any, numbers: Sequence[int], config: TrainConfig) -> list[Any]:
-    """Read the conversations of some rows from their files, each once."""
+    """Read the conversations of some rows; each file is read once."""
     origins = rows.select(numbers).select_columns(list(_ORIGINS))[:]
     wanted: set[tuple[str, str]] = set()
     for source, place in zip(origins["source"], origins["place"], strict=True):

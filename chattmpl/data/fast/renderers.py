@@ -156,7 +156,7 @@ class _Clock:
 
 
 class ToolTextCache:
-    """Cache of the texts that a template makes of tools, since most rows of a data set have the tools of another row.
+    """Cache of the texts that a template makes of tools, since many rows of a data set have the same tools.
 
     Values are recognised by identity, so tools must not be changed while they are cached.
     """

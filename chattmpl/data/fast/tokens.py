@@ -122,7 +122,7 @@ def read_definition(tokenizer: FastTokenizer) -> TokenizerDefinition:
     """Return the definition of a tokenizer whose tokens can be located by their bytes.
 
     Raises:
-        Unsupported: they cannot.
+        Unsupported: its tokens cannot be located by their bytes.
     """
     try:
         definition = json.loads(tokenizer.raw.to_str())

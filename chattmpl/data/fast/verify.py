@@ -83,7 +83,7 @@ def open_fast_path(
         verdict: of an earlier check with the same arguments; it is not repeated if the packages are the same.
 
     Raises:
-        Unsupported: there is none.
+        Unsupported: there is no fast path that passes the check.
     """
     _check_options(options)
     if not isinstance(tokenizer, FastTokenizer):

@@ -151,7 +151,7 @@ class Allowance:
         """Parse ``"10"`` or ``"1%"``.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: the text is neither a number nor a percentage.
         """
         given = str(text).strip()
         try:

@@ -122,7 +122,7 @@ class WorkFolder:
         """Check that nothing would be overwritten.
 
         Raises:
-            UsageError: something would.
+            UsageError: a file would be overwritten.
         """
         path = self.output.path
         if self.known() is not None:

@@ -56,7 +56,7 @@ def check_kwargs(mixture: Mixture, template: Template) -> None:
     """Check that the template reads the kwargs of a mixture: others would have no effect.
 
     Raises:
-        UsageError: it does not.
+        UsageError: the template does not read one of them.
     """
     for source in mixture.sources:
         named = {**mixture.chat_template_kwargs, **source.chat_template_kwargs}
@@ -68,7 +68,7 @@ def check_columns(plan: Plan) -> None:
     """Check that the columns from which kwargs are taken exist.
 
     Raises:
-        UsageError: one does not.
+        UsageError: a column does not exist.
     """
     for source in plan.sources:
         wanted = source.source.kwargs_from.values()

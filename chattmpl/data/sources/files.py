@@ -199,7 +199,7 @@ def refuse_replacing(outputs: Iterable[str | Path], inputs: Iterable[str | Path]
     """Check that no input would be replaced.
 
     Raises:
-        UsageError: one would.
+        UsageError: an input would be replaced.
     """
     given = {Path(path).resolve() for path in inputs}
     for path in outputs:

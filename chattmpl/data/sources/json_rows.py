@@ -1,7 +1,7 @@
 """Rows in .jsonl and .json files.
 
-Values are parsed as strictly as by `JsonText`, which reports errors well. Valid rows take one of two faster ways: lines
-through orjson, many at once, and other values through the standard library.
+Values are parsed as strictly as by `JsonText`, which reports errors well. Valid rows are parsed
+faster: lines by orjson, many at once, and other values by the standard library.
 """
 
 from __future__ import annotations

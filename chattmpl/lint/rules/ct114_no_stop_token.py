@@ -26,8 +26,8 @@ class NoStopToken(Rule):
 
     ## Why is this bad?
 
-    There is no token with which the model could learn to stop. If the header of the next turn is meant to be it, it is
-    outside the generated span and never trained.
+    There is no token with which the model could learn to stop. If the header of the next turn is meant to end it,
+    that is outside the generated span and never trained.
 
     ## Example
 

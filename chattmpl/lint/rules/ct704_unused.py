@@ -61,7 +61,7 @@ class Unused(Rule):
                 yield self.finding(subject.word(node), "variable", name=Quoted(node.name))
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
-        """Remove it."""
+        """Remove the macro or the assignment."""
         for tag in subject.tags:
             if tag.name in ("set", "macro") and tag.start <= finding.place.start < tag.end:
                 yield removal(subject.tree, tag.block or tag)

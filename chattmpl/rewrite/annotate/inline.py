@@ -86,7 +86,7 @@ def _values(arguments: tuple[Expression, ...], parameters: tuple[Expression, ...
 
 
 def inline_constants(tree: Tree, evidence: Evidence) -> str:
-    """Replace variables that only ever hold one constant by that constant, where it has to be cut."""
+    """Replace variables that only ever hold one constant by that constant, where the constant must be cut."""
     edits: dict[int, Edit] = {}
     for _, part in unclear_parts(tree, evidence):
         literal = _constant(tree, part.node) if isinstance(part.node, (Name, Attribute)) else None

@@ -183,7 +183,7 @@ class _Carrier:
 
 
 def split_variables(tree: Tree, evidence: Evidence, observe: Observe) -> str:
-    """Split texts that are generated in part over two or three variables."""
+    """Split partly generated texts into two or three variables."""
     names = dict.fromkeys(part.node.name for _, part in unclear_parts(tree, evidence) if isinstance(part.node, Name))
     for name in names:
         carrier = _carrier(tree, name)

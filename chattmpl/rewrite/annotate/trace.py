@@ -1,4 +1,4 @@
-"""Traces of which part of a source wrote which characters, from a template compiled with its outputs split."""
+"""Traces from characters to the parts of a source that wrote them, by a template compiled with split outputs."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class AnnotationVerifier:
         self._laws = laws_named(name for name in LAWS if known or name != "stop")
 
     def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: AnnotationProof) -> Failure | None:
-        """Check one conversation, and add what held to the proof."""
+        """Check one conversation, and add the results to the proof."""
         old, new = Case(self._before, conversation, kwargs), Case(self._after, conversation, kwargs)
         failure = _compare_texts(old, new, proof)
         if failure is None and _rendered(old, prompt=False) is not None:

@@ -24,9 +24,9 @@ class RetentionProof(Proof):
     Attributes:
         policy: name of the policy.
         changes: number of changes that were tried.
-        same: number of texts that are as before, those that the policy does not concern among them.
-        moved: number of texts in which a trace is kept or dropped that was not before.
-        turns: for the policy ``all``, number of turns in history that are as they were sampled.
+        same: number of unchanged texts, including those that the policy does not concern.
+        moved: number of texts in which other traces are kept than before.
+        turns: for the policy ``all``, number of turns in history that are rendered as they were sampled.
         unchanged: whether the template followed the policy already.
         broken: for the policy ``all``, a counterexample of each law that fails for a reason other than traces.
     """
@@ -53,7 +53,7 @@ class RetentionVerifier:
         self._after = after
 
     def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> Failure | None:
-        """Check one conversation, and add what held to the proof."""
+        """Check one conversation, and add the results to the proof."""
         baseline = self._baseline
         sampled = baseline.sampled
         for prompt in (False, True):

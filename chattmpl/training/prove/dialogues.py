@@ -60,7 +60,7 @@ def is_held_out(key: str) -> bool:
 
 
 def _draw(rng: random.Random, test: bool, make: Callable[[random.Random], tuple[str, ...]]) -> tuple[str, ...]:
-    """Draw until the parts of a task are held out, or until they are not."""
+    """Draw parts of a task until they are held out, or until they are not."""
     while True:
         parts = make(rng)
         if is_held_out("|".join(parts)) is test:
