@@ -21,7 +21,7 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 import pyarrow.parquet as pq  # noqa: E402
 
 from chattmpl.data.encoder import Encoder  # noqa: E402
-from chattmpl.data.job import JobNote, NoteKind, Options, Phase, Watcher, encode_dataset  # noqa: E402
+from chattmpl.data.job import JobNote, JobNoteKind, Options, Phase, Watcher, encode_dataset  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
 from chattmpl.data.rows import RejectionReason  # noqa: E402
 from chattmpl.encode import encode  # noqa: E402
@@ -559,11 +559,11 @@ def test_an_empty_file_among_those_of_a_pattern_is_passed_over_with_a_note(data:
 
 def test_each_note_and_each_reason_has_words() -> None:
     data = {"template": "t", "reasons": ("a", "b"), "rows": 3, "path": "x.jsonl"}
-    texts = {kind: note_text(JobNote(kind, data)) for kind in NoteKind}
-    assert texts[NoteKind.NO_FAST_PATH] == "no fast path for t, all rows take the exact path: a; b"
-    assert texts[NoteKind.EMPTY_FILE] == "x.jsonl is empty and is skipped"
-    assert "3 compared rows" in texts[NoteKind.FAST_PATH_WRONG]
-    assert len(set(texts.values())) == len(NoteKind)
+    texts = {kind: note_text(JobNote(kind, data)) for kind in JobNoteKind}
+    assert texts[JobNoteKind.NO_FAST_PATH] == "no fast path for t, all rows take the exact path: a; b"
+    assert texts[JobNoteKind.EMPTY_FILE] == "x.jsonl is empty and is skipped"
+    assert "3 compared rows" in texts[JobNoteKind.FAST_PATH_WRONG]
+    assert len(set(texts.values())) == len(JobNoteKind)
     assert REASONS.keys() == set(RejectionReason)
 
 
@@ -586,12 +586,12 @@ def test_events_and_rejections_are_data(tmp_path: Path) -> None:
     watcher = Seen()
     data = str(tmp_path / "data")
     encode_dataset(data, "qwen3", "demo", tmp_path / "out", mask="last", workers=1, watcher=watcher)
-    assert [note.kind for note in watcher.notes] == [NoteKind.EMPTY_FILE, NoteKind.NO_FAST_PATH]
+    assert [note.kind for note in watcher.notes] == [JobNoteKind.EMPTY_FILE, JobNoteKind.NO_FAST_PATH]
     assert watcher.notes[0].data["path"] == str(tmp_path / "data" / "2.jsonl")
     assert watcher.notes[1].data["template"] == "qwen3"
     assert watcher.phases == [Phase.ENCODE]
     encode_dataset(data, "qwen3", "demo", tmp_path / "out", mask="last", workers=1, watcher=watcher, resume=True)
-    assert watcher.notes[-1] == JobNote(NoteKind.FINISHED_BEFORE)
+    assert watcher.notes[-1] == JobNote(JobNoteKind.FINISHED_BEFORE)
 
 
 def test_functions_have_the_defaults_and_choices_of_the_table_of_options() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.compare.cases import Case, cases, engine_probes, named_conversations
+from chattmpl.compare.cases import RenderCase, cases, engine_probes, named_conversations
 from chattmpl.compare.code import Code
 from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
 from chattmpl.compare.explain import reference
@@ -238,7 +238,7 @@ def no_arguments(source: str) -> str:
 
 def told(source: str, engine: Engine, **conversation: object) -> EngineReport:
     chat = Conversation.coerce({"messages": CHAT, **conversation})
-    return compare(Template.from_source(source, name="t.jinja"), engine, [Case("chat", chat)])
+    return compare(Template.from_source(source, name="t.jinja"), engine, [RenderCase("chat", chat)])
 
 
 def constructs(report: EngineReport) -> list[tuple[str, str, bool]]:

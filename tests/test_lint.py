@@ -15,7 +15,7 @@ from chattmpl.lint.baseline import without_known, write_baseline
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
 from chattmpl.lint.runner import lint
-from chattmpl.lint.settings import Settings, read_settings
+from chattmpl.lint.settings import LintSettings, read_settings
 from chattmpl.source import Place, Source
 from chattmpl.template.family import family_names
 from chattmpl.template.resolver import TemplateSource, find_templates
@@ -248,7 +248,7 @@ def test_settings_are_those_of_the_nearest_project_file(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.chattmpl.lint]\nignore = ["CT4"]\nbaseline = "known.json"\n')
     inner = tmp_path / "inner"
     inner.mkdir()
-    assert read_settings(inner) == Settings((), ("CT4",), str(tmp_path / "known.json"), folder=tmp_path)
+    assert read_settings(inner) == LintSettings((), ("CT4",), str(tmp_path / "known.json"), folder=tmp_path)
 
 
 @pytest.mark.parametrize("line", ['ignor = ["CT4"]', 'ignore = "CT4"', "baseline = 3"])

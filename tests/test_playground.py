@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from chattmpl.encode import encode
 from chattmpl.errors import UsageError
-from chattmpl.playground.guard import Guard, refusal
-from chattmpl.playground.lane import Lane, Superseded, TooLong
+from chattmpl.playground.guard import RequestGuard, refusal
+from chattmpl.playground.lane import JobTimeout, Lane, Superseded
 from chattmpl.playground.setup import Setup, Watch, accepted, read_folder, set_up, shared, watched
 from chattmpl.playground.state import AGAINST, TABS, State, Tab, from_fragment, to_fragment
 from chattmpl.playground.views.inputs import conversation_of, conversation_text, fixture_names, template_of, text_of
@@ -453,7 +453,7 @@ def test_the_guard_stands_before_pages_and_sockets(kind: str) -> None:
             messages.append(message)
 
         scope = {"type": kind, "headers": [(b"host", host.encode())]}
-        asyncio.run(Guard(page, 8290)(scope, None, send))  # type: ignore[arg-type]
+        asyncio.run(RequestGuard(page, 8290)(scope, None, send))  # type: ignore[arg-type]
         return messages
 
     (answered,) = sent("127.0.0.1:8290")
@@ -488,7 +488,7 @@ def test_a_worker_answers_in_a_process_of_its_own() -> None:
 def test_a_worker_that_takes_too_long_is_ended_and_another_one_started() -> None:
     slow = {"kind": "laws", "state": State(base="gpt_oss").to_dict()}
     first, second = _asked(Lane(0.05), slow, {"kind": "ping"})
-    assert isinstance(first, TooLong)
+    assert isinstance(first, JobTimeout)
     assert second == {"ok": True}
 
 

@@ -22,7 +22,7 @@ from chattmpl.probing.shapes import generated_conversations, shipped_conversatio
 from chattmpl.report.rewrite import refusal_text
 from chattmpl.rewrite.annotate.target_spans import Obstacle
 from chattmpl.rewrite.annotate.verifier import AnnotationProof
-from chattmpl.rewrite.proof import NoteKind
+from chattmpl.rewrite.proof import ProofNoteKind
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.rewrite.result import Rewrite
 from support.snapshots import matches_snapshot
@@ -263,7 +263,7 @@ def test_valid_tags_are_left_as_they_are() -> None:
     once = _annotated(CHATML)
     twice = once.annotate(examples=_EXAMPLES)
     assert twice.template.source == once.source
-    assert twice.proof.notes[0].kind is NoteKind.UNCHANGED
+    assert twice.proof.notes[0].kind is ProofNoteKind.UNCHANGED
     assert twice.proof.diff == ""
 
 
@@ -335,7 +335,7 @@ def test_what_no_conversation_reached_is_named_with_its_line() -> None:
         "        {%- if m.mood == 'sad' %}\n        {{- ':(' }}\n        {%- endif %}\n        {{- text }}\n",
     )
     proof = _rewritten(source).proof
-    assert [note.text for note in proof.notes if note.kind is NoteKind.UNREACHED] == [
+    assert [note.text for note in proof.notes if note.kind is ProofNoteKind.UNREACHED] == [
         "no conversation reached line 7, assumed to be not generated: check by hand"
     ]
 
@@ -431,7 +431,7 @@ def test_what_is_written_elsewhere_is_written_where_its_tags_can_stand(name: str
     rendering = rewrite.template.render(_TURNS)
     assert rendering.text == before.render(_TURNS).text
     assert [rendering.text[start:end] for start, end in rendering.generated] == ["Yo<|end|>"]
-    assert not rewrite.proof.has_note(NoteKind.TAGS_IN_MACRO)
+    assert not rewrite.proof.has_note(ProofNoteKind.TAGS_IN_MACRO)
 
 
 @pytest.mark.parametrize("name", REWRITTEN)

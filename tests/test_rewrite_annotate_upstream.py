@@ -12,7 +12,7 @@ from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.report.rewrite import proof_text
 from chattmpl.rewrite.annotate.verifier import AnnotationProof
-from chattmpl.rewrite.proof import NoteKind
+from chattmpl.rewrite.proof import ProofNoteKind
 from chattmpl.rewrite.refusal import CannotAnnotate
 from chattmpl.rewrite.result import Rewrite
 from chattmpl.template.special_tokens import PLACEHOLDERS
@@ -60,7 +60,7 @@ def test_macros_and_collected_texts_are_written_where_transformers_sees_their_ta
     source = llama_cpp_templates()[name]
     rewrite = _annotated(source, name)
     assert rewrite is not None
-    assert not rewrite.proof.has_note(NoteKind.TAGS_IN_MACRO)
+    assert not rewrite.proof.has_note(ProofNoteKind.TAGS_IN_MACRO)
     for conversation in shipped_conversations():
         _as_in_transformers(name, source, rewrite, conversation)
 
@@ -79,7 +79,7 @@ def _as_in_transformers(
         return
     text, spans = transformers_render(template.given.text, *given, clock=CLOCK, **beside)
     assert text == before == rendering.text, name
-    if not rewrite.proof.has_note(NoteKind.TAGS_IN_MACRO):
+    if not rewrite.proof.has_note(ProofNoteKind.TAGS_IN_MACRO):
         marked = {at for start, end in spans for at in range(start, end)}
         assert marked == {at for start, end in rendering.generated for at in range(start, end)}, name
 

@@ -14,7 +14,7 @@ from chattmpl import Conversation, Template
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import UsageError
-from chattmpl.rewrite.proof import NoteKind
+from chattmpl.rewrite.proof import ProofNoteKind
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
 from chattmpl.rewrite.result import Rewrite
 from chattmpl.rewrite.retain.verifier import RetentionProof
@@ -333,7 +333,7 @@ def test_results_that_are_rendered_within_a_turn_stay() -> None:
 
 def test_a_law_that_fails_for_another_reason_is_a_note_and_strict_refuses_it() -> None:
     proof = _rewritten(WITHIN, "all").proof
-    assert proof.has_note(NoteKind.LAW_BROKEN)
+    assert proof.has_note(ProofNoteKind.LAW_BROKEN)
     assert list(proof.broken) == ["prefix"]
     with pytest.raises(CannotRetain, match="the law prefix does not hold, for a reason other than traces") as caught:
         _rewritten(WITHIN, "all", strict=True)

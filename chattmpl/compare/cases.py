@@ -14,7 +14,7 @@ from chattmpl.template.template import Template
 
 
 @dataclass(frozen=True)
-class Case:
+class RenderCase:
     """The inputs of one render.
 
     Attributes:
@@ -66,13 +66,15 @@ def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[di
     return settings
 
 
-def cases(conversations: Iterable[tuple[str, Conversation]], settings: Iterable[dict[str, Any]]) -> Iterator[Case]:
+def cases(
+    conversations: Iterable[tuple[str, Conversation]], settings: Iterable[dict[str, Any]]
+) -> Iterator[RenderCase]:
     """Yield each conversation with each of the settings, without and with the generation prompt."""
     matrix = list(settings)
     for name, conversation in conversations:
         for kwargs in matrix:
             for prompt in (False, True):
-                yield Case(name, conversation, prompt, kwargs)
+                yield RenderCase(name, conversation, prompt, kwargs)
 
 
 def _user(content: Any) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class State:
+class OutcomePair:
     """The outcomes of Jinja2 and of the engine for one source and one case."""
 
     edited: Edited
@@ -97,12 +97,14 @@ class Explainer:
         """The parsed source."""
         return Code(self.source.text)
 
-    def state(self, edits: Sequence[Edit], context: Mapping[str, Any]) -> State:
+    def state(self, edits: Sequence[Edit], context: Mapping[str, Any]) -> OutcomePair:
         """Render the source with edits in Jinja2 and in the engine."""
         edited = apply_edits(self.source.text, dict.fromkeys(edits))
-        return State(edited, reference(edited.text, context), rendered(self.engine, edited.text, context))
+        return OutcomePair(edited, reference(edited.text, context), rendered(self.engine, edited.text, context))
 
-    def explain(self, state: State, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> tuple[Cause, State]:
+    def explain(
+        self, state: OutcomePair, edits: tuple[Edit, ...], context: Mapping[str, Any]
+    ) -> tuple[Cause, OutcomePair]:
         """Return the cause of a difference, and the state after the construct was rewritten."""
         if state.expected.text is None:
             return self._refused(state, context), state
@@ -128,7 +130,7 @@ class Explainer:
             return self._cause(*likely, False), state
         return self._unknown(state, piece), state
 
-    def _tried(self, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> State | None:
+    def _tried(self, edits: tuple[Edit, ...], context: Mapping[str, Any]) -> OutcomePair | None:
         try:
             after = self.state(edits, context)
         except (ChatTmplError, AssertionError):  # the edits overlap, or the result is not a template
@@ -139,7 +141,7 @@ class Explainer:
         return self.code.distance(distances, site.start) <= most
 
     def _candidates(
-        self, state: State, distances: dict[int, int], piece: Piece | None
+        self, state: OutcomePair, distances: dict[int, int], piece: Piece | None
     ) -> Iterator[tuple[EngineDifference, str, list[Site]]]:
         """Yield the known differences that may be the cause, with their constructs, the nearest ones first."""
         at = piece.start if piece is not None else 0
@@ -152,7 +154,7 @@ class Explainer:
                 sites.sort(key=lambda site: (self.code.distance(distances, site.start), abs(site.start - at)))
                 yield known, word, sites
 
-    def _caught(self, known: EngineDifference, state: State) -> str | None:
+    def _caught(self, known: EngineDifference, state: OutcomePair) -> str | None:
         """Return the match of a known difference in the engine's error, or None if it does not fit."""
         if state.got.text is None:
             match = re.search(known.error, state.got.error or "") if known.error else None
@@ -172,7 +174,7 @@ class Explainer:
         if len(sites) > 1 or known.together:
             yield sites
 
-    def _piece(self, state: State, context: Mapping[str, Any]) -> Piece | None:
+    def _piece(self, state: OutcomePair, context: Mapping[str, Any]) -> Piece | None:
         """Return the tag that the engine fails in, or that wrote the first difference."""
         if state.got.text is None:
             code = self.code if state.edited.text == self.source.text else Code(state.edited.text)
@@ -183,7 +185,7 @@ class Explainer:
             offset = written_by(state, context)
         return None if offset is None else self.code.piece_at(offset)
 
-    def _refused(self, state: State, context: Mapping[str, Any]) -> Cause:
+    def _refused(self, state: OutcomePair, context: Mapping[str, Any]) -> Cause:
         """Return the cause if Jinja2 refuses, whose error has a place."""
         complaint = state.expected.error or ""
         place = _refusal_place(state.edited.text, context)
@@ -205,7 +207,7 @@ class Explainer:
         says = known.message.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
         return Cause(known.code, says, known.hint, place, confirmed, edits)
 
-    def _unknown(self, state: State, piece: Piece | None) -> Cause:
+    def _unknown(self, state: OutcomePair, piece: Piece | None) -> Cause:
         where = self._whole(piece)
         if state.got.text is None:
             message = f"the engine fails here: {state.got.error}"
@@ -217,7 +219,7 @@ class Explainer:
         return Place(self.source, piece.start, piece.end) if piece else Place.of_line(self.source, 1)
 
 
-def _shows(known: EngineDifference, state: State, after: State) -> bool:
+def _shows(known: EngineDifference, state: OutcomePair, after: OutcomePair) -> bool:
     """Return whether rewriting a construct shows that it was the cause.
 
     It does if only one of the two texts changed; otherwise the construct may merely not be reached any more. If the
@@ -277,7 +279,7 @@ def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome
         return Outcome(None, error.complaint)
 
 
-def written_by(state: State, context: Mapping[str, Any]) -> int | None:
+def written_by(state: OutcomePair, context: Mapping[str, Any]) -> int | None:
     """Return the offset in the source of the tag or text that wrote the first difference."""
     expected, got = state.expected.text or "", state.got.text or ""
     at = first_difference(expected, got)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattmpl.compare.cases import Case
-from chattmpl.compare.explain import Cause, Explainer, Outcome, State, reference, rendered
+from chattmpl.compare.cases import RenderCase
+from chattmpl.compare.explain import Cause, Explainer, Outcome, OutcomePair, reference, rendered
 from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.laws.outcome import first_difference
@@ -33,7 +33,7 @@ class EngineFinding:
     """
 
     cause: Cause
-    cases: list[Case]
+    cases: list[RenderCase]
     expected: Outcome
     got: Outcome
 
@@ -83,7 +83,7 @@ def served(template: Template, target: str | None = None) -> Source:
     return Source(template.export(kind), f"{template.name} ({kind} export)")
 
 
-def variables(template: Template, case: Case) -> dict[str, Any]:
+def variables(template: Template, case: RenderCase) -> dict[str, Any]:
     """Return the variables of a render as JSON-like data."""
     data = case.conversation.to_template_input()
     given = {**data.pop("kwargs"), **case.kwargs}
@@ -91,7 +91,7 @@ def variables(template: Template, case: Case) -> dict[str, Any]:
     return {**template.tokens, **kwargs, **data, "add_generation_prompt": case.prompt}
 
 
-def compare(template: Template, engine: Engine, cases: Iterable[Case], target: str | None = None) -> EngineReport:
+def compare(template: Template, engine: Engine, cases: Iterable[RenderCase], target: str | None = None) -> EngineReport:
     """Render cases with Jinja2 and with an engine, and find the causes of the differences.
 
     Args:
@@ -114,7 +114,7 @@ class _Comparison:
         self.findings: dict[tuple[str, int], EngineFinding] = {}
         self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
 
-    def run(self, cases: Iterable[Case]) -> EngineReport:
+    def run(self, cases: Iterable[RenderCase]) -> EngineReport:
         for case in cases:
             if self.report.overrun is not None:  # each further conversation would most likely exceed the budget too
                 self.report.skipped += 1
@@ -126,7 +126,7 @@ class _Comparison:
         self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
         return self.report
 
-    def _compare(self, case: Case) -> None:
+    def _compare(self, case: RenderCase) -> None:
         context = variables(self.template, case)
         expected = reference(self.source.text, context)
         got = rendered(self.engine, self.raw.text, context)
@@ -142,7 +142,7 @@ class _Comparison:
             self._note(_carriage_returns(self.raw), case, expected, got)
         self._explain(case, context)
 
-    def _explain(self, case: Case, context: dict[str, Any]) -> None:
+    def _explain(self, case: RenderCase, context: dict[str, Any]) -> None:
         edits: tuple[Edit, ...] = ()
         state = self.explainer.state(edits, context)
         for finding in list(self.findings.values()):
@@ -159,8 +159,13 @@ class _Comparison:
                 state = self.explainer.state(edits, context)
 
     def _known(
-        self, finding: EngineFinding, case: Case, state: State, edits: tuple[Edit, ...], context: dict[str, Any]
-    ) -> tuple[State, tuple[Edit, ...]]:
+        self,
+        finding: EngineFinding,
+        case: RenderCase,
+        state: OutcomePair,
+        edits: tuple[Edit, ...],
+        context: dict[str, Any],
+    ) -> tuple[OutcomePair, tuple[Edit, ...]]:
         """Return the state after rewriting the constructs of an earlier cause, if this case has that cause too."""
         new = tuple(edit for edit in finding.cause.edits if edit not in edits)
         if state.agree or not new:
@@ -174,7 +179,7 @@ class _Comparison:
         finding.cases.append(case)
         return after, (*edits, *new)
 
-    def _note(self, cause: Cause, case: Case, expected: Outcome, got: Outcome) -> None:
+    def _note(self, cause: Cause, case: RenderCase, expected: Outcome, got: Outcome) -> None:
         key = (cause.code, cause.place.start)
         if key in self.findings:
             self.findings[key].cases.append(case)

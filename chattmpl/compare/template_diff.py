@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from chattmpl.compare.cases import Case
+from chattmpl.compare.cases import RenderCase
 from chattmpl.conversation.models import Conversation
 from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
@@ -161,7 +161,7 @@ def _span_at(rendering: Rendering, offset: int) -> Span:
 
 
 @dataclass
-class Group:
+class ChangeGroup:
     """Changes with one cause.
 
     Attributes:
@@ -172,7 +172,7 @@ class Group:
     """
 
     change: Change
-    cases: list[Case] = field(default_factory=list)
+    cases: list[RenderCase] = field(default_factory=list)
     hunk: Hunk | None = None
     error: str | None = None
 
@@ -219,7 +219,7 @@ class Difference:
     after: Template
     renders: int = 0
     changed: list[str] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
+    groups: list[ChangeGroup] = field(default_factory=list)
     laws: list[LawDifference] = field(default_factory=list)
     counts: Counts = field(default_factory=Counts)
 
@@ -229,7 +229,7 @@ class Difference:
         return not self.groups and not self.laws
 
 
-def diff(before: Template, after: Template, cases: Iterable[Case], tokenizer: Any = None) -> Difference:
+def diff(before: Template, after: Template, cases: Iterable[RenderCase], tokenizer: Any = None) -> Difference:
     """Compare the renderings of two templates.
 
     Args:
@@ -239,19 +239,19 @@ def diff(before: Template, after: Template, cases: Iterable[Case], tokenizer: An
         tokenizer: tokenizer to count trained tokens with.
     """
     found = Difference(before, after)
-    groups: dict[tuple[Any, ...], Group] = {}
+    groups: dict[tuple[Any, ...], ChangeGroup] = {}
     for case in cases:
         found.renders += 1
         one, other = _rendered(before, case), _rendered(after, case)
-        keys: dict[tuple[Any, ...], Group] = {}
+        keys: dict[tuple[Any, ...], ChangeGroup] = {}
         if isinstance(one, Rendering) and isinstance(other, Rendering):
             _count(found.counts, one, other, tokenizer)
             for hunk in hunks(one, other):
-                keys.setdefault(hunk.key, Group(hunk.kind, hunk=hunk))
+                keys.setdefault(hunk.key, ChangeGroup(hunk.kind, hunk=hunk))
         elif isinstance(other, ChatTmplError) and isinstance(one, Rendering):
-            keys["refused", _without_numbers(other.cause)] = Group("refused", error=other.message)
+            keys["refused", _without_numbers(other.cause)] = ChangeGroup("refused", error=other.message)
         elif isinstance(one, ChatTmplError) and isinstance(other, Rendering):
-            keys["accepted", _without_numbers(one.cause)] = Group("accepted", error=one.message)
+            keys["accepted", _without_numbers(one.cause)] = ChangeGroup("accepted", error=one.message)
         for key, group in keys.items():
             groups.setdefault(key, group).cases.append(case)
         if keys and case.name not in found.changed:
@@ -260,7 +260,7 @@ def diff(before: Template, after: Template, cases: Iterable[Case], tokenizer: An
     return found
 
 
-def _rendered(template: Template, case: Case) -> Rendering | ChatTmplError:
+def _rendered(template: Template, case: RenderCase) -> Rendering | ChatTmplError:
     read = template.program.variables
     kwargs = {name: value for name, value in case.kwargs.items() if name in read}
     try:

@@ -27,7 +27,7 @@ Test = Callable[["Sequence[Message]", int, bool], bool]
 
 
 @dataclass(frozen=True)
-class Boundary:
+class RetentionBoundary:
     """The kind of message after the last of which a policy keeps traces.
 
     Attributes:
@@ -64,7 +64,7 @@ class Policy:
     summary: str
     condition: str
     kept: Test
-    boundary: Boundary | None = None
+    boundary: RetentionBoundary | None = None
     undecided: Callable[[Sequence[Message], bool], bool] = lambda messages, prompt: False
 
     def keeps(self, messages: Sequence[Message], prompt: bool = False) -> frozenset[int]:
@@ -78,9 +78,9 @@ class Policy:
         return frozenset(index for index in answers if self.kept(messages, index, prompt))
 
 
-def _since(counter: str, jinja: str, test: Test) -> tuple[str, Test, Boundary]:
+def _since(counter: str, jinja: str, test: Test) -> tuple[str, Test, RetentionBoundary]:
     """Return condition, test and boundary of a policy that keeps the traces after the last boundary."""
-    boundary = Boundary(counter, jinja, test)
+    boundary = RetentionBoundary(counter, jinja, test)
     return f"loop.revindex0 < {{retention}}.{counter}", boundary.keeps, boundary
 
 
@@ -162,7 +162,7 @@ class Retention:
         return tuple(POLICIES.values()) if self.policy == RUNTIME else (POLICIES[self.policy],)
 
     @property
-    def boundaries(self) -> tuple[Boundary, ...]:
+    def boundaries(self) -> tuple[RetentionBoundary, ...]:
         """The boundaries whose counters the condition reads."""
         return tuple(row.boundary for row in self.rows if row.boundary is not None)
 

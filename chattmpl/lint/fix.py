@@ -13,7 +13,7 @@ from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.modes import check_in_modes
-from chattmpl.lint.proof import Proof
+from chattmpl.lint.proof import ReferenceRenderings
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.runner import every, examine
@@ -61,7 +61,7 @@ def fix(
     """
     subject, findings = examine(found, chosen, tokenizer)
     result = Fixed(found, [], live(findings))
-    proof = Proof(subject) if subject is not None else None
+    proof = ReferenceRenderings(subject) if subject is not None else None
     refused: set[tuple[Any, ...]] = set()
     before: Counted | None = None
     while subject is not None and proof is not None:
@@ -85,7 +85,7 @@ def fix(
 
 
 def _fixed(
-    subject: LintContext, finding: TemplateDiagnostic, proof: Proof, tokenizer: Any, before: Counted
+    subject: LintContext, finding: TemplateDiagnostic, proof: ReferenceRenderings, tokenizer: Any, before: Counted
 ) -> TemplateSource | None:
     """Return the template with the first edit that fixes the finding and nothing else; None if there is none."""
     rule = rules()[finding.code]
@@ -151,7 +151,7 @@ def _counted(found: TemplateSource, chosen: Iterable[Rule], tokenizer: Any) -> C
     return Counter((finding.code, finding.severity) for finding in every(found, tuple(chosen), tokenizer))
 
 
-def _equal(made: TemplateSource, subject: LintContext, rule: Rule, proof: Proof) -> bool:
+def _equal(made: TemplateSource, subject: LintContext, rule: Rule, proof: ReferenceRenderings) -> bool:
     try:
         other = LintContext(made, subject.tokenizer).template
     except ChatTmplError:

@@ -29,7 +29,7 @@ _SKIPPED = frozenset(CONVERSATIONS) - {"turn", "turns", "reasoning", "calls"}
 _COMPARED = (("turn", 1, True), ("turn", 2, False), ("reasoning", 2, False), ("calls", 4, False))
 
 
-class Mode(NamedTuple):
+class ModeFacts(NamedTuple):
     """One value of one kwarg, and the facts about the template with it."""
 
     kwargs: Mapping[str, Any]
@@ -63,7 +63,7 @@ def check_in_modes(rule: Rule, subject: LintContext) -> Iterator[TemplateDiagnos
 
 
 @lru_cache(maxsize=4)
-def modes_of(plain: TemplateFacts) -> tuple[Mode, ...]:
+def modes_of(plain: TemplateFacts) -> tuple[ModeFacts, ...]:
     """Return the modes of a template that render something else than others do."""
     known = [plain]
     found = []
@@ -73,7 +73,7 @@ def modes_of(plain: TemplateFacts) -> tuple[Mode, ...]:
         facts = TemplateFacts(plain.template, plain.tokenizer, kwargs={name: value}, skipped=skipped)
         if not any(_alike(facts, other) for other in known):
             known.append(facts)
-            found.append(Mode({name: value}, facts))
+            found.append(ModeFacts({name: value}, facts))
         if len(found) == _MOST:
             break
     return tuple(found)

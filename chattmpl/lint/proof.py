@@ -24,7 +24,7 @@ _MODES = 6
 """Number of template kwargs that are varied."""
 
 
-class Case(NamedTuple):
+class ProofCase(NamedTuple):
     """A conversation to render, whether with the generation prompt, and kwargs."""
 
     conversation: Conversation
@@ -32,7 +32,7 @@ class Case(NamedTuple):
     kwargs: dict[str, Any]
 
 
-class Proof:
+class ReferenceRenderings:
     """The renderings of a template, to be compared with those of another one."""
 
     def __init__(self, subject: LintContext) -> None:
@@ -50,10 +50,10 @@ class Proof:
         return True
 
     @cached_property
-    def _expected(self) -> list[tuple[Case, Rendering | ChatTmplError]]:
+    def _expected(self) -> list[tuple[ProofCase, Rendering | ChatTmplError]]:
         return [(case, _rendered(self._template, case)) for case in self._cases()]
 
-    def _cases(self) -> Iterator[Case]:
+    def _cases(self) -> Iterator[ProofCase]:
         conversations = [*_probes(), *shipped_conversations()]
         try:
             generated = generated_conversations(EXAMPLES)
@@ -64,9 +64,9 @@ class Proof:
             matrix += [{name: value} for value in values]
         for kwargs in matrix:
             for conversation in conversations:
-                yield from (Case(conversation, prompt, kwargs) for prompt in (False, True))
+                yield from (ProofCase(conversation, prompt, kwargs) for prompt in (False, True))
         for conversation in generated:
-            yield from (Case(conversation, prompt, {}) for prompt in (False, True))
+            yield from (ProofCase(conversation, prompt, {}) for prompt in (False, True))
 
     def _modes(self) -> dict[str, tuple[Any, ...]]:
         family = self._template.family
@@ -87,7 +87,7 @@ def _prefixes() -> Iterator[Conversation]:
                 yield Conversation.coerce({**conversation, "messages": conversation["messages"][:count]})
 
 
-def _rendered(template: Template, case: Case) -> Rendering | ChatTmplError:
+def _rendered(template: Template, case: ProofCase) -> Rendering | ChatTmplError:
     try:
         return template.render(case.conversation, case.prompt, CLOCK, **case.kwargs)
     except ChatTmplError as error:

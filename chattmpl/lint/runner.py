@@ -17,7 +17,7 @@ from chattmpl.lint.root_causes import one_a_line, root_causes
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
-from chattmpl.lint.rules.ct004_not_evaluated import NotEvaluated
+from chattmpl.lint.rules.ct004_not_evaluated import RuleNotEvaluated
 from chattmpl.lint.suppressions import directives
 from chattmpl.template.resolver import TemplateSource
 
@@ -79,8 +79,8 @@ def _all(subject: LintContext, chosen: Sequence[Rule]) -> list[TemplateDiagnosti
     for rule in chosen:
         if subject.tokenizer is not None or not rule.needs_tokenizer:
             made += _checked(rule, subject, codes)
-    if NotEvaluated.code in codes:
-        made += NotEvaluated().failed(subject)
+    if RuleNotEvaluated.code in codes:
+        made += RuleNotEvaluated().failed(subject)
     return made
 
 
@@ -110,7 +110,7 @@ def _checked(rule: Rule, subject: LintContext, codes: set[str]) -> list[Template
     try:
         return list(check_in_modes(rule, subject))
     except Exception as error:
-        return [NotEvaluated().crashed(subject, rule.code, error)] if NotEvaluated.code in codes else []
+        return [RuleNotEvaluated().crashed(subject, rule.code, error)] if RuleNotEvaluated.code in codes else []
 
 
 def _without_silenced(

@@ -17,7 +17,7 @@ _KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer
 
 
 @dataclass(frozen=True)
-class Settings:
+class LintSettings:
     """The settings of a project; options of the command line take precedence.
 
     Attributes:
@@ -73,17 +73,17 @@ def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     return path, _table(given.get("tool", {}).get("chattmpl", {}), "tool.chattmpl", path)
 
 
-def read_settings(folder: Path) -> Settings:
+def read_settings(folder: Path) -> LintSettings:
     """Return the settings of the nearest pyproject.toml.
 
     Raises:
         UsageError: if a setting is invalid.
     """
     found = project_table(folder)
-    return Settings() if found is None else _read(*found)
+    return LintSettings() if found is None else _read(*found)
 
 
-def _read(path: Path, own: Mapping[str, Any]) -> Settings:
+def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
     _known(own, _TOP, "tool.chattmpl", path)
     section = _table(own.get("lint", {}), "tool.chattmpl.lint", path)
     _known(section, _KEYS, "tool.chattmpl.lint", path)
@@ -92,7 +92,7 @@ def _read(path: Path, own: Mapping[str, Any]) -> Settings:
             raise UsageError(f"{path}: {key} must be a string", hint="a path")
     per_file = _table(section.get("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
     baseline, tokenizer = section.get("baseline"), section.get("tokenizer")
-    return Settings(
+    return LintSettings(
         _codes(section.get("select", []), "select", path),
         _codes(section.get("ignore", []), "ignore", path),
         None if baseline is None else str(path.parent / baseline),

@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import background_tasks, ui
 
 from chattmpl.playground.html import nothing
-from chattmpl.playground.lane import Lane, Superseded, TooLong
+from chattmpl.playground.lane import JobTimeout, Lane, Superseded
 from chattmpl.playground.layout import Layout
 from chattmpl.playground.setup import DEMO
 from chattmpl.playground.state import State
@@ -89,7 +89,7 @@ class Answers:
             return await self.lanes[lane].ask(job, (self.client.id, kind), before)
         except Superseded:
             return None
-        except TooLong as error:
+        except JobTimeout as error:
             message = f"rendering took more than {error.seconds:g} seconds and was stopped"
             hint = "the template may loop forever, or the conversation may be very long"
             return {"ok": False, "problem": asdict(Problem("template", "error", message, hint))}

@@ -22,7 +22,7 @@ def _ignore(*_: object) -> None:
     pass
 
 
-class Tag(ui.element):  # type: ignore[misc] # NiceGUI is optional, so mypy does not analyse it
+class TextElement(ui.element):  # type: ignore[misc] # NiceGUI is optional, so mypy does not analyse it
     """An HTML element whose content is plain text."""
 
     def __init__(self, tag: str, text: str = "", kind: str = "", **props: Any) -> None:
@@ -65,14 +65,14 @@ class Choice:
         self.changed: Changed = _ignore
         self.value = ""
         self._options: Options = {}
-        self.select: Tag
+        self.select: TextElement
         if hidden:
-            self.holder = self.select = Tag("select", aria_label=label)
+            self.holder = self.select = TextElement("select", aria_label=label)
         else:
-            self.holder = Tag("label", kind=f"field {kind}".strip())
+            self.holder = TextElement("label", kind=f"field {kind}".strip())
             with self.holder:
-                Tag("span", label)
-                self.select = Tag("select", aria_label=label)
+                TextElement("span", label)
+                self.select = TextElement("select", aria_label=label)
         self.select.on("change", self._on_change, js_handler="(event) => emit(event.target.value)")
 
     def offer(self, options: Options, value: str) -> None:
@@ -87,11 +87,11 @@ class Choice:
 
     def _group(self, title: str, group: Mapping[str, str]) -> None:
         if title and group:
-            with Tag("optgroup", label=title):
+            with TextElement("optgroup", label=title):
                 self._group("", group)
             return
         for value, name in group.items():
-            Tag("option", name, value=value)
+            TextElement("option", name, value=value)
 
     def set(self, value: str) -> None:
         """Select a value."""
@@ -114,23 +114,25 @@ class TextField:
         self, label: str, value: str = "", *, kind: str = "", wide: bool = False, hint: str = "", live: bool = True
     ) -> None:
         self.changed: Changed = _ignore
-        with Tag("label", kind=f"field {kind}".strip()):
-            Tag("span", label)
+        with TextElement("label", kind=f"field {kind}".strip()):
+            TextElement("span", label)
             # defaultValue and not value, which would overwrite what the user types on each update of the element.
-            self.input = Tag("input", kind="wide" if wide else "", type="text", defaultValue=value, spellcheck="false")
+            self.input = TextElement(
+                "input", kind="wide" if wide else "", type="text", defaultValue=value, spellcheck="false"
+            )
             self.input.set_attributes(autocomplete="off", placeholder=hint)
         handler = "(event) => emit(event.target.value)"
         self.input.on("input" if live else "change", lambda event: self.changed(event.args), js_handler=handler)
 
 
-class Check:
+class CheckBox:
     """A labelled check box."""
 
     def __init__(self, label: str) -> None:
         self.changed: Changed = _ignore
-        with Tag("label", kind="check"):
-            self.box = Tag("input", type="checkbox", checked=False)
-            Tag("span", label)
+        with TextElement("label", kind="check"):
+            self.box = TextElement("input", type="checkbox", checked=False)
+            TextElement("span", label)
         self.box.on("change", self._on_change, js_handler="(event) => emit(event.target.checked)")
 
     def set(self, value: bool) -> None:
@@ -153,10 +155,10 @@ class Segments:
 
     def __init__(self, label: str, options: Mapping[str, str]) -> None:
         self.changed: Changed = _ignore
-        with Tag("div", kind="field", role="group", aria_label=label):
-            Tag("span", label)
-            with Tag("div", kind="segments"):
-                self.buttons = {key: Tag("button", name, type="button") for key, name in options.items()}
+        with TextElement("div", kind="field", role="group", aria_label=label):
+            TextElement("span", label)
+            with TextElement("div", kind="segments"):
+                self.buttons = {key: TextElement("button", name, type="button") for key, name in options.items()}
         self._connect()
 
     def _connect(self) -> None:
@@ -184,8 +186,10 @@ class Tabs(Segments):
     def __init__(self, label: str, options: Mapping[str, str], panel: str) -> None:
         self.changed: Changed = _ignore
         common = {"type": "button", "role": "tab", "aria_controls": panel}
-        with Tag("div", kind="tabs", role="tablist", aria_label=label):
-            self.buttons = {key: Tag("button", name, id=f"tab-{key}", **common) for key, name in options.items()}
+        with TextElement("div", kind="tabs", role="tablist", aria_label=label):
+            self.buttons = {
+                key: TextElement("button", name, id=f"tab-{key}", **common) for key, name in options.items()
+            }
         self._connect()
 
 
@@ -194,9 +198,9 @@ class FileButton:
 
     def __init__(self, text: str, accept: Iterable[str], label: str) -> None:
         self.opened: Callable[[str, str], object] = _ignore
-        with Tag("label", kind="button small"):
-            Tag("span", text)
-            chosen = Tag("input", type="file", accept=",".join(accept), aria_label=label)
+        with TextElement("label", kind="button small"):
+            TextElement("span", text)
+            chosen = TextElement("input", type="file", accept=",".join(accept), aria_label=label)
         handler = (
             "(event) => { const file = event.target.files[0]; "
             "file?.text().then((text) => { emit([file.name, text]); event.target.value = ''; }); }"
@@ -204,9 +208,9 @@ class FileButton:
         chosen.on("change", lambda event: self.opened(*event.args), js_handler=handler)
 
 
-def button(text: str, kind: str = "", **props: Any) -> Tag:
+def button(text: str, kind: str = "", **props: Any) -> TextElement:
     """Make a button."""
-    return Tag("button", text, kind=f"button {kind}".strip(), type="button", **props)
+    return TextElement("button", text, kind=f"button {kind}".strip(), type="button", **props)
 
 
 class Kwargs:
@@ -217,7 +221,7 @@ class Kwargs:
 
     def __init__(self) -> None:
         self.changed: Callable[[str, Any], object] = _ignore
-        self.holder = Tag("div", kind="kwargs")
+        self.holder = TextElement("div", kind="kwargs")
         self._shown: list[dict[str, Any]] | None = None
 
     def show(self, controls: Sequence[dict[str, Any]], values: dict[str, Any]) -> None:
@@ -256,7 +260,7 @@ class Kwargs:
         choice.changed = lambda given: self.changed(control["name"], None if given == _ABSENT else json.loads(given))
         choice.select.set_attributes(title=control["help"])
 
-    def _typed(self, line: Tag, name: str, kind: str, given: str) -> None:
+    def _typed(self, line: TextElement, name: str, kind: str, given: str) -> None:
         value: Any = given or None
         wrong = False
         if given.strip() and kind != "text":

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from chattmpl.playground.controls import Tag
+from chattmpl.playground.controls import TextElement
 
 SIGNS = {"error": "✕", "warning": "!", "info": "i"}
 """The sign of each severity, the most severe first."""
@@ -32,7 +32,7 @@ class Editor:
         self._applied: list[Any] = []
         self.code = ui.codemirror("", language=language, on_change=self._on_change)
         self.code.classes("editor").set_line_wrapping(True)
-        self.list = Tag("div", kind="problems", role="status")
+        self.list = TextElement("div", kind="problems", role="status")
         self.marks: list[dict[str, Any]] = []
         self.problems: list[dict[str, Any]] = []
 
@@ -116,20 +116,20 @@ class Editor:
         self.list.clear()
         with self.list:
             if not self.problems and clean:
-                Tag("p", clean, kind="clean")
+                TextElement("p", clean, kind="clean")
             for item in sorted(self.problems, key=lambda item: _ORDER.index(item["severity"]))[:MOST_PROBLEMS]:
                 self._row(item)
             if len(self.problems) > MOST_PROBLEMS:
-                Tag("p", f"{len(self.problems) - MOST_PROBLEMS} more", kind="clean")
+                TextElement("p", f"{len(self.problems) - MOST_PROBLEMS} more", kind="clean")
 
     def _row(self, item: dict[str, Any]) -> None:
-        with Tag("button", kind=item["severity"], type="button", title=_words(item)) as row:
-            Tag("span", SIGNS[item["severity"]], kind="sign", role="img", aria_label=item["severity"])
-            Tag("span", "" if item["line"] is None else f"line {item['line']}", kind="line")
-            with Tag("span"):
-                Tag("span", _headline(item), kind="said")
+        with TextElement("button", kind=item["severity"], type="button", title=_words(item)) as row:
+            TextElement("span", SIGNS[item["severity"]], kind="sign", role="img", aria_label=item["severity"])
+            TextElement("span", "" if item["line"] is None else f"line {item['line']}", kind="line")
+            with TextElement("span"):
+                TextElement("span", _headline(item), kind="said")
                 if item["hint"]:
-                    Tag("span", item["hint"], kind="hint")
+                    TextElement("span", item["hint"], kind="hint")
         row.on("click", lambda _: self.reveal(item["line"]))
 
     def reveal(self, line: int | None) -> None:

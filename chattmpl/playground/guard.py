@@ -45,7 +45,7 @@ def refusal(headers: dict[str, list[str]], port: int) -> str | None:
     return None
 
 
-class Guard:
+class RequestGuard:
     """An ASGI application that refuses requests that do not come from its own page."""
 
     def __init__(self, app: _App, port: int) -> None:

@@ -18,7 +18,7 @@ _LONGEST_LINE = 64 << 20
 _START_SECONDS = 60.0
 
 
-class TooLong(Exception):
+class JobTimeout(Exception):
     """A job that was stopped at the time limit, in seconds."""
 
     def __init__(self, seconds: float) -> None:
@@ -77,7 +77,7 @@ class Lane:
                 return await asyncio.wait_for(_exchange(process, job), self.seconds)
             except TimeoutError:
                 self._end()
-                raise TooLong(self.seconds) from None
+                raise JobTimeout(self.seconds) from None
             except (ConnectionError, EOFError, ValueError):
                 self._end()
                 if owner is not None and self._newest[owner] != number:

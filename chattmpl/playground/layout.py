@@ -9,14 +9,14 @@ from typing import Any
 from nicegui import ui
 
 from chattmpl.playground.controls import (
-    Check,
+    CheckBox,
     Choice,
     FileButton,
     Kwargs,
     Options,
     Segments,
     Tabs,
-    Tag,
+    TextElement,
     TextField,
     button,
 )
@@ -36,13 +36,13 @@ class Layout:
     """The elements of one page."""
 
     def __init__(self) -> None:
-        with Tag("div", kind="shell"):
+        with TextElement("div", kind="shell"):
             self._top()
-            with Tag("div", kind="work"):
-                with Tag("div", kind="left"):
+            with TextElement("div", kind="work"):
+                with TextElement("div", kind="left"):
                     self._template()
                     self._conversation()
-                with Tag("div", kind="right"):
+                with TextElement("div", kind="right"):
                     self._controls()
                     self.tabs = Tabs("Views", TABS, "panel")
                     self._against()
@@ -50,55 +50,57 @@ class Layout:
                     self._panel()
 
     def _top(self) -> None:
-        with Tag("header", kind="top"):
-            with Tag("h1", "chattmpl "):
-                Tag("span", "playground")
-            Tag("div", kind="grow")
+        with TextElement("header", kind="top"):
+            with TextElement("h1", "chattmpl "):
+                TextElement("span", "playground")
+            TextElement("div", kind="grow")
             self.share = button("Copy address", "quiet small")
             self.save = button("Save as HTML", "quiet small")
             self.theme = button("◐ Theme", "quiet small", aria_label="Light or dark theme")
 
     def _template(self) -> None:
-        with Tag("section", kind="pane", aria_label="Template"):
-            with Tag("div", kind="bar"):
-                Tag("h2", "Template")
+        with TextElement("section", kind="pane", aria_label="Template"):
+            with TextElement("div", kind="bar"):
+                TextElement("h2", "Template")
                 self.template = Choice("Template", hidden=True)
-                self.template_chip = Tag("span", kind="chip")
+                self.template_chip = TextElement("span", kind="chip")
                 self.template_reset = button("Undo edits", "quiet small")
-                Tag("div", kind="grow")
+                TextElement("div", kind="grow")
                 self.template_file = FileButton("Open…", (".jinja", ".j2", ".txt", ".json"), "Open a template file")
             self.template_editor = Editor("Template, Jinja", "Jinja2")
 
     def _conversation(self) -> None:
-        with Tag("section", kind="pane", aria_label="Conversation"):
-            with Tag("div", kind="bar"):
-                Tag("h2", "Conversation")
+        with TextElement("section", kind="pane", aria_label="Conversation"):
+            with TextElement("div", kind="bar"):
+                TextElement("h2", "Conversation")
                 self.conversation = Choice("Conversation", hidden=True)
-                self.conversation_chip = Tag("span", kind="chip")
+                self.conversation_chip = TextElement("span", kind="chip")
                 self.conversation_reset = button("Undo edits", "quiet small")
-                Tag("div", kind="grow")
+                TextElement("div", kind="grow")
                 self.conversation_file = FileButton("Open…", (".json", ".jsonl"), "Open a conversation file")
             self.conversation_editor = Editor("Conversation, JSON", "JSON")
 
     def _controls(self) -> None:
-        with Tag("section", kind="controls", aria_label="Settings"):
+        with TextElement("section", kind="controls", aria_label="Settings"):
             self.retention = Choice("Retention")
             self.target = Segments("Target", {"train": "train", "inference": "inference"})
             self.tokenizer = Choice("Tokenizer")
-            with Tag("div") as self.tokenizer_line:
+            with TextElement("div") as self.tokenizer_line:
                 self.tokenizer_file = TextField("Tokenizer file", wide=True, hint="path/to/tokenizer.json", live=False)
-            self.prompt = Check("Generation prompt")
+            self.prompt = CheckBox("Generation prompt")
             self.kwargs = Kwargs()
 
     def _against(self) -> None:
-        with Tag("div", kind="against") as self.against_bar:
+        with TextElement("div", kind="against") as self.against_bar:
             self.against = Choice("Compare by")
             self.other = Choice("With")
-            with Tag("div") as self.other_line:
-                self.other_holder = Tag("div")
+            with TextElement("div") as self.other_line:
+                self.other_holder = TextElement("div")
 
     def _panel(self) -> None:
-        with Tag("div", kind="panel", id="panel", role="tabpanel", tabindex="0", aria_label="View") as self.panel:
+        with TextElement(
+            "div", kind="panel", id="panel", role="tabpanel", tabindex="0", aria_label="View"
+        ) as self.panel:
             waiting = '<p class="waiting">Rendering…</p>'
             self.view = ui.html(waiting, sanitize=False).classes("view")
         reveal = (
@@ -106,9 +108,9 @@ class Layout:
             "if (piece) emit([...piece.classList].filter((name) => /^[LF]\\d+$/.test(name))); }"
         )
         self.panel.on("click", lambda event: self._reveal(event.args), js_handler=reveal)
-        with Tag("div", kind="status-bar"):
-            Tag("output", id="origin", aria_label="Origin of the text under the pointer")
-            self.counts = Tag("span", kind="counts", role="status")
+        with TextElement("div", kind="status-bar"):
+            TextElement("output", id="origin", aria_label="Origin of the text under the pointer")
+            self.counts = TextElement("span", kind="counts", role="status")
 
     def _reveal(self, names: list[str]) -> None:
         """Scroll both editors to the origin of a piece of the view."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from nicegui import app, background_tasks, ui
 
 from chattmpl.errors import UsageError
-from chattmpl.playground.guard import Guard
+from chattmpl.playground.guard import RequestGuard
 from chattmpl.playground.html import ASSETS, style
 from chattmpl.playground.lane import Lane
 from chattmpl.playground.session import Session
@@ -60,7 +60,7 @@ def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None])
     lanes = {name: Lane(seconds, impatient=name == "laws") for name, seconds in SECONDS.items()}
     sessions: dict[str, Session] = {}
     address = f"http://{HOST}:{port}/"
-    app.add_middleware(Guard, port=port)
+    app.add_middleware(RequestGuard, port=port)
     head = f"<style>{style('view', 'page')}</style>"
     script = f"<script>{(ASSETS / 'page.js').read_text(encoding='utf-8')}</script>"
 

@@ -171,7 +171,7 @@ class TemplateFacts:
         return any(formats.reasoning_start(prompt) < len(prompt) for prompt in prompts)
 
     @cached_property
-    def retention(self) -> reasoning.Retention | None:
+    def retention(self) -> reasoning.ObservedRetention | None:
         """The traces that the template keeps; None if it accepts none or cannot render several turns."""
         return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
 

@@ -132,7 +132,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Retention:
+class ObservedRetention:
     """Traces that a template keeps.
 
     Attributes:
@@ -163,7 +163,7 @@ _PLAIN: dict[str, tuple[int, bool]] = {_FINISHED: (4, False), _NEW: (3, True), _
 """For each end, the number of messages, and whether the generation prompt follows."""
 
 
-def find_retention(prober: Prober, traces: Traces) -> Retention | None:
+def find_retention(prober: Prober, traces: Traces) -> ObservedRetention | None:
     """Return the traces that a template keeps; None if no conversation with several turns is rendered."""
     plain = _kept(prober, traces, _conversation(prober, traces.carrier or "field", False), _PLAIN)
     # Traces in the content say little of turns with calls: there the content is often treated apart.
@@ -177,7 +177,7 @@ def find_retention(prober: Prober, traces: Traces) -> Retention | None:
     same = "none" if found.but_final else found.policy
     if plain and same != "other" and not all(kept.agrees(same) for kept in plain.values()):
         without = _recognized(plain, False).policy
-        return Retention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
+        return ObservedRetention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
     return found
 
 
@@ -224,7 +224,9 @@ def _conversation(prober: Prober, carrier: Carrier, loops: bool) -> tuple[list[M
     return messages, {first: 1, second: 3, third: 5, fourth: 7}
 
 
-def _recognized(kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, Kept] | None = None) -> Retention:
+def _recognized(
+    kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, Kept] | None = None
+) -> ObservedRetention:
     """Return the policy that keeps the same.
 
     Args:
@@ -237,12 +239,12 @@ def _recognized(kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, K
     agreeing = [policy for policy, names in wrong.items() if not names]
     if agreeing and tie_break is not None:
         told = [policy for policy in agreeing if all(one.agrees(policy) for one in tie_break.values())]
-        return Retention((told or agreeing)[-1], indices, loops)
+        return ObservedRetention((told or agreeing)[-1], indices, loops)
     if agreeing:
-        return Retention(agreeing[0], indices, loops)
+        return ObservedRetention(agreeing[0], indices, loops)
     for policy, names in wrong.items():
         if names == [_OPEN] and policy == "none":
-            return Retention("open_tool_loop", indices, loops, but_final=True)
+            return ObservedRetention("open_tool_loop", indices, loops, but_final=True)
         if names == [_OPEN]:
-            return Retention(policy, indices, loops, but_open_loop=True)
-    return Retention("other", indices, loops)
+            return ObservedRetention(policy, indices, loops, but_open_loop=True)
+    return ObservedRetention("other", indices, loops)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chattmpl.compare.portability import EngineFinding, EngineReport
-from chattmpl.compare.template_diff import SIDES, Difference, Group, Hunk, LawDifference
+from chattmpl.compare.template_diff import SIDES, ChangeGroup, Difference, Hunk, LawDifference
 from chattmpl.engine import Missing
 from chattmpl.printable import dumps, one_line
 from chattmpl.report.lines import Line, count, excerpt, line, names, versus
@@ -54,7 +54,7 @@ def _counts(found: Difference) -> str:
     return parts
 
 
-def _group(number: int, group: Group) -> Iterator[Line]:
+def _group(number: int, group: ChangeGroup) -> Iterator[Line]:
     renders = count(len(group.cases), "render")
     if group.hunk is not None and group.hunk.kind == "mask":
         what = "the mask changes: " + ("generated in B, not in A" if group.hunk.gained else "generated in A, not in B")
@@ -138,7 +138,7 @@ def diff_json(found: Difference) -> str:
     return dumps(made, indent=2) + "\n"
 
 
-def _group_record(group: Group) -> dict[str, Any]:
+def _group_record(group: ChangeGroup) -> dict[str, Any]:
     made: dict[str, Any] = {"change": group.change, "cases": [case.to_dict() for case in group.cases]}
     if group.hunk is None:
         return {**made, "error": group.error}

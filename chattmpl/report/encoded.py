@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.data.job.events import JobNote, NoteKind
+from chattmpl.data.job.events import JobNote, JobNoteKind
 from chattmpl.data.rows import RejectionReason
 from chattmpl.printable import visible
 from chattmpl.report.lines import count
@@ -26,16 +26,16 @@ def note_text(note: JobNote) -> str:
     """Return a note of a job in words."""
     data = note.data
     match note.kind:
-        case NoteKind.NO_FAST_PATH:
+        case JobNoteKind.NO_FAST_PATH:
             return f"no fast path for {data['template']}, all rows take the exact path: {'; '.join(data['reasons'])}"
-        case NoteKind.FAST_PATH_WRONG:
+        case JobNoteKind.FAST_PATH_WRONG:
             return (
                 f"the fast path was wrong in {data['rows']} compared rows and was abandoned: encode again with "
                 "--fast off, and please report it"
             )
-        case NoteKind.EMPTY_FILE:
+        case JobNoteKind.EMPTY_FILE:
             return f"{data['path']} is empty and is skipped"
-        case NoteKind.FINISHED_BEFORE:
+        case JobNoteKind.FINISHED_BEFORE:
             return "this job was finished before"
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 
 from chattmpl.printable import html_of, visible
-from chattmpl.report.picture import Frame, Loss, Picture, Piece, losses_by_reason, losses_headline
+from chattmpl.report.picture import Frame, LostField, Picture, Piece, losses_by_reason, losses_headline
 
 _STYLE = """
 :root { color-scheme: light dark;
@@ -146,7 +146,7 @@ def _item(detail: str) -> str:
     return f"<li>{escape(detail)}</li>"
 
 
-def _lost(lost: tuple[Loss, ...]) -> str:
+def _lost(lost: tuple[LostField, ...]) -> str:
     parts = [f"<h2>{losses_headline(len(lost))}</h2>"]
     for why, losses in losses_by_reason(lost).items():
         items = (

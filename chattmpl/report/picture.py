@@ -92,7 +92,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class LostField:
     """A field of the conversation that no character of the rendering came from.
 
     Attributes:
@@ -124,7 +124,7 @@ class Picture:
     template: str
     tokenizer: str | None
     frames: tuple[Frame, ...]
-    losses: tuple[Loss, ...]
+    losses: tuple[LostField, ...]
     warnings: tuple[tuple[str, tuple[str, ...]], ...]
     summary: tuple[str, ...]
 
@@ -171,18 +171,18 @@ def field_steps(path: str) -> tuple[str | int, ...]:
     return tuple(name or int(index) for name, index in _STEP.findall(path))
 
 
-def losses(rendering: Rendering) -> tuple[Loss, ...]:
+def losses(rendering: Rendering) -> tuple[LostField, ...]:
     """Return the lost fields of a rendering, in order."""
     if not rendering.lost:
         return ()
     data = rendering.conversation.to_template_input()
     data["chat_template_kwargs"] = data.pop("kwargs")
-    return tuple(Loss(visible(path), _held(data, path), why_lost(rendering, path)) for path in rendering.lost)
+    return tuple(LostField(visible(path), _held(data, path), why_lost(rendering, path)) for path in rendering.lost)
 
 
-def losses_by_reason(lost: Sequence[Loss]) -> dict[str | None, list[Loss]]:
+def losses_by_reason(lost: Sequence[LostField]) -> dict[str | None, list[LostField]]:
     """Group losses by their reasons, those without one first."""
-    groups: dict[str | None, list[Loss]] = {}
+    groups: dict[str | None, list[LostField]] = {}
     for loss in sorted(lost, key=lambda loss: loss.why is not None):
         groups.setdefault(loss.why, []).append(loss)
     return groups

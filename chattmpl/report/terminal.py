@@ -16,7 +16,7 @@ from rich.rule import Rule
 from rich.text import Text
 
 from chattmpl.printable import fragments
-from chattmpl.report.picture import Frame, Loss, Picture, Piece, losses_by_reason, losses_headline
+from chattmpl.report.picture import Frame, LostField, Picture, Piece, losses_by_reason, losses_headline
 
 _QUIET = Box("╭╌╌╮\n┊  ┊\n├╌╌┤\n┊  ┊\n├╌╌┤\n├╌╌┤\n┊  ┊\n╰╌╌╯\n")
 _FRAME_WIDTH = 4
@@ -159,7 +159,7 @@ def _warning(headline: str, body: RenderableType) -> Panel:
     return Panel(body, box=ROUNDED, border_style="yellow", title=title, title_align="left", padding=(0, 1))
 
 
-def _lost(lost: tuple[Loss, ...]) -> RenderableType:
+def _lost(lost: tuple[LostField, ...]) -> RenderableType:
     shown = lost[:_MOST_LOSSES]
     lines: list[RenderableType] = []
     for why, losses in losses_by_reason(shown).items():

@@ -18,7 +18,7 @@ Trial = tuple[Conversation, dict[str, Any]]
 """A conversation and the kwargs that it is rendered with."""
 
 
-class NoteKind(Enum):
+class ProofNoteKind(Enum):
     """Subject of a note."""
 
     UNCHANGED = "unchanged"
@@ -38,7 +38,7 @@ class Note:
         text: the sentence for people.
     """
 
-    kind: NoteKind
+    kind: ProofNoteKind
     text: str
 
 
@@ -66,7 +66,7 @@ class Proof:
     notes: list[Note] = field(default_factory=list)
     diff: str = ""
 
-    def has_note(self, kind: NoteKind) -> bool:
+    def has_note(self, kind: ProofNoteKind) -> bool:
         """Return whether there is a note of this kind."""
         return any(note.kind is kind for note in self.notes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Generic, Self, TypeVar
 
-from chattmpl.rewrite.proof import NoteKind, ProofT
+from chattmpl.rewrite.proof import ProofNoteKind, ProofT
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
@@ -27,7 +27,9 @@ class Rewrite(Generic[TemplateT, ProofT]):
     @property
     def text(self) -> str:
         """The text to write: the source, or plain Jinja where the compiler lowered a policy."""
-        return self.template.export("train") if self.proof.has_note(NoteKind.COMPILED) else self.template.given.text
+        return (
+            self.template.export("train") if self.proof.has_note(ProofNoteKind.COMPILED) else self.template.given.text
+        )
 
     @classmethod
     def of(cls, template: TemplateT, source: str, proof: ProofT) -> Self:

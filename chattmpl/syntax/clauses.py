@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from chattmpl.syntax.expressions import Parser
+from chattmpl.syntax.expressions import ExpressionParser
 from chattmpl.syntax.nodes import Expression, Name
 
-_Rule: TypeAlias = Callable[[Parser], dict[str, Sequence[Expression]]]
+_Rule: TypeAlias = Callable[[ExpressionParser], dict[str, Sequence[Expression]]]
 
 
-def _for(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _for(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     target = parser.target()
     parser.expect("in")
     clauses: dict[str, Sequence[Expression]] = {
@@ -24,31 +24,31 @@ def _for(parser: Parser) -> dict[str, Sequence[Expression]]:
     return clauses
 
 
-def _test(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _test(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     return {"value": [parser.sequence(conditional=False)]}
 
 
-def _set(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _set(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     target = parser.target()
     if parser.skip("="):
         return {"target": [target], "value": [parser.sequence()]}
     return {"target": [target], "filter": [parser.filter(None)] if parser.skip("|") else []}
 
 
-def _macro(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _macro(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     return {"target": [_name(parser)], "parameters": parser.parameters()}
 
 
-def _call(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _call(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     parameters = parser.parameters() if parser.value == "(" else ()
     return {"parameters": parameters, "value": [parser.expression()]}
 
 
-def _filter(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _filter(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     return {"filter": [parser.filter(None)]}
 
 
-def _with(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _with(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     """``with`` is the one tag whose roles alternate, so that its clauses are numbered."""
     found: dict[str, Sequence[Expression]] = {}
     while parser.kind:
@@ -62,14 +62,14 @@ def _with(parser: Parser) -> dict[str, Sequence[Expression]]:
     return found
 
 
-def _block(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _block(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     name = _name(parser)
     while parser.skip("scoped") or parser.skip("required"):
         pass
     return {"target": [name]}
 
 
-def _template(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _template(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     """Parse the template that is extended, included or imported; its names are those that are imported."""
     found: dict[str, Sequence[Expression]] = {"value": [parser.expression()]}
     names: list[Expression] = []
@@ -83,11 +83,11 @@ def _template(parser: Parser) -> dict[str, Sequence[Expression]]:
     return {**found, "target": names}
 
 
-def _value(parser: Parser) -> dict[str, Sequence[Expression]]:
+def _value(parser: ExpressionParser) -> dict[str, Sequence[Expression]]:
     return {"value": [parser.expression()]}
 
 
-def _name(parser: Parser) -> Name:
+def _name(parser: ExpressionParser) -> Name:
     start = parser.start
     name = parser.name()
     return Name(start, start + len(name), name)

@@ -20,7 +20,7 @@ class NoExpression(ValueError):
     """A sequence of tokens that is not a Jinja expression."""
 
 
-class Parser:
+class ExpressionParser:
     """Recursive-descent parser of the tokens of one tag; its methods correspond to those of Jinja's parser.
 
     Args:

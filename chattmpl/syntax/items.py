@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from chattmpl.syntax.clauses import RULES
-from chattmpl.syntax.expressions import NoExpression, Parser, Token
+from chattmpl.syntax.expressions import ExpressionParser, NoExpression, Token
 from chattmpl.syntax.nodes import Expression, Group, Invalid, List, Name, Node, Tuple
 
 DIALECT_TAGS = ("generation", "reasoning")
@@ -64,10 +64,10 @@ class Delimited(Node):
     tokens: tuple[Token, ...]
     inner: tuple[int, int]
 
-    def _parsed(self, rule: Callable[[Parser], Sequence[Expression]], skip: int = 0) -> list[Expression]:
+    def _parsed(self, rule: Callable[[ExpressionParser], Sequence[Expression]], skip: int = 0) -> list[Expression]:
         """Parse the tokens with a rule, after skipping some; return one invalid node if they do not match."""
         tokens = self.tokens[skip:]
-        parser = Parser(tokens, self.inner[1])
+        parser = ExpressionParser(tokens, self.inner[1])
         try:
             found = list(rule(parser))
             parser.finish()
@@ -314,7 +314,7 @@ def _clauses(tag: Tag) -> dict[str, tuple[Expression, ...]]:
         return {}
     found: dict[str, tuple[Expression, ...]] = {}
 
-    def parsed(parser: Parser) -> Sequence[Expression]:
+    def parsed(parser: ExpressionParser) -> Sequence[Expression]:
         found.update({role: tuple(clause) for role, clause in rule(parser).items()})
         return [expression for clause in found.values() for expression in clause]
 

@@ -80,7 +80,7 @@ class RetentionFacts(_Facts):
     without_query: Literal["all", "none"] = "all"
 
 
-class Mode(_Facts):
+class DeclaredMode(_Facts):
     """A template kwarg that switches behaviour, with its values."""
 
     values: tuple[Any, ...]
@@ -258,7 +258,7 @@ class Family(_Facts):
     generation: Generation
     supports: Supports
     retention: RetentionFacts | None = None
-    modes: dict[str, Mode] = {}
+    modes: dict[str, DeclaredMode] = {}
     kwargs: dict[str, Kwarg] = {}
     parsers: dict[str, Parsers] = {}
     parse: ParseFacts | None = None

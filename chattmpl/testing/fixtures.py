@@ -11,16 +11,16 @@ from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.template import Rendering, Template
 from chattmpl.testing import snapshots
 from chattmpl.testing.nodes import Broken, compare, test_folder
-from chattmpl.testing.settings import Settings, Subject
+from chattmpl.testing.settings import PytestSettings, Subject
 
 MARKER = "chat_template"
-_SETTINGS = pytest.StashKey[Settings]()
+_SETTINGS = pytest.StashKey[PytestSettings]()
 
 
-def settings_of(config: pytest.Config) -> Settings:
+def settings_of(config: pytest.Config) -> PytestSettings:
     """Return the settings of a run, which are read once."""
     if _SETTINGS not in config.stash:
-        config.stash[_SETTINGS] = Settings(config)
+        config.stash[_SETTINGS] = PytestSettings(config)
     return config.stash[_SETTINGS]
 
 

@@ -13,7 +13,7 @@ import pytest
 from chattmpl.errors import ChatTmplError
 from chattmpl.testing import snapshots
 from chattmpl.testing.nodes import NOTE, FamilyNode, RenderingItem, SubjectItem, TemplateFile, test_folder
-from chattmpl.testing.settings import Settings
+from chattmpl.testing.settings import PytestSettings
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2", ".json", ".gguf")
 _TEST = re.compile(r"[\[.]")
@@ -30,7 +30,7 @@ class Hooks:
         settings: the settings of the run.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: PytestSettings) -> None:
         self.settings = settings
         self._added: set[Path] = set()
         self._stale: set[str] = set()

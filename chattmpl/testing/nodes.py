@@ -14,7 +14,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Law, NotEvaluated
 from chattmpl.report.laws import counterexample_text, headline
 from chattmpl.testing import snapshots
-from chattmpl.testing.settings import Entry, NamedConversation, Settings, Subject, remedy
+from chattmpl.testing.settings import NamedConversation, PytestSettings, Subject, TemplateEntry, remedy
 from chattmpl.testing.verdict import Judge, Judgement
 
 MARKER = "chattmpl"
@@ -42,8 +42,8 @@ class Broken(Exception):
 class _Templates(pytest.Collector):
     """The templates of one file, or of a family."""
 
-    settings: Settings
-    entries: list[Entry]
+    settings: PytestSettings
+    entries: list[TemplateEntry]
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """Yield a collector for each variant and policy, or the laws directly if there is only one."""
@@ -64,7 +64,7 @@ class FamilyNode(_Templates):
     """The template of a family."""
 
 
-class Group(pytest.Collector):
+class GroupCollector(pytest.Collector):
     """A variant, a policy or a law."""
 
     children: list[pytest.Item | pytest.Collector]
@@ -75,10 +75,10 @@ class Group(pytest.Collector):
 
 
 def _children(
-    parent: pytest.Collector, settings: Settings, subject: Subject, judge: Judge, parts: tuple[str, ...]
+    parent: pytest.Collector, settings: PytestSettings, subject: Subject, judge: Judge, parts: tuple[str, ...]
 ) -> Iterator[pytest.Item | pytest.Collector]:
     if parts:
-        group = Group.from_parent(parent, name=parts[0])
+        group = GroupCollector.from_parent(parent, name=parts[0])
         group.children = list(_children(group, settings, subject, judge, parts[1:]))
         yield group
         return
@@ -87,7 +87,7 @@ def _children(
         if outcome is not None:
             yield _item(UnevaluatedItem, parent, law.name, settings, subject, outcome=outcome)
             continue
-        group = Group.from_parent(parent, name=law.name)
+        group = GroupCollector.from_parent(parent, name=law.name)
         group.children = [
             _item(LawItem, group, named.name, settings, subject, law=law, conversation=named, judge=judge)
             for named in settings.conversations
@@ -95,7 +95,7 @@ def _children(
         yield group
     folder = snapshot_folder(settings, subject)
     if settings.snapshots or settings.update or folder.is_dir():
-        group = Group.from_parent(parent, name=RENDERING)
+        group = GroupCollector.from_parent(parent, name=RENDERING)
         group.children = [
             _item(RenderingItem, group, named.name, settings, subject, conversation=named, folder=folder, judge=judge)
             for named in settings.conversations
@@ -104,7 +104,12 @@ def _children(
 
 
 def _item(
-    kind: type[SubjectItem], parent: pytest.Collector, name: str, settings: Settings, subject: Subject, **given: Any
+    kind: type[SubjectItem],
+    parent: pytest.Collector,
+    name: str,
+    settings: PytestSettings,
+    subject: Subject,
+    **given: Any,
 ) -> SubjectItem:
     item = kind.from_parent(parent, name=name)
     item.settings, item.subject = settings, subject
@@ -114,7 +119,7 @@ def _item(
     return item
 
 
-def snapshot_folder(settings: Settings, subject: Subject) -> Path:
+def snapshot_folder(settings: PytestSettings, subject: Subject) -> Path:
     """Return the snapshot folder of a template, which is next to its file, or in the root folder for a family."""
     path = subject.entry.path
     root = settings.config.rootpath if path is None else path.parent
@@ -130,7 +135,7 @@ def test_folder(item: pytest.Item) -> Path:
 class SubjectItem(pytest.Item):
     """An item about a template."""
 
-    settings: Settings
+    settings: PytestSettings
     subject: Subject
 
     def reportinfo(self) -> tuple[os.PathLike[str] | str, int | None, str]:

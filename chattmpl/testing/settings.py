@@ -33,7 +33,7 @@ class NamedConversation(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
+class TemplateEntry:
     """A template that is not compiled yet.
 
     Attributes:
@@ -59,7 +59,7 @@ class Subject:
         template: the template.
     """
 
-    entry: Entry
+    entry: TemplateEntry
     parts: tuple[str, ...]
     template: Template
 
@@ -69,7 +69,7 @@ class Subject:
         return "::".join((self.entry.name, *self.parts))
 
 
-class Settings:
+class PytestSettings:
     """The settings of one run of pytest, each read at its first use.
 
     Args:
@@ -78,7 +78,7 @@ class Settings:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self._compiled: dict[Entry, list[Subject]] = {}
+        self._compiled: dict[TemplateEntry, list[Subject]] = {}
         self.on_command_line = bool(config.getoption("chattmpl_templates"))
         self.other_conversations = bool(config.getoption("chattmpl_conversations"))
         self.update = bool(config.getoption("chattmpl_update"))
@@ -90,7 +90,7 @@ class Settings:
         return bool(self._patterns)
 
     @cached_property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TemplateEntry]:
         """The templates, in the order of the settings.
 
         Raises:
@@ -99,7 +99,7 @@ class Settings:
         """
         return list(self._found())
 
-    def subjects(self, entry: Entry) -> list[Subject]:
+    def subjects(self, entry: TemplateEntry) -> list[Subject]:
         """Compile a template under each policy, or once if it has no reasoning block.
 
         Raises:
@@ -206,7 +206,7 @@ class Settings:
         given = self._values("templates")
         return given or [self._from_root(pattern) for pattern in self._ini("templates")]
 
-    def _found(self) -> Iterator[Entry]:
+    def _found(self) -> Iterator[TemplateEntry]:
         from chattmpl.template.resolver import find_templates
 
         found: dict[tuple[str, str], tuple[Path | None, TemplateSource]] = {}
@@ -217,9 +217,9 @@ class Settings:
         files = [file for file, _ in found.values()]
         for file, item in found.values():
             if file is None:
-                yield Entry(item.family.name if item.family else item.source.name, None, None, item)
+                yield TemplateEntry(item.family.name if item.family else item.source.name, None, None, item)
             else:
-                yield Entry(self._shown(file), file, _variant(item) if files.count(file) > 1 else None, item)
+                yield TemplateEntry(self._shown(file), file, _variant(item) if files.count(file) > 1 else None, item)
 
     def _shown(self, path: Path) -> str:
         root = self.config.rootpath
@@ -274,7 +274,7 @@ def _variant(found: TemplateSource) -> str:
     return inside.partition("[")[2].rstrip("]") or inside
 
 
-def _subjects(entry: Entry, policies: list[str]) -> Iterator[Subject]:
+def _subjects(entry: TemplateEntry, policies: list[str]) -> Iterator[Subject]:
     from chattmpl.laws.checker import to_check
 
     template = to_check(entry.found)

@@ -13,7 +13,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.job import Allowance, JobNote, NoteKind, Options, Summary, Watcher, encode_dataset
+from chattmpl.data.job import Allowance, JobNote, JobNoteKind, Options, Summary, Watcher, encode_dataset
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.sources import find_files
@@ -103,7 +103,7 @@ class _RowsWatcher(Watcher):
 
     def note(self, note: JobNote) -> None:
         """Pass on a note, unless it says that the rows are finished, since the run is not."""
-        if note.kind is not NoteKind.FINISHED_BEFORE:
+        if note.kind is not JobNoteKind.FINISHED_BEFORE:
             self._other.note(note)
 
 

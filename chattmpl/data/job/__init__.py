@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chattmpl.data.job.events import JobNote, NoteKind, Phase, Watcher
+from chattmpl.data.job.events import JobNote, JobNoteKind, Phase, Watcher
 from chattmpl.data.job.options import Allowance, JobOptions, Options, RowOptions, ScanOptions
 from chattmpl.data.job.record import Summary
 from chattmpl.data.job.run import encode_dataset
@@ -11,10 +11,10 @@ from chattmpl.data.mixture import Mixture, MixtureSource
 __all__ = [
     "Allowance",
     "JobNote",
+    "JobNoteKind",
     "JobOptions",
     "Mixture",
     "MixtureSource",
-    "NoteKind",
     "Options",
     "Phase",
     "RowOptions",

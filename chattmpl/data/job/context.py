@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.encoder import Encoder, FastPathWarning
-from chattmpl.data.job.events import Counts, JobNote, NoteKind, Watcher
+from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Watcher
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
@@ -95,7 +95,7 @@ class WorkerContext:
             report = encoder.report()
             if options.fast == "auto" and report.engine is None:
                 data = {"template": template.name, "reasons": report.notes}
-                watcher.note(JobNote(NoteKind.NO_FAST_PATH, data))
+                watcher.note(JobNote(JobNoteKind.NO_FAST_PATH, data))
         sources = tuple(
             source.model_copy(
                 update={"chat_template_kwargs": {**mixture.chat_template_kwargs, **source.chat_template_kwargs}}

@@ -11,7 +11,7 @@ Counts = dict[str, Any]
 """Numbers by name, possibly in nested groups: plain JSON."""
 
 
-class NoteKind(StrEnum):
+class JobNoteKind(StrEnum):
     """The kind of a note; `chattmpl.report.encoded.note_text` has the words."""
 
     NO_FAST_PATH = "no-fast-path"
@@ -28,7 +28,7 @@ class NoteKind(StrEnum):
 class JobNote:
     """A note about a job: its kind, and the fields that the kind has."""
 
-    kind: NoteKind
+    kind: JobNoteKind
     data: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from chattmpl.data.job.events import JobNote, NoteKind, Watcher
+from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
 from chattmpl.data.mixture import ALL_KEYS, SUFFIXES, Draw, Mixture, MixtureSource, check_mixture, load_mixture
 from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, read, scan, stream
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
@@ -245,7 +245,7 @@ def _scan_files(files: Sequence[DataFile], limit: int | None, watcher: Watcher) 
     if empty and not scans:
         raise next(iter(empty.values()))
     for path in empty:
-        watcher.note(JobNote(NoteKind.EMPTY_FILE, {"path": path}))
+        watcher.note(JobNote(JobNoteKind.EMPTY_FILE, {"path": path}))
     return scans
 
 

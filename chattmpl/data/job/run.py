@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from chattmpl.data.job.context import WorkerContext, load_template, total
-from chattmpl.data.job.events import Counts, JobNote, NoteKind, Phase, Watcher
+from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Phase, Watcher
 from chattmpl.data.job.options import JobOptions, Options
 from chattmpl.data.job.output import JobOutput, WorkFolder, released
 from chattmpl.data.job.plan import Data, Plan, Shard, check_columns, check_kwargs, make_plan, read_mixture
@@ -111,7 +111,7 @@ class _Job:
         job = identify(plan, self.template, self.tokenizer, self.options, self.seed)
         if finished is not None:
             self._check_same(finished.get("job", {}), job)
-            self.watcher.note(JobNote(NoteKind.FINISHED_BEFORE))
+            self.watcher.note(JobNote(JobNoteKind.FINISHED_BEFORE))
             return self._summary(finished)
         if resume and known is not None:
             self._check_same(known, job)
@@ -176,7 +176,7 @@ class _Job:
         summary["files"] = [path.name for path in self._files(rows)]
         self.folder.end(summary)
         if differing := counts.get("paths", {}).get("differing", 0):
-            self.watcher.note(JobNote(NoteKind.FAST_PATH_WRONG, {"rows": differing}))
+            self.watcher.note(JobNote(JobNoteKind.FAST_PATH_WRONG, {"rows": differing}))
         return self._summary(summary)
 
     def _files(self, rows: Sequence[int]) -> list[Path]:

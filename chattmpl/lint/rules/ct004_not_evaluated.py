@@ -11,7 +11,7 @@ from chattmpl.lint.rule import Rule
 from chattmpl.probing.corpus import TITLES
 
 
-class NotEvaluated(Rule):
+class RuleNotEvaluated(Rule):
     """The template raises an exception on a conversation that rules render.
 
     ## What it does

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from chattmpl.compare.cases import Case
+from chattmpl.compare.cases import RenderCase
 from chattmpl.compare.portability import served, variables
 from chattmpl.compare.revisions import load
 from chattmpl.compare.template_diff import Hunk, hunks
@@ -151,7 +151,7 @@ def _engine(made: Rendered) -> Other:
             raise UsageError(f"unknown engine {state.other!r}", hint=f"the engines are {', '.join(ENGINES)}")
     try:
         engine = ENGINES[state.other](made.clock)
-        case = Case("conversation", made.conversation, state.prompt, made.kwargs)
+        case = RenderCase("conversation", made.conversation, state.prompt, made.kwargs)
         text = engine.render(served(made.template).text, variables(made.template, case))
         engine.close()
     except ChatTmplError as error:

@@ -32,7 +32,7 @@ _STATUS = {
 """The words for each status: of one law, and of a number of laws."""
 
 
-Row = dict[str, Any]
+LawRow = dict[str, Any]
 """The outcome of a law: ``name``, ``status`` (a key of `_STATUS`), ``statement``, ``detail`` and ``broken``."""
 
 
@@ -63,7 +63,7 @@ def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversa
     return Conversation.coerce({**dumped, KWARGS: {**(dumped.get(KWARGS) or {}), **kwargs}})
 
 
-def _row(verdict: Verdict, report: LawReport) -> Row:
+def _row(verdict: Verdict, report: LawReport) -> LawRow:
     shown = [_broken(item, report) for item in verdict.broken[:MOST_BROKEN]]
     status, detail = _outcome(verdict)
     statement = " ".join((verdict.law.__doc__ or "").strip().split("\n\n")[0].split())
@@ -101,7 +101,7 @@ def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
     }
 
 
-def _html(row: Row) -> str:
+def _html(row: LawRow) -> str:
     detail = f'<p class="detail">{quoted(row["detail"])}</p>' if row["detail"] else ""
     broken = "".join(_counterexample(item, f"{row['name']}:{index}") for index, item in enumerate(row["broken"]))
     return (
@@ -123,6 +123,6 @@ def _counterexample(item: dict[str, Any], key: str) -> str:
     )
 
 
-def _counts(rows: list[Row]) -> str:
+def _counts(rows: list[LawRow]) -> str:
     found = [(sum(row["status"] == status for row in rows), words[1]) for status, words in _STATUS.items()]
     return " · ".join(f"{number} {words}" for number, words in found if number)

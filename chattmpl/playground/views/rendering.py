@@ -13,7 +13,7 @@ from chattmpl.playground.views.inputs import Rendered, problems_in, template_of
 from chattmpl.playground.views.marks import Marks
 from chattmpl.printable import html_of
 from chattmpl.report.lines import count
-from chattmpl.report.picture import Frame, Loss, Picture, Piece, picture
+from chattmpl.report.picture import Frame, LostField, Picture, Piece, picture
 
 MOST_TOKENS = 4_000
 """Limit of the tokens that are drawn, as a page with more of them would be slow."""
@@ -154,7 +154,7 @@ def _lost(number: int) -> str:
     return f"{count(number, 'field')} {'is' if number == 1 else 'are'} lost"
 
 
-def _loss(loss: Loss) -> str:
+def _loss(loss: LostField) -> str:
     why = "" if loss.why is None else f" <em>{quoted(loss.why.replace('--retention', 'retention'))}</em>"
     return f"{code(loss.path)} <span>{quoted(loss.held)}</span>{why}"
 

@@ -20,7 +20,7 @@ from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption, unreached_lines
 from chattmpl.rewrite.cache import ResultCache
 from chattmpl.rewrite.diff import minimize_diff, unified_diff
-from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, NoteKind, Trial, prove
+from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, ProofNoteKind, Trial, prove
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
 from chattmpl.source import Place, Source
@@ -102,7 +102,7 @@ def _annotate(
                 failure, proof = None, other
         if failure is None:
             source = template.source
-            proof.notes.insert(0, Note(NoteKind.UNCHANGED, "the generation tags are valid: nothing was changed"))
+            proof.notes.insert(0, Note(ProofNoteKind.UNCHANGED, "the generation tags are valid: nothing was changed"))
         elif not repair:
             raise _refusal(Refusal.INVALID_TAGS, failure)
     else:
@@ -180,7 +180,7 @@ def _learn(
         if failure is None:
             if options.deep:
                 text = "some tags are in a macro or a captured block, where transformers ignores them"
-                proof.notes.append(Note(NoteKind.TAGS_IN_MACRO, text))
+                proof.notes.append(Note(ProofNoteKind.TAGS_IN_MACRO, text))
             proof.notes += unreached_lines(after, cases)
             return source, proof
         if failure.kind is FailureKind.REFUSAL:

@@ -29,7 +29,7 @@ from chattmpl.probing.corpus import (
 from chattmpl.probing.prober import content_range
 from chattmpl.probing.shapes import Shape, generated_conversations, shipped_conversations
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, header_of, target_spans
-from chattmpl.rewrite.proof import Note, NoteKind, Trial
+from chattmpl.rewrite.proof import Note, ProofNoteKind, Trial
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
@@ -156,7 +156,7 @@ class AnnotationContext:
         error, needs = self.facts.prober.error_alone, self.facts.needs
         if error is not None and needs:
             text = f"the template renders no conversation without {' and '.join(needs)}: {error.message}"
-            self.notes.append(Note(NoteKind.INPUT_NEEDED, text))
+            self.notes.append(Note(ProofNoteKind.INPUT_NEEDED, text))
         beside = {"tools": [TOOL], "documents": [DOCUMENT]}
         return {name: beside[name] for name in needs}
 

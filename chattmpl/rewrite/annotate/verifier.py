@@ -14,7 +14,7 @@ from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.rewrite.annotate.span_labels import content, parts_of
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, echoes, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
-from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
+from chattmpl.rewrite.proof import Failure, FailureKind, Note, Proof, ProofNoteKind
 from chattmpl.syntax.items import Block, Item, Output, Text
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering, Template
@@ -244,7 +244,7 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
             which = f"line{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
             assumed = "generated" if generated else "not generated"
             text = f"no conversation reached {which}, assumed to be {assumed}: check by hand"
-            notes.append(Note(NoteKind.UNREACHED, text))
+            notes.append(Note(ProofNoteKind.UNREACHED, text))
     return notes
 
 

@@ -8,7 +8,7 @@ from itertools import islice
 from chattmpl.compiler.policies import check_policy
 from chattmpl.rewrite.cache import ResultCache
 from chattmpl.rewrite.diff import unified_diff
-from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, NoteKind, prove
+from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, ProofNoteKind, prove
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
 from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
 from chattmpl.rewrite.retain.baseline import Baseline
@@ -90,7 +90,7 @@ def _compiled_with(template: TemplateT, policy: str) -> Rewrite[TemplateT, Reten
         lowered = (template.program.lowered.text, made.program.lowered.text)
         proof.diff = unified_diff(template.name, *lowered, "retained")
     text = "the template has a {% reasoning %} block: it is compiled with the policy"
-    proof.notes.append(Note(NoteKind.COMPILED, text))
+    proof.notes.append(Note(ProofNoteKind.COMPILED, text))
     return Rewrite(made, proof)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.law import Case, evaluate, laws_named
 from chattmpl.laws.outcome import Counterexample, Holds
-from chattmpl.rewrite.proof import Failure, FailureKind, Note, NoteKind, Proof
+from chattmpl.rewrite.proof import Failure, FailureKind, Note, Proof, ProofNoteKind
 from chattmpl.rewrite.retain.baseline import Baseline, Mismatch
 from chattmpl.rewrite.retain.turn_text import render_or_none
 from chattmpl.template.template import Rendering, Template
@@ -87,7 +87,7 @@ class RetentionVerifier:
             elif isinstance(outcome, Counterexample) and law.name not in proof.broken:
                 proof.broken[law.name] = outcome
                 text = f"{law.name} does not hold, for a reason other than traces: {outcome.message}"
-                proof.notes.append(Note(NoteKind.LAW_BROKEN, text))
+                proof.notes.append(Note(ProofNoteKind.LAW_BROKEN, text))
 
 
 def counterexample(

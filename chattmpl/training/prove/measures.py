@@ -96,7 +96,7 @@ class SampledTurn(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Loss:
+class HeldOutLoss:
     """The loss on supervised tokens of held-out rows.
 
     ``nats`` is the mean loss in nats per token, and ``floor`` the lowest mean loss that any model can have.
@@ -175,7 +175,7 @@ def _example(each: SampledTurn) -> dict[str, Any]:
     }
 
 
-def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dialogue]) -> Loss:
+def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dialogue]) -> HeldOutLoss:
     """Return the loss on held-out rows, and the entropy of what the tasks leave to chance.
 
     All reasoning and all answers follow from the prompt, except the word that opens an answer to a persona task: one of
@@ -201,4 +201,4 @@ def held_out_loss(model: Any, tokenizer: Any, rows: Any, dialogues: Sequence[Dia
             nats += float(losses)
             tokens += int((labels != IGNORE_INDEX).sum())
     entropy = sum(math.log(1 + len(turn.task.also)) for dialogue in dialogues for turn in dialogue.turns)
-    return Loss(tokens, nats / max(1, tokens), entropy / max(1, tokens))
+    return HeldOutLoss(tokens, nats / max(1, tokens), entropy / max(1, tokens))

@@ -8,7 +8,7 @@ from chattmpl.data.audit.check import Check, RowFinding
 from chattmpl.data.audit.row_view import RowView
 
 
-class Straddle(Check):
+class StraddlingToken(Check):
     """A token straddles the edge of a generated span.
 
     ## What it does

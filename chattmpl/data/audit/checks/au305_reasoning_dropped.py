@@ -9,7 +9,7 @@ from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.reasoning_mode import trace_of
 
 
-class ReasoningDropped(Check):
+class LostReasoning(Check):
     """The template drops all reasoning of a row.
 
     ## What it does

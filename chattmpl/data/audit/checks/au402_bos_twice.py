@@ -10,7 +10,7 @@ from chattmpl.data.audit.row_view import RowView
 _KNOWN = ("<|begin_of_text|>", "<bos>", "<s>", "<｜begin▁of▁sentence｜>", "<|startoftext|>", "<BOS_TOKEN>")
 
 
-class BosTwice(Check):
+class RepeatedBos(Check):
     """A row begins with two BOS tokens.
 
     ## What it does
