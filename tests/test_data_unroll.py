@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -22,8 +21,7 @@ need("numpy")
 import numpy as np  # noqa: E402
 
 from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
-from chattmpl.data.unroll import Prompts, Unrolled, heads  # noqa: E402
-from chattmpl.data.unroll import unroll as unroll_with  # noqa: E402
+from chattmpl.data.unroll import Unrolled, heads, unroll  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -53,10 +51,6 @@ def conversations() -> list[tuple[str, Conversation]]:
 def made(family: str, policy: str | None, **options: Any) -> tuple[Template, Encoder]:
     template = Template.load(family, retention=policy)
     return template, Encoder(template, "demo", fast="off", clock=CLOCK, **options)
-
-
-def unroll(encoder: Encoder, given: Sequence[Any], **options: Any) -> list[Unrolled]:
-    return unroll_with(encoder, Prompts(encoder.template, "demo", clock=CLOCK), given, **options)
 
 
 def runs(sample: Row) -> list[tuple[int, int]]:
@@ -174,7 +168,7 @@ def test_the_choice_of_mask_chooses_the_turns(mask: str, turns: list[int]) -> No
     messages = [{**m, "weight": 1.0} if i == 3 else m for i, m in enumerate(THINKING)]
     assert [head.turn_m for head in heads(messages, mask) if head.turn_m is not None] == turns
     template, encoder = made("qwen3", "since_last_user", mask=mask)
-    [unrolled] = unroll(encoder, [messages], mask=mask)
+    [unrolled] = unroll(encoder, [messages])
     assert trained_turns(template, Conversation.coerce(messages), unrolled) == turns
 
 
@@ -182,7 +176,7 @@ def test_a_mask_without_reasoning_leaves_the_prompt_and_trains_the_rest_of_the_t
     _, plain = made("qwen3", "since_last_user")
     _, encoder = made("qwen3", "since_last_user", mask="no-reasoning")
     [full] = unroll(plain, [THINKING])
-    [bare] = unroll(encoder, [THINKING], mask="no-reasoning")
+    [bare] = unroll(encoder, [THINKING])
     assert [sample.input_ids.tolist() for sample in bare.rows] == [sample.input_ids.tolist() for sample in full.rows]
     assert all(0 < less.trained < more.trained for less, more in zip(bare.rows, full.rows, strict=True))
 

@@ -6,7 +6,7 @@ import warnings
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import islice
@@ -19,16 +19,18 @@ from chattmpl.budget import pause_gc
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.data.fast import (
+    ExactResult,
     FastBatch,
     FastPath,
     FastPathOptions,
     FastPathVerdict,
     PreparedRow,
     Unsupported,
+    describe_difference,
     open_fast_path,
     prepare_row,
 )
-from chattmpl.data.fast.markers import CLOSE, OPEN, Ranges, merge_touching, split_markers
+from chattmpl.data.fast.markers import merge_touching, split_markers
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
@@ -157,7 +159,7 @@ class Encoder:
         self.check_every = check_every
         self.kwargs = dict(template_kwargs or {})
         self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
-        self._tokenizer = tokenizer
+        self.tokenizer_source = tokenizer
         self._file_state = _file_state(tokenizer)
         reads_clock = "strftime_now" in self.template.source
         self._clock = clock if clock is not None or not reads_clock else datetime.now()
@@ -182,10 +184,10 @@ class Encoder:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in self.__dict__.items() if name not in ("_exact", "_fast", "_report")}
-        if not isinstance(self._tokenizer, (str, Path)):
-            adapted = load_tokenizer(self._tokenizer)
+        if not isinstance(self.tokenizer_source, (str, Path)):
+            adapted = load_tokenizer(self.tokenizer_source)
             if isinstance(adapted, FastTokenizer):
-                state["_tokenizer"] = _PickledTokenizer(adapted.raw.to_str())
+                state["tokenizer_source"] = _PickledTokenizer(adapted.raw.to_str())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -194,9 +196,9 @@ class Encoder:
 
     @cached_property
     def _exact(self) -> _ExactPath:
-        tokenizer = self._tokenizer
+        tokenizer = self.tokenizer_source
         if isinstance(tokenizer, _PickledTokenizer):
-            tokenizer = self._tokenizer = tokenizer.load()
+            tokenizer = self.tokenizer_source = tokenizer.load()
         return _ExactPath(self.template, load_tokenizer(tokenizer), self.now, self.kwargs, self.options, self.keep)
 
     @cached_property
@@ -216,7 +218,7 @@ class Encoder:
                 overrides=overrides,
             )
             path, self._verdict = open_fast_path(
-                self.template, exact.tokenizer, options, exact.plainly, self.now, self._verdict
+                self.template, exact.tokenizer, options, exact.result, self.now, self._verdict
             )
         except Unsupported as unsupported:
             self._report.notes = (str(unsupported),)
@@ -258,7 +260,7 @@ class Encoder:
 
     def use_tokenizer(self, tokenizer: Any) -> None:
         """Use the same tokenizer from another place, in a process without access to the original file."""
-        self._tokenizer = tokenizer
+        self.tokenizer_source = tokenizer
         self.__dict__.pop("_exact", None)
         self.__dict__.pop("_fast", None)
 
@@ -361,9 +363,7 @@ class Encoder:
         self._report.fast.update(batch.rendered_by)
         self._report.exact.update(batch.deferred.values())
         extras = [self._extras(batch.text(place)) for place in range(len(batch.rows))] if self.keep else ()
-        escaped = np.zeros(len(batch.rows), dtype=np.int64)
-        arrays = RowArrays(batch.ids, batch.mask, batch.offsets, batch.straddles, escaped, extras)
-        encoded = EncodedBatch(len(records), batch.rows, arrays, rejected)
+        encoded = EncodedBatch(len(records), batch.rows, replace(batch.arrays, extras=extras), rejected)
         return encoded.with_rows(rows, self.keep) if rows else encoded
 
     def _extras(self, text: str) -> dict[str, Any]:
@@ -377,10 +377,11 @@ class Encoder:
         sample = [place for place, tail in enumerate(batch.tails(_TAIL)) if not zlib.crc32(tail) % self.check_every]
         for place in sample:
             self._report.checked += 1
-            index, text = batch.rows[place], batch.text(place)
-            start, end = batch.offsets[place], batch.offsets[place + 1]
-            ids, mask = batch.ids[start:end].tolist(), batch.mask[start:end].tolist()
-            difference = self._difference(records[index], text, ids, mask)
+            try:
+                expected = self._exact.result(records[batch.rows[place]])
+            except ChatTmplError:
+                expected = None
+            difference = describe_difference(expected, batch.text(place), *batch.tokens(place))
             if difference is not None:
                 self._report.disagreements.append(difference)
                 self.__dict__["_fast"] = None
@@ -388,23 +389,6 @@ class Encoder:
                 warnings.warn(message, FastPathWarning, stacklevel=5)
                 return False
         return True
-
-    def _difference(self, record: Any, text: str, ids: list[int], mask: list[int]) -> str | None:
-        try:
-            exact_text, generated, exact_ids, exact_mask = self._exact.plainly(record)
-        except ChatTmplError as error:
-            return f"it encoded a conversation that the exact path refuses ({error.message})"
-        plain, spans = split_markers(text)
-        for what, fast, exact in (
-            ("text", plain, exact_text),
-            ("generated spans", spans, merge_touching(generated)),
-            ("ids", ids, exact_ids),
-            ("mask", mask, exact_mask),
-        ):
-            if fast != exact:
-                start = text[:40].replace(OPEN, "").replace(CLOSE, "")
-                return f"another {what}, in a row that begins with {start!r}"
-        return None
 
     def _as_columns(self, encoded: EncodedBatch) -> dict[str, list[Any]]:
         """Return the requested columns."""
@@ -453,10 +437,11 @@ class _ExactPath:
         rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
         return rendering, encode(rendering, self.tokenizer, **self.options)
 
-    def plainly(self, record: Any) -> tuple[str, Ranges, list[int], list[int]]:
-        """Return text, generated ranges, ids and mask for a comparison; raise as `render_and_encode`."""
+    def result(self, record: Any) -> ExactResult:
+        """Return the result for a comparison; raise as `render_and_encode`."""
         rendering, encoding = self.render_and_encode(record)
-        return rendering.text, rendering.generated, encoding.input_ids, encoding.assistant_masks
+        generated = merge_touching(rendering.generated)
+        return ExactResult(rendering.text, generated, encoding.input_ids, encoding.assistant_masks)
 
     def encode(self, record: Any) -> Row:
         """Return one row; raise as `render_and_encode`."""

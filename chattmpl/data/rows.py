@@ -163,22 +163,19 @@ class RowArrays:
         )
 
     @classmethod
-    def join(cls, runs: Sequence[tuple[RowArrays, int, int]]) -> RowArrays:
-        """Join runs of rows, each from one index up to another."""
+    def join(cls, parts: Sequence[RowArrays]) -> RowArrays:
+        """Join rows, at least one part."""
 
-        def tokens(name: str) -> Any:
-            return np.concatenate([getattr(part, name)[part.offsets[a] : part.offsets[b]] for part, a, b in runs])
-
-        def each(name: str) -> Any:
-            return np.concatenate([getattr(part, name)[a:b] for part, a, b in runs])
+        def joined(name: str) -> Any:
+            return np.concatenate([getattr(part, name) for part in parts])
 
         return cls(
-            tokens("input_ids"),
-            tokens("mask"),
-            np.append(0, np.cumsum(each("lengths"))),
-            each("straddles"),
-            each("escaped"),
-            [extra for part, a, b in runs for extra in part.extras[a:b]],
+            joined("input_ids"),
+            joined("mask"),
+            np.append(0, np.cumsum(joined("lengths"))),
+            joined("straddles"),
+            joined("escaped"),
+            [extra for part in parts for extra in part.extras],
         )
 
     @property
@@ -208,15 +205,15 @@ class RowArrays:
             return [Row(*part) for part in parts]
         return [Row(*part, **extra) for part, extra in zip(parts, self.extras, strict=True)]
 
-    def select(self, chosen: Any) -> RowArrays:
-        """Return the rows for which an array of booleans is true."""
-        if chosen.all():
-            return self
-        tokens = np.repeat(chosen, self.lengths)
-        offsets = np.concatenate(([0], np.cumsum(self.lengths[chosen])))
-        extras = [extra for extra, kept in zip(self.extras, chosen.tolist(), strict=False) if kept]
+    def take(self, indices: Any) -> RowArrays:
+        """Return some rows, in the order of their indices."""
+        indices = np.asarray(indices, dtype=np.int64)
+        lengths = self.lengths[indices]
+        offsets = np.append(0, np.cumsum(lengths))
+        tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
+        extras = [self.extras[index] for index in indices.tolist()] if self.extras else ()
         return RowArrays(
-            self.input_ids[tokens], self.mask[tokens], offsets, self.straddles[chosen], self.escaped[chosen], extras
+            self.input_ids[tokens], self.mask[tokens], offsets, self.straddles[indices], self.escaped[indices], extras
         )
 
 
@@ -249,20 +246,10 @@ class EncodedBatch:
         return result
 
     def with_rows(self, rows: dict[int, Row], keep: Iterable[str]) -> EncodedBatch:
-        """Insert rows, by the index of their conversation; meant for few rows."""
-        added = sorted(rows)
-        others = RowArrays.of([rows[index] for index in added], keep)
-        if not self.kept:
-            return replace(self, kept=added, rows=others)
-        runs: list[tuple[RowArrays, int, int]] = []
-        kept: list[int] = []
-        before = 0
-        for number, place in enumerate(np.searchsorted(self.kept, added).tolist()):
-            runs += [(self.rows, before, place), (others, number, number + 1)]
-            kept += [*self.kept[before:place], added[number]]
-            before = place
-        runs.append((self.rows, before, len(self.kept)))
-        return replace(self, kept=[*kept, *self.kept[before:]], rows=RowArrays.join(runs))
+        """Insert rows, by the index of their conversation."""
+        kept = [*self.kept, *rows]
+        joined = RowArrays.join([self.rows, RowArrays.of(list(rows.values()), keep)])
+        return replace(self, kept=sorted(kept), rows=joined.take(np.argsort(kept)))
 
 
 def join_batches(parts: Sequence[EncodedBatch]) -> EncodedBatch:
@@ -276,4 +263,4 @@ def join_batches(parts: Sequence[EncodedBatch]) -> EncodedBatch:
         kept += [first + index for index in part.kept]
         rejected.update((first + index, rejection) for index, rejection in part.rejected.items())
         first += part.count
-    return EncodedBatch(first, kept, RowArrays.join([(part.rows, 0, len(part.rows)) for part in parts]), rejected)
+    return EncodedBatch(first, kept, RowArrays.join([part.rows for part in parts]), rejected)

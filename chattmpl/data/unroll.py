@@ -8,24 +8,21 @@ trained there; if the plain row contains all of them, it is the only row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, RejectionReason, Row, RowEncoder
+from chattmpl.data.rows import NOTHING_TO_TRAIN, Rejection, RejectionReason, Row
 from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
-from chattmpl.options import ControlTokenChoice
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from numpy.typing import NDArray
 
-    from chattmpl.template.template import Template
+    from chattmpl.data.encoder import Encoder
 
 
 class Head(NamedTuple):
@@ -87,77 +84,47 @@ def _only(messages: Sequence[Message], turn: int, mask: str) -> Iterable[Message
             yield message
 
 
-class Prompts:
-    """The prompts that the model sees at inference, as tokens.
+def _prompt(encoder: Encoder, head: Head) -> NDArray[np.int32]:
+    """Return the tokens of the prompt for a head's turn, as at inference.
 
-    Args:
-        template, tokenizer: render and encode.
-        clock: the time of ``strftime_now``.
-        kwargs: template kwargs, which override those of a conversation.
-        control_tokens: treatment of control tokens in messages; see `chattmpl.encode.encode`.
+    Raises:
+        ChatTmplError: the template refuses the conversation so far.
     """
-
-    def __init__(
-        self,
-        template: Template,
-        tokenizer: Any,
-        *,
-        clock: datetime | None = None,
-        kwargs: Mapping[str, Any] | None = None,
-        control_tokens: ControlTokenChoice = "escape",
-    ) -> None:
-        self.template, self.tokenizer = template, tokenizer
-        self.clock, self.kwargs, self.control_tokens = clock, dict(kwargs or {}), control_tokens
-
-    def before(self, head: Head) -> NDArray[np.int32]:
-        """Return the tokens of the prompt for a head's turn.
-
-        Raises:
-            ChatTmplError: the template refuses the conversation so far.
-        """
-        earlier = head.conversation.with_messages(head.conversation.messages[: head.turn_m])
-        rendering = self.template.render(earlier, True, self.clock, **self.kwargs)
-        ids = encode(rendering, self.tokenizer, control_tokens=self.control_tokens).input_ids
-        return np.asarray(ids, dtype=np.int32)
-
-    def start(self, head: Head) -> int:
-        """Return the token at which sampling of a head's turn starts, where its mask starts later."""
-        rendering = self.template.render(head.conversation, False, self.clock, **self.kwargs)
-        encoding = encode(rendering, self.tokenizer, control_tokens=self.control_tokens)
-        return encoding.assistant_masks.index(1)
+    earlier = head.conversation.with_messages(head.conversation.messages[: head.turn_m])
+    rendering = encoder.template.render(earlier, True, encoder.now, **encoder.kwargs)
+    ids = encode(rendering, encoder.tokenizer, control_tokens=encoder.options["control_tokens"]).input_ids
+    return np.asarray(ids, dtype=np.int32)
 
 
-def unroll(
-    encoder: RowEncoder,
-    prompts: Prompts,
-    conversations: Sequence[Any],
-    *,
-    mask: str = "all",
-    max_length: int | None = None,
-) -> list[Unrolled]:
+def _sampling_start(encoder: Encoder, head: Head) -> int:
+    """Return the token at which sampling of a head's turn starts, where its mask starts later."""
+    rendering = encoder.template.render(head.conversation, False, encoder.now, **encoder.kwargs)
+    encoding = encode(rendering, encoder.tokenizer, control_tokens=encoder.options["control_tokens"])
+    return encoding.assistant_masks.index(1)
+
+
+def unroll(encoder: Encoder, conversations: Sequence[Any], *, max_length: int | None = None) -> list[Unrolled]:
     """Return the rows of conversations in which each trained token follows what the model sees at inference.
 
     Args:
-        encoder: encodes the conversations.
-        prompts: encodes their prompts with the same options.
+        encoder: encodes the conversations and their prompts.
         conversations: the conversations to unroll.
-        mask: the mask choice of the encoder.
         max_length: maximum number of tokens of a row; longer rows are not used.
     """
-    each = [heads(conversation, mask) for conversation in conversations]
+    each = [heads(conversation, encoder.options["mask"]) for conversation in conversations]
     results = iter(encoder.encode_many([head.conversation for some in each for head in some]))
-    return [_combine([(head, next(results)) for head in some], prompts, mask, max_length) for some in each]
+    return [_combine([(head, next(results)) for head in some], encoder, max_length) for some in each]
 
 
-def _after_prompt(row: Row, head: Head, prompts: Prompts, mask: str) -> Row | Rejection:
+def _after_prompt(row: Row, head: Head, encoder: Encoder) -> Row | Rejection:
     """Put a turn after its prompt; return the row unchanged if it is there already."""
     start = int(row.mask.argmax())
     if not row.mask[start:].any():
         return row
     try:
-        before = prompts.before(head)
-        if mask == "no-reasoning":
-            start = prompts.start(head)
+        before = _prompt(encoder, head)
+        if encoder.options["mask"] == "no-reasoning":
+            start = _sampling_start(encoder, head)
     except ChatTmplError as error:
         message = f"the prompt for messages[{head.turn_m}]: {error.message}"
         return Rejection(RejectionReason.RENDER, message, hint=error.hint)
@@ -172,14 +139,12 @@ def _after_prompt(row: Row, head: Head, prompts: Prompts, mask: str) -> Row | Re
     return replace(row, input_ids=ids, mask=trained, message_index=index)
 
 
-def _combine(
-    encoded: list[tuple[Head, Row | Rejection]], prompts: Prompts, mask: str, max_length: int | None
-) -> Unrolled:
+def _combine(encoded: list[tuple[Head, Row | Rejection]], encoder: Encoder, max_length: int | None) -> Unrolled:
     rows: dict[int, Row] = {}
     whole: Row | None = None
     for head, result in encoded:
         if head.turn_m is not None and isinstance(result, Row):
-            result = _after_prompt(result, head, prompts, mask)
+            result = _after_prompt(result, head, encoder)
         if isinstance(result, Rejection):
             # The whole conversation is rejected, for the first reason.
             return Unrolled(rejected=[result])

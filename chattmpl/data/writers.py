@@ -55,14 +55,14 @@ class RowBlock:
         def joined(names: Sequence[Sequence[str] | None]) -> Sequence[str] | None:
             return None if names[0] is None else list(chain.from_iterable(some or () for some in names))
 
-        rows = RowArrays.join([(block.rows, 0, len(block)) for block in blocks])
+        rows = RowArrays.join([block.rows for block in blocks])
         return cls(rows, joined([block.sources for block in blocks]), joined([block.places for block in blocks]))
 
     def take(self, indices: Sequence[int]) -> RowBlock:
         """Return some rows, in this order."""
         sources = None if self.sources is None else [self.sources[index] for index in indices]
         places = None if self.places is None else [self.places[index] for index in indices]
-        return RowBlock(RowArrays.join([(self.rows, index, index + 1) for index in indices]), sources, places)
+        return RowBlock(self.rows.take(indices), sources, places)
 
 
 def dataset_columns(names: Sequence[str], *, packed: bool = False) -> tuple[str, ...]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
-from chattmpl.data.fast.verify import FastPathOptions, FastPathVerdict, open_fast_path
+from chattmpl.data.fast.verify import ExactResult, FastPathOptions, FastPathVerdict, describe_difference, open_fast_path
 
 __all__ = [
+    "ExactResult",
     "FastBatch",
     "FastPath",
     "FastPathOptions",
     "FastPathVerdict",
     "PreparedRow",
     "Unsupported",
+    "describe_difference",
     "open_fast_path",
     "prepare_row",
 ]

@@ -26,6 +26,7 @@ from chattmpl.data.fast.renderers import Renderer
 from chattmpl.data.fast.rows import PreparedRow, join_texts
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
+from chattmpl.data.rows import RowArrays
 
 _GROUP = 32
 """Number of rows that are checked together, and rendered while their texts are still in the processor's cache."""
@@ -38,9 +39,7 @@ class FastBatch:
 
     Attributes:
         rows: indices of the rows that were encoded, in order.
-        ids, mask: their tokens, one row after another, and 1 for each that is trained.
-        offsets: ``len(rows) + 1`` offsets of the rows in these arrays.
-        straddles: for each row, the number of edges of generated spans inside a token.
+        arrays: their tokens and masks.
         data: the texts with markers in UTF-8, with `SEPARATOR` between them.
         ends: end of each text in ``data``.
         deferred: reasons by index of the rows that are left to the exact path.
@@ -48,10 +47,7 @@ class FastBatch:
     """
 
     rows: list[int] = field(default_factory=list)
-    ids: Any = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
-    mask: Any = field(default_factory=lambda: np.zeros(0, dtype=np.uint8))
-    offsets: Any = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
-    straddles: Any = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    arrays: RowArrays = field(default_factory=lambda: RowArrays.of([]))
     data: bytes = b""
     ends: Any = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     deferred: dict[int, str] = field(default_factory=dict)
@@ -61,6 +57,11 @@ class FastBatch:
         """Return the text with markers of an encoded row."""
         start = self.ends[place - 1] + 1 if place else 0
         return self.data[start : self.ends[place]].decode()
+
+    def tokens(self, place: int) -> tuple[list[int], list[int]]:
+        """Return the tokens and the mask of an encoded row."""
+        start, end = self.arrays.offsets[place], self.arrays.offsets[place + 1]
+        return self.arrays.input_ids[start:end].tolist(), self.arrays.mask[start:end].tolist()
 
     def tails(self, size: int) -> list[bytes]:
         """Return the last ``size`` bytes of each text, fewer if it is shorter."""
@@ -229,8 +230,8 @@ class FastPath:
         if undecided.any():
             return undecided, "straddles"
         batch.data, batch.ends = data, stream.text_ends
-        batch.ids, batch.mask = ids.astype(np.int32), masks.mask
-        batch.offsets, batch.straddles = offsets, masks.straddles
+        escaped = np.zeros(count, dtype=np.int64)
+        batch.arrays = RowArrays(ids.astype(np.int32), masks.mask, offsets, masks.straddles, escaped)
         return undecided, ""
 
     def _undecided(self, masks: TokenMasks) -> Any:

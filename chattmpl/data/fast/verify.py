@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chattmpl.data.fast.markers import Ranges, Unsupported, merge_touching, split_markers, with_markers
+from chattmpl.data.fast.markers import Ranges, Unsupported, split_markers, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer
@@ -28,8 +28,27 @@ RENDERERS: tuple[Callable[[str, Callable[[], datetime]], Renderer], ...] = (Comp
 
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
 
-Exact = Callable[[Any], tuple[str, Ranges, list[int], list[int]]]
-"""The exact path: text, generated ranges, ids and mask of a record; it raises `ChatTmplError`."""
+
+class ExactResult(NamedTuple):
+    """The result of the exact path for a conversation that it does not refuse.
+
+    Attributes:
+        text: the rendered text.
+        generated: the generated character ranges, touching ranges merged.
+        ids, mask: the tokens, and 1 for each that is trained.
+    """
+
+    text: str
+    generated: Ranges
+    ids: list[int]
+    mask: list[int]
+
+
+Exact = Callable[[Any], ExactResult]
+"""The exact path for a record; it raises `ChatTmplError`."""
+
+Expected = list[tuple[PreparedRow, ExactResult | None]]
+"""Rows with the results of the exact path; None if it refuses the conversation."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +58,7 @@ class FastPathVerdict:
     Attributes:
         renderer: name of the renderer.
         engine: name of the token engine.
-        notes: the parts that are not used, and why.
+        notes: what is not used, and why.
         versions: versions of Python and the packages.
     """
 
@@ -107,7 +126,7 @@ def open_fast_path(
         constants, overrides = dict(template.tokens), options.overrides
         return FastPath(renderer, engine, lengths, scanner, constants, overrides, definition.composes, options.straddle)
 
-    expected: list[ExactResult] | None = None
+    expected: Expected | None = None
     for make_engine in ENGINES:
         try:
             engine = make_engine(definition.text)
@@ -167,61 +186,67 @@ def _version(package: str) -> str:
 # -- the check
 
 
-@dataclass(frozen=True)
-class ExactResult:
-    """The result of the exact path for one conversation.
-
-    Attributes:
-        row: the conversation, prepared for rendering.
-        text: its rendered text; None if it is refused.
-        generated: the generated character ranges, touching ranges merged.
-        ids, mask: its tokens; None if it is refused.
-    """
-
-    row: PreparedRow
-    text: str | None
-    generated: Ranges = ()
-    ids: list[int] | None = None
-    mask: list[int] | None = None
-
-
-def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> list[ExactResult]:
+def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expected:
     """Return the results of the exact path, except for rows that the fast path always defers to it."""
-    results = []
+    results: Expected = []
     for record in records:
         row = prepare_row(record)
-        if path.defers(row):
-            continue
-        try:
-            text, generated, ids, mask = exact(record)
-        except ChatTmplError:
-            results.append(ExactResult(row, None))
-        else:
-            results.append(ExactResult(row, text, merge_touching(generated), ids, mask))
+        if not path.defers(row):
+            try:
+                results.append((row, exact(record)))
+            except ChatTmplError:
+                results.append((row, None))
     return results
 
 
 def _first_correct(
-    renderers: Iterable[Renderer], path: FastPath, expected: Iterable[ExactResult], notes: list[str]
+    renderers: Iterable[Renderer], path: FastPath, expected: Expected, notes: list[str]
 ) -> list[Renderer]:
     """Return the first renderer whose texts and generated ranges are all correct, if any; note the others."""
     for renderer in renderers:
-        problem = next((found for one in expected if (found := _text_difference(path, renderer, one))), None)
-        if problem is None:
+        differences = (_text_difference(path, renderer, row, result) for row, result in expected)
+        difference = next(filter(None, differences), None)
+        if difference is None:
             return [renderer]
-        notes.append(f"{renderer.name} is not used: {problem}")
+        notes.append(f"{renderer.name} is not used: {difference}")
     return []
 
 
-def _text_difference(path: FastPath, renderer: Renderer, expected: ExactResult) -> str | None:
+def _text_difference(path: FastPath, renderer: Renderer, row: PreparedRow, expected: ExactResult | None) -> str | None:
     """Describe the error of a rendered text; None if there is none, or the row is deferred."""
     try:
-        text = path.render(expected.row, renderer)
+        text = path.render(row, renderer)
     except Exception:  # the row is deferred to the exact path
         return None
-    if path.defers(expected.row, text):
-        return None
-    if expected.text is None:
+    return None if path.defers(row, text) else describe_difference(expected, text)
+
+
+def _check_tokens(path: FastPath, expected: Expected) -> None:
+    """Compare the tokens and masks of the whole path.
+
+    Raises:
+        Unsupported: they differ, or no row could be encoded.
+    """
+    batch = path.encode([row for row, _ in expected])
+    if not batch.rows:
+        raise Unsupported(f"no row could be encoded ({', '.join(sorted(set(batch.deferred.values())))})")
+    for place, index in enumerate(batch.rows):
+        if difference := describe_difference(expected[index][1], batch.text(place), *batch.tokens(place)):
+            raise Unsupported(f"{path.engine.name} is not used: {difference}")
+
+
+def describe_difference(
+    expected: ExactResult | None, text: str, ids: list[int] | None = None, mask: list[int] | None = None
+) -> str | None:
+    """Describe the difference between the results of the fast and the exact path; None if there is none.
+
+    Args:
+        expected: the result of the exact path; None if it refuses the conversation.
+        text: the text with markers.
+        ids: the tokens; None if only the text is compared.
+        mask: 1 for each token that is trained; None if only the text is compared.
+    """
+    if expected is None:
         return f"it renders a conversation that the exact path refuses: {_excerpt(text)}"
     plain, generated = split_markers(text)
     if plain != expected.text:
@@ -229,33 +254,11 @@ def _text_difference(path: FastPath, renderer: Renderer, expected: ExactResult) 
         return f"it writes {_excerpt(plain[at:])} where the exact path writes {_excerpt(expected.text[at:])}"
     if generated != expected.generated:
         return f"its generated spans are {generated} instead of {expected.generated}"
-    return None
-
-
-def _check_tokens(path: FastPath, expected: list[ExactResult]) -> None:
-    """Compare the tokens and masks of the whole path.
-
-    Raises:
-        Unsupported: they differ, or no row could be encoded.
-    """
-    batch = path.encode([one.row for one in expected])
-    if not batch.rows:
-        raise Unsupported(f"no row could be encoded ({', '.join(sorted(set(batch.deferred.values())))})")
-    for place, index in enumerate(batch.rows):
-        start, end = batch.offsets[place], batch.offsets[place + 1]
-        ids, mask = batch.ids[start:end].tolist(), batch.mask[start:end].tolist()
-        if difference := _token_difference(expected[index], ids, mask):
-            raise Unsupported(f"{path.engine.name} gives {difference}")
-
-
-def _token_difference(expected: ExactResult, ids: list[int], mask: list[int]) -> str | None:
-    """Describe the difference between tokens and those of the exact path; None if there is none."""
-    if expected.ids is None or expected.mask is None:
-        return "tokens for a conversation that the exact path refuses"
-    for what, one, other in (("other tokens", ids, expected.ids), ("another mask", mask, expected.mask)):
-        if one != other:
-            differing = (i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b)
-            return f"{what} from token {next(differing, min(len(one), len(other)))} on"
+    for what, found, wanted in (("tokens", ids, expected.ids), ("mask", mask, expected.mask)):
+        if found is not None and found != wanted:
+            differing = (i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b)
+            first = next(differing, min(len(found), len(wanted)))
+            return f"its {what} differ from token {first} on, in a row that begins with {_excerpt(plain)}"
     return None
 
 

@@ -153,7 +153,7 @@ class ShippedContext:
     @classmethod
     def of(cls, context: WorkerContext) -> ShippedContext:
         """Read the files that the context needs."""
-        tokenizer = context.prompts.tokenizer
+        tokenizer = context.encoder.tokenizer_source
         files = tokenizer_files(tokenizer) if isinstance(tokenizer, str | Path) else []
         read = tuple((path.name, path.read_bytes()) for path in files)
         return cls(uuid.uuid4().hex, context, read, isinstance(tokenizer, str | Path) and Path(tokenizer).is_dir())
@@ -165,7 +165,6 @@ class ShippedContext:
                 for name, data in self.files:
                     (Path(folder) / name).write_bytes(data)
                 loaded = load_tokenizer(folder if self.folder else Path(folder) / self.files[0][0])
-            self.context.prompts.tokenizer = loaded
             self.context.encoder.use_tokenizer(loaded)
         return self.context
 

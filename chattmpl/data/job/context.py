@@ -14,7 +14,6 @@ from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.sources import DataFile
-from chattmpl.data.unroll import Prompts
 from chattmpl.template.template import Template
 
 
@@ -50,7 +49,6 @@ class WorkerContext:
         files: the files of each source.
         seed: seed of the draw.
         folder: folder of the shards.
-        prompts: encodes prompts, for unrolling.
     """
 
     encoder: Encoder
@@ -59,7 +57,6 @@ class WorkerContext:
     files: tuple[tuple[DataFile, ...], ...]
     seed: int
     folder: Path
-    prompts: Prompts
 
     @classmethod
     def open(
@@ -102,14 +99,7 @@ class WorkerContext:
             )
             for source in mixture.sources
         )
-        prompts = Prompts(
-            template,
-            tokenizer,
-            clock=options.clock,
-            kwargs=options.template_kwargs,
-            control_tokens=options.control_tokens,
-        )
-        return cls(encoder, options, sources, plan.files if plan else (), mixture.seed, folder, prompts)
+        return cls(encoder, options, sources, plan.files if plan else (), mixture.seed, folder)
 
     def report(self) -> Counts:
         """Return the counts of the encoder in this process: rows of each path, and differences found."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -146,8 +145,8 @@ class WorkFolder:
             problem = f"{found[0]} was not written by an earlier job"
             raise UsageError(problem, hint="name another folder, or remove it yourself")
         if self.work.is_dir():
-            self._take_lock()
-            self.release()
+            self.lock()
+            self.close()
         for path in found:
             if path == self.work:
                 shutil.rmtree(path)
@@ -161,18 +160,15 @@ class WorkFolder:
             UsageError: another process is writing here.
         """
         self.work.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        self.lock()
         write_json(self.work / _JOB, job)
 
-    def resume(self) -> None:
-        """Take over the folder of an unfinished job.
+    def lock(self) -> None:
+        """Lock the folder, also that of an unfinished job to resume.
 
         Raises:
             UsageError: another process is writing here.
         """
-        self._take_lock()
-
-    def _take_lock(self) -> None:
         try:
             import fcntl
         except ImportError:  # Windows has no such locks
@@ -185,7 +181,7 @@ class WorkFolder:
                 f"another process is writing to {self.output.path}", hint="wait until it is done"
             ) from None
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Release the lock."""
         if self._lock is not None:
             self._lock.close()
@@ -215,14 +211,5 @@ class WorkFolder:
     def end(self, summary: dict[str, Any]) -> None:
         """Write the summary, and remove the work folder."""
         write_json(self.output.summary, summary)
-        self.release()
+        self.close()
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def released(folder: WorkFolder) -> Iterator[WorkFolder]:
-    """Release the lock of a folder afterwards."""
-    try:
-        yield folder
-    finally:
-        folder.release()

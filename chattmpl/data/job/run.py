@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Unpack
 from chattmpl.data.job.context import WorkerContext, load_template, total
 from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Phase, Watcher
 from chattmpl.data.job.options import JobOptions, Options
-from chattmpl.data.job.output import JobOutput, WorkFolder, released
+from chattmpl.data.job.output import JobOutput, WorkFolder
 from chattmpl.data.job.plan import Data, Plan, Shard, check_columns, check_kwargs, make_plan, read_mixture
 from chattmpl.data.job.record import Summary, describe_changes, identify, summarize
 from chattmpl.data.job.runner import Runner, Workplace
@@ -70,7 +71,7 @@ def encode_dataset(
     target = JobOutput.at(os.fspath(output), form)
     chosen = Options(**options, form=target.form)
     loaded = load_template(template, retention)
-    with released(WorkFolder(target)) as folder:
+    with closing(WorkFolder(target)) as folder:
         workplace = Workplace(workers, engine, address)
         return _Job(data, loaded, tokenizer, chosen, folder, workplace, watcher or Watcher()).run(resume, force)
 
@@ -119,7 +120,7 @@ class _Job:
         # Before the output of an earlier job is removed: a draw may be refused.
         plan = runner.draw(plan)
         if resume and known is not None:
-            self.folder.resume()
+            self.folder.lock()
         else:
             self.folder.clear()
             self.folder.begin(job)

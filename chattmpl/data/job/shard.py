@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -104,14 +105,13 @@ def count_tokens(context: WorkerContext, shard: Shard, payloads: Payloads) -> li
 def _results(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[Result]:
     """Yield the results of a shard's rows, batch by batch."""
     items = drawn_rows(context, shard, payloads)
-    while (result := _next_result(context, items)) is not None:
+    while True:
+        with pause_gc():
+            batch = list(islice(items, BATCH))
+            result = encode_items(context, batch) if batch else None
+        if result is None:
+            return
         yield result
-
-
-def _next_result(context: WorkerContext, items: Iterator[DrawnRow]) -> Result | None:
-    with pause_gc():
-        some = list(islice(items, BATCH))
-        return encode_items(context, some) if some else None
 
 
 def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[DrawnRow]:
@@ -162,6 +162,7 @@ class _Batch:
         self.options = context.options
         self.result = Result(RowBlock(RowArrays.of([])))
         self.outcomes: list[list[Row | Rejection]] = [[] for _ in items]
+        self.sums: dict[ShardPart, Counter[str]] = {}
 
     def run(self) -> Result:
         ready: list[tuple[int, Any]] = []
@@ -173,12 +174,14 @@ class _Batch:
                 ready.append((number, conversation))
         if self.options.unroll:
             self._unroll(ready)
+            self._settle()
         elif (encoded := self._encode_at_once(ready)) is not None:
-            UniformBatch(self, encoded, [number for number, _ in ready]).settle()
-            return self.result
+            self._settle_at_once(encoded, [number for number, _ in ready])
         else:
             self._encode(ready)
-        self._settle()
+            self._settle()
+        for part, sums in self.sums.items():
+            add(self.result.counts, {"sources": {self.context.name(part): dict(sums)}})
         return self.result
 
     def _encode_at_once(self, ready: Sequence[tuple[int, Any]]) -> EncodedBatch | None:
@@ -210,12 +213,12 @@ class _Batch:
     # -- unrolling
 
     def _unroll(self, ready: Sequence[tuple[int, Any]]) -> None:
-        options, encoder, prompts = self.options, self.context.encoder, self.context.prompts
+        options, encoder = self.options, self.context.encoder
         if options.overflow == "split" and options.longest is not None:
             ready = list(self._split(ready, options.longest))
         limit = None if options.overflow == "truncate-tokens" else options.longest
         unrolled = _all_or_each(
-            lambda some: unroll(encoder, prompts, some, mask=options.mask, max_length=limit),
+            lambda some: unroll(encoder, some, max_length=limit),
             [conversation for _, conversation in ready],
         )
         for (number, conversation), result in zip(ready, unrolled, strict=True):
@@ -264,24 +267,49 @@ class _Batch:
         for item, outcome in zip(self.items, self.outcomes, strict=True):
             rejected = [NOTHING_TO_TRAIN if isinstance(each, Row) else each for each in outcome if not _trains(each)]
             trained = [each for each in outcome if isinstance(each, Row) and each.trained]
-            self.settle_item(item, rejected, sum(map(len, trained)), sum(row.trained for row in trained), len(trained))
+            self._count(item, rejected, sum(map(len, trained)), sum(row.trained for row in trained), len(trained))
             kept += trained
             origins += [item] * len(trained)
         keep = ("message_index",) if "message_index" in self.options.all_columns else ()
-        self.settle_rows(RowArrays.of(kept, keep), origins)
+        self._keep(RowArrays.of(kept, keep), origins)
 
-    def settle_item(self, item: DrawnRow, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
+    def _settle_at_once(self, encoded: EncodedBatch, numbers: Sequence[int]) -> None:
+        """Count the outcomes, and keep the rows in the arrays in which they were encoded."""
+        for index, rejection in encoded.rejected.items():
+            self.outcomes[numbers[index]].append(rejection)
+        rows, trained = encoded.rows, encoded.rows.trained
+        kept = [numbers[index] for index in encoded.kept]
+        figures = dict(zip(kept, zip(rows.lengths.tolist(), trained.tolist(), strict=True), strict=True))
+        for number, item in enumerate(self.items):
+            tokens, supervised = figures.get(number, (0, 0))
+            if supervised:
+                self._count(item, (), tokens, supervised, 1)
+            else:
+                rejected = [each for each in self.outcomes[number] if isinstance(each, Rejection)]
+                self._count(item, rejected or [NOTHING_TO_TRAIN], 0, 0, 0)
+        good = np.flatnonzero(trained)
+        origins = [self.items[kept[index]] for index in good.tolist()]
+        self._keep(rows if len(good) == len(rows) else rows.take(good), origins)
+
+    def _count(self, item: DrawnRow, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
         """Count the outcome of a row, and record its rejections."""
         self.result.lengths.append((item.part.source, _number(item), tokens))
-        counts: Counts = {"drawn": 1, "samples": kept, "tokens": tokens, "trained": trained}
+        sums = self.sums.get(item.part)
+        if sums is None:
+            sums = self.sums[item.part] = Counter()
+        sums["drawn"] += 1
+        sums["samples"] += kept
+        sums["tokens"] += tokens
+        sums["trained"] += trained
         if item.part.round == 0:
-            counts |= {"rows": 1, "encoded": int(bool(kept)), "rejected": int(bool(rejected))}
+            sums["rows"] += 1
+            sums["encoded"] += bool(kept)
+            sums["rejected"] += bool(rejected)
             for rejection in rejected:
                 self.result.rejected.append(self._rejected_row(item, rejection))
                 count(self.result.counts, "reasons", rejection.reason)
-        add(self.result.counts, {"sources": {self.context.name(item.part): counts}})
 
-    def settle_rows(self, rows: RowArrays, origins: Sequence[DrawnRow]) -> None:
+    def _keep(self, rows: RowArrays, origins: Sequence[DrawnRow]) -> None:
         """Keep encoded rows with their origins."""
         for what, amounts in (("straddles", rows.straddles), ("escaped", rows.escaped)):
             if amounts.any():
@@ -299,48 +327,13 @@ class _Batch:
         raw, source = item.raw, self.context.name(item.part)
         path = self.context.path(item.part)
         record: dict[str, Any] = {"file": path, "line": raw.line, "index": raw.number, "source": source}
-        record |= {"reason": rejection.reason, "message": rejection.message}
-        record |= {"place": rejection.place, "hint": rejection.hint}
+        record |= asdict(rejection)
         if raw.text is None:
             return {**record, "row": raw.value}
         try:
             return {**record, "row": raw.text.decode("utf-8").rstrip("\r\n")}
         except UnicodeDecodeError:
             return {**record, "row": None, "row_base64": base64.b64encode(raw.text.rstrip(b"\r\n")).decode()}
-
-
-class UniformBatch:
-    """Rows that are used as they were encoded: they stay in a few arrays and are counted together."""
-
-    def __init__(self, batch: _Batch, encoded: EncodedBatch, numbers: Sequence[int]) -> None:
-        self.batch, self.rows = batch, encoded.rows
-        self.rejected = {numbers[index]: rejection for index, rejection in encoded.rejected.items()}
-        self.kept = [numbers[index] for index in encoded.kept]
-
-    def settle(self) -> None:
-        """Fill the result of the batch."""
-        batch = self.batch
-        trained = self.rows.trained
-        for number, outcome in enumerate(batch.outcomes):
-            self.rejected.update((number, each) for each in outcome if isinstance(each, Rejection))
-        figures = dict(zip(self.kept, zip(self.rows.lengths.tolist(), trained.tolist(), strict=True), strict=True))
-        sums: dict[ShardPart, list[int]] = {}
-        for number, item in enumerate(batch.items):
-            tokens, supervised = figures.get(number, (0, 0))
-            if not supervised:
-                batch.settle_item(item, [self.rejected.get(number) or NOTHING_TO_TRAIN], 0, 0, 0)
-                continue
-            batch.result.lengths.append((item.part.source, _number(item), tokens))
-            some = sums.setdefault(item.part, [0, 0, 0])
-            some[0], some[1], some[2] = some[0] + 1, some[1] + tokens, some[2] + supervised
-        for part, (rows_, tokens, supervised) in sums.items():
-            counts: Counts = {"drawn": rows_, "samples": rows_, "tokens": tokens, "trained": supervised}
-            if part.round == 0:
-                counts |= {"rows": rows_, "encoded": rows_, "rejected": 0}
-            add(batch.result.counts, {"sources": {batch.context.name(part): counts}})
-        good = trained > 0
-        origins = [batch.items[number] for number, kept in zip(self.kept, good.tolist(), strict=True) if kept]
-        batch.settle_rows(self.rows.select(good), origins)
 
 
 def _number(item: DrawnRow) -> int:
