@@ -53,8 +53,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chattmpl.data.encoder import Encoder, Rejection, Row
-from chattmpl.data.fast import FastPath, prepare_row
 from chattmpl.data.fast.markers import SEPARATOR, mask_tokens, parse_markers
+from chattmpl.data.fast.path import FastPath
+from chattmpl.data.fast.rows import prepare_row
 from support.fetched import real_tokenizer_path
 
 SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")

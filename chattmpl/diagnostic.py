@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
-from chattmpl.printable import one_line
+from chattmpl.printable import one_line, row_place
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 
@@ -169,7 +169,7 @@ class Example:
     @property
     def place(self) -> str:
         """``file:line``, or ``file[number]`` for files without lines."""
-        return f"{self.file}[{self.number}]" if self.line is None else f"{self.file}:{self.line}"
+        return row_place(self.file, self.line, self.number)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the example as JSON types."""

@@ -93,3 +93,8 @@ def _marked(text: str) -> Iterator[str]:
                 yield '<i class="tab"></i>\t'
             for part, hidden in fragments(cell):
                 yield f'<i class="h" data-c="{escape(part, quote=True)}"></i>' if hidden else escape(part)
+
+
+def row_place(file: str, line: int | None, number: int) -> str:
+    """Return the place of a row: ``file:line``, or ``file[number]`` in a file without lines."""
+    return f"{file}[{number}]" if line is None else f"{file}:{line}"

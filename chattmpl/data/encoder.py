@@ -18,19 +18,16 @@ import numpy as np
 from chattmpl.budget import pause_gc
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.data.fast import (
+from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
+from chattmpl.data.fast.path import FastBatch, FastPath
+from chattmpl.data.fast.rows import PreparedRow, prepare_row
+from chattmpl.data.fast.verify import (
     ExactResult,
-    FastBatch,
-    FastPath,
     FastPathOptions,
     FastPathVerdict,
-    PreparedRow,
-    Unsupported,
     describe_difference,
     open_fast_path,
-    prepare_row,
 )
-from chattmpl.data.fast.markers import merge_touching, split_markers
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer

@@ -24,6 +24,7 @@ from chattmpl.data.rows import Rejection, Row
 from chattmpl.data.sources import RawRow
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.options import check_options
+from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 
 Data = Any
@@ -64,7 +65,7 @@ class ScannedRow:
     @property
     def place(self) -> str:
         """``file:line``, or ``file[number]`` if there are no lines."""
-        return f"{self.file}[{self.number}]" if self.line is None else f"{self.file}:{self.line}"
+        return row_place(self.file, self.line, self.number)
 
 
 _Seen = TypeVar("_Seen")

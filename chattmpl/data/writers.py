@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 
@@ -146,62 +145,48 @@ def record_batch(block: RowBlock, columns: Sequence[str], packs: Sequence[Sequen
 # -- files
 
 
-class TableWriter:
-    """A file of record batches that appears under its name only when it is complete.
+@contextmanager
+def open_table(path: Path, form: Format, schema: Any) -> Iterator[Callable[[Any], None]]:
+    """Create a file of record batches, which appears under its name only when it is complete.
 
     Args:
         path: the file.
         form: its format.
         schema: of all batches.
+
+    Yields:
+        A function that writes a batch; in Parquet it is one row group.
     """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
-    def __init__(self, path: Path, form: Format, schema: Any) -> None:
-        self._form, self._schema = form, schema
-        self._replacing: AbstractContextManager[IO[bytes]] = replacing(path)
+    with replacing(path) as file:
+        if form == "jsonl":
 
-    def __enter__(self) -> Self:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+            def write_rows(batch: Any) -> None:
+                for row in batch.to_pylist():
+                    file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
-        self._file = self._replacing.__enter__()
-        if self._form == "parquet":
+            yield write_rows
+        elif form == "parquet":
             # Token ids repeat too little within a page for a dictionary to pay, and no one filters by their range.
-            self._writer = pq.ParquetWriter(
-                self._file, self._schema, compression="zstd", use_dictionary=False, write_statistics=False
-            )
-        elif self._form == "arrow":
-            self._writer = pa.ipc.new_stream(self._file, self._schema)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if self._form != "jsonl":
-                self._writer.close()
-        finally:
-            self._replacing.__exit__(kind, error, trace)
-
-    def write(self, batch: Any) -> None:
-        """Write a batch; in Parquet it is one row group."""
-        if self._form == "jsonl":
-            for row in batch.to_pylist():
-                self._file.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
-        elif self._form == "parquet":
-            self._writer.write_batch(batch, row_group_size=max(batch.num_rows, 1))
+            options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+            with pq.ParquetWriter(file, schema, **options) as table:
+                yield lambda batch: table.write_batch(batch, row_group_size=max(batch.num_rows, 1))
         else:
-            self._writer.write_batch(batch)
+            with pa.ipc.new_stream(file, schema) as stream:
+                yield stream.write_batch
 
 
 def join_files(parts: Iterable[Path], path: Path, form: Format, schema: Any) -> None:
-    """Join files that `TableWriter` wrote, batch by batch."""
+    """Join files that `open_table` wrote, batch by batch."""
     if form == "jsonl":
         concatenate(parts, path)
         return
-    with TableWriter(path, form, schema) as writer:
+    with open_table(path, form, schema) as write:
         for part in parts:
             for batch in _batches(part, form, schema):
-                writer.write(batch)
+                write(batch)
 
 
 def _batches(path: Path, form: Literal["parquet", "arrow"], schema: Any) -> Iterator[Any]:

@@ -20,6 +20,7 @@ from chattmpl.data.sources import find_files
 from chattmpl.data.sources import read as read_rows
 from chattmpl.data.stats import stats
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 from chattmpl.training.config import TrainConfig, located
 
@@ -121,7 +122,7 @@ def _check_rejected(config: TrainConfig, summary: Summary) -> None:
 def _first_rejected(path: Path) -> str:
     with path.open(encoding="utf-8") as file:
         first = json.loads(file.readline())
-    place = f"{first['file']}:{first['line']}" if first["line"] is not None else f"{first['file']}[{first['index']}]"
+    place = row_place(first["file"], first["line"], first["index"])
     return f"{place}: {first['message']}" + (f" (at {first['place']})" if first["place"] else "")
 
 

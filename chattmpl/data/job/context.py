@@ -14,6 +14,7 @@ from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.sources import DataFile
+from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 
 
@@ -121,8 +122,7 @@ class WorkerContext:
 
     def place(self, part: ShardPart, number: int, line: int | None) -> str:
         """Return the place of a row: ``file:line``, or ``file[index]`` in tables."""
-        path = self.path(part)
-        return f"{path}[{number}]" if line is None else f"{path}:{line}"
+        return row_place(self.path(part), line, number)
 
     def paths(self, number: int) -> tuple[Path, Path, Path]:
         """Return a shard's files of data, rejected rows and counts; the counts are written last."""

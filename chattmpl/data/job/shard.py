@@ -24,7 +24,7 @@ from chattmpl.data.overflow import fit, reject_too_long
 from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll
-from chattmpl.data.writers import RowBlock, TableWriter, record_batch, schema, write_json, write_lines
+from chattmpl.data.writers import RowBlock, open_table, record_batch, schema, write_json, write_lines
 from chattmpl.errors import ChatTmplError
 
 BATCH = 512
@@ -61,15 +61,15 @@ def encode_shard(context: WorkerContext, shard: Shard, payloads: Payloads) -> Co
     records: list[dict[str, Any]] = []
     waiting: list[Result] = []
     before = context.report()
-    with TableWriter(data, options.form, schema(options.all_columns, packed=packed)) as writer:
+    with open_table(data, options.form, schema(options.all_columns, packed=packed)) as write:
         for result in _results(context, shard, payloads):
             add(counts, result.counts)
             records += result.rejected
             waiting.append(result)
             if not packed and sum(some.tokens for some in waiting) >= ROW_GROUP_TOKENS:
-                _write(writer, waiting, options, counts)
+                _write(write, waiting, options, counts)
                 waiting = []
-        _write(writer, waiting, options, counts)
+        _write(write, waiting, options, counts)
     since = {name: value - before[name] for name, value in context.report().items() if value != before[name]}
     add(counts, {"paths": since})
     write_lines(rejected, records)
@@ -77,13 +77,13 @@ def encode_shard(context: WorkerContext, shard: Shard, payloads: Payloads) -> Co
     return counts
 
 
-def _write(writer: TableWriter, results: Sequence[Result], options: Options, counts: Counts) -> None:
+def _write(write: Callable[[Any], None], results: Sequence[Result], options: Options, counts: Counts) -> None:
     """Write the rows of results, packed if asked for."""
     blocks = [result.block for result in results if result.tokens]
     columns = options.all_columns
     if options.pack is None:
         if blocks:
-            writer.write(record_batch(RowBlock.join(blocks), columns))
+            write(record_batch(RowBlock.join(blocks), columns))
         return
     size = options.pack
     block = RowBlock.join(blocks) if blocks else None
@@ -94,7 +94,7 @@ def _write(writer: TableWriter, results: Sequence[Result], options: Options, cou
     step = max(1, ROW_GROUP_TOKENS // size)
     if block is not None:
         for first in range(0, len(packs), step):
-            writer.write(record_batch(block, columns, packs[first : first + step]))
+            write(record_batch(block, columns, packs[first : first + step]))
 
 
 def count_tokens(context: WorkerContext, shard: Shard, payloads: Payloads) -> list[tuple[int, int, int]]:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -214,12 +215,15 @@ _COMPRESSED_BLOCK = 1 << 12
 """Number of compressed bytes read together; small, since the decompressed bytes are held in memory."""
 
 
+_hash = partial(hashlib.blake2b, digest_size=16)
+
+
 class DigestReader(io.RawIOBase):
     """A reader that computes a digest of the bytes that are read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._hash = hashlib.blake2b(digest_size=16)
+        self._hash = _hash()
 
     def readable(self) -> bool:
         """Return true."""
@@ -239,11 +243,7 @@ class DigestReader(io.RawIOBase):
 def digest_of(path: str) -> str:
     """Return the digest of a file."""
     with Path(path).open("rb") as file:
-        reader = DigestReader(file)
-        buffer = bytearray(_BLOCK)
-        while reader.readinto(buffer):
-            pass
-        return reader.digest()
+        return hashlib.file_digest(file, _hash).hexdigest()
 
 
 @contextmanager
