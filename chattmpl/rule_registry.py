@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from chattmpl.errors import UsageError, did_you_mean
 
@@ -25,6 +25,19 @@ class Entry(Protocol):
 
 
 _Entry = TypeVar("_Entry", bound=Entry)
+
+
+class NamedByModule:
+    """Base class of entries whose module is named after them: ``au101_nothing_trained`` has AU101, nothing-trained."""
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        code, _, name = cls.__module__.rpartition(".")[2].partition("_")
+        if "code" not in vars(cls):
+            cls.code, cls.name = code.upper(), name.replace("_", "-")
 
 
 def discover(package: str, base: type[Any], noun: str) -> Iterator[Any]:

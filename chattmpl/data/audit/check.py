@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from abc import ABC
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -14,7 +13,7 @@ from chattmpl import rule_registry
 from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.diagnostic import Example, Severity
-from chattmpl.rule_registry import by_code, discover, find
+from chattmpl.rule_registry import NamedByModule, by_code, discover, find
 
 GROUPS = {
     "AU1": "What is trained",
@@ -72,11 +71,11 @@ class DatasetFinding(NamedTuple):
     kind: str | None = None
 
 
-class Check(ABC):
+class Check(NamedByModule):
     """A defect that a data set can have. The docstring of a check is its documentation.
 
     Attributes:
-        code: ``AU``, the digit of its group, and two more.
+        code: ``AU``, the digit of its group, and two more; from the name of its module, as is ``name``.
         name: a few words with hyphens.
         severity: of its findings, unless they say otherwise.
         message: the pattern of the message, by kind if there are several; ``{key}`` and ``{detail}`` are fields of the
@@ -86,8 +85,6 @@ class Check(ABC):
         needs_row: whether only rows that can be encoded are checked.
     """
 
-    code: ClassVar[str]
-    name: ClassVar[str]
     severity: ClassVar[Severity]
     message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str]

@@ -26,8 +26,6 @@ class NothingTrained(Check):
     `train` flags are the reason, check that they are intended.
     """
 
-    code = "AU101"
-    name = "nothing-trained"
     severity = "error"
     message = "no token of the row is trained"
     hint = "add generation tags with chattmpl annotate, and remove rows without an answer"

@@ -27,8 +27,6 @@ class StopNotTrained(Check):
     End the generation tag directly after the stop token. `chattmpl lint` shows the line of the template.
     """
 
-    code = "AU102"
-    name = "stop-not-trained"
     severity = "error"
     message = "a trained turn does not end with a stop token ({key})"
     hint = "end the generation tag directly after the stop token; chattmpl lint shows the line"

@@ -25,8 +25,6 @@ class SpanCut(Check):
     Raise the limit, or shorten rows by whole turns with `chattmpl encode --overflow truncate-turns`.
     """
 
-    code = "AU103"
-    name = "span-cut"
     severity = "warning"
     message = "the length limit cuts through a generated span"
     hint = "raise the limit, or shorten rows by whole turns (chattmpl encode --overflow truncate-turns)"

@@ -24,8 +24,6 @@ class TooLong(Check):
     Raise the limit, or choose how to handle them with `chattmpl encode --overflow`.
     """
 
-    code = "AU104"
-    name = "too-long"
     severity = "warning"
     message = "the row is longer than the length limit"
     hint = "raise the limit, or choose how to handle longer rows with chattmpl encode --overflow"

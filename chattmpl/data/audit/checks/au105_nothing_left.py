@@ -25,8 +25,6 @@ class NothingLeft(Check):
     Raise the limit, or remove the rows: `chattmpl encode` rejects and counts them.
     """
 
-    code = "AU105"
-    name = "nothing-left"
     severity = "error"
     message = "no trained token is within the length limit"
     hint = "raise the limit, or remove such rows; chattmpl encode rejects them"

@@ -25,8 +25,6 @@ class StraddlingToken(Check):
     `chattmpl encode --straddle split` encodes the two sides separately.
     """
 
-    code = "AU106"
-    name = "straddle"
     severity = "warning"
     message = "a token straddles the edge of a generated span"
     hint = "encode the two sides separately, as at inference, with --straddle split"

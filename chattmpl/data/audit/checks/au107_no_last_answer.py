@@ -24,8 +24,6 @@ class NoLastAnswer(Check):
     Remove the messages after the last answer, or restore the missing answer.
     """
 
-    code = "AU107"
-    name = "no-last-answer"
     severity = "warning"
     message = "the last message has the role {key}, not assistant"
     hint = "remove the messages after the last answer, or restore the missing answer"

@@ -26,8 +26,6 @@ class EmptyAnswer(Check):
     Remove such turns, or mark them `train: false`.
     """
 
-    code = "AU108"
-    name = "empty-answer"
     severity = "warning"
     message = "an assistant message is empty"
     hint = "remove such turns, or mark them train: false"

@@ -27,8 +27,6 @@ class Rejected(Check):
     The detail of each example says what is wrong. `chattmpl encode` writes all rejected rows to `rejected.jsonl`.
     """
 
-    code = "AU109"
-    name = "rejected"
     severity = "error"
     message = "the row cannot be encoded ({key})"
     hint = "correct or remove the rows; chattmpl encode writes them to rejected.jsonl with their reasons"

@@ -26,8 +26,6 @@ class SystemEmpty(Check):
     Remove the message if there is no system prompt, and fix the preprocessing step.
     """
 
-    code = "AU201"
-    name = "system-empty"
     severity = "warning"
     message = "the system message is {key}"
     hint = "remove the message if there is no system prompt"

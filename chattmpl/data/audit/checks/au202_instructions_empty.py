@@ -26,8 +26,6 @@ class InstructionsEmpty(Check):
     Omit the key if there are no instructions.
     """
 
-    code = "AU202"
-    name = "instructions-empty"
     severity = "warning"
     message = "custom_instructions are {key}"
     hint = "omit the key if there are no instructions"

@@ -29,8 +29,6 @@ class SystemReplaced(Check):
     Put the system prompt into the data, or choose a template that renders it.
     """
 
-    code = "AU203"
-    name = "system-replaced"
     severity = "warning"
     message = {
         "absent": "there is no system message, and the template writes a default one",

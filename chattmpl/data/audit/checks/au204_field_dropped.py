@@ -31,8 +31,6 @@ class FieldDropped(Check):
     Choose a template that renders the field, or remove it from the data deliberately.
     """
 
-    code = "AU204"
-    name = "field-dropped"
     severity = "warning"
     message = "the template does not render {key}"
     hint = "choose a template that renders the field, or remove it from the data deliberately"

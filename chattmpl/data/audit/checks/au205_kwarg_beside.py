@@ -28,8 +28,6 @@ class KwargBeside(Check):
     Move it into `chat_template_kwargs`, or list it under `kwargs_from` in a mixture.
     """
 
-    code = "AU205"
-    name = "kwarg-beside"
     severity = "warning"
     message = "the column {key} is a kwarg of the template, but does not reach it"
     hint = "move it into chat_template_kwargs, or list it under kwargs_from in a mixture"

@@ -25,8 +25,6 @@ class NoThinkWithReasoning(Check):
     Remove the reasoning, or enable it.
     """
 
-    code = "AU301"
-    name = "no-think-with-reasoning"
     severity = "error"
     message = "reasoning is disabled, but there is some"
     hint = "remove the reasoning, or enable it"

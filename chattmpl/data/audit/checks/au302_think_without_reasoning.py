@@ -26,8 +26,6 @@ class ThinkWithoutReasoning(Check):
     Mark such rows as `enable_thinking: false` or `/no_think`, or remove them.
     """
 
-    code = "AU302"
-    name = "think-without-reasoning"
     severity = "warning"
     message = {
         "asked": "reasoning is enabled, but there is none",

@@ -27,8 +27,6 @@ class ModeContradicted(Check):
     Keep one of the two, and write booleans as booleans.
     """
 
-    code = "AU303"
-    name = "mode-contradicted"
     severity = "error"
     message = {
         "string": "the kwarg of the reasoning mode is a string, which is always true in a template",

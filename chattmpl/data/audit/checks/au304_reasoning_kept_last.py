@@ -27,8 +27,6 @@ class ReasoningKeptLast(Check):
     does so too.
     """
 
-    code = "AU304"
-    name = "reasoning-kept-last"
     severity = "warning"
     message = {
         "data": "only the last of several answers has reasoning",

@@ -25,8 +25,6 @@ class LostReasoning(Check):
     Choose another retention (`--retention all`) or a template that renders reasoning, or enable reasoning.
     """
 
-    code = "AU305"
-    name = "reasoning-dropped"
     severity = "warning"
     message = "there is reasoning, but none of it is rendered"
     hint = "use --retention all, enable reasoning, or choose another template"

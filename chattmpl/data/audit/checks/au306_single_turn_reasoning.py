@@ -26,8 +26,6 @@ class SingleTurnReasoning(Check):
     Add conversations of several turns with reasoning.
     """
 
-    code = "AU306"
-    name = "single-turn-reasoning"
     severity = "warning"
     message = "all rows with reasoning answer only one question{detail}"
     hint = "add conversations of several turns with reasoning"

@@ -32,8 +32,6 @@ class ModeUnpaired(Check):
     Add conversations of the same kind in the other mode.
     """
 
-    code = "AU307"
-    name = "mode-unpaired"
     severity = "warning"
     message = {
         "missing": "there are no {detail} rows",

@@ -26,8 +26,6 @@ class ReasoningInContent(Check):
     Move the text to `reasoning_content`.
     """
 
-    code = "AU308"
-    name = "reasoning-in-content"
     severity = "warning"
     message = "reasoning is in the content of a message"
     hint = "move it to reasoning_content"

@@ -29,8 +29,6 @@ class ThinkUnbalanced(Check):
     Move the reasoning to `reasoning_content` without tags, or repair truncated text.
     """
 
-    code = "AU309"
-    name = "think-unbalanced"
     severity = "warning"
     message = "think tags are unbalanced in the {key} of a message"
     hint = "move the reasoning to reasoning_content, without tags"

@@ -26,8 +26,6 @@ class ControlToken(Check):
     Clean the data. If the text is intended, `--control-tokens escape` (the default) encodes it as ordinary text.
     """
 
-    code = "AU401"
-    name = "control-token"
     severity = "warning"
     message = "a text contains the control token {key}"
     hint = "clean the data, or encode it as ordinary text with --control-tokens escape"

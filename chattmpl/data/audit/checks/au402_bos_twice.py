@@ -26,8 +26,6 @@ class RepeatedBos(Check):
     Remove the token from the data.
     """
 
-    code = "AU402"
-    name = "bos-twice"
     severity = "error"
     message = "the text begins with two BOS tokens"
     hint = "remove the token from the data: the template writes it"

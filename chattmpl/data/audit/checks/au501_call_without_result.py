@@ -25,8 +25,6 @@ class CallWithoutResult(Check):
     Add the results, or remove the calls.
     """
 
-    code = "AU501"
-    name = "call-without-result"
     severity = "warning"
     message = "a tool call has no result"
     hint = "add the result, or remove the call"

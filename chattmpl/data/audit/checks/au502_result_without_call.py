@@ -25,8 +25,6 @@ class ResultWithoutCall(Check):
     Correct the ids, or remove the results.
     """
 
-    code = "AU502"
-    name = "result-without-call"
     severity = "error"
     message = "a tool result has no call ({key})"
     hint = "correct the ids, or remove the result"

@@ -25,8 +25,6 @@ class ToolUndeclared(Check):
     Declare the tool, or remove the row.
     """
 
-    code = "AU503"
-    name = "tool-undeclared"
     severity = "warning"
     message = "the tool {key} is called but not declared"
     hint = "declare the tool, or remove the row"

@@ -26,8 +26,6 @@ class ArgumentsNotJson(Check):
     Store arguments as an object.
     """
 
-    code = "AU504"
-    name = "arguments-not-json"
     severity = "error"
     message = "the arguments of a tool call are not a JSON object ({key})"
     hint = "store arguments as an object"

@@ -26,8 +26,6 @@ class ShareOfTokens(Check):
     Specify shares of tokens in the mixture (`share_of: tokens`), or accept the difference.
     """
 
-    code = "AU601"
-    name = "share-of-tokens"
     severity = "warning"
     message = "{key} has {detail}"
     hint = "specify shares of tokens in the mixture (share_of: tokens)"

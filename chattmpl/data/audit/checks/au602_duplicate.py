@@ -25,8 +25,6 @@ class Duplicate(Check):
     Remove the duplicates. To give a source more weight, use `epochs` in a mixture.
     """
 
-    code = "AU602"
-    name = "duplicate"
     severity = "warning"
     message = "the conversation is the same as in an earlier row"
     hint = "remove the duplicates"

@@ -25,8 +25,6 @@ class SameText(Check):
     See AU204 for the fields that are dropped, or remove the duplicates.
     """
 
-    code = "AU603"
-    name = "same-text"
     severity = "warning"
     message = "a different conversation renders to the same text as an earlier row"
     hint = "check which fields the template drops, or remove the duplicates"
