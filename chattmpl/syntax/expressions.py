@@ -126,7 +126,7 @@ class ExpressionParser:
             return items[0]
         if not items and not parentheses:
             raise NoExpression
-        return self._made(nodes.Tuple(start, self.finished if items else start, tuple(items)))
+        return nodes.Tuple(start, self.finished if items else start, tuple(items))
 
     def target(self) -> Expression:
         """Parse the target of an assignment: names, and attributes of a namespace."""
@@ -143,7 +143,7 @@ class ExpressionParser:
         while self.skip("if"):
             test = self._logical("or")
             otherwise = self._conditional() if self.skip("else") else None
-            value = self._made(nodes.Conditional(value.start, self.finished, value, test, otherwise))
+            value = nodes.Conditional(value.start, self.finished, value, test, otherwise)
         return value
 
     def _logical(self, operator: str) -> Expression:
@@ -153,13 +153,13 @@ class ExpressionParser:
             items.append(part())
         if len(items) == 1:
             return items[0]
-        return self._made(nodes.Logical(items[0].start, self.finished, operator, tuple(items)))
+        return nodes.Logical(items[0].start, self.finished, operator, tuple(items))
 
     def _not(self) -> Expression:
         start = self.start
         if self.skip("not"):
             operand = self._not()
-            return self._made(nodes.Unary(start, self.finished, "not", operand))
+            return nodes.Unary(start, self.finished, "not", operand)
         return self._comparison()
 
     def _comparison(self) -> Expression:
@@ -176,7 +176,7 @@ class ExpressionParser:
             items.append(self._sum())
         if not operators:
             return items[0]
-        return self._made(nodes.Comparison(items[0].start, self.finished, tuple(operators), tuple(items)))
+        return nodes.Comparison(items[0].start, self.finished, tuple(operators), tuple(items))
 
     def _sum(self) -> Expression:
         return self._binary(self._concat, "+", "-")
@@ -187,7 +187,7 @@ class ExpressionParser:
             items.append(self._product())
         if len(items) == 1:
             return items[0]
-        return self._made(nodes.Concat(items[0].start, self.finished, tuple(items)))
+        return nodes.Concat(items[0].start, self.finished, tuple(items))
 
     def _product(self) -> Expression:
         return self._binary(self._power, "*", "/", "//", "%")
@@ -200,7 +200,7 @@ class ExpressionParser:
         while self.kind == "operator" and self.value in operators:
             operator = self.take()
             right = part()
-            left = self._made(nodes.Binary(left.start, self.finished, operator, left, right))
+            left = nodes.Binary(left.start, self.finished, operator, left, right)
         return left
 
     def _unary(self, *, filters: bool = True) -> Expression:
@@ -208,7 +208,7 @@ class ExpressionParser:
         if self.kind == "operator" and self.value in ("-", "+"):
             operator = self.take()
             operand = self._unary(filters=False)
-            found: Expression = self._made(nodes.Unary(start, self.finished, operator, operand))
+            found: Expression = nodes.Unary(start, self.finished, operator, operand)
         else:
             found = self._primary()
         found = self._postfix(found)
@@ -231,13 +231,13 @@ class ExpressionParser:
         if opening == "(":
             inside = self.sequence(parentheses=True)
             self.expect(")")
-            return self._made(nodes.Group(start, self.finished, inside))
+            return nodes.Group(start, self.finished, inside)
         if opening == "[":
             items = self._items("]", self.expression)
-            return self._made(nodes.List(start, self.finished, items))
+            return nodes.List(start, self.finished, items)
         if opening == "{":
             pairs = self._items("}", self._pair)
-            return self._made(nodes.Dict(start, self.finished, pairs))
+            return nodes.Dict(start, self.finished, pairs)
         raise NoExpression
 
     def _string(self) -> Expression:
@@ -265,7 +265,7 @@ class ExpressionParser:
         key = self.expression()
         self.expect(":")
         value = self.expression()
-        return self._made(nodes.Pair(key.start, self.finished, key, value))
+        return nodes.Pair(key.start, self.finished, key, value)
 
     # -- what follows an expression
 
@@ -296,16 +296,16 @@ class ExpressionParser:
             start, kind = self.start, self.kind
             if kind == "name":
                 name = self.take()
-                return self._made(nodes.Attribute(value.start, self.finished, value, name, start))
+                return nodes.Attribute(value.start, self.finished, value, name, start)
             if kind != "integer":
                 raise NoExpression
             index: Expression = self._primary()
-            return self._made(nodes.Subscript(value.start, self.finished, value, index))
+            return nodes.Subscript(value.start, self.finished, value, index)
         start = self.start
         items = self._subscripts()
-        index = items[0] if len(items) == 1 else self._made(nodes.Tuple(start, self.finished, items))
+        index = items[0] if len(items) == 1 else nodes.Tuple(start, self.finished, items)
         self.expect("]")
-        return self._made(nodes.Subscript(value.start, self.finished, value, index))
+        return nodes.Subscript(value.start, self.finished, value, index)
 
     def _subscripts(self) -> tuple[Expression, ...]:
         items: list[Expression] = []
@@ -329,7 +329,7 @@ class ExpressionParser:
                 parts[index] = self.expression()
             if not self.skip(":") or index == 2:
                 break
-        return self._made(nodes.Slice(start, self.finished, *parts))
+        return nodes.Slice(start, self.finished, *parts)
 
     def arguments(self) -> tuple[Expression, ...]:
         """Parse the arguments of a call, parentheses included."""
@@ -344,7 +344,7 @@ class ExpressionParser:
             if self.kind == "operator" and self.value in ("*", "**"):
                 operator = self.take()
                 value = self.expression()
-                found.append(self._made(nodes.Starred(start, self.finished, operator, value)))
+                found.append(nodes.Starred(start, self.finished, operator, value))
             elif self.kind == "name" and self._follows("="):
                 found.append(self._keyword())
             else:
@@ -359,12 +359,12 @@ class ExpressionParser:
         start, name = self.start, self.name()
         self.expect("=")
         value = self.expression()
-        return self._made(nodes.Keyword(start, self.finished, name, value))
+        return nodes.Keyword(start, self.finished, name, value)
 
     def _call(self, function: Expression) -> Expression:
         opening = self.start
         arguments = self.arguments()
-        return self._made(nodes.Call(function.start, self.finished, function, arguments, opening))
+        return nodes.Call(function.start, self.finished, function, arguments, opening)
 
     def filter(self, value: Expression | None) -> Expression:
         """Parse a filter, after the ``|``, and those that follow it."""
@@ -373,7 +373,7 @@ class ExpressionParser:
             name = self._dotted()
             arguments = self.arguments() if self.value == "(" else ()
             begin = start if value is None else value.start
-            value = self._made(nodes.Filter(begin, self.finished, value, name, start, arguments))
+            value = nodes.Filter(begin, self.finished, value, name, start, arguments)
             if not self.skip("|"):
                 return value
 
@@ -388,7 +388,7 @@ class ExpressionParser:
             if self.value == "is":
                 raise NoExpression
             arguments = (self._postfix(self._primary()),)
-        return self._made(nodes.Test(value.start, self.finished, value, name, start, arguments, negated))
+        return nodes.Test(value.start, self.finished, value, name, start, arguments, negated)
 
     def _dotted(self) -> str:
         name = self.name()
@@ -414,9 +414,3 @@ class ExpressionParser:
             found.append(parameter())
         self.expect(")")
         return tuple(found)
-
-    @staticmethod
-    def _made(node: nodes._Kind) -> nodes._Kind:
-        for child in node.children:
-            child.parent = node
-        return node

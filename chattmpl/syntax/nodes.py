@@ -97,10 +97,25 @@ class Node:
         return [self.insert_before(before), self.insert_after(after)]
 
 
+@dataclass(eq=False, slots=True)
 class Expression(Node):
-    """An expression, or a part of one."""
+    """An expression, or a part of one.
 
-    __slots__ = ()
+    Attributes:
+        children: the expressions directly inside, in the order of the source.
+    """
+
+    children: tuple[Expression, ...] = field(default=(), init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Find the children among the fields of the class, and set their parent."""
+        found: list[object] = []
+        for name in self.__slots__:
+            value = getattr(self, name)
+            found += value if isinstance(value, tuple) else (value,)
+        self.children = tuple(one for one in found if isinstance(one, Expression))
+        for child in self.children:
+            child.parent = self
 
     @property
     def key(self) -> str | None:
@@ -110,7 +125,18 @@ class Expression(Node):
     @property
     def variable(self) -> Name | None:
         """The variable that the expression begins with: ``messages`` for ``messages[0].content | trim``."""
-        return None
+        node: Expression | None = self
+        while node is not None and not isinstance(node, Name):
+            match node:
+                case Attribute() | Subscript() | Filter():
+                    node = node.value
+                case Call():
+                    node = node.function
+                case Group():
+                    node = node.inside
+                case _:
+                    return None
+        return node
 
     @property
     def string(self) -> str | None:
@@ -172,11 +198,6 @@ class Name(Expression):
 
     name: str
 
-    @property
-    def variable(self) -> Name:
-        """The variable itself."""
-        return self
-
 
 @dataclass(eq=False, slots=True)
 class Constant(Expression):
@@ -222,19 +243,9 @@ class Attribute(Expression):
     name_start: int
 
     @property
-    def children(self) -> tuple[Node, ...]:
-        """The value."""
-        return (self.value,)
-
-    @property
     def key(self) -> str:
         """The name."""
         return self.name
-
-    @property
-    def variable(self) -> Name | None:
-        """The variable that the value begins with."""
-        return self.value.variable
 
 
 @dataclass(eq=False, slots=True)
@@ -245,20 +256,10 @@ class Subscript(Expression):
     index: Expression
 
     @property
-    def children(self) -> tuple[Node, ...]:
-        """The value and the index."""
-        return self.value, self.index
-
-    @property
     def key(self) -> str | None:
         """The index, if it is a constant string."""
         index = self.index
         return index.value if isinstance(index, Constant) and isinstance(index.value, str) else None
-
-    @property
-    def variable(self) -> Name | None:
-        """The variable that the value begins with."""
-        return self.value.variable
 
 
 @dataclass(eq=False, slots=True)
@@ -269,11 +270,6 @@ class Slice(Expression):
     upper: Expression | None
     step: Expression | None
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The given ones of the three."""
-        return tuple(part for part in (self.lower, self.upper, self.step) if part is not None)
-
 
 @dataclass(eq=False, slots=True)
 class Keyword(Expression):
@@ -282,11 +278,6 @@ class Keyword(Expression):
     name: str
     value: Expression
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The value."""
-        return (self.value,)
-
 
 @dataclass(eq=False, slots=True)
 class Starred(Expression):
@@ -294,11 +285,6 @@ class Starred(Expression):
 
     operator: str
     value: Expression
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The value."""
-        return (self.value,)
 
 
 @dataclass(eq=False, slots=True)
@@ -314,19 +300,9 @@ class Call(Expression):
     open: int
 
     @property
-    def children(self) -> tuple[Node, ...]:
-        """The function and its arguments."""
-        return self.function, *self.arguments
-
-    @property
     def method(self) -> str | None:
         """The name of the method, if one is called."""
         return self.function.name if isinstance(self.function, Attribute) else None
-
-    @property
-    def variable(self) -> Name | None:
-        """The variable that the function begins with."""
-        return self.function.variable
 
 
 @dataclass(eq=False, slots=True)
@@ -343,16 +319,6 @@ class Filter(Expression):
     name_start: int
     arguments: tuple[Expression, ...]
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The value and the arguments."""
-        return self.arguments if self.value is None else (self.value, *self.arguments)
-
-    @property
-    def variable(self) -> Name | None:
-        """The variable that the value begins with."""
-        return None if self.value is None else self.value.variable
-
 
 @dataclass(eq=False, slots=True)
 class Test(Expression):
@@ -368,11 +334,6 @@ class Test(Expression):
     arguments: tuple[Expression, ...]
     negated: bool
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The value and the arguments."""
-        return self.value, *self.arguments
-
 
 @dataclass(eq=False, slots=True)
 class Unary(Expression):
@@ -380,11 +341,6 @@ class Unary(Expression):
 
     operator: str
     operand: Expression
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The operand."""
-        return (self.operand,)
 
 
 @dataclass(eq=False, slots=True)
@@ -395,22 +351,12 @@ class Binary(Expression):
     left: Expression
     right: Expression
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """Both operands."""
-        return self.left, self.right
-
 
 @dataclass(eq=False, slots=True)
 class Concat(Expression):
     """``a ~ b ~ c``."""
 
     items: tuple[Expression, ...]
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The operands."""
-        return self.items
 
 
 @dataclass(eq=False, slots=True)
@@ -419,11 +365,6 @@ class Logical(Expression):
 
     operator: str
     items: tuple[Expression, ...]
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The operands."""
-        return self.items
 
 
 @dataclass(eq=False, slots=True)
@@ -437,11 +378,6 @@ class Comparison(Expression):
     operators: tuple[str, ...]
     items: tuple[Expression, ...]
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The compared expressions."""
-        return self.items
-
 
 @dataclass(eq=False, slots=True)
 class Conditional(Expression):
@@ -451,11 +387,6 @@ class Conditional(Expression):
     test: Expression
     otherwise: Expression | None
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The value, the test and the alternative."""
-        return (self.value, self.test) if self.otherwise is None else (self.value, self.test, self.otherwise)
-
 
 @dataclass(eq=False, slots=True)
 class List(Expression):
@@ -463,22 +394,12 @@ class List(Expression):
 
     items: tuple[Expression, ...]
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The items."""
-        return self.items
-
 
 @dataclass(eq=False, slots=True)
 class Tuple(Expression):
     """``a, b``; with parentheses it is the inside of a `Group`."""
 
     items: tuple[Expression, ...]
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The items."""
-        return self.items
 
 
 @dataclass(eq=False, slots=True)
@@ -488,11 +409,6 @@ class Pair(Expression):
     name: Expression
     value: Expression
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The key and the value."""
-        return self.name, self.value
-
 
 @dataclass(eq=False, slots=True)
 class Dict(Expression):
@@ -500,27 +416,12 @@ class Dict(Expression):
 
     items: tuple[Pair, ...]
 
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The pairs."""
-        return self.items
-
 
 @dataclass(eq=False, slots=True)
 class Group(Expression):
     """``(inside)``."""
 
     inside: Expression
-
-    @property
-    def children(self) -> tuple[Node, ...]:
-        """The expression in the parentheses."""
-        return (self.inside,)
-
-    @property
-    def variable(self) -> Name | None:
-        """The variable that the inside begins with."""
-        return self.inside.variable
 
     @property
     def string(self) -> str | None:
