@@ -72,7 +72,7 @@ def training_template(templates: Templates, *, must: bool) -> Template:
     Raises:
         TemplateError: if it ``must`` have tags, and none can be placed.
     """
-    from chattmpl.rewrite.auto_annotate import ensure_annotated
+    from chattmpl.rewrite.annotate.annotator import ensure_annotated
 
     chosen = templates.of()
     try:

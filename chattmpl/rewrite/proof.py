@@ -1,15 +1,18 @@
-"""Proofs of rewrites: the checks, and their results."""
+"""Proofs of rewrites, and the search for a rewrite that is proven."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from enum import Enum
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any, ClassVar, Generic, TypeVar
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.rewrite.refusal import CannotRewrite
 
 EXAMPLES = 60
 """Default number of conversations that hypothesis generates for a proof."""
@@ -124,3 +127,44 @@ def prove(
         if (failure := check(conversation, kwargs, proof)) is not None:
             return failure
     return None
+
+
+class Search(ABC, Generic[ProofT]):
+    """Search for a rewrite: candidates are proven one after the other, and each counterexample may lead to others.
+
+    Attributes:
+        limit: largest number of candidates that are proven or refuted.
+    """
+
+    limit: ClassVar[int]
+
+    @abstractmethod
+    def candidates(self) -> Iterator[str]:
+        """Yield sources to prove, the best first; each is made with what was learned from those before."""
+
+    @abstractmethod
+    def prove(self, source: str) -> tuple[ProofT, Failure | None]:
+        """Return the record of the checks of a candidate, and the first failure."""
+
+    @abstractmethod
+    def learn(self, failure: Failure) -> bool:
+        """Note a counterexample; return False if no further candidate can avoid it."""
+
+    @abstractmethod
+    def refusal(self, failure: Failure | None) -> CannotRewrite:
+        """Return the refusal after the failure of the last candidate; None if there was no candidate."""
+
+    def find(self) -> tuple[str, ProofT]:
+        """Return the first candidate that is proven, and its proof.
+
+        Raises:
+            CannotRewrite: if there is none.
+        """
+        failure = None
+        for source in islice(self.candidates(), self.limit):
+            proof, failure = self.prove(source)
+            if failure is None:
+                return source, proof
+            if not self.learn(failure):
+                break
+        raise self.refusal(failure)

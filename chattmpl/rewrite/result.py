@@ -1,15 +1,26 @@
-"""Results of annotate and retain: a new template and its proof."""
+"""Results of annotate and retain: a new template and its proof, kept in an on-disk cache."""
 
 from __future__ import annotations
 
+import difflib
+import pickle
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Generic, Self, TypeVar
+from functools import lru_cache
+from pathlib import Path
+from typing import Generic, Literal, Self, TypeVar
 
+from chattmpl import cache
 from chattmpl.rewrite.proof import ProofNoteKind, ProofT
+from chattmpl.rewrite.refusal import CannotRewrite
+from chattmpl.source import Source
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
 TemplateT = TypeVar("TemplateT", bound=Template)
+
+_INDEPENDENT = frozenset({"cli", "compare", "data", "playground", "report", "testing", "training"})
+"""Packages that no result depends on."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +38,7 @@ class Rewrite(Generic[TemplateT, ProofT]):
     @property
     def text(self) -> str:
         """The text to write: the source, or plain Jinja where the compiler lowered a policy."""
-        return (
-            self.template.export("train") if self.proof.has_note(ProofNoteKind.COMPILED) else self.template.given.text
-        )
+        return self.template.export("train") if self.proof.has_note(ProofNoteKind.COMPILED) else self.template.given.text
 
     @classmethod
     def of(cls, template: TemplateT, source: str, proof: ProofT) -> Self:
@@ -43,6 +52,57 @@ class Rewrite(Generic[TemplateT, ProofT]):
         return cls(type(template)(made.resolved, made.retention, made.budget), proof)
 
 
+def rewrite(
+    template: TemplateT,
+    kind: Literal["annotated", "retained"],
+    request: tuple[object, ...],
+    find: Callable[[], tuple[str, ProofT]],
+) -> Rewrite[TemplateT, ProofT]:
+    """Rewrite a template, or return the cached result. A refusal is cached too.
+
+    Entries of the cache are pickled, and trusted as Python trusts its own ``.pyc`` files; see `chattmpl.cache`.
+
+    Args:
+        template: the template.
+        kind: what becomes of it; part of the cache key, and the label of the new source in the diff.
+        request: all other values that the result depends on.
+        find: returns the new source and its proof.
+
+    Raises:
+        CannotRewrite: if ``find`` raises it, now or when the entry was stored.
+    """
+    identity = (template.source, template.program.source.name, sorted(template.tokens.items()), template.name)
+    key = (kind, _program_version(), *map(repr, (*identity, template.retention, *request)))
+    stored = cache.load(*key)
+    if stored is not None:
+        result: tuple[str, ProofT] | CannotRewrite = pickle.loads(stored)
+    else:
+        try:
+            source, proof = find()
+            proof.diff = unified_diff(template.program.source.name, template.source, source, kind)
+            result = source, proof
+        except CannotRewrite as error:
+            result = error
+        cache.store(pickle.dumps(result), *key)
+    if isinstance(result, CannotRewrite):
+        raise result
+    return Rewrite.of(template, *result)
+
+
+@lru_cache
+def _program_version() -> str:
+    """Return when the modules that results depend on last changed, in nanoseconds."""
+    root = Path(__file__).parents[1]
+    files = [path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _INDEPENDENT]
+    return str(max(path.stat().st_mtime_ns for path in files))
+
+
+def unified_diff(name: str, before: str, after: str, label: str) -> str:
+    """Return a unified diff of two sources of a template, or an empty text if nothing changed."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, f"{name} ({label})", lineterm="")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def with_source(template: Template, source: str, *, placeholders: bool = False) -> Template:
     """Return a template of another source under the same name, tokens and policy.
 
@@ -52,8 +112,5 @@ def with_source(template: Template, source: str, *, placeholders: bool = False) 
         placeholders: supply unknown special tokens with placeholders.
     """
     tokens = {**PLACEHOLDERS, **template.tokens} if placeholders else template.tokens
-    resolved = replace(template.resolved, source=template.given.with_text(source), tokens=tokens)
+    resolved = replace(template.resolved, source=Source(source, template.given.name), tokens=tokens)
     return Template(resolved, template.retention, template.budget)
-
-
-__all__ = ["Rewrite", "TemplateT", "with_source"]

@@ -12,7 +12,7 @@ from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
 from chattmpl.errors import EncodeError, UsageError
 from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
-from chattmpl.rewrite.auto_annotate import ensure_annotated
+from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template.special_tokens import PIPED_CONTROL
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids

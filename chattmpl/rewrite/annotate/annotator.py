@@ -2,61 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 from chattmpl.compiler.export import without_generation
-from chattmpl.errors import ChatTmplError
+from chattmpl.errors import ChatTmplError, TemplateError
 from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.rewrite.annotate.context import AnnotationContext
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.inline import inline_accumulators, inline_constants, inline_macros
 from chattmpl.rewrite.annotate.placement import TagPlacer
+from chattmpl.rewrite.annotate.repair import minimized
 from chattmpl.rewrite.annotate.splits import expand_conditionals, split_outputs, split_variables
 from chattmpl.rewrite.annotate.tag_writer import write_tags
-from chattmpl.rewrite.annotate.target_spans import Obstacle, TargetSpan, target_spans
+from chattmpl.rewrite.annotate.target_spans import Obstacle, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption, unreached_lines
-from chattmpl.rewrite.cache import ResultCache
-from chattmpl.rewrite.diff import minimize_diff, unified_diff
-from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, ProofNoteKind, Trial, prove
+from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, ProofNoteKind, Search, Trial, prove
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
-from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
+from chattmpl.rewrite.result import Rewrite, TemplateT, rewrite, with_source
 from chattmpl.source import Place, Source
 from chattmpl.syntax.items import Item, Output
 from chattmpl.syntax.nodes import Attribute, Call
 from chattmpl.syntax.tree import Tree
-from chattmpl.template.template import Rendering, Template
-
-_MAX_ROUNDS = 3
-"""Largest number of candidates for each way of placing tags; each is made with the counterexamples to those before."""
+from chattmpl.template.template import Template
 
 _MAX_DEPTH = 4
 """Largest depth of macros that call other macros, and of the constants in them, that are inlined."""
 
-_CACHE: ResultCache[tuple[str, AnnotationProof]] = ResultCache("annotate")
-
-
-@dataclass(frozen=True)
-class PlacementOptions:
-    """The way in which tags are placed.
-
-    Attributes:
-        expand: rewrite expressions as statements where a boundary falls inside.
-        deep: place tags in macros and captured blocks too, where transformers ignores them.
-    """
-
-    expand: bool = False
-    deep: bool = False
-
-
-_PLACEMENTS = (
-    PlacementOptions(),
-    PlacementOptions(expand=True),
-    PlacementOptions(deep=True),
-    PlacementOptions(expand=True, deep=True),
-)
+_PLACEMENTS = ((False, False), (True, False), (False, True), (True, True))
+"""The ways to place tags, the most readable first: values of ``expand`` and ``deep`` for `TagSearch`."""
 
 
 def annotate(
@@ -74,46 +49,40 @@ def annotate(
         repair: replace tags that are wrong; they are refused otherwise.
         strict: refuse a template that breaks a law for some conversations, whatever its tags.
         stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
+        examples: number of conversations that hypothesis generates for the proof, beside the probes and fixtures.
 
     Raises:
         CannotAnnotate: if no placement is valid, or none could be proven.
     """
-    request = (str(repair), str(strict), repr(stop_tokens), str(examples))
-    source, proof = _CACHE.get(template, request, lambda: _annotate(template, repair, strict, stop_tokens, examples))
-    return Rewrite.of(template, source, proof)
+
+    def find() -> tuple[str, AnnotationProof]:
+        source, proof = _annotate(template, repair, stop_tokens, examples)
+        if strict:
+            _refuse_exemptions(proof.exceptions)
+        return source, proof
+
+    return rewrite(template, "annotated", (repair, strict, stop_tokens, examples), find)
 
 
 def _annotate(
-    template: Template, repair: bool, strict: bool, stop_tokens: tuple[str, ...], examples: int
+    template: Template, repair: bool, stop_tokens: tuple[str, ...], examples: int
 ) -> tuple[str, AnnotationProof]:
-    work = with_source(template, template.source, placeholders=True)
-    program = template.program
-    proof = AnnotationProof()
-    source = None
-    if program.has_generation:
-        bare = with_source(work, without_generation(program.source))
-        context = AnnotationContext(bare, stop_tokens)
-        failure = _prove(context, work, work, proof, [], examples)
-        if failure is not None:
-            other = AnnotationProof()
-            lenient = AnnotationContext(bare, stop_tokens, other_stops=False)
-            if _prove(lenient, work, work, other, [], examples) is None:
-                failure, proof = None, other
-        if failure is None:
-            source = template.source
-            proof.notes.insert(0, Note(ProofNoteKind.UNCHANGED, "the generation tags are valid: nothing was changed"))
-        elif not repair:
-            raise _refusal(Refusal.INVALID_TAGS, failure)
-    else:
-        bare = work
-        context = AnnotationContext(work, stop_tokens)
-    if source is None:
-        source, proof = _place(context, bare, work, stop_tokens, examples)
-    if strict:
-        _refuse_exemptions(proof.exceptions)
-    proof.diff = unified_diff(template.program.source.name, template.source, source, "annotated")
-    return source, proof
+    given = with_source(template, template.source, placeholders=True)
+    if not template.program.has_generation:
+        return _place(AnnotationContext(given, stop_tokens), given, stop_tokens, examples)
+    bare = with_source(given, without_generation(template.program.source))
+    context = AnnotationContext(bare, stop_tokens)
+    proof, failure = _prove(context, given, given, examples)
+    if failure is not None:
+        lenient = AnnotationContext(bare, stop_tokens, other_stops=False)
+        proof, other_failure = _prove(lenient, given, given, examples)
+        failure = failure if other_failure is not None else None
+    if failure is None:
+        proof.notes.insert(0, Note(ProofNoteKind.UNCHANGED, "the generation tags are valid: nothing was changed"))
+        return template.source, proof
+    if not repair:
+        raise _refusal(Refusal.INVALID_TAGS, failure)
+    return _place(context, given, stop_tokens, examples)
 
 
 def _refuse_exemptions(exemptions: Iterable[Exemption]) -> None:
@@ -125,13 +94,14 @@ def _refuse_exemptions(exemptions: Iterable[Exemption]) -> None:
 
 
 def _place(
-    context: AnnotationContext, bare: Template, given: Template, stop_tokens: tuple[str, ...], examples: int
+    context: AnnotationContext, given: Template, stop_tokens: tuple[str, ...], examples: int
 ) -> tuple[str, AnnotationProof]:
     """Place tags around all targets, else around fewer, else where an accumulator is inlined."""
     try:
         return _search(context, given, examples)
     except CannotAnnotate as error:
         refusal = error
+    bare = context.template
     inlined = with_source(bare, inline_accumulators(bare.source))
     last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
@@ -149,64 +119,27 @@ def _place(
 
 
 def _search(context: AnnotationContext, given: Template, examples: int) -> tuple[str, AnnotationProof]:
-    """Return the first source that is proven, over all ways of placing tags."""
-    refusal: CannotAnnotate | None = None
-    for options in _PLACEMENTS:
+    """Return the first source that is proven, over all ways of placing tags, else raise the first refusal."""
+    refusals: list[CannotAnnotate] = []
+    for expand, deep in _PLACEMENTS:
         try:
-            return _learn(context, given, options, examples)
+            return TagSearch(context, given, examples, expand=expand, deep=deep).find()
         except CannotAnnotate as error:
-            refusal = refusal or error
+            refusals.append(error)
         except ChatTmplError as error:
-            refusal = refusal or CannotAnnotate(Refusal.NOT_WRITABLE, {"error": error.message}, place=error.place)
-    assert refusal is not None
-    raise refusal
-
-
-def _learn(
-    context: AnnotationContext, given: Template, options: PlacementOptions, examples: int
-) -> tuple[str, AnnotationProof]:
-    """Place tags in one way, and again with each counterexample."""
-    learned: list[Trial] = []
-    careful = False
-    failure: Failure | None = None
-    cases = [case for case, _ in context.cases]
-    for _ in range(_MAX_ROUNDS):
-        source = _tagged(context, learned, options, careful=careful)
-        if given.program.has_generation:
-            source = _minimized(given, source, cases)
-        proof = AnnotationProof()
-        after = with_source(given, source)
-        failure = _prove(context, given, after, proof, learned, examples)
-        if failure is None:
-            if options.deep:
-                text = "some tags are in a macro or a captured block, where transformers ignores them"
-                proof.notes.append(Note(ProofNoteKind.TAGS_IN_MACRO, text))
-            proof.notes += unreached_lines(after, cases)
-            return source, proof
-        if failure.kind is FailureKind.REFUSAL:
-            careful = True
-        elif failure.kind is FailureKind.TEXT or failure.trial in learned:
-            break
-        else:
-            learned.append(failure.trial)
-    assert failure is not None
-    raise _refusal(Refusal.UNPROVEN, failure)
+            refusals.append(CannotAnnotate(Refusal.NOT_WRITABLE, {"error": error.message}, place=error.place))
+    raise refusals[0]
 
 
 def _prove(
-    context: AnnotationContext,
-    before: Template,
-    after: Template,
-    proof: AnnotationProof,
-    learned: list[Trial],
-    examples: int,
-) -> Failure | None:
+    context: AnnotationContext, before: Template, after: Template, examples: int, learned: Iterable[Trial] = ()
+) -> tuple[AnnotationProof, Failure | None]:
     searched = [*context.searched, *learned]
-    proof.stops, proof.modes = context.frame.stop_tokens, [{}, *context.modes]
-    proof.searched = len(searched)
-    proof.notes += context.notes
+    proof = AnnotationProof(
+        [{}, *context.facts.settings], len(searched), notes=[*context.notes], stops=context.frame.stop_tokens
+    )
     others = (trial for trial in context.independent(examples) if trial not in learned)
-    return prove(AnnotationVerifier(before, after, context.frame).check, proof, searched, others)
+    return proof, prove(AnnotationVerifier(before, after, context.frame).check, proof, searched, others)
 
 
 def _refusal(refusal: Refusal, failure: Failure) -> CannotAnnotate:
@@ -215,109 +148,113 @@ def _refusal(refusal: Refusal, failure: Failure) -> CannotAnnotate:
     return CannotAnnotate(refusal, {"failure": found.message}, law=law, counterexample=found)
 
 
-def _minimized(given: Template, source: str, cases: list[Case]) -> str:
-    """Return the source with those tags of the given one that make no difference to any mask."""
+class TagSearch(Search[AnnotationProof]):
+    """Search for generation tags that are placed in one way.
 
-    def render(source: str) -> Iterator[tuple[str, tuple[tuple[int, int], ...]] | None]:
-        template = with_source(given, source)
-        for case in cases:
-            yield _text_and_mask(template, case)
+    Args:
+        context: the template without tags.
+        given: the template as it was given; tags of it that are right stay.
+        examples: number of conversations that hypothesis generates for the proof.
+        expand: rewrite expressions as statements where a boundary falls inside.
+        deep: place tags in macros and captured blocks too, where transformers ignores them.
+    """
 
-    wanted = list(render(source))
+    limit = 3
 
-    def is_equivalent(candidate: str) -> bool:
-        try:
-            return all(got == want for got, want in zip(render(candidate), wanted, strict=True))
-        except ChatTmplError:
+    def __init__(self, context: AnnotationContext, given: Template, examples: int, *, expand: bool, deep: bool) -> None:
+        self._context = context
+        self._given = given
+        self._examples = examples
+        self._expand = expand
+        self._deep = deep
+        self._cases = [case for case, _ in context.cases]
+        self._targets = list(context.cases)
+        self._learned: list[Trial] = []
+        self._careful = False
+
+    def candidates(self) -> Iterator[str]:
+        """Yield sources with tags, each placed with the counterexamples to those before."""
+        while True:
+            source = self._tagged()
+            yield minimized(self._given, source, self._cases) if self._given.program.has_generation else source
+
+    def prove(self, source: str) -> tuple[AnnotationProof, Failure | None]:
+        """Check a source with tags."""
+        after = with_source(self._given, source)
+        proof, failure = _prove(self._context, self._given, after, self._examples, self._learned)
+        if failure is None:
+            if self._deep:
+                text = "some tags are in a macro or a captured block, where transformers ignores them"
+                proof.notes.append(Note(ProofNoteKind.TAGS_IN_MACRO, text))
+            proof.notes += unreached_lines(after, self._cases)
+        return proof, failure
+
+    def learn(self, failure: Failure) -> bool:
+        """Place tags with a counterexample; False if the text changes, or the counterexample is known."""
+        if failure.kind is FailureKind.REFUSAL:
+            self._careful = True
+            return True
+        if failure.kind is FailureKind.TEXT or failure.trial in self._learned:
             return False
+        self._learned.append(failure.trial)
+        case = Case(self._context.template, *failure.trial)
+        self._targets.append((case, list(target_spans(case, self._context.frame))))
+        return True
 
-    return minimize_diff(given.source, source, is_equivalent)
+    def refusal(self, failure: Failure | None) -> CannotAnnotate:
+        """Return the refusal with the last counterexample."""
+        assert failure is not None
+        return _refusal(Refusal.UNPROVEN, failure)
 
+    def _tagged(self) -> str:
+        """Return the source with its outputs split, and with tags around what is to be generated."""
+        template = self._context.template
+        tree, evidence = self._expanded(template) if self._expand else self._observe(template)
+        split = with_source(template, split_outputs(tree, evidence, careful=self._careful))
+        tree, evidence = self._observe(split)
+        placer = TagPlacer(tree, evidence, self._deep)
+        runs = placer.runs()
+        if placer.unclear:
+            raise _indivisible(placer.unclear[0], split.program.source, tree)
+        if not runs:
+            raise CannotAnnotate(Refusal.NOTHING_GENERATED)
+        return write_tags(split.source, runs)
 
-def _text_and_mask(template: Template, case: Case) -> tuple[str, tuple[tuple[int, int], ...]] | None:
-    try:
-        rendering: Rendering = Case(template, case.conversation, case.kwargs).rendering
-    except ChatTmplError:
-        return None
-    return rendering.text, rendering.generated
+    def _expanded(self, template: Template) -> tuple[Tree, Evidence]:
+        """Observe the template with macros inlined, and conditionals and variables split."""
 
+        def observe(source: str) -> tuple[Tree, Evidence]:
+            return self._observe(with_source(template, source))
 
-def _tagged(context: AnnotationContext, learned: list[Trial], options: PlacementOptions, *, careful: bool) -> str:
-    """Return the source with its outputs split, and with tags around the text to be generated."""
-    template = context.template
-    targets = [*context.cases, *_learned_targets(context, learned)]
-    tracer, evidence = _observe(template, targets, deep=options.deep)
-    if options.expand:
-        template, tracer, evidence = _expanded(template, tracer, evidence, targets, deep=options.deep)
-    source = split_outputs(tracer.tree, evidence, careful=careful)
-    apart = with_source(template, source)
-    tracer, evidence = _observe(apart, targets, deep=options.deep)
-    placer = TagPlacer(tracer.tree, evidence, options.deep)
-    runs = placer.runs()
-    if placer.unclear:
-        raise _indivisible(placer.unclear[0], apart.program.source, tracer.tree)
-    if not runs:
-        raise CannotAnnotate(Refusal.NOTHING_GENERATED)
-    return write_tags(source, runs)
-
-
-def _expanded(
-    template: Template,
-    tracer: Tracer,
-    evidence: Evidence,
-    targets: list[tuple[Case, list[TargetSpan]]],
-    *,
-    deep: bool,
-) -> tuple[Template, Tracer, Evidence]:
-    """Return the template with macros inlined, and conditionals and variables split, traced anew."""
-
-    def observe(source: str) -> tuple[Tree, Evidence]:
-        tracer, evidence = _observe(with_source(template, source), targets, deep=deep)
-        return tracer.tree, evidence
-
-    tree = tracer.tree
-    for _ in range(_MAX_DEPTH):
-        source = inline_macros(tree, evidence)
-        if source == tree.source:
-            source = inline_constants(tree, evidence)
-        if source == tree.source:
-            break
-        tree, evidence = observe(source)
-    source = expand_conditionals(tree, evidence)
-    if source != tree.source:
-        tree, evidence = observe(source)
-    source = split_variables(tree, evidence, observe)
-    made = with_source(template, source)
-    return made, *_observe(made, targets, deep=deep)
-
-
-def _learned_targets(context: AnnotationContext, learned: list[Trial]) -> Iterator[tuple[Case, list[TargetSpan]]]:
-    for conversation, kwargs in learned:
-        case = Case(context.template, conversation, kwargs)
-        yield case, list(target_spans(case, context.frame))
-
-
-def _observe(
-    template: Template, targets: list[tuple[Case, list[TargetSpan]]], *, deep: bool
-) -> tuple[Tracer, Evidence]:
-    """Trace what each part of the source writes."""
-    for bold in (True, False):
-        tracer = Tracer(template, bold=bold)
-        evidence = Evidence()
-        same = True
-        for case, found in targets:
-            try:
-                trace = tracer.trace(case.conversation, case.kwargs)
-            except Exception:  # whatever a template can raise
-                same = False
+        tree, evidence = self._observe(template)
+        for _ in range(_MAX_DEPTH):
+            source = inline_macros(tree, evidence)
+            if source == tree.source:
+                source = inline_constants(tree, evidence)
+            if source == tree.source:
                 break
-            same = trace.text == case.rendering.text
-            if not same:
-                break
-            evidence.add(case, trace, found, deep=deep)
-        if same:
-            return tracer, evidence
-    raise CannotAnnotate(Refusal.NOT_TRACEABLE)
+            tree, evidence = observe(source)
+        source = expand_conditionals(tree, evidence)
+        if source != tree.source:
+            tree, evidence = observe(source)
+        return split_variables(tree, evidence, observe)
+
+    def _observe(self, template: Template) -> tuple[Tree, Evidence]:
+        """Trace what each part of the source writes."""
+        for bold in (True, False):
+            tracer = Tracer(template, bold=bold)
+            evidence = Evidence()
+            for case, found in self._targets:
+                try:
+                    trace = tracer.trace(case.conversation, case.kwargs)
+                except Exception:  # whatever a template can raise
+                    break
+                if trace.text != case.rendering.text:
+                    break
+                evidence.add(case, trace, found, deep=self._deep)
+            else:
+                return tracer.tree, evidence
+        raise CannotAnnotate(Refusal.NOT_TRACEABLE)
 
 
 def _indivisible(item: Item, source: Source, tree: Tree) -> CannotAnnotate:
@@ -336,3 +273,53 @@ def _indivisible(item: Item, source: Source, tree: Tree) -> CannotAnnotate:
 def _is_namespace(name: str, tree: Tree) -> bool:
     values = [tag.value for tag in tree.tags if tag.name == "set" and tag.targets == (name,)]
     return any(isinstance(value, Call) and value.function.text == "namespace" for value in values)
+
+
+# -- training and encoding
+
+
+def ensure_annotated(
+    template: Template,
+    note: Callable[[str], None],
+    stop_tokens: tuple[str, ...] = (),
+    stop_hint: str | None = None,
+) -> tuple[Template, tuple[str, ...]]:
+    """Annotate a template unless it has generation tags.
+
+    Args:
+        template: any template.
+        note: receives a sentence about the proof, if the template was annotated.
+        stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
+        stop_hint: hint of the error where no stop token is recognized; by default it names the command-line option.
+
+    Returns:
+        The template with tags, and the stop tokens of the proof, if there is one.
+
+    Raises:
+        TemplateError: if the template has no tags, and none can be placed.
+    """
+    if template.program.has_generation:
+        return template, ()
+    try:
+        result = annotate(template, stop_tokens=stop_tokens)
+    except CannotAnnotate as refusal:
+        hint = stop_hint if stop_hint and refusal.refusal is Refusal.NO_STOP_TOKEN else refusal.hint
+        raise TemplateError(
+            f"{template.name} has no generation tags, so nothing would be trained, and none can be placed: "
+            f"{refusal.message}",
+            place=refusal.place,
+            hint=f"{hint or 'write them by hand, or choose a family'}; for details run chattmpl annotate",
+        ) from None
+    note(_proof_sentence(template, result.proof))
+    return result.template, result.proof.stops
+
+
+def _proof_sentence(template: Template, proof: AnnotationProof) -> str:
+    laws = ", ".join(f"{law} {times} times" for law, times in sorted(proof.held.items()))
+    parts = [
+        f"{template.name} has no generation tags: it was annotated automatically",
+        f"{proof.texts} texts are unchanged" + (f", and the laws held ({laws})" if laws else ""),
+        f"the stop token is {' or '.join(map(repr, proof.stops))}",
+    ]
+    parts += [f"{exemption.law} cannot hold: {exemption.why}" for exemption in proof.exceptions]
+    return "; ".join(parts)

@@ -122,31 +122,21 @@ class AnnotationContext:
         modal = [*map(self.conversation, _MODAL), result]
         return [
             *((conversation, {}) for conversation in (*usual, result)),
-            *((conversation, kwargs) for kwargs in self.modes for conversation in modal),
+            *((conversation, kwargs) for kwargs in self.facts.settings for conversation in modal),
         ]
-
-    @cached_property
-    def modes(self) -> list[dict[str, Any]]:
-        """The kwargs of each mode of the template."""
-        return self.facts.settings
 
     def independent(self, count: int) -> Iterator[Trial]:
         """Yield other conversations: generated for this template, and some that it may refuse."""
-        fitting = generated_conversations(count, self.shape)
+        fitting = generated_conversations(count, self.facts.shape)
         for conversation in fitting:
             yield self.fitted(Conversation.coerce({**self.beside, **conversation.dump()})), {}
-        for kwargs in self.modes:
+        for kwargs in self.facts.settings:
             for conversation in fitting[: max(count // 6, 1)]:
                 yield self.fitted(conversation), kwargs
         for conversation in generated_conversations(min(count, _HELD_OUT), Shape()):
             yield conversation, {}
         for conversation in fitting[:: max(count // _HELD_OUT, 1)]:
             yield _nulled(conversation), {}
-
-    @cached_property
-    def shape(self) -> Shape:
-        """The kinds of conversations that the template supports."""
-        return self.facts.shape
 
     def _needed(self) -> dict[str, Any]:
         """Return the tools or documents without which the template renders no conversation."""
@@ -220,6 +210,3 @@ def _nulled(conversation: Conversation) -> Conversation:
     if data["messages"]:
         random.Random(len(str(data))).choice(data["messages"])["content"] = None
     return Conversation.coerce(data)
-
-
-__all__ = ["CORE", "AnnotationContext"]

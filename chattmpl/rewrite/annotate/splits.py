@@ -182,8 +182,8 @@ class _Carrier:
     outputs: list[tuple[Output, Part]]
 
 
-def split_variables(tree: Tree, evidence: Evidence, observe: Observe) -> str:
-    """Split partly generated texts into two or three variables."""
+def split_variables(tree: Tree, evidence: Evidence, observe: Observe) -> tuple[Tree, Evidence]:
+    """Split partly generated texts into two or three variables, and observe the result."""
     names = dict.fromkeys(part.node.name for _, part in unclear_parts(tree, evidence) if isinstance(part.node, Name))
     for name in names:
         carrier = _carrier(tree, name)
@@ -194,7 +194,7 @@ def split_variables(tree: Tree, evidence: Evidence, observe: Observe) -> str:
         except ChatTmplError:
             continue
         tree, evidence = observe(source)
-    return tree.source
+    return tree, evidence
 
 
 def _is(part: Part, name: str) -> bool:

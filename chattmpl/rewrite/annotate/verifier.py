@@ -99,13 +99,7 @@ class AnnotationProof(Proof):
 
 
 class AnnotationVerifier:
-    """Compares texts, and checks the laws of the mask where the template's own rendering allows them.
-
-    Args:
-        before: the template without the new tags.
-        after: the template with them.
-        frame: the frame of an assistant turn.
-    """
+    """Compares texts before and after new tags, and checks the laws of the mask where the rendering allows them."""
 
     def __init__(self, before: Template, after: Template, frame: AnswerFrame) -> None:
         self._before = before
@@ -260,6 +254,3 @@ def _parts_near_tags(body: Sequence[Item], *, inside: bool, beside: bool) -> Ite
             for inner in item.bodies:
                 # At the root of a loop over all messages are the turns of other roles.
                 yield from _parts_near_tags(inner, inside=within, beside=beside and item.name == "if")
-
-
-__all__ = ["LAWS", "AnnotationProof", "AnnotationVerifier", "Exemption", "unreached_lines"]

@@ -390,6 +390,3 @@ class Baseline:
         start = held[-1] if held else 0
         ends = [at + len(stop) for stop in self.stops if (at := rendering.text.find(stop, start)) >= 0]
         return min(ends, default=start)
-
-
-__all__ = ["Baseline", "ConversationKeys", "Mismatch", "Render"]

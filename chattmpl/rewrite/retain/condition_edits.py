@@ -25,14 +25,9 @@ def rewritten(
     policy: str,
     shared: Collection[int] = (),
 ) -> str:
-    """Return the source with the changes, and with the code that they need at its start.
+    """Return the source with changes of terms, and with the code that they need at its start.
 
-    Args:
-        tree: the template.
-        terms: its terms.
-        changes: the changes to make.
-        policy: name of the policy.
-        shared: indices of the terms that are evaluated for messages of other roles than the assistant.
+    Terms that are ``shared`` are evaluated for messages of other roles than the assistant too.
     """
     retention = Retention(policy)
     text = tree.source
@@ -140,6 +135,3 @@ def _content_cut(tree: Tree, term: Term, test: str, *, shared: bool) -> Edit:
 
 def _grouped(own: str, word: str) -> str:
     return f"({own})" if word in own and not (own.startswith("(") and own.endswith(")")) else own
-
-
-__all__ = ["cost", "rewritten"]

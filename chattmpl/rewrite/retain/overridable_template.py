@@ -176,6 +176,3 @@ def _overridden(way: str, here: bool, value: Any) -> Any:
     if way.startswith("or"):
         return value if value else truth
     return truth
-
-
-__all__ = ["WAYS", "Change", "OverridableTemplate"]

@@ -65,21 +65,13 @@ class Probes:
         if self.facts.refusal is not None:
             details = {"what": "a question", "error": self.facts.refusal.message}
             raise CannotRetain(Refusal.NOT_RENDERED, details, policy=self.policy)
-        traces = find_traces(self._prober, self.modes)
+        traces = find_traces(self._prober, self.facts.settings)
         self.thinking = traces.kwargs
         self.carriers = self._carriers(traces)
         if not self.carriers:
             raise self._no_place(traces)
         if not self.stops:
-            self.stops = self._stops()
-
-    @cached_property
-    def modes(self) -> list[dict[str, Any]]:
-        """The kwargs of each mode of the template."""
-        return self.facts.settings
-
-    def _stops(self) -> tuple[str, ...]:
-        return answer_stops(self._prober, self.thinking)
+            self.stops = answer_stops(self._prober, self.thinking)
 
     def _carriers(self, traces: Traces) -> tuple[Carrier, ...]:
         first: tuple[Carrier, ...] = (traces.carrier,) if traces.carrier in ("field", "content") else ()
@@ -109,7 +101,7 @@ class Probes:
     def again(self) -> list[Trial]:
         """The same and the shipped conversations, in each mode of the template."""
         usual = [*self._probes(), *self._heads(), *(self._fit(one) for one in shipped_conversations())]
-        return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.modes] for one in usual]
+        return [(one, {**self.thinking, **kwargs}) for kwargs in [{}, *self.facts.settings] for one in usual]
 
     @cached_property
     def independent(self) -> list[Trial]:
@@ -121,7 +113,7 @@ class Probes:
             found.append((conversation, {}))
             if self.thinking:
                 found.append((conversation, self.thinking))
-        for kwargs in self.modes:
+        for kwargs in self.facts.settings:
             found += [(conversation, {**self.thinking, **kwargs}) for conversation in fitting[::6]]
         if "content" in self.carriers:
             found += [(_in_content(conversation), self.thinking) for conversation in fitting[::3]]
@@ -160,7 +152,7 @@ class Probes:
         if self.carriers != ("content",) or self.policy == "none":
             return True
         asked, answered = self._fitted([ASK]), self._fitted([ASK, with_trace(SAY, TRACES[0], "content")])
-        for kwargs in [{}, *self.modes]:
+        for kwargs in [{}, *self.facts.settings]:
             bare, prompt = render_or_none(made, asked, kwargs, False), render_or_none(made, asked, kwargs, True)
             turn = render_or_none(made, answered, kwargs, False)
             if bare is None or prompt is None or turn is None:
@@ -207,6 +199,3 @@ def _in_content(conversation: Conversation) -> Conversation:
                 message.pop(name, None)
             message["content"] = f"<think>\n{trace}\n</think>\n\n{message['content']}"
     return Conversation.coerce(data)
-
-
-__all__ = ["Probes"]

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 
 from chattmpl.compiler.policies import check_policy
-from chattmpl.rewrite.cache import ResultCache
-from chattmpl.rewrite.diff import unified_diff
-from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, ProofNoteKind, prove
+from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, ProofNoteKind, Search, prove
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
-from chattmpl.rewrite.result import Rewrite, TemplateT, with_source
+from chattmpl.rewrite.result import Rewrite, TemplateT, rewrite, unified_diff, with_source
 from chattmpl.rewrite.retain.baseline import Baseline
+from chattmpl.rewrite.retain.change_search import ChangeSearch
 from chattmpl.rewrite.retain.condition_edits import rewritten
 from chattmpl.rewrite.retain.overridable_template import OverridableTemplate
 from chattmpl.rewrite.retain.probes import Probes
-from chattmpl.rewrite.retain.search import Search
 from chattmpl.rewrite.retain.verifier import RetentionProof, RetentionVerifier, counterexample
 from chattmpl.template.template import Template
-
-_MAX_ATTEMPTS = 12
-"""Largest number of changes from the search that are proven or refuted."""
-
-_CACHE: ResultCache[tuple[str, RetentionProof]] = ResultCache("retain")
 
 
 def retain(
@@ -49,37 +41,16 @@ def retain(
     check_policy(policy)
     if template.program.has_reasoning:
         return _compiled_with(template, policy)
-    request = (policy, str(strict), repr(stop_tokens), str(examples))
-    source, proof = _CACHE.get(template, request, lambda: _retain(template, policy, strict, stop_tokens, examples))
-    return Rewrite.of(template, source, proof)
 
+    def find() -> tuple[str, RetentionProof]:
+        source, proof = RetentionSearch(template, policy, stop_tokens, examples).find()
+        if strict and proof.broken:
+            law, found = next(iter(proof.broken.items()))
+            details = {"law": law, "failure": found.message}
+            raise CannotRetain(Refusal.LAW_BROKEN, details, policy=policy, counterexample=found)
+        return source, proof
 
-def _retain(
-    template: Template, policy: str, strict: bool, stop_tokens: tuple[str, ...], examples: int
-) -> tuple[str, RetentionProof]:
-    probes = Probes(template, policy, stops=stop_tokens, examples=examples)
-    searched = probes.searched()
-    baseline = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, [one for one, _ in searched])
-    contents = "content" in probes.carriers and policy != "all"
-    search = Search(baseline, OverridableTemplate(template, policy, contents=contents), searched)
-    search.score(())
-    failure: Failure | None = None
-    for source in islice(_candidates(template, search, policy), _MAX_ATTEMPTS):
-        made = template if source == template.source else with_source(template, source)
-        if not probes.leads_to_traces(made):
-            raise CannotRetain(Refusal.TRACE_CLOSED, policy=policy)
-        proof = RetentionProof([{}, *probes.modes], len(searched), policy=policy, changes=search.tried)
-        failure = prove(RetentionVerifier(baseline, made).check, proof, probes.again, probes.independent)
-        if failure is None:
-            if strict and proof.broken:
-                law, found = next(iter(proof.broken.items()))
-                details = {"law": law, "failure": found.message}
-                raise CannotRetain(Refusal.LAW_BROKEN, details, policy=policy, counterexample=found)
-            proof.unchanged = source == template.source
-            proof.diff = unified_diff(template.program.source.name, template.source, source, "retained")
-            return source, proof
-        search.learn(failure.trial)
-    raise _refusal(search, policy, failure)
+    return rewrite(template, "retained", (policy, strict, stop_tokens, examples), find)
 
 
 def _compiled_with(template: TemplateT, policy: str) -> Rewrite[TemplateT, RetentionProof]:
@@ -94,29 +65,76 @@ def _compiled_with(template: TemplateT, policy: str) -> Rewrite[TemplateT, Reten
     return Rewrite(made, proof)
 
 
-def _candidates(template: Template, search: Search, policy: str) -> Iterator[str]:
-    """Yield sources to prove, the smallest change first; none twice."""
-    seen: set[str] = set()
-    for changes in search.candidates():
-        if search.score(changes):
-            continue  # a counterexample to an earlier candidate refutes this one too
-        source = rewritten(template.program.syntax, search.terms, changes, policy, search.shared)
-        if source not in seen:
-            seen.add(source)
-            yield source
+class RetentionSearch(Search[RetentionProof]):
+    """Search for the smallest change of conditions that yields a policy.
 
+    Args:
+        template: a template without reasoning tags.
+        policy: name of the policy.
+        stop_tokens: the stop tokens; by default those that probing finds.
+        examples: number of conversations that hypothesis generates for the proof.
 
-def _refusal(search: Search, policy: str, failure: Failure | None) -> CannotRetain:
-    if failure is not None:
-        found = failure.counterexample
-        return CannotRetain(Refusal.UNPROVEN, {"failure": found.message}, policy=policy, counterexample=found)
-    example = search.example()
-    if example is None:
-        return CannotRetain(Refusal.NO_CHANGE, {"tried": search.tried, "failure": ""}, policy=policy)
-    conversation, kwargs, mismatch = example
-    details = {"tried": search.tried, "failure": f", and after the best one {mismatch.what}"}
-    found = counterexample(mismatch, policy, conversation, kwargs)
-    return CannotRetain(Refusal.NO_CHANGE, details, policy=policy, counterexample=found)
+    Raises:
+        CannotRetain: if the template has no place for the policy.
+    """
 
+    limit = 12
 
-__all__ = ["retain"]
+    def __init__(self, template: Template, policy: str, stop_tokens: tuple[str, ...], examples: int) -> None:
+        self._template = template
+        self._policy = policy
+        self._probes = Probes(template, policy, stops=stop_tokens, examples=examples)
+        probes, searched = self._probes, self._probes.searched()
+        samples = [conversation for conversation, _ in searched]
+        self._searched = len(searched)
+        self._baseline = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, samples)
+        contents = "content" in probes.carriers and policy != "all"
+        self._changes = ChangeSearch(self._baseline, OverridableTemplate(template, policy, contents=contents), searched)
+
+    def candidates(self) -> Iterator[str]:
+        """Yield sources, the smallest change first; none twice."""
+        changes = self._changes
+        changes.score(())
+        seen: set[str] = set()
+        for candidate in changes.candidates():
+            if changes.score(candidate):
+                continue  # a counterexample to an earlier candidate refutes this one too
+            source = rewritten(self._template.program.syntax, changes.terms, candidate, self._policy, changes.shared)
+            if source not in seen:
+                seen.add(source)
+                yield source
+
+    def prove(self, source: str) -> tuple[RetentionProof, Failure | None]:
+        """Check a source, unless no turn with a trace can follow its prompt."""
+        template, probes = self._template, self._probes
+        made = template if source == template.source else with_source(template, source)
+        if not probes.leads_to_traces(made):
+            raise CannotRetain(Refusal.TRACE_CLOSED, policy=self._policy)
+        proof = RetentionProof(
+            [{}, *probes.facts.settings],
+            self._searched,
+            policy=self._policy,
+            changes=self._changes.tried,
+            unchanged=made is template,
+        )
+        verifier = RetentionVerifier(self._baseline, made)
+        return proof, prove(verifier.check, proof, probes.again, probes.independent)
+
+    def learn(self, failure: Failure) -> bool:
+        """Add a counterexample to the conversations that a change must hold for."""
+        self._changes.learn(failure.trial)
+        return True
+
+    def refusal(self, failure: Failure | None) -> CannotRetain:
+        """Return the refusal with the last counterexample, or with a mismatch under the best change."""
+        policy, tried = self._policy, self._changes.tried
+        if failure is not None:
+            found = failure.counterexample
+            return CannotRetain(Refusal.UNPROVEN, {"failure": found.message}, policy=policy, counterexample=found)
+        example = self._changes.example()
+        if example is None:
+            return CannotRetain(Refusal.NO_CHANGE, {"tried": tried, "failure": ""}, policy=policy)
+        conversation, kwargs, mismatch = example
+        details = {"tried": tried, "failure": f", and after the best one {mismatch.what}"}
+        shown = counterexample(mismatch, policy, conversation, kwargs)
+        return CannotRetain(Refusal.NO_CHANGE, details, policy=policy, counterexample=shown)

@@ -112,13 +112,7 @@ def with_traces(conversation: Conversation, carrier: str) -> Conversation:
 
 
 def restore_trace(alone: TurnText, content: str, rest: str) -> Iterator[TurnText]:
-    """Yield texts of a turn that the template cuts the trace out of, with the whole content instead.
-
-    Args:
-        alone: the turn as the last one.
-        content: the whole content.
-        rest: the part that the template leaves.
-    """
+    """Yield texts of a turn that comes last, with the whole content instead of the rest that the template leaves."""
     at = alone.text.rfind(rest) if rest else -1
     if at < 0:
         return
@@ -134,10 +128,7 @@ def restore_trace(alone: TurnText, content: str, rest: str) -> Iterator[TurnText
 def insert_trace(alone: TurnText, bare: TurnText, here: TurnText) -> TurnText | None:
     """Return a turn in history with the trace where the template writes it in the last turn.
 
-    Args:
-        alone: the turn as the last one.
-        bare: the same without the trace.
-        here: the turn in history, without the trace.
+    The turn is known as the last one, with the trace and without it, and in history without it.
     """
     longer, shorter = alone.text, bare.text
     start = next((n for n, (a, b) in enumerate(zip(longer, shorter, strict=False)) if a != b), len(shorter))
@@ -154,19 +145,3 @@ def matches(got: TurnText, wanted: TurnText, here: TurnText) -> bool:
     if wanted.held is None:
         return False
     return any(got.text == wanted.text[: wanted.held] + here.text[end:] for end in here.ends)
-
-
-__all__ = [
-    "CLOSE",
-    "OPEN",
-    "TurnText",
-    "insert_trace",
-    "matches",
-    "render_or_none",
-    "rendered_fields",
-    "restore_trace",
-    "trace_of",
-    "turn_text",
-    "with_traces",
-    "without_trace",
-]

@@ -96,6 +96,3 @@ def counterexample(
     """Return a mismatch as a counterexample to a policy."""
     texts = (mismatch.expected or None, mismatch.got or None)
     return Counterexample(f"retention {policy}", mismatch.what, conversation, kwargs, *texts)
-
-
-__all__ = ["RetentionProof", "RetentionVerifier", "counterexample"]

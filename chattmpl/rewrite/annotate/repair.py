@@ -1,10 +1,15 @@
-"""Diffs of template sources: shown, and reduced to what matters."""
+"""Reduction of a repair to the tags that make a difference."""
 
 from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.laws.law import Case
+from chattmpl.rewrite.result import with_source
+from chattmpl.template.template import Template
 
 _PIECE = re.compile(r"\{%.*?%\}|\{\{.*?\}\}|\{#.*?#\}|\n|[^{\n]+|\{", re.DOTALL)
 """A tag, an output, a comment, or text between them."""
@@ -16,28 +21,28 @@ _MAX_TRIES = 40
 """Largest number of reverts that are tried; each is expensive to check."""
 
 
-def unified_diff(name: str, before: str, after: str, label: str) -> str:
-    """Return a unified diff, or an empty text if nothing changed.
+def minimized(given: Template, source: str, cases: list[Case]) -> str:
+    """Return a repaired source with those changes reverted that make no difference to any text or mask."""
 
-    Args:
-        name: name of the template.
-        before: the source.
-        after: the new source.
-        label: distinguishes the name of the new one, such as ``annotated``.
-    """
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, f"{name} ({label})", lineterm="")
-    return "".join(f"{line}\n" for line in lines)
+    def results(source: str) -> Iterator[tuple[str, tuple[tuple[int, int], ...]] | None]:
+        template = with_source(given, source)
+        for case in cases:
+            try:
+                rendering = Case(template, case.conversation, case.kwargs).rendering
+            except ChatTmplError:
+                yield None
+            else:
+                yield rendering.text, rendering.generated
 
+    wanted = list(results(source))
 
-def minimize_diff(before: str, after: str, is_equivalent: Callable[[str], bool]) -> str:
-    """Return the new source without the changes that make no difference.
+    def is_equivalent(candidate: str) -> bool:
+        try:
+            return all(got == want for got, want in zip(results(candidate), wanted, strict=True))
+        except ChatTmplError:
+            return False
 
-    Args:
-        before: the source.
-        after: the new source.
-        is_equivalent: returns whether a source is as good as the new one.
-    """
-    old, new = _PIECE.findall(before), _PIECE.findall(after)
+    old, new = _PIECE.findall(given.source), _PIECE.findall(source)
     changes = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
     different = [index for index, change in enumerate(changes) if change[0] != "equal"]
     reverted: set[int] = set()
@@ -54,6 +59,3 @@ def minimize_diff(before: str, after: str, is_equivalent: Callable[[str], bool])
 def _merged(old: list[str], new: list[str], changes: Sequence[tuple[str, int, int, int, int]], kept: set[int]) -> str:
     pieces = [old[a:b] if index in kept else new[c:d] for index, (_, a, b, c, d) in enumerate(changes)]
     return "".join(piece for group in pieces for piece in group)
-
-
-__all__ = ["minimize_diff", "unified_diff"]

@@ -30,13 +30,8 @@ _CONSTANTS = ("true", "false")
 _WORST = 10_000
 
 
-class Search:
+class ChangeSearch:
     """The search for changes of one template.
-
-    Args:
-        baseline: the template before the change.
-        template: the same with terms that can be overridden.
-        trials: the conversations that a change must hold for.
 
     Attributes:
         tried: number of changes that were scored.
@@ -173,6 +168,3 @@ class Search:
     def _overlap(self, changes: Changes) -> bool:
         ranges = sorted((self._template.terms[number].start, self._template.terms[number].end) for number, _ in changes)
         return any(one[1] > other[0] for one, other in pairwise(ranges))
-
-
-__all__ = ["Changes", "Search"]
