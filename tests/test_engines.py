@@ -20,8 +20,7 @@ from chattmpl import Conversation, Template
 from chattmpl.compare.cases import RenderCase, cases, engine_probes, named_conversations
 from chattmpl.compare.code import Code
 from chattmpl.compare.engine_differences import ENGINE_DIFFERENCES
-from chattmpl.compare.explain import reference
-from chattmpl.compare.failure_site import reached
+from chattmpl.compare.explain import reached, reference
 from chattmpl.compare.portability import EngineReport, compare, served
 from chattmpl.engine import (
     HUGGINGFACE,

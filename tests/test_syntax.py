@@ -17,7 +17,7 @@ from jinja2.parser import Parser
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.syntax import nodes
 from chattmpl.syntax.edits import apply_edits
-from chattmpl.syntax.items import Block, Branch, Comment, Output, Raw, Tag, Text
+from chattmpl.syntax.items import Block, Comment, Output, Raw, Tag, Text
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters
 from chattmpl.syntax.tree import Tree, parse
 from chattmpl.template.family import family_names, load_family
@@ -399,7 +399,6 @@ def test_an_offset_leads_to_the_innermost_node_and_from_there_outwards() -> None
     assert [type(parent).__name__ for parent in node.parents] == [
         *("Subscript", "Filter", "Output", "Branch", "Block", "Tree")
     ]
-    assert node.around(Branch) is not None
 
 
 def test_edits_on_nodes_change_nothing_around_them() -> None:

@@ -17,11 +17,6 @@ _WORDS = frozenset({"and", "or", "not", "in", "is", "if", "else", "elif", "for",
 _FARTHEST = 9
 
 
-def name_of(piece: Piece) -> str:
-    """Return the name of a tag; empty for an output."""
-    return piece.name if isinstance(piece, Tag) else ""
-
-
 class Code:
     """The tags and outputs of a template, and the flow of values between them.
 

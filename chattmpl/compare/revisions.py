@@ -45,9 +45,10 @@ def at(revision: str, path: str, folder: Path, *, retention: str | None = None, 
     place = load_family(path).folder if path in family_names() and not Path(path).exists() else Path(path)
     start = next((parent for parent in (place, *place.absolute().parents) if parent.is_dir()), Path())
     here = start if place.is_absolute() else Path()
-    root = Path(_git(here, "rev-parse", "--show-toplevel").strip())
-    if not _known(root, revision):
-        names = _git(root, "for-each-ref", "--format=%(refname:short)").split()
+    root = Path(_text(here, "rev-parse", "--show-toplevel").strip())
+    commit = ("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    if revision.startswith("-") or _run(root, *commit).returncode != 0:
+        names = _text(root, "for-each-ref", "--format=%(refname:short)").split()
         hint = did_you_mean(revision, names) or "list the revisions with git log --oneline"
         raise UsageError(f"unknown revision {revision!r} in {root}", hint=hint)
     for candidate in _paths(place, root):
@@ -63,18 +64,15 @@ def at(revision: str, path: str, folder: Path, *, retention: str | None = None, 
     for file in files:
         written = target / file
         written.parent.mkdir(parents=True, exist_ok=True)
-        written.write_bytes(_show(root, revision, file))
+        written.write_bytes(_git(root, "show", f"{revision}:{file}"))
     label = f"{revision}:{candidate}"
     found = find_template(target / candidate, variant)
     name = found.source.name.replace(str(target / candidate), label)
     if found.family is not None:
-        return _renamed(Template(found, retention), label)
+        template = Template(found, retention)
+        template.name = label
+        return template
     return Template(replace(found, source=Source(found.source.text, name)), retention)
-
-
-def _renamed(template: Template, label: str) -> Template:
-    template.name = label
-    return template
 
 
 def _paths(place: Path, root: Path) -> list[str]:
@@ -86,7 +84,7 @@ def _paths(place: Path, root: Path) -> list[str]:
 
 def _files(root: Path, revision: str, path: str) -> list[str]:
     """Return the file at a path, or the files of the folder, without those that are too large."""
-    listed = _git(root, "ls-tree", "-r", "-l", "-z", revision, "--", path)
+    listed = _text(root, "ls-tree", "-r", "-l", "-z", revision, "--", path)
     files = []
     for entry in filter(None, listed.split("\0")):
         facts, _, name = entry.partition("\t")
@@ -96,32 +94,29 @@ def _files(root: Path, revision: str, path: str) -> list[str]:
     return files
 
 
-def _known(root: Path, revision: str) -> bool:
-    if revision.startswith("-"):
-        return False
-    command = [_program(), "-C", str(root), "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}"]
-    return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False).returncode == 0
+def _text(folder: Path, *arguments: str) -> str:
+    return _git(folder, *arguments).decode(errors="surrogateescape")
 
 
-def _program() -> str:
+def _git(folder: Path, *arguments: str) -> bytes:
+    """Return the output of git.
+
+    Raises:
+        UsageError: if it fails or is not installed.
+    """
+    done = _run(folder, *arguments)
+    if done.returncode != 0:
+        complaint = done.stderr.decode(errors="replace").strip().splitlines()
+        what = complaint[0].removeprefix("fatal: ") if complaint else "it failed"
+        raise UsageError(f"git: {what}", hint="REVISION:PATH names a file of the current repository")
+    return done.stdout
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     git = shutil.which("git")
     if git is None:
         raise UsageError(
             "comparing a revision needs git, which is not on PATH", hint="install git, or compare two files"
         )
-    return git
-
-
-def _show(root: Path, revision: str, file: str) -> bytes:
-    command = [_program(), "-C", str(root), "show", f"{revision}:{file}"]
-    return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=True).stdout
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = [_program(), "-C", str(folder or "."), *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
-    if done.returncode != 0:
-        complaint = done.stderr.decode(errors="replace").strip().splitlines()
-        what = complaint[0].removeprefix("fatal: ") if complaint else "it failed"
-        raise UsageError(f"git: {what}", hint="REVISION:PATH names a file of the current repository")
-    return done.stdout.decode(errors="surrogateescape")
+    command = [git, "-C", str(folder or "."), *arguments]
+    return subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)

@@ -70,10 +70,6 @@ class Node:
         """Yield the nodes of a kind, this one included, in the order of the source."""
         return (node for node in self.walk() if isinstance(node, kind))
 
-    def around(self, kind: type[_Kind]) -> _Kind | None:
-        """Return the innermost node of a kind around this one."""
-        return next((node for node in self.parents if isinstance(node, kind)), None)
-
     # -- edits
 
     def replace(self, text: str) -> Edit:

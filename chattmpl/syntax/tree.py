@@ -170,12 +170,6 @@ class Tree(Root):
         """The tokens of the source and the white space between them; their texts, joined, are the source."""
         return tuple(_leaves(self._tokens, self._source))
 
-    def leaves_of(self, node: Node) -> tuple[Leaf, ...]:
-        """Return the leaves of a node."""
-        first = bisect.bisect_left(self.leaves, (node.start,))
-        last = bisect.bisect_left(self.leaves, (node.end,))
-        return self.leaves[first:last]
-
 
 @lru_cache(maxsize=64)
 def parse(source: str) -> Tree:

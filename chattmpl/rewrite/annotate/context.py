@@ -19,6 +19,7 @@ from chattmpl.probing.corpus import (
     DOCUMENT,
     SAY,
     SAY_MORE,
+    TITLES,
     TOOL,
     TRACES,
     call_message,
@@ -177,14 +178,11 @@ class AnnotationContext:
             raise _not_rendered(name, error) from None
         for target in targets:
             if target.obstacle is not None:
-                raise _impossible(target, target.obstacle, case, _TITLES[name])
-
-
-_TITLES = {"turn": "a question and an answer", "turns": "two questions and two answers"}
+                raise _impossible(target, target.obstacle, case, TITLES[name])
 
 
 def _not_rendered(name: str, error: ChatTmplError) -> CannotAnnotate:
-    return CannotAnnotate(Refusal.NOT_RENDERED, {"what": _TITLES[name], "error": error.message})
+    return CannotAnnotate(Refusal.NOT_RENDERED, {"what": TITLES[name], "error": error.message})
 
 
 def _impossible(target: TargetSpan, obstacle: Obstacle, case: Case, title: str) -> CannotAnnotate:

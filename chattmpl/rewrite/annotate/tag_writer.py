@@ -85,20 +85,17 @@ def _placed(source: str, run: TaggedRange, dashed: bool) -> Iterator[tuple[tuple
     alone = first and not rest.strip()
     signs = [("-", ""), ("-", "-"), ("", ""), ("", "-")] if dashed else [("", ""), ("-", ""), ("-", "-"), ("", "-")]
     pairs = sorted(product(signs, signs), key=lambda pair: (pair[0] != pair[1], signs.index(pair[0])))
-    if alone:
-        for (a, b), (c, d) in pairs:
-            yield ("", f"{{%{a} generation {b}%}}\n{indent}"), (f"\n{indent}{{%{c} endgeneration {d}%}}", "")
-    if first and "\n" in source[run.start : run.end] and run.guard is None:
-        for (a, b), (c, d) in pairs:
-            yield ("", f"{{%{a} generation {b}%}}\n{indent}"), (f"{{%{c} endgeneration {d}%}}", "")
-    elif "\n" in source[run.start : run.end] and not rest.strip() and run.guard is None:
+    several = "\n" in source[run.start : run.end] and run.guard is None
+    # The texts before and after the opening, and before and after the closing.
+    layouts = [("", f"\n{indent}", f"\n{indent}", "")] if alone else []
+    if first and several:
+        layouts.append(("", f"\n{indent}", "", ""))
+    elif several and not rest.strip():
         last = source[source.rfind("\n", 0, run.end) + 1 : run.end]
-        back = last[: len(last) - len(last.lstrip())]
+        layouts.append(("", "", f"\n{last[: len(last) - len(last.lstrip())]}", ""))
+    # An empty output protects white space at the start of a line, which Jinja would strip as indentation.
+    layouts += [("", "", "", ""), ("", "", "", "\n"), ('{{ "" }}', "\n", "", "\n")]
+    for before, opened, closing, after in layouts:
         for (a, b), (c, d) in pairs:
-            yield ("", f"{{%{a} generation {b}%}}"), (f"\n{back}{{%{c} endgeneration {d}%}}", "")
-    for extra in ("", "\n"):
-        for (a, b), (c, d) in pairs:
-            yield ("", f"{{%{a} generation {b}%}}"), (f"{{%{c} endgeneration {d}%}}", extra)
-    for (a, b), (c, d) in pairs:
-        # An empty output protects white space at the start of a line, which Jinja would strip as indentation.
-        yield ('{{ "" }}', f"{{%{a} generation {b}%}}\n"), (f"{{%{c} endgeneration {d}%}}", "\n")
+            opening = f"{{%{a} generation {b}%}}{opened}"
+            yield (before, opening), (f"{closing}{{%{c} endgeneration {d}%}}", after)

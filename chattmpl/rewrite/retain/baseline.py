@@ -328,14 +328,14 @@ class Baseline:
         if outside[0] != outside[1]:
             yield Mismatch("the text outside turns is not rendered as before", None, outside[0], outside[1])
         # Some templates render tool results within the turn that called the tools.
-        for (index, path), text in (held := rendered_fields(old)).items():
-            if text.strip() != (now := rendered_fields(got).get((index, path), "")).strip():
-                yield Mismatch(f"messages[{index}].{path} is not rendered as before", None, text, now)
-        lost = {**rendered_fields(got), **held}.keys() - held.keys()
-        for index, path in sorted(lost)[:1]:
-            yield Mismatch(
-                f"messages[{index}].{path} was not rendered before", None, "", rendered_fields(got)[index, path]
-            )
+        held, now = rendered_fields(old), rendered_fields(got)
+        for (index, path), text in held.items():
+            if text.strip() != now.get((index, path), "").strip():
+                yield Mismatch(
+                    f"messages[{index}].{path} is not rendered as before", None, text, now.get((index, path), "")
+                )
+        for index, path in sorted(now.keys() - held.keys())[:1]:
+            yield Mismatch(f"messages[{index}].{path} was not rendered before", None, "", now[index, path])
 
     def _as_sampled(self, new: Render, whole: Rendering, kwargs: dict[str, Any]) -> Iterator[Mismatch]:
         """Check the law ``sampled`` in history without tags: the text starts with each turn up to its stop token."""
