@@ -186,6 +186,14 @@ def test_what_a_prompt_opens_after_the_result_of_a_tool_is_not_generated() -> No
         assert generated == f"Plan<|end|>{start}Papaya</think>Apricot<|end|>"
 
 
+def test_a_trace_that_is_read_under_another_name_is_generated() -> None:
+    source = OPENED.replace("reasoning_content", "reasoning")
+    made = _annotated(source)
+    rendering = made.render([_TURN[0], {"role": "assistant", "content": "Apricot", "reasoning": "Papaya"}])
+    generated = "".join(rendering.text[start:end] for start, end in rendering.generated)
+    assert generated == "<think>Papaya</think>Apricot<|end|>"
+
+
 def _outcome(template: Template, conversation: object, prompt: bool) -> str | None:
     try:
         return template.render(conversation, prompt, CLOCK).text

@@ -243,7 +243,7 @@ class TagSearch(Search[AnnotationProof]):
         """Trace what each part of the source writes."""
         for bold in (True, False):
             tracer = Tracer(template, bold=bold)
-            evidence = Evidence()
+            evidence = Evidence(self._context.trace_key)
             for case, found in self._targets:
                 try:
                     trace = tracer.trace(case.conversation, case.kwargs)

@@ -22,6 +22,7 @@ from chattmpl.probing.corpus import (
     TITLES,
     TOOL,
     TRACES,
+    Message,
     call_message,
     result_message,
     with_parts,
@@ -72,6 +73,7 @@ class AnnotationContext:
 
     Attributes:
         frame: the frame of an assistant turn.
+        trace_key: the name of the reasoning field that the template reads.
         notes: notes for the user.
 
     Raises:
@@ -82,6 +84,7 @@ class AnnotationContext:
         self.template = template
         self.notes: list[Note] = []
         self.facts = facts_of(template)
+        self.trace_key = next(iter(self.facts.reasoning_keys), "reasoning_content")
         self.beside = self._needed()
         self.frame = AnswerFrame(stop_tokens or self._stop_tokens(), other_stops)
         for name in CORE:
@@ -91,7 +94,9 @@ class AnnotationContext:
 
     def conversation(self, name: str) -> Conversation:
         """Return a conversation of the corpus in the form that the template takes."""
-        return self.fitted(Conversation.coerce({**self.beside, **CONVERSATIONS[name]}))
+        data = CONVERSATIONS[name]
+        messages = [_with_every_name(message) for message in data["messages"]]
+        return self.fitted(Conversation.coerce({**self.beside, **data, "messages": messages}))
 
     def fitted(self, conversation: Conversation) -> Conversation:
         """Return a conversation in the form that the template takes."""
@@ -200,6 +205,11 @@ def _impossible(target: TargetSpan, obstacle: Obstacle, case: Case, title: str) 
     why = obstacle.value.why if target.error is None else f"{obstacle.value.why}: {target.error.message}"
     details = {"law": obstacle.law, "turn": target.turn, "what": title, "obstacle": why, "fix": obstacle.value.fix}
     return CannotAnnotate(Refusal.LAW_IMPOSSIBLE, details, law=obstacle.law, counterexample=found)
+
+
+def _with_every_name(message: Message) -> Message:
+    """Return a message whose trace templates see under all its names."""
+    return {"reasoning" if key == "reasoning_content" else key: value for key, value in message.items()}
 
 
 def _nulled(conversation: Conversation) -> Conversation:

@@ -38,11 +38,13 @@ class Evidence:
     """Observations by the offset of the part in the source.
 
     Attributes:
+        trace_key: the name of the reasoning field that the template reads.
         sure: observations in turns without an obstacle.
         modal: observations in such turns under kwargs.
         rough: observations in turns with an obstacle, whose target span is a guess.
     """
 
+    trace_key: str = "reasoning_content"
     sure: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     modal: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     rough: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
@@ -71,7 +73,7 @@ class Evidence:
         valid = [(target.start, target.end) for target in targets if target.obstacle is None]
         blurred = {target.turn for target in targets if target.obstacle is not None}
         turns, others = _turns(case)
-        known = [_facts(case, turn) for turn in range(len(case.messages))]
+        known = [_facts(case, turn, self.trace_key) for turn in range(len(case.messages))]
         settings = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
         wrote: set[tuple[int | None, int]] = set()
         for written in trace.inner if deep else trace.outer:
@@ -101,13 +103,14 @@ def _turns(case: Case) -> tuple[list[int | None], list[bool]]:
     return turns, others
 
 
-def _facts(case: Case, turn: int) -> frozenset[str]:
+def _facts(case: Case, turn: int, trace_key: str) -> frozenset[str]:
     message = case.messages[turn]
     true = {
         "assistant": message.role == "assistant",
         "content": bool(message.content),
         "calls": bool(message.tool_calls),
-        "reasoning": bool(message.reasoning_content),
+        # Templates see `reasoning` only in messages that have it under that name.
+        "reasoning": bool(message.reasoning_content and message.to_template_input().get(trace_key)),
         "last": turn == len(case.messages) - 1,
         "result": turn > 0 and case.messages[turn - 1].role == "tool",
     }

@@ -73,14 +73,16 @@ class GuardPrinter:
     Args:
         tree: the template; fields are read as it reads them.
         loops: the ``{% for %}`` blocks around the place, the outermost first.
+        trace_key: the name of the reasoning field that the template reads.
     """
 
-    def __init__(self, tree: Tree, loops: tuple[Block, ...]) -> None:
+    def __init__(self, tree: Tree, loops: tuple[Block, ...], trace_key: str) -> None:
         targets = [loop.opening.target.text for loop in loops if isinstance(loop.opening.target, Name)]
         message = next((name for name in reversed(targets) if find_read(tree, name, "role") is not None), None)
         if message is None:
             message = targets[0] if targets else _compared(tree)
         self._tree = tree
+        self._trace_key = trace_key
         self._message = message
         self._in_loop = bool(loops)
         self._nested = len(targets) > 0 and targets[-1] != message
@@ -109,7 +111,7 @@ class GuardPrinter:
                 return "loop.last"
             role = read_in_style(self._tree, self._message, "role").replace(self._message, "loop.previtem", 1)
             return f"loop.previtem is defined and {role} == 'tool'"
-        field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": "reasoning_content"}
+        field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": self._trace_key}
         name = field[fact]
         read = read_in_style(self._tree, self._message, name)
         return f"{read} == 'assistant'" if fact == "assistant" else read

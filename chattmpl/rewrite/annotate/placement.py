@@ -138,7 +138,7 @@ class TagPlacer:
         return any(use.name in assigned for use in self._tree.variables if not start <= use.start < end)
 
     def _written(self, guard: Guard, loops: tuple[Block, ...], start: int) -> str:
-        written = GuardPrinter(self._tree, loops).print(guard)
+        written = GuardPrinter(self._tree, loops, self._evidence.trace_key).print(guard)
         if written is None:
             line = self._tree.source.count("\n", 0, start) + 1
             raise CannotAnnotate(Refusal.NO_CONDITION, {"line": line})
