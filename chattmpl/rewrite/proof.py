@@ -140,7 +140,7 @@ class Search(ABC, Generic[ProofT]):
 
     @abstractmethod
     def candidates(self) -> Iterator[str]:
-        """Yield sources to prove, the best first; each is made with what was learned from those before."""
+        """Yield sources to prove, the best first; each is made with the counterexamples to those before."""
 
     @abstractmethod
     def prove(self, source: str) -> tuple[ProofT, Failure | None]:

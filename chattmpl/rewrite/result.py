@@ -64,7 +64,7 @@ def rewrite(
 
     Args:
         template: the template.
-        kind: what becomes of it; part of the cache key, and the label of the new source in the diff.
+        kind: the effect of the rewrite; part of the cache key, and the label of the new source in the diff.
         request: all other values that the result depends on.
         find: returns the new source and its proof.
 

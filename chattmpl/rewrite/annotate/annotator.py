@@ -49,7 +49,7 @@ def annotate(
         repair: replace tags that are wrong; they are refused otherwise.
         strict: refuse a template that breaks a law for some conversations, whatever its tags.
         stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, beside the probes and fixtures.
+        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
 
     Raises:
         CannotAnnotate: if no placement is valid, or none could be proven.
@@ -207,7 +207,7 @@ class TagSearch(Search[AnnotationProof]):
         return _refusal(Refusal.UNPROVEN, failure)
 
     def _tagged(self) -> str:
-        """Return the source with its outputs split, and with tags around what is to be generated."""
+        """Return the source with its outputs split, and with tags around the text that should be generated."""
         template = self._context.template
         tree, evidence = self._expanded(template) if self._expand else self._observe(template)
         split = with_source(template, split_outputs(tree, evidence, careful=self._careful))
@@ -240,7 +240,7 @@ class TagSearch(Search[AnnotationProof]):
         return split_variables(tree, evidence, observe)
 
     def _observe(self, template: Template) -> tuple[Tree, Evidence]:
-        """Trace what each part of the source writes."""
+        """Trace the text that each part of the source writes."""
         for bold in (True, False):
             tracer = Tracer(template, bold=bold)
             evidence = Evidence(self._context.trace_key)

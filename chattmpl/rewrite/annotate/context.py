@@ -85,7 +85,7 @@ class AnnotationContext:
         self.notes: list[Note] = []
         self.facts = facts_of(template)
         self.trace_key = next(iter(self.facts.reasoning_keys), "reasoning_content")
-        self.beside = self._needed()
+        self._needed_input = self._needed()
         self.frame = AnswerFrame(stop_tokens or self._stop_tokens(), other_stops)
         for name in CORE:
             self._check(name)
@@ -96,7 +96,7 @@ class AnnotationContext:
         """Return a conversation of the corpus in the form that the template takes."""
         data = CONVERSATIONS[name]
         messages = [_with_every_name(message) for message in data["messages"]]
-        return self.fitted(Conversation.coerce({**self.beside, **data, "messages": messages}))
+        return self.fitted(Conversation.coerce({**self._needed_input, **data, "messages": messages}))
 
     def fitted(self, conversation: Conversation) -> Conversation:
         """Return a conversation in the form that the template takes."""
@@ -122,9 +122,9 @@ class AnnotationContext:
             *map(self.conversation, CONVERSATIONS),
             *map(self.fitted, shipped_conversations()),
             *map(Conversation.coerce, _MEDIA),
-            *(self.fitted(Conversation.coerce({**self.beside, "messages": messages})) for messages in _ORDERS),
+            *(self.fitted(Conversation.coerce({**self._needed_input, "messages": messages})) for messages in _ORDERS),
         ]
-        result = self.fitted(Conversation.coerce({**self.beside, **_REASONED_RESULT}))
+        result = self.fitted(Conversation.coerce({**self._needed_input, **_REASONED_RESULT}))
         modal = [*map(self.conversation, _MODAL), result]
         return [
             *((conversation, {}) for conversation in (*usual, result)),
@@ -135,7 +135,7 @@ class AnnotationContext:
         """Yield other conversations: generated for this template, and some that it may refuse."""
         fitting = generated_conversations(count, self.facts.shape)
         for conversation in fitting:
-            yield self.fitted(Conversation.coerce({**self.beside, **conversation.dump()})), {}
+            yield self.fitted(Conversation.coerce({**self._needed_input, **conversation.dump()})), {}
         for kwargs in self.facts.settings:
             for conversation in fitting[: max(count // 6, 1)]:
                 yield self.fitted(conversation), kwargs
@@ -153,8 +153,8 @@ class AnnotationContext:
         if error is not None and needs:
             text = f"the template renders no conversation without {' and '.join(needs)}: {error.message}"
             self.notes.append(Note(ProofNoteKind.INPUT_NEEDED, text))
-        beside = {"tools": [TOOL], "documents": [DOCUMENT]}
-        return {name: beside[name] for name in needs}
+        inputs = {"tools": [TOOL], "documents": [DOCUMENT]}
+        return {name: inputs[name] for name in needs}
 
     def _stop_tokens(self) -> tuple[str, ...]:
         case = Case(self.template, self.conversation("turn"))

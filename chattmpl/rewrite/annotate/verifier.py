@@ -226,7 +226,7 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
         seen |= {written.part for one in (trace.outer, trace.inner) for written in one}
     source = template.program.source
     lines: dict[tuple[bool, int], None] = {}
-    for item, generated in _parts_near_tags(tracer.tree.body, inside=False, beside=False):
+    for item, generated in _parts_near_tags(tracer.tree.body, inside=False, near=False):
         parts = [part.start for part in parts_of(item.expression)] if isinstance(item, Output) else [item.start]
         text = item.text
         if seen.isdisjoint(parts) and text.strip() and "raise_exception" not in text:
@@ -242,15 +242,15 @@ def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
     return notes
 
 
-def _parts_near_tags(body: Sequence[Item], *, inside: bool, beside: bool) -> Iterator[tuple[Text | Output, bool]]:
+def _parts_near_tags(body: Sequence[Item], *, inside: bool, near: bool) -> Iterator[tuple[Text | Output, bool]]:
     """Yield texts and outputs inside generation tags, and those next to such a tag in the same branch."""
-    beside = beside or any(isinstance(item, Block) and item.name == "generation" for item in body)
+    near = near or any(isinstance(item, Block) and item.name == "generation" for item in body)
     for item in content(body):
         if isinstance(item, (Text, Output)):
-            if inside or beside:
+            if inside or near:
                 yield item, inside
         elif isinstance(item, Block):
             within = inside or item.name == "generation"
             for inner in item.bodies:
                 # At the root of a loop over all messages are the turns of other roles.
-                yield from _parts_near_tags(inner, inside=within, beside=beside and item.name == "if")
+                yield from _parts_near_tags(inner, inside=within, near=near and item.name == "if")
