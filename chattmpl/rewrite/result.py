@@ -91,7 +91,7 @@ def rewrite(
 
 @lru_cache
 def _program_version() -> str:
-    """Return when the modules that results depend on last changed, in nanoseconds."""
+    """Return the time of the last change to the modules that results depend on, in nanoseconds."""
     root = Path(__file__).parents[1]
     files = [path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _INDEPENDENT]
     return str(max(path.stat().st_mtime_ns for path in files))
