@@ -38,7 +38,9 @@ class Rewrite(Generic[TemplateT, ProofT]):
     @property
     def text(self) -> str:
         """The text to write: the source, or plain Jinja where the compiler lowered a policy."""
-        return self.template.export("train") if self.proof.has_note(ProofNoteKind.COMPILED) else self.template.given.text
+        return (
+            self.template.export("train") if self.proof.has_note(ProofNoteKind.COMPILED) else self.template.given.text
+        )
 
     @classmethod
     def of(cls, template: TemplateT, source: str, proof: ProofT) -> Self:
