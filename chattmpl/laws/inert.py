@@ -1,5 +1,3 @@
-"""The law `inert`."""
-
 from __future__ import annotations
 
 from chattmpl.diagnostic import Quoted

@@ -1,5 +1,3 @@
-"""The law `lossless`."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""The law `portable`."""
-
 from __future__ import annotations
 
 import re

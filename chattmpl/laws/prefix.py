@@ -1,5 +1,3 @@
-"""The law `prefix`."""
-
 from __future__ import annotations
 
 from itertools import pairwise

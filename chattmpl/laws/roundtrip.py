@@ -1,5 +1,3 @@
-"""The law `roundtrip`."""
-
 from __future__ import annotations
 
 from typing import Any

@@ -1,5 +1,3 @@
-"""The law `single-bos`."""
-
 from __future__ import annotations
 
 from chattmpl.diagnostic import Quoted

@@ -1,5 +1,3 @@
-"""The law `steady`."""
-
 from __future__ import annotations
 
 import datetime as dt

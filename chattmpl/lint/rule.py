@@ -15,6 +15,7 @@ from chattmpl.lint.context import LintContext
 from chattmpl.rule_registry import by_code, discover, find
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
+from chattmpl.template.template import Rendering
 
 GROUPS = {
     "CT0": "Lint itself",
@@ -94,6 +95,7 @@ class Rule(ABC):
         kind: str = "",
         *,
         severity: Severity | None = None,
+        rendering: Rendering | None = None,
         counterexample: Mapping[str, Any] | None = None,
         intended_edits: Sequence[Edit] = (),
         words: Mapping[str, str] | None = None,
@@ -105,13 +107,16 @@ class Rule(ABC):
             place: where in the template.
             kind: the key of `message` and `hint`, if these have several.
             severity: the severity, if not that of the rule.
-            counterexample: the conversation that shows it and the texts, as JSON types.
+            rendering: a rendering that shows it.
+            counterexample: the conversation that shows it and the texts, as JSON types; by default from `rendering`.
             intended_edits: what the author probably meant to write.
             words: more values for message and hint, for people only.
             **data: the values that describe it.
         """
         message, hint = (one if isinstance(one, str) else one[kind] for one in (self.message, self.hint))
         given = {**data, **(words or {})}
+        if rendering is not None and counterexample is None:
+            counterexample = {"conversation": rendering.conversation.dump(), "text": rendering.text}
         return TemplateDiagnostic(
             code=self.code,
             severity=severity or self.severity,

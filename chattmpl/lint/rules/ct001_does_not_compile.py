@@ -1,5 +1,3 @@
-"""CT001."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

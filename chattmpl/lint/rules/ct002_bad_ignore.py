@@ -1,5 +1,3 @@
-"""CT002."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

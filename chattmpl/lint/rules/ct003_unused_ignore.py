@@ -1,5 +1,3 @@
-"""CT003."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,3 @@
-"""CT101."""
-
 from __future__ import annotations
 
 import re
@@ -48,13 +46,9 @@ class NoGenerationTags(Rule):
     hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if subject.generation or any(_TAG.search(comment.value) for comment in subject.comments):
             return
         # A template that says it is for training must have lost its tags.
         head = [subject.found.source.name, *(comment.value for comment in subject.comments[:1])]
         meant = any(_TRAINING.search(text) for text in head)
-        yield self.finding(
-            subject.top(),
-            severity="warning" if meant else None,
-        )
+        yield self.finding(subject.top(), severity="warning" if meant else None)

@@ -1,5 +1,3 @@
-"""CT102."""
-
 from __future__ import annotations
 
 import re
@@ -47,16 +45,13 @@ class TagsInComment(Rule):
     law = "sampled"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if subject.generation:
             return
         for comment in subject.comments:
             match = _TAG.search(comment.value)
             if match is not None:
                 start = subject.source.text.index(match[0], comment.start)
-                yield self.finding(
-                    subject.at(start, len(match[0])),
-                )
+                yield self.finding(subject.at(start, len(match[0])))
                 return
 
     fix_spans = "grow"

@@ -1,5 +1,3 @@
-"""CT103."""
-
 from __future__ import annotations
 
 import re
@@ -46,16 +44,11 @@ class TagSpelling(Rule):
     explains = ("CT113",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         found = any("+" not in (block.opening.left, block.opening.right) for block in subject.generation)
         for block in subject.generation:
             for tag in (block.opening, block.closing):
                 if "+" in (tag.left, tag.right):
-                    yield self.finding(
-                        subject.place(tag),
-                        severity="warning" if found else "error",
-                        tag=tag.name,
-                    )
+                    yield self.finding(subject.place(tag), severity="warning" if found else "error", tag=tag.name)
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Remove the plus signs, and write the white space that they kept as a constant."""

@@ -1,5 +1,3 @@
-"""CT104."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -46,13 +44,8 @@ class TagNotAtRoot(Rule):
     hint = "move the tag to where the text is written: around the {{ … }} outside of it"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for block in subject.generation:
             outer = next((outer for outer in block.blocks if outer.name in _COLLECTING), None)
             if outer is not None:
                 line, _ = subject.source.position(outer.start)
-                yield self.finding(
-                    subject.place(block.opening),
-                    outer=outer.name,
-                    line=line,
-                )
+                yield self.finding(subject.place(block.opening), outer=outer.name, line=line)

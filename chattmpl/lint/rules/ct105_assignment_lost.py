@@ -1,5 +1,3 @@
-"""CT105."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -43,7 +41,6 @@ class AssignmentLost(Rule):
     explains = ("CT107", "CT314", "CT112")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for block in subject.generation:
             for name in assignments(block.branches[0].body):
                 use = subject.tree.read_after(name.name, block.closing.start)

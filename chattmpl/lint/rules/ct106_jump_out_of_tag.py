@@ -1,5 +1,3 @@
-"""CT106."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -43,7 +41,6 @@ class JumpOutOfTag(Rule):
     hint = "end the generation tag before it"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for block in subject.generation:
             for tag in block.jumps:
                 yield self.finding(subject.place(tag), tag=tag.name)

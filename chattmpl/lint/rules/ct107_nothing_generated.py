@@ -1,5 +1,3 @@
-"""CT107."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,12 +42,8 @@ class NothingGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if not subject.generation:
             return
         for turn in subject.probe.turns("turn"):
             if turn.generated is None:
-                yield self.finding(
-                    subject.place(subject.generation[0].opening),
-                    counterexample=turn.counterexample(),
-                )
+                yield self.finding(subject.place(subject.generation[0].opening), counterexample=turn.counterexample())

@@ -1,5 +1,3 @@
-"""CT108."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ class InputGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if not subject.generation:
             return
         seen: list[str] = []
@@ -66,7 +63,7 @@ class InputGenerated(Rule):
         rendering, span = first
         yield self.finding(
             subject.blame(rendering, span.start),
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
             roles=" and the ".join(seen),
             text=Quoted(rendering.text[span.start : span.end]),
         )

@@ -1,5 +1,3 @@
-"""CT109."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +45,6 @@ class PromptGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for turn, (start, _) in subject.generated_turns():
             if start >= turn.common:
                 continue

@@ -1,5 +1,3 @@
-"""CT110."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -47,7 +45,6 @@ class TextAfterStopGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for turn, (_, end) in subject.generated_turns():
             covered = [stop for _, stop in stop_ranges(turn) if stop <= end]
             if covered and covered[-1] < end:

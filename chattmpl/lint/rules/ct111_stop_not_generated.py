@@ -1,5 +1,3 @@
-"""CT111."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -49,7 +47,6 @@ class StopNotGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         turns = [(turn, end, list(stop_ranges(turn))) for turn, (_, end) in subject.generated_turns()]
         question = subject.facts.turn_delimiters.get("a question")
         closing = set(question.tokens) if question is not None else set()

@@ -1,5 +1,3 @@
-"""CT112."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -52,7 +50,6 @@ class AnswerNotGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if not subject.generation:
             return
         for turn in subject.probe.turns(*MASKED):
@@ -98,6 +95,6 @@ class AnswerNotGenerated(Rule):
                     severity="warning" if which == "first" else None,
                     which=which,
                     text=Quoted(rendering.text[span.start : span.end]),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return

@@ -1,5 +1,3 @@
-"""CT113."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -48,7 +46,6 @@ class SampledNotGenerated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for turn, (start, _) in subject.generated_turns():
             if turn.before.text == turn.prompt.text:
                 continue

@@ -1,5 +1,3 @@
-"""CT114."""
-
 from __future__ import annotations
 
 import re
@@ -53,7 +51,6 @@ class NoStopToken(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if not subject.generation:
             return
         closers: set[str] = set()

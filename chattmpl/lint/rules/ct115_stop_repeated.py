@@ -1,5 +1,3 @@
-"""CT115."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -57,7 +55,6 @@ class StopRepeated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         eos = subject.template.tokens.get("eos_token", "")
         for turn in subject.probe.turns(*MASKED):
             if turn.content is None:

@@ -1,5 +1,3 @@
-"""CT201."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ class NoGenerationPrompt(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if "add_generation_prompt" in subject.variables or subject.facts.unrequested_prompt is not None:
             return
         for turn in subject.probe.turns("turn"):
@@ -58,7 +55,5 @@ class NoGenerationPrompt(Rule):
             # If the text always ends with the header, the text after it is what the model samples.
             if framed or ASSISTANT_NAME.search(header):
                 yield self.finding(
-                    subject.blame(turn.whole, turn.common),
-                    counterexample=turn.counterexample(),
-                    header=Quoted(header),
+                    subject.blame(turn.whole, turn.common), counterexample=turn.counterexample(), header=Quoted(header)
                 )

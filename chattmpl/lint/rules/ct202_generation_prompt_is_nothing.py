@@ -1,5 +1,3 @@
-"""CT202."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -48,7 +46,6 @@ class GenerationPromptIsNothing(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if "add_generation_prompt" not in subject.variables:
             return
         for turn in subject.probe.turns("turn", "calls"):

@@ -1,5 +1,3 @@
-"""CT203."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -51,7 +49,6 @@ class PromptNotAPrefix(Rule):
     compares = "prompt"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for turn in subject.probe.turns(*MASKED):
             if turn.is_continuation:
                 continue

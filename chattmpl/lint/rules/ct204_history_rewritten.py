@@ -1,5 +1,3 @@
-"""CT204."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,7 +45,6 @@ class HistoryRewritten(Rule):
     compares = "before"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if subject.facts.unrequested_prompt is not None:
             return
         retained = subject.found.family is not None and subject.template.retention not in (None, "all")

@@ -1,5 +1,3 @@
-"""CT205."""
-
 from __future__ import annotations
 
 import re
@@ -87,7 +85,6 @@ class UnclosedTurn(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         voted = list(self._voted(subject)) or list(self._plain(subject))
         yield from voted
         if voted:
@@ -132,7 +129,7 @@ class UnclosedTurn(Rule):
         yield self.finding(
             subject.blame(rendering, end - 1),
             "nested-result" if opens > closes else "loose-result",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )
 
     def _plain(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
@@ -146,10 +143,7 @@ class UnclosedTurn(Rule):
             return
         index, what = (0, "a question") if shorter is question else (1, "an answer")
         yield self.finding(
-            subject.blame(found.rendering, found.starts[index]),
-            "not-closed",
-            what=what,
-            tokens=longer[0],
+            subject.blame(found.rendering, found.starts[index]), "not-closed", what=what, tokens=longer[0]
         )
 
     def _voted(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
@@ -166,7 +160,7 @@ class UnclosedTurn(Rule):
                 yield self.finding(
                     subject.blame(rendering, max(offset - 1, 0)),
                     "other-close",
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                     what=what,
                     tokens=shared[-1],
                 )

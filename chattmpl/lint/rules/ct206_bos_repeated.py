@@ -1,5 +1,3 @@
-"""CT206."""
-
 from __future__ import annotations
 
 import re
@@ -57,17 +55,13 @@ class BosRepeated(Rule):
         "repeated": "the BOS token {token} is written {count} times in one conversation",
         "two": "the text begins with two BOS tokens, {token} and bos_token",
     }
-    hint = {
-        "repeated": "write it once, before the loop over the messages",
-        "two": "write only {{ bos_token }}",
-    }
+    hint = {"repeated": "write it once, before the loop over the messages", "two": "write only {{ bos_token }}"}
     explains = ("CT203", "CT205", "CT211")
     law = "single-bos"
     probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         bos = subject.template.tokens["bos_token"]
         if not bos or bos == subject.template.tokens.get("eos_token"):
             return
@@ -81,7 +75,7 @@ class BosRepeated(Rule):
                 yield self.finding(
                     subject.blame(rendering, second),
                     "repeated",
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                     token=bos,
                     count=rendering.text.count(bos),
                 )
@@ -97,16 +91,13 @@ class BosRepeated(Rule):
         token = (beside or before or [""])[0]
         if rendering is not None and start >= 0 and token and token != bos:
             yield self.finding(
-                subject.blame(rendering, start + len(bos) if beside else start),
-                "two",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-                token=token,
+                subject.blame(rendering, start + len(bos) if beside else start), "two", rendering=rendering, token=token
             )
         elif rendering is not None and len({match[0] for match in written}) == 1 and len(written) > 1:
             yield self.finding(
                 subject.blame(rendering, written[1].start()),
                 "repeated",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                rendering=rendering,
                 token=written[1][0],
                 count=len(written),
             )

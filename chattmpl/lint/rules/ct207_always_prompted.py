@@ -1,5 +1,3 @@
-"""CT207."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -52,16 +50,12 @@ class AlwaysPrompted(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         if question is not None and prompted is not None and question.text.startswith(prompted.text):
             header = question.text[len(prompted.text) :]
             if ASSISTANT_NAME.search(header):
                 yield self.finding(
-                    subject.blame(question, len(prompted.text)),
-                    "inverted",
-                    counterexample={"conversation": question.conversation.dump(), "text": question.text},
-                    header=Quoted(header),
+                    subject.blame(question, len(prompted.text)), "inverted", rendering=question, header=Quoted(header)
                 )
                 return
             behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
@@ -72,14 +66,11 @@ class AlwaysPrompted(Rule):
                     "header-after-question",
                     header=Quoted(tail),
                     severity="info",
-                    counterexample={"conversation": question.conversation.dump(), "text": question.text},
+                    rendering=question,
                 )
         start = subject.facts.unrequested_prompt
         rendering = subject.probe.render("turn")
         if start is not None and rendering is not None:
             yield self.finding(
-                subject.blame(rendering, start),
-                "always",
-                header=Quoted(rendering.text[start:]),
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                subject.blame(rendering, start), "always", header=Quoted(rendering.text[start:]), rendering=rendering
             )

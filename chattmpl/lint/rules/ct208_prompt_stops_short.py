@@ -1,5 +1,3 @@
-"""CT208."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -46,7 +44,6 @@ class PromptStopsShort(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         if subject.generation or "add_generation_prompt" not in subject.variables:
             return
         for turn in subject.probe.turns("turn"):

@@ -1,5 +1,3 @@
-"""CT209."""
-
 from __future__ import annotations
 
 import re
@@ -68,7 +66,6 @@ class RolesLookAlike(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         found = subject.facts.frames
         if found is None:
             return
@@ -79,7 +76,7 @@ class RolesLookAlike(Rule):
             yield self.finding(
                 subject.blame(found.rendering, found.starts[1] + len(found.between[1]) - 1),
                 "same" if same else "question",
-                counterexample={"conversation": found.rendering.conversation.dump(), "text": found.rendering.text},
+                rendering=found.rendering,
                 header=Quoted(found.between[1]),
             )
 
@@ -93,12 +90,7 @@ class RolesLookAlike(Rule):
         call, result = rendering.text.rfind("lefttusk"), rendering.text.find("Result raspberry")
         start = rendering.text.find(header, call, result) if 0 <= call < result else -1
         if _ASSISTANT.search(header + " ") and prompted.text.startswith(question.text) and start >= 0:
-            yield self.finding(
-                subject.blame(rendering, start),
-                "result",
-                header=Quoted(header),
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-            )
+            yield self.finding(subject.blame(rendering, start), "result", header=Quoted(header), rendering=rendering)
 
     def _system(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a system message is in a separate turn with the header of a question."""
@@ -118,5 +110,5 @@ class RolesLookAlike(Rule):
                 "system",
                 header=Quoted(header),
                 severity="warning",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                rendering=rendering,
             )

@@ -1,5 +1,3 @@
-"""CT210."""
-
 from __future__ import annotations
 
 import re
@@ -48,7 +46,6 @@ class SectionUnclosed(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         own = subject.source.text
         for name in ("calls", "reasoning", "parallel"):
             rendering = subject.probe.render(name)
@@ -63,6 +60,6 @@ class SectionUnclosed(Rule):
                         subject.blame(rendering, start + match.start()),
                         opening=match[0],
                         closing=closing,
-                        counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                        rendering=rendering,
                     )
                     return

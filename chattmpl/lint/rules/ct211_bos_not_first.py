@@ -1,5 +1,3 @@
-"""CT211."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -54,7 +52,6 @@ class BosNotFirst(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
         own = any(name.name == "bos_token" for name in subject.tree.assigned)
         # A variable that the template sets itself may be something else.
@@ -62,11 +59,7 @@ class BosNotFirst(Rule):
             return
         renderings = [subject.probe.render(name) for name in ("turn", "turns", "system", "calls")]
         if all(rendering is not None and bos not in rendering.text for rendering in renderings):
-            yield self.finding(
-                printed,
-                "unreached",
-                severity="warning",
-            )
+            yield self.finding(printed, "unreached", severity="warning")
         for rendering in renderings:
             before = "" if rendering is None else rendering.text[: max(rendering.text.find(bos), 0)]
             if rendering is not None and before.strip():
@@ -75,6 +68,6 @@ class BosNotFirst(Rule):
                     "not-first",
                     token=bos,
                     text=Quoted(before),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return

@@ -1,5 +1,3 @@
-"""CT301."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -53,7 +51,6 @@ class SystemDropped(Rule):
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.losing("system", "messages[0].content", "badger")
         if rendering is None:
             yield from self._with_tools(subject)
@@ -61,18 +58,10 @@ class SystemDropped(Rule):
         plain = subject.probe.render("turns")
         if plain is None or "quince" not in plain.text:
             return
-        yield self.finding(
-            subject.first(r"for \w+ in \w*messages"),
-            "always",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-        )
+        yield self.finding(subject.first(r"for \w+ in \w*messages"), "always", rendering=rendering)
 
     def _with_tools(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if tools replace the system message."""
         rendering = subject.probe.losing("system_tools", "messages[0].content", "badger")
         if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:
-            yield self.finding(
-                subject.first(r"\bif tools\b", r"\btools\b"),
-                "with-tools",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-            )
+            yield self.finding(subject.first(r"\bif tools\b", r"\btools\b"), "with-tools", rendering=rendering)

@@ -1,5 +1,3 @@
-"""CT302."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -61,7 +59,6 @@ class ToolsDropped(Rule):
     loses = ("tools",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.losing("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
             yield from self._partly(subject)
@@ -72,7 +69,7 @@ class ToolsDropped(Rule):
             subject.first(r"\btools\b", r"for \w+ in \w*messages"),
             "without-system" if written else "all",
             severity=None if subject.reads("tools") or subject.reads("tool_calls") else "info",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )
 
     def _partly(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
@@ -86,5 +83,5 @@ class ToolsDropped(Rule):
                 subject.blame(rendering, rendering.text.index("find_walrus")),
                 "partly",
                 part=missing[0],
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                rendering=rendering,
             )

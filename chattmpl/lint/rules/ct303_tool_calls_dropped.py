@@ -1,5 +1,3 @@
-"""CT303."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -61,7 +59,6 @@ class ToolCallsDropped(Rule):
     loses = ("messages[].tool_calls",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.losing("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
         if rendering is None:
             yield from self._nameless(subject)
@@ -69,11 +66,7 @@ class ToolCallsDropped(Rule):
             return
         null = subject.probe.with_raw_fields("null", {1: {"content": None}})
         if null is not None and "lefttusk" in null.text:
-            yield self.finding(
-                subject.first(r"\btool_calls\b"),
-                "empty-content",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-            )
+            yield self.finding(subject.first(r"\btool_calls\b"), "empty-content", rendering=rendering)
             return
         tools = subject.probe.render("tools")
         invited = tools is not None and "find_walrus" in tools.text
@@ -81,7 +74,7 @@ class ToolCallsDropped(Rule):
             subject.first(r"\btool_calls\b", r"for \w+ in \w*messages"),
             "all",
             severity="error" if invited else None,
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )
 
     def _nameless(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
@@ -94,7 +87,7 @@ class ToolCallsDropped(Rule):
                 subject.blame(rendering, rendering.text.index("lefttusk")),
                 "nameless",
                 severity="error",
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                rendering=rendering,
             )
 
     def _beside_text(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
@@ -106,8 +99,4 @@ class ToolCallsDropped(Rule):
         call, text = "lefttusk" in rendering.text, "plum" in rendering.text.lower()
         if call and (text or "messages[1].content" not in rendering.lost):
             return
-        yield self.finding(
-            subject.first(r"\btool_calls\b"),
-            "text" if call else "with-text",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-        )
+        yield self.finding(subject.first(r"\btool_calls\b"), "text" if call else "with-text", rendering=rendering)

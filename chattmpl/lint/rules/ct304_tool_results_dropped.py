@@ -1,5 +1,3 @@
-"""CT304."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,12 +42,11 @@ class ToolResultsDropped(Rule):
     loses = ("messages[].content", "messages[role=tool].content")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.losing("calls", "messages[2].content", "raspberry")
         if rendering is None:
             return
         yield self.finding(
             subject.first(r"'tool'", r"\btool\b", r"for \w+ in \w*messages"),
             severity="error" if "lefttusk" in rendering.text else None,
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )

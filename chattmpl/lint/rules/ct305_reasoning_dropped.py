@@ -1,5 +1,3 @@
-"""CT305."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -45,7 +43,6 @@ class ReasoningDropped(Rule):
     loses = ("messages[].reasoning_content",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.losing("reasoning", "messages[1].reasoning_content", "papaya")
         if rendering is None:
             return
@@ -57,5 +54,5 @@ class ReasoningDropped(Rule):
         yield self.finding(
             subject.first(r"reasoning_content", r"think", r"for \w+ in \w*messages"),
             severity=None if concerned else "info",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )

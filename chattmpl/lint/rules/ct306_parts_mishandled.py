@@ -1,5 +1,3 @@
-"""CT306."""
-
 from __future__ import annotations
 
 import re
@@ -58,17 +56,15 @@ class PartsMishandled(Rule):
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = None if subject.probe.only_parts else subject.probe.render("parts")
         if rendering is None:
             return
-        example = {"conversation": rendering.conversation.dump(), "text": rendering.text}
         printed = _PRINTED.search(rendering.text)
         if printed is not None:
             yield self.finding(
                 subject.blame(rendering, printed.start()),
                 "printed",
-                counterexample=example,
+                rendering=rendering,
                 text=Quoted(rendering.text[printed.start() :], 32),
             )
         elif any(word not in rendering.text.casefold() for word in _WORDS):
@@ -82,4 +78,4 @@ class PartsMishandled(Rule):
                 kind = "all"
             else:
                 kind = "answers"
-            yield self.finding(parts, kind, counterexample=example)
+            yield self.finding(parts, kind, rendering=rendering)

@@ -1,5 +1,3 @@
-"""CT307."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,7 +42,6 @@ class ParallelCallsDropped(Rule):
     loses = ("messages[].tool_calls",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         lost = {
             which: subject.probe.losing("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
             for index, (which, word) in enumerate((("first", "lefttusk"), ("second", "righttusk")))
@@ -52,8 +49,4 @@ class ParallelCallsDropped(Rule):
         which, rendering = next(((which, found) for which, found in lost.items() if found), ("", None))
         if rendering is None or all(lost.values()):
             return
-        yield self.finding(
-            subject.first(r"tool_calls\s*\[\s*0|\btool_calls\b"),
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-            which=which,
-        )
+        yield self.finding(subject.first(r"tool_calls\s*\[\s*0|\btool_calls\b"), rendering=rendering, which=which)

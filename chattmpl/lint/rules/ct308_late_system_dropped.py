@@ -1,5 +1,3 @@
-"""CT308."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -51,7 +49,6 @@ class LateSystemDropped(Rule):
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for name in ("late_system", "systems"):
             subject.probe.render(name)
         if subject.facts.system.fate != "rendered":
@@ -59,8 +56,6 @@ class LateSystemDropped(Rule):
         for place, found in subject.facts.late_system():
             if found.fate == "dropped" and isinstance(found.made, Rendering):
                 yield self.finding(
-                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
-                    place,
-                    counterexample={"conversation": found.made.conversation.dump(), "text": found.made.text},
+                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"), place, rendering=found.made
                 )
                 return

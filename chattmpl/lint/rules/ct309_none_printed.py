@@ -1,5 +1,3 @@
-"""CT309."""
-
 from __future__ import annotations
 
 import re
@@ -64,7 +62,6 @@ class NonePrinted(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
         for name in () if own else ("turn", "null", "calls", "tools", "system", "reasoning"):
@@ -75,7 +72,7 @@ class NonePrinted(Rule):
                     subject.blame(rendering, match.start()),
                     "printed",
                     text=Quoted(rendering.text[max(match.start() - 20, 0) :], 40),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
 
     def _null(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:

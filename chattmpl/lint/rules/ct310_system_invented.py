@@ -1,5 +1,3 @@
-"""CT310."""
-
 from __future__ import annotations
 
 import re
@@ -61,7 +59,6 @@ class SystemInvented(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         without, given = subject.probe.render("turn"), subject.probe.render("system")
         if without is None or given is None:
             return
@@ -85,7 +82,7 @@ class SystemInvented(Rule):
                 when=when.lower(),
                 text=Quoted(sentence[0]),
                 severity="info" if always and not second else None,
-                counterexample={"conversation": without.conversation.dump(), "text": without.text},
+                rendering=without,
             )
             if not always or second:
                 return

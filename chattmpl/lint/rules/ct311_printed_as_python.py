@@ -1,5 +1,3 @@
-"""CT311."""
-
 from __future__ import annotations
 
 import re
@@ -49,7 +47,6 @@ class PrintedAsPython(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         own = any("True" in text for text in subject.literals)
         for name in ("tools", "calls", "values"):
             rendering = subject.probe.render(name)
@@ -63,5 +60,5 @@ class PrintedAsPython(Rule):
                 yield self.finding(
                     subject.blame(rendering, match.start()),
                     text=Quoted(rendering.text[match.start() :], 40),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )

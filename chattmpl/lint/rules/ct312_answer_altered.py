@@ -1,5 +1,3 @@
-"""CT312."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -59,7 +57,6 @@ class AnswerAltered(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         marks = subject.probe.render("marks")
         given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]
         if marks is not None and given is not None:
@@ -71,7 +68,7 @@ class AnswerAltered(Rule):
                     "answer",
                     text=Quoted(marks.text[spans[0].start : spans[-1].end]),
                     severity="warning",
-                    counterexample={"conversation": marks.conversation.dump(), "text": marks.text},
+                    rendering=marks,
                 )
                 return
         for name, path, words in _BESIDE:
@@ -86,7 +83,7 @@ class AnswerAltered(Rule):
                     given=Quoted(words),
                     text=Quoted(rendering.text[spans[0].start : spans[-1].end]),
                     severity="warning",
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return
         rendering = subject.probe.render("spaces", 2)
@@ -95,7 +92,5 @@ class AnswerAltered(Rule):
         if rendering is None or "Answer apricot" not in rendering.text or whole in rendering.text:
             return
         yield self.finding(
-            subject.blame(rendering, rendering.text.index("Answer apricot")),
-            "trimmed",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            subject.blame(rendering, rendering.text.index("Answer apricot")), "trimmed", rendering=rendering
         )

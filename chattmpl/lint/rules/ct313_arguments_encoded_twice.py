@@ -1,5 +1,3 @@
-"""CT313."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,7 +42,6 @@ class ArgumentsEncodedTwice(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for name, severity in (("calls", "warning"), ("text_arguments", "info")):
             rendering = subject.probe.render(name)
             start = rendering.text.find(r"{\"tusk\"") if rendering is not None else -1
@@ -55,6 +52,6 @@ class ArgumentsEncodedTwice(Rule):
                 subject.blame(rendering, start),
                 what=what,
                 severity=severity,  # type: ignore[arg-type]
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                rendering=rendering,
             )
             return

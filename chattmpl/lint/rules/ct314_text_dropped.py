@@ -1,5 +1,3 @@
-"""CT314."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -62,7 +60,6 @@ class TextDropped(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.render("turns")
         if rendering is None:
             return
@@ -75,6 +72,6 @@ class TextDropped(Rule):
                     # If the earlier message is written, the branch is not to blame.
                     subject.first(*((branch, loop) if index < _EARLIER else (loop, branch))),
                     what=what,
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return

@@ -1,5 +1,3 @@
-"""CT315."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -59,7 +57,6 @@ class TextMisplaced(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for name, words in _WORDS.items():
             rendering = subject.probe.render(name)
             if rendering is None:
@@ -77,7 +74,7 @@ class TextMisplaced(Rule):
                     text=Quoted(word),
                     count=count,
                     severity="warning" if late else None,
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return
 

@@ -1,5 +1,3 @@
-"""CT316."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -58,7 +56,6 @@ class QuestionAltered(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
         rendering = subject.probe.render("marks")
@@ -84,7 +81,7 @@ class QuestionAltered(Rule):
         return self.finding(
             subject.blame(rendering, spans[0].start),
             "cut" if cut else "other",
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
             message=case[2],
             text=Quoted(written),
             length=len(written) if cut else None,

@@ -1,5 +1,3 @@
-"""CT317."""
-
 from __future__ import annotations
 
 import json
@@ -48,7 +46,6 @@ class CallNotJson(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for name in ("calls", "values"):
             rendering = subject.probe.render(name)
             if rendering is None:
@@ -64,6 +61,6 @@ class CallNotJson(Rule):
                 yield self.finding(
                     subject.blame(rendering, openings[-1]),
                     text=Quoted(rendering.text[openings[-1] :], 80),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+                    rendering=rendering,
                 )
                 return

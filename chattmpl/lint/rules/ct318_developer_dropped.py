@@ -1,5 +1,3 @@
-"""CT318."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -51,7 +49,6 @@ class DeveloperDropped(Rule):
     loses = ("messages[role=developer]", "messages[].content")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         subject.probe.render("developer")
         plain = subject.probe.render("turn")
         if plain is None or "quince" not in plain.text:
@@ -59,8 +56,6 @@ class DeveloperDropped(Rule):
         for place, found in subject.facts.developer_places():
             if found.fate == "dropped" and isinstance(found.made, Rendering):
                 yield self.finding(
-                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"),
-                    place,
-                    counterexample={"conversation": found.made.conversation.dump(), "text": found.made.text},
+                    subject.first(r"'system'", r"\bsystem\b", r"for \w+ in \w*messages"), place, rendering=found.made
                 )
                 return

@@ -1,5 +1,3 @@
-"""CT401."""
-
 from __future__ import annotations
 
 import re
@@ -69,7 +67,6 @@ class TojsonOptions(Rule):
     hint = "remove the option; ensure_ascii=False is already the default of transformers"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.nodes(Filter):
             options = [option for option in _options(node) if option.name in _OPTIONS]
             if options and node.name == "tojson":

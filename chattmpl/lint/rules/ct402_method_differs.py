@@ -1,5 +1,3 @@
-"""CT402."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -72,7 +70,6 @@ class MethodDiffers(Rule):
     hint = "use a form that every engine supports, or test all engines"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         seen: set[str] = set()
         for node in subject.nodes(Call):
             method = node.method

@@ -1,5 +1,3 @@
-"""CT403."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -76,13 +74,10 @@ class NeedsTrimBlocks(Rule):
     hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         first = next(_explicit(subject.source.text, subject.tree.flat), None)
         if first is not None:
             line, _ = subject.source.position(_gap(subject.source.text, first.start))
-            yield self.finding(
-                subject.line(line),
-            )
+            yield self.finding(subject.line(line))
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
         """Make all trimming explicit: with a dash if it trims nothing else, otherwise by removing the white space."""

@@ -1,5 +1,3 @@
-"""CT404."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -43,7 +41,6 @@ class ReadsTheClock(Rule):
     law = "steady"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         # Also if it is assigned to another name.
         for name in subject.tree.read.get("strftime_now", [])[:1]:
             yield self.finding(subject.word(name))

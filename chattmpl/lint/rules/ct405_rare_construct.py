@@ -1,5 +1,3 @@
-"""CT405."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -71,7 +69,6 @@ class RareConstruct(Rule):
     hint = "use a simpler construct, or test every engine"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         seen: set[str] = set()
         for node in subject.tree.everything:
             kind, construct = _construct(node) or ("", "")

@@ -1,5 +1,3 @@
-"""CT406."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -42,11 +40,8 @@ class StringIsSequence(Rule):
     hint = "test 'is string' first"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         found: dict[str, Test] = {}
         for node in subject.nodes(Test):
             found.setdefault(node.name, node)
         if "sequence" in found and not found.keys() & {"string", "mapping", "iterable"}:
-            yield self.finding(
-                subject.word(found["sequence"]),
-            )
+            yield self.finding(subject.word(found["sequence"]))

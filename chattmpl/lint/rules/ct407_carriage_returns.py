@@ -1,5 +1,3 @@
-"""CT407."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,16 +42,12 @@ class CarriageReturns(Rule):
     hint = "save the file with Unix line endings (LF)"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         text = subject.found.source.text
         count = text.count("\r")
         if count:
             offset = min(len(normalize_newlines(text[: text.index("\r")])), len(subject.source.text))
             lines = f"{count} lines end" if count > 1 else "a line ends"
-            yield self.finding(
-                subject.at(offset),
-                lines=lines,
-            )
+            yield self.finding(subject.at(offset), lines=lines)
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[str]:
         """Convert them to LF, as Jinja2 does."""

@@ -1,5 +1,3 @@
-"""CT408."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -53,7 +51,6 @@ class RareFilter(Rule):
     hint = "use a simpler construct, or test every engine"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, Filter | Test]] = [
             *(("filter", node) for node in subject.nodes(Filter) if node.name in _FILTERS),
@@ -62,8 +59,4 @@ class RareFilter(Rule):
         for kind, node in found:
             if (kind, node.name) not in seen:
                 seen.add((kind, node.name))
-                yield self.finding(
-                    subject.word(node),
-                    filter=kind,
-                    name=Quoted(node.name),
-                )
+                yield self.finding(subject.word(node), filter=kind, name=Quoted(node.name))

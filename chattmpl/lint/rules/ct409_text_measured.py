@@ -1,5 +1,3 @@
-"""CT409."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -49,10 +47,7 @@ class TextMeasured(Rule):
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.nodes(Subscript):
             if isinstance(node.index, Slice) and _is_text(node.value):
-                yield self.finding(
-                    subject.place(node),
-                )
+                yield self.finding(subject.place(node))
                 return

@@ -1,5 +1,3 @@
-"""CT501."""
-
 from __future__ import annotations
 
 import re
@@ -69,11 +67,7 @@ class UnderscoreAttribute(Rule):
     explains = ("CT202", "CT004", "CT502")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.tree.everything:
             name = _reached(node) if isinstance(node, Expression) else None
             if name is not None:
-                yield self.finding(
-                    subject.word(node),
-                    name=Quoted(name),
-                )
+                yield self.finding(subject.word(node), name=Quoted(name))

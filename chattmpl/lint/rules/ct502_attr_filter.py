@@ -1,5 +1,3 @@
-"""CT502."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -43,9 +41,6 @@ class AttrFilter(Rule):
     explains = ("CT202", "CT004")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.nodes(Filter):
             if node.name == "attr":
-                yield self.finding(
-                    subject.word(node),
-                )
+                yield self.finding(subject.word(node))

@@ -1,5 +1,3 @@
-"""CT503."""
-
 from __future__ import annotations
 
 import re
@@ -54,7 +52,6 @@ class HiddenCharacters(Rule):
     hint = "remove it; if it is intended, write the escape {escape} inside a string"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
             char = match[0]
             grave = char in _GRAVE or ord(char) >= 0xE0000

@@ -1,5 +1,3 @@
-"""CT504."""
-
 from __future__ import annotations
 
 import re
@@ -44,11 +42,7 @@ class LinkInText(Rule):
     hint = "move it into a system message, so that whoever serves the model decides"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ADDRESS.search(text)
             if match is not None:
-                yield self.finding(
-                    subject.at(offset + match.start(), len(match[0])),
-                    address=match[0],
-                )
+                yield self.finding(subject.at(offset + match.start(), len(match[0])), address=match[0])

@@ -1,5 +1,3 @@
-"""CT505."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -42,10 +40,6 @@ class OtherTemplates(Rule):
     explains = ("CT004",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for tag in subject.tags:
             if tag.name in ("include", "import", "from", "extends"):
-                yield self.finding(
-                    subject.place(tag),
-                    tag=tag.name,
-                )
+                yield self.finding(subject.place(tag), tag=tag.name)

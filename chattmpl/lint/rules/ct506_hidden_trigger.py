@@ -1,5 +1,3 @@
-"""CT506."""
-
 from __future__ import annotations
 
 import re
@@ -45,7 +43,6 @@ class HiddenTrigger(Rule):
     hint = "use a template kwarg, which only the caller can set"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         keys = {node.key for node in subject.tree.everything if isinstance(node, Expression)}
         for node in subject.nodes(Comparison):
             constant = node.items[0]

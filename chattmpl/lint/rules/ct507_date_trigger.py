@@ -1,5 +1,3 @@
-"""CT507."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -43,11 +41,8 @@ class DateTrigger(Rule):
     law = "steady"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.nodes(Comparison):
             for call in node.find(Call):
                 if isinstance(call.function, Name) and call.function.name == "strftime_now":
-                    yield self.finding(
-                        subject.word(call),
-                    )
+                    yield self.finding(subject.word(call))
                     break

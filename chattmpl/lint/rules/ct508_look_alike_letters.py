@@ -1,5 +1,3 @@
-"""CT508."""
-
 from __future__ import annotations
 
 import re
@@ -50,7 +48,6 @@ class LookAlikeLetters(Rule):
     hint = "retype the word in one script"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _MIXED.search(text)
             if match is not None:

@@ -1,5 +1,3 @@
-"""CT509."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -44,7 +42,6 @@ class RandomText(Rule):
     law = "steady"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.tree.everything:
             match node:
                 case Filter(name="random" as word) | Call(function=Name(name="lipsum" as word)):

@@ -1,5 +1,3 @@
-"""CT510."""
-
 from __future__ import annotations
 
 import re
@@ -52,11 +50,9 @@ class InstructionsInText(Rule):
     explains = ("CT211:line",)
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ORDERS.search(text)
             if match is not None:
                 yield self.finding(
-                    subject.at(offset + match.start(), len(match[0])),
-                    text=Quoted(" ".join(match[0].split()), 120),
+                    subject.at(offset + match.start(), len(match[0])), text=Quoted(" ".join(match[0].split()), 120)
                 )

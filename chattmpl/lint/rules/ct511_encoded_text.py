@@ -1,5 +1,3 @@
-"""CT511."""
-
 from __future__ import annotations
 
 import re
@@ -49,11 +47,7 @@ class EncodedText(Rule):
     hint = "write it in plain letters, and decide whether it belongs into every prompt"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for offset, text in subject.data:
             match = _ESCAPES.search(text) or _ENCODED.search(text)
             if match is not None:
-                yield self.finding(
-                    subject.at(offset + match.start(), len(match[0])),
-                    text=Quoted(match[0], 24),
-                )
+                yield self.finding(subject.at(offset + match.start(), len(match[0])), text=Quoted(match[0], 24))

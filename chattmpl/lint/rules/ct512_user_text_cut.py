@@ -1,5 +1,3 @@
-"""CT512."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -51,7 +49,6 @@ class UserTextCut(Rule):
     probes = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         plain = subject.probe.render("turn", 1)
         if plain is None or _FIRST not in plain.text:
             return

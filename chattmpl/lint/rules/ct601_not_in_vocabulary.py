@@ -1,5 +1,3 @@
-"""CT601."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -55,7 +53,6 @@ class NotInVocabulary(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         seen: set[str] = set()
         for name in ("turn", "system", "calls"):
             rendering = subject.probe.render(name, prompt=name == "turn")
@@ -70,10 +67,7 @@ class NotInVocabulary(Rule):
                 if covering > 1:
                     seen.add(match[0])
                     yield self.finding(
-                        subject.blame(rendering, match.start()),
-                        "control",
-                        token=match[0],
-                        count=covering,
+                        subject.blame(rendering, match.start()), "control", token=match[0], count=covering
                     )
         yield from self._stop(subject, seen)
         yield from self._special(subject, seen)
@@ -96,8 +90,4 @@ class NotInVocabulary(Rule):
         ]
         if missing:
             told = ", ".join(f"{name} {content}" for name, content in missing)
-            yield self.finding(
-                subject.first(*(rf"\b{name}\b" for name, _ in missing)),
-                "config",
-                token=told,
-            )
+            yield self.finding(subject.first(*(rf"\b{name}\b" for name, _ in missing)), "config", token=told)

@@ -1,5 +1,3 @@
-"""CT602."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -46,14 +44,11 @@ class TokenStraddles(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for name in ("turns", "calls", "reasoning") if subject.generation else ():
             rendering = subject.probe.render(name)
             if rendering is None:
                 continue
             for straddle in encode(rendering, subject.tokenizer).straddles:
                 yield self.finding(
-                    subject.blame(rendering, straddle.start_c),
-                    counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-                    token=Quoted(straddle.text),
+                    subject.blame(rendering, straddle.start_c), rendering=rendering, token=Quoted(straddle.text)
                 )

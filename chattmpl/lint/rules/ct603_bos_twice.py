@@ -1,5 +1,3 @@
-"""CT603."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,11 +45,6 @@ class BosTwice(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and rendering.text.startswith(bos):
-            yield self.finding(
-                subject.blame(rendering, 0),
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-                token=bos,
-            )
+            yield self.finding(subject.blame(rendering, 0), rendering=rendering, token=bos)

@@ -1,5 +1,3 @@
-"""CT604."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -45,11 +43,6 @@ class BosMissing(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and bos not in rendering.text:
-            yield self.finding(
-                subject.top(),
-                counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
-                token=bos,
-            )
+            yield self.finding(subject.top(), rendering=rendering, token=bos)

@@ -1,5 +1,3 @@
-"""CT605."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -48,7 +46,6 @@ class StopIsNotEos(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         found = stop_token(subject)
         if found is None:
             return
@@ -68,5 +65,5 @@ class StopIsNotEos(Rule):
             id=own,
             known=" and ".join(known),
             severity="warning" if ends is None else None,
-            counterexample={"conversation": rendering.conversation.dump(), "text": rendering.text},
+            rendering=rendering,
         )

@@ -1,5 +1,3 @@
-"""CT606."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -47,11 +45,7 @@ class StopIsPadding(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         found = stop_token(subject)
         if found is not None and found[2] == subject.special_tokens.get("pad_token"):
             rendering, start, stop = found
-            yield self.finding(
-                subject.blame(rendering, start),
-                token=stop,
-            )
+            yield self.finding(subject.blame(rendering, start), token=stop)

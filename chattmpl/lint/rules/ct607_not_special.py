@@ -1,5 +1,3 @@
-"""CT607."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -49,7 +47,6 @@ class NotSpecial(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         rendering = subject.probe.render("turn")
         if rendering is None:
             return
@@ -62,7 +59,5 @@ class NotSpecial(Rule):
         for content, start in places.items():
             if content in plain and span_at(rendering, start).literal:
                 yield self.finding(
-                    subject.blame(rendering, start),
-                    severity="warning" if content == last else None,
-                    token=content,
+                    subject.blame(rendering, start), severity="warning" if content == last else None, token=content
                 )

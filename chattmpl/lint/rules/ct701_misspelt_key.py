@@ -1,5 +1,3 @@
-"""CT701."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -65,7 +63,6 @@ class MisspeltKey(Rule):
     law = "lossless"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         variables = message_variables(subject.tree)
         expressions = [node for node in subject.tree.everything if isinstance(node, Expression)]
         read = {message_key(node, variables): node for node in expressions}

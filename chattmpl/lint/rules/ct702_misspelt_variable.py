@@ -1,5 +1,3 @@
-"""CT702."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -87,7 +85,6 @@ class MisspeltVariable(Rule):
     hint = "did you mean {intended}?"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         yield from self._other_messages(subject)
         family = subject.found.family
         known = {*_PASSED, *(family.modes if family else ()), *(family.kwargs if family else ())}

@@ -1,5 +1,3 @@
-"""CT703."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -46,7 +44,6 @@ class MisspeltRole(Rule):
     law = "lossless"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for node in subject.nodes(Comparison):
             if not any("role" in (side.key, side.name if isinstance(side, Name) else None) for side in node.items):
                 continue

@@ -1,5 +1,3 @@
-"""CT704."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -38,17 +36,10 @@ class Unused(Rule):
     code = "CT704"
     name = "unused"
     severity = "info"
-    message = {
-        "macro": "the macro {name} is never called",
-        "variable": "{name} is set but never read",
-    }
-    hint = {
-        "macro": "call it, or remove it",
-        "variable": "read it, or remove it",
-    }
+    message = {"macro": "the macro {name} is never called", "variable": "{name} is set but never read"}
+    hint = {"macro": "call it, or remove it", "variable": "read it, or remove it"}
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         read = subject.tree.read
         for block in subject.tree.blocks("macro"):
             name = block.opening.target

@@ -1,5 +1,3 @@
-"""CT705."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -43,7 +41,6 @@ class LostInLoop(Rule):
     explains = ("CT201", "CT202", "CT203", "CT211")
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         outside = list(assignments(subject.tree.body))
         for loop in subject.tree.blocks("for"):
             for name in [name for body in loop.bodies for name in assignments(body)]:

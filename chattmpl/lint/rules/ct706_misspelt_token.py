@@ -1,5 +1,3 @@
-"""CT706."""
-
 from __future__ import annotations
 
 import re
@@ -92,7 +90,6 @@ class MisspeltToken(Rule):
     hint = "did you mean {intended}?"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
         for token in sorted(written):
             meant = [other for other in sorted(_KNOWN & written.keys()) if token not in _KNOWN and _slip(token, other)]

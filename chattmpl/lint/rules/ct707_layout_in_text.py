@@ -1,5 +1,3 @@
-"""CT707."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -49,7 +47,6 @@ class LayoutInText(Rule):
     hint = "trim it: {{- … }}"
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        """Yield the findings in one template."""
         for offset, kind, value in subject.tokens:
             if kind != "data" or value.strip() or "  " not in value:
                 continue
