@@ -102,7 +102,7 @@ _PROBES: dict[str, dict[str, Any]] = {
     "leading newlines": {"messages": [_user("\n\n  Hi  \n"), _answer("\n\n  Hello  \n")]},
     "unusual whitespace": {"messages": [_user("\ufeff\u001cHi\u0085"), _answer("\u001cHello\ufeff")]},
     "markup": {"messages": [_user("<b>'R' & \"D\"</b>"), _answer("<i>'1' & 2</i>")]},
-    "beyond the basic plane": {"messages": [_user("𝒳🙂 ab"), _answer("🙂𝒳 ab")]},
+    "characters outside the basic multilingual plane": {"messages": [_user("𝒳🙂 ab"), _answer("🙂𝒳 ab")]},
     "carriage returns": {"messages": [_user("one\r\ntwo\r"), _answer("three\r\nfour")]},
     "numbers in arguments": {
         "messages": [_user("Hi"), _answer("", tool_calls=[_call({"x": 1.0, "y": 1e-05, "n": 2**60})])],

@@ -2,8 +2,8 @@
 
 Under a retention policy that drops earlier reasoning, the model never sees the earlier turns of a row as they are
 rendered there. Unrolling puts each turn after its own prompt: the tokens of the conversation before it with the
-generation prompt, then the turn as it is rendered last. A turn that a later turn's row contains token by token is
-trained there; if the plain row contains all of them, it is the only row.
+generation prompt, then the turn as it is rendered last. If the row of a later turn contains
+a turn token by token, the turn is trained there; if the plain row contains all of them, it is the only row.
 """
 
 from __future__ import annotations

@@ -243,7 +243,7 @@ class Prober:
         return made if isinstance(made, Rendering) else None
 
     def with_raw_fields(self, name: str, fields: Mapping[int, Mapping[str, Any]]) -> Rendering | None:
-        """Render a named conversation with message fields that reach the template as they are, None for one.
+        """Render a named conversation with some fields of a message passed to the template unchanged, None included.
 
         chattmpl treats None as absent; other engines pass it on.
 

@@ -32,7 +32,7 @@ class FirstMessage:
     """A system or developer message at the start of a conversation.
 
     Attributes:
-        fate: the fate of it.
+        fate: its fate.
         error: the error, where the template raises.
         merged: True if it is written into the turn of the first question.
     """
@@ -87,7 +87,7 @@ class PlacedMessage:
     """A system or developer message in one kind of conversation.
 
     Attributes:
-        fate: the fate of it.
+        fate: its fate.
         made: the rendering, or the error.
         moved: True if it is written before the first question, though it comes later.
     """
@@ -153,7 +153,7 @@ class Documents:
     """Documents in a rendering.
 
     Attributes:
-        fate: the fate of them.
+        fate: their fate.
         error: the error, where the template raises.
         titles: True if titles are rendered.
     """

@@ -35,7 +35,7 @@ class ToolDefinitions:
     """Tool definitions in a rendering.
 
     Attributes:
-        fate: the fate of them.
+        fate: their fate.
         error: the error, where the template raises.
         form: the notation.
         place: where they are written.

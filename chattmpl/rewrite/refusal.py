@@ -63,11 +63,11 @@ class Refusal(Enum):
     # retain
     NO_TRACES = _Text(
         "the template never renders reasoning, so there is no place for a retention policy",
-        "put {% reasoning %}…{% endreasoning %} where a message's reasoning is to be rendered",
+        "put {% reasoning %}…{% endreasoning %} where a message's reasoning should be rendered",
     )
     TRACES_UNRENDERED = _Text(
         "the template reads {keys}, but renders no reasoning in any of its modes{calls}",
-        "put {% reasoning %}…{% endreasoning %} where a message's reasoning is to be rendered",
+        "put {% reasoning %}…{% endreasoning %} where a message's reasoning should be rendered",
     )
     TRACES_IN_PARTS = _Text("the template renders reasoning only as parts of the content, which no policy can drop")
     TRACE_CLOSED = _Text(

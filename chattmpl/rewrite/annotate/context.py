@@ -37,7 +37,7 @@ from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
 CORE = ("turn", "turns")
-"""Conversations for which the laws must hold, or no tags are written."""
+"""Conversations for which the laws must hold; otherwise no tags are written."""
 
 _MODAL = ("turn", "turns", "reasoning", "calls", "tools", "agent")
 """Conversations that are rendered in each mode of the template."""

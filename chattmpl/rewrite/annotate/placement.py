@@ -27,7 +27,7 @@ _MAX_COPY = 700
 
 @dataclass(frozen=True)
 class TaggedRange:
-    """A range of the source whose text is to be generated.
+    """A range of the source whose text should be generated.
 
     Attributes:
         start, end: half-open range in characters.

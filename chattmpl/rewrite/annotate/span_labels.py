@@ -1,4 +1,4 @@
-"""Labels of the parts of a source: all, none or some of the text of a part is to be generated."""
+"""Labels of the parts of a source: all, none or some of the text of a part should be generated."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def content(body: Sequence[Item]) -> Iterator[Text | Output | Tag | Block]:
 
 @dataclass(frozen=True)
 class SpanLabel:
-    """The share of a part that is to be generated.
+    """The share of a part that should be generated.
 
     Attributes:
         what: ``all`` of it, ``none``, ``guarded`` where it depends on a condition, ``unseen`` if it wrote nothing,
-            ``unclear`` if some of it is to be generated and it cannot be cut.
+            ``unclear`` if some of it should be generated and it cannot be cut.
         guard: the condition.
     """
 

@@ -53,7 +53,7 @@ def split_outputs(tree: Tree, evidence: Evidence, *, careful: bool = False) -> s
     Args:
         tree: the template.
         evidence: what its parts wrote.
-        careful: whether a value that is no text is to be refused where it is written alone, as it was when it was
+        careful: whether a value that is no text should be refused where it is written alone, as it was when it was
             joined.
     """
     edits = []

@@ -26,7 +26,7 @@ class NoThinkWithReasoning(Check):
     """
 
     severity = "error"
-    message = "reasoning is disabled, but there is some"
+    message = "reasoning is disabled, but the row contains reasoning"
     hint = "remove the reasoning, or enable it"
     unit = "turns"
     needs_row = False

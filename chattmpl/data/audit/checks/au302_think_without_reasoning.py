@@ -28,7 +28,7 @@ class ThinkWithoutReasoning(Check):
 
     severity = "warning"
     message = {
-        "asked": "reasoning is enabled, but there is none",
+        "asked": "reasoning is enabled, but the row contains none",
         "by default": "no mode is requested and the template reasons by default, but there is no reasoning",
     }
     hint = "mark such rows as enable_thinking: false or /no_think, or remove them"
