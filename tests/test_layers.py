@@ -293,6 +293,19 @@ sys.exit(main())
         assert ("chattmpl.syntax.tree" in loaded) is first  # the second render finds the code in the cache
 
 
+def test_help_loads_no_package_but_that_of_the_command_line() -> None:
+    code = """
+import json, sys
+from chattmpl.cli import command_names
+assert "render" in command_names()
+print(json.dumps(sorted(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = set(json.loads(done.stdout))
+    assert _packages(loaded) == {"cli", "report"}
+    assert not {"jinja2", "pydantic"} & loaded
+
+
 def test_a_render_loads_only_the_packages_that_it_needs() -> None:
     code = """
 import json, sys

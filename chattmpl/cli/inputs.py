@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.cli.output import note, say
-from chattmpl.conversation.files import load_conversations, parse_text
 from chattmpl.errors import TemplateError, UsageError
-from chattmpl.template.family import family_names
-from chattmpl.template.template import Template
 
+# Each function imports what it needs: ``--help`` loads all commands, and so this module, but reads no inputs.
 if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
     from chattmpl.options import Shape
+    from chattmpl.template.template import Template
 
 DEFAULT_TEMPLATE = "hybrid"
 STDIN = "<stdin>"
@@ -57,6 +56,8 @@ class Templates:
         return self._load(*self._default)
 
     def _load(self, name: str, reason: str | None) -> Template:
+        from chattmpl.template.template import Template
+
         if name not in self._loaded:
             if reason is not None:
                 say(f"template: {name} ({reason})")
@@ -90,6 +91,8 @@ def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversatio
     Raises:
         ConversationError: see `chattmpl.conversation.files.load_conversations`.
     """
+    from chattmpl.conversation.files import load_conversations, parse_text
+
     if file != "-":
         yield from load_conversations(file, shape=shape)
         return
@@ -141,6 +144,8 @@ def _has_lines(text: str) -> bool:
 
 def _relative_to(folder: Path, name: str) -> str:
     """Return the path of a template that is named in a file of a folder; other names stay as they are."""
+    from chattmpl.template.family import family_names
+
     path = folder / name
     return str(path) if name not in family_names() and path.exists() else name
 
