@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import unicodedata
 from datetime import datetime
@@ -16,7 +17,7 @@ from jinja2 import UndefinedError
 from chattmpl import Conversation, Template
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.strategies import conversations, texts
-from chattmpl.errors import ChatTmplError
+from chattmpl.errors import BudgetError, ChatTmplError
 from support.extras import need
 from support.reference import CLOCK
 
@@ -387,6 +388,37 @@ def test_a_template_that_refuses_or_does_not_end_is_for_the_exact_path(
 ) -> None:
     with pytest.raises(error, match=message):
         CompiledRenderer(source, datetime.now).render({})
+
+
+@pytest.mark.parametrize(
+    "constant",
+    ["10 ** 10 ** 9", "'a' * 10 ** 11", "'a' | center(10 ** 11)", "[1] * 10 ** 11", "0 ~ 'a' * 10 ** 11"],
+)
+@pytest.mark.parametrize("place", ["{{{{ {} }}}}", "{{% set x = {} %}}", "{{% if {} %}}a{{% endif %}}"])
+@pytest.mark.parametrize("make", [CompiledRenderer, JinjaRenderer])
+def test_no_constant_is_computed_when_a_template_is_compiled(make: Any, place: str, constant: str) -> None:
+    with contextlib.suppress(Unsupported):
+        make("{% if messages %}" + place.format(constant) + "{% endif %}", datetime.now).render({})
+
+
+@pytest.mark.parametrize("error", [MemoryError, functools.partial(BudgetError, "it took too long")])
+def test_after_a_row_that_exceeds_the_bounds_the_exact_path_renders_the_others(
+    error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def write(self: CompiledRenderer, variables: dict[str, Any], pieces: list[str]) -> None:
+        calls.append(variables)
+        if len(calls) == 3:
+            raise error()
+        pieces.append("text")
+
+    path = Encoder("chatml", "demo", fast="require", check_every=0, clock=CLOCK)._fast
+    assert path is not None
+    monkeypatch.setattr(CompiledRenderer, "write", write)
+    rows = [prepare_row({"messages": [{"role": "user", "content": str(number)}]}) for number in range(5)]
+    batch = path.encode(rows)
+    assert (batch.rows, sorted(batch.deferred), len(calls)) == ([0, 1], [2, 3, 4], 3)
 
 
 def test_a_default_that_raises_does_so_where_it_is_not_needed() -> None:

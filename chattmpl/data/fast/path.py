@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from chattmpl.bounds import bounded
+from chattmpl.budget import Budget
 from chattmpl.data.fast.markers import (
     CLOSE,
     OPEN,
@@ -27,9 +29,13 @@ from chattmpl.data.fast.rows import PreparedRow, join_texts
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 from chattmpl.data.rows import RowArrays
+from chattmpl.errors import BudgetError
 
 _GROUP = 32
 """Number of rows that are checked together, and rendered while their texts are still in the processor's cache."""
+_LONGEST = Budget.characters
+"""Maximum length of a text in characters, as on the exact path."""
+
 _ALLOWED_CONTROLS = frozenset(("\t", "\n", "\r", OPEN, CLOSE))
 
 
@@ -83,6 +89,8 @@ class FastPath:
         overrides: variables of every row that override those of the row.
         composes: true if the tokenizer normalizes texts to NFC.
         straddle: see `chattmpl.encode.encode`.
+        runaway: true after a row that exceeded the bounds of this process; the exact path, which accounts for what a
+            template does, renders all others.
     """
 
     renderer: Renderer
@@ -93,6 +101,7 @@ class FastPath:
     overrides: dict[str, Any]
     composes: bool
     straddle: str = "include"
+    runaway: bool = False
 
     def encode(self, rows: Iterable[PreparedRow | None]) -> FastBatch:
         """Encode the rows that can be encoded; skip those that are None."""
@@ -102,15 +111,16 @@ class FastPath:
         first = 0
         while group := list(islice(rest, _GROUP)):
             safe = self._all_safe(group)
-            for index, row in enumerate(group, first):
-                if row is None:
-                    continue
-                reason = (None if safe else self._reason_to_defer(row)) or self._write(row, pieces)
-                if reason is not None:
-                    batch.deferred[index] = reason
-                    continue
-                batch.rows.append(index)
-                pieces.append(SEPARATOR)
+            with bounded():
+                for index, row in enumerate(group, first):
+                    if row is None:
+                        continue
+                    reason = (None if safe else self._reason_to_defer(row)) or self._write(row, pieces)
+                    if reason is not None:
+                        batch.deferred[index] = reason
+                        continue
+                    batch.rows.append(index)
+                    pieces.append(SEPARATOR)
             first += len(group)
         if batch.rows:
             pieces.pop()
@@ -139,13 +149,18 @@ class FastPath:
 
     def _write(self, row: PreparedRow, pieces: list[str]) -> str | None:
         """Append the pieces of a row's text; return the reason if it cannot be rendered."""
+        if self.runaway:
+            return "cannot be rendered"
         before = len(pieces)
         try:
             self.renderer.write(self._variables(row), pieces)
-        except Exception:  # the exact path reports it properly
-            del pieces[before:]
-            return "cannot be rendered"
-        return None
+        except Exception as error:  # the exact path reports it properly
+            self.runaway = isinstance(error, (MemoryError, BudgetError))
+        else:
+            if sum(map(len, islice(pieces, before, None))) <= _LONGEST:
+                return None
+        del pieces[before:]
+        return "cannot be rendered"
 
     def _is_recomposed(self, text: str) -> bool:
         """Return true if the tokenizer's normalization changes the text."""

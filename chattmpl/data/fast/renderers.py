@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, ClassVar, NoReturn
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
+from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import loopcontrols
 from jinja2.runtime import Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
@@ -22,6 +23,14 @@ from jinja2.utils import internalcode, missing
 
 from chattmpl.data.fast.codegen import Environment
 from chattmpl.data.fast.markers import MARKERS, Unsupported
+
+_SETTINGS: dict[str, Any] = {
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "extensions": [loopcontrols],
+    "optimized": False,
+}
+"""The settings of transformers, but that the optimizer computes no constant expression when a template is compiled."""
 
 _STEPS = 2_000_000
 """Bound on the iterations of nested loops in one row, for templates that would not end."""
@@ -47,13 +56,23 @@ class Renderer(ABC):
         return "".join(pieces)
 
 
+class _Generator(CodeGenerator):
+    """Jinja's code generator, but it computes no constant expression, however large, when it compiles."""
+
+    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
+        if not isinstance(node, (nodes.Const, nodes.TemplateData)):
+            raise nodes.Impossible
+        return super()._output_child_to_const(node, frame, finalize)
+
+
 class JinjaRenderer(Renderer):
     """Jinja2's immutable sandbox with the settings of transformers."""
 
     name = "jinja2"
 
     def __init__(self, source: str, now: Callable[[], datetime]) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment = ImmutableSandboxedEnvironment(**_SETTINGS)
+        environment.code_generator_class = _Generator
         environment.filters["tojson"] = tojson
         environment.globals.update({"raise_exception": raise_exception, "strftime_now": _Clock(now), **MARKERS})
         try:
@@ -72,7 +91,7 @@ class CompiledRenderer(Renderer):
     name = "python"
 
     def __init__(self, source: str, now: Callable[[], datetime]) -> None:
-        environment = Environment(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols])
+        environment = Environment(**_SETTINGS)
         self._cache = ToolTextCache()
         environment.filters["tojson"] = self._cache.tojson
         try:

@@ -16,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
 from typing import Any
 
+from chattmpl import bounds
 from chattmpl.data.job.context import WorkerContext
 from chattmpl.data.job.plan import Payloads, Shard
 from chattmpl.errors import ChatTmplError
@@ -140,6 +141,7 @@ def _start_worker(context: WorkerContext, work: Work) -> None:
     """Set up a worker process: it exits when its parent does, and leaves interrupts to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    bounds.enforce()
     warnings.simplefilter("ignore")  # the parent has shown them, and new ones are part of the counts
     parent = multiprocessing.parent_process()
     if parent is not None:
