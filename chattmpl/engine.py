@@ -128,7 +128,7 @@ def now_of(clock: Clock) -> dt.datetime:
 
 
 class _ProcessEngine(Engine):
-    """An engine in a process of its own, which reads one JSON job per line and writes one JSON answer per line.
+    """An engine in a separate process, which reads one JSON job per line and writes one JSON answer per line.
 
     A template cannot reach this process, and gets a copy of its variables. The process starts with the first render. It
     is killed when a render takes too long, when this process ends, and when the engine is closed. A template that took

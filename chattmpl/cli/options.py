@@ -198,10 +198,7 @@ def codes_option(name: str, text: str) -> _Option[Any]:
 def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> _Option[Any]:
     """Return the option ``--format``, which chooses ``rich`` in a terminal and ``piped`` elsewhere by default.
 
-    Args:
-        forms: the formats.
-        piped: the format if stdout is not a terminal.
-        by_suffix: the suffix of ``-o`` chooses first, so the command applies the default itself.
+    With ``by_suffix``, the suffix of ``-o`` chooses first, so the command applies the default itself.
     """
     first = "by the suffix of -o, or " if by_suffix else ""
     return click.option(

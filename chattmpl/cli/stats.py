@@ -112,15 +112,10 @@ def _write(figures: dict[str, Any], form: str | None, output: str | None) -> Non
     from chattmpl.report.lines import plain, write_lines
 
     writers = {"markdown": report.markdown, "csv": report.csv_text, "json": report.json_text}
-    if form in writers:
-        text = writers[form](figures)
-    else:
-        width = shutil.get_terminal_size().columns if output is None else 120
-        lines = report.lines(figures, width)
-        if output is None:
-            write_lines(lines, form)
-            return
-        text = plain(lines)
+    if output is None and form not in writers:
+        write_lines(report.lines(figures, shutil.get_terminal_size().columns), form)
+        return
+    text = writers[form](figures) if form in writers else plain(report.lines(figures, 120))
     if output is None:
         write(text)
     else:

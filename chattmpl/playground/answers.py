@@ -22,11 +22,10 @@ LAWS_SECONDS = 0.6
 
 
 class Answers:
-    """The requests and answers of one page.
+    """The requests and answers of one page of a NiceGUI client.
 
     Args:
-        client: the NiceGUI client of the page.
-        layout: its elements.
+        client, layout: the client and the elements of the page.
         lanes: the workers, by name: ``view``, ``analysis`` and ``laws``.
         current: returns the state that the page shows now.
         rendered: called after each successful rendering with the retention policy in use.

@@ -38,13 +38,7 @@ def code(text: object) -> str:
 
 
 def note(headline: str, body: str = "", kind: str = "info") -> str:
-    """Return a box with a note about a view.
-
-    Args:
-        headline: text.
-        body: HTML.
-        kind: ``info``, ``good``, ``warning`` or ``error``.
-    """
+    """Return a box with a note: a headline as text, a body as HTML, ``info``, ``good``, ``warning`` or ``error``."""
     return f'<div class="note {kind}"><h3>{quoted(headline)}</h3>{body}</div>'
 
 
@@ -55,13 +49,9 @@ def nothing(headline: str, why: str = "") -> str:
 
 
 def frame(title: str, detail: str, body: str, kind: str = "outside") -> str:
-    """Return a frame with a heading.
+    """Return a frame with a heading, whose title is on the left and whose detail is on the right, around HTML.
 
-    Args:
-        title: text on the left of the heading.
-        detail: text on the right.
-        body: HTML.
-        kind: ``made`` for generated turns, ``given`` for other turns, ``outside`` for everything else.
+    The kind is ``made`` for generated turns, ``given`` for other turns, and ``outside`` for everything else.
     """
     head = f"<h3><span>{quoted(title)}</span><span>{quoted(detail)}</span></h3>"
     return f'<section class="frame {kind}">{head}{body}</section>'
@@ -79,13 +69,7 @@ def style(*names: str) -> str:
 
 
 def saved_page(state: State, body: str, counts: str) -> str:
-    """Return a view as one file.
-
-    Args:
-        state: the state of the page.
-        body: the view, as HTML.
-        counts: its counts, as text.
-    """
+    """Return a view as one file, from its HTML and from its counts as text."""
     name = state.base or state.name
     # Without scripts, the browser's own tooltip shows the origin of the text under the pointer.
     body = re.sub(r' data-o="', ' title="', body)

@@ -49,14 +49,7 @@ def free_port(wanted: int | None) -> int:
 
 
 def serve(setup: Setup, *, port: int, browser: bool, say: Callable[[str], None]) -> None:
-    """Serve the page until interrupted.
-
-    Args:
-        setup: the arguments of the command line.
-        port: port on the loopback address.
-        browser: open the page in a browser.
-        say: prints a line for the user.
-    """
+    """Serve the page on a port of the loopback address until interrupted, and ``say`` its address."""
     lanes = {name: Lane(seconds, impatient=name == "laws") for name, seconds in SECONDS.items()}
     sessions: dict[str, Session] = {}
     address = f"http://{HOST}:{port}/"

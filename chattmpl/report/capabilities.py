@@ -69,12 +69,11 @@ def write(form: str, found: Sequence[Capabilities], width: int | None = None) ->
     if form == "markdown":
         return markdown(found)
     file = io.StringIO()
-    to = console(file, width=width or (None if form == "rich" else _WIDTH))
-    if form == "rich":
-        # The text is collected in memory, but printed to a terminal.
-        to = Console(file=file, width=width, force_terminal=True, highlight=False, markup=False, emoji=False)
-    print_report(to, found)
-    return file.getvalue() if form == "rich" else "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+    if form == "rich":  # collected in memory, but printed to a terminal
+        print_report(console(file, width=width, force_terminal=True), found)
+        return file.getvalue()
+    print_report(console(file, width=width or _WIDTH), found)
+    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 
 def print_report(to: Console, found: Sequence[Capabilities]) -> None:

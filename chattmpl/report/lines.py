@@ -41,11 +41,11 @@ def write_lines(lines: Iterable[Line], form: str | None) -> None:
         out.print(Text.assemble(*parts), soft_wrap=True)
 
 
-def console(file: IO[str], *, width: int | None = None) -> Console:
+def console(file: IO[str], *, width: int | None = None, force_terminal: bool | None = None) -> Console:
     """Return a console that prints text verbatim: no markup, no highlighting, no emoji codes."""
     from rich.console import Console
 
-    return Console(file=file, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    return Console(file=file, width=width, force_terminal=force_terminal, highlight=False, markup=False, emoji=False)
 
 
 def excerpt(place: Place, indent: str = "  ") -> list[Line]:

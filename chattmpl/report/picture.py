@@ -29,12 +29,10 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Characters that are drawn alike.
+    """Characters that are drawn alike: of one span, token and kind.
 
     Attributes:
-        text: the characters.
-        span: the span that holds them.
-        kind: the template's own text, one of its control tokens, or text of a field.
+        kind: the template's text, one of its control tokens, or text of a field.
         tokens: indices of the tokens that cover them; empty without a tokenizer and where it drops white space.
         shade: running number of the token, to shade neighbours differently.
         trained: true if one of these tokens is trained; None without a tokenizer.
@@ -69,8 +67,6 @@ class Frame:
 
     Attributes:
         turn: index of the message.
-        title: heading of the frame.
-        pieces: the text.
         characters, generated: number of characters, and of those that the model samples.
         tokens, trained: number of tokens, and of those that are trained; None without a tokenizer.
     """
@@ -111,10 +107,8 @@ class Picture:
     """Everything that is drawn of one rendering.
 
     Attributes:
-        name: name of the conversation.
+        name, tokenizer: name of the conversation, and of the tokenizer if there is one.
         template: name of the template and its retention policy.
-        tokenizer: name of the tokenizer, if there is one.
-        frames: the text.
         losses: the fields that no character came from.
         warnings: further warnings, each with a headline and details.
         summary: counts of the whole rendering.
@@ -137,14 +131,9 @@ def picture(
     tokenizer: str | None = None,
     generation_prompt: bool = False,
 ) -> Picture:
-    """Make the picture of a rendering, with tokens and mask if an encoding is given.
+    """Make the picture of a rendering, with tokens and mask if an encoding, neither truncated nor padded, is given.
 
-    Args:
-        rendering: the rendering.
-        encoding: its tokens, neither truncated nor padded.
-        name: name of the conversation, usually its path.
-        tokenizer: name of the tokenizer.
-        generation_prompt: true if the text ends with the generation prompt.
+    ``name`` and ``tokenizer`` are shown; ``generation_prompt`` says that the text ends with the generation prompt.
     """
     frames = tuple(_frames(rendering, encoding, generation_prompt))
     template = rendering.template

@@ -9,15 +9,7 @@ from chattmpl.printable import visible
 
 
 def document(title: str, width: int, height: float, style: str, parts: Sequence[str]) -> str:
-    """Return an SVG image on a white ground.
-
-    Args:
-        title: title for browsers and screen readers.
-        width: width in pixels.
-        height: height in pixels.
-        style: CSS.
-        parts: SVG elements.
-    """
+    """Return an SVG image on a white ground, in pixels, with CSS and a title for browsers and screen readers."""
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:g}" width="{width}" role="img" '
         f'aria-label="{escape(title)}"><rect width="{width}" height="{height:g}" fill="white"/>'

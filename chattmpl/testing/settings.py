@@ -40,7 +40,6 @@ class TemplateEntry:
         name: its path or family, as in messages.
         path: its file; None for a family.
         variant: its name among several in one file; None if it is the only one.
-        found: its source.
     """
 
     name: str
@@ -53,10 +52,7 @@ class TemplateEntry:
 class Subject:
     """A compiled template under a retention policy.
 
-    Attributes:
-        entry: its source.
-        parts: variant and policy, as far as they distinguish it from other templates of the same file.
-        template: the template.
+    ``parts`` are variant and policy, as far as they distinguish it from other templates of the same file.
     """
 
     entry: TemplateEntry

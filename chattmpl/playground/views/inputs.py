@@ -40,7 +40,6 @@ class Problem:
         where: the editor that it belongs to.
         severity: ``error``, ``warning`` or ``info``.
         code: code of the lint rule, if there is one.
-        message, hint: the problem and how to fix it.
         line: line in the editor, from 1; None if unknown.
         start, end: half-open range of characters in the editor.
     """
