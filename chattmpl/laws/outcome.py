@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Literal
@@ -105,8 +105,8 @@ class Counterexample:
         }
 
 
-def first_difference(left: str, right: str) -> int:
-    """Return the offset of the first different character; the length of the shorter text if it is a prefix."""
+def first_difference(left: Sequence[object], right: Sequence[object]) -> int:
+    """Return the index of the first different item or character; the shorter length if one begins with the other."""
     pairs = enumerate(zip(left, right, strict=False))
     return next((index for index, (one, other) in pairs if one != other), min(len(left), len(right)))
 

@@ -26,12 +26,6 @@ def spaced(text: str) -> str:
     return '<i class="sp"> </i>'.join(html_of(part).replace("\n", "") for part in text.split(" "))
 
 
-def listed(items: Iterable[str]) -> str:
-    """Return a list of items that are HTML already."""
-    inside = "".join(f"<li>{item}</li>" for item in items)
-    return f"<ul>{inside}</ul>" if inside else ""
-
-
 def code(text: object) -> str:
     """Return text as code."""
     return f"<code>{quoted(text)}</code>"

@@ -14,10 +14,10 @@ from chattmpl.report.lines import Line, count, line
 from chattmpl.version import __version__
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _SARIF_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
-_NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
+NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 
 
 class Documented(Protocol):
@@ -73,7 +73,7 @@ def lines(diagnostics: Sequence[Diagnostic], rest: str = "") -> Iterator[Line]:
         rest: the end of the summary.
     """
     for found in diagnostics:
-        style = _STYLES[found.severity]
+        style = STYLES[found.severity]
         if isinstance(found, TemplateDiagnostic):
             mark = (" [fixable]" if found.fixable else "", "green")
             head = (f"{found.severity} {found.code}:", style)
@@ -95,7 +95,7 @@ def summary(diagnostics: Sequence[Diagnostic]) -> str:
     counts = Counter(found.severity for found in diagnostics)
     if not counts:
         return "no findings"
-    listed = ", ".join(count(counts[severity], _NOUNS[severity]) for severity in SEVERITIES if counts[severity])
+    listed = ", ".join(count(counts[severity], NOUNS[severity]) for severity in SEVERITIES if counts[severity])
     fixable = sum(isinstance(found, TemplateDiagnostic) and found.fixable for found in diagnostics)
     return f"{listed}; --fix may fix {fixable}" if fixable else listed
 

@@ -11,10 +11,9 @@ from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.root_causes import RootCause
 from chattmpl.printable import visible
+from chattmpl.report.diagnostics import NOUNS, STYLES
 from chattmpl.report.lines import Line, count, line, plain, versus
 
-_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
-_NOTES = {"info": "note"}
 _LONGEST_REASON = 160
 _LONGEST_CONVERSATION = 2_000
 """Limit of the characters of a conversation, because some conversations cannot be minimized."""
@@ -84,9 +83,9 @@ def _short(why: str) -> str:
 
 
 def _finding(report: LawReport, finding: RootCause) -> Iterator[Line]:
-    shown, style = finding.shown, _STYLES[finding.severity]
+    shown, style = finding.shown, STYLES[finding.severity]
     where = shown.place or report.template.name
-    word = _NOTES.get(finding.severity, finding.severity)
+    word = NOUNS[finding.severity]
     yield line((f"{where}: {word} {shown.law}: {finding.message}", style))
     if shown.place is not None:
         yield line(shown.place.excerpt())

@@ -80,7 +80,7 @@ def section(shown: Picture) -> str:
     tokens = "" if shown.tokenizer is None else f", tokens of {shown.tokenizer}"
     head = f"<h1>{escape(shown.name)} <small>in {escape(shown.template + tokens)}</small></h1>"
     frames = "\n".join(map(_frame, shown.frames))
-    boxes = "\n".join(_warning(headline, map(_item, details)) for headline, details in shown.warnings)
+    boxes = "\n".join(_warning(headline, details) for headline, details in shown.warnings)
     lost = _lost(shown.losses) if shown.losses else ""
     summary = f'<p class="sum">{escape(" · ".join(shown.summary))}</p>'
     parts = [head, frames, boxes, lost, summary, _legend(shown)]
@@ -133,27 +133,20 @@ def _classes(piece: Piece) -> Iterator[str]:
 
 
 def _warning(headline: str, items: Iterable[str]) -> str:
-    return f'<div class="warning"><h2>{escape(headline)}</h2>{"".join(_listed(items))}</div>'
+    return f'<div class="warning"><h2>{escape(headline)}</h2>{listed(map(escape, items))}</div>'
 
 
-def _listed(items: Iterable[str]) -> Iterator[str]:
-    yield "<ul>"
-    yield from items
-    yield "</ul>"
-
-
-def _item(detail: str) -> str:
-    return f"<li>{escape(detail)}</li>"
+def listed(items: Iterable[str]) -> str:
+    """Return a list of items that are HTML already; nothing without items."""
+    inside = "".join(f"<li>{item}</li>" for item in items)
+    return f"<ul>{inside}</ul>" if inside else ""
 
 
 def _lost(lost: tuple[LostField, ...]) -> str:
     parts = [f"<h2>{losses_headline(len(lost))}</h2>"]
     for why, losses in losses_by_reason(lost).items():
-        items = (
-            f'<li><code>{escape(loss.path)}</code> <span class="held">{escape(loss.held)}</span></li>'
-            for loss in losses
-        )
-        parts += _listed(items)
+        items = (f'<code>{escape(loss.path)}</code> <span class="held">{escape(loss.held)}</span>' for loss in losses)
+        parts.append(listed(items))
         parts += [] if why is None else [f"<p>{escape(why)}</p>"]
     return f'<div class="warning">{"".join(parts)}</div>'
 

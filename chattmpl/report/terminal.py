@@ -38,8 +38,8 @@ _ESCAPED = "bold #ffffff on #9f1239"
 def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend: bool = True) -> None:
     """Print a picture.
 
-    ``heading`` begins with a horizontal rule, as for one of several pictures; ``legend`` ends with an explanation of the
-    signs.
+    ``heading`` begins with a horizontal rule, as for one of several pictures; ``legend`` ends with an explanation of
+    the signs.
     """
     if heading:
         to.print(Rule(Text(shown.name, "bold"), style="bold"))

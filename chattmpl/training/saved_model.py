@@ -10,6 +10,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError, TemplateError
+from chattmpl.laws.outcome import first_difference
 from chattmpl.template.model_directory import TEMPLATE
 from chattmpl.template.template import Template
 from chattmpl.template.writer import replacing
@@ -120,8 +121,7 @@ def _apply_chat_template(served: Any, part: Conversation, prompt: bool, kwargs: 
 
 
 def _difference(trained: str, served: str) -> TemplateError:
-    at = next((at for at, (one, other) in enumerate(zip(trained, served, strict=False)) if one != other), None)
-    at = min(len(trained), len(served)) if at is None else at
+    at = first_difference(trained, served)
     around = slice(max(0, at - 30), at + 30)
     return TemplateError(
         f"the served template differs from the trained one: at character {at} the template renders "

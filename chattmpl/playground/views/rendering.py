@@ -7,12 +7,13 @@ from pathlib import Path
 
 from chattmpl.encode import Encoding, encode, load_tokenizer
 from chattmpl.errors import ChatTmplError
-from chattmpl.playground.html import code, frame, legend, listed, note, nothing, quoted, spaced
+from chattmpl.playground.html import code, frame, legend, note, nothing, quoted, spaced
 from chattmpl.playground.state import State
 from chattmpl.playground.views.inputs import Rendered, problems_in, template_of
 from chattmpl.playground.views.marks import Marks
 from chattmpl.printable import html_of
 from chattmpl.report.lines import count
+from chattmpl.report.page import listed
 from chattmpl.report.picture import Frame, LostField, Picture, Piece, picture
 
 MOST_TOKENS = 4_000

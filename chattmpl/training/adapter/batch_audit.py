@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Unpack
 from chattmpl.data.job.options import RowOptions
 from chattmpl.encode.encoding import IGNORE_INDEX
 from chattmpl.errors import ChatTmplError
+from chattmpl.laws.outcome import first_difference
 from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import decode
 from chattmpl.training.adapter.prepare import encode_documents, row_options
@@ -199,8 +200,8 @@ class _Comparison:
                     each,
                     len(each.ids),
                 )
-        nearest = max(self.expected, key=lambda each: _common_length(each.ids, found.ids))
-        at = _common_length(nearest.ids, found.ids)
+        nearest = max(self.expected, key=lambda each: first_difference(each.ids, found.ids))
+        at = first_difference(nearest.ids, found.ids)
         if at == len(found.ids):
             message = f"{where}: the document was cut from {len(nearest.ids)} to {at} tokens"
             return self._error(message, "pass max_length to prepare, which removes whole turns", found, nearest, at)
@@ -209,7 +210,7 @@ class _Comparison:
         return self._error(message, hint, found, nearest, at)
 
     def _mask_difference(self, where: str, found: BatchDocument, expected: BatchDocument) -> BatchAuditError:
-        at = _common_length(found.supervised, expected.supervised)
+        at = first_difference(found.supervised, expected.supervised)
         token = decode(self.tokenizer, [found.ids[at]])
         verdict = (
             "supervised, but the template does not mark it"
@@ -267,12 +268,6 @@ def split_batch(batch: Any, where: str = "the batch") -> Iterator[tuple[int, Bat
             supervised = [target != IGNORE_INDEX for target in targets[start:end]]
             if any(supervised):
                 yield row, _document(tokens[start:end], supervised)
-
-
-def _common_length(one: tuple[Any, ...], other: tuple[Any, ...]) -> int:
-    """Return the number of equal items at the start."""
-    length = min(len(one), len(other))
-    return next((index for index in range(length) if one[index] != other[index]), length)
 
 
 def marked_text(tokenizer: Any, document: BatchDocument, at: int | None = None) -> str:
