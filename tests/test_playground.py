@@ -379,7 +379,7 @@ def test_conversations_of_a_folder_are_read(tmp_path: Path) -> None:
     assert setup.first().fixture == "one.json"
     with pytest.raises(UsageError, match="no conversations"):
         read_folder(_made(tmp_path / "empty"))
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(UsageError, match="no conversations found at"):
         read_folder(tmp_path / "nowhere")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,11 +14,30 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import NullCleaning
 from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
-from chattmpl.errors import ConversationError, did_you_mean
+from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.options import Shape
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
+_SUFFIXES = (".json", *_LINE_SUFFIXES)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def find_conversation_files(pattern: str) -> list[Path]:
+    """Return the files of a path, a folder or a glob pattern, sorted; in a folder, those with a suffix of JSON.
+
+    Raises:
+        UsageError: there are none.
+    """
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+    elif glob.has_magic(pattern):
+        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+    else:
+        found = [path] if path.is_file() else []
+    if not found:
+        raise UsageError(f"no conversations found at {pattern}", hint="name .json or .jsonl files, or a folder of them")
+    return found
 
 
 def load_conversations(

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from chattmpl.conversation.files import load_conversations
+from chattmpl.conversation.files import find_conversation_files, load_conversations
 from chattmpl.engine import HUGGINGFACE
-from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.errors import ChatTmplError
 from chattmpl.playground.state import State
 from chattmpl.playground.views import compare
 from chattmpl.playground.views.inputs import Failed, fixture_names, found_of, text_of
@@ -18,8 +18,6 @@ from chattmpl.template.resolver import find_template
 DEMO = "demo"
 MOST_CONVERSATIONS = 200
 """Limit of conversations per file, as a longer list is of no use."""
-
-_SUFFIXES = (".json", ".jsonl", ".ndjson")
 
 
 @dataclass
@@ -71,11 +69,8 @@ def read_folder(folder: Path) -> dict[str, str]:
         UsageError: if there are none.
         ConversationError: if one of them is invalid.
     """
-    if not folder.exists():
-        raise UsageError(f"{folder}: no such file or folder", hint="check the path given with --conversations")
-    files = [folder] if folder.is_file() else sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES)
     texts: dict[str, str] = {}
-    for file in files:
+    for file in find_conversation_files(str(folder)):
         found = list(zip(range(MOST_CONVERSATIONS), load_conversations(file), strict=False))
         if file.suffix == ".json" and len(found) == 1:
             texts[file.name] = file.read_text(encoding="utf-8-sig")
@@ -83,8 +78,6 @@ def read_folder(folder: Path) -> dict[str, str]:
         for index, conversation in found:
             name = f"{file.name}[{index}]" if len(found) > 1 else file.name
             texts[name] = json.dumps(conversation.dump(), ensure_ascii=False, indent=2) + "\n"
-    if not texts:
-        raise UsageError(f"{folder} holds no conversations", hint="conversations are .json and .jsonl files")
     return texts
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
 
 SHIPPED = "shipped"
 """Stands for the conversations that ship with chattmpl."""
-
-_FILES = (".json", ".jsonl", ".ndjson")
 
 
 class NamedConversation(NamedTuple):
@@ -232,10 +229,13 @@ class PytestSettings:
         return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
     def _conversation_files(self) -> Iterator[Path]:
+        from chattmpl.conversation.files import find_conversation_files
+        from chattmpl.template.family import shipped_folder
+
         given = self._values("conversations")
         patterns = given or [self._rooted(pattern) for pattern in self._ini("conversations")] or [SHIPPED]
         for pattern in patterns:
-            yield from _matches(pattern)
+            yield from find_conversation_files(str(shipped_folder("fixtures")) if pattern == SHIPPED else pattern)
 
     def _rooted(self, pattern: str) -> str:
         return pattern if pattern == SHIPPED else str(self.config.rootpath / pattern)
@@ -281,30 +281,6 @@ def _subjects(entry: TemplateEntry, policies: list[str]) -> Iterator[Subject]:
     for policy in policies:
         shown = (policy,) if len(policies) > 1 else ()
         yield Subject(entry, (*parts, *shown), template.with_retention(policy))
-
-
-def _matches(pattern: str) -> list[Path]:
-    """Return the files of a pattern, a folder or a path, sorted.
-
-    Raises:
-        UsageError: if there are none.
-    """
-    from chattmpl.template.family import shipped_folder
-
-    folder = shipped_folder("fixtures") if pattern == SHIPPED else Path(pattern)
-    if folder.is_dir():
-        found = sorted(path for path in folder.iterdir() if path.suffix in _FILES)
-    elif glob.has_magic(pattern):
-        anchor = Path(Path(pattern).anchor)
-        found = sorted(anchor.glob(str(Path(pattern).relative_to(anchor))))
-    else:
-        found = [folder] if folder.is_file() else []
-    if not found:
-        raise UsageError(
-            f"no conversations found at {pattern}",
-            hint=f"name .json or .jsonl files, a folder of them, or {SHIPPED!r}",
-        )
-    return found
 
 
 def _read(path: Path) -> Iterator[NamedConversation]:
