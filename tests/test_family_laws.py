@@ -15,8 +15,7 @@ from chattmpl import Rendering, Template
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import RenderError
 from chattmpl.laws import Case, Counterexample, evaluate, laws
-from chattmpl.laws.checker import settings_to_check
-from chattmpl.laws.declared_defects import declared_defect
+from chattmpl.laws.checker import declared_defect, settings_to_check
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.template.family import Defect, family_names, load_family
 from support.goldens import UPSTREAM_FAMILIES, goldens, render_row

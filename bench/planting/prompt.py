@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from chattmpl.template.special_tokens import PLACEHOLDERS
 from planting.kind import differs, kind, other_prompt, other_text
 from planting.oracle import Base, observed
 from planting.pieces import Piece, all_matches, blocks, each_match, outputs, pieces, replaced
@@ -75,7 +76,7 @@ def opener(source: str) -> Iterator[str]:
 
 def _more_bos(base: Base, mutant: Base) -> bool:
     seen = observed(mutant)
-    bos = dict(base.tokens).get("bos_token", "<bos>")
+    bos = dict(base.tokens).get("bos_token", PLACEHOLDERS["bos_token"])
     return bool(seen and bos) and any(one.whole is not None and one.whole.text.count(bos) > 1 for one in seen or ())
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.laws.declared_defects import declared_defect
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
 from chattmpl.laws.root_causes import RootCause, grouped
@@ -18,6 +19,7 @@ from chattmpl.probing.corpus import with_parts
 from chattmpl.probing.facts import with_placeholders
 from chattmpl.probing.frames import prompts_trace
 from chattmpl.probing.shapes import Shape
+from chattmpl.template.family import Defect, Family
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
 
@@ -165,3 +167,24 @@ def _mark_never_rendered(verdicts: list[Verdict], cases: list[Case]) -> None:
         if cases and verdict.refused == len(cases):
             verdict.unevaluated.update(verdict.silent)
             verdict.silent.clear()
+
+
+def declared_defect(family: Family | None, found: Counterexample) -> Defect | None:
+    """Return the declaration in ``family.toml`` that covers a counterexample; None if there is none.
+
+    Args:
+        family: the family of the template that was checked, if it has one.
+        found: the counterexample.
+    """
+    if family is None:
+        return None
+    shown = f"{json.dumps(found.kwargs)} {json.dumps(found.conversation.dump())}"
+    for defect in family.upstream_defects:
+        if defect.law != found.law or (defect.kinds and found.kind not in defect.kinds):
+            continue
+        if defect.fields and not any(field in (found.path or "") for field in defect.fields):
+            continue
+        same = all(str(found.data.get(name, "")).startswith(value) for name, value in defect.data.items())
+        if same and re.search(defect.when, shown) is not None:
+            return defect
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,6 @@ from chattmpl.budget import pause_gc
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.declared import as_declared
 from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.root_causes import one_a_line, root_causes
 from chattmpl.lint.rule import Rule, rules
@@ -19,6 +18,7 @@ from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
 from chattmpl.lint.rules.ct004_not_evaluated import RuleNotEvaluated
 from chattmpl.lint.suppressions import directives
+from chattmpl.template.family import Family
 from chattmpl.template.resolver import TemplateSource
 
 
@@ -55,7 +55,7 @@ def _examine(
     except ChatTmplError as error:
         return None, [DoesNotCompile().broken(found, error)] if DoesNotCompile.code in codes else []
     made = root_causes(
-        subject, as_declared(found.family, _all(subject, chosen)), partial(_again, found, chosen, tokenizer)
+        subject, _as_declared(found.family, _all(subject, chosen)), partial(_again, found, chosen, tokenizer)
     )
     kept = _without_silenced(subject, made, codes)
     marked = [_marked(subject, diagnostic) for diagnostic in kept]
@@ -68,7 +68,7 @@ def every(found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None) 
         subject = LintContext(found, tokenizer)
     except ChatTmplError as error:
         return [DoesNotCompile().broken(found, error)]
-    made = one_a_line(as_declared(found.family, _all(subject, chosen)))
+    made = one_a_line(_as_declared(found.family, _all(subject, chosen)))
     return _without_silenced(subject, made, {rule.code for rule in chosen})
 
 
@@ -127,3 +127,31 @@ def _without_silenced(
         if not silenced and looked and UnusedIgnore.code in codes:
             kept.append(UnusedIgnore().unused(directive))
     return kept
+
+
+# -- defects that a family declares
+
+
+def _as_declared(family: Family | None, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
+    """Return the findings, with those that the family declares as notes with the family's reason."""
+    return [_declared(family, diagnostic) for diagnostic in diagnostics] if family else list(diagnostics)
+
+
+def _declared(family: Family, diagnostic: TemplateDiagnostic) -> TemplateDiagnostic:
+    why = _reason(family, diagnostic)
+    if why is None:
+        return diagnostic
+    return replace(diagnostic, severity="info", hint=f"{family.name} declares it: {why}", declared=why)
+
+
+def _reason(family: Family, diagnostic: TemplateDiagnostic) -> str | None:
+    rule = rules().get(diagnostic.code)
+    fields = rule.loses if rule is not None else ()
+    for limit in family.limits:
+        if any(field.startswith(fields) for field in limit.fields if fields):
+            return limit.why
+    for defect in family.upstream_defects:
+        broken = diagnostic.law is not None and defect.law == diagnostic.law and defect.unconditional
+        if diagnostic.code in defect.rules or broken:
+            return defect.what
+    return None

@@ -9,8 +9,7 @@ from typing import Any, Literal
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Case, Counterexample, Law, NotEvaluated
-from chattmpl.laws.checker import cases_of, settings_to_check
-from chattmpl.laws.declared_defects import declared_defect
+from chattmpl.laws.checker import cases_of, declared_defect, settings_to_check
 from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
 from chattmpl.laws.root_causes import RootCause
