@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from chattmpl import rule_registry as entries
 from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import LintContext
-from chattmpl.rule_registry import by_code, discover, find
+from chattmpl.rule_registry import NamedByModule, by_code, discover, find
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 from chattmpl.template.template import Rendering
@@ -37,11 +37,11 @@ _WORDS = ("rule", "rules")
 """The singular and the plural in errors."""
 
 
-class Rule(ABC):
+class Rule(NamedByModule, ABC):
     """A defect that a template can have. The docstring of a rule is its documentation.
 
     Attributes:
-        code: ``CT``, the digit of its group, and two more.
+        code: ``CT``, the digit of its group, and two more; from the name of its module, as is ``name``.
         name: a few words with hyphens.
         severity: of its findings, unless they say otherwise.
         message, hint: the patterns of its findings' words, by kind if there are several; ``{name}`` is a field of the
@@ -59,8 +59,6 @@ class Rule(ABC):
             (``shrink``, ``grow``).
     """
 
-    code: ClassVar[str]
-    name: ClassVar[str]
     severity: ClassVar[Severity]
     message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str | Mapping[str, str]]

@@ -35,8 +35,6 @@ class DoesNotCompile(Rule):
     ```
     """
 
-    code = "CT001"
-    name = "does-not-compile"
     severity = "error"
     message = "{problem}"
     hint = "{fix}"

@@ -33,8 +33,6 @@ class BadIgnore(Rule):
     ```
     """
 
-    code = "CT002"
-    name = "bad-ignore"
     severity = "warning"
     message = {
         "unknown": "{word} is not a chattmpl directive",

@@ -35,8 +35,6 @@ class UnusedIgnore(Rule):
     ```
     """
 
-    code = "CT003"
-    name = "unused-ignore"
     severity = "warning"
     message = "{codes} reports nothing here, so there is nothing to ignore"
     hint = "remove the comment"

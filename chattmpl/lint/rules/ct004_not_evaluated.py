@@ -35,8 +35,6 @@ class RuleNotEvaluated(Rule):
     ```
     """
 
-    code = "CT004"
-    name = "not-evaluated"
     severity = "info"
     message = {
         "raised": "not evaluated with {titles}: {problem}",

@@ -39,8 +39,6 @@ class NoGenerationTags(Rule):
     ```
     """
 
-    code = "CT101"
-    name = "no-generation-tags"
     severity = "info"
     message = "no generation tags: the training mask would be empty"
     hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"

@@ -37,8 +37,6 @@ class TagsInComment(Rule):
     ```
     """
 
-    code = "CT102"
-    name = "tags-in-comment"
     severity = "error"
     message = "the generation tags are in a comment, where trainers find them but Jinja ignores them"
     hint = "move the tags out of the comment, or remove them"

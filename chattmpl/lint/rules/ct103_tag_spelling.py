@@ -36,8 +36,6 @@ class TagSpelling(Rule):
     ```
     """
 
-    code = "CT103"
-    name = "tag-spelling"
     severity = "warning"
     message = "trainers that search the template for generation tags do not recognize one with a plus sign"
     hint = "write {% {tag} %}; to keep a line break, put something other than a tag next to it"

@@ -37,8 +37,6 @@ class TagNotAtRoot(Rule):
     ```
     """
 
-    code = "CT104"
-    name = "tag-not-at-root"
     severity = "error"
     message = "a generation tag inside the {% {outer} %} of line {line} marks the wrong characters"
     hint = "move the tag to where the text is written: around the {{ … }} outside of it"

@@ -33,8 +33,6 @@ class AssignmentLost(Rule):
     ```
     """
 
-    code = "CT105"
-    name = "assignment-lost"
     severity = "error"
     message = "{name} is set inside a generation tag, so its value is lost when line {line} reads it after the tag"
     hint = "set it before the tag"

@@ -34,8 +34,6 @@ class JumpOutOfTag(Rule):
     ```
     """
 
-    code = "CT106"
-    name = "jump-out-of-tag"
     severity = "error"
     message = "{% {tag} %} jumps out of a generation tag, which transformers cannot compile"
     hint = "end the generation tag before it"

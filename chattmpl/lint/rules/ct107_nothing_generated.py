@@ -31,8 +31,6 @@ class NothingGenerated(Rule):
     ```
     """
 
-    code = "CT107"
-    name = "nothing-generated"
     severity = "error"
     message = "no generation tag is reached for an answer: the training mask would be empty"
     hint = "put the tag where messages of the assistant are rendered"

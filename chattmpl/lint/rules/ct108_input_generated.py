@@ -34,8 +34,6 @@ class InputGenerated(Rule):
     ```
     """
 
-    code = "CT108"
-    name = "input-generated"
     severity = "error"
     message = "text of the {roles} is in a generated span: {text}"
     hint = "end the generation tag before it, or move the tag into the assistant's branch"

@@ -35,8 +35,6 @@ class PromptGenerated(Rule):
     ```
     """
 
-    code = "CT109"
-    name = "prompt-generated"
     severity = "error"
     message = "{text} is in the generated span, although the prompt supplies it"
     hint = "begin the generation tag after it: the text of the generation prompt is never sampled"

@@ -35,8 +35,6 @@ class TextAfterStopGenerated(Rule):
     ```
     """
 
-    code = "CT110"
-    name = "text-after-stop-generated"
     severity = "warning"
     message = "{text} after the stop token is in the generated span"
     hint = "end the generation tag directly after the stop token"

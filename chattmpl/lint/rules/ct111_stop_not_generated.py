@@ -37,8 +37,6 @@ class StopNotGenerated(Rule):
     ```
     """
 
-    code = "CT111"
-    name = "stop-not-generated"
     severity = "error"
     message = "the stop token {token} is not in the generated span: the model does not learn to stop"
     hint = "end the generation tag after it"

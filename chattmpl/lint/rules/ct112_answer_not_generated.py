@@ -33,8 +33,6 @@ class AnswerNotGenerated(Rule):
     ```
     """
 
-    code = "CT112"
-    name = "answer-not-generated"
     severity = "error"
     message = {
         "field": "the assistant's {field} is outside the generated span: {text}",

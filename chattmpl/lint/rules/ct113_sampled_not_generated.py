@@ -36,8 +36,6 @@ class SampledNotGenerated(Rule):
     ```
     """
 
-    code = "CT113"
-    name = "sampled-not-generated"
     severity = "error"
     message = "{text} is between the prompt and the generated span: it is sampled but not trained"
     hint = "begin the generation tag where the prompt ends, or let the generation prompt supply the text"

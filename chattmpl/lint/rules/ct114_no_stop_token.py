@@ -40,8 +40,6 @@ class NoStopToken(Rule):
     ```
     """
 
-    code = "CT114"
-    name = "no-stop-token"
     severity = "warning"
     message = "{turn} ends without a stop token: the model does not learn to stop"
     hint = "write {{ eos_token }}, or the family's stop token, at the end of the generated span"

@@ -41,8 +41,6 @@ class StopRepeated(Rule):
     ```
     """
 
-    code = "CT115"
-    name = "stop-repeated"
     severity = "warning"
     message = {
         "same": "the turn is closed twice with {token}",

@@ -35,8 +35,6 @@ class NoGenerationPrompt(Rule):
     ```
     """
 
-    code = "CT201"
-    name = "no-generation-prompt"
     severity = "error"
     message = "no generation prompt: the template does not read add_generation_prompt, but answers begin with {header}"
     hint = "end with {% if add_generation_prompt %}, the header of an answer, and {% endif %}"

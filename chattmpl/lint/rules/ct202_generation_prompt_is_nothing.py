@@ -36,8 +36,6 @@ class GenerationPromptIsNothing(Rule):
     ```
     """
 
-    code = "CT202"
-    name = "generation-prompt-is-nothing"
     severity = "error"
     message = "add_generation_prompt adds nothing after {last}, although answers begin with {header}"
     hint = "write the header if add_generation_prompt is true and the last message is not the assistant's"

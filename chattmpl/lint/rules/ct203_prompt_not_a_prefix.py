@@ -35,8 +35,6 @@ class PromptNotAPrefix(Rule):
     ```
     """
 
-    code = "CT203"
-    name = "prompt-not-a-prefix"
     severity = "error"
     message = (
         "the prompt is not a prefix of the training text: it continues with {prompt}, the training text with {text}"

@@ -34,8 +34,6 @@ class HistoryRewritten(Rule):
     ```
     """
 
-    code = "CT204"
-    name = "history-rewritten"
     severity = "warning"
     message = "another message changes the text before it: {before} becomes {after}"
     hint = "train on one row per answer (unrolled), or render earlier turns as they were sampled"

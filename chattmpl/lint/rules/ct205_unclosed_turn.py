@@ -63,8 +63,6 @@ class UnclosedTurn(Rule):
     ```
     """
 
-    code = "CT205"
-    name = "unclosed-turn"
     severity = "warning"
     message = {
         "next-opens": "a turn opens with {turn}, and the next one opens before it is closed",

@@ -48,8 +48,6 @@ class BosRepeated(Rule):
     ```
     """
 
-    code = "CT206"
-    name = "bos-repeated"
     severity = "error"
     message = {
         "repeated": "the BOS token {token} is written {count} times in one conversation",

@@ -35,8 +35,6 @@ class AlwaysPrompted(Rule):
     ```
     """
 
-    code = "CT207"
-    name = "always-prompted"
     severity = "error"
     message = {
         "inverted": "the generation prompt {header} is written only if it is not requested",

@@ -34,8 +34,6 @@ class PromptStopsShort(Rule):
     ```
     """
 
-    code = "CT208"
-    name = "prompt-stops-short"
     severity = "warning"
     message = "the generation prompt ends before {rest}, which precedes the answer in training"
     hint = "end the generation prompt where the header of an answer ends"

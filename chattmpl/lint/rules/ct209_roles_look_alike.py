@@ -47,8 +47,6 @@ class RolesLookAlike(Rule):
     ```
     """
 
-    code = "CT209"
-    name = "roles-look-alike"
     severity = "error"
     message = {
         "same": "questions and answers have the same frame, {header}",

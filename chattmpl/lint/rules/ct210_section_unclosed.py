@@ -36,8 +36,6 @@ class SectionUnclosed(Rule):
     ```
     """
 
-    code = "CT210"
-    name = "section-unclosed"
     severity = "warning"
     message = "{opening} opens a section that {closing} does not close"
     hint = "write {closing} at its end"

@@ -36,8 +36,6 @@ class BosNotFirst(Rule):
     ```
     """
 
-    code = "CT211"
-    name = "bos-not-first"
     severity = "error"
     message = {
         "unreached": "the template prints bos_token, but not in any conversation",

@@ -34,8 +34,6 @@ class SystemDropped(Rule):
     ```
     """
 
-    code = "CT301"
-    name = "system-dropped"
     severity = "error"
     message = {
         "always": "the system message is silently dropped",

@@ -41,8 +41,6 @@ class ToolsDropped(Rule):
     ```
     """
 
-    code = "CT302"
-    name = "tools-dropped"
     severity = "warning"
     message = {
         "all": "tools are silently dropped",

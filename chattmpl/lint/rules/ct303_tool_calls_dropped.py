@@ -36,8 +36,6 @@ class ToolCallsDropped(Rule):
     ```
     """
 
-    code = "CT303"
-    name = "tool-calls-dropped"
     severity = "warning"
     message = {
         "empty-content": "tool calls are silently dropped unless content is null: an empty string is not enough",

@@ -31,8 +31,6 @@ class ToolResultsDropped(Rule):
     ```
     """
 
-    code = "CT304"
-    name = "tool-results-dropped"
     severity = "warning"
     message = "tool results are silently dropped"
     hint = "render messages with the role tool, or refuse them with raise_exception"

@@ -33,8 +33,6 @@ class ReasoningDropped(Rule):
     ```
     """
 
-    code = "CT305"
-    name = "reasoning-dropped"
     severity = "warning"
     message = "reasoning is silently dropped, even from the last answer"
     hint = "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it"

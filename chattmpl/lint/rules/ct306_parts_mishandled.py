@@ -41,8 +41,6 @@ class PartsMishandled(Rule):
     ```
     """
 
-    code = "CT306"
-    name = "parts-mishandled"
     severity = "warning"
     message = {
         "printed": "content in text parts is printed as a Python list: {text}",

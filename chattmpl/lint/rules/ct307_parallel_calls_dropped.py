@@ -32,8 +32,6 @@ class ParallelCallsDropped(Rule):
     ```
     """
 
-    code = "CT307"
-    name = "parallel-calls-dropped"
     severity = "error"
     message = "the {which} of two tool calls in one message is silently dropped"
     hint = "loop over message.tool_calls, or refuse more than one with raise_exception"

@@ -33,8 +33,6 @@ class LateSystemDropped(Rule):
     ```
     """
 
-    code = "CT308"
-    name = "late-system-dropped"
     severity = "warning"
     message = {
         "only": "a system message in the middle of the conversation is silently dropped",

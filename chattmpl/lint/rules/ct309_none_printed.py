@@ -46,8 +46,6 @@ class NonePrinted(Rule):
     ```
     """
 
-    code = "CT309"
-    name = "none-printed"
     severity = "error"
     message = {
         "printed": "a missing value is printed as the word None, in {text}",

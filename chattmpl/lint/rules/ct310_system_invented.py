@@ -50,8 +50,6 @@ class SystemInvented(Rule):
     ```
     """
 
-    code = "CT310"
-    name = "system-invented"
     severity = "warning"
     message = "{when}, the template writes its own: {text}"
     hint = "write nothing, or put the system message into the data"

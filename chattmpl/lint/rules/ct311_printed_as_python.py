@@ -37,8 +37,6 @@ class PrintedAsPython(Rule):
     ```
     """
 
-    code = "CT311"
-    name = "printed-as-python"
     severity = "warning"
     message = "this is printed in Python's notation, not as JSON: {text}"
     hint = "write … | tojson"

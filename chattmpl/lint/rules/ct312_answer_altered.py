@@ -39,8 +39,6 @@ class AnswerAltered(Rule):
     ```
     """
 
-    code = "CT312"
-    name = "answer-altered"
     severity = "info"
     message = {
         "answer": "the text of an answer is altered: it is written as {text}",

@@ -33,8 +33,6 @@ class ArgumentsEncodedTwice(Rule):
     ```
     """
 
-    code = "CT313"
-    name = "arguments-encoded-twice"
     severity = "info"
     message = "{what} are encoded a second time, with their quotes escaped"
     hint = "write strings unchanged: {{ arguments if arguments is string else arguments | tojson }}"

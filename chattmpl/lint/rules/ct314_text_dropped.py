@@ -36,8 +36,6 @@ class TextDropped(Rule):
     ```
     """
 
-    code = "CT314"
-    name = "text-dropped"
     severity = "error"
     message = "{what} is silently dropped"
     hint = "render the content of every message, or refuse what cannot be rendered with raise_exception"

@@ -43,8 +43,6 @@ class TextMisplaced(Rule):
     ```
     """
 
-    code = "CT315"
-    name = "text-misplaced"
     severity = "error"
     message = {
         "repeated": "a message is written {count} times: {text}",

@@ -43,8 +43,6 @@ class QuestionAltered(Rule):
     ```
     """
 
-    code = "CT316"
-    name = "question-altered"
     severity = "warning"
     message = {
         "cut": "the text of {message} is altered: it is cut after {length} characters",

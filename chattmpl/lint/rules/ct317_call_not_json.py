@@ -37,8 +37,6 @@ class CallNotJson(Rule):
     ```
     """
 
-    code = "CT317"
-    name = "call-not-json"
     severity = "warning"
     message = "a tool call begins like JSON but is not valid JSON: {text}"
     hint = "write names and arguments with tojson, and close each brace"

@@ -34,8 +34,6 @@ class DeveloperDropped(Rule):
     ```
     """
 
-    code = "CT318"
-    name = "developer-dropped"
     severity = "warning"
     message = {
         "first": "a developer message is silently dropped",

@@ -60,8 +60,6 @@ class TojsonOptions(Rule):
     ```
     """
 
-    code = "CT401"
-    name = "tojson-options"
     severity = "warning"
     message = "minijinja rejects tojson({option}=…)"
     hint = "remove the option; ensure_ascii=False is already the default of transformers"

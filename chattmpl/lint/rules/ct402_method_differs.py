@@ -63,8 +63,6 @@ class MethodDiffers(Rule):
     ```
     """
 
-    code = "CT402"
-    name = "method-differs"
     severity = "info"
     message = "{difference}"
     hint = "use a form that every engine supports, or test all engines"

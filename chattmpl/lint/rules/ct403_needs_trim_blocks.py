@@ -67,8 +67,6 @@ class NeedsTrimBlocks(Rule):
     ```
     """
 
-    code = "CT403"
-    name = "needs-trim-blocks"
     severity = "info"
     message = "from here on, the text has different white space without trim_blocks and lstrip_blocks"
     hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"

@@ -32,8 +32,6 @@ class ReadsTheClock(Rule):
     ```
     """
 
-    code = "CT404"
-    name = "reads-the-clock"
     severity = "warning"
     message = "strftime_now reads the wall clock: the same conversation renders differently on another day"
     hint = "take the date from a template kwarg, or render with a fixed clock (chattmpl's clock=…)"

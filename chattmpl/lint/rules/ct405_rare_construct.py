@@ -62,8 +62,6 @@ class RareConstruct(Rule):
     ```
     """
 
-    code = "CT405"
-    name = "rare-construct"
     severity = "info"
     message = "not every engine supports {construct}"
     hint = "use a simpler construct, or test every engine"

@@ -33,8 +33,6 @@ class StringIsSequence(Rule):
     ```
     """
 
-    code = "CT406"
-    name = "string-is-sequence"
     severity = "info"
     message = "a string is a sequence in Jinja2 but not in minijinja, so the engines take different branches"
     hint = "test 'is string' first"

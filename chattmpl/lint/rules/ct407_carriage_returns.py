@@ -35,8 +35,6 @@ class CarriageReturns(Rule):
     ```
     """
 
-    code = "CT407"
-    name = "carriage-returns"
     severity = "warning"
     message = "{lines} with a carriage return, which minijinja keeps as a character of the text"
     hint = "save the file with Unix line endings (LF)"

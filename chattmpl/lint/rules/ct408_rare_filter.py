@@ -44,8 +44,6 @@ class RareFilter(Rule):
     ```
     """
 
-    code = "CT408"
-    name = "rare-filter"
     severity = "info"
     message = "@huggingface/jinja lacks the {filter} {name}"
     hint = "use a simpler construct, or test every engine"

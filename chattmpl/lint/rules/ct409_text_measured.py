@@ -40,8 +40,6 @@ class TextMeasured(Rule):
     ```
     """
 
-    code = "CT409"
-    name = "text-measured"
     severity = "info"
     message = "the text of a message is sliced by an index, which not every engine counts in characters"
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"

@@ -59,8 +59,6 @@ class UnderscoreAttribute(Rule):
     ```
     """
 
-    code = "CT501"
-    name = "underscore-attribute"
     severity = "error"
     message = "{name} reaches into the engine, which is how templates break out of their sandbox"
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"

@@ -33,8 +33,6 @@ class AttrFilter(Rule):
     ```
     """
 
-    code = "CT502"
-    name = "attr-filter"
     severity = "warning"
     message = "the filter attr accesses an attribute by a name that may be computed"
     hint = "write message.content or message['content']"

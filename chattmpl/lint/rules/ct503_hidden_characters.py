@@ -45,8 +45,6 @@ class HiddenCharacters(Rule):
     ```
     """
 
-    code = "CT503"
-    name = "hidden-characters"
     severity = "warning"
     message = "a hidden character, {name} ({code})"
     hint = "remove it; if it is intended, write the escape {escape} inside a string"

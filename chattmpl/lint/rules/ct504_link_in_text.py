@@ -35,8 +35,6 @@ class LinkInText(Rule):
     ```
     """
 
-    code = "CT504"
-    name = "link-in-text"
     severity = "info"
     message = "the template writes {address} into prompts"
     hint = "move it into a system message, so that whoever serves the model decides"

@@ -32,8 +32,6 @@ class OtherTemplates(Rule):
     ```
     """
 
-    code = "CT505"
-    name = "other-templates"
     severity = "error"
     message = "{% {tag} %} loads another template, but chat templates have no loader"
     hint = "put the text into this template, as a macro"

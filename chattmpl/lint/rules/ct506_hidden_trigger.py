@@ -36,8 +36,6 @@ class HiddenTrigger(Rule):
     ```
     """
 
-    code = "CT506"
-    name = "hidden-trigger"
     severity = "warning"
     message = "the words {phrase} in a message change what the template writes"
     hint = "use a template kwarg, which only the caller can set"

@@ -32,8 +32,6 @@ class DateTrigger(Rule):
     ```
     """
 
-    code = "CT507"
-    name = "date-trigger"
     severity = "error"
     message = "a comparison with today's date: the template behaves differently on another day"
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"

@@ -41,8 +41,6 @@ class LookAlikeLetters(Rule):
     ```
     """
 
-    code = "CT508"
-    name = "look-alike-letters"
     severity = "warning"
     message = "{word} mixes scripts: one letter is {letter}"
     hint = "retype the word in one script"

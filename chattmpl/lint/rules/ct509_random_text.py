@@ -33,8 +33,6 @@ class RandomText(Rule):
     ```
     """
 
-    code = "CT509"
-    name = "random-text"
     severity = "error"
     message = "{word} writes different text in each rendering"
     hint = "write a fixed text, or take it from a template kwarg"

@@ -42,8 +42,6 @@ class InstructionsInText(Rule):
     ```
     """
 
-    code = "CT510"
-    name = "instructions-in-text"
     severity = "warning"
     message = "the template gives the model a hidden instruction: {text}"
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"

@@ -40,8 +40,6 @@ class EncodedText(Rule):
     ```
     """
 
-    code = "CT511"
-    name = "encoded-text"
     severity = "warning"
     message = "encoded text is written into prompts: {text}"
     hint = "write it in plain letters, and decide whether it belongs into every prompt"

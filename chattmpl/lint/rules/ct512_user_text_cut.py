@@ -40,8 +40,6 @@ class UserTextCut(Rule):
     ```
     """
 
-    code = "CT512"
-    name = "user-text-cut"
     severity = "warning"
     message = "{marker} in a question removes the text {side} it"
     hint = "search for tags only in messages of the assistant"

@@ -36,8 +36,6 @@ class NotInVocabulary(Rule):
     ```
     """
 
-    code = "CT601"
-    name = "not-in-vocabulary"
     severity = "error"
     message = {
         "control": "{token} is not a token of the tokenizer: it is split into {count}",

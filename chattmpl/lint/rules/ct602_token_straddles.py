@@ -34,8 +34,6 @@ class TokenStraddles(Rule):
     ```
     """
 
-    code = "CT602"
-    name = "token-straddles"
     severity = "warning"
     message = "the token {token} straddles the edge of a generated span"
     hint = "put a control token at the edge, or end the prompt after all text that the token covers"

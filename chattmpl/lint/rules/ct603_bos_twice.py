@@ -35,8 +35,6 @@ class BosTwice(Rule):
     ```
     """
 
-    code = "CT603"
-    name = "bos-twice"
     severity = "info"
     message = "the tokenizer adds {token}, and the template writes it too"
     hint = "encode rendered text with add_special_tokens=False, as apply_chat_template does"

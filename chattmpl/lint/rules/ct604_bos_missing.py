@@ -33,8 +33,6 @@ class BosMissing(Rule):
     ```
     """
 
-    code = "CT604"
-    name = "bos-missing"
     severity = "warning"
     message = "the tokenizer begins every text with {token}, but the template never writes it"
     hint = "write {{ bos_token }} first: apply_chat_template tells the tokenizer not to add it"

@@ -36,8 +36,6 @@ class StopIsNotEos(Rule):
     ```
     """
 
-    code = "CT605"
-    name = "stop-is-not-eos"
     severity = "error"
     message = "an answer ends with {token} (id {id}), at which no engine stops: {known}"
     hint = "add {id} to eos_token_id in generation_config.json, or set eos_token to {token}"

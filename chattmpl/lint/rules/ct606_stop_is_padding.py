@@ -35,8 +35,6 @@ class StopIsPadding(Rule):
     ```
     """
 
-    code = "CT606"
-    name = "stop-is-padding"
     severity = "warning"
     message = "{token} ends an answer and is also the padding token, which some collators remove from the loss"
     hint = "choose another pad_token, one that occurs in no text"

@@ -38,8 +38,6 @@ class NotSpecial(Rule):
     ```
     """
 
-    code = "CT607"
-    name = "not-special"
     severity = "info"
     message = "{token} is in the vocabulary, but not marked as special"
     hint = 'mark it as special in tokenizer.json ("special": true)'

@@ -55,8 +55,6 @@ class MisspeltKey(Rule):
     ```
     """
 
-    code = "CT701"
-    name = "misspelt-key"
     severity = "error"
     message = "messages have no key {written}"
     hint = "did you mean {intended}?"

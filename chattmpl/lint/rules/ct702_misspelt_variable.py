@@ -78,8 +78,6 @@ class MisspeltVariable(Rule):
     ```
     """
 
-    code = "CT702"
-    name = "misspelt-variable"
     severity = "error"
     message = "nothing sets or passes {written}"
     hint = "did you mean {intended}?"

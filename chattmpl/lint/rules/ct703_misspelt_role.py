@@ -36,8 +36,6 @@ class MisspeltRole(Rule):
     ```
     """
 
-    code = "CT703"
-    name = "misspelt-role"
     severity = "error"
     message = "there is no role {written}"
     hint = "did you mean {intended}?"

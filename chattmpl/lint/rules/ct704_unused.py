@@ -33,8 +33,6 @@ class Unused(Rule):
     ```
     """
 
-    code = "CT704"
-    name = "unused"
     severity = "info"
     message = {"macro": "the macro {name} is never called", "variable": "{name} is set but never read"}
     hint = {"macro": "call it, or remove it", "variable": "read it, or remove it"}

@@ -33,8 +33,6 @@ class LostInLoop(Rule):
     ```
     """
 
-    code = "CT705"
-    name = "lost-in-loop"
     severity = "warning"
     message = "{name} is set in a loop, but has its previous value where line {line} reads it"
     hint = "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}"

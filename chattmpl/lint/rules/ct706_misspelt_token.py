@@ -83,8 +83,6 @@ class MisspeltToken(Rule):
     ```
     """
 
-    code = "CT706"
-    name = "misspelt-token"
     severity = "error"
     message = "{written} resembles {intended}, which the template writes elsewhere"
     hint = "did you mean {intended}?"

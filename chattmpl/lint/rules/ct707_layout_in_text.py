@@ -37,8 +37,6 @@ class LayoutInText(Rule):
     ```
     """
 
-    code = "CT707"
-    name = "layout-in-text"
     severity = "info"
     message = {
         "trained": "the indentation of the template is trained",
