@@ -90,17 +90,14 @@ class _Counter:
         self._responses = responses
 
     def start(self) -> RowCounts:
-        """See `RowVisitor.start`."""
         return RowCounts()
 
     def merge(self, seen: RowCounts, more: RowCounts) -> None:
-        """See `RowVisitor.merge`."""
         for key, group in more.groups.items():
             seen.groups.setdefault(key, RowGroup()).add(group)
         seen.rejected.update(more.rejected)
 
     def visit(self, seen: RowCounts, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
-        """See `RowVisitor.visit`."""
         responses = self._sampled_tokens(rows, encoder)
         for number, row in enumerate(rows):
             if row.row is None:

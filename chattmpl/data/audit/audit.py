@@ -229,11 +229,9 @@ class _Auditor:
         self.codes, self.background = tuple(codes), background
 
     def start(self) -> Audited:
-        """See `RowVisitor.start`."""
         return Audited(Totals(self.background.switch))
 
     def merge(self, seen: Audited, more: Audited) -> None:
-        """See `RowVisitor.merge`."""
         most = self.background.settings.examples
         for key, some in more.findings.items():
             known = seen.findings.setdefault(key, Gathered(some.severity))

@@ -1,5 +1,3 @@
-"""AU106."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

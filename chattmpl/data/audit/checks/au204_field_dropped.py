@@ -1,5 +1,3 @@
-"""AU204."""
-
 from __future__ import annotations
 
 import re

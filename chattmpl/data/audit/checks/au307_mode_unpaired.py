@@ -1,5 +1,3 @@
-"""AU307."""
-
 from __future__ import annotations
 
 import re

@@ -1,5 +1,3 @@
-"""AU309."""
-
 from __future__ import annotations
 
 import re

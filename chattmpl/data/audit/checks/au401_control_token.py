@@ -1,5 +1,3 @@
-"""AU401."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

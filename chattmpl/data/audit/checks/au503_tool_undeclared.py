@@ -1,5 +1,3 @@
-"""AU503."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""AU504."""
-
 from __future__ import annotations
 
 import json
