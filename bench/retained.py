@@ -71,6 +71,7 @@ def conversations(carrier: str, arguments: Any) -> Iterator[tuple[str, list[Mess
     call = [say(n, traces[n], arguments) for n in range(2)]
     loop = [_ask(0), call[0], _result(0), call[1], _result(1)]
     yield "open loop", loop, True
+    yield "interrupted loop", [*loop[:3], _ask(1)], True
     yield "loop", [*loop, say(2, traces[2])], True
     yield "two loops", [*loop, say(2, traces[2]), _ask(1), say(3, traces[3], arguments), _result(3)], True
     yield "loop without", [_ask(0), say(0, None, arguments), _result(0), say(1), _ask(1), say(2)], True
@@ -80,11 +81,13 @@ def kept(policy: str, messages: list[Message], prompt: bool) -> set[int]:
     """Return the indices of the messages whose traces a policy keeps."""
     answers = {index for index, message in enumerate(messages) if message["role"] == "assistant"}
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    done = [n for n in answers if "tool_calls" not in messages[n] and (prompt or n < len(messages) - 1)]
     return {
         "all": answers,
         "none": set(),
         "last": {index for index in answers if index == len(messages) - 1 and not prompt},
         "since_last_user": {index for index in answers if index > asked},
+        "open_tool_loop": {index for index in answers if index > max(done, default=-1)},
     }[policy]
 
 
