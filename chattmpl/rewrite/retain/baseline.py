@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.laws.outcome import first_difference
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.prober import refuses
+from chattmpl.rewrite.retain.probes import Probes
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,
     TurnText,
@@ -26,7 +27,7 @@ from chattmpl.rewrite.retain.turn_text import (
     with_traces,
     without_trace,
 )
-from chattmpl.template.template import Rendering, Template
+from chattmpl.template.template import Rendering
 
 Render = Callable[[Conversation, dict[str, Any], bool], "Rendering | None"]
 
@@ -107,33 +108,18 @@ class Baseline:
     """The template before a change, with which its renderings after the change are compared.
 
     Args:
-        template: a template without reasoning tags.
-        policy: name of the policy.
-        carriers: places that the template reads traces from: ``field``, ``content``.
-        thinking: the kwargs without which no trace is rendered.
-        stops: the stop tokens of the assistant's turns.
-        samples: conversations with traces, which show what a kwarg switches.
+        probes: the template, its facts, and the conversations that it is probed with.
 
     Attributes:
+        policy: name of the policy.
         sampled: number of turns in history that were found to be as they were sampled.
         keys: cache keys of conversations.
     """
 
-    def __init__(
-        self,
-        template: Template,
-        policy: str,
-        carriers: tuple[str, ...],
-        thinking: dict[str, Any],
-        stops: tuple[str, ...],
-        samples: Sequence[Conversation] = (),
-    ) -> None:
-        self.template = template
-        self.policy = policy
-        self.carriers = carriers
-        self.thinking = thinking
-        self.stops = stops
-        self.samples = samples
+    def __init__(self, probes: Probes) -> None:
+        self.policy = probes.policy
+        self._template = probes.template
+        self._probes = probes
         self.sampled = 0
         self.keys = ConversationKeys()
         self._cached: dict[tuple[str, bool], Rendering | None] = {}
@@ -144,7 +130,7 @@ class Baseline:
         """Render with the template before the change; None if it refuses."""
         key = f"{self.keys.of(conversation)}{kwargs}", prompt
         if key not in self._cached:
-            self._cached[key] = render_or_none(self.template, conversation, kwargs, prompt)
+            self._cached[key] = render_or_none(self._template, conversation, kwargs, prompt)
         return self._cached[key]
 
     # -- what is expected
@@ -152,7 +138,7 @@ class Baseline:
     def keeps(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> frozenset[int]:
         """Return the messages whose traces the template renders, or would render if they had one."""
         found = set(POLICIES[self.policy].keeps(conversation.messages, prompt))
-        for carrier in self.carriers[:1]:
+        for carrier in self._probes.carriers[:1]:
             twin = with_traces(conversation, carrier)
             whole = self.render(twin, kwargs, prompt)
             for index, message in enumerate(twin.messages):
@@ -190,7 +176,7 @@ class Baseline:
         message = conversation.messages[index]
         trace = trace_of(message)
         content = message.content
-        cut = "content" in self.carriers and alone is not None and not alone.shows
+        cut = "content" in self._probes.carriers and alone is not None and not alone.shows
         if alone is not None and cut and isinstance(content, str) and CLOSE in content:
             yield from restore_trace(alone, content, content.split(CLOSE)[-1].strip())
             marked = self.alone(_with_content(conversation, index, _PLACEHOLDER), index, kwargs)
@@ -251,7 +237,7 @@ class Baseline:
     def _no_longer_fails(self, got: Rendering, kwargs: dict[str, Any], prompt: bool) -> bool:
         """Return whether the template failed before only because it cut a trace out of a content that is no string."""
         try:
-            self.template.render(got.conversation, prompt, CLOCK, **kwargs)
+            self._template.render(got.conversation, prompt, CLOCK, **kwargs)
         except ChatTmplError as error:
             return not refuses(error) and "None" not in got.text
         return False
@@ -296,7 +282,10 @@ class Baseline:
 
     def _switches(self, conversation: Conversation, kwargs: dict[str, Any]) -> bool:
         """Return whether the kwargs make the template keep other traces than without them."""
-        usual = {**self.thinking, **{name: value for name, value in kwargs.items() if name in self.thinking}}
+        usual = {
+            **self._probes.thinking,
+            **{name: value for name, value in kwargs.items() if name in self._probes.thinking},
+        }
         if kwargs == usual:
             return False
 
@@ -305,7 +294,7 @@ class Baseline:
 
         known = repr(kwargs)
         if known not in self._switching:
-            self._switching[known] = any(map(switch, self.samples))
+            self._switching[known] = any(switch(sample) for sample, _ in self._probes.searched)
         return self._switching[known] or switch(conversation)
 
     def _segments(self, expected: Expected, old: Rendering, got: Rendering) -> Iterator[Mismatch]:
@@ -388,5 +377,5 @@ class Baseline:
             if span.message == turn and span.turn in (turn, None) and span.field != "role"
         ]
         start = held[-1] if held else 0
-        ends = [at + len(stop) for stop in self.stops if (at := rendering.text.find(stop, start)) >= 0]
+        ends = [at + len(stop) for stop in self._probes.stops if (at := rendering.text.find(stop, start)) >= 0]
         return min(ends, default=start)

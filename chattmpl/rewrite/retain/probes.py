@@ -93,8 +93,9 @@ class Probes:
 
     # -- conversations
 
+    @cached_property
     def searched(self) -> list[Trial]:
-        """Return the conversations that a change is searched with."""
+        """The conversations that a change is searched with."""
         return [(one, self.thinking) for one in self._probes()]
 
     @cached_property

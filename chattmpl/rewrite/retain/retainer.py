@@ -84,12 +84,10 @@ class RetentionSearch(Search[RetentionProof]):
         self._template = template
         self._policy = policy
         self._probes = Probes(template, policy, stops=stop_tokens, examples=examples)
-        probes, searched = self._probes, self._probes.searched()
-        samples = [conversation for conversation, _ in searched]
-        self._searched = len(searched)
-        self._baseline = Baseline(template, policy, probes.carriers, probes.thinking, probes.stops, samples)
-        contents = "content" in probes.carriers and policy != "all"
-        self._changes = ChangeSearch(self._baseline, OverridableTemplate(template, policy, contents=contents), searched)
+        self._baseline = Baseline(self._probes)
+        contents = "content" in self._probes.carriers and policy != "all"
+        overridable = OverridableTemplate(template, policy, contents=contents)
+        self._changes = ChangeSearch(self._baseline, overridable, self._probes.searched)
 
     def candidates(self) -> Iterator[str]:
         """Yield sources, the smallest change first; none twice."""
@@ -112,7 +110,7 @@ class RetentionSearch(Search[RetentionProof]):
             raise CannotRetain(Refusal.TRACE_CLOSED, policy=self._policy)
         proof = RetentionProof(
             [{}, *probes.facts.settings],
-            self._searched,
+            len(probes.searched),
             policy=self._policy,
             changes=self._changes.tried,
             unchanged=made is template,
