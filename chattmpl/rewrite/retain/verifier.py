@@ -51,6 +51,7 @@ class RetentionVerifier:
     def __init__(self, baseline: Baseline, after: Template) -> None:
         self._baseline = baseline
         self._after = after
+        self._rendered: dict[tuple[str, bool], Rendering | None] = {}
 
     def check(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> Failure | None:
         """Check one conversation, and add the results to the proof."""
@@ -74,7 +75,10 @@ class RetentionVerifier:
         return None
 
     def _render(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Rendering | None:
-        return render_or_none(self._after, conversation, kwargs, prompt)
+        key = f"{self._baseline.keys.of(conversation)}{kwargs}", prompt
+        if key not in self._rendered:
+            self._rendered[key] = render_or_none(self._after, conversation, kwargs, prompt)
+        return self._rendered[key]
 
     def _check_laws(self, conversation: Conversation, kwargs: dict[str, Any], proof: RetentionProof) -> None:
         """Count the laws that hold in history; one that fails has a reason other than traces, and is noted."""
