@@ -119,6 +119,7 @@ class Capabilities:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as JSON types; docs/inspect.md explains the keys."""
+        prefix = self.answer("prefix_preserving")
         return {
             "name": self.name,
             "file": self.file,
@@ -136,15 +137,11 @@ class Capabilities:
             "prefill": self.prefill,
             "stop_tokens": self.stop_tokens,
             "bos": self.bos,
-            "prefix_preserving": _whole(self.answer("prefix_preserving")),
-            "prefix_exceptions": self.answer("prefix_preserving").facts.get("exceptions", []),
+            # True only without exceptions.
+            "prefix_preserving": prefix.value and prefix.state == "yes",
+            "prefix_exceptions": prefix.facts.get("exceptions", []),
             "mask": self.answer("mask").facts,
             "parsers": self.parsers,
             "details": {name: self.answer(name).to_dict() for name in ANSWERS},
             "not_evaluated": self.not_evaluated,
         }
-
-
-def _whole(answer: Answer) -> bool | None:
-    """Return True only if there is no exception."""
-    return None if answer.state == "unknown" else answer.state == "yes"

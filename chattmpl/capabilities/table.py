@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -318,14 +317,10 @@ def _reasoning(facts: TemplateFacts) -> Answer:
         return Answer("partly", "<think> in the content", details)
     note = ", ".join(details["keys"]) if traces.carrier == "field" else "a part of type thinking"
     if traces.kwargs:
-        note += f", with {_settings(traces.kwargs)}"
+        note += ", with " + ", ".join(f"{name}={value}" for name, value in traces.kwargs.items())
     if traces.template is not None:
         note += ", under another retention"
     return Answer("yes", note, details)
-
-
-def _settings(kwargs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in kwargs.items())
 
 
 def _retention(facts: TemplateFacts) -> Answer:

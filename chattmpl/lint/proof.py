@@ -77,14 +77,12 @@ class ReferenceRenderings:
 
 @cache
 def _probes() -> tuple[Conversation, ...]:
-    return tuple(_prefixes())
-
-
-def _prefixes() -> Iterator[Conversation]:
-    for given in CONVERSATIONS.values():
-        for conversation in (given, as_parts(given)):
-            for count in range(1, len(conversation["messages"]) + 1):
-                yield Conversation.coerce({**conversation, "messages": conversation["messages"][:count]})
+    return tuple(
+        Conversation.coerce({**conversation, "messages": conversation["messages"][:count]})
+        for given in CONVERSATIONS.values()
+        for conversation in (given, as_parts(given))
+        for count in range(1, len(conversation["messages"]) + 1)
+    )
 
 
 def _rendered(template: Template, case: ProofCase) -> Rendering | ChatTmplError:

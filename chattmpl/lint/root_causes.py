@@ -62,14 +62,10 @@ def _one_a_problem(diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDi
     for diagnostic in sorted(diagnostics, key=lambda one: one.order):
         fixable = known[diagnostic.code].fixable() if diagnostic.code in known else False
         # A finding that can be fixed on its own is not merged.
-        own = diagnostic.place.start if fixable and not _is_mask(diagnostic) else None
+        own = diagnostic.place.start if fixable and diagnostic.law not in ("sampled", "stop") else None
         key = (*diagnostic.identity, own)
         by_problem.setdefault(key, []).append(diagnostic)
     return [_joined(same) for same in by_problem.values()]
-
-
-def _is_mask(diagnostic: TemplateDiagnostic) -> bool:
-    return diagnostic.law in ("sampled", "stop")
 
 
 def _joined(same: list[TemplateDiagnostic]) -> TemplateDiagnostic:

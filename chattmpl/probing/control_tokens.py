@@ -38,12 +38,9 @@ def find_control_tokens(template: Template, tokenizer: Any = None) -> tuple[str,
     if template.family is not None:
         generation = template.family.generation
         return tuple(dict.fromkeys((*generation.control_tokens, *generation.stop_tokens)))
-    texts = [*template.program.literals, *(value for name, value in template.tokens.items() if _reads(template, name))]
+    variables = template.program.variables
+    texts = [*template.program.literals, *(value for name, value in template.tokens.items() if name in variables)]
     if tokenizer is None:
         return tuple(dict.fromkeys(match[0] for text in texts for match in CONTROL.finditer(text)))
     added = [token.content for token in tokenizer.added.values() if token.control]
     return tuple(dict.fromkeys(content for text in texts for content in added if content in text))
-
-
-def _reads(template: Template, name: str) -> bool:
-    return name in template.program.variables

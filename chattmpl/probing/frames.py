@@ -96,14 +96,13 @@ class Delimiter(NamedTuple):
 
 def turn_delimiters(prober: Prober) -> dict[str, Delimiter]:
     """Return the closings of ``a question``, ``an answer`` and ``a system message``, where a header follows."""
-    question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
-    if question is None or prompted is None:
+    made = _prompted_question(prober)
+    if made is None:
         return {}
-    common = before_split_token(question.text, common_length(question.text, prompted.text))
-    opener = CONTROL.findall(prompted.text[common:])[:1]
+    question, common, opener = made
     content = content_range(question, 0)
     found: dict[str, Delimiter] = {}
-    if opener and content is not None:
+    if opener is not None and content is not None:
         found["a question"] = Delimiter(CONTROL.findall(question.text[content[1] : common]), question, content[1])
     for what, name, index in (("an answer", "turns", 1), ("a system message", "system", 0)):
         rendering = prober.render(name)
@@ -115,7 +114,7 @@ def turn_delimiters(prober: Prober) -> dict[str, Delimiter]:
         tokens = CONTROL.findall(rendering.text[content[1] : following[0]])
         if tokens:
             # Turns of all roles may open with one token; else the last one is the header.
-            header = len(tokens) - 1 - tokens[::-1].index(opener[0]) if opener and opener[0] in tokens else None
+            header = len(tokens) - 1 - tokens[::-1].index(opener) if opener is not None and opener in tokens else None
             closing = tokens[:header] if header is not None else tokens[:1] if len(tokens) > 1 else []
             if index or _has_header(prober.template, rendering):
                 found[what] = Delimiter(closing, rendering, content[1])
@@ -188,12 +187,18 @@ def prompts_trace(prober: Prober, kwargs: Mapping[str, Any]) -> bool | None:
 
 def prompt_token(prober: Prober) -> str | None:
     """Return the first control token of the generation prompt."""
+    made = _prompted_question(prober)
+    return None if made is None else made[2]
+
+
+def _prompted_question(prober: Prober) -> tuple[Rendering, int, str | None] | None:
+    """Return a question, the offset at which its prompted form differs, and the first control token there."""
     question, prompted = prober.render("turn", 1), prober.render("turn", 1, prompt=True)
     if question is None or prompted is None:
         return None
     # Some templates close a text that does not prompt an answer.
     common = before_split_token(question.text, common_length(question.text, prompted.text))
-    return next(iter(CONTROL.findall(prompted.text[common:])), None)
+    return question, common, next(iter(CONTROL.findall(prompted.text[common:])), None)
 
 
 def unrequested_prompt(prober: Prober) -> int | None:

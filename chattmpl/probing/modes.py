@@ -158,14 +158,10 @@ def find_mode(prober: Prober, name: str, requires: Mapping[str, Any] | None = No
         # It accepts only the values that it is compared with.
         choices = [value for value in candidates if any(mode.texts[json.dumps(value)])]
     if printed and not choices and name not in CONVENTIONS:
-        mode.kind = "text"
-        mode.default = next((value for value in defaults if mode.texts[json.dumps(value)] == base), None)
+        mode.kind, mode.default = "text", _equivalent(mode, defaults, base)
         return _with_changes(mode, base, {"…": word})
     if choices or (printed and name in CONVENTIONS):
-        mode.kind = "choice"
-        mode.default = next((value for value in defaults if mode.texts[json.dumps(value)] == base), None)
-        if mode.default is None:
-            mode.default = next((value for value in candidates if mode.texts[json.dumps(value)] == base), None)
+        mode.kind, mode.default = "choice", _equivalent(mode, [*defaults, *candidates], base)
         mode.values = [
             value for value in candidates if value == mode.default or _differ(mode.texts[json.dumps(value)], base)
         ]
@@ -174,9 +170,10 @@ def find_mode(prober: Prober, name: str, requires: Mapping[str, Any] | None = No
         return mode
     if any(_differ(texts, base) for texts in switches.values()):
         mode.kind, mode.values = "switch", [True, False]
-        mode.default = next((value for value, texts in switches.items() if texts == base), None)
-        mode.texts.update({json.dumps(value): texts for value, texts in switches.items()})
-        return _with_changes(mode, base, {json.dumps(value): texts for value, texts in switches.items()})
+        tried = {json.dumps(value): texts for value, texts in switches.items()}
+        mode.texts.update(tried)
+        mode.default = _equivalent(mode, mode.values, base)
+        return _with_changes(mode, base, tried)
     return mode
 
 
@@ -232,6 +229,11 @@ def _takes_data(prober: Prober, mode: Mode, base: Texts) -> bool:
             _with_changes(mode, base, {"…": texts})
             return True
     return False
+
+
+def _equivalent(mode: Mode, values: list[Any], base: Texts) -> Any:
+    """Return the first value that renders the same texts as leaving the kwarg out; None if none does."""
+    return next((value for value in values if mode.texts[json.dumps(value)] == base), None)
 
 
 def _differ(texts: Texts, base: Texts) -> bool:
