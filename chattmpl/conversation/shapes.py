@@ -28,6 +28,9 @@ _MARKS: dict[Shape, tuple[str, ...]] = {
 }
 """The keys that identify a shape; a key with value null counts as absent."""
 
+OTHER_SHAPES = frozenset(mark for shape, marks in _MARKS.items() if shape != "messages" for mark in marks)
+"""The keys that identify the shapes other than messages."""
+
 _ROLE_OF_SENDER = {
     **{role: role for role in ROLES},
     **dict.fromkeys(("human", "prompter"), "user"),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chattmpl.conversation.validation_errors import dotted
 from chattmpl.data.config_file import ConfigFile, read_config
 from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.options import Shape
@@ -23,7 +24,6 @@ from chattmpl.options import Shape
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SUFFIXES = (".yaml", ".yml", ".toml")
 ALL_KEYS = 1 << 64
 """Upper bound of all keys."""
 
@@ -131,13 +131,13 @@ def _usage_error(read: ConfigFile, error: ValidationError) -> UsageError:
     detail = error.errors(include_url=False)[0]
     # For a path, a string or a list, Pydantic adds a step for each type.
     keys = tuple(step for step in detail["loc"] if step not in ("str", "list[str]"))
-    where, place = _dotted(keys), read.place(keys)
+    where, place = dotted(keys), read.place(keys)
     if detail["type"] == "extra_forbidden":
         known = (MixtureSource if keys[0] == "sources" else Mixture).model_fields
         hint = did_you_mean(str(keys[-1]), known) or f"the keys are {', '.join(known)}"
         return UsageError(f"unknown key {where}", place=place, hint=hint)
     if detail["type"] == "missing":
-        holder = _dotted(keys[:-1]) or read.name
+        holder = dotted(keys[:-1]) or read.name
         return UsageError(f"{holder} has no {keys[-1]}", place=place, hint=f"as in '{_EXAMPLE}'")
     field = next((step for step in reversed(keys) if step in _EXPECTED), "")
     if isinstance(keys[-1], int) and field == "sources":
@@ -147,10 +147,6 @@ def _usage_error(read: ConfigFile, error: ValidationError) -> UsageError:
     value = json.dumps(detail["input"], ensure_ascii=False, default=str)
     value = value if len(value) <= 40 else f"{value[:40]}…"
     return UsageError(f"{where} is {value}, not {wanted}", place=place)
-
-
-def _dotted(keys: Sequence[int | str]) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in keys).lstrip(".")
 
 
 def resolve_mixture(mixture: Mixture, folder: Path, where: str, read: ConfigFile | None = None) -> Mixture:
@@ -181,7 +177,7 @@ def _check_paths(mixture: Mixture, where: str, read: ConfigFile | None = None) -
             continue
         keys = ("sources", number, "path")
         place = read.place(keys) if read else None
-        message = f"{_dotted(keys)} {'is an empty path' if source.paths else 'names no file'}"
+        message = f"{dotted(keys)} {'is an empty path' if source.paths else 'names no file'}"
         hint = "as in 'path: a.jsonl'; '.' is the folder itself"
         raise UsageError(message if place else f"{where}: {message}", place=place, hint=hint)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.conversation.normalization import REASONING_NAMES, clean_tools, messages_are_padded, plain_data
-from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.shapes import OTHER_SHAPES, parse_record
 from chattmpl.conversation.validation_errors import ROLES, find_misspelling
 from chattmpl.data.fast.text_checks import BOUNDARY
 
@@ -22,7 +22,6 @@ _ROLES = frozenset(ROLES)
 _TEXTS = frozenset({"content", "reasoning_content", "tool_call_id", "name"})
 _NAMES = Message._names
 _CONVERSATION = frozenset(Conversation.model_fields)
-_OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "completion"})
 _CALL = frozenset({"id", "type", "function"})
 _FUNCTION = frozenset({"name", "arguments"})
 
@@ -96,7 +95,7 @@ class _Reader:
         messages = self._messages(given)
         if len(record) == 1:
             return PreparedRow(messages, None, None, {}, self.texts, self.flagged)
-        if not _OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
+        if not OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
             raise _Unusual
         _check_names(record, _CONVERSATION)
         tools, documents, kwargs = record.get("tools"), record.get("documents"), record.get("chat_template_kwargs")

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from chattmpl.data.config_file import SUFFIXES
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
-from chattmpl.data.mixture import ALL_KEYS, SUFFIXES, Draw, Mixture, MixtureSource, check_mixture, load_mixture
+from chattmpl.data.mixture import ALL_KEYS, Draw, Mixture, MixtureSource, check_mixture, load_mixture
 from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, read, scan, stream
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template

@@ -27,7 +27,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 # -- identity
 
 
-def identify(plan: Plan, template: Template, tokenizer: object, options: Options, seed: int) -> dict[str, Any]:
+def identify(plan: Plan, template: Template, tokenizer: object, options: Options) -> dict[str, Any]:
     """Return the identity of a job as JSON; jobs with equal identities write the same bytes."""
     return {
         "chattmpl": __version__,
@@ -38,7 +38,7 @@ def identify(plan: Plan, template: Template, tokenizer: object, options: Options
         },
         "tokenizer": _tokenizer(tokenizer),
         "options": options.to_dict(),
-        "seed": seed,
+        "seed": plan.mixture.seed,
         "mixture": plan.mixture.model_dump(mode="json"),
         "files": [
             {"path": scan.file.path, "rows": scan.rows, "digest": scan.digest}

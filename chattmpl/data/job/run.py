@@ -90,8 +90,8 @@ class _Job:
         self.template, self.tokenizer, self.options = template, tokenizer, options
         self.folder, self.workplace, self.watcher = folder, workplace, watcher
         mixture = read_mixture(data)
-        self.seed = mixture.seed if options.seed is None else options.seed
-        self.mixture = mixture.model_copy(update={"seed": self.seed})
+        seed = mixture.seed if options.seed is None else options.seed
+        self.mixture = mixture.model_copy(update={"seed": seed})
         check_kwargs(self.mixture, template)
 
     def run(self, resume: bool, force: bool) -> Summary:
@@ -109,7 +109,7 @@ class _Job:
         plan = make_plan(self.mixture, limit=self.options.limit, watcher=self.watcher)
         self.folder.refuse_inputs(file.path for files in plan.files for file in files)
         check_columns(plan)
-        job = identify(plan, self.template, self.tokenizer, self.options, self.seed)
+        job = identify(plan, self.template, self.tokenizer, self.options)
         if finished is not None:
             self._check_same(finished.get("job", {}), job)
             self.watcher.note(JobNote(JobNoteKind.FINISHED_BEFORE))

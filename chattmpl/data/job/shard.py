@@ -13,7 +13,7 @@ import numpy as np
 
 from chattmpl.budget import pause_gc
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.shapes import OTHER_SHAPES, parse_record
 from chattmpl.data.job.context import WorkerContext, add, count
 from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Options
@@ -35,9 +35,6 @@ ROW_GROUP_TOKENS = 1 << 20
 
 TRL_WINDOW = 1000
 """Number of rows that ``datasets.map``, and so trl, packs at a time."""
-
-_OTHER_SHAPES = frozenset({"conversations", "instruction", "output", "prompt", "completion"})
-"""Keys of other shapes, with which `parse_record` decides."""
 
 _Made = TypeVar("_Made")
 
@@ -388,7 +385,7 @@ def conversation_of(record: Any, source: MixtureSource, options: Options) -> Any
         kwargs |= {
             name: record[column] for name, column in source.kwargs_from.items() if record.get(column) is not None
         }
-        plain = shape in (None, "messages") and record.get("messages") and not _OTHER_SHAPES.intersection(record)
+        plain = shape in (None, "messages") and record.get("messages") and not OTHER_SHAPES.intersection(record)
         if plain and (record.get("chat_template_kwargs") is None or isinstance(record["chat_template_kwargs"], dict)):
             own = {k: v for k, v in (record.get("chat_template_kwargs") or {}).items() if v is not None}
             return {**record, "chat_template_kwargs": {**kwargs, **own}} if kwargs else record
