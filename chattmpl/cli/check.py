@@ -18,6 +18,7 @@ from chattmpl.errors import UsageError
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.laws.checker import LawReport
+    from chattmpl.laws.outcome import Counterexample
 
 
 @command("Checking")
@@ -74,7 +75,7 @@ def check(
     if form not in ("rich", "text"):
         write_diagnostics(form, diagnostics, documented_laws())
     if save is not None:
-        _save(Path(save), diagnostics)
+        _save(Path(save), [finding.shown for report in reports for finding in report.findings], diagnostics)
     return OK if all(report.ok for report in reports) else FOUND
 
 
@@ -92,16 +93,12 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
         )
 
 
-def _save(folder: Path, found: list[TemplateDiagnostic]) -> None:
+def _save(folder: Path, found: list[Counterexample], diagnostics: list[TemplateDiagnostic]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, diagnostic in enumerate(found, 1):
+    for number, (shown, diagnostic) in enumerate(zip(found, diagnostics, strict=True), 1):
         path = Path(diagnostic.place.source.name)
         name = re.sub(r"\W+", "_", path.parent.name if path.name == "template.jinja" else path.stem)
         target = folder / f"{name}_{diagnostic.code}_{number}.json"
-        counterexample = diagnostic.counterexample or {}
-        conversation = dict(counterexample["conversation"])
-        if counterexample["kwargs"]:
-            kwargs = {**(conversation.get("chat_template_kwargs") or {}), **counterexample["kwargs"]}
-            conversation["chat_template_kwargs"] = kwargs
+        conversation = shown.conversation.with_kwargs(shown.kwargs).dump()
         target.write_text(json.dumps(conversation, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         say(f"wrote {target}")

@@ -8,7 +8,7 @@ flags.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -340,6 +340,12 @@ class Conversation(_Model):
             raise to_field_error(error) from None
         except RecursionError:
             raise _too_deep() from None
+
+    def with_kwargs(self, kwargs: Mapping[str, Any]) -> Conversation:
+        """Return the conversation with further template kwargs, which override those of the same name."""
+        if not kwargs:
+            return self
+        return self.model_copy(update={"chat_template_kwargs": {**(self.chat_template_kwargs or {}), **kwargs}})
 
     def with_messages(self, messages: Sequence[Message]) -> Conversation:
         """Return a copy with other messages and the same tools, documents and kwargs."""

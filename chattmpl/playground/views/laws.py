@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chattmpl.conversation.models import Conversation
 from chattmpl.encode import load_tokenizer
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import LawReport, Verdict, check
@@ -16,8 +15,6 @@ from chattmpl.playground.views.inputs import conversation_of, kwargs_of, problem
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.report.laws import difference_lines
 from chattmpl.report.lines import count, plain
-
-KWARGS = "chat_template_kwargs"
 
 MOST_BROKEN = 3
 """Limit of the counterexamples that are shown for one law."""
@@ -43,7 +40,7 @@ def view(state: State) -> dict[str, Any]:
         Failed: if the template or the conversation is invalid.
     """
     template = template_of(state)
-    conversation = _with_kwargs(conversation_of(state), kwargs_of(state, template))
+    conversation = conversation_of(state).with_kwargs(kwargs_of(state, template))
     with problems_in("settings"):
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
     report = check(template, laws_named(None), [conversation, *shipped_conversations()], tokenizer)
@@ -53,14 +50,6 @@ def view(state: State) -> dict[str, Any]:
         "html": f'<div class="laws">{"".join(map(_html, rows))}</div>',
         "counts": _counts(rows),
     }
-
-
-def _with_kwargs(conversation: Conversation, kwargs: dict[str, Any]) -> Conversation:
-    """Return the conversation with further kwargs."""
-    if not kwargs:
-        return conversation
-    dumped = conversation.dump()
-    return Conversation.coerce({**dumped, KWARGS: {**(dumped.get(KWARGS) or {}), **kwargs}})
 
 
 def _row(verdict: Verdict, report: LawReport) -> LawRow:
@@ -87,9 +76,7 @@ def _outcome(verdict: Verdict) -> tuple[str, str]:
 
 
 def _broken(found: Counterexample, report: LawReport) -> dict[str, Any]:
-    conversation = found.conversation.dump()
-    if found.kwargs:
-        conversation[KWARGS] = {**(conversation.get(KWARGS) or {}), **found.kwargs}
+    conversation = found.conversation.with_kwargs(found.kwargs).dump()
     own = found.place is not None and found.place.source.name == report.template.program.source.name
     return {
         "message": found.message,
