@@ -30,7 +30,7 @@ from chattmpl.errors import UsageError
 @RETENTION
 @VARIANT
 @KWARGS
-@tokenizer_option("Tokenizer to count trained tokens with and to check the laws about tokens with")
+@tokenizer_option("Tokenizer for counting trained tokens and for the laws about tokens")
 @click.option("--laws/--no-laws", default=True, help="Compare the laws as well, which takes longer.")
 @format_option("rich", "text", "json")
 def diff(

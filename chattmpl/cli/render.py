@@ -44,7 +44,7 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @click.option("--continue-final-message", is_flag=True, help="End with the content of the final message.")
 @KWARGS
 @CLOCK
-@tokenizer_option("Tokenizer to show tokens and the mask with")
+@tokenizer_option("Tokenizer for showing tokens and the mask")
 @library_option("straddle", default=False)
 @library_option("control_tokens", default=False)
 @library_option("mask", default=False)
