@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -41,9 +42,14 @@ WITHOUT_MESSAGE = ("KeyboardInterrupt", "TemplateSyntaxError")
 """Exceptions that have no message, or any of Jinja's."""
 
 
+@cache
+def _nodes(path: Path) -> list[ast.AST]:
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def _documented(path: Path) -> Iterator[tuple[str, str, bool]]:
     """Yield the place, the text and the kind of each docstring, those of constants included; True for a property."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path):
         decorators = [ast.unparse(each) for each in getattr(node, "decorator_list", [])]
         body = getattr(node, "body", None)
         for index, item in enumerate(body if isinstance(body, list) else ()):
@@ -58,7 +64,7 @@ def _documented(path: Path) -> Iterator[tuple[str, str, bool]]:
 
 def _strings(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each string, docstrings included."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(path):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield f"{path.relative_to(ROOT)}:{node.lineno}", node.value
 
@@ -118,7 +124,7 @@ def test_banned_words_are_found(pattern: re.Pattern[str], text: str) -> None:
 def test_each_expected_exception_has_an_expected_message() -> None:
     missing = []
     for path in TESTS:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in _nodes(path):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises":
                 named = any(keyword.arg == "match" for keyword in node.keywords)
                 if not named and ast.unparse(node.args[0]) not in WITHOUT_MESSAGE:
