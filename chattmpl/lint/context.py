@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, TypeVar
 
+from chattmpl.lint.modes import ModeFacts, modes_of
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import PROBE_BUDGET, Prober, Turn
 from chattmpl.source import Place, Source
@@ -50,6 +51,11 @@ class LintContext:
     def probe(self) -> Prober:
         """The renderer of small conversations."""
         return self.facts.prober
+
+    @cached_property
+    def modes(self) -> tuple[ModeFacts, ...]:
+        """The modes of the template that rules are checked in."""
+        return modes_of(self.facts)
 
     @property
     def directory(self) -> ModelDirectory | None:

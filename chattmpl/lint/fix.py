@@ -12,11 +12,10 @@ from typing import Any
 from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.proof import ReferenceRenderings
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct003_unused_ignore import UnusedIgnore
-from chattmpl.lint.runner import every, examine
+from chattmpl.lint.runner import check_in_modes, every, examine
 from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.template.resolver import TemplateSource
 

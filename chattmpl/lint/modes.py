@@ -1,17 +1,12 @@
-"""Rules checked in the modes of a template: with kwargs that switch how it prompts or reasons."""
+"""Facts about a template in its modes: with kwargs that switch how it prompts or reasons."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
 from chattmpl.probing.corpus import ASK, CONVERSATIONS
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.modes import candidate_values, mode_names
@@ -41,28 +36,6 @@ class ModeFacts(NamedTuple):
         return " ".join(f"{name}={json.dumps(value)}" for name, value in self.kwargs.items())
 
 
-def check_in_modes(rule: Rule, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-    """Yield the findings of a rule without any kwargs and, if none of these is more than an info, in each mode."""
-    found = list(rule.check(subject))
-    yield from found
-    # What is found without kwargs has the same cause with them.
-    if not rule.probes or not rule.per_mode or any(one.severity != "info" for one in found):
-        return
-    plain = subject.facts
-    lines = {finding.place.line for finding in found}
-    for mode in modes_of(plain):
-        subject.facts = mode.facts
-        try:
-            in_mode = list(rule.check(subject))
-        finally:
-            subject.facts = plain
-        for finding in in_mode:
-            if finding.place.line not in lines:
-                lines.add(finding.place.line)
-                yield replace(finding, message=f"with {mode.words}, {finding.message}", mode=mode.kwargs)
-
-
-@lru_cache(maxsize=4)
 def modes_of(plain: TemplateFacts) -> tuple[ModeFacts, ...]:
     """Return the modes of a template that render something else than others do."""
     known = [plain]

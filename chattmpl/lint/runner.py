@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,6 @@ from chattmpl.budget import pause_gc
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.modes import check_in_modes
 from chattmpl.lint.root_causes import one_a_line, root_causes
 from chattmpl.lint.rule import Rule, rules
 from chattmpl.lint.rules.ct001_does_not_compile import DoesNotCompile
@@ -34,7 +33,9 @@ def lint(
         chosen: the rules to run; all by default.
         tokenizer: as `chattmpl.encode.load_tokenizer` returns it; without it, rules that need one do not run.
     """
-    return examine(found, tuple(rules().values()) if chosen is None else chosen, tokenizer)[1]
+    # The renderings are freed before the garbage collector, which would traverse them, runs again.
+    with pause_gc():
+        return examine(found, tuple(rules().values()) if chosen is None else chosen, tokenizer)[1]
 
 
 def examine(
@@ -111,6 +112,27 @@ def _checked(rule: Rule, subject: LintContext, codes: set[str]) -> list[Template
         return list(check_in_modes(rule, subject))
     except Exception as error:
         return [RuleNotEvaluated().crashed(subject, rule.code, error)] if RuleNotEvaluated.code in codes else []
+
+
+def check_in_modes(rule: Rule, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    """Yield the findings of a rule without any kwargs and, if none of these is more than an info, in each mode."""
+    found = list(rule.check(subject))
+    yield from found
+    # What is found without kwargs has the same cause with them.
+    if not rule.probes or not rule.per_mode or any(one.severity != "info" for one in found):
+        return
+    plain = subject.facts
+    lines = {finding.place.line for finding in found}
+    for mode in subject.modes:
+        subject.facts = mode.facts
+        try:
+            in_mode = list(rule.check(subject))
+        finally:
+            subject.facts = plain
+        for finding in in_mode:
+            if finding.place.line not in lines:
+                lines.add(finding.place.line)
+                yield replace(finding, message=f"with {mode.words}, {finding.message}", mode=mode.kwargs)
 
 
 def _without_silenced(
