@@ -137,7 +137,7 @@ def bounded() -> Iterator[None]:
 
 
 def enforce() -> None:
-    """Enforce the bounds in this process until it exits. Without a supervisor, it is interrupted but never killed.
+    """Enforce the bounds in this process until `release`. Without a supervisor, it is interrupted but never killed.
 
     Only the main thread can do this; in another thread it has no effect.
     """
@@ -146,6 +146,15 @@ def enforce() -> None:
     if _bounds is None and here and hasattr(signal, "setitimer"):
         _bounds = _Bounds(bytearray(_BEGAN.size))
         signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+
+
+def release() -> None:
+    """Enforce the bounds no longer in this process."""
+    global _bounds
+    if _bounds is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        _bounds = None
 
 
 def supervise(run: Callable[[], int]) -> int:

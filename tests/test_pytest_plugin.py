@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -203,6 +204,15 @@ def test_one_cause_is_shown_whole_once(project: pytest.Pytester) -> None:
     shown = text(run(project, "--chattmpl-templates", "bad.jinja", "--chattmpl-law", "sampled"))
     assert shown.count("the smallest conversation that shows it") == 1
     assert shown.count("the same cause as in bad.jinja::sampled::turn") == 1
+
+
+def test_templates_are_rendered_under_the_bounds_of_a_process(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        "import signal\ndef pytest_sessionfinish(): print('during', signal.getitimer(signal.ITIMER_REAL)[1])\n"
+    )
+    result = run(project, "--chattmpl-templates=good.jinja", *LAWS)
+    result.stdout.fnmatch_lines(["*during 1.0*"])
+    assert signal.getitimer(signal.ITIMER_REAL)[1] == 0
 
 
 def test_a_law_that_does_not_apply_is_skipped_and_says_why_once(project: pytest.Pytester) -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from chattmpl import bounds
 from chattmpl.errors import ChatTmplError
 from chattmpl.testing import snapshots
 from chattmpl.testing.nodes import NOTE, FamilyNode, RenderingItem, SubjectItem, TemplateFile, test_folder
@@ -36,17 +37,22 @@ class Hooks:
         self._stale: set[str] = set()
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Check the settings before anything is collected.
+        """Check the settings before anything is collected, and bound the templates that are rendered in this process.
 
         Raises:
             pytest.UsageError: for the first error.
         """
+        bounds.enforce()
         if not self._wants_all(session.config) and all(_is_python(argument) for argument in session.config.args):
             return
         try:
             self.settings.check()
         except ChatTmplError as error:
             raise pytest.UsageError(f"chattmpl: {error}") from None
+
+    def pytest_unconfigure(self) -> None:
+        """Leave the process as it was, since pytest may run in a program."""
+        bounds.release()
 
     def pytest_collect_file(self, file_path: Path, parent: pytest.Collector) -> TemplateFile | None:
         """Collect a file that pytest encounters if it is one of the templates."""
