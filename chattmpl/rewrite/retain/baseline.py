@@ -62,7 +62,8 @@ class Expected:
         old: its rendering before the change; None if the template refuses it.
         wanted: indices of the messages whose traces the policy keeps.
         agree: whether the template keeps the same traces already.
-        free: whether each turn may stay as it is.
+        free: whether an unchanged text is accepted without further checks.
+        switched: whether the kwargs select another policy, so that each turn may stay as it is.
         forms: for each turn, its text before the change, and the texts that are accepted after it.
     """
 
@@ -71,6 +72,7 @@ class Expected:
     wanted: frozenset[int]
     agree: bool = False
     free: bool = False
+    switched: bool = False
     forms: dict[int, tuple[TurnText, list[TurnText]]] = field(default_factory=dict)
 
 
@@ -249,7 +251,9 @@ class Baseline:
             made = Expected(conversation, old, POLICIES[self.policy].keeps(conversation.messages, prompt))
             if old is not None:
                 made.agree = self.keeps(conversation, kwargs, prompt) == made.wanted
-                made.free = self._free(conversation, kwargs, prompt, made.agree)
+                # A kwarg of the template that selects another policy still works.
+                made.switched = not made.agree and self._switches(conversation, kwargs)
+                made.free = made.switched or self._free(conversation, prompt, made.agree)
                 if not (made.agree and self.policy != "all"):
                     made.forms = self._forms(made, kwargs, prompt)
             self._expectations[key] = made
@@ -271,14 +275,11 @@ class Baseline:
             found[index] = (here, forms)
         return found
 
-    def _free(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool, agree: bool) -> bool:
-        """Return whether each turn may stay as it is, whatever the policy says."""
+    def _free(self, conversation: Conversation, prompt: bool, agree: bool) -> bool:
+        """Return whether an unchanged text is accepted without further checks."""
         if agree:
             return self.policy != "all"
-        if POLICIES[self.policy].undecided(conversation.messages, prompt):
-            return True
-        # A kwarg of the template that selects another policy still works.
-        return self._switches(conversation, kwargs)
+        return POLICIES[self.policy].undecided(conversation.messages, prompt)
 
     def _switches(self, conversation: Conversation, kwargs: dict[str, Any]) -> bool:
         """Return whether the kwargs make the template keep other traces than without them."""
@@ -304,7 +305,7 @@ class Baseline:
             if message.role != "assistant":
                 if before.text != after.text:
                     yield Mismatch(f"messages[{index}] is not rendered as before", None, before.text, after.text)
-            elif expected.free and after.text == before.text:
+            elif expected.switched and after.text == before.text:
                 continue
             elif forms and not any(matches(after, one, before) for one in forms):
                 which = "with" if index in expected.wanted else "without"
