@@ -158,7 +158,7 @@ def release() -> None:
 
 
 def supervise(run: Callable[[], int]) -> int:
-    """Run a function in a child process that enforces the bounds, and return its exit code.
+    """Run a function in a child process that enforces the bounds, and exit with its exit code; return it in the child.
 
     Signals to this process reach the child, and the child does not outlive this process.
 
@@ -173,7 +173,9 @@ def supervise(run: Callable[[], int]) -> int:
     child = os.fork()
     if child:
         os.close(alive)
-        return _watch(child, shared)
+        code = _watch(child, shared)
+        sys.stderr.flush()
+        os._exit(code)  # at once: there is nothing to clean up
     os.close(lifeline)
     _die_with(alive)
     _bounds = _Bounds(shared)

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chattmpl import bounds
 from support import ROOT
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
 
 PROGRAM = """
 import os, sys, time
-from chattmpl import bounds
 from chattmpl.errors import BudgetError
 bounds.SECONDS, bounds._GRACE = 0.5, 0.5
 
@@ -104,5 +102,7 @@ def _alive(process: int) -> bool:
 
 
 def test_without_enforcement_nothing_is_bounded() -> None:
-    with bounds.bounded():
-        assert signal.getsignal(signal.SIGALRM) == signal.SIG_DFL
+    done = outcome("time.sleep(1)", "sys.exit(run())")
+    assert (done.returncode, done.stdout) == (0, "")
+    released = outcome("time.sleep(1)", "bounds.enforce(); bounds.release(); sys.exit(run())")
+    assert (released.returncode, released.stdout) == (0, "")
