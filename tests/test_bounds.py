@@ -17,6 +17,7 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="me
 
 PROGRAM = """
 import os, sys, time
+from chattmpl import bounds
 from chattmpl.errors import BudgetError
 bounds.SECONDS, bounds._GRACE = 0.5, 0.5
 
