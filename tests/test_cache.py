@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,66 @@ def test_a_damaged_entry_is_made_anew(folder: Path, damage: bytes) -> None:
     for entry in folder.iterdir():
         entry.write_bytes(damage)
     assert fresh(SOURCE).render(MESSAGES).text == "Axx"
+
+
+def test_what_others_can_write_is_not_read(folder: Path) -> None:
+    fresh(SOURCE)
+    (entry,) = folder.iterdir()
+    cache.store(["harmless"], "key")
+    assert cache.load("key") == ["harmless"]
+    for path, mode in ((folder, 0o777), (folder, 0o720), (entry, 0o666), (entry, 0o620)):
+        before = path.stat().st_mode
+        path.chmod(mode)
+        read = cache.load("key") if path == folder else entry_is_read(entry)
+        path.chmod(before)
+        assert not read
+    assert entry_is_read(entry)
+
+
+def entry_is_read(entry: Path) -> bool:
+    """Whether the entry of `SOURCE` is read; if not, it is written anew."""
+    compile_program.cache_clear()
+    before = entry.stat().st_ino
+    Template.from_source(SOURCE)
+    return entry.stat().st_ino == before
+
+
+def test_an_entry_that_is_a_link_or_has_another_name_is_not_read(folder: Path, tmp_path: Path) -> None:
+    cache.store("first", "a")
+    (first,) = folder.glob("*.bin")
+    cache.store("second", "b")
+    (second,) = set(folder.glob("*.bin")) - {first}
+    first.write_bytes(second.read_bytes())
+    assert cache.load("a") is None
+    first.unlink()
+    first.symlink_to(second)
+    assert cache.load("a") is None
+    assert cache.load("b") == "second"
+
+
+def test_the_code_and_not_its_time_is_part_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "chattmpl"
+    package.mkdir()
+    monkeypatch.setattr(cache, "__file__", str(package / "cache.py"))
+    hashes = []
+    for code in ("a = 1\n", "a = 2\n", "a = 1\n"):
+        (package / "budget.py").write_text(code)
+        os.utime(package / "budget.py", (1, 1))
+        cache.hash_of_code.cache_clear()
+        hashes.append(cache.hash_of_code("budget"))
+    cache.hash_of_code.cache_clear()
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_the_oldest_entries_make_room(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "_MOST_ENTRIES", 10)
+    for number in range(25):
+        cache.store(number, str(number))
+        for entry in folder.iterdir():
+            os.utime(entry, (entry.stat().st_mtime - 10,) * 2)
+        assert len(list(folder.iterdir())) <= 10
+    assert cache.load("24") == 24
+    assert cache.load("0") is None
 
 
 def test_a_folder_that_cannot_be_written_to_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +171,7 @@ def test_a_second_change_of_retention_is_read_from_the_cache(
             outcomes.append((rewrite.template.source, rewrite.proof))
         except CannotRetain as refusal:
             outcomes.append((str(refusal), refusal.refusal, refusal.policy, refusal.counterexample))
-        monkeypatch.setattr(retainer, "_retain", None)
+        monkeypatch.setattr(retainer, "RetentionSearch", None)
     assert outcomes[0] == outcomes[1]
 
 

@@ -6,9 +6,9 @@ import difflib
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Generic, Literal, Self, TypeVar
+
+import jinja2
 
 from chattmpl import cache
 from chattmpl.rewrite.proof import ProofNoteKind, ProofT
@@ -18,9 +18,6 @@ from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
 
 TemplateT = TypeVar("TemplateT", bound=Template)
-
-_INDEPENDENT = frozenset({"cli", "compare", "data", "playground", "report", "testing", "training"})
-"""Packages that no result depends on."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def rewrite(
 ) -> Rewrite[TemplateT, ProofT]:
     """Rewrite a template, or return the cached result. A refusal is cached too.
 
-    Entries of the cache are pickled, and trusted as Python trusts its own ``.pyc`` files; see `chattmpl.cache`.
+    Entries of the cache are pickled; see `chattmpl.cache` for whose entries are read.
 
     Args:
         template: the template.
@@ -74,7 +71,7 @@ def rewrite(
         CannotRewrite: if ``find`` raises it, now or when the entry was stored.
     """
     identity = (template.source, template.program.source.name, sorted(template.tokens.items()), template.name)
-    key = (kind, _program_version(), *map(repr, (*identity, template.retention, *request)))
+    key = (kind, cache.hash_of_code(), jinja2.__version__, *map(repr, (*identity, template.retention, *request)))
     stored = cache.load(*key)
     if stored is not None:
         result: tuple[str, ProofT] | CannotRewrite = pickle.loads(stored)
@@ -89,14 +86,6 @@ def rewrite(
     if isinstance(result, CannotRewrite):
         raise result
     return Rewrite.of(template, *result)
-
-
-@lru_cache
-def _program_version() -> str:
-    """Return the time of the last change to the modules that results depend on, in nanoseconds."""
-    root = Path(__file__).parents[1]
-    files = [path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in _INDEPENDENT]
-    return str(max(path.stat().st_mtime_ns for path in files))
 
 
 def unified_diff(name: str, before: str, after: str, label: str) -> str:
