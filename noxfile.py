@@ -16,6 +16,7 @@ nox.options.sessions = [
     "docs",
     "tests",
     "data",
+    "hostile",
     "node",
     "upstream",
     "playground",
@@ -63,7 +64,7 @@ def tests(session: nox.Session) -> None:
         "pytest",
         *WORKERS,
         "-m",
-        "not upstream and not node and not data and not ray and not train and not browser",
+        "not upstream and not node and not data and not ray and not train and not browser and not hostile",
         *session.posargs,
     )
 
@@ -100,6 +101,13 @@ def train(session: nox.Session) -> None:
     session.install(".[test,data,fast,train]", TRANSFORMERS, TRL, "datasets>=3", "peft>=0.15")
     env = {"CHATTMPL_REQUIRE_TRAIN": "1", **ONE_THREAD}
     session.run("pytest", *WORKERS, "--dist", "loadfile", "-m", "train", *session.posargs, env=env)
+
+
+@nox.session
+def hostile(session: nox.Session) -> None:
+    """Render every construct with oversized values, within bounds of time and memory. Needs the core dependencies."""
+    session.install(".[test]")
+    session.run("pytest", *WORKERS, "-m", "hostile", *session.posargs)
 
 
 @nox.session

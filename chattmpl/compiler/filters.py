@@ -7,7 +7,7 @@ the strings they compute from fields of the conversation get a derived origin.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from types import GeneratorType
 from typing import Any, cast
 
@@ -38,7 +38,7 @@ from chattmpl.provenance.text import Traced, as_traced, concat, derive, percent,
 @pass_eval_context
 def _join(context: EvalContext, value: Iterable[Any], d: Any = "", attribute: Any = None) -> str:
     if attribute is not None:
-        value = map(make_attrgetter(context.environment, attribute), value)
+        value = map(make_attrgetter(context.environment, attribute), _ticking(value))
     return as_traced(to_text(d)).join([to_text(item) for item in value])
 
 
@@ -75,7 +75,7 @@ def _title(s: Any) -> str:
 
 @pass_environment
 def _sum(environment: Environment, iterable: Iterable[Any], attribute: Any = None, start: Any = 0) -> Any:
-    items = list(iterable if attribute is None else map(make_attrgetter(environment, attribute), iterable))
+    items = list(iterable if attribute is None else map(make_attrgetter(environment, attribute), _ticking(iterable)))
     if isinstance(start, (list, tuple)):
         # Python copies the partial sum for each item.
         check_items(sum(len(item) for item in items if isinstance(item, (list, tuple))) * max(1, len(items)))
@@ -160,9 +160,11 @@ def _items(value: Any) -> None:
 
 
 def _sorted(value: Any) -> None:
-    """Charge for an argument of a filter that compares or hashes all items."""
+    """Charge for an argument of a filter that compares or hashes all items, by an attribute of each perhaps."""
     _items(value)
     weigh(value)
+    if isinstance(value, Sized):
+        charge(BYTES_PER_STEP * len(value) // 2)
 
 
 def _words(value: Any) -> None:
@@ -208,7 +210,7 @@ _CHARGES: dict[str, Callable[[Any], None]] = {
 }
 """The charge of each filter for each of its arguments. A filter that is not in this table is not available."""
 
-_LAZY = frozenset({"map", "reject", "rejectattr", "select", "selectattr"})
+LAZY = frozenset({"map", "reject", "rejectattr", "select", "selectattr"})
 """Filters that return a generator, which may read many items before it returns one."""
 
 _TRACING = ("upper", "lower", "trim", "capitalize", "center", "truncate")
@@ -223,9 +225,9 @@ def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def charged(*args: Any, **kwargs: Any) -> Any:
         charge(0)
-        if len(args) > place and (name in _LAZY or type(args[place]) is GeneratorType):
+        if len(args) > place and (name in LAZY or type(args[place]) is GeneratorType):
             value = args[place]
-            items = _ticking(value) if name in _LAZY and value else value
+            items = _ticking(value) if name in LAZY and value else value
             if account in (_sorted, _shown, _words):
                 items = list(items)
             args = (*args[:place], items, *args[place + 1 :])

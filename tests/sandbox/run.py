@@ -1,6 +1,7 @@
 """Renders hostile templates, each in a process of its own that may not grow past a bound, and tells how each ended.
 
-``run.py STEPS FILE…`` prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The
+``run.py STEPS FILE…``, or without files with pairs of a name and a source as lines of JSON on stdin,
+prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The
 outcome is the name of the error, or ``harmless``; seconds are of processor time, and megabytes is how far the process
 grew.
 """
@@ -53,13 +54,13 @@ def child(source: str, steps: int, pipe: int) -> None:
     os.write(pipe, json.dumps([name, text, round(seconds, 2), round(grown)]).encode())
 
 
-def run(path: Path, steps: int) -> dict[str, object]:
-    """One template in a process of its own."""
+def run(name: str, source: str, steps: int) -> dict[str, object]:
+    """Render one template in a process of its own."""
     readable, writable = os.pipe()
     process = os.fork()
     if not process:
         try:
-            child(path.read_text(encoding="utf-8"), steps, writable)
+            child(source, steps, writable)
         finally:
             os._exit(0)
     os.close(writable)
@@ -67,9 +68,10 @@ def run(path: Path, steps: int) -> dict[str, object]:
         told = pipe.read()
     os.waitpid(process, 0)
     result = json.loads(told) if told else ["killed", "", SECONDS, None]
-    return dict(zip(("outcome", "text", "seconds", "megabytes"), result, strict=True)) | {"template": path.stem}
+    return dict(zip(("outcome", "text", "seconds", "megabytes"), result, strict=True)) | {"template": name}
 
 
 if __name__ == "__main__":
-    for name in sys.argv[2:]:
-        print(json.dumps(run(Path(name), int(sys.argv[1]))), flush=True)
+    files = [(path.stem, path.read_text(encoding="utf-8")) for path in map(Path, sys.argv[2:])]
+    for name, source in files or map(json.loads, sys.stdin):
+        print(json.dumps(run(name, source, int(sys.argv[1]))), flush=True)
