@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from support.command import run_here
 from support.extras import need
 
 need("numpy", "orjson", "pyarrow", "zstandard")
@@ -25,6 +26,7 @@ from chattmpl.data.sources import (  # noqa: E402
     DataFile,
     RawRow,
     find_files,
+    json_rows,
     load,
     read,
     rows,
@@ -129,6 +131,18 @@ def test_a_line_that_is_no_strict_json_is_a_row_with_an_error(tmp_path: Path, li
     assert bad.error is not None
     assert problem in bad.error.message
     assert bad.line == 2
+
+
+def test_a_line_that_is_too_long_is_one_error_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_rows, "LONGEST_LINE", 1 << 20)
+    path = tmp_path / "a.jsonl.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(b'{"messages": []}\n{"messages": [], "x": "')
+        file.write(b"a" * (3 << 20))
+        file.write(b'"}\n')
+    done = run_here(["stats", str(path), "-t", "chatml", "--tokenizer", "demo"])
+    assert done.code == 2
+    assert "line 2 is longer than 1 MiB" in done.err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import itertools
 import json
 import random
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
@@ -38,7 +39,9 @@ from chattmpl.data.lengths import (  # noqa: E402
     padded_sorted,
     percentile,
 )
+from chattmpl.data.reasoning_mode import has_reasoning_in_content  # noqa: E402
 from chattmpl.data.stats import stats  # noqa: E402
+from chattmpl.encode.mask import _THINK_TAG  # noqa: E402
 
 pytestmark = pytest.mark.data
 
@@ -303,3 +306,28 @@ def test_one_row_is_told_as_one(tmp_path: Path) -> None:
     assert "1 row cannot be encoded and is not counted" in told
     assert re.search(r"packed to 2 tokens: 1 row,", told)
     assert "1 longer row counted as 2 tokens each" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>" * 100_000, "<think> " * 100_000 + "</think>", "<think></think>" * 50_000, "<thinkthink" * 50_000]
+)
+def test_markers_of_reasoning_are_found_in_linear_time(text: str) -> None:
+    start = time.process_time()
+    found = has_reasoning_in_content({"role": "assistant", "content": text})
+    assert found == (text.count("<think>") > text.count("</think>") == 1)
+    assert not list(_THINK_TAG.finditer("<" + "think" * 100_000))
+    assert time.process_time() - start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<think>a</think>b", True),
+        ("<think>\n\n</think>\n\n<think>a</think>", True),
+        ("<think>\n\n</think>b", False),
+        ("<think>a", False),
+        ("a</think>", False),
+    ],
+)
+def test_reasoning_in_content_is_text_between_its_markers(text: str, found: bool) -> None:
+    assert has_reasoning_in_content({"role": "assistant", "content": text}) is found

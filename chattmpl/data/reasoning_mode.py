@@ -18,7 +18,7 @@ MODES: tuple[Mode, ...] = ("think", "no-think", "mixed")
 SWITCHES = ("enable_thinking", "thinking")
 """Template kwargs that switch reasoning."""
 
-_TRACE = re.compile(r"<think>\s*\S.*?</think>", re.DOTALL)
+_OPEN, _CLOSE = "<think>", "</think>"
 _FLAG = re.compile(r"(?<![\w/<])/(no_)?think(?![\w/>])")
 
 
@@ -76,7 +76,13 @@ def trace_of(message: Mapping[str, Any]) -> str:
 
 def has_reasoning_in_content(message: Mapping[str, Any]) -> bool:
     """Return true if the content of a message has text between ``<think>`` and ``</think>``."""
-    return _TRACE.search(text_of(message.get("content"))) is not None
+    text = text_of(message.get("content"))
+    end = -len(_CLOSE)
+    # Each pair is looked at once: a regular expression would search the rest of the text at every opener.
+    while (start := text.find(_OPEN, end + len(_CLOSE))) >= 0 and (end := text.find(_CLOSE, start)) >= 0:
+        if text[start + len(_OPEN) : end].strip():
+            return True
+    return False
 
 
 def has_reasoning(message: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ Edges = dict[int, tuple[Literal["start", "end"], int | None]]
 """For each edge of a generated or trained range, in order: the side, and the turn that is generated there."""
 
 _REASONING_FIELD = re.compile(r"(?:reasoning_content|reasoning|thinking)\b")
-_THINK_TAG = re.compile(r"<[^<>\s]*(?:think|reason|thought)[^<>\s]*>", re.IGNORECASE)
+_THINK_TAG = re.compile(r"<[^<>\s]{0,48}(?:think|reason|thought)[^<>\s]{0,48}>", re.IGNORECASE)
 _CLOSING = re.compile(r"</|\|/|\bend[_▁]|[_▁]end\b", re.IGNORECASE)
 _BLANK = re.compile(r"\s*")
 

@@ -152,6 +152,9 @@ def _has_long_number(text: bytes) -> bool:
 _GROUP = 32
 """Number of lines parsed together; small, so that their values are still in the processor's cache when used."""
 
+LONGEST_LINE = 64 << 20
+"""Maximum length of a line in bytes; a small compressed file can hold one of any length."""
+
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -159,12 +162,17 @@ def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: in
     """Yield the chunks of a file: whole lines, about ``size`` bytes each; blank lines are not rows.
 
     Raises:
-        ConversationError: the file is UTF-16.
+        ConversationError: the file is UTF-16, or a line is too long.
     """
     start, first, line = 0, 0, 1
     while block := stream.read(size):
         if not block.endswith(b"\n"):
-            block += stream.readline()
+            rest = stream.readline(LONGEST_LINE)
+            if len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
+                number = line + block.count(b"\n")
+                problem = f"{file.path}: line {number} is longer than {LONGEST_LINE >> 20} MiB"
+                raise ConversationError(problem, hint="a line holds one row; split the file, or remove the line")
+            block += rest
         if not start and block.startswith(_UTF16_MARKS):
             raise ConversationError(f"{file.path} is UTF-16", hint="save it as UTF-8")
         rows = sum(1 for row in block.split(b"\n") if row and not row.isspace())
