@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,25 @@ def test_a_gguf_file_without_a_template_is_one_clear_error(tmp_path: Path) -> No
     done = run_here(["lint", str(path)])
     assert (done.code, done.out) == (2, "")
     assert "holds no chat template" in done.err
+
+
+@pytest.mark.parametrize("command", ["lint", "check", "inspect"])
+def test_a_file_that_cannot_be_read_does_not_hide_the_others(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("templates").mkdir()
+    Path("templates/b.jinja").write_text("{{ messages[0].content }}")
+    Path("templates/a.gguf").write_bytes(b"GGUF")
+    Path("templates/tokenizer_config.json").write_text("{")
+    Path("latin.jinja").write_bytes(b"\xe9")
+    options = ["--law", "steady"] if command == "check" else []
+    done = run_here([command, "latin.jinja", "a.gguf", "templates/b.jinja", "nowhere", "templates/*.json", *options])
+    assert done.code == 2
+    assert re.search(r"\bb\b", done.out)
+    assert done.err.count("error: ") == 4
+    alone = run_here([command, "latin.jinja", *options])
+    assert (alone.code, alone.out, alone.err.count("error: ")) == (2, "", 1)
 
 
 def test_settings_take_paths_and_ignore_rules_in_some_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ import click
 
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, Bars, say, write_diagnostics
-from chattmpl.errors import UsageError
+from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, say, write_diagnostics
+from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
@@ -65,18 +65,25 @@ def check(
     given = None if conversations is None else list(load_conversations(conversations))
     loaded = tokenizer_of(tokenizer)
     reports: list[LawReport] = []
-    for number, found in enumerate(find_templates(templates)):
-        report = _check(found, retention, laws, given, examples, loaded)
-        reports.append(report)
+    failures = Failures()
+    for found in find_templates(templates, failures):
+        try:
+            report = _check(found, retention, laws, given, examples, loaded)
+        except ChatTmplError as error:
+            failures(error)
+            continue
         if form in ("rich", "text"):
             lines = report_lines(report)
-            write_lines(itertools.chain([line()], lines) if number else lines, form)
+            write_lines(itertools.chain([line()], lines) if reports else lines, form)
+        reports.append(report)
+    if failures.count and not reports:
+        return WRONG
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
         write_diagnostics(form, diagnostics, documented_laws())
     if save is not None:
         _save(Path(save), [finding.shown for report in reports for finding in report.findings], diagnostics)
-    return OK if all(report.ok for report in reports) else FOUND
+    return failures.or_else(OK if all(report.ok for report in reports) else FOUND)
 
 
 def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> LawReport:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chattmpl.cli.options import command, format_option
-from chattmpl.cli.output import FOUND, OK, write
+from chattmpl.cli.output import FOUND, OK, WRONG, Failures, write
 from chattmpl.errors import UsageError
 
 
@@ -33,6 +33,9 @@ def inspect(paths: tuple[str, ...], form: str, width: int | None) -> int:
         raise UsageError(
             "no template given", hint="chattmpl inspect TEMPLATE, where TEMPLATE is a file, a folder or a family"
         )
-    found = [inspect_template(item) for item in find_templates(paths)]
+    failures = Failures()
+    found = [inspect_template(item) for item in find_templates(paths, failures)]
+    if failures.count and not found:
+        return WRONG
     write(report.write(form, found, width))
-    return FOUND if any(item.error is not None for item in found) else OK
+    return failures.or_else(FOUND if any(item.error is not None for item in found) else OK)

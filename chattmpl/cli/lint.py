@@ -10,7 +10,7 @@ import click
 
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, say, write, write_diagnostics
+from chattmpl.cli.output import FOUND, OK, WRONG, Failures, say, write, write_diagnostics
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,23 +67,26 @@ def lint(
         raise UsageError("no path given", hint="chattmpl lint PATH, where PATH is a template or a folder of templates")
     chosen = settings.chosen(select, ignore)
     loaded = tokenizer_of(tokenizer or settings.tokenizer)
-    inputs = [_Input(item, loaded, settings) for item in find_templates(paths or settings.paths)]
+    failures = Failures()
+    inputs = [_Input(item, loaded, settings) for item in find_templates(paths or settings.paths, failures)]
+    if failures.count and not inputs:
+        return WRONG
     file = _baseline(baseline or settings.baseline)
     if write_baseline:
         found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
         file = file or Path(BASELINE)
         say(f"wrote {known.write_baseline(file, found)} known findings to {file}")
-        return OK
+        return failures.or_else(OK)
     if fix or diff:
         changed, found = _fix(inputs, chosen, file, write_files=not diff)
         if diff:
-            return FOUND if changed and not exit_zero else OK
+            return failures.or_else(FOUND if changed and not exit_zero else OK)
     else:
         found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
         found = found if file is None else known.without_known(file, found)
     write_diagnostics(form, found, rules())
     failed = any(diagnostic.severity != "info" for diagnostic in found)
-    return FOUND if failed and not exit_zero else OK
+    return failures.or_else(FOUND if failed and not exit_zero else OK)
 
 
 class _Input:

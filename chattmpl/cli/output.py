@@ -46,6 +46,22 @@ def guarded(run: Callable[[], Any]) -> int:
     return code if isinstance(code, int) else OK
 
 
+class Failures:
+    """Errors about single inputs, after which a command goes on with the others: printed, and counted."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, error: ChatTmplError) -> None:
+        """Print and count an error."""
+        self.count += 1
+        say(f"error: {message(error)}")
+
+    def or_else(self, code: int) -> int:
+        """Return the exit code of the command, which has this one if no input failed."""
+        return WRONG if self.count else code
+
+
 def silence_stdout() -> int:
     """Discard all further output and return the exit code, after the reader closed the pipe (``| head``)."""
     # Otherwise the interpreter would report the broken pipe when it flushes stdout.

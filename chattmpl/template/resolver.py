@@ -7,12 +7,12 @@ for the commands that check many.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import TemplateError, UsageError, did_you_mean
+from chattmpl.errors import ChatTmplError, TemplateError, UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.template.family import FILE, TEMPLATE_FILE, Family, family_names, load_family, read_family
 from chattmpl.template.gguf import StringArray, read_metadata
@@ -25,6 +25,9 @@ from chattmpl.template.model_directory import (
     read_text,
     special_tokens,
 )
+
+Failed = Callable[[ChatTmplError], None] | None
+"""Function that takes the error about one input; None to raise it."""
 
 _SUFFIXES = (".jinja", ".jinja2", ".j2")
 _GGUF = ".gguf"
@@ -83,11 +86,13 @@ def find_template(which: Any, variant: str | None = None) -> TemplateSource:
     )
 
 
-def find_templates(paths: Iterable[str]) -> Iterator[TemplateSource]:
+def find_templates(paths: Iterable[str], failed: Failed = None) -> Iterator[TemplateSource]:
     """Find all templates at paths, each once.
 
     Args:
         paths: .jinja files, glob patterns, folders, model directories, tokenizer_config.json and GGUF files, families.
+        failed: called with the error about a path or a file, after which the others follow. Without it, the first error
+            is raised.
 
     Raises:
         UsageError: for a path at which there is nothing.
@@ -95,7 +100,7 @@ def find_templates(paths: Iterable[str]) -> Iterator[TemplateSource]:
     """
     seen: set[tuple[str, str]] = set()
     for path in paths:
-        for found in _at(path):
+        for found in _others_follow(_at(path, failed), failed):
             key = (found.source.name, found.source.text)
             if key not in seen:
                 seen.add(key)
@@ -194,10 +199,20 @@ def _of_gguf(path: Path, variant: str | None) -> TemplateSource:
 # -- all templates at a path
 
 
-def _at(given: str) -> Iterator[TemplateSource]:
+def _others_follow(found: Iterator[TemplateSource], failed: Failed) -> Iterator[TemplateSource]:
+    """Yield what is found until an error, which is passed on."""
+    try:
+        yield from found
+    except ChatTmplError as error:
+        if failed is None:
+            raise
+        failed(error)
+
+
+def _at(given: str, failed: Failed) -> Iterator[TemplateSource]:
     path = Path(given)
     if path.is_dir():
-        yield from _in_folder(path)
+        yield from _in_folder(path, failed)
     elif path.is_file():
         yield from _in_file(path)
     elif given in family_names():
@@ -208,13 +223,13 @@ def _at(given: str) -> Iterator[TemplateSource]:
         if not files:
             raise UsageError(f"no file matches {given}", hint="quote the pattern, or check the folder")
         for match in files:
-            yield from _in_file(match)
+            yield from _others_follow(_in_file(match), failed)
     else:
         hint = did_you_mean(given, family_names()) or "give a .jinja file, a folder, a model directory or a family"
         raise UsageError(f"there is no file or folder {given}", hint=hint)
 
 
-def _in_folder(folder: Path) -> Iterator[TemplateSource]:
+def _in_folder(folder: Path, failed: Failed) -> Iterator[TemplateSource]:
     if (folder / FILE).is_file():
         yield _family_in(folder)
         return
@@ -231,7 +246,7 @@ def _in_folder(folder: Path) -> Iterator[TemplateSource]:
     if not paths:
         raise UsageError(f"there is no template in the folder {folder}", hint="a template is a .jinja file")
     for path in paths:
-        yield from _in_file(path)
+        yield from _others_follow(_in_file(path), failed)
 
 
 def _in_file(path: Path) -> Iterator[TemplateSource]:

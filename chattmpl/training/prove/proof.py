@@ -9,7 +9,6 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
-from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
 from chattmpl.training.prove.measures import held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
@@ -101,6 +100,7 @@ class _Experiment:
     def run(self) -> dict[str, Any]:
         """Run the experiment, and return its measures."""
         from chattmpl.training.adapter import prepare
+        from chattmpl.training.adapter.sft import quiet
 
         started = time.perf_counter(), time.process_time()
         dialogues = make_dialogues(self.size.talks, self.abilities, self.seed, test=False)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from chattmpl.template.template import Template
-from chattmpl.training.adapter.sft import quiet
 from chattmpl.training.prove.dialogues import Dialogue
 from chattmpl.training.prove.measures import SampledTurn
 from chattmpl.training.prove.models import CLOCK
@@ -74,6 +73,7 @@ def train_model(
     from transformers import TrainerCallback
 
     from chattmpl.training.adapter import count_supervised, sft_config, sft_trainer
+    from chattmpl.training.adapter.sft import quiet
 
     class StepReporter(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -134,6 +134,7 @@ def sample_turns(
     ``limit`` is the largest number of tokens of a completion.
     """
     from chattmpl.training.adapter import complete
+    from chattmpl.training.adapter.sft import quiet
 
     turns = [(dialogue, turn) for dialogue in tests for turn in dialogue.turns]
     done = 0
