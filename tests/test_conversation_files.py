@@ -318,7 +318,7 @@ def test_what_is_not_json_is_shown_with_a_hint(
 
 
 def test_json_that_is_nested_without_end_is_an_error(tmp_path: Path) -> None:
-    assert "nested too deeply" in _error_text(tmp_path, "[" * 100_000)
+    assert "nested more than 254 levels deep" in _error_text(tmp_path, "[" * 100_000)
 
 
 JSON = st.recursive(

@@ -121,6 +121,10 @@ def test_lines_are_told_by_their_numbers_blank_ones_included(tmp_path: Path) -> 
         (b'{"a": "\\ud83d"}', "half of a surrogate pair"),
         (b'{"a": "\xff"}', "byte 0xff at column 8 is not UTF-8"),
         (b"{'a': 1}", "not JSON"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "more than 4,300 digits"),
+        (b'{"a": ' * 300 + b"1" + b"}" * 300, "nested more than 254 levels"),
+        (b"[" * 900 + b"]" * 900, "nested more than 254 levels"),
+        (b"[" * 100_000, "nested more than 254 levels"),
     ],
 )
 def test_a_line_that_is_no_strict_json_is_a_row_with_an_error(tmp_path: Path, line: bytes, problem: str) -> None:
@@ -164,6 +168,17 @@ def test_a_json_file_may_be_one_conversation(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_text(text, encoding="utf-8")
     assert [row.value for row in read(one(path))] == [json.loads(text)]
+
+
+@pytest.mark.parametrize(
+    "bad", ["9" * 5_000, "[" * 300 + "]" * 300, '{"a": ' * 5_000 + "1" + "}" * 5_000, '{"a": 1, "a": 2}']
+)
+def test_an_element_of_a_list_that_cannot_be_read_is_one_row_with_an_error(tmp_path: Path, bad: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(f'[{{"messages": [], "x": 1}}, {{"messages": {bad}}}, {{"messages": [], "x": "]"}}]')
+    good, wrong, last = read(one(path))
+    assert (good.value, last.value) == ({"messages": [], "x": 1}, {"messages": [], "x": "]"})
+    assert wrong.error is not None
 
 
 def test_a_json_file_of_lists_of_messages_has_a_conversation_in_each(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -11,6 +12,9 @@ from typing import Any, NoReturn
 from chattmpl.conversation.validation_errors import FieldPath
 from chattmpl.errors import ConversationError
 from chattmpl.source import Place, Source
+
+_DEEPEST = 254
+"""Maximum depth of objects and lists; that of orjson."""
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -39,6 +43,29 @@ def _float(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise _InvalidValue(text)
     return number
+
+
+def is_too_deep(text: str, value: Any) -> bool:
+    """Return whether a value is nested more deeply than its readers can follow; ``text`` is its JSON."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    level = [value]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise _InvalidValue("digits") from None
 
 
 @dataclass(frozen=True)
@@ -79,13 +106,17 @@ class JsonText:
                 contains NaN, an infinity or half of a surrogate pair, which JSON does not allow.
         """
         try:
-            value = json.loads(self.text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+            value = json.loads(
+                self.text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
+            )
         except json.JSONDecodeError as error:
             raise self._syntax_error(error) from None
         except _InvalidValue as error:
             raise self._invalid_value(str(error)) from None
         except RecursionError:
-            raise ConversationError("the JSON is nested too deeply", place=self.place(0)) from None
+            raise self._too_deep() from None
+        if is_too_deep(self.text, value):
+            raise self._too_deep()
         if _SURROGATE_ESCAPE.search(self.text):
             self._check_surrogates()
         return value
@@ -138,11 +169,19 @@ class JsonText:
                     problem = f"duplicate key {entry.path[-1]!r} in one object"
                     return ConversationError(problem, place=self.place(*entry.key), hint="remove or rename one of them")
                 seen.add(entry.path)
+        if what == "digits":
+            limit = sys.get_int_max_str_digits()
+            long = re.search(rf"[0-9]{{{limit + 1}}}", self.text)
+            place = self.place(long.start() if long else 0)
+            return ConversationError(f"a number with more than {limit:,} digits", place=place, hint="write a string")
         for entry in self.entries():
             if self.text[slice(*entry.value)] == what:
                 place = self.place(*entry.value)
                 return ConversationError(f"{what} is not a JSON number", place=place, hint="use null, or a string")
         return ConversationError(f"not JSON: {what}", place=self.place(0))
+
+    def _too_deep(self) -> ConversationError:
+        return ConversationError(f"the JSON is nested more than {_DEEPEST} levels deep", place=self.place(0))
 
     def _check_surrogates(self) -> None:
         for entry in self.entries():

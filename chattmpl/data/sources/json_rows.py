@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chattmpl.conversation.json_text import JsonText
+from chattmpl.conversation.json_text import JsonText, is_too_deep
 from chattmpl.data.sources.files import Chunk, DataFile, RawRow
 from chattmpl.errors import ChatTmplError, ConversationError
 
@@ -55,10 +55,10 @@ def parse_value(text: str, name: str, line: int) -> Any:
     try:
         value = _loads(text)
         written = _dumps(value)
-    except (ValueError, RecursionError):  # invalid, or with an infinite number
+    except (ValueError, RecursionError, TypeError):  # invalid, nested deeply, or with an infinite number
         return JsonText(text, name, line).value()
     half = "\\u" in text and ("\\ud" in text or "\\uD" in text)
-    if half or (written != text and _may_repeat_keys(text, written)):
+    if half or is_too_deep(text, value) or (written != text and _may_repeat_keys(text, written)):
         return JsonText(text, name, line).value()
     return value
 
@@ -108,7 +108,11 @@ def parse_lines(lines: Sequence[bytes]) -> list[Any]:
         except ValueError:
             found.append(UNPARSED)
     read = [(line, value) for line, value in zip(lines, found, strict=True) if value is not UNPARSED]
-    if not read or _is_lossless(b"".join([line for line, _ in read]), orjson.dumps([value for _, value in read])):
+    try:
+        written = orjson.dumps([value for _, value in read])
+    except TypeError:  # nested more deeply than it writes
+        written = None
+    if not read or (written is not None and _is_lossless(b"".join([line for line, _ in read]), written)):
         return found
     if len(lines) == 1:
         return [UNPARSED]
@@ -208,7 +212,17 @@ def _line_row(line: bytes, index: int, number: int, name: str) -> RawRow:
 
 # -- .json
 
-_DECODER = json.JSONDecoder()
+
+def _integer(digits: str) -> int:
+    """Return a number, or 0 for one that Python does not convert; the row that it is in is parsed again."""
+    try:
+        return int(digits)
+    except ValueError:
+        return 0
+
+
+_DECODER = json.JSONDecoder(parse_int=_integer)
+_BRACKET = re.compile(r'[\[{]|([\]}])|"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _RECORD_KEYS = ("messages", "conversations", "instruction", "prompt")
 
@@ -256,7 +270,11 @@ class _Window:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self.text, self.at)
-            except (ValueError, RecursionError):
+            except RecursionError:
+                value, end = None, _end_of_brackets(self.text, self.at)
+                if end < 0 and self.more():
+                    continue
+            except ValueError:
                 if self.more():
                     continue
                 JsonText(self.text[self.at :], self.name, self.line).value()
@@ -265,6 +283,17 @@ class _Window:
             if end == len(self.text) and not self.ended and self.more():
                 continue
             return self.take(end), value
+
+
+def _end_of_brackets(text: str, start: int) -> int:
+    """Return the end of the object or list at an offset, however deeply it is nested; -1 if it is incomplete."""
+    depth = 0
+    for found in _BRACKET.finditer(text, start):
+        if found[0][0] != '"':
+            depth += -1 if found[1] else 1
+            if depth == 0:
+                return found.end()
+    return -1
 
 
 def json_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
