@@ -200,7 +200,7 @@ def _of_gguf(path: Path, variant: str | None) -> TemplateSource:
 
 
 def _others_follow(found: Iterator[TemplateSource], failed: Failed) -> Iterator[TemplateSource]:
-    """Yield what is found until an error, which is passed on."""
+    """Yield templates until an error, and pass that on."""
     try:
         yield from found
     except ChatTmplError as error:
