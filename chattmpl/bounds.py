@@ -48,6 +48,12 @@ _FRESH = 1.0
 _BEGAN = struct.Struct("d")
 """The time on the monotonic clock at which the template began, or 0: the memory shared with the supervisor."""
 
+_PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP} if hasattr(signal, "SIGHUP") else ())
+"""Signals to the supervisor that are for its process."""
+
+_SENT_BY_A_PROCESS = 0
+"""The code SI_USER of a signal that was sent with ``kill``."""
+
 _WRONG = 2
 """The exit code for invalid input."""
 
@@ -166,16 +172,18 @@ def supervise(run: Callable[[], int]) -> int:
         run: the function, which returns an exit code.
     """
     global _bounds
-    if not hasattr(os, "fork"):
+    if not (hasattr(os, "fork") and hasattr(signal, "sigtimedwait")):
         return run()
     shared = mmap.mmap(-1, _BEGAN.size)
     alive, lifeline = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED_ON | {signal.SIGCHLD})
     child = os.fork()
     if child:
         os.close(alive)
         code = _watch(child, shared)
         sys.stderr.flush()
         os._exit(code)  # at once: there is nothing to clean up
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(lifeline)
     _die_with(alive)
     _bounds = _Bounds(shared)
@@ -211,29 +219,22 @@ def _die_with(alive: int) -> None:
 
 def _watch(child: int, shared: mmap.mmap) -> int:
     """Wait for the end of a child process, interrupt templates that take too long, and return its exit code."""
-    # The terminal sends an interrupt to both processes, and the child decides what to do about it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.kill(child, number))
-    wake, wakeup = os.pipe()
-    os.set_blocking(wakeup, False)
-    signal.set_wakeup_fd(wakeup)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
+        received = signal.sigtimedwait(_PASSED_ON | {signal.SIGCHLD}, _POLL)
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
             break
-        if select.select([wake], [], [], _POLL)[0]:
-            os.read(wake, 64)
+        # What the terminal sends reaches the child as well.
+        if received is not None and received.si_signo in _PASSED_ON and received.si_code == _SENT_BY_A_PROCESS:
+            os.kill(child, received.si_signo)
         began = _BEGAN.unpack_from(shared)[0]
         seconds = time.monotonic() - began if began else 0.0
         if seconds >= SECONDS + _GRACE:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            message = (
-                f"error: the template ran for more than {SECONDS + _GRACE:g} seconds and did not respond\nhint: {HINT}"
-            )
-            print(message, file=sys.stderr)
+            limit = SECONDS + _GRACE
+            print(f"error: the template ran for more than {limit:g} seconds and did not respond", file=sys.stderr)
+            print(f"hint: {HINT}", file=sys.stderr)
             return _WRONG
         if seconds >= SECONDS:
             os.kill(child, signal.SIGALRM)
@@ -242,4 +243,5 @@ def _watch(child: int, shared: mmap.mmap) -> int:
         if ending != signal.SIGKILL:
             signal.signal(ending, signal.SIG_DFL)
         os.kill(os.getpid(), ending)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {ending})
     return os.waitstatus_to_exitcode(status)

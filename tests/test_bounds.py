@@ -77,6 +77,19 @@ def test_a_process_that_is_killed_passes_on_its_signal() -> None:
     assert outcome("os.kill(os.getpid(), 15)").returncode == -signal.SIGTERM
 
 
+def test_an_interrupt_that_is_sent_to_the_command_alone_reaches_its_process() -> None:
+    start = "sys.exit(bounds.supervise(lambda: run() or time.sleep(30)))"
+    program = PROGRAM.format(work="print(1, flush=True)", start=start)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == -signal.SIGINT
+    assert said.rstrip().endswith("KeyboardInterrupt")
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
     file = tmp_path / "pid"
