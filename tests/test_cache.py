@@ -69,7 +69,7 @@ def test_what_others_can_write_is_not_read(folder: Path) -> None:
 
 
 def entry_is_read(entry: Path) -> bool:
-    """Whether the entry of `SOURCE` is read; if not, it is written anew."""
+    """Return whether the entry of `SOURCE` is read; if not, it is written anew."""
     compile_program.cache_clear()
     before = entry.stat().st_ino
     Template.from_source(SOURCE)

@@ -47,7 +47,7 @@ def test_no_use_of_a_large_value_exceeds_its_bounds(part: int) -> None:
 
 
 def exceeds(result: dict[str, Any]) -> bool:
-    """Whether a render did not end, or took too much."""
+    """Return whether a render did not end, or took too much."""
     ended = result["outcome"] in ("BudgetError", "RenderError", "TemplateError", "harmless")
     return not ended or result["seconds"] > SECONDS or result["megabytes"] > MEGABYTES
 

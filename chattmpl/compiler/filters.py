@@ -133,8 +133,8 @@ def _ticking(items: Iterable[Any]) -> Iterator[Any]:
         yield item
 
 
-def _free(value: Any) -> None:
-    """Charge nothing: the filter takes constant time, or charges for what it does."""
+def _free(*values: Any) -> None:
+    """Charge nothing: the filter or test takes constant time, or charges for what it does."""
 
 
 def _pass(value: Any) -> None:
@@ -260,14 +260,10 @@ def _filters() -> dict[str, Callable[..., Any]]:
     return {name: _charged(name, filters[name]) for name in _CHARGES}
 
 
-def _free_test(*args: Any) -> None:
-    """Charge nothing: the test takes constant time."""
-
-
 _TEST_CHARGES: dict[str, Callable[..., Any]] = {
-    **dict.fromkeys(("boolean", "callable", "defined", "escaped", "false", "float", "integer"), _free_test),
-    **dict.fromkeys(("iterable", "mapping", "none", "number", "sameas", "sequence", "string"), _free_test),
-    **dict.fromkeys(("true", "undefined", "divisibleby", "even", "odd"), _free_test),
+    **dict.fromkeys(("boolean", "callable", "defined", "escaped", "false", "float", "integer"), _free),
+    **dict.fromkeys(("iterable", "mapping", "none", "number", "sameas", "sequence", "string"), _free),
+    **dict.fromkeys(("true", "undefined", "divisibleby", "even", "odd"), _free),
     **dict.fromkeys(("eq", "==", "equalto", "ne", "!=", "lt", "<", "lessthan", "le", "<="), weigh_comparison),
     **dict.fromkeys(("gt", ">", "greaterthan", "ge", ">="), weigh_comparison),
     **dict.fromkeys(("filter", "lower", "test", "upper"), _pass),
@@ -280,7 +276,7 @@ def _tests() -> dict[str, Callable[..., Any]]:
     def charged(name: str) -> Callable[..., Any]:
         account, function = _TEST_CHARGES[name], cast("Callable[..., Any]", JINJA_TESTS[name])
         place = _passed(function)
-        if account is _free_test:
+        if account is _free:
             return function
 
         @functools.wraps(function)
