@@ -1,8 +1,7 @@
 """The engines other than Jinja2 that serve chat templates: one class and one row of `ENGINES` each.
 
-Each engine renders as its users see it, with the functions that every host adds: ``raise_exception``, ``strftime_now``
-and, for minijinja, the ``tojson`` of transformers. A source is rendered as it is: pass an inference export, which has
-no generation tags.
+Each engine renders as its users see it, with the functions that every host adds: ``raise_exception`` and
+``strftime_now``. A source is rendered as it is: pass an inference export, which has no generation tags.
 """
 
 from __future__ import annotations
@@ -84,6 +83,14 @@ class Engine(ABC):
             RenderError: if the engine cannot parse or render the template, or the template calls ``raise_exception``.
         """
 
+    def render_unhosted(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template with the engine's own filters, where `render` has those by which hosts replace them.
+
+        Raises:
+            RenderError: see `render`.
+        """
+        return self.render(source, context)
+
     def close(self) -> None:  # noqa: B027 - most engines hold no resources
         """End the engine's process, if it has one. The engine can be used again."""
 
@@ -155,6 +162,9 @@ class _ProcessEngine(Engine):
         Raises:
             BudgetError: if it takes too long, or the process ends.
         """
+        return self._answer(source, context)["text"]
+
+    def _answer(self, source: str, context: Mapping[str, object]) -> dict[str, str]:
         now = now_of(self._clock)
         moment = [now.year, now.month, now.day, now.hour, now.minute, now.second]
         try:
@@ -168,7 +178,7 @@ class _ProcessEngine(Engine):
             raise RenderError(message, reason=Reason.REFUSED, complaint=complaint)
         if "error" in answer:
             raise RenderError(f"{self.name}: {answer['error']}", complaint=answer["error"])
-        return answer["text"]
+        return answer
 
     def _ask(self, source: str, line: str) -> dict[str, str]:
         with self._lock:
@@ -243,6 +253,10 @@ def _end(process: subprocess.Popen[str], lifeline: int) -> None:
 class Minijinja(_ProcessEngine):
     """The engine minijinja, in a process of Python.
 
+    Its own ``tojson`` escapes ``<``, ``>``, ``&`` and ``'``, and has no option but ``indent``. Most hosts that serve
+    models replace it by one that escapes nothing, such as mistral.rs and Dynamo; some do not. `render` refuses what
+    either of them refuses, and has the text of the former.
+
     Args:
         clock: the time that ``strftime_now`` reads.
         timeout: limit of one render, in seconds.
@@ -261,6 +275,10 @@ class Minijinja(_ProcessEngine):
         # Isolated: neither the current folder nor the environment adds modules.
         super().__init__([sys.executable, "-I", "-c", _MINIJINJA, *map(os.path.abspath, sys.path)], clock, timeout)
 
+    def render_unhosted(self, source: str, context: Mapping[str, object]) -> str:
+        """Render a template with minijinja's own ``tojson``; see `Engine.render_unhosted`."""
+        return self._answer(source, context)["own"]
+
 
 _MINIJINJA = r"""
 import datetime, json, sys
@@ -273,21 +291,28 @@ class Refused(Exception):
 def raise_exception(message):
     raise Refused(str(message))
 
-def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-    pair = None if separators is None else (separators[0], separators[1])
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
+def tojson(value, indent=None, **options):
+    global replaced
+    replaced = True
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+def environment():
+    made = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
+    made.fuel = 20_000_000
+    made.add_function("raise_exception", raise_exception)
+    made.add_function("strftime_now", lambda format: moment.strftime(format))
+    return made
 
 moment = None
-environment = minijinja.Environment(trim_blocks=True, lstrip_blocks=True, debug=False)
-environment.fuel = 20_000_000
-environment.add_filter("tojson", tojson)
-environment.add_function("raise_exception", raise_exception)
-environment.add_function("strftime_now", lambda format: moment.strftime(format))
+own, hosted = environment(), environment()
+hosted.add_filter("tojson", tojson)
 for line in sys.stdin:
     job = json.loads(line)
     moment = datetime.datetime(*job["now"])
     try:
-        answer = {"text": str(environment.render_str(job["source"], **job["context"]))}
+        replaced = False
+        text = str(hosted.render_str(job["source"], **job["context"]))
+        answer = {"text": text, "own": str(own.render_str(job["source"], **job["context"])) if replaced else text}
     except Refused as error:
         answer = {"refused": str(error)}
     except BaseException as error:

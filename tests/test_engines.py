@@ -89,9 +89,33 @@ def test_an_engine_goes_on_after_an_error(engine: Engine) -> None:
 
 
 @pytest.mark.upstream
-def test_minijinja_takes_the_options_of_tojson_from_transformers() -> None:
-    source = "{{ x | tojson(ensure_ascii=true, separators=(',', ':'), sort_keys=true) }}"
-    assert engines.minijinja().render(source, {"x": {"b": "é", "a": 1}}) == '{"a":1,"b":"\\u00e9"}'
+@pytest.mark.parametrize("option", ["ensure_ascii=False", "separators=(',', ':')", "sort_keys=True"])
+def test_an_option_that_minijinjas_own_tojson_refuses_is_refused(option: str) -> None:
+    with pytest.raises(RenderError, match=f"unknown keyword argument '{option.partition('=')[0]}'"):
+        engines.minijinja().render(f"{{{{ x | tojson({option}) }}}}", {"x": {"a": 1}})
+
+
+@pytest.mark.upstream
+def test_the_text_of_minijinjas_own_tojson_is_told_from_that_of_a_host() -> None:
+    engine = engines.minijinja()
+    variables = {"x": {"a": "it's <b>"}}
+    assert engine.render("{{ x | tojson }}", variables) == """{"a": "it's <b>"}"""
+    assert engine.render_unhosted("{{ x | tojson }}", variables) == r"""{"a": "it\u0027s \u003cb\u003e"}"""
+    assert engine.render_unhosted("{{ x.a }}", variables) == "it's <b>"
+
+
+@pytest.mark.upstream
+def test_a_report_counts_the_renders_that_agree_only_where_the_host_replaces_tojson() -> None:
+    source = "{% for m in messages %}{{ m.content | tojson }}{% endfor %}"
+    quoted = [{"role": "user", "content": "it's"}]
+    reports = [told(source, engines.minijinja()), told(source, engines.minijinja(), messages=quoted)]
+    assert [(report.agreed, report.disagreed, report.hosted) for report in reports] == [(1, 0, 0), (1, 0, 1)]
+
+
+@pytest.mark.upstream
+def test_an_option_of_tojson_is_a_difference_of_minijinja() -> None:
+    report = told("{% for m in messages %}{{ m | tojson(ensure_ascii=False) }}{% endfor %}", engines.minijinja())
+    assert constructs(report) == [("tojson-option", "m | tojson(ensure_ascii=False)", True)]
 
 
 @pytest.mark.upstream

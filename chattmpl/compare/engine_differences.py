@@ -179,6 +179,14 @@ ENGINE_DIFFERENCES: tuple[EngineDifference, ...] = (
         together=True,
     ),
     EngineDifference(
+        "tojson-option",
+        "the engine's own tojson has no option {word}",
+        "remove the option; `chattmpl lint --fix` does where its value is the default",
+        constructs.json_options,
+        (MINIJINJA,),
+        error=r"unknown keyword argument '(\w+)'",
+    ),
+    EngineDifference(
         "unknown-tag",
         "the engine does not support the tag {word}",
         "use simpler Jinja",

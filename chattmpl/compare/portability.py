@@ -55,6 +55,7 @@ class EngineReport:
         agreed, disagreed: numbers of cases, without those of a declared bug.
         findings: the causes.
         declared: bugs that the family declares, with the numbers of cases in which they occur.
+        hosted: number of the cases that agree only where the host replaces the engine's own filters.
         overrun: the error of the case that exceeded the template's budget; None if none did.
         skipped: number of cases after that one, which were not compared.
     """
@@ -66,6 +67,7 @@ class EngineReport:
     disagreed: int = 0
     findings: list[EngineFinding] = field(default_factory=list)
     declared: Counter[str] = field(default_factory=Counter)
+    hosted: int = 0
     overrun: BudgetError | None = None
     skipped: int = 0
 
@@ -132,6 +134,8 @@ class _Comparison:
         got = rendered(self.engine, self.raw.text, context)
         if expected.text == got.text:
             self.report.agreed += 1
+            if got.text is not None:
+                self.report.hosted += self.engine.render_unhosted(self.raw.text, context) != got.text
             return
         bugs = [bug for bug in self.bugs if bug.engine == self.engine.name and bug.concerns(context)]
         if bugs:

@@ -165,6 +165,10 @@ def engines_lines(name: str, cases: int, found: Sequence[EngineReport | Missing]
             for alike in _alike(item.findings):
                 yield line()
                 yield from _finding(item, *alike)
+            if item.hosted:
+                yield line()
+                yield line((f"{item.engine}: its own tojson", "bold yellow"), f" ({count(item.hosted, 'render')})")
+                yield line("  differs: it escapes <, >, & and '. Hosts that replace it, such as mistral.rs, agree.")
             for what, number in item.declared.items():
                 yield line()
                 yield line((f"{item.engine}: declared by the family", "bold cyan"), f" ({count(number, 'render')})")
@@ -251,6 +255,7 @@ def _record(item: EngineReport | Missing) -> dict[str, Any]:
         "emulated": item.emulated,
         "agreed": item.agreed,
         "disagreed": item.disagreed,
+        "hosted": item.hosted,
         "declared": [{"what": what, "renders": number} for what, number in item.declared.items()],
         "skipped": [{"why": why, "renders": number} for why, number in _skipped(item)],
         "findings": [_finding_record(finding) for finding in item.findings],
