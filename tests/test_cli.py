@@ -371,7 +371,7 @@ def test_without_its_packages_the_command_says_what_to_install(tmp_path: Path, m
     outcome = run_here(["encode", "data.jsonl", *COMMON, "-o", str(tmp_path / "out")])
     assert outcome.code == 2
     assert re.search(r"requires packages that are not installed: (numpy, )?pyarrow\n", outcome.err)
-    assert "hint: pip install 'chattmpl[data,fast]'\n" in outcome.err
+    assert "hint: pip install 'chattmpl[data]'\n" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def _introduction(size: Size) -> Iterator[str]:
         "everything else is the same, with several seeds each. They do not show how large the effect is in a large "
         "model."
     )
-    yield from ("", "```sh", "pip install 'chattmpl[fast,train,lora]'")
+    yield from ("", "```sh", "pip install 'chattmpl[train]'")
     yield from ("OMP_NUM_THREADS=1 python bench/playbook.py   # runs what is missing, then writes this page", "```", "")
     yield _wrapped(
         f"The model is a Llama with {size.layers} layers of width {size.hidden}, trained for {size.steps} steps of "

@@ -63,7 +63,7 @@ def prove(
     """
     if template is None:
         raise UsageError("no template given", hint=USAGE)
-    require_packages("prove", PACKAGES, "fast,train")
+    require_packages("prove", PACKAGES, "train")
     from chattmpl.report import proof
     from chattmpl.template.template import Template
     from chattmpl.training.prove import Thresholds

@@ -7,7 +7,7 @@ from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.errors import ChatTmplError
 from chattmpl.lint.context import LintContext
 from chattmpl.probing.corpus import CLOCK, CONVERSATIONS, as_parts
 from chattmpl.probing.modes import mode_names
@@ -18,7 +18,7 @@ SpanChange = Literal["same", "shrink", "grow"]
 """Allowed changes of generated spans: none, losing the template's own text, or gaining text."""
 
 EXAMPLES = 60
-"""Number of conversations that hypothesis generates, if it is installed."""
+"""Number of conversations that hypothesis generates."""
 
 _MODES = 6
 """Number of template kwargs that are varied."""
@@ -55,17 +55,13 @@ class ReferenceRenderings:
 
     def _cases(self) -> Iterator[ProofCase]:
         conversations = [*_probes(), *shipped_conversations()]
-        try:
-            generated = generated_conversations(EXAMPLES)
-        except UsageError:
-            generated = ()
         matrix: list[dict[str, Any]] = [{}]
         for name, values in self._modes().items():
             matrix += [{name: value} for value in values]
         for kwargs in matrix:
             for conversation in conversations:
                 yield from (ProofCase(conversation, prompt, kwargs) for prompt in (False, True))
-        for conversation in generated:
+        for conversation in generated_conversations(EXAMPLES):
             yield from (ProofCase(conversation, prompt, {}) for prompt in (False, True))
 
     def _modes(self) -> dict[str, tuple[Any, ...]]:

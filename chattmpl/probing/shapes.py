@@ -8,7 +8,6 @@ from typing import Any
 
 from chattmpl.conversation.files import load_conversation
 from chattmpl.conversation.models import Conversation
-from chattmpl.errors import UsageError
 from chattmpl.probing.corpus import (
     ASK,
     DEVELOPER,
@@ -112,20 +111,13 @@ def generated_conversations(count: int, shape: Shape | None = None) -> tuple[Con
     Args:
         count: the number of conversations.
         shape: the features that they may have; all by default.
-
-    Raises:
-        UsageError: if hypothesis is not installed.
     """
     if not count:
         return ()
-    try:
-        from hypothesis import HealthCheck, Phase, given, settings
+    from hypothesis import HealthCheck, Phase, given, settings
 
-        from chattmpl.conversation.strategies import conversations
-    except ImportError:
-        raise UsageError(
-            "generating conversations needs hypothesis", hint="pip install hypothesis, or check with --examples 0"
-        ) from None
+    from chattmpl.conversation.strategies import conversations
+
     found: list[Conversation] = []
 
     @settings(

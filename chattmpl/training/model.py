@@ -140,7 +140,7 @@ def lora_config(config: TrainConfig) -> tuple[Any, bool]:
     try:
         from peft import LoraConfig
     except ImportError:
-        raise UsageError("lora requires peft, which is not installed", hint="pip install 'chattmpl[lora]'") from None
+        raise UsageError("lora requires peft, which is not installed", hint="pip install 'chattmpl[train]'") from None
     from dataclasses import fields
 
     options = dict(config.lora)
