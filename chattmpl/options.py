@@ -11,6 +11,7 @@ Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion"]
 StraddleChoice = Literal["include", "exclude", "error", "split"]
 ControlTokenChoice = Literal["escape", "allow", "error"]
 MaskChoice = Literal["all", "last", "flags", "no-reasoning"]
+Arguments = Literal["keep", "decode"]
 Fast = Literal["auto", "require", "off"]
 Overflow = Literal["truncate-turns", "reject", "truncate-tokens", "split"]
 Format = Literal["parquet", "arrow", "jsonl"]
@@ -43,6 +44,7 @@ OPTIONS = {
         "Treatment of control tokens in the text of messages.", get_args(ControlTokenChoice), "escape"
     ),
     "mask": Option("Part of the generated text to train on.", get_args(MaskChoice), "all"),
+    "arguments": Option("Treatment of arguments of tool calls that are a string of JSON.", get_args(Arguments), "keep"),
     "fast": Option("Use the fast path where it applies, require it, or turn it off.", get_args(Fast), "auto"),
     "overflow": Option("Treatment of rows longer than --max-length.", get_args(Overflow), "truncate-turns"),
     "form": Option("Format of the files.", get_args(Format), unset="the suffix of OUT, or parquet"),

@@ -386,16 +386,16 @@ def test_a_record_of_two_shapes_is_refused_until_one_is_named() -> None:
 
 
 def test_a_record_of_no_shape_is_told_what_it_has_and_what_there_is() -> None:
-    assert str(_record_error({"question": "?", "answer": "!"})) == (
-        "the keys ('question', 'answer') fit no shape\n"
+    assert str(_record_error({"riddle": "?", "key": "!"})) == (
+        "the keys ('riddle', 'key') fit no shape\n"
         "hint: the shapes are messages (messages); sharegpt (conversations); alpaca (instruction, output); "
         "prompt-completion (prompt, completion)"
     )
 
 
 def test_a_misspelt_key_of_a_record_gets_a_suggestion() -> None:
-    error = _record_error({"conversation": []})
-    assert (error.path, error.on_key, error.hint) == (("conversation",), True, "did you mean 'conversations'?")
+    error = _record_error({"convrsations": []})
+    assert (error.path, error.on_key, error.hint) == (("convrsations",), True, "did you mean 'conversations'?")
 
 
 @pytest.mark.parametrize("record", [5, "Hi", None])
@@ -496,7 +496,7 @@ def test_sharegpt_turns_may_already_be_messages() -> None:
     [
         ([{"from": "humna", "value": "x"}], (0, "from"), "did you mean 'human'?"),
         ([{"from": "human", "valu": "x"}], (0, "valu"), "did you mean 'value'?"),
-        ([{"from": "human", "content": "x"}], (0,), "'value' is missing"),
+        ([{"from": "human", "words": "x"}], (0,), "'value' is missing"),
         ([{"from": 1, "value": "x"}], (0, "from"), "must be a string, not int"),
         ([{"from": "human", "value": 5}], (0,), "must be a string, a list of parts or null, not 5"),
         ([{"from": "function_call", "value": "f()"}], (0, "value"), "is not JSON"),

@@ -61,13 +61,13 @@ def test_none_is_the_same_as_absent_at_the_top_level_of_a_message() -> None:
 
 
 def test_the_flags_for_the_mask_are_hidden_from_the_template() -> None:
-    message = {"role": "assistant", "content": "x", "train": True, "weight": 0.5}
+    message = {"role": "assistant", "content": "x", "train": True, "weight": 1}
     assert _seen([message]) == [{"role": "assistant", "content": "x"}]
 
 
 @pytest.mark.parametrize(
     ("flags", "trained"),
-    [({}, None), ({"train": True}, True), ({"train": 0}, False), ({"weight": 0}, False), ({"weight": 0.5}, True)],
+    [({}, None), ({"train": True}, True), ({"train": 0}, False), ({"weight": 0}, False), ({"weight": 1.0}, True)],
 )
 def test_the_flags_say_whether_a_message_is_trained_on(flags: dict[str, Any], trained: bool | None) -> None:
     assert Message.model_validate({"role": "assistant", **flags}).trained is trained
@@ -177,7 +177,7 @@ def _messages(draw: st.DrawFn) -> dict[str, Any]:
                 "tool_calls": st.none() | st.lists(CALLS, max_size=2),
                 "tool_call_id": st.none() | TEXTS,
                 "name": TEXTS,
-                "weight": st.floats(0, 10),
+                "weight": st.sampled_from([0, 1, 1.0]),
                 "mood": JSON,
             },
         )

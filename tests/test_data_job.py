@@ -20,6 +20,7 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import pyarrow.parquet as pq  # noqa: E402
 
+from chattmpl.conversation.notes import NoteKind, ReadingNote  # noqa: E402
 from chattmpl.data.encoder import Encoder  # noqa: E402
 from chattmpl.data.job import JobNote, JobNoteKind, Options, Phase, Watcher, encode_dataset  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
@@ -499,7 +500,7 @@ def test_a_row_that_nobody_expected_does_not_stop_the_others(
 
     def failing(method: Any) -> Any:
         def fails(self: Encoder, conversations: Any) -> Any:
-            if any(each == conversation(7) for each in conversations):
+            if any(each.value == conversation(7) for each in conversations):
                 raise ZeroDivisionError("seven")
             return method(self, conversations)
 
@@ -558,7 +559,8 @@ def test_an_empty_file_among_those_of_a_pattern_is_passed_over_with_a_note(data:
 
 
 def test_each_note_and_each_reason_has_words() -> None:
-    data = {"template": "t", "reasons": ("a", "b"), "rows": 3, "path": "x.jsonl"}
+    note = ReadingNote(NoteKind.UNREAD_COLUMN, "context")
+    data = {"template": "t", "reasons": ("a", "b"), "rows": 3, "path": "x.jsonl", "note": note}
     texts = {kind: note_text(JobNote(kind, data)) for kind in JobNoteKind}
     assert texts[JobNoteKind.NO_FAST_PATH] == "no fast path for t, all rows take the exact path: a; b"
     assert texts[JobNoteKind.EMPTY_FILE] == "x.jsonl is empty and is skipped"

@@ -386,7 +386,7 @@ def test_a_message_that_says_so_is_never_trained(flag: dict[str, Any], choice: s
     assert masked([Q1, {**A1, "train": True}, Q2, {**A2, **flag}], mask=choice) == expected
 
 
-@pytest.mark.parametrize("flag", [{"train": True}, {"weight": 1}, {"weight": 0.5}])
+@pytest.mark.parametrize("flag", [{"train": True}, {"weight": 1}, {"weight": 1.0}])
 def test_flags_train_the_messages_that_say_so_and_no_other(flag: dict[str, Any]) -> None:
     assert masked([Q1, {**A1, **flag}, Q2, A2], mask="flags") == "One.<|im_end|>"
 

@@ -229,6 +229,7 @@ _DATASET_OPTIONS: tuple[_Option[Any], ...] = (
     library_option("straddle"),
     library_option("control_tokens"),
     library_option("mask"),
+    library_option("arguments"),
     library_option("limit"),
     library_option("fast"),
     click.option(

@@ -33,7 +33,7 @@ from chattmpl.conversation.normalization import (
     drop_nulls,
     merge_reasoning,
     messages_are_padded,
-    normalize_part,
+    normalize_content,
     normalize_tools,
     plain_data,
 )
@@ -192,8 +192,9 @@ class ToolCall(_OrderedModel):
 class Message(_OrderedModel):
     """One message. Its reasoning may be given as ``reasoning_content``, ``reasoning`` or ``thinking``.
 
-    Content parts are dicts that reach the template unchanged, except for keys with value None. ``train`` and ``weight``
-    say whether an assistant message is trained on; templates never see them.
+    Content parts are dicts that reach the template unchanged, except for keys with value None. The content of a tool
+    message may be any JSON value, which reaches the template as it is. ``train`` and ``weight``, which is 0 or 1, say
+    whether an assistant message is trained on; templates never see them.
     """
 
     _names = frozenset(
@@ -203,7 +204,7 @@ class Message(_OrderedModel):
     _spellings = {"reasoning_content": REASONING_NAMES}
 
     role: Role
-    content: _Text | list[dict[str, Any]] | None = None
+    content: _Text | list[Any] | dict[str, Any] | bool | int | float | None = None
     reasoning_content: _Text | None = None
     tool_calls: list[ToolCall] | None = None
     tool_call_id: _Text | None = None
@@ -221,9 +222,15 @@ class Message(_OrderedModel):
             check_spelling(given, cls._names)
             given = merge_reasoning(given)
         content = given.get("content")
-        if content is not None and type(content) is not str and isinstance(content := as_list(content), list):
-            given = {**given, "content": [normalize_part(part, index) for index, part in enumerate(content)]}
+        if content is not None and type(content) is not str:
+            given = {**given, "content": normalize_content(content, tool=given.get("role") == "tool")}
         message = handler(given)
+        if message.weight not in (None, 0, 1):
+            raise validation_error(
+                f"the weight {message.weight:g} is not supported; a message is trained (1) or not (0)",
+                path=("weight",),
+                hint="write a weight of 0 or 1, or train: true or train: false",
+            )
         if message.train is not None and message.weight is not None and message.train != (message.weight > 0):
             raise validation_error(
                 f"'train' is {message.train} but 'weight' is {message.weight:g}", hint="keep one of the two"

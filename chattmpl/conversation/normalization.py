@@ -17,7 +17,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from chattmpl.conversation.validation_errors import FieldPath, find_misspelling, intended_word, validation_error
+from chattmpl.conversation.validation_errors import (
+    FieldPath,
+    find_misspelling,
+    intended_word,
+    shown,
+    validation_error,
+)
 
 NullCleaning = Literal["auto", "always", "never"]
 """Treatment of nulls that could be intended; ``auto`` drops them if the conversation shows signs of padding."""
@@ -29,7 +35,7 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 _VALUE_KEYWORDS = frozenset({"default", "const", "enum", "examples", "example"})
 _NULL_KEYWORDS = frozenset({"default", "const"})
 _NAMES_INSIDE = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
-_PART_TYPES = ("text", "image", "audio", "video", "image_url", "audio_url", "video_url", "input_audio")
+PART_TYPES = ("text", "image", "audio", "video", "image_url", "audio_url", "video_url", "input_audio")
 _OTHER_PART_TYPES = frozenset({"input_text", "output_text", "input_image", "input_video"})
 _FLAT_TOOL = frozenset({"name", "description"})
 
@@ -254,19 +260,44 @@ def merge_reasoning(given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def normalize_part(part: Any, index: int) -> Any:
-    """Return a content part without null padding; a value that is not a dict is left to pydantic.
+def normalize_content(content: Any, *, tool: bool) -> Any:
+    """Return a content that is not a string: its parts without null padding, or any value as the result of a tool.
 
     Raises:
-        PydanticCustomError: the type or a key is misspelled.
+        PydanticCustomError: it is not a list of parts, or a type or a key of a part is misspelled.
+    """
+    parts = as_list(content)
+    given = [as_dict(part) for part in parts] if isinstance(parts, list) else [None]
+    if tool and not all(part is not None and part.get("type") in PART_TYPES for part in given):
+        value = as_dict(content) if isinstance(content, Mapping) else parts
+        if isinstance(value, (str, dict, list, int, float)):
+            return value
+        raise validation_error(
+            f"must be a string, a list of parts or another JSON value, not {shown(content)}", path=("content",)
+        )
+    if isinstance(parts, str):
+        return parts
+    if not isinstance(parts, list):
+        problem = f"must be a string, a list of parts or null, not {shown(content)}"
+        hint = "store the object as the content of a tool message" if isinstance(content, dict) else None
+        raise validation_error(problem, path=("content",), hint=hint)
+    return [_normalize_part(part, index) for index, part in enumerate(parts)]
+
+
+def _normalize_part(part: Any, index: int) -> Any:
+    """Return a content part without null padding.
+
+    Raises:
+        PydanticCustomError: it is not a dict, or the type or a key is misspelled.
     """
     given = as_dict(part)
     if given is None:
-        return part
+        problem = f"must be a content part (a dict with 'type'), not {shown(part)}"
+        raise validation_error(problem, path=("content", index))
     given = drop_nulls(given)
     kind = given.get("type")
-    known = kind in _PART_TYPES or kind in _OTHER_PART_TYPES
-    if isinstance(kind, str) and not known and (intended := intended_word(kind, _PART_TYPES)):
+    known = kind in PART_TYPES or kind in _OTHER_PART_TYPES
+    if isinstance(kind, str) and not known and (intended := intended_word(kind, PART_TYPES)):
         hint = f"did you mean {intended!r}?"
         raise validation_error(f"unknown content part type {kind!r}", path=("content", index, "type"), hint=hint)
     if kind == "text" and not isinstance(given.get("text"), str):
@@ -276,18 +307,56 @@ def normalize_part(part: Any, index: int) -> Any:
     return given
 
 
+def decoded_tools(tools: Any) -> Any:
+    """Return tools with parsed JSON where a list or an object is expected; the value itself if there is none.
+
+    Some datasets store the schemas, each schema, or its parameters as a string, since Arrow has no type for objects
+    with different keys. A string that is not JSON is returned unchanged.
+    """
+    value = as_list([] if isinstance(tools, str) and not tools.strip() else _decoded(tools))
+    if not isinstance(value, list):
+        return value
+    made = [_decoded_tool(tool) for tool in value]
+    return value if all(one is other for one, other in zip(made, value, strict=True)) else made
+
+
+def _decoded_tool(tool: Any) -> Any:
+    tool = _decoded(tool)
+    if not isinstance(tool, dict):
+        return tool
+    for key, decode in (("function", _decoded_tool), ("parameters", _decoded_schema)):
+        if (decoded := decode(tool.get(key))) is not tool.get(key):
+            tool = {**tool, key: decoded}
+    return tool
+
+
+def _decoded_schema(schema: Any) -> Any:
+    schema = _decoded(schema)
+    if isinstance(schema, dict) and isinstance(schema.get("properties"), str):
+        schema = {**schema, "properties": _decoded(schema["properties"])}
+    return schema
+
+
+def _decoded(value: Any) -> Any:
+    """Return the object or list in a string of JSON; any other value unchanged."""
+    if not isinstance(value, str):
+        return value
+    try:
+        decoded = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return decoded if isinstance(decoded, (dict, list)) else value
+
+
 def normalize_tools(tools: Any) -> list[Any]:
-    """Return tools as a list; a JSON string is parsed, since some datasets store the schemas as one.
+    """Return tools as a list; see `decoded_tools` for strings of JSON.
 
     Raises:
         PydanticCustomError: the tools are not JSON schemas, or a key is misspelled.
     """
+    tools = decoded_tools(tools)
     if isinstance(tools, str):
-        try:
-            tools = json.loads(tools) if tools.strip() else []
-        except ValueError as error:
-            raise validation_error(f"is a string but not JSON: {error}", path=("tools",)) from None
-    tools = as_list(tools)
+        raise validation_error("is a string but not JSON of a list", path=("tools",))
     if not isinstance(tools, list):
         raise validation_error(f"must be a list of JSON schemas, not {type(tools).__name__}", path=("tools",))
     for index, tool in enumerate(tools):

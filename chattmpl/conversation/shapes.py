@@ -1,66 +1,67 @@
-"""Record shapes: the formats in which datasets store conversations, and their conversion to messages."""
+"""Reading of dataset records: their shape is detected, and every spelling of a field becomes a message's.
+
+`chattmpl.conversation.spellings` is the table of the names. Whatever is not read is in the notes of the `Reading`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from chattmpl.conversation import spellings
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.normalization import NullCleaning, as_dict, as_list
+from chattmpl.conversation.normalization import (
+    NullCleaning,
+    as_dict,
+    as_list,
+    decoded_tools,
+)
+from chattmpl.conversation.notes import NoteKind, ReadingNote
+from chattmpl.conversation.spellings import SHAPES, folded, is_content
+from chattmpl.conversation.turns import TurnReader, flag_meaning, json_of
 from chattmpl.conversation.validation_errors import (
     ROLES,
     FieldError,
     FieldPath,
     find_misspelling,
     found_keys,
-    unknown_role,
 )
-from chattmpl.errors import did_you_mean
-from chattmpl.options import Shape, check_options
+from chattmpl.options import Arguments, Shape, check_options
 
-_MARKS: dict[Shape, tuple[str, ...]] = {
-    "messages": ("messages",),
-    "sharegpt": ("conversations",),
-    "alpaca": ("instruction", "output"),
-    "prompt-completion": ("prompt", "completion"),
-}
+_MARKS = {shape.name: shape.own for shape in SHAPES}
 """The keys that identify a shape; a key with value null counts as absent."""
 
-OTHER_SHAPES = frozenset(mark for shape, marks in _MARKS.items() if shape != "messages" for mark in marks)
-"""The keys that identify the shapes other than messages."""
-
-_ROLE_OF_SENDER = {
-    **{role: role for role in ROLES},
-    **dict.fromkeys(("human", "prompter"), "user"),
-    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai"), "assistant"),
-    **dict.fromkeys(("observation", "function_response", "tool_response", "function"), "tool"),
-    **dict.fromkeys(("function_call", "tool_call"), "function_call"),
+_ROLES = frozenset(ROLES)
+_FIELDS = frozenset(Conversation.model_fields)
+_SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
+_CANONICAL_FLAGS = frozenset({"train", "weight"})
+_NAME_OF = {
+    **dict.fromkeys(spellings.SYSTEM, "system"),
+    **dict.fromkeys(spellings.TOOLS, "tools"),
+    **dict.fromkeys(spellings.FUNCTIONS, "functions"),
+    **{name: name for name in ("documents", "chat_template_kwargs", "template")},
 }
-"""Roles for the ``from`` of ShareGPT turns, which files spell in many ways."""
 
 
 @dataclass(frozen=True)
-class _ConvertedRecord:
-    """A record as a dict for :meth:`Conversation.coerce`, and the path of each message in the record itself."""
+class Reading:
+    """A record as it was read.
 
-    data: dict[str, Any]
-    origins: list[FieldPath] | None = None
+    Attributes:
+        value: the record itself, without the columns that are not read, if a template's input can be made of it as it
+            is; else the conversation.
+        notes: what was read under another name, and what was not read.
+    """
 
-    def path(self, path: FieldPath) -> FieldPath:
-        """Return the path in the record for a path in the conversation."""
-        if path[:1] != ("messages",) or self.origins is None:
-            return path
-        if len(path) < 2 or not isinstance(path[1], int):
-            return ()
-        return (*self.origins[path[1]], *path[2:])
+    value: dict[str, Any] | Conversation
+    notes: tuple[ReadingNote, ...] = ()
 
 
 def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCleaning = "auto") -> Conversation:
     """Parse one record of a dataset as a conversation.
 
-    Keys that the shape does not know are kept as unknown keys of the conversation.
+    Columns that are not read are kept as unknown keys of the conversation; `read_record` returns notes about them.
 
     Args:
         record: a dict, or a list of messages or of ShareGPT turns.
@@ -73,21 +74,40 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
             record.
         UsageError: there is no shape of that name.
     """
-    if shape is None:
-        shape = detect_shape(record)
-    else:
-        check_options(shape=shape)
-    given = _record_dict(record, shape)
-    try:
-        reading = _READERS[shape](given)
-        if not reading.data["messages"] and isinstance(reading.data["messages"], list):
-            raise FieldError("contains no messages", ("messages",) if reading.origins is None else ())
-        try:
-            return Conversation.coerce(reading.data, clean_nulls=clean_nulls)
-        except FieldError as error:
-            raise error.moved(reading.path(error.path)) from None
-    except FieldError as error:
-        raise (error.moved(error.path[1:]) if isinstance(as_list(record), list) else error) from None
+    return read_conversation(record, shape, clean_nulls=clean_nulls)[0]
+
+
+def read_conversation(
+    record: Any,
+    shape: Shape | None = None,
+    *,
+    clean_nulls: NullCleaning = "auto",
+    arguments: Arguments = "keep",
+) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+    """Return the conversation of a record, and the notes on it; see `parse_record` and `read_record`."""
+    reader = _RecordReader(record, shape, arguments)
+    return reader.conversation(clean_nulls), tuple(reader.notes)
+
+
+def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments = "keep") -> Reading:
+    """Read one record of a dataset for an encoder.
+
+    Args:
+        record: see `parse_record`; a conversation is returned as it is.
+        shape: the name of the shape; detected from the keys of the record if None.
+        arguments: ``decode`` parses arguments of tool calls that are a string of JSON; ``keep`` leaves them.
+
+    Raises:
+        FieldError, UsageError: see `parse_record`.
+    """
+    if isinstance(record, Conversation):
+        return Reading(record)
+    reader = _RecordReader(record, shape, arguments)
+    if not reader.unchanged:
+        return Reading(reader.conversation("auto"), tuple(reader.notes))
+    unread = reader.unread
+    value = {key: item for key, item in record.items() if key not in unread} if unread else record
+    return Reading(value, tuple(reader.notes))
 
 
 def detect_shape(record: Any) -> Shape:
@@ -103,158 +123,449 @@ def detect_shape(record: Any) -> Shape:
     given = as_dict(record)
     if given is None:
         raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
-    present = [key for key, value in given.items() if value is not None]
-    fitting = [shape for shape, marks in _MARKS.items() if all(mark in present for mark in marks)]
-    if len(fitting) == 1:
-        return fitting[0]
+    present = tuple(key for key, value in given.items() if value is not None and isinstance(key, str))
+    found = _fitting_shape(present)
+    if isinstance(found, FieldError):
+        # An error that is raised keeps its traceback, and the cached one must not.
+        raise found.moved(found.path)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _fitting_shape(present: tuple[str, ...]) -> Shape | FieldError:
+    """Return the shape that has these keys, or why there is none."""
+    names = {folded(key) for key in present}
     seen = ", ".join(map(repr, present)) or "none"
-    if fitting:
+    for pair in spellings.PREFERENCES:
+        if names.issuperset(pair):
+            own = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
+            shown = ", ".join(key for key in present if folded(key) in pair)
+            other = f"; to train on its other columns, choose shape={own[0]!r}" if own else ""
+            return FieldError(
+                f"a preference pair ({shown}), which supervised training does not use",
+                hint=f"to train on the preferred answer, rename {pair[0]!r} to 'completion', or to 'messages' if it "
+                f"includes the prompt, and remove {pair[1]!r}{other}",
+            )
+    fitting = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
+    if len(fitting) > 1:
         hint = f"choose one, for example shape={fitting[0]!r}"
-        raise FieldError(f"the keys ({seen}) fit more than one shape: {' and '.join(fitting)}", hint=hint)
-    found = find_misspelling(tuple(present), frozenset(mark for marks in _MARKS.values() for mark in marks))
+        return FieldError(f"the keys ({seen}) fit more than one shape: {' and '.join(fitting)}", hint=hint)
+    if fitting:
+        return fitting[0]
+    for shape in SHAPES:
+        if all(names.intersection(column) for column in shape.columns):
+            return shape.name
+    own_names = frozenset(mark for marks in _MARKS.values() for mark in marks)
+    found = find_misspelling(present, own_names)
     if found is not None:
-        raise FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
+        return FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
     known = "; ".join(f"{shape} ({', '.join(marks)})" for shape, marks in _MARKS.items())
-    raise FieldError(f"the keys ({seen}) fit no shape", hint=f"the shapes are {known}")
+    if names == {"text"}:
+        return FieldError(
+            "the only key is 'text', which does not say who speaks", hint=f"store messages; the shapes are {known}"
+        )
+    return FieldError(f"the keys ({seen}) fit no shape", hint=f"the shapes are {known}")
 
 
-def _record_dict(record: Any, shape: Shape) -> dict[str, Any]:
-    """Return the record as a dict that has the keys of its shape."""
-    items = as_list(record)
-    if isinstance(items, list):
-        if shape not in ("messages", "sharegpt"):
-            raise FieldError(f"a record of shape {shape!r} must be an object, not a list")
-        return {_MARKS[shape][0]: items}
-    given = as_dict(record)
-    if given is None:
-        raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
-    for mark in _MARKS[shape]:
-        if given.get(mark) is None:
-            present = found_keys(key for key, value in given.items() if value is not None)
-            raise FieldError(f"a record of shape {shape!r} needs the key {mark!r}", hint=present)
-    return given
+@lru_cache(maxsize=4096)
+def _column_roles(keys: tuple[Any, ...]) -> dict[str, str]:
+    """Return the field as which each column is read that is named for one, whatever the shape."""
+    return {key: _NAME_OF[folded(key)] for key in keys if isinstance(key, str) and folded(key) in _NAME_OF}
 
 
-def _rest(record: dict[str, Any], consumed: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in consumed}
+class _RecordReader:
+    """Reader of one record.
 
-
-def _text(record: dict[str, Any], key: str, path: FieldPath = ()) -> str:
-    """Return the string at a key; null and absent give the empty string."""
-    value = record.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise FieldError(f"must be a string, not {type(value).__name__}", (*path, key))
-    return value
-
-
-def _read_messages(record: dict[str, Any]) -> _ConvertedRecord:
-    return _ConvertedRecord(record)
-
-
-def _read_sharegpt(record: dict[str, Any]) -> _ConvertedRecord:
-    """Read ``conversations: [{from, value}]``, with an optional ``system`` text and ``tools`` as a JSON string.
-
-    Turns that are already messages (``role`` and ``content``) are kept as they are. Other keys of a turn are kept.
+    Attributes:
+        notes: the notes, in order and without repetition.
+        messages: the messages that were read.
+        origins: the path of each message in the record.
+        read: the columns that were read.
+        unread: the columns that were not read.
+        unchanged: whether the record is what an encoder reads.
     """
-    turns = as_list(record["conversations"])
-    if not isinstance(turns, list):
-        raise FieldError(f"must be a list of turns, not {type(turns).__name__}", ("conversations",))
-    messages = [_read_turn(turn, ("conversations", index)) for index, turn in enumerate(turns)]
-    origins: list[FieldPath] = [("conversations", index) for index in range(len(turns))]
-    if system := _text(record, "system"):
-        if messages and messages[0].get("role") == "system":
-            raise FieldError("the conversation also starts with a system turn", ("system",), hint="keep only one")
-        messages.insert(0, {"role": "system", "content": system})
-        origins.insert(0, ("system",))
-    return _ConvertedRecord({**_rest(record, ("conversations", "system")), "messages": messages}, origins)
 
-
-def _read_turn(turn: Any, path: FieldPath) -> dict[str, Any]:
-    given = as_dict(turn)
-    if given is None:
-        raise FieldError(f"must be a turn (a dict with 'from' and 'value'), not {type(turn).__name__}", path)
-    if given.get("role") is not None and given.get("from") is None:
-        return given
-    for key in ("from", "value"):
-        if key not in given:
-            found = find_misspelling(tuple(given), frozenset({key}))
-            if found is not None:
-                hint = f"did you mean {found[1]!r}?"
-                raise FieldError(f"unknown key {found[0]!r}", (*path, found[0]), on_key=True, hint=hint)
-            raise FieldError(f"{key!r} is missing", path, hint=found_keys(given))
-    sender = _text(given, "from", path)
-    role = _ROLE_OF_SENDER.get(sender.strip().lower().replace("-", "_"))
-    if role is None:
-        problem, hint = unknown_role(sender)
-        hint = did_you_mean(sender.lower(), _ROLE_OF_SENDER) or f"known senders are {', '.join(_ROLE_OF_SENDER)}"
-        raise FieldError(problem, (*path, "from"), hint=hint)
-    rest = {key: value for key, value in _rest(given, ("from", "value")).items() if value is not None}
-    if role == "function_call":
-        return {"role": "assistant", "content": "", "tool_calls": _read_calls(given, path), **rest}
-    return {"role": role, "content": given["value"], **rest}
-
-
-def _read_calls(turn: dict[str, Any], path: FieldPath) -> list[dict[str, Any]]:
-    """Read the calls of a ``function_call`` turn, whose value is the JSON of one call or of a list of calls."""
-    value = turn["value"]
-    if isinstance(value, str):
+    def __init__(self, record: Any, shape: Shape | None, arguments: Arguments) -> None:
+        self.is_list = isinstance(as_list(record), list)
+        self.unchanged = type(record) is dict
+        self.read: set[str] = set()
+        self.unread: list[str] = []
+        self.fields: dict[str, Any] = {}
+        if shape is None:
+            shape = detect_shape(record)
+        else:
+            check_options(shape=shape)
+        self.shape = shape
+        self.turns = TurnReader(shape, decode=arguments == "decode")
+        self.notes, self.note = self.turns.notes, self.turns.note
         try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise FieldError(f"the value of a function_call turn is not JSON: {error}", (*path, "value")) from None
-    calls = value if isinstance(value, list) else [value]
-    for call in calls:
-        if not isinstance(call, dict) or "name" not in call:
-            raise FieldError("a function_call turn needs the JSON of {'name', 'arguments'}", (*path, "value"))
-    return [{"type": "function", "function": call} for call in calls]
+            self.record = self._as_record(record)
+            read = getattr(self, f"_read_{shape.replace('-', '_')}")
+            self.messages: list[Any]
+            self.origins: list[FieldPath]
+            self.messages, self.origins = read()
+            if not self.messages:
+                raise FieldError("contains no messages", ("messages",) if shape == "messages" else ())
+            self._read_flags()
+            self._read_others()
+            self._find_unread()
+        except FieldError as error:
+            raise self._moved(error, error.path) from None
 
+    def conversation(self, clean_nulls: NullCleaning) -> Conversation:
+        """Return the conversation; errors have the path in the record."""
+        rest = {key: value for key, value in self.record.items() if key not in self.read}
+        data = {**rest, **self.fields, "messages": self.messages}
+        try:
+            return Conversation.coerce(data, clean_nulls=clean_nulls)
+        except FieldError as error:
+            raise self._moved(error, self._path(error.path)) from None
 
-def _read_alpaca(record: dict[str, Any]) -> _ConvertedRecord:
-    """Read ``instruction``, ``input`` and ``output``, with an optional ``system`` and a ``history`` of pairs.
+    def _moved(self, error: FieldError, path: FieldPath) -> FieldError:
+        """Return an error with the path in the record, which may be the list of messages itself."""
+        return error.moved(path[1:] if self.is_list else path)
 
-    The input follows the instruction on a new line, as in LLaMA-Factory.
-    """
-    messages: list[dict[str, Any]] = []
-    origins: list[FieldPath] = []
+    def _path(self, path: FieldPath) -> FieldPath:
+        """Return the path in the record for a path in the conversation."""
+        if path[:1] != ("messages",):
+            return path
+        if len(path) < 2 or not isinstance(path[1], int):
+            return path if self.shape == "messages" else ()
+        return (*self.origins[path[1]], *path[2:])
 
-    def add(role: str, content: str, *path: str | int) -> None:
-        messages.append({"role": role, "content": content})
-        origins.append(path)
+    # -- shapes
 
-    if system := _text(record, "system"):
-        add("system", system, "system")
-    for index, pair in enumerate(as_list(record.get("history")) or []):
-        pair = as_list(pair)
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise FieldError("must be a pair of strings, a question and its answer", ("history", index))
-        add("user", pair[0], "history", index)
-        add("assistant", pair[1], "history", index)
-    add("user", "\n".join(filter(None, (_text(record, "instruction"), _text(record, "input")))), "instruction")
-    add("assistant", _text(record, "output"), "output")
-    consumed = ("instruction", "input", "output", "system", "history")
-    return _ConvertedRecord({**_rest(record, consumed), "messages": messages}, origins)
+    def _as_record(self, record: Any) -> dict[str, Any]:
+        items = as_list(record)
+        if isinstance(items, list):
+            if self.shape not in ("messages", "sharegpt"):
+                raise FieldError(f"a record of shape {self.shape!r} must be an object, not a list")
+            return {_MARKS[self.shape][0]: items}
+        given = as_dict(record)
+        if given is None:
+            raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
+        return given
 
+    def _mark(self, position: int) -> str:
+        """Return the column of the record for a column of the shape, and count it as read.
 
-def _read_prompt_completion(record: dict[str, Any]) -> _ConvertedRecord:
-    """Read ``prompt`` and ``completion``, each a string or a list of messages.
+        Raises:
+            FieldError: there is none, or more than one by other names.
+        """
+        names = next(shape.columns for shape in SHAPES if shape.name == self.shape)[position]
+        if self.record.get(names[0]) is not None:
+            found = [names[0]]
+        else:
+            found = [key for key, value in self.record.items() if value is not None and folded(key) in names]
+            found = [key for key in found if key not in self.read]
+        if not found:
+            present = found_keys(key for key, value in self.record.items() if value is not None)
+            raise FieldError(f"a record of shape {self.shape!r} needs the key {names[0]!r}", hint=present)
+        if len(found) > 1:
+            raise FieldError(
+                f"the columns {' and '.join(map(repr, found))} could each be the {names[0]}",
+                hint=f"rename the right one to {names[0]!r}",
+            )
+        if found[0] != names[0]:
+            self.note(NoteKind.READ_AS, found[0], names[0])
+        self.read.update((found[0], names[0]))
+        return found[0]
 
-    Only the completion is meant for training, so assistant messages of the prompt without a flag get ``train: false``.
-    """
-    messages: list[Any] = []
-    origins: list[FieldPath] = []
-    for key, role in (("prompt", "user"), ("completion", "assistant")):
-        value = as_list(record[key])
+    def _column(self, names: tuple[str, ...]) -> str | None:
+        """Return the first column of some names that has a value, and count it as read."""
+        found = next((key for key, value in self.record.items() if value is not None and folded(key) in names), None)
+        if found is not None:
+            self.read.add(found)
+            if found != names[0]:
+                self.note(NoteKind.READ_AS, found, names[0])
+        return found
+
+    def _read_messages(self) -> tuple[list[Any], list[FieldPath]]:
+        key = self._mark(0)
+        messages = self.turns.turns(self.record[key], (key,), "messages")
+        self.unchanged = self.unchanged and messages is self.record[key]
+        return messages, [(key, index) for index in range(len(messages))]
+
+    def _read_sharegpt(self) -> tuple[list[Any], list[FieldPath]]:
+        """Read ``conversations: [{from, value}]``; turns that are already messages are kept as they are."""
+        key = self._mark(0)
+        self.unchanged = False
+        turns = self.turns.turns(self.record[key], (key,), "turns")
+        return turns, [(key, index) for index in range(len(turns))]
+
+    def _read_alpaca(self) -> tuple[list[Any], list[FieldPath]]:
+        """Read ``instruction``, ``input`` and ``output``, with an optional ``history`` of pairs.
+
+        The input follows the instruction on a new line, as in LLaMA-Factory.
+        """
+        self.unchanged = False
+        messages: list[dict[str, Any]] = []
+        origins: list[FieldPath] = []
+        instruction, output = self._mark(0), self._mark(1)
+        more, history = self._column(spellings.INPUT), self._column(spellings.HISTORY)
+        given = None if history is None else self.record[history]
+        if isinstance(given, str):
+            given = json_of(given, list) if given.strip() else []
+        for index, pair in enumerate(as_list(given) or []):
+            pair = as_list(pair)
+            if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
+                raise FieldError("must be a pair of strings, a question and its answer", (str(history), index))
+            messages += [{"role": "user", "content": pair[0]}, {"role": "assistant", "content": pair[1]}]
+            origins += [(str(history), index)] * 2
+        asked = [self._text(instruction), "" if more is None else self._text(more)]
+        messages.append({"role": "user", "content": "\n".join(filter(None, asked))})
+        messages.append({"role": "assistant", "content": self._text(output)})
+        return messages, [*origins, (instruction,), (output,)]
+
+    def _read_prompt_completion(self) -> tuple[list[Any], list[FieldPath]]:
+        """Read ``prompt`` and ``completion``, each a string or a list of messages.
+
+        Only the completion is meant for training, so assistant messages of the prompt without a flag get
+        ``train: false``.
+        """
+        self.unchanged = False
+        messages: list[Any] = []
+        origins: list[FieldPath] = []
+        for position, role in enumerate(("user", "assistant")):
+            key = self._mark(position)
+            value = as_list(self.record[key])
+            if isinstance(value, str):
+                value = self._messages_in(value, key) or value
+            elif as_dict(value) is not None:
+                value = [value]
+            if position and (calls := _calls_in(value)) is not None:
+                messages.append({"role": role, "content": "", "tool_calls": calls})
+                origins.append((key,))
+            elif isinstance(value, str):
+                messages.append({"role": role, "content": value})
+                origins.append((key,))
+            elif isinstance(value, list):
+                turns = self.turns.turns(value, (key,), "messages")
+                messages += turns if position else map(_untrained, turns)
+                origins += [(key, index) for index in range(len(turns))]
+            else:
+                raise FieldError(f"must be a string or a list of messages, not {type(value).__name__}", (key,))
+        return messages, origins
+
+    def _messages_in(self, text: str, key: str) -> list[Any] | None:
+        """Return the messages in a string of JSON, or the calls in that of a completion; None if it is a text."""
+        value = json_of(text, list)
+        if not value or not all(isinstance(item, dict) for item in value):
+            return None
+        if all(any(sender in item for sender in spellings.SENDER_KEYS) for item in value) or _calls_in(value):
+            self.note(NoteKind.READ_AS, key, "JSON")
+            return list(value)
+        return None
+
+    def _text(self, key: str) -> str:
+        """Return the string at a key; null and absent give the empty string."""
+        value = self.record.get(key)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise FieldError(f"must be a string, not {type(value).__name__}", (key,))
+        return value
+
+    # -- flags
+
+    def _read_flags(self) -> None:
+        """Apply the flags of the row to its messages."""
+        for key, value in self.record.items():
+            if value is None or not isinstance(key, str) or key in self.read:
+                continue
+            name = folded(key)
+            if name in spellings.FLAGS:
+                self._row_flag(key, name, value)
+            elif name in spellings.KTO_LABELS and self._is_kto(name, value):
+                self.read.add(key)
+                if value in (False, 0) or str(value).strip().lower() in ("false", "0"):
+                    self._exclude(key, [False] * len(self.messages))
+                    self.note(NoteKind.NOT_TRAINED, key)
+
+    def _is_kto(self, name: str, value: Any) -> bool:
+        """Return true for the label of unpaired preference data: true for a wanted answer."""
+        if isinstance(value, bool):
+            return True
+        words = ("true", "false", "0", "1") if isinstance(value, str) else (0, 1)
+        plain = value.strip().lower() if isinstance(value, str) else value
+        return (self.shape == "prompt-completion" or name == "kto_tag") and plain in words
+
+    def _row_flag(self, key: str, name: str, value: Any) -> None:
         if isinstance(value, str):
-            messages.append({"role": role, "content": value})
-            origins.append((key,))
-            continue
-        if not isinstance(value, list):
-            raise FieldError(f"must be a string or a list of messages, not {type(value).__name__}", (key,))
-        messages.extend(_untrained(message) if key == "prompt" else message for message in value)
-        origins.extend((key, index) for index in range(len(value)))
-    return _ConvertedRecord({**_rest(record, ("prompt", "completion")), "messages": messages}, origins)
+            text = value.strip().lower()
+            value = {"true": True, "false": False}.get(text) if text in ("true", "false") else json_of(value, list)
+            if value is None:
+                return  # a word, such as the name of a split
+        values = as_list(value)
+        if not isinstance(values, list):
+            if isinstance(value, bool) or name not in spellings.ROW_NUMBERS:
+                meaning = flag_meaning(name, value, (key,))
+                self.read.add(key)
+                if meaning is False:
+                    self._exclude(key, [False] * len(self.messages))
+                    self.note(NoteKind.NOT_TRAINED, key)
+            return
+        self.read.add(key)
+        answers = [at for at, message in enumerate(self.messages) if _role_of(message) == "assistant"]
+        if len(values) == len(self.messages):
+            places = list(range(len(values)))
+        elif len(values) == len(answers):
+            places = answers
+        else:
+            raise FieldError(
+                f"has {len(values)} values for {len(self.messages)} messages, {len(answers)} of them the assistant's",
+                (key,),
+                hint="set train: true or false on each assistant message",
+            )
+        meanings: list[bool | None] = [None] * len(self.messages)
+        for at, given in zip(places, values, strict=True):
+            if given is not None:
+                meanings[at] = flag_meaning(name, given, (key,))
+        self.note(NoteKind.READ_AS, key, "train")
+        self._exclude(key, meanings)
+
+    def _exclude(self, key: str, meanings: list[bool | None]) -> None:
+        """Set ``train`` on the assistant messages; their own flags may not contradict."""
+        self.unchanged = False
+        messages = list(self.messages)
+        for at, meaning in enumerate(meanings):
+            message = as_dict(messages[at])
+            if meaning is None or message is None:
+                continue
+            if _role_of(message) != "assistant":
+                if meaning:
+                    self.note(NoteKind.FLAG_WITHOUT_EFFECT, key)
+                continue
+            own = message.get("train")
+            if own is None and message.get("weight") is not None:
+                own = message["weight"] != 0
+            if own is not None and bool(own) != meaning and not (self.shape == "prompt-completion" and own is False):
+                raise FieldError(f"contradicts the flag of {'.'.join(map(str, self.origins[at]))}", (key,))
+            if own is None:
+                messages[at] = {**message, "train": meaning}
+        self.messages = messages
+
+    # -- next to the messages
+
+    def _read_others(self) -> None:
+        """Read the system prompt, tools, documents and template kwargs, by every name of their columns."""
+        systems: dict[str, str] = {}
+        tools: dict[str, Any] = {}
+        for key, target in _column_roles(tuple(self.record)).items():
+            value = self.record[key]
+            if key in self.read or value is None:
+                continue
+            if target == "system":
+                self.read.add(key)
+                if text := self._text(key):
+                    systems[key] = text
+            elif target == "tools":
+                self._add_tools(tools, key, value)
+            elif target == "functions":
+                self._add_tools(tools, key, value, wrap=True)
+            elif target in ("documents", "chat_template_kwargs"):
+                self._read_decoded(key, value, list if target == "documents" else dict)
+        self._read_kwargs(tools)
+        self._set_tools(tools)
+        self._set_system(systems)
+
+    def _set_system(self, systems: dict[str, str]) -> None:
+        if not systems:
+            return
+        key, text = next(iter(systems.items()))
+        if len(set(systems.values())) > 1:
+            raise FieldError(f"differs from {key!r}", (list(systems)[1],), hint="keep only one")
+        if key != "system" or self.shape == "messages":
+            self.note(NoteKind.READ_AS, key, "the system message")
+        first = as_dict(self.messages[0])
+        if first is not None and first.get("role") in ("system", "developer"):
+            if first.get("content") == text:
+                self.unchanged = False
+                return
+            raise FieldError("the conversation also starts with a system turn", (key,), hint="keep only one")
+        self.unchanged = False
+        self.messages = [{"role": "system", "content": text}, *self.messages]
+        self.origins = [(key,), *self.origins]
+
+    def _add_tools(self, tools: dict[str, Any], key: str, value: Any, *, wrap: bool = False) -> None:
+        self.read.add(key)
+        decoded = decoded_tools(value)
+        if decoded is not value and key != "tools":
+            self.note(NoteKind.READ_AS, key, "JSON")
+        if wrap and isinstance(decoded, list):
+            decoded = [_as_tool(function) for function in decoded]
+        tools[key] = decoded
+
+    def _set_tools(self, tools: dict[str, Any]) -> None:
+        filled = {key: value for key, value in tools.items() if value}
+        if not filled:
+            filled = dict(list(tools.items())[:1])
+        if not filled:
+            return
+        key, value = next(iter(filled.items()))
+        for other, more in filled.items():
+            if more != value:
+                raise FieldError(f"differs from {key!r}", (other,), hint="keep only one")
+        if key != "tools":
+            self.note(NoteKind.READ_AS, key, "tools")
+        if value is not self.record.get("tools"):
+            self.unchanged = False
+        self.fields["tools"] = value
+
+    def _read_decoded(self, key: str, value: Any, kind: type) -> None:
+        self.read.add(key)
+        if isinstance(value, str):
+            decoded = json_of(value, kind) if value.strip() else kind()
+            if decoded is not None:
+                self.unchanged = False
+                value = decoded
+        self.fields[key] = value
+
+    def _read_kwargs(self, tools: dict[str, Any]) -> None:
+        """Read ``tools`` and ``documents`` in the template kwargs as the fields that they are for transformers."""
+        kwargs = self.fields.get("chat_template_kwargs")
+        if not isinstance(kwargs, dict) or not ("tools" in kwargs or "documents" in kwargs):
+            return
+        self.unchanged = False
+        rest = {key: value for key, value in kwargs.items() if key not in ("tools", "documents")}
+        self.fields["chat_template_kwargs"] = rest
+        if kwargs.get("tools") is not None:
+            self._add_tools(tools, "chat_template_kwargs.tools", kwargs["tools"])
+        if (
+            kwargs.get("documents") is not None
+            and self.fields.setdefault("documents", kwargs["documents"]) != (kwargs["documents"])
+        ):
+            raise FieldError("differs from 'documents'", ("chat_template_kwargs", "documents"), hint="keep only one")
+
+    def _find_unread(self) -> None:
+        """Note the columns that were not read."""
+        for key, value in self.record.items():
+            if key in self.read or (key in _FIELDS and key != "template"):
+                continue
+            name = str(key)
+            if key != "template":
+                self.unread.append(key)
+            if value is None or value == "" or value == [] or value == {}:
+                continue
+            if folded(name) in spellings.MEDIA:
+                self.note(NoteKind.MEDIA, name)
+            elif is_content(name, value) and not self._repeats(value):
+                self.note(NoteKind.UNREAD_COLUMN, name)
+            elif key != "template":
+                self.note(NoteKind.METADATA, name)
+
+    def _repeats(self, value: Any) -> bool:
+        """Return true for a text that a message has too, as the first question often has a column too."""
+        if not isinstance(value, str):
+            return False
+        text = value.strip()
+        contents = (as_dict(message) or {} for message in self.messages)
+        return any(isinstance(content := each.get("content"), str) and text in content for each in contents)
+
+
+def _role_of(message: Any) -> Any:
+    given = as_dict(message)
+    return None if given is None else given.get("role")
 
 
 def _untrained(message: Any) -> Any:
@@ -265,9 +576,17 @@ def _untrained(message: Any) -> Any:
     return message if flagged else {**given, "train": False}
 
 
-_READERS: dict[Shape, Callable[[dict[str, Any]], _ConvertedRecord]] = {
-    "messages": _read_messages,
-    "sharegpt": _read_sharegpt,
-    "alpaca": _read_alpaca,
-    "prompt-completion": _read_prompt_completion,
-}
+def _calls_in(value: Any) -> list[dict[str, Any]] | None:
+    """Return the tool calls that a completion is a list of, as in function-calling data; None if it is none."""
+    if not isinstance(value, list) or not value:
+        return None
+    if not all(isinstance(call, dict) and call.keys() == {"name", "arguments"} for call in value):
+        return None
+    return [{"type": "function", "function": call} for call in value]
+
+
+def _as_tool(function: Any) -> Any:
+    given = as_dict(function)
+    if given is None or "name" not in given:
+        return function
+    return {"type": "function", "function": given}

@@ -144,7 +144,7 @@ def _type_error(detail: ErrorDetails, path: FieldPath) -> FieldError:
     if detail["type"] == "recursion_loop":
         return FieldError("contains itself", path)
     if "[key]" in detail["loc"]:
-        return FieldError(f"has a key that is not a string: {_shown(value)}", path)
+        return FieldError(f"has a key that is not a string: {shown(value)}", path)
     name = path[-1] if path else ""
     if name == "role" and isinstance(value, str):
         problem, hint = unknown_role(value)
@@ -153,10 +153,10 @@ def _type_error(detail: ErrorDetails, path: FieldPath) -> FieldError:
         expected = _EXPECTED_ITEM.get(str(path[-2]) if len(path) > 1 else "messages", "something else")
     else:
         expected = _EXPECTED.get(name, "a conversation (a dict with 'messages')")
-    return FieldError(f"must be {expected}, not {_shown(value)}", path)
+    return FieldError(f"must be {expected}, not {shown(value)}", path)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value as errors show it: a short scalar itself, else its JSON type."""
     if value is None:
         return "null"

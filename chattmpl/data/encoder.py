@@ -17,7 +17,8 @@ import numpy as np
 
 from chattmpl.budget import pause_gc
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.notes import ReadingNote
+from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
 from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
@@ -28,12 +29,13 @@ from chattmpl.data.fast.verify import (
     describe_difference,
     open_fast_path,
 )
+from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
-from chattmpl.options import ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
+from chattmpl.options import Arguments, ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
 from chattmpl.template.template import Template
 
 if TYPE_CHECKING:
@@ -56,6 +58,10 @@ class FastPathWarning(UserWarning):
     """The fast path is not used, or no longer used: rows come from the exact path, which is slower."""
 
 
+class UnreadDataWarning(UserWarning):
+    """A part of the data is not read, or is read under another name; each kind is reported once."""
+
+
 @dataclass
 class EncoderReport:
     """Counts of one encoder in one process.
@@ -69,6 +75,7 @@ class EncoderReport:
         disagreements: differences that were found.
         engine: the token engine of the fast path; None if there is no fast path.
         notes: parts of the fast path that are not used, and why.
+        reading: number of conversations with each note on how they were read.
     """
 
     rows: int = 0
@@ -79,6 +86,7 @@ class EncoderReport:
     disagreements: list[str] = field(default_factory=list)
     engine: str | None = None
     notes: tuple[str, ...] = ()
+    reading: Counter[ReadingNote] = field(default_factory=Counter)
 
     def add(self, other: EncoderReport) -> None:
         """Add the counts of another encoder, such as one in another process."""
@@ -90,6 +98,7 @@ class EncoderReport:
         self.disagreements += other.disagreements
         self.engine = self.engine or other.engine
         self.notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        self.reading += other.reading
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
@@ -102,6 +111,7 @@ class EncoderReport:
             "disagreements": list(self.disagreements),
             "engine": self.engine,
             "notes": list(self.notes),
+            "reading": {" ".join(filter(None, note)): rows for note, rows in self.reading.items()},
         }
 
 
@@ -123,6 +133,8 @@ class Encoder:
             ``attention_mask``, ``length``, ``error``. With ``error``, a conversation that cannot be encoded gives a row
             without tokens and with the reason; without it, no row.
         keep: optional attributes of a `Row`: ``text``, ``generated``, ``message_index`` (exact path only).
+        arguments: ``decode`` parses arguments of tool calls that are a string of JSON; ``keep`` renders them as they
+            are, as transformers does.
         clock: the time of ``strftime_now``: a datetime, or a callable that can be pickled; by default the time when the
             encoder was created, so that all rows agree.
         check_every: about one in this number of rows of the fast path is compared with the exact path. Which rows
@@ -142,6 +154,7 @@ class Encoder:
         straddle: StraddleChoice = "include",
         control_tokens: ControlTokenChoice = "escape",
         mask: MaskChoice = "all",
+        arguments: Arguments = "keep",
         template_kwargs: Mapping[str, Any] | None = None,
         labels: str = "labels",
         columns: Sequence[str] | None = None,
@@ -154,6 +167,7 @@ class Encoder:
         self.columns = tuple(columns) if columns is not None else ("input_ids", labels)
         self.keep = frozenset(keep)
         self.check_every = check_every
+        self.arguments: Arguments = arguments
         self.kwargs = dict(template_kwargs or {})
         self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
         self.tokenizer_source = tokenizer
@@ -174,7 +188,7 @@ class Encoder:
                     hint = did_you_mean(str(name), known) or f"choose from {', '.join(known)}"
                     raise UsageError(f"there is no {what} {name!r}", hint=hint)
         # A wrong option is an error of the caller, not of the first row.
-        check_options(fast=self.fast, **self.options)
+        check_options(fast=self.fast, arguments=self.arguments, **self.options)
         self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
 
     # -- loading
@@ -283,14 +297,15 @@ class Encoder:
         """Return a row or a rejection for each conversation, in order.
 
         Args:
-            conversations: `Conversation`s, or records of any shape that `parse_record` reads. An iterator that creates
-                them one by one, as when lines are read, is fastest, since new objects are still in the cache.
+            conversations: `Conversation`s, records of any shape that `read_record` reads, or `Reading`s. An iterator
+                that creates them one by one, as when lines are read, is fastest, since new objects are still in the
+                cache.
         """
         return self.encode_batch(conversations).in_order()
 
     def encode_batch(self, conversations: Iterable[Any]) -> EncodedBatch:
         """Return the rows of the conversations in a few arrays; see `encode_many`."""
-        rest = iter(conversations)
+        rest = map(self._read, conversations)
         parts: list[EncodedBatch] = []
         with pause_gc():
             while True:
@@ -308,6 +323,20 @@ class Encoder:
                 parts.append(encoded)
                 if encoded.count < _BATCH:
                     return join_batches(parts)
+
+    def _read(self, record: Any) -> Any:
+        """Return a record as the encoder's paths take it, and count the notes on it."""
+        if isinstance(record, Reading):
+            return record.value
+        try:
+            reading = read_record(record, arguments=self.arguments)
+        except Exception as error:
+            return _Unread(error)
+        for note in reading.notes:
+            if note not in self._report.reading and note.kind in WARNINGS and concerns(note, self.template):
+                warnings.warn(note.message(), UnreadDataWarning, stacklevel=4)
+            self._report.reading[note] += 1
+        return reading.value
 
     def _encode_exact(self, records: Sequence[Any]) -> EncodedBatch:
         rows: dict[int, Row] = {}
@@ -430,7 +459,9 @@ class _ExactPath:
         Raises:
             ChatTmplError: it cannot be read, rendered or encoded.
         """
-        conversation = record if isinstance(record, Conversation) else parse_record(record)
+        if isinstance(record, _Unread):
+            raise record.error
+        conversation = Conversation.coerce(record)
         rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
         return rendering, encode(rendering, self.tokenizer, **self.options)
 
@@ -457,6 +488,13 @@ class _ExactPath:
             index = [-1 if message is None else message for message in encoding.message_index]
             row.message_index = np.array(index, dtype=np.int32)
         return row
+
+
+class _Unread:
+    """A record that cannot be read, with the reason."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class _PickledTokenizer:

@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from chattmpl.conversation.notes import ReadingNote
 from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.context import WorkerContext
 from chattmpl.data.job.events import Phase, Watcher
@@ -50,6 +51,7 @@ class ScannedRow:
         row: the encoded row; None if there is none.
         rejection: why there is no row.
         repeated: true if a mixture repeats the row.
+        notes: how it was read.
     """
 
     source: str
@@ -61,6 +63,7 @@ class ScannedRow:
     row: Row | None
     rejection: Rejection | None
     repeated: bool = False
+    notes: tuple[ReadingNote, ...] = ()
 
     @property
     def place(self) -> str:
@@ -239,20 +242,21 @@ def _visit(entries: Iterator[_Entry], context: WorkerContext, visitor: RowVisito
 
 
 def _scan(entries: Sequence[_Entry], context: WorkerContext) -> Iterator[ScannedRow]:
-    conversations = [read_conversation(raw, source, context.options) for source, _, raw, _ in entries]
-    results = iter(context.encoder.encode_many(one for one in conversations if not isinstance(one, Rejection)))
-    for (source, file, raw, repeated), conversation in zip(entries, conversations, strict=True):
-        result = conversation if isinstance(conversation, Rejection) else next(results)
+    readings = [read_conversation(raw, source, context.options) for source, _, raw, _ in entries]
+    results = iter(context.encoder.encode_many(one for one in readings if not isinstance(one, Rejection)))
+    for (source, file, raw, repeated), reading in zip(entries, readings, strict=True):
+        result = reading if isinstance(reading, Rejection) else next(results)
         yield ScannedRow(
             source.name,
             file,
             raw.line,
             raw.number,
             raw.value,
-            None if isinstance(conversation, Rejection) else conversation,
+            None if isinstance(reading, Rejection) else reading.value,
             result if isinstance(result, Row) else None,
             result if isinstance(result, Rejection) else None,
             repeated,
+            () if isinstance(reading, Rejection) else reading.notes,
         )
 
 

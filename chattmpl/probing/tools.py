@@ -159,6 +159,7 @@ class ToolResults:
         in_pieces: True if it is rendered in several pieces.
         several: the fate of two results in a row, with the error if there is one.
         ids: True if the id of the call is rendered.
+        objects: the form of a result that is an object; None if it is not rendered.
     """
 
     fate: Fate
@@ -166,6 +167,7 @@ class ToolResults:
     in_pieces: bool = False
     several: tuple[Fate, ChatTmplError | None] = ("dropped", None)
     ids: bool = False
+    objects: Literal["JSON", "Python"] | None = None
 
 
 def find_tool_results(prober: Prober) -> ToolResults:
@@ -176,7 +178,16 @@ def find_tool_results(prober: Prober) -> ToolResults:
     if not holds(made, RESULTS[0], 2):
         return ToolResults("dropped")
     ids = any(span.message == 2 and span.field == "tool_call_id" for span in made.spans)
-    return ToolResults("rendered", None, RESULTS[0] not in made.text, _several(prober), ids)
+    return ToolResults("rendered", None, RESULTS[0] not in made.text, _several(prober), ids, _objects(prober))
+
+
+def _objects(prober: Prober) -> Literal["JSON", "Python"] | None:
+    """Return the form in which a result is printed that is an object."""
+    result = {**result_message(), "content": {"swan": "tern"}}
+    made = prober.outcome([ASK, call_message(**prober.call_options), result], tools=True)
+    if not isinstance(made, Rendering):
+        return None
+    return "Python" if "{'swan': 'tern'}" in made.text else "JSON" if '"swan"' in made.text else None
 
 
 def _several(prober: Prober) -> tuple[Fate, ChatTmplError | None]:

@@ -37,6 +37,8 @@ def note_text(note: JobNote) -> str:
             return f"{data['path']} is empty and is skipped"
         case JobNoteKind.FINISHED_BEFORE:
             return "this job was finished before"
+        case JobNoteKind.READING:
+            return str(data["note"].message(data["rows"]))
 
 
 def summary_text(summary: dict[str, Any]) -> str:

@@ -62,8 +62,8 @@ class TrainConfig(_Table):
         eval_data: held-out conversations, on which the loss is measured during training.
         template, tokenizer, model: what is trained.
         output: folder of the trained model.
-        straddle, control_tokens, mask, max_length, overflow, unroll, pack, shape, clock, limit, fast, max_rejected: as
-            for `chattmpl encode`.
+        straddle, control_tokens, mask, arguments, max_length, overflow, unroll, pack, shape, clock, limit, fast,
+            max_rejected: as for `chattmpl encode`.
         add_tokens: add control tokens that the tokenizer lacks.
         stop_tokens: texts that end an assistant turn, if the template does not define them.
         lora: arguments of peft's ``LoraConfig``, and ``merge``.
@@ -82,6 +82,7 @@ class TrainConfig(_Table):
     straddle: str = "include"
     control_tokens: str = "escape"
     mask: str = "all"
+    arguments: str = "keep"
     max_length: int | None = None
     overflow: str = "truncate-turns"
     unroll: bool = False
@@ -107,10 +108,10 @@ class TrainConfig(_Table):
     @property
     def encoding_options(self) -> dict[str, Any]:
         """Options of encoding rows, named as in `chattmpl.data.job.Options`."""
-        names = ("straddle", "control_tokens", "mask", "max_length", "overflow", "unroll", "pack", "shape", "fast")
+        names = ("straddle", "control_tokens", "mask", "arguments", "max_length", "overflow", "unroll", "pack", "shape")
         clock = None if self.clock is None else datetime.fromisoformat(self.clock)
         return {
-            **{name: getattr(self, name) for name in names},
+            **{name: getattr(self, name) for name in (*names, "fast")},
             "clock": clock,
             "template_kwargs": self.template.kwargs,
         }

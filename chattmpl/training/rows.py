@@ -137,7 +137,7 @@ def _count(
             return dict(known["figures"])
     except (OSError, ValueError, KeyError):
         pass
-    names = ("shape", "template_kwargs", "straddle", "control_tokens", "mask", "fast", "clock")
+    names = ("shape", "template_kwargs", "straddle", "control_tokens", "mask", "arguments", "fast", "clock")
     options = {name: value for name, value in config.encoding_options.items() if name in names}
     if rows.clock is not None:
         options["clock"] = rows.clock
@@ -198,7 +198,7 @@ def _read(mixture: Mixture, wanted: set[tuple[str, str]], options: Options) -> I
             for raw in read_rows(file):
                 place = f"{file.path}[{raw.number}]" if raw.line is None else f"{file.path}:{raw.line}"
                 if (source.name, place) in wanted:
-                    yield conversation_of(raw.value, source_, options)
+                    yield conversation_of(raw.value, source_, options).value
 
 
 def check_data_exists(config: TrainConfig, read: ConfigFile) -> None:

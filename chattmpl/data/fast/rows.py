@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import json
 import marshal
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.conversation.normalization import REASONING_NAMES, clean_tools, messages_are_padded, plain_data
-from chattmpl.conversation.shapes import OTHER_SHAPES, parse_record
+from chattmpl.conversation.normalization import (
+    REASONING_NAMES,
+    clean_tools,
+    decoded_tools,
+    messages_are_padded,
+    plain_data,
+)
 from chattmpl.conversation.validation_errors import ROLES, find_misspelling
 from chattmpl.data.fast.text_checks import BOUNDARY
 
@@ -66,8 +70,8 @@ def join_texts(texts: list[str]) -> str:
     return f"{BOUNDARY}{BOUNDARY.join(texts)}{BOUNDARY}"
 
 
-def prepare_row(record: Any) -> PreparedRow:
-    """Prepare a `Conversation`, or a dataset record of any shape that `parse_record` reads.
+def prepare_row(record: dict[str, Any] | Conversation) -> PreparedRow:
+    """Prepare what `read_record` read.
 
     Raises:
         ConversationError: it is not a conversation; the exact path raises the same error.
@@ -77,8 +81,7 @@ def prepare_row(record: Any) -> PreparedRow:
             return _Reader().record(record)
         except (_Unusual, RecursionError, TypeError, ValueError):
             pass
-    conversation = record if isinstance(record, Conversation) else parse_record(record)
-    return _from_model(conversation)
+    return _from_model(Conversation.coerce(record))
 
 
 class _Reader:
@@ -95,7 +98,7 @@ class _Reader:
         messages = self._messages(given)
         if len(record) == 1:
             return PreparedRow(messages, None, None, {}, self.texts, self.flagged)
-        if not OTHER_SHAPES.isdisjoint(record) or type(record.get("template")) not in (str, type(None)):
+        if type(record.get("template")) not in (str, type(None)):
             raise _Unusual
         _check_names(record, _CONVERSATION)
         tools, documents, kwargs = record.get("tools"), record.get("documents"), record.get("chat_template_kwargs")
@@ -161,7 +164,7 @@ class _Reader:
                 raise _Unusual
             self.flagged |= not value
         elif key == "weight":
-            if type(value) not in (int, float) or not 0 <= value < math.inf:
+            if type(value) not in (int, float) or value not in (0, 1):
                 raise _Unusual
             self.flagged |= value == 0
         elif key in REASONING_NAMES or type(key) is not str or type(value) is not str:
@@ -272,6 +275,8 @@ class _Reader:
 def _read_tools(tools: Any, *, padded: bool) -> tuple[list[Any], str]:
     """Return tools without padding, and their texts."""
     if type(tools) is not list or not all(type(tool) is dict for tool in tools):
+        raise _Unusual
+    if decoded_tools(tools) is not tools:
         raise _Unusual
     for tool in tools:
         names = frozenset({"name", "description"}) if "parameters" in tool else frozenset({"function"})

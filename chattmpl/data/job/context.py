@@ -33,6 +33,7 @@ def open_encoder(template: Template, tokenizer: Any, options: Options, keep: Seq
         straddle=options.straddle,
         control_tokens=options.control_tokens,
         mask=options.mask,
+        arguments=options.arguments,
         template_kwargs=options.template_kwargs,
         clock=options.clock,
         keep=keep,

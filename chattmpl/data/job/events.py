@@ -22,6 +22,8 @@ class JobNoteKind(StrEnum):
     """A file without rows is skipped: ``path``."""
     FINISHED_BEFORE = "finished-before"
     """An earlier run finished the job, so nothing is left to do."""
+    READING = "reading"
+    """A note on the reading of rows: ``note``, a `ReadingNote`, and ``rows``, the number of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from chattmpl.data.writers import dataset_columns
 from chattmpl.errors import UsageError
 from chattmpl.options import (
     OPTIONS,
+    Arguments,
     ControlTokenChoice,
     Fast,
     Format,
@@ -30,6 +31,7 @@ class EncodingOptions(TypedDict, total=False):
         template_kwargs: variables of the template; they override those of the rows.
         clock: the time of ``strftime_now``.
         straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        arguments: ``decode`` parses arguments of tool calls that are a string of JSON.
         fast: ``auto``, ``require`` or ``off``; see `chattmpl.data.encoder.Encoder`.
     """
 
@@ -39,6 +41,7 @@ class EncodingOptions(TypedDict, total=False):
     straddle: StraddleChoice
     control_tokens: ControlTokenChoice
     mask: MaskChoice
+    arguments: Arguments
     fast: Fast
 
 
@@ -90,6 +93,7 @@ class Options:
     straddle: StraddleChoice = "include"
     control_tokens: ControlTokenChoice = "escape"
     mask: MaskChoice = "all"
+    arguments: Arguments = "keep"
     max_length: int | None = None
     overflow: Overflow = "truncate-turns"
     unroll: bool = False
@@ -129,6 +133,7 @@ class Options:
             "straddle": self.straddle,
             "control_tokens": self.control_tokens,
             "mask": self.mask,
+            "arguments": self.arguments,
             "max_length": self.longest,
             "overflow": self.overflow,
             "unroll": self.unroll,

@@ -129,6 +129,8 @@ def summarize(plan: Plan, job: dict[str, Any], counts: Counts, rows: Sequence[in
     for name in ("overflow", "unroll", "straddles", "escaped", "paths"):
         if some := {key: value for key, value in counts.get(name, {}).items() if value}:
             summary[name] = some
+    if "reading" in counts:
+        summary["reading"] = counts["reading"]
     if "pack" in counts:
         summary["pack"] = _pack(counts["pack"], job["options"]["pack"])
     return {**summary, "job": job}

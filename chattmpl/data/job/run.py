@@ -19,6 +19,7 @@ from chattmpl.data.job.plan import Data, Plan, Shard, check_columns, check_kwarg
 from chattmpl.data.job.record import Summary, describe_changes, identify, summarize
 from chattmpl.data.job.runner import Runner, Workplace
 from chattmpl.data.job.shard import encode_shard
+from chattmpl.data.reading import concerning, from_counts
 from chattmpl.data.writers import schema
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
@@ -185,6 +186,8 @@ class _Job:
         return [self.folder.output.data(number, filled) for number in range(1 if self.folder.output.single else filled)]
 
     def _summary(self, data: dict[str, Any]) -> Summary:
+        for note, rows in concerning(from_counts(data.get("reading", {})), self.template):
+            self.watcher.note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
         output = self.folder.output
         folder = output.path.parent if output.single else output.path
         return Summary(data, tuple(folder / name for name in data["files"]), output.rejected)

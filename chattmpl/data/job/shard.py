@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from chattmpl.budget import pause_gc
-from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.shapes import OTHER_SHAPES, parse_record
+from chattmpl.conversation.notes import ReadingNote
+from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.job.context import WorkerContext, add, count
 from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Options
@@ -21,6 +21,7 @@ from chattmpl.data.job.plan import Payloads, Shard, ShardPart
 from chattmpl.data.lengths import best_fit, rows_needed
 from chattmpl.data.mixture import ALL_KEYS, MixtureSource, row_keys
 from chattmpl.data.overflow import fit, reject_too_long
+from chattmpl.data.reading import as_counts
 from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll
@@ -162,15 +163,20 @@ class _Batch:
         self.sums: dict[ShardPart, Counter[str]] = {}
 
     def run(self) -> Result:
-        ready: list[tuple[int, Any]] = []
+        ready: list[tuple[int, Reading]] = []
+        notes: Counter[ReadingNote] = Counter()
         for number, item in enumerate(self.items):
-            conversation = read_conversation(item.raw, self.context.sources[item.part.source], self.options)
-            if isinstance(conversation, Rejection):
-                self.outcomes[number].append(conversation)
-            else:
-                ready.append((number, conversation))
+            reading = read_conversation(item.raw, self.context.sources[item.part.source], self.options)
+            if isinstance(reading, Rejection):
+                self.outcomes[number].append(reading)
+                continue
+            ready.append((number, reading))
+            if item.part.round == 0:
+                notes.update(reading.notes)
+        if notes:
+            add(self.result.counts, {"reading": as_counts(notes)})
         if self.options.unroll:
-            self._unroll(ready)
+            self._unroll([(number, reading.value) for number, reading in ready])
             self._settle()
         elif (encoded := self._encode_at_once(ready)) is not None:
             self._settle_at_once(encoded, [number for number, _ in ready])
@@ -181,23 +187,23 @@ class _Batch:
             add(self.result.counts, {"sources": {self.context.name(part): dict(sums)}})
         return self.result
 
-    def _encode_at_once(self, ready: Sequence[tuple[int, Any]]) -> EncodedBatch | None:
+    def _encode_at_once(self, ready: Sequence[tuple[int, Reading]]) -> EncodedBatch | None:
         """Encode to a few arrays; return None if a row is too long or raises an unexpected error."""
         if "message_index" in self.options.all_columns:  # the exact path, which is too slow to be tried first
             return None
         try:
-            encoded = self.context.encoder.encode_batch([conversation for _, conversation in ready])
+            encoded = self.context.encoder.encode_batch([reading for _, reading in ready])
         except Exception:  # the rows are encoded one by one to find the one that raises
             return None
         longest = self.options.longest
         return None if longest is not None and (encoded.rows.lengths > longest).any() else encoded
 
-    def _encode(self, ready: Sequence[tuple[int, Any]]) -> None:
+    def _encode(self, ready: Sequence[tuple[int, Reading]]) -> None:
         longest = self.options.longest
-        results = _all_or_each(self.context.encoder.encode_many, [conversation for _, conversation in ready])
-        for (number, conversation), result in zip(ready, results, strict=True):
+        results = _all_or_each(self.context.encoder.encode_many, [reading for _, reading in ready])
+        for (number, reading), result in zip(ready, results, strict=True):
             if isinstance(result, Row) and longest is not None and len(result) > longest:
-                self._fit(number, conversation, result, longest)
+                self._fit(number, reading.value, result, longest)
             else:
                 self.outcomes[number].append(result)
 
@@ -245,7 +251,7 @@ class _Batch:
 
     def _split(self, ready: Sequence[tuple[int, Any]], longest: int) -> Iterator[tuple[int, Any]]:
         """Split conversations into parts that fit and are unrolled one by one."""
-        results = _all_or_each(self.context.encoder.encode_many, [conversation for _, conversation in ready])
+        results = _all_or_each(self.context.encoder.encode_many, [Reading(conversation) for _, conversation in ready])
         for (number, conversation), result in zip(ready, results, strict=True):
             if isinstance(result, Rejection) or len(result) <= longest:
                 yield number, conversation
@@ -363,8 +369,8 @@ def _rejected(error: Exception) -> Rejection:
 # -- conversations
 
 
-def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> Any:
-    """Return the conversation of a row with the kwargs of its source, or a `Rejection`."""
+def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> Reading | Rejection:
+    """Return the reading of a row with the kwargs of its source, or a `Rejection`."""
     if raw.error is not None:
         return Rejection(RejectionReason.JSON, raw.error.message, hint=raw.error.hint)
     try:
@@ -373,24 +379,26 @@ def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> A
         return _rejected(error)
 
 
-def conversation_of(record: Any, source: MixtureSource, options: Options) -> Any:
-    """Return the conversation of a record: unchanged if an encoder reads it as it is, else parsed by its shape.
+def conversation_of(record: Any, source: MixtureSource, options: Options) -> Reading:
+    """Return the reading of a record with the kwargs of its source.
 
     Raises:
         ConversationError: it is not a conversation.
     """
-    shape = source.shape or options.shape
+    reading = read_record(record, source.shape or options.shape, arguments=options.arguments)
     kwargs = dict(source.chat_template_kwargs)
-    if isinstance(record, dict):
-        kwargs |= {
-            name: record[column] for name, column in source.kwargs_from.items() if record.get(column) is not None
-        }
-        plain = shape in (None, "messages") and record.get("messages") and not OTHER_SHAPES.intersection(record)
-        if plain and (record.get("chat_template_kwargs") is None or isinstance(record["chat_template_kwargs"], dict)):
-            own = {k: v for k, v in (record.get("chat_template_kwargs") or {}).items() if v is not None}
-            return {**record, "chat_template_kwargs": {**kwargs, **own}} if kwargs else record
-    conversation: Conversation = parse_record(record, shape)
-    if kwargs:
-        own = {k: v for k, v in (conversation.chat_template_kwargs or {}).items() if v is not None}
-        conversation = conversation.model_copy(update={"chat_template_kwargs": {**kwargs, **own}})
-    return conversation
+    if source.kwargs_from and isinstance(record, dict):
+        columns = source.kwargs_from.items()
+        kwargs |= {name: record[column] for name, column in columns if record.get(column) is not None}
+        used = frozenset(source.kwargs_from.values())
+        reading = replace(reading, notes=tuple(note for note in reading.notes if note.name not in used))
+    if not kwargs:
+        return reading
+    value = reading.value
+    own = value.get("chat_template_kwargs") if isinstance(value, dict) else value.chat_template_kwargs
+    if own is not None and not isinstance(own, dict):
+        return reading  # an error of the row, which its model reports
+    kwargs |= {name: given for name, given in (own or {}).items() if given is not None}
+    if isinstance(value, dict):
+        return replace(reading, value={**value, "chat_template_kwargs": kwargs})
+    return replace(reading, value=value.model_copy(update={"chat_template_kwargs": kwargs}))

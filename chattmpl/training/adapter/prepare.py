@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -9,13 +10,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Unpack
 
-from chattmpl.conversation.models import Conversation
-from chattmpl.data.job.context import WorkerContext, load_template
+from chattmpl.data.encoder import UnreadDataWarning
+from chattmpl.data.job.context import WorkerContext, add, load_template
+from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Allowance, Options, RowOptions
 from chattmpl.data.job.plan import ShardPart
 from chattmpl.data.job.shard import DrawnRow, encode_items
 from chattmpl.data.lengths import best_fit
 from chattmpl.data.mixture import Mixture, MixtureSource
+from chattmpl.data.reading import WARNINGS, concerning, from_counts
 from chattmpl.data.sources import Chunk, DataFile, RawRow
 from chattmpl.data.writers import RowBlock, record_batch, schema
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
@@ -46,11 +49,12 @@ def prepare(
         tokenizer: what `chattmpl.encode.load_tokenizer` takes.
         max_rejected: number of conversations, or share such as ``"1%"``, that may be rejected in whole or in part.
         **options: ``max_length`` (tokens) with ``overflow``, ``unroll``, ``pack`` (tokens of a packed row), ``mask``,
-            ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``columns`` and ``fast``; see
-            `chattmpl.data.job.encode_dataset`.
+            ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``arguments``, ``columns`` and
+            ``fast``; see `chattmpl.data.job.encode_dataset`.
 
     Returns:
-        A ``datasets.Dataset``. Packed rows also have ``seq_lengths`` and ``position_ids``.
+        A ``datasets.Dataset``. Packed rows also have ``seq_lengths`` and ``position_ids``. An `UnreadDataWarning` names
+        columns and other parts of the data that are not read.
 
     Raises:
         ConversationError: more conversations are rejected; the message is about the first.
@@ -99,11 +103,16 @@ def encode_documents(
     blocks: list[RowBlock] = []
     refused: list[dict[str, Any]] = []
     count = 0
+    counts: Counts = {}
     for items in _batches(dataset):
         result = encode_items(context, items)
+        add(counts, result.counts)
         blocks += [result.block] if len(result.block) else []
         refused += result.rejected
         count += len(items)
+    for note, rows in concerning(from_counts(counts.get("reading", {})), context.encoder.template):
+        if note.kind in WARNINGS:
+            warnings.warn(note.message(rows), UnreadDataWarning, stacklevel=3)
     rejected = len({each["index"] for each in refused})
     if allowance.is_exceeded(rejected, count):
         raise _rejection_error(refused[0], rejected, count)
@@ -152,8 +161,4 @@ def _batches(dataset: Iterable[Any]) -> Iterator[list[DrawnRow]]:
 
 
 def _item(number: int, value: Any) -> DrawnRow:
-    if isinstance(value, Conversation):
-        value = value.dump()
-    elif isinstance(value, list):
-        value = {"messages": value}
     return DrawnRow(RawRow(number, None, value), ShardPart(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0))

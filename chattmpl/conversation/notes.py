@@ -1,0 +1,69 @@
+"""Notes on how a record was read: spellings that were understood, and parts that no template sees."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class NoteKind(StrEnum):
+    """The kind of a note."""
+
+    READ_AS = "read-as"
+    """``name`` was read as ``target``."""
+    UNREAD_COLUMN = "unread-column"
+    """The column ``name`` has text or objects, and is not read."""
+    UNREAD_KEY = "unread-key"
+    """The key ``name`` of a message has text or objects, and is read only by templates that name it."""
+    METADATA = "metadata"
+    """The column ``name`` describes the row, as an id or a score does, and is not read."""
+    MEDIA = "media"
+    """``name`` is an image, audio or video, which only a processor can read."""
+    NOT_TRAINED = "not-trained"
+    """``name`` says that the row is not trained."""
+    FLAG_WITHOUT_EFFECT = "flag-without-effect"
+    """``name`` asks to train a message that is not the assistant's."""
+    TEXT_ARGUMENTS = "text-arguments"
+    """The arguments of a tool call are a string of JSON."""
+    TEXT_PARTS = "text-parts"
+    """A content is a list with text parts."""
+    OBJECT_RESULT = "object-result"
+    """A tool result is an object, a list or a number."""
+
+
+_WORDS = {
+    NoteKind.READ_AS: "{name!r} is read as {target} in {rows}",
+    NoteKind.UNREAD_COLUMN: "the column {name!r} is not read; it has text or objects in {rows}",
+    NoteKind.UNREAD_KEY: "the key {name!r} of messages is not rendered; it has text or objects in {rows}",
+    NoteKind.METADATA: "the column {name!r} is taken for metadata in {rows}",
+    NoteKind.MEDIA: "{name!r} is not encoded, since there is no processor for it, in {rows}; only the template's "
+    "placeholder is",
+    NoteKind.NOT_TRAINED: "{name!r} excludes {rows} from training",
+    NoteKind.FLAG_WITHOUT_EFFECT: "{name!r} marks a message that is not the assistant's in {rows}; only the "
+    "assistant's are trained",
+    NoteKind.TEXT_ARGUMENTS: "arguments of tool calls are strings of JSON in {rows}, and the template encodes them "
+    "again; decode them with --arguments decode",
+    NoteKind.TEXT_PARTS: "contents are lists of parts in {rows}, and the template prints them as Python lists; store "
+    "the text as a string",
+    NoteKind.OBJECT_RESULT: "tool results are objects in {rows}, and the template prints them as Python, which other "
+    "engines write differently; store them as strings of JSON",
+}
+
+
+class ReadingNote(NamedTuple):
+    """A note on how a record was read.
+
+    Attributes:
+        kind: the kind.
+        name: the column, or the key of a message.
+        target: the field as which it was read.
+    """
+
+    kind: NoteKind
+    name: str
+    target: str = ""
+
+    def message(self, rows: int | None = None) -> str:
+        """Return the note in words, for a number of rows if it is known."""
+        counted = "some rows" if rows is None else f"{rows:,} {'row' if rows == 1 else 'rows'}"
+        return _WORDS[self.kind].format(name=self.name, target=self.target, rows=counted)

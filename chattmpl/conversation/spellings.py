@@ -1,0 +1,209 @@
+"""Names that datasets use for the columns of a row, the keys of a turn, roles and flags: one table for every reader."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from chattmpl.conversation.normalization import REASONING_NAMES
+from chattmpl.conversation.validation_errors import ROLES
+from chattmpl.options import Shape
+
+# -- shapes
+
+
+class ShapeMarks(NamedTuple):
+    """The columns that identify a shape.
+
+    Attributes:
+        name: the shape.
+        columns: for each column of the shape, its names; the first one is the shape's own.
+    """
+
+    name: Shape
+    columns: tuple[tuple[str, ...], ...]
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The shape's own names of its columns."""
+        return tuple(names[0] for names in self.columns)
+
+
+SHAPES = (
+    ShapeMarks("messages", (("messages",),)),
+    ShapeMarks("sharegpt", (("conversations", "conversation", "dialogue", "dialog", "turns", "chat"),)),
+    ShapeMarks("alpaca", (("instruction",), ("output", "response"))),
+    ShapeMarks(
+        "prompt-completion",
+        (
+            ("prompt", "question", "query", "problem", "input", "user", "human"),
+            ("completion", "response", "answer", "answers", "solution", "output", "assistant"),
+        ),
+    ),
+)
+"""The shapes; one whose own names fit is preferred to one that fits by other names."""
+
+PREFERENCES = (
+    ("chosen", "rejected"),
+    ("chosen_response", "rejected_response"),
+    ("response_chosen", "response_rejected"),
+    ("chosen_messages", "rejected_messages"),
+    ("preferred_output", "non_preferred_output"),
+    ("accepted", "rejected"),
+    ("preferred", "dispreferred"),
+)
+"""The columns of the preferred and the other answer in preference data."""
+
+# -- columns next to those of a shape
+
+SYSTEM = (
+    "system",
+    "system_prompt",
+    "system_message",
+    "system_instruction",
+    "system_instructions",
+    "system_content",
+    "system_text",
+    "system_msg",
+    "sys_prompt",
+    "sys",
+)
+TOOLS = (
+    "tools",
+    "tool_defs",
+    "tool_definitions",
+    "tool_schemas",
+    "tool_specs",
+    "tool_list",
+    "tools_json",
+    "available_tools",
+    "tools_available",
+    "target_tools",
+)
+FUNCTIONS = (
+    "functions",
+    "function_defs",
+    "function_definitions",
+    "function_schemas",
+    "function_specs",
+    "function_list",
+    "available_functions",
+    "functions_available",
+)
+"""Columns of function schemas, as in OpenAI's first API for tools, without ``type: function`` around each."""
+
+INPUT = ("input", "context")
+HISTORY = ("history",)
+KTO_LABELS = ("label", "kto_tag")
+_MEDIA_KINDS = ("image", "audio", "video")
+MEDIA = frozenset(
+    f"{kind}{ending}" for kind in _MEDIA_KINDS for ending in ("", "s", "_path", "_paths", "_url", "_urls")
+) | {"pixel_values", "media"}
+
+MEDIA_PARTS = {
+    f"{before}{kind}{after}": kind
+    for kind in _MEDIA_KINDS
+    for before, after in (("", ""), ("", "_url"), ("input_", ""))
+}
+"""The types of content parts that only a processor can read."""
+
+# -- turns
+
+SENDER_KEYS = ("role", "from", "speaker", "author", "sender")
+TEXT_KEYS = ("content", "value", "text", "message")
+
+ROLE_OF_SENDER = {
+    **{role: role for role in ROLES},
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai"), "assistant"),
+    **dict.fromkeys(("observation", "function_response", "tool_response", "function"), "tool"),
+    **dict.fromkeys(("function_call", "tool_call"), "function_call"),
+}
+"""Roles for the sender of ShareGPT turns, which files spell in many ways."""
+
+TOOL_SENDERS = frozenset(sender for sender, role in ROLE_OF_SENDER.items() if role in ("tool", "function_call"))
+"""Senders that are read in the key ``role`` of a message too; there, other spellings of a role are errors."""
+
+# -- flags of messages, and of rows
+
+TRAINED = frozenset(
+    {
+        *("train", "trained", "training", "trainable", "is_trainable", "train_on", "train_mask", "training_mask"),
+        *("loss", "has_loss", "use_loss", "compute_loss", "calculate_loss", "loss_mask", "loss_masks", "turn_mask"),
+        *("learn", "supervised"),
+    }
+)
+"""Flags that are true for what is trained."""
+MASKED = frozenset({"masked", "is_masked", "ignore_loss", "no_loss", "no_train", "exclude_from_loss"})
+"""Flags that are true for what is not trained."""
+WEIGHTS = frozenset({"weight", "weights", "loss_weight", "loss_weights", "loss_scale", "message_weights"})
+UNCERTAIN = frozenset(
+    {"mask", "masks", "ignore", "train_detail", "train_details", "training_detail", "training_details"}
+)
+"""Flags whose meaning differs between tools, or that concern a part of a message."""
+FLAGS = TRAINED | MASKED | WEIGHTS | UNCERTAIN
+
+ROW_NUMBERS = frozenset({"loss", "ignore", "mask", "supervised", "learn"})
+"""Flags that name other values in a row, such as the loss that was measured; there, only booleans and lists count."""
+
+# -- columns that are not read
+
+_METADATA = re.compile(
+    r"(^|_)(ids?|idx|index|uuid|guid|hash|hashes|sha1|sha256|md5|urls?|uri|links?|sources?|src|datasets?|data_source|"
+    r"subset|split|origin|scores?|ratings?|rewards?|quality|tokens?|counts?|num|length|len|time|timestamp|date|created|"
+    r"updated|at|licen[sc]e|lang|languages?|models?|generator|version|category|categories|subcategory|topics?|tasks?|"
+    r"types?|tags?|title|names?|domain|difficulty|level|metadata|meta|stats|path|files?|filename|embeddings?|logprobs|"
+    r"perplexity|ppl|moderation|toxic|toxicity|redacted|ip|country|state|views|avatar|avatarurl|label|labels|format|"
+    r"hops|turns|views|likes|votes|upvotes|annotator|seed|temperature|finish_reason|usage|flags?)$"
+)
+_LONG_METADATA = re.compile(
+    r"(^|_)(ids?|uuid|hash|urls?|links?|avatarurl|metadata|meta|embeddings?|logprobs|moderation|toxicity|scores?|"
+    r"ratings?|tags|tokens?|usage|stats|header|sources?)$"
+)
+"""Names of metadata of any length and type; under the others, only a short text on one line is metadata."""
+_CONTENT = re.compile(
+    r"system|prompt|instruct|context|persona|tool|function|message|question|answer|response|knowledge|rule|document|"
+    r"passage|thought|think|rationale|explanation|solution|text|content|example|query|completion|image|audio|video"
+)
+_SHORT = 80
+
+
+@lru_cache(maxsize=4096)
+def folded(name: str) -> str:
+    """Return the name of a column in lower case, with underscores between its words."""
+    return re.sub(r"[\s\-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.strip())).lower()
+
+
+def is_content(name: str, value: Any) -> bool:
+    """Return true if a value that is not read has text or objects that may be intended for the model.
+
+    Empty values, numbers, ids, sources, scores and other short values that describe a row are not content.
+    """
+    if value is None or isinstance(value, (bool, int, float)):
+        return False
+    key = folded(name)
+    if isinstance(value, str):
+        words = value.split()
+        if not words or _LONG_METADATA.search(key):
+            return False
+        short = len(value) <= _SHORT and "\n" not in value.strip()
+        if short and _METADATA.search(key):
+            return False
+        return not short or len(words) > 1 or _CONTENT.search(key) is not None
+    return has_text(value) and not _LONG_METADATA.search(key)
+
+
+def has_text(value: Any) -> bool:
+    """Return true if a value has a text that is not empty, at any depth."""
+    if isinstance(value, str):
+        return bool(value.strip())
+    if isinstance(value, dict):
+        return any(map(has_text, value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(map(has_text, value))
+    return not isinstance(value, (bool, int, float, type(None)))
+
+
+MESSAGE_KEYS = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", *REASONING_NAMES})
+"""The keys of a message that are read as they are, apart from flags."""

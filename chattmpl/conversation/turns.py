@@ -1,0 +1,344 @@
+"""Reading of one turn of a conversation, whose keys, role, calls and flags have many spellings, as a message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from chattmpl.conversation import spellings
+from chattmpl.conversation.normalization import PART_TYPES, REASONING_NAMES, as_dict, as_list
+from chattmpl.conversation.notes import NoteKind, ReadingNote
+from chattmpl.conversation.spellings import folded, has_text, is_content
+from chattmpl.conversation.validation_errors import (
+    ROLES,
+    FieldError,
+    FieldPath,
+    find_misspelling,
+    found_keys,
+    shown,
+    unknown_role,
+)
+from chattmpl.errors import did_you_mean
+from chattmpl.options import Shape
+
+_ROLES = frozenset(ROLES)
+_SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
+_CANONICAL_FLAGS = frozenset({"train", "weight"})
+
+
+class TurnReader:
+    """Reader of the turns of one record.
+
+    Args:
+        shape: the shape of the record.
+        decode: whether arguments that are a string of JSON are parsed.
+
+    Attributes:
+        notes: the notes, in order and without repetition.
+    """
+
+    def __init__(self, shape: Shape, *, decode: bool) -> None:
+        self.shape, self.decode = shape, decode
+        self.notes: dict[ReadingNote, None] = {}
+
+    def note(self, kind: NoteKind, name: str, target: str = "") -> None:
+        """Add a note."""
+        self.notes[ReadingNote(kind, name, target)] = None
+
+    def turns(self, value: Any, path: FieldPath, what: str) -> list[Any]:
+        """Return the messages of a list of turns; the list itself if nothing in it has to be changed."""
+        if isinstance(value, str):
+            decoded = json_of(value, list)
+            if decoded is not None:
+                self.note(NoteKind.READ_AS, str(path[-1]), "JSON")
+                value = decoded
+        turns = as_list(value)
+        if not isinstance(turns, list):
+            raise FieldError(f"must be a list of {what}, not {shown(turns)}", path)
+        messages = []
+        same = type(turns) is list
+        for index, turn in enumerate(turns):
+            if type(turn) is dict and _SIMPLE.issuperset(turn) and type(turn.get("content")) is str:
+                role = turn.get("role")
+                if type(role) is str and role in _ROLES:
+                    messages.append(turn)
+                    continue
+            message = self._turn(turn, (*path, index))
+            same = same and message is turn
+            messages.append(message)
+        return turns if same else messages
+
+    def _turn(self, turn: Any, path: FieldPath) -> Any:
+        if isinstance(turn, str) and (decoded := json_of(turn, dict)) is not None:
+            self.note(NoteKind.READ_AS, "{}[]".format(path[-2] if len(path) > 1 else ""), "JSON")
+            turn = decoded
+        given = as_dict(turn)
+        if given is None:
+            if self.shape == "messages" or (self.shape == "prompt-completion"):
+                return turn  # the model says what is wrong
+            raise FieldError(f"must be a turn (a dict with 'from' and 'value'), not {type(turn).__name__}", path)
+        sender_key = next((key for key in spellings.SENDER_KEYS if given.get(key) is not None), None)
+        if sender_key is None:
+            if self.shape != "sharegpt":
+                return given
+            self._missing(given, "from", path)
+        assert sender_key is not None
+        text_key = next((key for key in spellings.TEXT_KEYS if given.get(key) is not None), None)
+        sender = given[sender_key]
+        if not isinstance(sender, str):
+            if sender_key == "role":
+                return given
+            raise FieldError(f"must be a string, not {type(sender).__name__}", (*path, sender_key))
+        role = sender
+        if sender_key != "role" or text_key not in (None, "content") or sender in spellings.TOOL_SENDERS:
+            known_role = spellings.ROLE_OF_SENDER.get(sender.strip().lower().replace("-", "_"))
+            if known_role is None and sender_key != "role":
+                problem, _ = unknown_role(sender)
+                known = spellings.ROLE_OF_SENDER
+                hint = did_you_mean(sender.lower(), known) or f"known senders are {', '.join(known)}"
+                raise FieldError(problem, (*path, sender_key), hint=hint)
+            role = known_role or sender
+        worded = (*spellings.TEXT_KEYS, "tool_calls", "function_call")
+        if sender_key != "role" and not any(key in given for key in worded):
+            self._missing(given, "value", path)
+        return self._message(given, path, sender_key, text_key, role)
+
+    def _missing(self, given: Mapping[str, Any], key: str, path: FieldPath) -> None:
+        found = find_misspelling(tuple(given), frozenset({key}))
+        if found is not None:
+            hint = f"did you mean {found[1]!r}?"
+            raise FieldError(f"unknown key {found[0]!r}", (*path, found[0]), on_key=True, hint=hint)
+        raise FieldError(f"{key!r} is missing", path, hint=found_keys(given))
+
+    def _message(
+        self, given: dict[str, Any], path: FieldPath, sender_key: str, text_key: str | None, role: str
+    ) -> dict[str, Any]:
+        """Return a turn as a message; the turn itself if nothing has to be changed."""
+        made: dict[str, Any] = {}
+        same = True
+        flags: dict[str, Any] = {}
+        for key, value in given.items():
+            if key == sender_key:
+                made["role"] = "assistant" if role == "function_call" else role
+                same = same and key == "role" and value == made["role"]
+                continue
+            if key == text_key:
+                made["content"] = value
+                same = same and key == "content"
+                if key not in ("content", "value"):
+                    self.note(NoteKind.READ_AS, f"{sender_key}+{key}", "role+content")
+                continue
+            if key in spellings.FLAGS:
+                if value is not None:
+                    flags[key] = value
+                if key in _CANONICAL_FLAGS:
+                    made[key] = value
+                else:
+                    same = False
+                continue
+            if key == "tool_calls" and value is not None:
+                made[key] = self._tool_calls(value, (*path, key))
+                same = same and made[key] is value
+                continue
+            if key == "function_call":
+                same = False
+                continue
+            if (key == "role") or (key == "content" and text_key is not None):
+                same = False  # null, beside the key that is used
+                continue
+            made[key] = value
+        if sender_key == "role" and text_key == "value":
+            self.note(NoteKind.READ_AS, "role+value", "role+content")
+        elif sender_key == "from" and text_key == "content":
+            self.note(NoteKind.READ_AS, "from+content", "role+content")
+        elif role != given[sender_key] and sender_key == "role":
+            self.note(NoteKind.READ_AS, str(given[sender_key]), "tool_calls" if role == "function_call" else role)
+        if role == "function_call":
+            calls = calls_of(made.get("content"), (*path, text_key or "content"))
+            made = {**made, "content": "", "tool_calls": [self._call(call, path) for call in calls]}
+        call = given.get("function_call")
+        if isinstance(call, str):
+            call = json_of(call, dict) or call
+        if has_text(call):
+            made["tool_calls"] = self._legacy_call(call, made.get("tool_calls"), path)
+        if flags:
+            same = self._apply_flags(made, flags, role, path) and same
+        self._look_at_content(made, path)
+        self._look_at_keys(given, made, path)
+        return given if same else made
+
+    def _legacy_call(self, call: Any, calls: Any, path: FieldPath) -> list[Any]:
+        """Return the tool calls of a message with ``function_call``, as in OpenAI's first API for tools."""
+        where = (*path, "function_call")
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str):
+            raise FieldError("needs 'name' and 'arguments'", where)
+        made = self._call({key: value for key, value in call.items() if value is not None}, where)
+        if calls and [each.get("function") for each in calls] != [made["function"]]:
+            raise FieldError("differs from 'tool_calls' in the same message", where, hint="keep only one")
+        self.note(NoteKind.READ_AS, "function_call", "tool_calls")
+        return calls or [made]
+
+    def _call(self, function: dict[str, Any], path: FieldPath) -> dict[str, Any]:
+        return {"type": "function", "function": self._function(function, path)}
+
+    def _tool_calls(self, value: Any, path: FieldPath) -> Any:
+        calls = value
+        if isinstance(value, str):
+            if not value.strip():
+                return None
+            calls = json_of(value, list)
+            if calls is None:
+                raise FieldError("must be a list of tool calls, not a text", path, hint="or JSON of such a list")
+            self.note(NoteKind.READ_AS, "tool_calls", "JSON")
+        calls = as_list(calls)
+        if not isinstance(calls, list):
+            return value
+        made = [self._tool_call(call, (*path, index)) for index, call in enumerate(calls)]
+        return calls if all(one is other for one, other in zip(made, calls, strict=True)) else made
+
+    def _tool_call(self, call: Any, path: FieldPath) -> Any:
+        if isinstance(call, str):
+            call = json_of(call, dict) or call
+        given = as_dict(call)
+        if given is None:
+            return call
+        function = given.get("function")
+        if isinstance(function, str) and (decoded := json_of(function, dict)) is not None:
+            return {**given, "function": self._function(decoded, path)}
+        inner = given if function is None else as_dict(function)
+        if inner is None or inner.get("arguments") is None:
+            return call
+        made = self._function(inner, path)
+        if made is inner:
+            return call
+        return made if function is None else {**given, "function": made}
+
+    def _function(self, function: dict[str, Any], path: FieldPath) -> dict[str, Any]:
+        """Return a function of a call, with decoded arguments if asked for."""
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            return function
+        if not self.decode:
+            if arguments.strip():
+                self.note(NoteKind.TEXT_ARGUMENTS, "arguments")
+            return function
+        decoded = json_of(arguments, dict) if arguments.strip() else {}
+        if decoded is None:
+            raise FieldError(
+                "is a string that is not JSON of an object, so it cannot be decoded",
+                (*path, "arguments"),
+                hint="correct it, or keep arguments as they are",
+            )
+        return {**function, "arguments": decoded}
+
+    def _look_at_content(self, message: dict[str, Any], path: FieldPath) -> None:
+        content = message.get("content")
+        if content is None or isinstance(content, str):
+            return
+        parts = as_list(content)
+        if not isinstance(parts, list):
+            if message.get("role") == "tool":
+                self.note(NoteKind.OBJECT_RESULT, "content")
+            return
+        kinds = {part.get("type") for part in parts if isinstance(part, dict)}
+        for kind in kinds:
+            if kind in spellings.MEDIA_PARTS:
+                self.note(NoteKind.MEDIA, spellings.MEDIA_PARTS[kind])
+        if "text" in kinds:
+            self.note(NoteKind.TEXT_PARTS, "content")
+        if message.get("role") == "tool" and not kinds.issubset(PART_TYPES):
+            self.note(NoteKind.OBJECT_RESULT, "content")
+
+    def _look_at_keys(self, given: dict[str, Any], message: dict[str, Any], path: FieldPath) -> None:
+        """Note keys of a message that few templates read, and refuse a message that has nothing else."""
+        unknown = [
+            key
+            for key, value in message.items()
+            if key not in spellings.MESSAGE_KEYS and key not in _CANONICAL_FLAGS and is_content(str(key), value)
+            if value != message.get("content")
+        ]
+        if not unknown or find_misspelling(tuple(given), spellings.MESSAGE_KEYS) is not None:
+            return  # a misspelt key, which the model reports, is not one that is left out
+        known = ("content", "tool_calls", *REASONING_NAMES)
+        if "content" not in given and not any(message.get(key) for key in known):
+            hint = f"did you mean 'content' instead of {unknown[0]!r}?"
+            raise FieldError("'content' is missing", path, hint=hint)
+        for key in unknown:
+            self.note(NoteKind.UNREAD_KEY, str(key))
+
+    def _apply_flags(self, message: dict[str, Any], flags: dict[str, Any], role: str, path: FieldPath) -> bool:
+        """Set ``train`` by the flags of a message; return true for ``train`` and ``weight``, which stay as they are."""
+        meanings = {key: flag_meaning(key, value, (*path, key)) for key, value in flags.items()}
+        if len(set(meanings.values())) > 1:
+            shown = " but ".join(f"{key!r} is {_shown_flag(flags[key])}" for key in list(flags)[:2])
+            raise FieldError(shown, path, hint="keep one of them")
+        if role not in ("assistant", "function_call"):
+            if True in meanings.values():
+                self.note(NoteKind.FLAG_WITHOUT_EFFECT, next(iter(flags)))
+        else:
+            for key in flags:
+                if key not in _CANONICAL_FLAGS:
+                    self.note(NoteKind.READ_AS, key, "train")
+        if _CANONICAL_FLAGS.issuperset(flags):
+            return True
+        message["train"] = next(iter(meanings.values()))
+        return False
+
+
+def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:
+    """Return the value of a string of JSON if it is of a kind, else None."""
+    start = text.lstrip()[:1]
+    if start not in ("[", "{"):
+        return None
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, kinds) else None
+
+
+def flag_meaning(key: str, value: Any, path: FieldPath) -> bool:
+    """Return true for a flag that asks to train.
+
+    Raises:
+        FieldError: the meaning is not certain.
+    """
+    name = folded(key)
+    if name in spellings.UNCERTAIN:
+        part = "detail" in name
+        problem = "training parts of a message is not supported" if part else "the meaning of this flag is not certain"
+        raise FieldError(problem, path, hint="write train: true or train: false on each assistant message")
+    if isinstance(value, (list, dict)):
+        raise FieldError(
+            "must be one value for a message, not one for each token or part",
+            path,
+            hint="write train: true or train: false on each assistant message",
+        )
+    if isinstance(value, (bool, int, float)) and value in (0, 1):
+        return bool(value) != (name in spellings.MASKED)
+    if isinstance(value, (int, float)) and name in (spellings.WEIGHTS | spellings.TRAINED):
+        raise FieldError(
+            f"the weight {value:g} is not supported; a message is trained (1) or not (0)",
+            path,
+            hint="write train: true or train: false, or a weight of 0 or 1",
+        )
+    raise FieldError(f"must be true or false, not {_shown_flag(value)}", path, hint="write train: true or train: false")
+
+
+def _shown_flag(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)[:40]
+
+
+def calls_of(value: Any, path: FieldPath) -> list[dict[str, Any]]:
+    """Return the calls of a ``function_call`` turn, whose value is the JSON of one call or of a list of calls."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise FieldError(f"the value of a function_call turn is not JSON: {error}", path) from None
+    calls = value if isinstance(value, list) else [value]
+    for call in calls:
+        if not isinstance(call, dict) or "name" not in call:
+            raise FieldError("a function_call turn needs the JSON of {'name', 'arguments'}", path)
+    return calls
