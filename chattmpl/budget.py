@@ -34,11 +34,11 @@ VIEWS: tuple[Any, ...] = (type(_EMPTY.keys()), type(_EMPTY.values()), type(_EMPT
 
 @dataclass(frozen=True)
 class Budget:
-    """The limits of one render.
+    """The limits of one render, and of compiling a template.
 
     Args:
         steps: maximum number of steps; a step is about thirty operations in the body of a loop, a call, or 512 bytes
-            created or read.
+            created or read. Compiling takes 16 steps for each token of the template, and some for what is nested.
         characters: maximum length of a string, and maximum number of items of a list.
     """
 

@@ -7,9 +7,10 @@ the message being rendered.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from typing import Any
 
 from jinja2 import nodes
@@ -21,6 +22,12 @@ from chattmpl.syntax.lexer import Line
 
 _NODES_PER_STEP = 32
 """Number of nodes in the body of a loop or a macro that count as one step."""
+
+_STEPS_PER_PART = 4
+"""Steps of compiling a node again because it is inside a loop, a macro or a block."""
+
+_NAMES_PER_STEP = 4
+"""Number of pairs of a condition and a variable that take one step to compile."""
 
 
 class PieceGenerator(CodeGenerator):
@@ -135,7 +142,7 @@ class PieceGenerator(CodeGenerator):
 
     def macro_body(self, node: Any, frame: Frame) -> Any:
         """Write the body of a macro, which counts steps for each call because macros can recurse."""
-        node.body.insert(0, hook_node(Tick(node), node.lineno))
+        node.body.insert(0, hook_node(Tick(node.size), node.lineno))
         return super().macro_body(node, frame)
 
     def visit(self, node: nodes.Node, *args: Any, **kwargs: Any) -> Any:
@@ -279,9 +286,8 @@ def hook_node(hook: Any, line: int, *children: nodes.Expr) -> nodes.Output:
 class Tick:
     """Hook that counts the steps of one run of a body: one, and another for every `_NODES_PER_STEP` nodes in it."""
 
-    def __init__(self, node: nodes.Node) -> None:
-        self.counted = descendants(node)
-        self.steps = 1 + len(self.counted) // _NODES_PER_STEP
+    def __init__(self, size: int) -> None:
+        self.steps = 1 + size // _NODES_PER_STEP
 
     def __call__(self, generator: PieceGenerator, node: nodes.Output, frame: Frame) -> None:
         """Write the call that counts the steps."""
@@ -364,24 +370,52 @@ class _Found:
     """Replacement for a node's ``find_all``, for a tree that was already traversed.
 
     Attributes:
-        everything: all descendants of the node.
+        everything: all nodes of the tree, in source order.
+        start, end: the range of the node's descendants in it.
     """
 
     everything: list[nodes.Node]
+    start: int
+    end: int
 
     def __call__(self, kinds: Any) -> Iterator[Any]:
         """Yield the nodes of these kinds."""
-        return (node for node in self.everything if isinstance(node, kinds))
+        return (node for node in islice(self.everything, self.start, self.end) if isinstance(node, kinds))
 
 
-def add_hooks(template: nodes.Template) -> nodes.Template:
-    """Insert hooks into the loops and calls of a template."""
-    everything = descendants(template)
-    for call in everything:
-        if isinstance(call, (nodes.Call, nodes.Filter, nodes.Test)) and call.dyn_args is not None:
-            call.dyn_args.spread = True  # type: ignore[attr-defined]
+def _charge_nothing(steps: int, excess: str) -> None:
+    """Charge for a template that was compiled before."""
+
+
+def add_hooks(template: nodes.Template, charge: Callable[[int, str], None] = _charge_nothing) -> nodes.Template:
+    """Insert hooks into the loops and calls of a template.
+
+    Args:
+        template: the template, which is changed.
+        charge: charges for what takes more time to compile than in proportion to its size: a number of steps, and a
+            clause that says what takes them.
+    """
+    everything, sizes = _flattened(template)
     # Jinja searches for a few rare kinds of nodes and traverses the whole tree each time, and again in each loop.
-    template.find_all = _Found(everything)  # type: ignore[method-assign, assignment]
+    template.find_all = _Found(everything, 0, len(everything))  # type: ignore[method-assign, assignment]
+    names: set[str] = set()
+    conditions = nested = 0
+    for place, node in enumerate(everything):
+        if isinstance(node, nodes.Name):
+            names.add(node.name)
+        elif isinstance(node, nodes.If):
+            conditions += 1
+        elif isinstance(node, (nodes.For, nodes.Macro, nodes.CallBlock, nodes.Block)):
+            nested += sizes[place]
+            node.size = sizes[place]  # type: ignore[union-attr]
+            end = place + 1 + sizes[place]
+            node.find_all = _Found(everything, place + 1, end)  # type: ignore[method-assign, assignment]
+        elif isinstance(node, (nodes.Call, nodes.Filter, nodes.Test)) and node.dyn_args is not None:
+            node.dyn_args.spread = True  # type: ignore[attr-defined]
+    # Jinja traverses each loop and macro several times, and copies its table of names for each branch of a condition.
+    charge(_STEPS_PER_PART * nested, f"its loops and macros repeat {nested:,} parts, by how deeply they are nested")
+    work = conditions * len(names) // _NAMES_PER_STEP
+    charge(work, f"it has {conditions:,} conditions and {len(names):,} variables")
     _hook_lists(template, ())
     return template
 
@@ -408,10 +442,9 @@ def _turn_of(loop: nodes.For, around: tuple[str, ...]) -> tuple[str, ...]:
     counts = isinstance(loop.iter, nodes.Call) and getattr(loop.iter.node, "name", None) == "range"
     if not counts or around:
         return (name,)
-    everything = descendants(loop)
-    stored = {node.name for node in everything if isinstance(node, nodes.Name) and node.ctx == "store"}
-    for node in everything:
-        if not isinstance(node, nodes.Getitem) or getattr(node.arg, "name", None) != name:
+    stored = {node.name for node in loop.find_all(nodes.Name) if node.ctx == "store"}
+    for node in loop.find_all(nodes.Getitem):
+        if getattr(node.arg, "name", None) != name:
             continue
         if isinstance(node.node, nodes.Name) and node.node.name not in stored:
             return (node.node.name, name)
@@ -430,8 +463,7 @@ def _hooked(statements: list[nodes.Node], turn: tuple[str, ...]) -> list[nodes.N
         line = node.lineno
         if node.test is not None:
             node.test.ticked = True  # type: ignore[attr-defined]
-        tick = Tick(node)
-        node.find_all = _Found(tick.counted)  # type: ignore[method-assign, assignment]
+        tick = Tick(node.size)  # type: ignore[attr-defined]
         node.body.insert(0, hook_node(tick, line))
         if not target:
             hooked.append(node)
@@ -446,15 +478,21 @@ def _hooked(statements: list[nodes.Node], turn: tuple[str, ...]) -> list[nodes.N
 # -- Jinja's nodes
 
 
-def descendants(node: nodes.Node) -> list[nodes.Node]:
-    """Return all nodes inside a node, in source order; much faster than ``find_all`` in deep trees."""
+def _flattened(root: nodes.Node) -> tuple[list[nodes.Node], list[int]]:
+    """Return all nodes inside a node, in source order, and for each the number of nodes inside it."""
     found: list[nodes.Node] = []
-    waiting = children(node)[::-1]
+    parents: list[int] = []
+    waiting = [(child, -1) for child in reversed(children(root))]
     while waiting:
-        node = waiting.pop()
+        node, parent = waiting.pop()
+        waiting += [(child, len(found)) for child in reversed(children(node))]
         found.append(node)
-        waiting += reversed(children(node))
-    return found
+        parents.append(parent)
+    sizes = [0] * len(found)
+    for place in range(len(found) - 1, 0, -1):
+        if parents[place] >= 0:
+            sizes[parents[place]] += 1 + sizes[place]
+    return found, sizes
 
 
 def children(node: nodes.Node) -> list[nodes.Node]:

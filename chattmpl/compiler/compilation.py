@@ -2,48 +2,59 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from jinja2.exceptions import TemplateSyntaxError
 
-from chattmpl.budget import METER, Budget, Meter
+from chattmpl.budget import LONGEST_INTEGER, METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.dialect import checked_tree, plain_source
 from chattmpl.compiler.errors import python_error, syntax_error
 from chattmpl.compiler.export import lower
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.sandbox import TemplateEnvironment
-from chattmpl.errors import TemplateError
+from chattmpl.errors import Reason, TemplateError
 from chattmpl.source import Place, Source
-from chattmpl.syntax.lexer import Line
+from chattmpl.syntax.lexer import Line, tokens
 from chattmpl.syntax.tree import Tree
 
 _LONGEST = 500_000
 """Maximum length of a template in characters, ten times that of the longest template of a real model."""
 
-_COMPILING = Budget(steps=100_000, characters=1 << 14)
+_FOLDING = Budget(steps=100_000, characters=1 << 14)
+"""The budget for computing constants while compiling."""
+
+_STEPS_PER_TOKEN = 16
+"""Steps of compiling one token, so that a step takes about as long as one of a render."""
 
 
-def compile_source(given: Source, retention: Retention, environment: TemplateEnvironment) -> tuple[Any, ...]:
+def compile_source(
+    given: Source, retention: Retention, environment: TemplateEnvironment, budget: Budget
+) -> tuple[Any, ...]:
     """Compile a source to the values from which `chattmpl.compiler.program.compile_program` makes a program.
 
     They can be cached.
 
     Raises:
-        TemplateError: with the place, for anything that is wrong with the source.
+        TemplateError: with the place, for anything that is wrong with the source, and if compiling it exceeds the
+            budget.
     """
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
     source = plain_source(given)
+    account = _Account(source, budget)
+    account.charge_tokens()
     parsed = checked_tree(source)
     lowered = lower(source, retention)
     # Constants are folded now, unless they are large: then each render computes them within its own budget.
-    token = METER.set(Meter(_COMPILING))
+    token = METER.set(Meter(_FOLDING))
     try:
-        tree = add_hooks(environment.parse(lowered.text))
+        tree = add_hooks(environment.parse(lowered.text), account.charge)
         # The file name distinguishes the template's frames from all others in a traceback.
         code = environment.compile(tree, filename="<chat template>")
+        _check_generation(source, parsed)
     except TemplateSyntaxError as error:
         if isinstance(error.lineno, Line):
             error.lineno = Line(int(error.lineno), lowered.source_offset(error.lineno.offset))
@@ -52,7 +63,6 @@ def compile_source(given: Source, retention: Retention, environment: TemplateEnv
         raise python_error(error, source, parsed.tags) from None
     finally:
         METER.reset(token)
-    _check_generation(source, parsed)
     offsets = [lowered.source_offset(statement.offset) for statement in environment.statements]
     statements = [
         (offset, source.position(offset)[0], statement.generated)
@@ -70,14 +80,57 @@ def compile_source(given: Source, retention: Retention, environment: TemplateEnv
     return source.text, *flags, code, code_lines, statements, constants
 
 
+class _Account:
+    """The steps that are left for compiling a source."""
+
+    def __init__(self, source: Source, budget: Budget) -> None:
+        self._source, self._budget, self._left = source, budget, budget.steps
+
+    def charge(self, steps: int, excess: str) -> None:
+        """Charge steps; ``excess`` says what the template has too much of if they exceed the budget."""
+        self._left -= steps
+        if self._left < 0:
+            raise TemplateError(
+                f"the template takes more than {self._budget.steps:,} steps to compile: {excess}",
+                place=self._longest(),
+                hint="if you trust the template, load it with a larger budget=Budget(steps=…)",
+                reason=Reason.STEPS,
+            )
+
+    def charge_tokens(self) -> None:
+        """Charge for all tokens, for each of which most stages take time."""
+        try:
+            found = [token for token in tokens(self._source.text) if token[1] != "whitespace"]
+        except TemplateSyntaxError as error:
+            raise syntax_error(error, self._source) from None
+        self.charge(_STEPS_PER_TOKEN * len(found), f"it has {len(found):,} tokens")
+        for offset, kind, value in found:
+            if kind == "integer" and len(value) > LONGEST_INTEGER:
+                place = Place(self._source, offset, offset + len(value))
+                raise TemplateError(f"a number has {len(value):,} digits", place=place, hint="write a shorter one")
+
+    def _longest(self) -> Place:
+        """Return the place of the longest tag or output."""
+        longest, start = (0, 1), 0
+        for offset, kind, value in tokens(self._source.text):
+            if kind in ("variable_begin", "block_begin"):
+                start = offset
+            elif kind in ("variable_end", "block_end"):
+                longest = max(longest, (start, offset + len(value)), key=lambda place: place[1] - place[0])
+        return Place(self._source, *longest)
+
+
 def _check_generation(source: Source, tree: Tree) -> None:
     """Refuse a generation tag in a macro that is never called, where it marks nothing."""
-    for block in tree.blocks("generation"):
+    blocks = tree.blocks("generation")
+    # Only a template with such a tag has all of its expressions parsed here.
+    uses = Counter(name.name for name in tree.variables) if blocks else Counter()
+    for block in blocks:
         for macro in block.blocks:
             if macro.name != "macro" or macro.opening.target is None:
                 continue
             name = macro.opening.target.text
-            if not any(use.name == name and use is not macro.opening.target for use in tree.variables):
+            if uses[name] < 2:  # its definition
                 raise TemplateError(
                     f"{{% generation %}} in the macro {name!r}, which is never called",
                     place=Place(source, block.opening.start, block.opening.end),

@@ -7,8 +7,9 @@ rendered when the retention policy keeps the trace of the message being rendered
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from jinja2.exceptions import TemplateSyntaxError
 
@@ -41,6 +42,7 @@ def checked_tree(source: Source) -> Tree:
     """
     tree = _read(parse, source.text, source)
     open_tags: list[Tag] = []
+    open_names: Counter[str] = Counter()
     for tag in tree.tags:
         own = tag.name.removeprefix("end") in DIALECT_TAGS
         if own and tag.body:
@@ -50,11 +52,12 @@ def checked_tree(source: Source) -> Tree:
                 hint="remove what follows the name; put a condition into an {% if %} around the block",
             )
         if tag.opens:
-            if own:
-                _check_nesting(source, tag, open_tags)
+            if own and open_names[tag.name]:
+                _refuse_nesting(source, tag, open_tags)
             open_tags.append(tag)
+            open_names[tag.name] += 1
         elif tag.closes:
-            _close(source, tag, open_tags)
+            _close(source, tag, open_tags, open_names)
     for tag in open_tags:
         if tag.name in DIALECT_TAGS:
             raise TemplateError(
@@ -76,24 +79,23 @@ def _place(source: Source, tag: Tag) -> Place:
     return Place(source, tag.start, tag.end)
 
 
-def _check_nesting(source: Source, tag: Tag, open_tags: list[Tag]) -> None:
-    for outer in open_tags:
-        if outer.name == tag.name:
-            line, _ = source.position(outer.start)
-            raise TemplateError(
-                f"{{% {tag.name} %}} inside the {{% {tag.name} %}} of line {line}",
-                place=_place(source, tag),
-                hint=f"end the outer one first with {{% end{tag.name} %}}, or remove this one",
-            )
+def _refuse_nesting(source: Source, tag: Tag, open_tags: list[Tag]) -> NoReturn:
+    outer = next(outer for outer in open_tags if outer.name == tag.name)
+    line, _ = source.position(outer.start)
+    raise TemplateError(
+        f"{{% {tag.name} %}} inside the {{% {tag.name} %}} of line {line}",
+        place=_place(source, tag),
+        hint=f"end the outer one first with {{% end{tag.name} %}}, or remove this one",
+    )
 
 
-def _close(source: Source, tag: Tag, open_tags: list[Tag]) -> None:
+def _close(source: Source, tag: Tag, open_tags: list[Tag], open_names: Counter[str]) -> None:
     """Close the tag that an end tag belongs to; mistakes among Jinja's own tags are left for Jinja to report."""
     name = tag.name[3:]
     if open_tags and open_tags[-1].name == name:
-        open_tags.pop()
+        open_names[open_tags.pop().name] -= 1
         return
-    closes = any(outer.name == name for outer in open_tags)
+    closes = open_names[name] > 0
     inner = open_tags[-1] if open_tags else None
     if name in DIALECT_TAGS:
         if closes and inner is not None:
@@ -116,5 +118,7 @@ def _close(source: Source, tag: Tag, open_tags: list[Tag]) -> None:
             f"{source.position(tag.start)[0]}",
         )
     while open_tags and open_tags[-1].name not in DIALECT_TAGS:
-        if open_tags.pop().name == name:
+        closed = open_tags.pop().name
+        open_names[closed] -= 1
+        if closed == name:
             break

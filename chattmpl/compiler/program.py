@@ -163,11 +163,12 @@ def _code_line(traceback: types.TracebackType) -> int:
 
 
 @lru_cache(maxsize=256)
-def compile_program(source: Source, retention: Retention) -> Program:
+def compile_program(source: Source, retention: Retention, budget: Budget) -> Program:
     """Compile a source in the dialect.
 
     Raises:
-        TemplateError: with the place, for anything that is wrong with the source.
+        TemplateError: with the place, for anything that is wrong with the source, and if compiling it exceeds the
+            budget.
         UsageError: for a retention policy that does not exist.
     """
     environment = TemplateEnvironment()
@@ -177,7 +178,7 @@ def compile_program(source: Source, retention: Retention) -> Program:
         from chattmpl.compiler.compilation import compile_source
 
         with bounded():
-            stored = compile_source(source, retention, environment)
+            stored = compile_source(source, retention, environment, budget)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
@@ -322,15 +323,19 @@ def _closers(flat: Sequence[Item]) -> dict[Tag, Tag]:
     """Return the end tag of each tag that has one."""
     found: dict[Tag, Tag] = {}
     waiting: list[Tag] = []
+    names: Counter[str] = Counter()
     for item in flat:
         if not isinstance(item, Tag):
             continue
         if not item.closes:
             if item.name not in _BRANCHES and (item.name != "set" or item.opens):
                 waiting.append(item)
-        elif any(tag.name == item.name[3:] for tag in waiting):
-            while (tag := waiting.pop()).name != item.name[3:]:
-                pass
+                names[item.name] += 1
+        elif names[item.name[3:]]:
+            tag = None
+            while tag is None or tag.name != item.name[3:]:
+                tag = waiting.pop()
+                names[tag.name] -= 1
             found[tag] = item
     return found
 

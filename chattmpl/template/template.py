@@ -45,7 +45,7 @@ class Template:
         family: the facts of the shipped family, or None for any other template.
         retention: the name of the retention policy, or None for a template without a reasoning block.
         tokens: special tokens that every render passes to the template, such as ``{"bos_token": "<s>"}``.
-        budget: the bounds of one render.
+        budget: the bounds of the compilation and of each render.
     """
 
     def __init__(self, resolved: TemplateSource, retention: str | None = None, budget: Budget | None = None) -> None:
@@ -54,7 +54,7 @@ class Template:
         self.tokens = dict(resolved.tokens)
         self.budget = budget or Budget()
         self.resolved = resolved
-        self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention))
+        self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention), self.budget)
         if retention is not None and not self.program.has_reasoning:
             raise TemplateError(
                 f"{self.name} has no {{% reasoning %}} block, and so no place for the retention policy {retention!r}",
@@ -74,7 +74,7 @@ class Template:
             retention: the retention policy, one of `chattmpl.compiler.policies.NAMES`. The default is what the
                 family's upstream does, and ``all`` for any other template.
             variant: the name of one of several templates, such as ``tool_use``.
-            budget: the bounds of one render.
+            budget: the bounds of the compilation and of each render.
 
         Raises:
             UsageError: if there is no such template or policy.

@@ -1,0 +1,76 @@
+"""Compilation within the budget: each construct in oversized templates, and the error that names the excess."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from chattmpl import Budget, Template
+from chattmpl.errors import Reason, TemplateError
+from support import ROOT
+from support.oversized_sources import oversized_sources
+
+STEPS = 100_000
+"""A tenth of the default budget, for the sake of time: the time of a compilation grows with its steps."""
+
+SECONDS = 2.0
+"""Maximum processor time of a compilation with this budget, four times what it takes."""
+
+MEGABYTES = 100
+
+LENGTH = 60_000
+"""Length of a template in characters; each construct takes more than the budget in it, or next to nothing."""
+
+PARTS = 4
+
+
+@pytest.mark.hostile
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_template_takes_more_to_compile_than_its_budget(part: int) -> None:
+    every = list(oversized_sources(LENGTH))[part::PARTS]
+    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run.py"), str(STEPS)]
+    given = "".join(f"{json.dumps(each)}\n" for each in every)
+    done = subprocess.run(command, input=given, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(results) == len(every) > 30
+    ends = ("BudgetError", "RenderError", "TemplateError", "harmless")
+    unbounded = [
+        result
+        for result in results
+        if result["outcome"] not in ends or result["seconds"] > SECONDS or result["megabytes"] > MEGABYTES
+    ]
+    assert not unbounded
+
+
+@pytest.mark.parametrize(
+    ("source", "excess"),
+    [
+        ("{{ f(1" + ", 1" * 40_000 + ") }}", "it has 80,006 tokens"),
+        ("".join(f"{{% if v{i} %}}{{% set v{i} = 1 %}}{{% endif %}}" for i in range(2_200)), "2,200 conditions"),
+        (("{% for m in a %}" * 15 + "{{ m }}" + "{% endfor %}" * 15) * 400, "its loops and macros repeat"),
+    ],
+)
+def test_the_error_says_what_takes_long(source: str, excess: str) -> None:
+    with pytest.raises(TemplateError, match=f"more than 1,000,000 steps to compile: .*{excess}") as caught:
+        Template.from_source(source)
+    assert caught.value.reason is Reason.STEPS
+    assert caught.value.place is not None
+    assert caught.value.place.end - caught.value.place.start > 7
+
+
+def test_a_larger_budget_compiles_it() -> None:
+    source = "{{ [1" + ", 1" * 4_000 + "]|length }}"
+    with pytest.raises(TemplateError, match="more than 10,000 steps to compile: it has 8,007 tokens"):
+        Template.from_source(source, budget=Budget(steps=10_000))
+    assert Template.from_source(source).render([{"role": "user", "content": "a"}]).text == "4001"
+
+
+def test_a_number_of_too_many_digits_is_refused_at_its_place() -> None:
+    with pytest.raises(TemplateError, match="a number has 5,000 digits") as caught:
+        Template.from_source("a\n{{ " + "1" * 5_000 + " }}")
+    assert caught.value.place is not None
+    assert caught.value.place.line == 2
