@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -250,7 +252,7 @@ def test_a_saved_data_set_with_several_splits_asks_for_one(folder: Path) -> None
         ("a.jsonl.zst", b"not zstd", "cannot read"),
         ("a.parquet", b"not parquet", "cannot read"),
         ("a.arrow", b"not arrow at all", "cannot read"),
-        ("a.csv", b"x", "unknown suffix"),
+        ("a.xlsx", b"x", "unknown suffix"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_one_clear_error(
@@ -370,3 +372,141 @@ def test_rows_have_their_lines_and_numbers_whatever_stands_between() -> None:
 def test_without_orjson_all_lines_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("chattmpl.data.sources.json_rows.orjson", None)
     assert parse_lines([b"1", b"2"]) == [UNPARSED, UNPARSED]
+
+
+# .csv and .tsv
+
+TABLE = [("question", "answer"), ("a, b", "1"), ('say "hi"\nplease', "2"), ("é", ""), ("\t|", "4")]
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("rows.csv", ","), ("rows.tsv", "\t"), ("rows.csv.gz", ",")])
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_rows_of_delimited_files_have_the_columns_of_the_first_one(
+    tmp_path: Path, name: str, delimiter: str, size: int
+) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter).writerows(TABLE)
+    data = ("\ufeff" + text.getvalue()).encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    (file,) = find_files(str(tmp_path / name))
+    scanned = scan(file, size=size)
+    got = [
+        row
+        for chunk, part in zip(scanned.chunks, stream(file, scanned.chunks), strict=True)
+        for row in rows(part, chunk, file)
+    ]
+    assert [row.value for row in got] == [dict(zip(TABLE[0], [a, b or None], strict=True)) for a, b in TABLE[1:]]
+    assert [(row.number, row.line) for row in got] == [(0, 2), (1, 3), (2, 5), (3, 6)]
+    assert [row.value for row in read(file, limit=2)] == [row.value for row in got[:2]]
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"a,a\n1,2\n", "two columns are named 'a'"),
+        (b"prompt;completion\n1;2\n", "separated by semicolons"),
+        (b'a,b\n"1,2\n', "not CSV: unexpected end of data"),
+        (b"", "is empty"),
+        (b"a,b\n", "is empty"),
+    ],
+)
+def test_a_delimited_file_that_cannot_be_read_is_one_clear_error(tmp_path: Path, data: bytes, problem: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(data)
+    with pytest.raises(ConversationError, match=problem):
+        scan(*find_files(str(tmp_path / "rows.csv")))
+
+
+def test_a_wrong_row_of_a_delimited_file_is_a_row_with_an_error(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_bytes(b"a,b\n1,2\n1,2,3\n\xe9,2\n5,6\n")
+    got = list(read(*find_files(str(tmp_path / "rows.csv"))))
+    assert [row.value for row in got] == [{"a": "1", "b": "2"}, None, None, {"a": "5", "b": "6"}]
+    assert ["3 values for 2 columns" in str(got[1].error), "0xe9 is not UTF-8" in str(got[2].error)] == [True, True]
+
+
+# JSON in tables, as datasets 5 writes it
+
+MIXED: list[dict[str, Any]] = [
+    {
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [{"type": "text", "text": "Yo"}]},
+        ],
+        "tools": [{"name": "f", "parameters": {"x": {"type": "integer"}}}],
+        "note": "plain",
+    },
+    {"messages": [{"role": "user", "content": "Ho"}], "tools": None, "note": None},
+    {
+        "messages": [{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1}}}]}],
+        "tools": [{"name": "g", "parameters": None}],
+        "note": '{"not": "decoded"}',
+    },
+]
+
+
+def _mixed_schema(kind: Any) -> pa.Schema:
+    """Return a schema whose messages and parameters of tools have one type."""
+    tool = pa.struct([pa.field("name", pa.string()), pa.field("parameters", kind)])
+    columns = {"messages": pa.list_(kind), "tools": pa.list_(tool), "note": pa.string()}
+    return pa.schema([pa.field(name, column) for name, column in columns.items()])
+
+
+def _mixed_table() -> pa.Table:
+    """Return the records as a table in which messages and parameters of tools are JSON."""
+    stored = [
+        {
+            "messages": [json.dumps(message) for message in row["messages"]],
+            "tools": row["tools"]
+            and [
+                {**tool, "parameters": tool["parameters"] and json.dumps(tool["parameters"])} for tool in row["tools"]
+            ],
+            "note": row["note"],
+        }
+        for row in MIXED
+    ]
+    return pa.Table.from_pylist(stored, _mixed_schema(pa.string()))
+
+
+FEATURES = {
+    "messages": {"feature": {"_type": "Json"}, "_type": "List"},
+    "tools": {"feature": {"name": {"_type": "Value"}, "parameters": {"_type": "Json"}}, "_type": "List"},
+}
+
+
+@pytest.mark.parametrize("stored", ["extension", "features"])
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.arrow"])
+def test_columns_of_json_are_decoded_at_any_depth(tmp_path: Path, stored: str, name: str) -> None:
+    table = _mixed_table()
+    if stored == "features":
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": FEATURES}})})
+    elif not hasattr(pa, "json_"):
+        pytest.skip("this pyarrow has no type for JSON")
+    else:
+        table = table.cast(_mixed_schema(pa.json_()))
+    if name.endswith(".parquet"):
+        pq.write_table(table, tmp_path / name)
+    else:
+        with pa.ipc.new_stream(tmp_path / name, table.schema) as writer:
+            writer.write_table(table)
+    assert [row.value for row in read(*find_files(str(tmp_path / name)))] == MIXED
+
+
+def test_what_datasets_writes_is_read_as_it_was(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", minversion="5")
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in MIXED), encoding="utf-8")
+    made = datasets.load_dataset(
+        "json", data_files=str(tmp_path / "rows.jsonl"), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    made.save_to_disk(str(tmp_path / "saved"))
+    made.to_parquet(str(tmp_path / "rows.parquet"))
+    for name in ("saved", "rows.parquet"):
+        assert [row.value for row in read(*find_files(str(tmp_path / name)))] == list(made)
+
+
+def test_json_that_is_broken_is_an_error_of_its_row(tmp_path: Path) -> None:
+    field = pa.field("messages", pa.string(), metadata={"ARROW:extension:name": "arrow.json"})
+    pq.write_table(
+        pa.Table.from_pylist([{"messages": "[]"}, {"messages": "[1"}], pa.schema([field])), tmp_path / "x.parquet"
+    )
+    good, bad = read(*find_files(str(tmp_path / "x.parquet")))
+    assert (good.value, good.error, bad.value) == ({"messages": []}, None, {"messages": "[1"})
+    assert "not JSON" in str(bad.error)

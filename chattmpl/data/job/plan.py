@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from chattmpl.data.config_file import SUFFIXES
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
 from chattmpl.data.mixture import ALL_KEYS, Draw, Mixture, MixtureSource, check_mixture, load_mixture
-from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, read, scan, stream
+from chattmpl.data.sources import Chunk, DataFile, EmptyFile, Scan, find_files, is_seekable, read, scan, stream
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
 
@@ -180,14 +180,14 @@ class Plan:
         def run_of(part: ShardPart) -> tuple[int, int, int]:
             return part.source, part.file, part.round
 
-        streamed = [part for shard in shards for part in shard.parts if not files[part.source][part.file].seekable]
+        streamed = [part for shard in shards for part in shard.parts if not is_seekable(files[part.source][part.file])]
         current: tuple[int, int, int] | None = None
         opened: Iterator[bytes] = iter(())
         for shard in shards:
             payloads: list[bytes | None] = []
             for part in shard.parts:
                 file = files[part.source][part.file]
-                if file.seekable:
+                if is_seekable(file):
                     payloads.append(None)
                     continue
                 if current != run_of(part):

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chattmpl.conversation.json_text import JsonText, is_too_deep
-from chattmpl.data.sources.files import Chunk, DataFile, RawRow
+from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.errors import ChatTmplError, ConversationError
 
 try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from chattmpl.data.sources.files import Chunk, DataFile, RawRow, Scan, digest_of, open_file, unreadable
-from chattmpl.data.sources.json_rows import json_chunks, json_rows, jsonl_chunks, jsonl_rows
-from chattmpl.data.sources.tables import stream_table, table_chunks, table_rows
+from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of, open_file, unreadable
+from chattmpl.data.sources.formats import FORMATS
 from chattmpl.errors import ConversationError
 
 CHUNK_BYTES = 1 << 20
@@ -30,16 +29,16 @@ def scan(file: DataFile, *, limit: int | None = None, size: int = CHUNK_BYTES) -
         ConversationError: it cannot be read.
         UsageError: the package for its format is not installed.
     """
-    if file.kind in ("parquet", "arrow"):
+    form = FORMATS[file.kind]
+    if form.by_path:
         try:
             digest = digest_of(file.path)
         except OSError as error:
             raise unreadable(file.path, error) from None
-        chunks = tuple(table_chunks(file, size, limit))
+        chunks = tuple(form.chunks(None, file, size, limit))
     else:
         with open_file(file) as (source, reader):
-            find_chunks = jsonl_chunks if file.kind == "jsonl" else json_chunks
-            chunks = tuple(find_chunks(source, file, size, limit))
+            chunks = tuple(form.chunks(source, file, size, limit))
             digest = reader.digest()
     if not any(chunk.rows for chunk in chunks):
         raise EmptyFile(f"{file.path} is empty")
@@ -52,8 +51,8 @@ def stream(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
     Raises:
         ConversationError: it cannot be read.
     """
-    if file.kind in ("parquet", "arrow"):
-        yield from stream_table(file, wanted)
+    if (stream_chunks := FORMATS[file.kind].stream) is not None:
+        yield from stream_chunks(file, wanted)
         return
     with open_file(file) as (source, _):
         at = 0
@@ -81,8 +80,7 @@ def load(file: DataFile, chunk: Chunk) -> bytes:
 
 def rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     """Return the rows of a chunk from its bytes."""
-    read_rows = {"jsonl": jsonl_rows, "json": json_rows}.get(file.kind, table_rows)
-    return read_rows(data, chunk, file)
+    return FORMATS[file.kind].rows(data, chunk, file)
 
 
 def read(file: DataFile, *, limit: int | None = None) -> Iterator[RawRow]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from chattmpl.data.sources.files import Chunk, DataFile, RawRow, unreadable
-from chattmpl.errors import ConversationError, UsageError
+from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, unreadable
+from chattmpl.data.sources.json_rows import parse_value
+from chattmpl.errors import ChatTmplError, ConversationError, UsageError
 
 _BATCH = 1024
 
@@ -48,7 +50,7 @@ def _batches(file: DataFile) -> Iterator[Any]:
         raise unreadable(file.path, error) from None
 
 
-def table_chunks(file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
+def table_chunks(_: None, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
     """Yield the chunks of a file, about ``size`` bytes each."""
     rows, weight = _measure(file)
     step = max(1, min(size * rows // max(weight, 1), 16 * _BATCH))
@@ -102,7 +104,56 @@ def table_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     """Yield the rows of a chunk from the bytes of an Arrow stream."""
     arrow = _arrow(file)
     index = chunk.first
-    for batch in arrow.ipc.open_stream(data):
+    stream = arrow.ipc.open_stream(data)
+    decoders = _decoders(arrow, stream.schema, file.path)
+    for batch in stream:
         for value in batch.to_pylist():
-            yield RawRow(index, None, value)
+            try:
+                decoded = {key: decoders[key](item) if key in decoders else item for key, item in value.items()}
+                yield RawRow(index, None, decoded if decoders else value)
+            except ChatTmplError as error:
+                yield RawRow(index, None, value, error)
             index += 1
+
+
+# -- columns of JSON
+
+_Decoder = Callable[[Any], Any]
+
+
+def _decoders(arrow: Any, schema: Any, name: str) -> dict[str, _Decoder]:
+    """Return decoders for the columns that hold JSON, at any depth.
+
+    ``datasets`` 5 stores values of different types as the extension type ``arrow.json``. A pyarrow that does not know
+    it, and files whose Arrow schema was lost, show strings or bytes; then the metadata of the field or the features of
+    ``datasets`` say what they are.
+    """
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        features = {}
+
+    def parse(value: Any) -> Any:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        return parse_value(text, name, 1) if isinstance(text, str) else value
+
+    def decoder(field: Any, feature: Any) -> _Decoder | None:
+        kind = field.type
+        feature = feature if isinstance(feature, Mapping) else {}
+        if arrow.types.is_struct(kind):
+            children = [kind.field(position) for position in range(kind.num_fields)]
+            inside = {child.name: decoder(child, feature.get(child.name)) for child in children}
+            found = {key: decode for key, decode in inside.items() if decode is not None}
+            return (
+                (lambda value: value and {k: found[k](v) if k in found else v for k, v in value.items()})
+                if found
+                else None
+            )
+        if isinstance(value_field := getattr(kind, "value_field", None), arrow.Field):
+            decode = decoder(value_field, feature.get("feature"))
+            return (lambda value: value and [decode(item) for item in value]) if decode else None
+        extension = getattr(kind, "extension_name", None) or (field.metadata or {}).get(b"ARROW:extension:name", b"")
+        return parse if extension in ("arrow.json", b"arrow.json") or feature.get("_type") == "Json" else None
+
+    found = {field.name: decoder(field, features.get(field.name)) for field in schema}
+    return {key: decode for key, decode in found.items() if decode is not None}
