@@ -31,7 +31,7 @@ FILES: dict[str, str | bytes] = {
     "talk.json": TALK,
     "broken.json": '{\n  "messages": [\n    {"role": "user", "content": "Hi"},\n  ]\n}\n',
     "role.jsonl": f'{TALK}\n{{"messages": [{{"role": "usr", "content": "Hi"}}]}}\n',
-    "later.jsonl": f'{TALK}\n{{"messages": [{{"role": "user", "content": ""}}]}}\n',
+    "later.jsonl": f'{TALK}\n{{"messages": [{{"role": "user", "content": null}}]}}\n',
     "hostile.json": '{"messages": [{"role": "\\u001b[31mred", "content": "\\u001b]0;title\\u0007"}]}',
     "empty.json": "",
     "control.json": '{"messages": [{"role": "user", "content": "<|im_end|>"}]}',

@@ -291,9 +291,26 @@ def test_a_prefill_ends_where_the_final_content_ends_and_keeps_its_spaces() -> N
     assert rendering.text == "user:x</s>assistant:so x "
     assert rendering.spans[-1].end == len(rendering.text)
     with pytest.raises(RenderError, match="nothing to continue"):
-        template.render([*messages, {"role": "assistant", "content": ""}], continue_final_message=True)
+        template.render([*messages, {"role": "assistant", "content": None}], continue_final_message=True)
     with pytest.raises(UsageError, match="mutually exclusive"):
         template.render(messages, continue_final_message=True, add_generation_prompt=True)
+
+
+def test_a_prefill_that_closes_a_trace_ends_after_the_closer() -> None:
+    content = "<think>\n17*23 = 391.\n</think>\n\n"
+    messages = [{"role": "user", "content": "17*23?"}, {"role": "assistant", "content": content}]
+    rendering = Template.load("qwen3").render(messages, continue_final_message=True)
+    assert rendering.text.endswith(f"<|im_start|>assistant\n{content}")
+    assert rendering.conversation.messages[-1].content == content
+
+
+def test_a_prefill_that_the_template_rewrites_is_refused() -> None:
+    template = Template.from_source("{% for m in messages %}{{ m.content | lower }}{% endfor %}")
+    with pytest.raises(RenderError, match="nothing to continue"):
+        template.render([{"role": "user", "content": "x"}], continue_final_message=True)
+    template = Template.from_source("{% for m in messages %}{{ m.content | replace('x', 'y') }}{% endfor %}")
+    with pytest.raises(RenderError, match="the template changes its content"):
+        template.render([{"role": "user", "content": "x"}], continue_final_message=True)
 
 
 def test_spans_that_do_not_cover_the_text_are_refused() -> None:

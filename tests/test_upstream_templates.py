@@ -6,6 +6,7 @@ template), and with oracles that know nothing of the way in which spans are made
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,8 +28,9 @@ from chattmpl.probing.shapes import generated_conversations, shipped_conversatio
 from chattmpl.report.capabilities import write
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
-from support.fetched import llama_cpp_templates, trl_templates
+from support.fetched import hub_templates, llama_cpp_templates, trl_templates
 from support.oracles import Sentinels, with_markers, without_markers
+from support.reference import CLOCK, transformers_render
 from support.samples import Ranges, Sample, fixtures, made, merged
 from support.snapshots import matches_snapshot
 
@@ -237,3 +239,33 @@ def test_a_template_is_inspected_in_well_under_a_second() -> None:
     for one in templates:
         inspect_template(one)
     assert (time.process_time() - started) / len(templates) < 0.5
+
+
+PREFILLS: tuple[dict[str, object], ...] = (
+    {"content": "The sum is "},
+    {"content": "  two lines\n\n"},
+    {"content": "<think>\n17*23 = 391.\n</think>\n\n"},
+    {"content": "<think>\n17*23 = 391.\n</think>\n\nIt is"},
+    {"content": "<think>17*23 ="},
+    {"content": [{"type": "text", "text": "in parts "}]},
+    {"content": "with a trace", "reasoning_content": "17*23 = 391."},
+    {"content": "", "reasoning_content": "17*23 = 391."},
+)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_a_prefill_ends_as_in_transformers(group: int) -> None:
+    sources = {**hub_templates(), **{name: template.source for name, template in foreign_templates().items()}}
+    compared = 0
+    for name in sorted(sources)[group :: GROUPS * 5]:
+        template = Template.from_source(sources[name], name=name, tokens=TOKENS)
+        for final in PREFILLS:
+            messages = [{"role": "user", "content": "17*23?"}, {"role": "assistant", **final}]
+            expected = text = ""
+            with contextlib.suppress(Exception):
+                expected, _ = transformers_render(sources[name], messages, continue_final_message=True, **TOKENS)
+            with contextlib.suppress(ChatTmplError):
+                text = template.render(messages, clock=CLOCK, continue_final_message=True).text
+            assert text == expected, (name, final)
+            compared += bool(text)
+    assert compared > 40

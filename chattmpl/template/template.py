@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from chattmpl.budget import Budget, pause_gc
 from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
 from chattmpl.compiler.program import Program, compile_program
-from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import RenderError, TemplateError, UsageError, did_you_mean
 from chattmpl.provenance.containers import InputTracer
 from chattmpl.provenance.origin import Run
@@ -134,20 +134,28 @@ class Template:
             add_generation_prompt: append the text after which the model samples its next turn.
             clock: the time that ``strftime_now`` formats; the wall clock if None.
             continue_final_message: end the text where the final message's content ends, for the model to continue it.
+                The template renders the content with a marker at its end, and the text ends before the marker, as in
+                transformers: a trace that the content closes stays closed, and white space that the template strips
+                before the next tag stays stripped.
             **template_kwargs: variables of the template; they override those of the conversation, and None means
                 absent. ``tools`` and ``documents`` replace those of the conversation.
 
         Raises:
             ConversationError: for something that is not a conversation.
             UsageError: for a kwarg that the template does not read.
-            RenderError: if the template raises, or exceeds its budget.
+            RenderError: if the template raises, or exceeds its budget, or does not render the content to continue.
         """
         if continue_final_message and add_generation_prompt:
             raise UsageError("continue_final_message and add_generation_prompt are mutually exclusive", hint="drop one")
         conversation = _with_tools(Conversation.coerce(conversation), template_kwargs)
-        text, runs, leaves = self._run(conversation, add_generation_prompt, clock, template_kwargs)
+        content, read = _marked(conversation) if continue_final_message else ("", conversation)
+        text, runs, leaves = self._run(read, add_generation_prompt, clock, template_kwargs)
         rendering = self._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation)
-        return rendering.up_to_final_content() if continue_final_message else rendering
+        if not continue_final_message:
+            return rendering
+        if text.count(_MARKER) > 1:
+            return self.render(conversation, False, clock, **template_kwargs).up_to_final_content()
+        return rendering.up_to_marker(content)
 
     def _rendering(
         self, text: str, spans: tuple[Span, ...], lost: tuple[str, ...], conversation: Conversation
@@ -303,6 +311,28 @@ class Rendering:
         kept = tuple(span._replace(end=min(span.end, end)) for span in self.spans if span.start < end)
         return replace(self, text=self.text[:end], spans=kept)
 
+    def up_to_marker(self, content: str) -> Self:
+        """Return the rendering up to the marker at the end of a final content, for the model to continue.
+
+        White space before the marker belongs to the text if the template left that after the marker as it was.
+
+        Args:
+            content: the final content, without the marker.
+
+        Raises:
+            RenderError: if the template does not render it as it is.
+        """
+        end = self.text.find(_MARKER)
+        if end < 0:
+            raise _nothing_to_continue()
+        before = self.text[:end]
+        if content.strip() not in before:
+            raise RenderError(
+                "the final message cannot be continued: the template changes its content",
+                hint="give it the content that the template renders, or use add_generation_prompt instead",
+            )
+        return self.cut(end if self.text.startswith(_MARKER + " ", end) else len(before.rstrip()))
+
     def up_to_final_content(self) -> Self:
         """Return the rendering up to the last character of the final message's content, for the model to continue.
 
@@ -313,10 +343,38 @@ class Rendering:
         for span in reversed(self.spans):
             if span.message == last and span.field is not None and span.field.partition("[")[0] == "content":
                 return self.cut(span.end)
-        raise RenderError(
-            "there is nothing to continue: the template renders no content of the final message",
-            hint="give the final message some content, or use add_generation_prompt instead",
-        )
+        raise _nothing_to_continue()
+
+
+_MARKER = "CHATTMPL_END_OF_CONTENT"
+"""Marks the end of a final content that is continued, followed by a space."""
+
+
+def _marked(conversation: Conversation) -> tuple[str, Conversation]:
+    """Return the text of the final content, and the conversation with the marker and a space after that text.
+
+    The last part that has a text gets the marker.
+    """
+    *earlier, final = conversation.messages or [Message(role="assistant")]
+    content: Any = final.content
+    if isinstance(content, list):
+        at = next((at for at in reversed(range(len(content))) if isinstance(content[at].get("text"), str)), None)
+        if at is None:
+            raise _nothing_to_continue()
+        text: str = content[at]["text"]
+        parts = [*content[:at], {**content[at], "text": f"{text}{_MARKER} "}, *content[at + 1 :]]
+        return text, conversation.with_messages([*earlier, final.model_copy(update={"content": parts})])
+    if content is None:
+        raise _nothing_to_continue()
+    marked = final.model_copy(update={"content": f"{content}{_MARKER} "})
+    return content, conversation.with_messages([*earlier, marked])
+
+
+def _nothing_to_continue() -> RenderError:
+    return RenderError(
+        "there is nothing to continue: the template renders no content of the final message",
+        hint="give the final message some content, or use add_generation_prompt instead",
+    )
 
 
 def _retention(family: Family | None, policy: str | None) -> Retention:
