@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, note, settings
@@ -241,7 +242,7 @@ def test_a_template_is_inspected_in_well_under_a_second() -> None:
     assert (time.process_time() - started) / len(templates) < 0.5
 
 
-PREFILLS: tuple[dict[str, object], ...] = (
+PREFILLS: tuple[dict[str, Any], ...] = (
     {"content": "The sum is "},
     {"content": "  two lines\n\n"},
     {"content": "<think>\n17*23 = 391.\n</think>\n\n"},
@@ -257,13 +258,14 @@ PREFILLS: tuple[dict[str, object], ...] = (
 def test_a_prefill_ends_as_in_transformers(group: int) -> None:
     sources = {**hub_templates(), **{name: template.source for name, template in foreign_templates().items()}}
     compared = 0
+    given: dict[str, Any] = {**TOKENS, "continue_final_message": True}
     for name in sorted(sources)[group :: GROUPS * 5]:
         template = Template.from_source(sources[name], name=name, tokens=TOKENS)
         for final in PREFILLS:
-            messages = [{"role": "user", "content": "17*23?"}, {"role": "assistant", **final}]
+            messages: list[dict[str, Any]] = [{"role": "user", "content": "17*23?"}, {"role": "assistant", **final}]
             expected = text = ""
             with contextlib.suppress(Exception):
-                expected, _ = transformers_render(sources[name], messages, continue_final_message=True, **TOKENS)
+                expected, _ = transformers_render(sources[name], messages, **given)
             with contextlib.suppress(ChatTmplError):
                 text = template.render(messages, clock=CLOCK, continue_final_message=True).text
             assert text == expected, (name, final)
