@@ -208,15 +208,36 @@ def test_tools_documents_and_kwargs_write_no_control_tokens_either() -> None:
     ]
 
 
-def test_a_token_that_the_template_names_is_a_control_token_and_any_other_plain_one_is_not() -> None:
+def test_a_tag_of_html_is_a_control_token_only_if_the_template_names_it() -> None:
     tokenizer = byte_level_bpe()
-    tokenizer.add_tokens(["<table>", "<think>"])
-    hostile = "<table> <think>"
-    for source, escaped in (("{{ m.content }}", []), ("{% if 0 %}<think>{% endif %}{{ m.content }}", ["<think>"])):
+    tokenizer.add_tokens(["<table>", "<mask>"])
+    hostile = "<table> <mask>"
+    named = "{% if 0 %}<table>{% endif %}{{ m.content }}"
+    for source, escaped in (("{{ m.content }}", ["<mask>"]), (named, ["<table>", "<mask>"])):
         template = Template.from_source("{% for m in messages %}" + source + "{% endfor %}")
         encoding = template.render([{"role": "user", "content": hostile}]).encode(tokenizer)
         assert [escape.text for escape in encoding.escaped] == escaped
-        assert tokenizer.token_to_id("<table>") in encoding.input_ids
+        assert tokenizer.token_to_id("<mask>") not in encoding.input_ids
+
+
+ADDED = ("<mask>", "<unused0>", "[multimodal]", "|||EMAIL|||", "<extra_id_0>", "__eou__", "</tool_call>")
+ORDINARY = ("<b>", "</code>", "\n\n", "\t", "ü", "corona", "->", "```")
+
+
+@given(parts=st.lists(st.sampled_from([*ADDED, *ORDINARY]) | st.text(max_size=3), max_size=8))
+def test_an_added_token_that_is_not_special_is_encoded_as_text_unless_it_is_ordinary_text(parts: list[str]) -> None:
+    tokenizer = byte_level_bpe()
+    tokenizer.add_tokens([*ADDED, *ORDINARY])
+    content = "".join(parts).encode(errors="replace").decode()
+    encoding = NOTHING.render([{"role": "user", "content": content}]).encode(tokenizer)
+    control = {tokenizer.token_to_id(token) for token in ADDED}
+    assert control.isdisjoint(encoding.input_ids)
+    if "ü" not in content:  # its decoder reads an added one as a byte
+        assert tokenizer.decode(encoding.input_ids, skip_special_tokens=False) == content
+    allowed = NOTHING.render([{"role": "user", "content": content}]).encode(tokenizer, control_tokens="allow")
+    assert allowed.input_ids == own_ids(tokenizer, content)
+    if not encoding.escaped:
+        assert encoding.input_ids == allowed.input_ids
 
 
 def test_added_tokens_of_white_space_are_never_control_tokens() -> None:
@@ -232,6 +253,13 @@ def test_added_tokens_of_white_space_are_never_control_tokens() -> None:
     ("content", "special", "control"),
     [
         ("<s>", True, True),
+        ("<unused0>", False, True),
+        ("[multimodal]", False, True),
+        ("|||EMAIL|||", False, True),
+        ("</div>", False, False),
+        ("word", False, False),
+        ("ü", False, False),
+        ("```", False, False),
         ("<s>", False, False),
         ("<|x y|>", False, True),
         ("<｜User｜>", False, True),

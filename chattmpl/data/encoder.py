@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,11 +30,11 @@ from chattmpl.data.fast.verify import (
     open_fast_path,
 )
 from chattmpl.data.reading import WARNINGS, concerns
-from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, join_batches
+from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
+from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.options import Arguments, ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
 from chattmpl.template.template import Template
 
@@ -325,13 +325,12 @@ class Encoder:
                     return join_batches(parts)
 
     def _read(self, record: Any) -> Any:
-        """Return a record as the encoder's paths take it, and count the notes on it."""
+        """Return a record as the encoder's paths take it, and count the notes on it; or its rejection."""
         if isinstance(record, Reading):
             return record.value
-        try:
-            reading = read_record(record, arguments=self.arguments)
-        except Exception as error:
-            return _Unread(error)
+        reading = attempt(partial(read_record, arguments=self.arguments), record)
+        if isinstance(reading, Rejection):
+            return reading
         for note in reading.notes:
             if note not in self._report.reading and note.kind in WARNINGS and concerns(note, self.template):
                 warnings.warn(note.message(), UnreadDataWarning, stacklevel=4)
@@ -347,14 +346,11 @@ class Encoder:
         return EncodedBatch(len(records), list(rows), RowArrays.of(list(rows.values()), self.keep), rejected)
 
     def _encode_one(self, index: int, record: Any, rows: dict[int, Row], rejected: dict[int, Rejection]) -> None:
-        try:
-            rows[index] = self._exact.encode(record)
-        except UsageError:
-            raise
-        except ChatTmplError as error:
-            rejected[index] = Rejection.from_error(error)
-        except Exception as error:  # one row must not stop the others, even if the error is a bug
-            rejected[index] = Rejection.from_bug(error)
+        result = record if isinstance(record, Rejection) else attempt(self._exact.encode, record)
+        if isinstance(result, Rejection):
+            rejected[index] = result
+        else:
+            rows[index] = result
 
     def _encode_fast(self, given: Iterable[Any], records: list[Any]) -> EncodedBatch | None:
         """Encode by the fast path, and deferred rows by the exact path; None if the fast path proves wrong.
@@ -369,18 +365,20 @@ class Encoder:
         rejected: dict[int, Rejection] = {}
         prepared: list[PreparedRow | None] = []
 
-        def prepared_rows() -> Iterator[PreparedRow | None]:
-            for record in given:
-                try:
-                    row = prepare_row(record)
-                except Exception:  # the exact path reports it properly
-                    row = None
-                records.append(record)
-                prepared.append(row)
-                yield row
+        broken: list[Exception] = []
 
-        batch = path.encode(prepared_rows())
-        if not self._agrees(batch, records):
+        def prepared_rows() -> Iterator[PreparedRow | None]:
+            for record in _until_broken(given, broken):
+                row = attempt(prepare_row, record)
+                records.append(record)
+                # The exact path reports properly why a row cannot be read.
+                prepared.append(None if isinstance(row, Rejection) else row)
+                yield prepared[-1]
+
+        batch = attempt(path.encode, prepared_rows())
+        if broken:
+            raise broken[0]
+        if isinstance(batch, Rejection) or not self._agrees(batch, records):
             return None
         batch.deferred.update((index, "cannot be read") for index, row in enumerate(prepared) if row is None)
         for index in batch.deferred:
@@ -403,10 +401,8 @@ class Encoder:
         sample = [place for place, tail in enumerate(batch.tails(_TAIL)) if not zlib.crc32(tail) % self.check_every]
         for place in sample:
             self._report.checked += 1
-            try:
-                expected = self._exact.result(records[batch.rows[place]])
-            except ChatTmplError:
-                expected = None
+            exact = attempt(self._exact.result, records[batch.rows[place]])
+            expected = None if isinstance(exact, Rejection) else exact
             difference = describe_difference(expected, batch.text(place), *batch.tokens(place))
             if difference is not None:
                 self._report.disagreements.append(difference)
@@ -459,8 +455,6 @@ class _ExactPath:
         Raises:
             ChatTmplError: it cannot be read, rendered or encoded.
         """
-        if isinstance(record, _Unread):
-            raise record.error
         conversation = Conversation.coerce(record)
         rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
         return rendering, encode(rendering, self.tokenizer, **self.options)
@@ -488,13 +482,6 @@ class _ExactPath:
             index = [-1 if message is None else message for message in encoding.message_index]
             row.message_index = np.array(index, dtype=np.int32)
         return row
-
-
-class _Unread:
-    """A record that cannot be read, with the reason."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
 
 
 class _PickledTokenizer:
@@ -531,11 +518,25 @@ def _with_errors(columns: dict[str, list[Any]], encoded: EncodedBatch) -> dict[s
     return full
 
 
+def _until_broken(given: Iterable[Any], broken: list[Exception]) -> Iterator[Any]:
+    """Yield the items of an iterable; if it raises, end and append the error, which is not that of a row."""
+    try:
+        yield from given
+    except Exception as error:
+        broken.append(error)
+
+
 def _as_list(column: Any) -> Any:
     """Return a column as plain data; columns of Ray and numpy contain arrays of arrays."""
     if not callable(getattr(column, "tolist", None)):
         return column
-    return [_plain(value) for value in column.tolist()]
+    return [_plain_or_unchanged(value) for value in column.tolist()]
+
+
+def _plain_or_unchanged(value: Any) -> Any:
+    """Return a value as plain data; one that is nested too deeply is unchanged, and its row is rejected later."""
+    plain = attempt(_plain, value)
+    return value if isinstance(plain, Rejection) else plain
 
 
 def _plain(value: Any) -> Any:
@@ -544,4 +545,4 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if kind is list:
         return [_plain(item) for item in value]
-    return _as_list(value) if getattr(value, "ndim", 0) else value
+    return [_plain(item) for item in value.tolist()] if getattr(value, "ndim", 0) else value

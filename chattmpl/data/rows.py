@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ class RejectionReason(StrEnum):
     RENDER = "render"
     """The template refuses it."""
     BUDGET = "budget"
-    """It rendered for too long."""
+    """It needs more time, memory or depth than is available."""
     ENCODE = "encode"
     """The text cannot be encoded."""
     TOO_LONG = "too-long"
@@ -42,6 +42,13 @@ _REASONS: tuple[tuple[type[ChatTmplError], RejectionReason], ...] = (
     (RenderError, RejectionReason.RENDER),
     (EncodeError, RejectionReason.ENCODE),
 )
+
+_LIMITS: tuple[tuple[type[Exception], str], ...] = (
+    (MemoryError, "it needs more memory than is available"),
+    (RecursionError, "it is nested too deeply"),
+)
+
+_Made = TypeVar("_Made")
 
 
 @dataclass(slots=True, eq=False)
@@ -103,18 +110,37 @@ class Rejection:
     hint: str | None = None
 
     @classmethod
-    def from_error(cls, error: ChatTmplError) -> Rejection:
-        """Return the rejection for an error."""
+    def from_error(cls, error: BaseException) -> Rejection:
+        """Return the rejection for any error that a row caused."""
+        if not isinstance(error, ChatTmplError):
+            for kind, problem in _LIMITS:
+                if isinstance(error, kind):
+                    return cls(RejectionReason.BUDGET, problem)
+            # These say what is wrong with a value. All others are bugs, which must not stop the other rows.
+            hint = None if isinstance(error, (OverflowError, UnicodeError)) else "please report it"
+            return cls(RejectionReason.ERROR, f"{type(error).__name__}: {error}", hint=hint)
         reason = next((reason for kind, reason in _REASONS if isinstance(error, kind)), RejectionReason.ERROR)
         place = str(error.place) if error.place is not None else None
         if isinstance(error, FieldError) and error.path:
             place = dotted(error.path)
         return cls(reason, error.message, place, error.hint)
 
-    @classmethod
-    def from_bug(cls, error: Exception) -> Rejection:
-        """Return the rejection for an error that should not occur: one row must not stop the others."""
-        return cls(RejectionReason.ERROR, f"{type(error).__name__}: {error}", hint="please report it")
+
+def attempt(step: Callable[..., _Made], *given: Any) -> _Made | Rejection:
+    """Take one step of the work on one row: the boundary at which any error becomes the rejection of that row.
+
+    Args:
+        step: reads, validates, renders or encodes the row.
+        given: the arguments of the step.
+    """
+    try:
+        return step(*given)
+    except Exception as error:
+        return Rejection.from_error(error)
+    except BaseException as error:
+        if type(error).__module__ != "pyo3_runtime":  # a panic of a library in Rust is no exit of the process
+            raise
+        return Rejection.from_error(error)
 
 
 NOTHING_TO_TRAIN = Rejection(RejectionReason.NOTHING_TO_TRAIN, "no token of the row is trained")

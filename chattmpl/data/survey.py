@@ -21,7 +21,7 @@ from chattmpl.data.job.plan import Payloads, Shard, check_kwargs, make_plan, rea
 from chattmpl.data.job.runner import Runner, Workplace
 from chattmpl.data.job.shard import BATCH, DrawnRow, drawn_rows, read_conversation
 from chattmpl.data.mixture import Available, Draw, Mixture, MixtureSource, key_bound, row_keys
-from chattmpl.data.rows import Rejection, Row
+from chattmpl.data.rows import Rejection, Row, attempt
 from chattmpl.data.sources import RawRow
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.options import check_options
@@ -236,9 +236,26 @@ def _visit_shard(visitor: RowVisitor[Any], context: WorkerContext, shard: Shard,
 
 def _visit(entries: Iterator[_Entry], context: WorkerContext, visitor: RowVisitor[_Seen], seen: _Seen) -> None:
     while some := list(islice(entries, BATCH)):
-        visitor.visit(seen, list(_scan(some, context)), context.encoder)
+        scanned = list(_scan(some, context))
+        found = attempt(_visited, visitor, scanned, context.encoder)
+        if not isinstance(found, Rejection):
+            visitor.merge(seen, found)
+        else:  # of one of the rows, which are now visited one by one
+            for each in scanned:
+                found = attempt(_visited, visitor, [each], context.encoder)
+                if isinstance(found, Rejection):
+                    row = replace(each, record=None, conversation=None, row=None, rejection=found)
+                    found = _visited(visitor, [row], context.encoder)
+                visitor.merge(seen, found)
         # The command line runs without the collector, and renderings leave cycles.
         gc.collect(0)
+
+
+def _visited(visitor: RowVisitor[_Seen], rows: Sequence[ScannedRow], encoder: Encoder) -> _Seen:
+    """Return the result of visiting some rows."""
+    found = visitor.start()
+    visitor.visit(found, rows, encoder)
+    return found
 
 
 def _scan(entries: Sequence[_Entry], context: WorkerContext) -> Iterator[ScannedRow]:

@@ -223,11 +223,13 @@ def write_lines(path: Path, values: Sequence[Any]) -> None:
     with replacing(path) as file:
         for value in values:
             # A rejected row may contain anything, even a lone surrogate.
-            line = json.dumps(value, ensure_ascii=False, default=str)
             try:
-                file.write(line.encode() + b"\n")
+                line = json.dumps(value, ensure_ascii=False, default=str).encode()
             except UnicodeEncodeError:
-                file.write(json.dumps(value, default=str).encode() + b"\n")
+                line = json.dumps(value, default=str).encode()
+            except (RecursionError, ValueError, TypeError):  # its place is enough to find it
+                line = json.dumps({**value, "row": None}, default=str).encode()
+            file.write(line + b"\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -64,8 +64,8 @@ def encode(
             not, ``error`` refuses it, ``split`` encodes prompt and generated text separately, as inference does.
         control_tokens: the treatment of a control token in text that the template did not write: ``escape`` encodes it
             as ordinary text and lists it in ``escaped``, ``error`` refuses it, ``allow`` keeps it a control token.
-            Control tokens are the special added tokens, those between ``<|`` and ``|>``, and those that the template
-            writes.
+            Control tokens are the special added tokens, those written between delimiters, such as ``<mask>``, and
+            those that the template writes; not white space, words and tags of HTML.
         mask: the trained text: ``all`` generated spans, those of the ``last`` assistant message, those of messages with
             ``train: true`` or a positive weight (``flags``), or ``no-reasoning``: all without the reasoning. A message
             with ``train: false`` or ``weight: 0`` is never trained.

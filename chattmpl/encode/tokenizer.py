@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,10 @@ from typing import NamedTuple
 from chattmpl.encode.offsets import Ranges
 from chattmpl.errors import EncodeError
 from chattmpl.template.model_directory import ModelDirectory
-from chattmpl.template.special_tokens import PIPED_TOKEN
+from chattmpl.template.special_tokens import HTML_TAG
+
+_DELIMITED = re.compile(r"([!-/:-@\[-`{-~]|｜).*\w.*([!-/:-@\[-`{-~]|｜)", re.DOTALL)
+"""A name between punctuation, as `<unused0>`, `[multimodal]` and `|||EMAIL|||`."""
 
 _PADDING = ("<|pad|>", "<pad>", "[PAD]", "<｜▁pad▁｜>", "<|finetune_right_pad_id|>", "<PAD>", "<|endoftext|>")
 
@@ -38,8 +42,15 @@ class AddedTokenInfo:
 
     @property
     def control(self) -> bool:
-        """True if it is a control token in every template: special, or written between ``<|`` and ``|>``."""
-        return not self.blank and (self.special or PIPED_TOKEN.fullmatch(self.content) is not None)
+        """True if it is a control token in every template: special, or between delimiters as ``<mask>``.
+
+        White space, words, symbols and tags of HTML are ordinary text: a model that has such a token writes it wherever
+        that text occurs, and would otherwise be trained on tokens that it does not sample.
+        """
+        if self.blank or self.special:
+            return self.special and not self.blank
+        content = self.content.strip("▁ \t\r\n")
+        return _DELIMITED.fullmatch(content) is not None and HTML_TAG.fullmatch(content) is None
 
 
 class AddedTokenMatch(NamedTuple):

@@ -13,8 +13,15 @@ CONTROL = re.compile(
 )
 """Anything that resembles a control token, for templates whose tokenizer is not known."""
 
-PIPED_TOKEN = re.compile(r"<\|.*\|>|<｜.*｜>", re.DOTALL)
-"""Added tokens of a vocabulary that are control tokens by their form, whatever is between the delimiters."""
+HTML_TAG = re.compile(
+    "</?(?:a|abbr|address|area|article|aside|audio|b|base|bdi|bdo|blockquote|body|br|button|canvas|caption|center|cite|code"
+    "|col|colgroup|data|datalist|dd|del|details|dfn|dialog|div|dl|dt|em|embed|fieldset|figcaption|figure|font|footer|form"
+    "|h[1-6]|head|header|hr|html|i|iframe|img|input|ins|kbd|label|legend|li|link|main|map|mark|meta|meter|nav|noscript"
+    "|object|ol|optgroup|option|output|p|param|picture|pre|progress|q|rp|rt|ruby|s|samp|script|section|select|small"
+    "|source|span|strike|strong|style|sub|summary|sup|svg|table|tbody|td|template|textarea|tfoot|th|thead|time|title|tr"
+    "|track|tt|u|ul|var|video|wbr)>"
+)
+"""Tags of HTML, which are added tokens of some vocabularies and ordinary text."""
 
 TAG = re.compile(r"<\|[^<>|]*\|>|<｜[^<>｜]*｜>|</?\w+>")
 """Control tokens and tags around a section of a turn, in the template's own text."""

@@ -16,10 +16,11 @@ from chattmpl.data.config_file import ConfigFile
 from chattmpl.data.job import Allowance, JobNote, JobNoteKind, Options, Summary, Watcher, encode_dataset
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
+from chattmpl.data.rows import Rejection, attempt
 from chattmpl.data.sources import find_files
 from chattmpl.data.sources import read as read_rows
 from chattmpl.data.stats import stats
-from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from chattmpl.errors import ConversationError, UsageError
 from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 from chattmpl.training.config import TrainConfig, located
@@ -257,18 +258,15 @@ def find_dropped_fields(
     separate row.
     """
     checked = conversations[:_CHECKED]
-    lost = [_lost_fields(Conversation.coerce(each), template, config, clock) for each in checked]
+    found = [attempt(_lost_fields, each, template, config, clock) for each in checked]
+    lost = [fields for fields in found if not isinstance(fields, Rejection)]
     counts = Counter(name for fields in lost for name in fields)
     return DroppedFields(template.name, len(checked), sum(map(bool, lost)), counts) if counts else None
 
 
-def _lost_fields(
-    conversation: Conversation, template: Template, config: TrainConfig, clock: datetime | None
-) -> set[str]:
-    try:
-        lost = template.render(conversation, False, clock, **config.template.kwargs).lost
-    except ChatTmplError:
-        return set()
+def _lost_fields(given: Any, template: Template, config: TrainConfig, clock: datetime | None) -> set[str]:
+    conversation = Conversation.coerce(given)
+    lost = template.render(conversation, False, clock, **config.template.kwargs).lost
     only_last = config.unroll or template.retention not in (None, "all")
     last = max((at for at, message in enumerate(conversation.messages) if message.role == "assistant"), default=-1)
     fields = set()

@@ -6,6 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,13 +21,14 @@ from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Payloads, Shard, ShardPart
 from chattmpl.data.lengths import best_fit, rows_needed
 from chattmpl.data.mixture import ALL_KEYS, MixtureSource, row_keys
-from chattmpl.data.overflow import fit, reject_too_long
+from chattmpl.data.overflow import Fitted, fit, reject_too_long
 from chattmpl.data.reading import as_counts
-from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays
+from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays, attempt
 from chattmpl.data.sources import RawRow, load, rows
 from chattmpl.data.unroll import unroll
 from chattmpl.data.writers import RowBlock, open_table, record_batch, schema, write_json, write_lines
 from chattmpl.errors import ChatTmplError
+from chattmpl.options import Overflow
 
 BATCH = 512
 """Number of rows that are encoded together."""
@@ -188,12 +190,11 @@ class _Batch:
         return self.result
 
     def _encode_at_once(self, ready: Sequence[tuple[int, Reading]]) -> EncodedBatch | None:
-        """Encode to a few arrays; return None if a row is too long or raises an unexpected error."""
+        """Encode to a few arrays; return None if a row is too long or the batch cannot be encoded."""
         if "message_index" in self.options.all_columns:  # the exact path, which is too slow to be tried first
             return None
-        try:
-            encoded = self.context.encoder.encode_batch([reading for _, reading in ready])
-        except Exception:  # the rows are encoded one by one to find the one that raises
+        encoded = attempt(self.context.encoder.encode_batch, [reading for _, reading in ready])
+        if isinstance(encoded, Rejection):  # of one of the rows, which are now encoded one by one
             return None
         longest = self.options.longest
         return None if longest is not None and (encoded.rows.lengths > longest).any() else encoded
@@ -208,10 +209,19 @@ class _Batch:
                 self.outcomes[number].append(result)
 
     def _fit(self, number: int, conversation: Any, row: Row, longest: int) -> None:
-        options = self.options
-        fitted = fit(self.context.encoder, conversation, row, longest, options.overflow, mask=options.mask)
-        self.outcomes[number] += [*fitted.rows, *fitted.rejected]
+        fitted = self._fitted(number, conversation, row, longest, self.options.overflow)
+        self.outcomes[number] += fitted.rows
+
+    def _fitted(self, number: int, conversation: Any, row: Row, longest: int, overflow: Overflow) -> Fitted:
+        """Fit a row that is too long; count what is lost, and record the parts that are rejected."""
+        fitted = attempt(
+            partial(fit, mask=self.options.mask), self.context.encoder, conversation, row, longest, overflow
+        )
+        if isinstance(fitted, Rejection):
+            fitted = Fitted(rejected=[fitted])
+        self.outcomes[number] += fitted.rejected
         add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
+        return fitted
 
     # -- unrolling
 
@@ -256,9 +266,7 @@ class _Batch:
             if isinstance(result, Rejection) or len(result) <= longest:
                 yield number, conversation
                 continue
-            fitted = fit(self.context.encoder, conversation, result, longest, "split", mask=self.options.mask)
-            self.outcomes[number] += fitted.rejected
-            add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
+            fitted = self._fitted(number, conversation, result, longest, "split")
             yield from ((number, part) for part in fitted.conversations)
 
     # -- results
@@ -350,20 +358,8 @@ def _trains(outcome: Row | Rejection) -> bool:
 
 def _all_or_each(make: Callable[[Sequence[Any]], Sequence[_Made]], given: Sequence[Any]) -> list[_Made | Rejection]:
     """Encode all rows together; if that raises, one by one, so that one row does not stop the others."""
-    try:
-        return list(make(given))
-    except Exception:
-        made: list[_Made | Rejection] = []
-        for one in given:
-            try:
-                made += make([one])
-            except Exception as error:
-                made.append(_rejected(error))
-        return made
-
-
-def _rejected(error: Exception) -> Rejection:
-    return Rejection.from_error(error) if isinstance(error, ChatTmplError) else Rejection.from_bug(error)
+    made = attempt(make, given)
+    return [attempt(lambda one: make([one])[0], one) for one in given] if isinstance(made, Rejection) else [*made]
 
 
 # -- conversations
@@ -371,12 +367,9 @@ def _rejected(error: Exception) -> Rejection:
 
 def read_conversation(raw: RawRow, source: MixtureSource, options: Options) -> Reading | Rejection:
     """Return the reading of a row with the kwargs of its source, or a `Rejection`."""
-    if raw.error is not None:
+    if isinstance(raw.error, ChatTmplError):
         return Rejection(RejectionReason.JSON, raw.error.message, hint=raw.error.hint)
-    try:
-        return conversation_of(raw.value, source, options)
-    except Exception as error:
-        return _rejected(error)
+    return Rejection.from_error(raw.error) if raw.error else attempt(conversation_of, raw.value, source, options)
 
 
 def conversation_of(record: Any, source: MixtureSource, options: Options) -> Reading:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from chattmpl.errors import ChatTmplError, ConversationError, UsageError, did_you_mean
+from chattmpl.errors import ConversationError, UsageError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class RawRow(NamedTuple):
     number: int
     line: int | None
     value: Any
-    error: ChatTmplError | None = None
+    error: Exception | None = None
     text: bytes | None = None
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from chattmpl.conversation.json_text import JsonText, is_too_deep
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
-from chattmpl.errors import ChatTmplError, ConversationError
+from chattmpl.errors import ConversationError
 
 try:
     import orjson
@@ -192,9 +192,18 @@ def jsonl_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     lines = enumerate(io.BytesIO(data), chunk.line)
     while numbered := list(islice(lines, _GROUP)):
         some = [(number, line) for number, line in numbered if not line.isspace()]
-        for (number, line), value in zip(some, parse_lines([line for _, line in some]), strict=True):
+        try:
+            values = parse_lines([line for _, line in some])
+        except Exception:  # the strict parser finds the line that causes it
+            values = [UNPARSED] * len(some)
+        for (number, line), value in zip(some, values, strict=True):
             yield _line_row(line, index, number, file.path) if value is UNPARSED else RawRow(index, number, value)
             index += 1
+
+
+def _not_utf8(data: bytes, error: UnicodeDecodeError) -> ConversationError:
+    problem = f"byte 0x{data[error.start]:02x} at column {error.start + 1} is not UTF-8"
+    return ConversationError(problem, hint="save the file as UTF-8")
 
 
 def _line_row(line: bytes, index: int, number: int, name: str) -> RawRow:
@@ -202,12 +211,15 @@ def _line_row(line: bytes, index: int, number: int, name: str) -> RawRow:
     try:
         text = bare.decode("utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
-        problem = f"byte 0x{bare[error.start]:02x} at column {error.start + 1} is not UTF-8"
-        return RawRow(index, number, None, ConversationError(problem, hint="save the file as UTF-8"), line)
+        return RawRow(index, number, None, _not_utf8(bare, error), line)
+    return _parsed_row(text, index, number, name, line)
+
+
+def _parsed_row(text: str, index: int, line: int, name: str, data: bytes) -> RawRow:
     try:
-        return RawRow(index, number, parse_value(text, name, number))
-    except ChatTmplError as error:
-        return RawRow(index, number, None, error, line)
+        return RawRow(index, line, parse_value(text, name, line))
+    except Exception as error:  # of this row, whatever it is
+        return RawRow(index, line, None, error, data)
 
 
 # -- .json
@@ -302,12 +314,11 @@ def json_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int
     Raises:
         ConversationError: the file is not JSON.
     """
-    window = _Window(io.TextIOWrapper(stream, encoding="utf-8", newline=""), file.path, size)
+    # A byte that is not UTF-8 is rejected with the row that it is in.
+    text = io.TextIOWrapper(stream, encoding="utf-8", errors="surrogateescape", newline="")
+    window = _Window(text, file.path, size)
     try:
         yield from _window_chunks(window, size, limit)
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise ConversationError(f"{file.path}: byte 0x{byte:02x} is not UTF-8", hint="save the file as UTF-8") from None
     finally:
         window.stream.detach()
 
@@ -321,7 +332,7 @@ def _window_chunks(window: _Window, size: int, limit: int | None) -> Iterator[Ch
     if window.peek() != "[" or not _lists_records(window):
         line = window.line
         text, _ = window.element()
-        length = len(text.encode())
+        length = len(_bytes(text))
         yield Chunk(start, length, 0, 1, line, length, whole=True)
         window.skip()
         if window.peek():
@@ -357,7 +368,7 @@ def _elements(window: _Window, start: int, size: int, limit: int | None) -> Iter
     start += len(window.skip().encode())
     line = window.line
     while window.peek() not in ("]", ""):
-        length += len(window.element()[0].encode())
+        length += len(_bytes(window.element()[0]))
         count += 1
         between = window.skip()
         if window.peek() == ",":
@@ -370,10 +381,10 @@ def _elements(window: _Window, start: int, size: int, limit: int | None) -> Iter
             yield Chunk(start, length, first, count, line, length)
             if limit is not None and first + count >= limit:
                 return
-            start += length + len(between.encode())
+            start += length + len(_bytes(between))
             first, count, length, line = first + count, 0, 0, window.line
         else:
-            length += len(between.encode())
+            length += len(_bytes(between))
     if window.peek() != "]":
         raise ConversationError(
             f"{window.name}:{window.line}: not JSON: the list is not closed",
@@ -385,7 +396,7 @@ def _elements(window: _Window, start: int, size: int, limit: int | None) -> Iter
 
 def json_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     """Yield the rows of a chunk from its bytes."""
-    text = data.decode("utf-8")
+    text = data.decode("utf-8", "surrogateescape")
     if chunk.whole:
         yield _text_row(text, chunk.first, chunk.line, file.path)
         return
@@ -401,7 +412,14 @@ def json_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
 
 
 def _text_row(text: str, index: int, line: int, name: str) -> RawRow:
+    data = _bytes(text)
     try:
-        return RawRow(index, line, parse_value(text, name, line))
-    except ChatTmplError as error:
-        return RawRow(index, line, None, error, text.encode())
+        data.decode()
+    except UnicodeDecodeError as error:
+        return RawRow(index, line, None, _not_utf8(data, error), data)
+    return _parsed_row(text, index, line, name, data)
+
+
+def _bytes(text: str) -> bytes:
+    """Return the bytes of a text of a .json file, in which bytes that are not UTF-8 are lone surrogates."""
+    return text.encode("utf-8", "surrogateescape")

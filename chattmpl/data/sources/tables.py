@@ -8,7 +8,7 @@ from typing import Any
 
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, unreadable
 from chattmpl.data.sources.json_rows import parse_value
-from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from chattmpl.errors import ConversationError, UsageError
 
 _BATCH = 1024
 
@@ -107,13 +107,32 @@ def table_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     stream = arrow.ipc.open_stream(data)
     decoders = _decoders(arrow, stream.schema, file.path)
     for batch in stream:
-        for value in batch.to_pylist():
-            try:
-                decoded = {key: decoders[key](item) if key in decoders else item for key, item in value.items()}
-                yield RawRow(index, None, decoded if decoders else value)
-            except ChatTmplError as error:
-                yield RawRow(index, None, value, error)
-            index += 1
+        try:
+            found = [RawRow(index + at, None, value) for at, value in enumerate(batch.to_pylist())]
+        except Exception:  # such as a text that is not UTF-8 or a date that Python does not have: only in some rows
+            found = [_row(batch, at, index + at) for at in range(batch.num_rows)]
+        yield from (_decoded(row, decoders) for row in found) if decoders else found
+        index += len(found)
+
+
+def _row(batch: Any, at: int, index: int) -> RawRow:
+    """Return one row of a batch, or the error if Python has no value for it."""
+    try:
+        return RawRow(index, None, batch.slice(at, 1).to_pylist()[0])
+    except Exception as error:
+        problem = f"a value cannot be converted: {type(error).__name__}: {error}"
+        return RawRow(index, None, None, ConversationError(problem, hint="correct the value in the file"))
+
+
+def _decoded(row: RawRow, decoders: dict[str, _Decoder]) -> RawRow:
+    """Return a row with its columns of JSON decoded."""
+    if row.error is not None:
+        return row
+    try:
+        values = row.value.items()
+        return row._replace(value={key: decoders[key](item) if key in decoders else item for key, item in values})
+    except Exception as error:  # of this row, whatever it is
+        return row._replace(error=error)
 
 
 # -- columns of JSON
