@@ -105,7 +105,7 @@ def train(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Render every construct with oversized values, within bounds of time and memory. Needs the core dependencies."""
+    """Attack what renders and reads, and measure time and memory from outside. Needs the core dependencies."""
     session.install(".[test]")
     session.run("pytest", *WORKERS, "-m", "hostile", *session.posargs)
 

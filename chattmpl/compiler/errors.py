@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment
 from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 
+from chattmpl.compiler.globals import LONGEST_MESSAGE
 from chattmpl.errors import BudgetError, Reason, RenderError, TemplateError, did_you_mean
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import Line
@@ -149,7 +150,9 @@ def render_error(
         environment: for the names of filters, tests and globals.
         variables: the variables that were passed to the template.
     """
-    text = _OURS.sub(lambda match: (match[1] or "str").lower(), str(error)).rstrip(".")
+    # A message may hold a value of the template.
+    said = str(error)[:LONGEST_MESSAGE]
+    text = _OURS.sub(lambda match: (match[1] or "str").lower(), said).rstrip(".")
     if getattr(error, "raised_by_template", False):
         return RenderError(
             f"the template refuses this conversation: {error}",

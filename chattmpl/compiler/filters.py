@@ -46,6 +46,21 @@ def _replace(s: Any, old: Any, new: Any, count: int | None = None) -> str:
     return as_traced(to_text(s)).replace(to_text(old), to_text(new), -1 if count is None else count)
 
 
+@pass_environment
+def _wordwrap(
+    environment: Environment,
+    s: Any,
+    width: int = 79,
+    break_long_words: bool = True,
+    wrapstring: Any = None,
+    break_on_hyphens: bool = True,
+) -> str:
+    if isinstance(wrapstring, str):
+        check_size(len(to_text(s)) * len(wrapstring))
+    wrapped: str = JINJA_FILTERS["wordwrap"](environment, s, width, break_long_words, wrapstring, break_on_hyphens)
+    return wrapped
+
+
 def _indent(s: Any, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
     if isinstance(width, int):
         check_size(width)
@@ -214,7 +229,7 @@ LAZY = frozenset({"map", "reject", "rejectattr", "select", "selectattr"})
 """Filters that return a generator, which may read many items before it returns one."""
 
 _TRACING = ("upper", "lower", "trim", "capitalize", "center", "truncate")
-_DERIVING = ("wordwrap", "striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
+_DERIVING = ("striptags", "urlize", "urlencode", "xmlattr", "pprint", "filesizeformat")
 
 
 def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -243,6 +258,7 @@ def _filters() -> dict[str, Callable[..., Any]]:
         **JINJA_FILTERS,
         **{name: _tracing(JINJA_FILTERS[name]) for name in _TRACING},
         **{name: _deriving(JINJA_FILTERS[name]) for name in _DERIVING},
+        "wordwrap": _deriving(_wordwrap),
         "tojson": to_json,
         "join": _join,
         "replace": _replace,

@@ -16,8 +16,8 @@ from chattmpl.provenance.serialization import to_text
 _WORD = 2 * BYTES_PER_STEP
 """Bytes charged for a word that is chosen at random."""
 
-_LONGEST_MESSAGE = 10_000
-"""Maximum length of the message that a template raises; the rest is cut off."""
+LONGEST_MESSAGE = 10_000
+"""Maximum length of a message that a template raises or causes; the rest is cut off."""
 
 
 def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str:
@@ -26,7 +26,7 @@ def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str
 
 
 def _raise_exception(message: Any) -> None:
-    error = TemplateError(str.__getitem__(to_text(message), slice(_LONGEST_MESSAGE)))
+    error = TemplateError(str.__getitem__(to_text(message), slice(LONGEST_MESSAGE)))
     error.raised_by_template = True  # type: ignore[attr-defined]
     raise error
 

@@ -16,6 +16,9 @@ from jinja2.exceptions import TemplateSyntaxError
 from jinja2.lexer import Lexer
 
 _NEWLINES = re.compile(r"\r\n|\r")
+_LONGEST_INTEGER = 4_300
+"""Maximum number of characters of an integer; Python does not convert longer ones."""
+
 _AUTHORING = re.compile(r"<%([-+]?)(\s*)((?:end)?generation)(\s*)([-+]?)%>")
 
 
@@ -52,6 +55,8 @@ class OffsetLexer(Lexer):
         try:
             for number, token, value in super().tokeniter(source, name, filename, state):
                 position = _find(text, value, position)
+                if token == "integer" and len(value) > _LONGEST_INTEGER:
+                    raise TemplateSyntaxError(f"an integer of {len(value):,} digits", Line(number, position))
                 yield Line(number, position), token, value
                 position += len(value)
         except TemplateSyntaxError as error:

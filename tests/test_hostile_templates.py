@@ -1,0 +1,74 @@
+"""Hostile templates and rows: what renders them ends within its bounds of time and memory, with one message.
+
+The attacks are data, in ``tests/hostile``. Each is rendered in a process of its own, which is measured.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from functools import cache
+from typing import Any
+
+import pytest
+
+from support import ROOT
+
+pytestmark = [
+    pytest.mark.hostile,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them"),
+]
+
+FOLDER = ROOT / "tests" / "hostile"
+
+STEPS = 200_000
+"""A fifth of the default, for the sake of time: what a template uses up grows with its steps."""
+
+SECONDS = 4.0
+"""Maximum processor time of a render with this budget; most take a tenth of a second."""
+
+MEGABYTES = 300
+
+LONGEST = 12_000
+"""Maximum length of the message of an error, in characters."""
+
+LEAKED = re.compile(r"<(class|function|bound method|built-in|module|frame|code|generator)\b|\broot:|Traced")
+"""Text that a template renders only if it reached an object that is none of its own."""
+
+
+def templates() -> dict[str, list[dict[str, Any]]]:
+    """Return the attacks by kind."""
+    return tomllib.loads((FOLDER / "templates.toml").read_text(encoding="utf-8"))
+
+
+def source_of(attack: dict[str, Any]) -> str:
+    """Return the source of a template that attacks."""
+    return str(attack.get("before", "") + attack.get("part", "") * attack.get("times", 0) + attack.get("after", ""))
+
+
+@cache
+def rendered(kind: str) -> list[dict[str, Any]]:
+    """Return the end of each attack of a kind."""
+    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run.py"), str(STEPS)]
+    given = "".join(f"{json.dumps([attack['name'], source_of(attack)])}\n" for attack in templates()[kind])
+    done = subprocess.run(command, input=given, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("kind", templates())
+def test_an_attack_ends_soon_and_small_and_as_expected(kind: str) -> None:
+    attacks, ends = templates()[kind], rendered(kind)
+    assert len(ends) == len(attacks) > 5
+    wrong = [end for attack, end in zip(attacks, ends, strict=True) if end["outcome"] != attack["ends"]]
+    assert not wrong
+    assert not [end for end in ends if end["seconds"] > SECONDS or end["megabytes"] > MEGABYTES]
+
+
+@pytest.mark.parametrize("kind", templates())
+def test_no_message_of_an_attack_is_long_and_no_text_shows_an_object_of_python(kind: str) -> None:
+    for end in rendered(kind):
+        assert len(end["text"]) < LONGEST
+        assert end["outcome"] != "harmless" or not LEAKED.search(end["text"])
