@@ -117,6 +117,14 @@ CASES: dict[str, list[Case]] = {
         Case([{"messages": [{"role": "asistant", "content": "a"}]}, {"text": "a"}], PLAIN, 2, "conversation"),
         Case([talk("a\ud800", "b")], PLAIN, 1, "encode"),
     ],
+    "AU110": [
+        Case(
+            [{"messages": [{"role": "user", "content": "a", "train": True}, DONE]}],
+            [{"messages": [{"role": "user", "content": "a", "train": False}, {**DONE, "train": True}]}],
+            key="train",
+        ),
+        Case([talk("a", "b", loss_mask=[1, 1])], [talk("a", "b", loss_mask=[0, 1])], key="loss_mask"),
+    ],
     "AU201": [
         Case([talk("a", "b", system=None)], [talk("a", "b", system="c")], key="None"),
         Case([talk("a", "b", system="")], PLAIN, key="empty"),
@@ -159,6 +167,35 @@ CASES: dict[str, list[Case]] = {
             [asking(False, "a", "b")],
             key="enable_thinking",
         ),
+    ],
+    "AU206": [
+        Case(
+            [talk("a", "b", persona="a grumpy cook"), talk("a", "c", persona="pirate")],
+            [talk("a", "b", system="a grumpy cook", source="cooks of the world", id="7f", score=0.5, tags=["x"])],
+            2,
+            "persona",
+        ),
+        Case([talk("a", "b", facts=[{"tide": "high"}])], [talk("a", "b", documents=[{"text": "high"}])], key="facts"),
+        Case([talk("a", "b", prompt="not a")], [talk("a", "b", prompt="a")], key="prompt"),
+    ],
+    "AU207": [
+        Case([talk("<image>a", "b", images=["a.png"])], [talk("a", "b", images=[])], key="images"),
+        Case([talk([{"type": "image"}, {"type": "text", "text": "a"}], "b")], PLAIN, key="image", template=NEWLINE),
+    ],
+    "AU208": [
+        Case([talk([{"type": "text", "text": "a"}], "b")], PLAIN, template=NEWLINE),
+        Case(
+            [talk([{"type": "text", "text": "a"}], "b")],
+            [talk([{"type": "text", "text": "a"}], "b")],
+            1,
+            None,
+            NEWLINE,
+            "hybrid",
+        ),
+    ],
+    "AU209": [
+        Case([talk("a", "b", sys_prompt="be brief")], [talk("a", "b")], key="sys_prompt"),
+        Case([{"messages": [{"role": "user", "value": "a"}, DONE]}], [talk("a", "b")], key="role+value"),
     ],
     "AU301": [
         Case([asking(False, "a", ("r", "b"))], [asking(False, "a", "b"), asking(True, "a", ("r", "b"))]),
@@ -239,6 +276,26 @@ CASES: dict[str, list[Case]] = {
         Case([tools(calling(arguments="{x"), RESULT)], [tools(calling(arguments='{"x": 1}'), RESULT)], key="not JSON"),
         Case([tools(calling(arguments='"{}"'), RESULT)], [tools(calling(), RESULT)], key="encoded twice"),
         Case([tools(calling(arguments="[1]"), RESULT)], [tools(calling(arguments=""), RESULT)], key="no object"),
+    ],
+    "AU505": [
+        Case(
+            [tools(calling(arguments='{"x": 1}'), RESULT, DONE)],
+            [tools(calling(arguments={"x": 1}), RESULT, DONE)],
+            template="llama3",
+        ),
+        Case(
+            [tools(calling(arguments='{"x": 1}'), RESULT, DONE)],
+            [tools(calling(arguments='{"x": 1}'), RESULT, DONE)],
+            template="llama3",
+            good_options={"arguments": "decode"},
+        ),
+    ],
+    "AU506": [
+        Case(
+            [tools(calling(), {"role": "tool", "content": {"t": 3}}, DONE)],
+            [tools(calling(), {"role": "tool", "content": '{"t": 3}'}, DONE)],
+            template=NEWLINE,
+        ),
     ],
     "AU601": [
         Case(

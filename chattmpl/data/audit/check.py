@@ -10,8 +10,10 @@ from functools import cache
 from typing import ClassVar, NamedTuple
 
 from chattmpl import rule_registry
+from chattmpl.conversation.notes import NoteKind
 from chattmpl.data.audit.row_view import RowView
 from chattmpl.data.audit.totals import AuditSettings, Totals
+from chattmpl.data.reading import concerns
 from chattmpl.diagnostic import Example, Severity
 from chattmpl.rule_registry import NamedByModule, by_code, discover, find
 
@@ -103,6 +105,19 @@ class Check(NamedByModule):
     def documentation(cls) -> str:
         """Return the docstring without its indentation."""
         return inspect.cleandoc(cls.__doc__ or "")
+
+
+class NoteCheck(Check):
+    """A check that reports the notes of one kind on how rows were read; the key is what the note is about."""
+
+    note: ClassVar[NoteKind]
+    needs_row = False
+
+    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+        """Yield the notes on one row that concern the template."""
+        for note in view.scanned.notes:
+            if note.kind is self.note and concerns(note, view.encoder.template):
+                yield RowFinding(note.name, note.target)
 
 
 def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) -> Iterator[DatasetFinding]:

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from chattmpl.conversation.notes import NoteKind
+from chattmpl.data.audit.check import NoteCheck
+
+
+class Media(NoteCheck):
+    """An image, audio or video is not encoded.
+
+    ## What it does
+
+    Reports rows with a column such as `images`, or with a content part that is not text. The key is the column, or the
+    kind of part.
+
+    ## Why is this bad?
+
+    Only a processor can turn it into tokens. The template writes at most a placeholder, so the model learns to answer
+    without the image.
+
+    ## What to do
+
+    Remove such rows, or train with a processor that encodes them.
+    """
+
+    severity = "warning"
+    message = "{key} is not encoded, since there is no processor for it"
+    hint = "remove such rows, or train with a processor"
+    note = NoteKind.MEDIA

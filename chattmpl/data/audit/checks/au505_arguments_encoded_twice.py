@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from chattmpl.conversation.notes import NoteKind
+from chattmpl.data.audit.check import NoteCheck
+
+
+class ArgumentsEncodedTwice(NoteCheck):
+    r"""The template encodes arguments of a tool call as JSON twice.
+
+    ## What it does
+
+    Reports rows in which the arguments of a tool call are a string of JSON, as in OpenAI's API, if the template applies
+    `tojson` to them. transformers renders them in the same way.
+
+    ## Why is this bad?
+
+    The model learns `"arguments": "{\"hour\": 12}"`, a string instead of an object, and parsers pass that string to
+    the tool.
+
+    ## What to do
+
+    Decode them with `--arguments decode`, or store arguments as objects.
+    """
+
+    severity = "error"
+    message = "the template encodes the arguments of a tool call as JSON twice"
+    hint = "decode them with --arguments decode, or store them as objects"
+    note = NoteKind.TEXT_ARGUMENTS
