@@ -160,7 +160,7 @@ def test_a_wrong_project_file_is_an_error(folder: Path, text: str) -> None:
 def test_an_unexpected_error_is_reported_as_internal_in_one_message(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chattmpl.cli.render.conversations", lambda *_: json.loads("no json"))
+    monkeypatch.setattr("chattmpl.cli.render.records", lambda *_: json.loads("no json"))
     done = run_here(["render", "talk.json", "-t", "qwen3"])
     assert done.code == 2
     assert done.err.startswith("error: internal error of chattmpl: JSONDecodeError: ")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -35,7 +36,8 @@ def _file(folder: Path, *talks: dict[str, Any], name: str = "conv.json") -> str:
 def test_what_is_piped_is_exactly_the_text(fixture: str) -> None:
     done = run_here(["render", str(FIXTURES / f"{fixture}.json"), "-t", "chatml"])
     if done.code == 0:
-        assert (done.out, done.err) == (_text(fixture, "chatml"), "")
+        assert done.out == _text(fixture, "chatml")
+        assert all(line.startswith("note: ") for line in done.err.splitlines())
     else:
         assert done.err.startswith("error: ")
 
@@ -262,3 +264,48 @@ def test_rich_is_loaded_only_to_draw() -> None:
             capture_output=True, text=True, cwd=ROOT, check=True,
         )  # fmt: skip
         assert done.stderr == loaded
+
+
+# Data files
+
+
+DATA_ROWS = [{"prompt": f"number {number}", "completion": "yes"} for number in range(5)]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.csv", "rows.jsonl.gz", "folder"])
+def test_any_data_file_is_rendered_and_a_row_of_it_can_be_chosen(tmp_path: Path, name: str) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    lines = "".join(json.dumps(row) + "\n" for row in DATA_ROWS)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "rows.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (tmp_path / "rows.csv").write_text("prompt,completion\n" + "".join(f"number {n},yes\n" for n in range(5)))
+    parquet.write_table(pyarrow.Table.from_pylist(DATA_ROWS), tmp_path / "rows.parquet")
+    every = run_here(["render", str(tmp_path / name), "-t", "chatml"])
+    assert [f"number {number}<|im_end|>" in every.out for number in range(6)] == [True] * 5 + [False]
+    one = run_here(["render", str(tmp_path / name), "-t", "chatml", "--row", "3"])
+    text = "<|im_start|>user\nnumber 3<|im_end|>\n<|im_start|>assistant\nyes<|im_end|>\n"
+    assert (one.code, one.out) == (0, text)
+    none = run_here(["render", str(tmp_path / name), "-t", "chatml", "--row", "5"])
+    assert (none.code, "has no row 5" in none.err) == (2, True)
+
+
+def test_a_chosen_row_is_rendered_whatever_the_others_are(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("{\n" + json.dumps({"messages": [{"role": "user", "content": "Hi"}]}) + "\n", encoding="utf-8")
+    assert run_here(["render", str(path), "-t", "chatml", "--row", "1"]).code == 0
+    assert run_here(["render", str(path), "-t", "chatml", "--row", "0"]).code == 2
+
+
+def test_the_first_rows_are_shown_in_a_terminal_with_the_number_of_the_others(tmp_path: Path) -> None:
+    shown = run_here(["render", _file(tmp_path, *DATA_ROWS, name="rows.jsonl"), "-t", "chatml", "--format", "rich"])
+    assert [f"number {number}" in shown.out for number in range(5)] == [True] * 3 + [False] * 2
+    assert "more rows are not shown; choose one with --row N" in shown.err or "further rows" in shown.err
+
+
+def test_what_is_not_read_in_a_row_is_a_note(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "Hi"}], "persona": "a grumpy cook", "id": "7f3a"}
+    done = run_here(["render", _file(tmp_path, row), "-t", "chatml"])
+    assert done.err == "note: the column 'persona' is not read; it has text or objects in 1 row\n"

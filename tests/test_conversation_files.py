@@ -139,7 +139,7 @@ def test_a_file_that_is_not_there_is_an_error_with_a_suggestion(tmp_path: Path) 
 
 
 def test_a_parquet_file_is_refused_with_a_way_out(tmp_path: Path) -> None:
-    assert "Conversation.coerce" in _error_text(tmp_path, "PAR1", "train.parquet")
+    assert "chattmpl render" in _error_text(tmp_path, "PAR1", "train.parquet")
 
 
 # Places

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.cli.output import note, say
-from chattmpl.errors import TemplateError, UsageError
+from chattmpl.cli.output import note, require_packages, say
+from chattmpl.errors import ChatTmplError, TemplateError, UsageError
+from chattmpl.printable import row_place
 
 # Each function imports what it needs: ``--help`` loads all commands, and so this module, but reads no inputs.
 if TYPE_CHECKING:
+    from chattmpl.conversation.files import Record
     from chattmpl.conversation.models import Conversation
-    from chattmpl.options import Shape
+    from chattmpl.conversation.notes import ReadingNote
+    from chattmpl.data.sources import RawRow
+    from chattmpl.options import Arguments, Shape
     from chattmpl.template.template import Template
 
 DEFAULT_TEMPLATE = "hybrid"
@@ -91,13 +97,60 @@ def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversatio
     Raises:
         ConversationError: see `chattmpl.conversation.files.load_conversations`.
     """
-    from chattmpl.conversation.files import load_conversations, parse_text
+    for record in records(file, shape):
+        yield record()[0]
 
-    if file != "-":
-        yield from load_conversations(file, shape=shape)
-        return
-    text = read_text(file).removeprefix("\ufeff")
-    yield from parse_text(text, name=STDIN, lines=_has_lines(text), shape=shape)
+
+def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep") -> Iterator[Record]:
+    """Yield the records of a file of conversations, of a data file, or of a folder or pattern of data files.
+
+    Raises:
+        ConversationError: there are none, or they cannot be read.
+        UsageError: the package for their format is not installed.
+    """
+    from chattmpl.conversation.files import records_of, records_of_text
+
+    if file == "-":
+        text = read_text(file).removeprefix("\ufeff")
+        return records_of_text(text, name=STDIN, lines=_has_lines(text), shape=shape, arguments=arguments)
+    if not _is_data(file):
+        return records_of(file, shape=shape, arguments=arguments)
+    require_packages("data files", ("numpy", "pyarrow"), "data")
+    from chattmpl.data.sources import find_files, read
+
+    return (partial(_read_row, found.path, row, shape, arguments) for found in find_files(file) for row in read(found))
+
+
+def _is_data(file: str) -> bool:
+    """Return true for what only the reader of datasets reads: tables, compressed files, folders and patterns."""
+    suffix = Path(file).suffix.lower()
+    tables = (".parquet", ".arrow", ".csv", ".tsv", ".tab", ".gz", ".zst")
+    return suffix in tables or Path(file).is_dir() or (not Path(file).is_file() and glob.has_magic(file))
+
+
+def _read_row(
+    file: str, row: RawRow, shape: Shape | None, arguments: Arguments
+) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+    from chattmpl.conversation.shapes import read_conversation
+
+    try:
+        if row.error is not None:
+            raise row.error
+        return read_conversation(row.value, shape, arguments=arguments)
+    except ChatTmplError as error:
+        place = row_place(file, row.line, row.number)
+        error.message = error.message if error.message.startswith(place) else f"{place}: {error.message}"
+        raise
+
+
+def count_records(file: str) -> int | None:
+    """Return the number of records in a file or files; None if it is not known without reading them again."""
+    try:
+        from chattmpl.data.sources import find_files, scan
+
+        return None if file == "-" else sum(scan(found).rows for found in find_files(file))
+    except (ImportError, ChatTmplError):
+        return None
 
 
 def read_text(file: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import itertools
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 
 import click
 
-from chattmpl.cli.inputs import Templates, conversations, tokenizer_of
+from chattmpl.cli.inputs import Templates, count_records, records, tokenizer_of
 from chattmpl.cli.options import (
     CLOCK,
     KWARGS,
@@ -24,12 +25,15 @@ from chattmpl.cli.options import (
     template_options,
     tokenizer_option,
 )
-from chattmpl.cli.output import choose_format, option_of
+from chattmpl.cli.output import choose_format, note, option_of
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.report.writers import WRITERS, Format, Item
 
 if TYPE_CHECKING:
+    from chattmpl.conversation.files import Record
     from chattmpl.conversation.models import Conversation
+    from chattmpl.conversation.notes import ReadingNote
+    from chattmpl.template.template import Template
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -40,6 +44,13 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @click.argument("file", metavar="CONV")
 @template_options
 @SHAPE
+@library_option("arguments")
+@click.option(
+    "--row",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Row to render, from 0. Default: all, or the first 3 in a terminal.",
+)
 @click.option("--generation-prompt", is_flag=True, help="End with the generation prompt.")
 @click.option("--continue-final-message", is_flag=True, help="End with the content of the final message.")
 @KWARGS
@@ -59,6 +70,8 @@ def render(
     file: str,
     templates: Templates,
     shape: Any,
+    arguments: Any,
+    row: int | None,
     generation_prompt: bool,
     continue_final_message: bool,
     template_kwargs: dict[str, Any],
@@ -72,8 +85,9 @@ def render(
 ) -> None:
     """Render conversations and show the text that the model samples.
 
-    CONV is a .json or .jsonl file, or - for stdin. Without -t, the template is the one named in the file, else the one
-    of [tool.chattmpl] in pyproject.toml, else hybrid; a line on stderr names it.
+    CONV is a .json or .jsonl file, any other data file or folder that chattmpl encode reads, or - for stdin. Without
+    -t, the template is the one named in the file, else the one of [tool.chattmpl] in pyproject.toml, else hybrid; a
+    line on stderr names it.
     """
     if generation_prompt and continue_final_message:
         raise UsageError(
@@ -90,43 +104,85 @@ def render(
     }
     path = None if file == "-" else Path(file)
     templates.file = path
-    named, several = _named(conversations(file, shape), "stdin" if path is None else path.name)
-    items = _items(named, templates, kwargs, tokenizer, encoding)
+    chosen = form or _format(output)
+    most = _FEW if chosen == "rich" and output in (None, "-") else None
+    seen: Counter[ReadingNote] = Counter()
+    name = "stdin" if path is None else path.name
+    named, several = _named(_chosen(records(file, shape, arguments), file, row, most), name, row)
+    items = _items(named, templates, kwargs, tokenizer, encoding, seen)
     # Nothing is written before the first conversation is rendered, so that an error in it leaves no partial output.
     items = itertools.chain(list(itertools.islice(items, 1)), _collecting(items))
     with _opened(output) as out:
-        WRITERS[form or _format(output)](out, items, f"{file} in chattmpl", several)
+        WRITERS[chosen](out, items, f"{file} in chattmpl", several)
         out.flush()
+    for found, rows in seen.items():
+        note(found.message(rows))
 
 
-def _named(found: Iterator[Conversation], name: str) -> tuple[Iterator[tuple[str, Conversation]], bool]:
-    """Return each conversation with its name, and whether there are several."""
+_FEW = 3
+"""Number of rows that are shown in a terminal."""
+
+
+def _chosen(found: Iterator[Record], file: str, row: int | None, most: int | None) -> Iterator[Record]:
+    """Yield the chosen record, or the first ones with a note on the others.
+
+    Raises:
+        UsageError: there is no such row.
+    """
+    if row is not None:
+        record = next(itertools.islice(found, row, None), None)
+        if record is None:
+            raise UsageError(f"{file} has no row {row}", option="row", hint="rows are numbered from 0")
+        yield record
+        return
+    yield from itertools.islice(found, most)
+    if next(found, None) is not None:
+        count = count_records(file)
+        rest = "further rows are" if count is None or most is None else f"{count - most:,} more rows are"
+        note(f"{rest} not shown; choose one with --row N")
+
+
+_Named = Iterator[tuple[str, "Conversation", tuple["ReadingNote", ...]]]
+
+
+def _named(found: Iterator[Record], name: str, row: int | None) -> tuple[_Named, bool]:
+    """Return each conversation with its name and the notes on it, and whether there are several."""
     first = list(itertools.islice(found, 2))
-    if len(first) < 2:
-        return ((name, conversation) for conversation in first), False
-    every = enumerate(itertools.chain(first, found))
-    return ((f"{name}[{index}]", conversation) for index, conversation in every), True
+    if row is None and len(first) > 1:
+        every = enumerate(itertools.chain(first, found))
+        return ((f"{name}[{index}]", *record()) for index, record in every), True
+    return ((name if row is None else f"{name}[{row}]", *record()) for record in first), False
+
+
+def _concerning(notes: Iterable[ReadingNote], template: Template) -> Iterator[ReadingNote]:
+    from chattmpl.data.reading import concerns
+
+    return (found for found in notes if concerns(found, template))
 
 
 def _items(
-    named: Iterator[tuple[str, Conversation]],
+    named: _Named,
     templates: Templates,
     kwargs: dict[str, Any],
     tokenizer: str | None,
     options: dict[str, Any],
+    seen: Counter[ReadingNote],
 ) -> Iterator[Item]:
     loaded = tokenizer_of(tokenizer)
     if loaded is not None:
         from chattmpl.encode import encode
 
-    for name, conversation in named:
+    for name, conversation, notes in named:
         try:
-            rendering = templates.of(conversation).render(conversation, **kwargs)
+            template = templates.of(conversation)
+            rendering = template.render(conversation, **kwargs)
             encoding = None if loaded is None else encode(rendering, loaded, **options)
         except ChatTmplError as error:
             if name.endswith("]"):
                 error.message = f"{name}: {error.message}"
             raise
+        if notes:
+            seen.update(_concerning(notes, template))
         yield Item(rendering, encoding, name, tokenizer, kwargs["add_generation_prompt"])
 
 

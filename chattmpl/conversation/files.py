@@ -5,17 +5,24 @@ from __future__ import annotations
 import codecs
 import glob
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import NullCleaning
-from chattmpl.conversation.shapes import parse_record
+from chattmpl.conversation.notes import ReadingNote
+from chattmpl.conversation.shapes import read_conversation
+from chattmpl.conversation.spellings import is_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
-from chattmpl.options import Shape
+from chattmpl.options import Arguments, Shape
+
+Record = Callable[[], tuple[Conversation, tuple[ReadingNote, ...]]]
+"""A record that is read when it is called: its conversation, and the notes on it. It raises `ConversationError`."""
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _SUFFIXES = (".json", *_LINE_SUFFIXES)
@@ -58,11 +65,27 @@ def load_conversations(
         ConversationError: the file cannot be read, is empty, or contains a value that is not a conversation.
         UsageError: there is no shape of that name.
     """
+    for record in records_of(path, shape=shape, clean_nulls=clean_nulls):
+        yield record()[0]
+
+
+def records_of(
+    path: str | os.PathLike[str],
+    *,
+    shape: Shape | None = None,
+    clean_nulls: NullCleaning = "auto",
+    arguments: Arguments = "keep",
+) -> Iterator[Record]:
+    """Yield the records of a file, each to be read by a call; see `load_conversations` and `read_conversation`.
+
+    Raises:
+        ConversationError: the file cannot be read, or is empty.
+    """
     name = os.fspath(path)
+    reader = _Reader(shape, clean_nulls, arguments)
     if name.endswith(_LINE_SUFFIXES):
-        yield from _from_lines(_lines(name), name, shape, clean_nulls)
-    else:
-        yield from parse_text(_decode(_read(name), name), name=name, shape=shape, clean_nulls=clean_nulls)
+        return _from_lines(_lines(name), name, reader)
+    return records_of_text(_decode(_read(name), name), name=name, shape=shape, arguments=arguments)
 
 
 def load_conversation(
@@ -100,54 +123,76 @@ def parse_text(
     Raises:
         ConversationError: the text is empty, or contains a value that is not a conversation.
     """
+    for record in records_of_text(text, name=name, lines=lines, shape=shape, clean_nulls=clean_nulls):
+        yield record()[0]
+
+
+def records_of_text(
+    text: str,
+    *,
+    name: str = "<string>",
+    lines: bool = False,
+    shape: Shape | None = None,
+    clean_nulls: NullCleaning = "auto",
+    arguments: Arguments = "keep",
+) -> Iterator[Record]:
+    """Yield the records of a JSON text, each to be read by a call; see `parse_text` and `read_conversation`.
+
+    Raises:
+        ConversationError: the text is empty.
+    """
+    reader = _Reader(shape, clean_nulls, arguments)
     if lines:
-        yield from _from_lines(enumerate(text.split("\n"), 1), name, shape, clean_nulls)
+        yield from _from_lines(enumerate(text.split("\n"), 1), name, reader)
         return
     if not text.strip():
         raise ConversationError(f"{name} is empty")
     source = JsonText(text, name)
     value = source.value()
     if not _is_list_of_records(value):
-        yield _parse(value, source, (), shape, clean_nulls)
+        yield partial(reader.read, value, source, ())
         return
     for index, record in enumerate(value):
-        yield _parse(record, source, (index,), shape, clean_nulls)
+        yield partial(reader.read, record, source, (index,))
 
 
 def _is_list_of_records(value: Any) -> bool:
     """Return whether a value is a list of conversations; a list of messages or ShareGPT turns is one conversation."""
-    if not isinstance(value, list) or not value:
-        return False
-    first = value[0]
-    return isinstance(first, list) or (
-        isinstance(first, dict) and any(key in first for key in ("messages", "conversations", "instruction", "prompt"))
-    )
+    return isinstance(value, list) and bool(value) and is_record(value[0])
 
 
-def _from_lines(
-    lines: Iterable[tuple[int, str]], name: str, shape: Shape | None, clean_nulls: NullCleaning
-) -> Iterator[Conversation]:
+def _from_lines(lines: Iterable[tuple[int, str]], name: str, reader: _Reader) -> Iterator[Record]:
     empty = True
     for number, line in lines:
         if line.strip():
             empty = False
-            source = JsonText(line.rstrip("\r\n"), name, number)
-            yield _parse(source.value(), source, (), shape, clean_nulls)
+            yield partial(reader.read_line, line, name, number)
     if empty:
         raise ConversationError(f"{name} is empty")
 
 
-def _parse(
-    record: Any, source: JsonText, path: FieldPath, shape: Shape | None, clean_nulls: NullCleaning
-) -> Conversation:
-    """Parse the record at a path of a JSON text; errors point into the text."""
-    try:
-        return parse_record(record, shape, clean_nulls=clean_nulls)
-    except FieldError as error:
-        whole = path + error.path
-        raise error.moved(whole, source.locate(whole, on_key=error.on_key)) from None
-    except ConversationError as error:
-        raise ConversationError(error.message, place=source.locate(path), hint=error.hint) from None
+@dataclass(frozen=True)
+class _Reader:
+    """Reader of the records of a text; errors point into the text."""
+
+    shape: Shape | None
+    clean_nulls: NullCleaning
+    arguments: Arguments
+
+    def read_line(self, line: str, name: str, number: int) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+        """Read a line of a file."""
+        source = JsonText(line.rstrip("\r\n"), name, number)
+        return self.read(source.value(), source, ())
+
+    def read(self, record: Any, source: JsonText, path: FieldPath) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+        """Read the record at a path of a text."""
+        try:
+            return read_conversation(record, self.shape, clean_nulls=self.clean_nulls, arguments=self.arguments)
+        except FieldError as error:
+            whole = path + error.path
+            raise error.moved(whole, source.locate(whole, on_key=error.on_key)) from None
+        except ConversationError as error:
+            raise ConversationError(error.message, place=source.locate(path), hint=error.hint) from None
 
 
 def _lines(name: str) -> Iterator[tuple[int, str]]:
@@ -163,7 +208,7 @@ def _lines(name: str) -> Iterator[tuple[int, str]]:
 def _read(name: str) -> bytes:
     if name.endswith((".parquet", ".arrow")):
         raise ConversationError(
-            f"{name} is not JSON", hint="load it with the datasets library and pass the rows to Conversation.coerce"
+            f"{name} is not JSON", hint="pass it to a command that reads data files, such as chattmpl render"
         )
     try:
         return Path(name).read_bytes()

@@ -44,6 +44,8 @@ SHAPES = (
 )
 """The shapes; one whose own names fit is preferred to one that fits by other names."""
 
+_FIRST_COLUMNS = frozenset(shape.own[0] for shape in SHAPES)
+
 PREFERENCES = (
     ("chosen", "rejected"),
     ("chosen_response", "rejected_response"),
@@ -124,6 +126,19 @@ ROLE_OF_SENDER = {
 
 TOOL_SENDERS = frozenset(sender for sender, role in ROLE_OF_SENDER.items() if role in ("tool", "function_call"))
 """Senders that are read in the key ``role`` of a message too; there, other spellings of a role are errors."""
+
+_COLUMNS = frozenset(name for shape in SHAPES for names in shape.columns for name in names)
+
+
+def is_record(value: Any) -> bool:
+    """Return true for an element of a list of records, false for one of a list of messages or turns."""
+    if not isinstance(value, dict):
+        return isinstance(value, list)
+    names = {folded(key) for key in value if isinstance(key, str)}
+    if names & _FIRST_COLUMNS:
+        return True
+    return names.isdisjoint(SENDER_KEYS) and bool(names & _COLUMNS)
+
 
 # -- flags of messages, and of rows
 

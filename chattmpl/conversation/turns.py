@@ -247,7 +247,9 @@ class TurnReader:
                 self.note(NoteKind.MEDIA, spellings.MEDIA_PARTS[kind])
         if "text" in kinds:
             self.note(NoteKind.TEXT_PARTS, "content")
-        if message.get("role") == "tool" and not kinds.issubset(PART_TYPES):
+        if message.get("role") == "tool" and not all(
+            isinstance(p, dict) and p.get("type") in PART_TYPES for p in parts
+        ):
             self.note(NoteKind.OBJECT_RESULT, "content")
 
     def _look_at_keys(self, given: dict[str, Any], message: dict[str, Any], path: FieldPath) -> None:

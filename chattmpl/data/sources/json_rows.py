@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chattmpl.conversation.json_text import JsonText, is_too_deep
+from chattmpl.conversation.spellings import is_record
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.errors import ConversationError
 
@@ -236,7 +237,6 @@ def _integer(digits: str) -> int:
 _DECODER = json.JSONDecoder(parse_int=_integer)
 _BRACKET = re.compile(r'[\[{]|([\]}])|"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
-_RECORD_KEYS = ("messages", "conversations", "instruction", "prompt")
 
 
 class _Window:
@@ -353,7 +353,7 @@ def _lists_records(window: _Window) -> bool:
             return False
         try:
             first = _DECODER.raw_decode(head)[0]
-            return any(key in first for key in _RECORD_KEYS)
+            return is_record(first)
         except ValueError:
             at = window.at
             window.at = 0
