@@ -10,10 +10,11 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
+from chattmpl.conversation.detection import detect_shape
 from chattmpl.conversation.files import load_conversation, load_conversations, parse_text
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.shapes import detect_shape, parse_record
+from chattmpl.conversation.shapes import parse_record
 from chattmpl.conversation.validation_errors import FieldError
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.options import OPTIONS

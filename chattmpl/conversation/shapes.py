@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from chattmpl.conversation import spellings
+from chattmpl.conversation.detection import MARKS, detect_shape, fitting_shape
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import (
     NullCleaning,
@@ -19,9 +20,8 @@ from chattmpl.conversation.normalization import (
 )
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.spellings import SHAPES, folded, is_content
-from chattmpl.conversation.turns import TurnReader, flag_meaning, json_of
+from chattmpl.conversation.turns import TurnReader, flag_meaning, is_simple, json_of
 from chattmpl.conversation.validation_errors import (
-    ROLES,
     FieldError,
     FieldPath,
     find_misspelling,
@@ -29,10 +29,6 @@ from chattmpl.conversation.validation_errors import (
 )
 from chattmpl.options import Arguments, Shape, check_options
 
-_MARKS = {shape.name: shape.own for shape in SHAPES}
-"""The keys that identify a shape; a key with value null counts as absent."""
-
-_ROLES = frozenset(ROLES)
 _FIELDS = frozenset(Conversation.model_fields)
 _SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
 _CANONICAL_FLAGS = frozenset({"train", "weight"})
@@ -44,7 +40,7 @@ _NAME_OF = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Reading:
     """A record as it was read.
 
@@ -102,6 +98,8 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
     """
     if isinstance(record, Conversation):
         return Reading(record)
+    if type(record) is dict and shape in (None, "messages") and (plain := _read_plain(record)) is not None:
+        return plain
     reader = _RecordReader(record, shape, arguments)
     if not reader.unchanged:
         return Reading(reader.conversation("auto"), tuple(reader.notes))
@@ -110,61 +108,68 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
     return Reading(value, tuple(reader.notes))
 
 
-def detect_shape(record: Any) -> Shape:
-    """Return the shape of a record, from its keys.
+def _read_plain(record: dict[str, Any]) -> Reading | None:
+    """Read a record of texts in messages, with other columns that are certainly not read; None for any other.
 
-    Raises:
-        FieldError: no shape fits, or more than one.
+    Most records are of this kind, and the general reader takes several times as long.
     """
-    items = as_list(record)
-    if isinstance(items, list):
-        first = as_dict(items[0]) if items else {"role": ""}
-        return "sharegpt" if first is not None and "from" in first and "role" not in first else "messages"
-    given = as_dict(record)
-    if given is None:
-        raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
-    present = tuple(key for key, value in given.items() if value is not None and isinstance(key, str))
-    found = _fitting_shape(present)
-    if isinstance(found, FieldError):
-        # An error that is raised keeps its traceback, and the cached one must not.
-        raise found.moved(found.path)
-    return found
+    others = _others_of_plain(tuple(record))
+    messages = record.get("messages")
+    if others is None or type(messages) is not list or not messages or not all(map(is_simple, messages)):
+        return None
+    tools, kwargs = record.get("tools"), record.get("chat_template_kwargs")
+    if tools is not None and (type(tools) is not list or not all(map(_is_plain_tool, tools))):
+        return None
+    if kwargs is not None and (type(kwargs) is not dict or "tools" in kwargs or "documents" in kwargs):
+        return None
+    if record.get("template") is not None or isinstance(record.get("documents"), str):
+        return None
+    if not others:
+        return Reading(record)
+    notes = [note for key in others if (note := _unread_note(key, record[key], messages)) is not None]
+    return Reading({key: value for key, value in record.items() if key not in others}, tuple(notes))
+
+
+def _is_plain_tool(tool: Any) -> bool:
+    """Return true for a tool in which `decoded_tools` decodes nothing."""
+    if type(tool) is not dict:
+        return False
+    function = tool.get("function", tool)
+    parameters = function.get("parameters") if type(function) is dict else function
+    return type(parameters) is dict and type(parameters.get("properties")) is not str
 
 
 @lru_cache(maxsize=4096)
-def _fitting_shape(present: tuple[str, ...]) -> Shape | FieldError:
-    """Return the shape that has these keys, or why there is none."""
-    names = {folded(key) for key in present}
-    seen = ", ".join(map(repr, present)) or "none"
-    for pair in spellings.PREFERENCES:
-        if names.issuperset(pair):
-            own = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
-            shown = ", ".join(key for key in present if folded(key) in pair)
-            other = f"; to train on its other columns, choose shape={own[0]!r}" if own else ""
-            return FieldError(
-                f"a preference pair ({shown}), which supervised training does not use",
-                hint=f"to train on the preferred answer, rename {pair[0]!r} to 'completion', or to 'messages' if it "
-                f"includes the prompt, and remove {pair[1]!r}{other}",
-            )
-    fitting = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
-    if len(fitting) > 1:
-        hint = f"choose one, for example shape={fitting[0]!r}"
-        return FieldError(f"the keys ({seen}) fit more than one shape: {' and '.join(fitting)}", hint=hint)
-    if fitting:
-        return fitting[0]
-    for shape in SHAPES:
-        if all(names.intersection(column) for column in shape.columns):
-            return shape.name
-    own_names = frozenset(mark for marks in _MARKS.values() for mark in marks)
-    found = find_misspelling(present, own_names)
-    if found is not None:
-        return FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
-    known = "; ".join(f"{shape} ({', '.join(marks)})" for shape, marks in _MARKS.items())
-    if names == {"text"}:
-        return FieldError(
-            "the only key is 'text', which does not say who speaks", hint=f"store messages; the shapes are {known}"
-        )
-    return FieldError(f"the keys ({seen}) fit no shape", hint=f"the shapes are {known}")
+def _others_of_plain(keys: tuple[Any, ...]) -> tuple[str, ...] | None:
+    """Return the columns next to messages that are not read; None if any could be read, or is a mistake."""
+    others = tuple(key for key in keys if key not in _FIELDS)
+    if not all(isinstance(key, str) for key in keys) or fitting_shape(keys) != "messages":
+        return None
+    if find_misspelling(others, _FIELDS) is not None:
+        return None
+    special = spellings.FLAGS.union(_NAME_OF, spellings.KTO_LABELS)
+    return None if any(folded(key) in special for key in others) else others
+
+
+def _unread_note(key: Any, value: Any, messages: list[Any]) -> ReadingNote | None:
+    """Return the note on a column that is not read; None if it is empty."""
+    if value is None or value == "" or value == [] or value == {}:
+        return None
+    name = str(key)
+    if folded(name) in spellings.MEDIA:
+        return ReadingNote(NoteKind.MEDIA, name)
+    if is_content(name, value) and not _repeats(value, messages):
+        return ReadingNote(NoteKind.UNREAD_COLUMN, name)
+    return ReadingNote(NoteKind.METADATA, name)
+
+
+def _repeats(value: Any, messages: list[Any]) -> bool:
+    """Return true for a text that a message has too, as the first question often has a column too."""
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    contents = (as_dict(message) or {} for message in messages)
+    return any(isinstance(content := each.get("content"), str) and text in content for each in contents)
 
 
 @lru_cache(maxsize=4096)
@@ -240,7 +245,7 @@ class _RecordReader:
         if isinstance(items, list):
             if self.shape not in ("messages", "sharegpt"):
                 raise FieldError(f"a record of shape {self.shape!r} must be an object, not a list")
-            return {_MARKS[self.shape][0]: items}
+            return {MARKS[self.shape][0]: items}
         given = as_dict(record)
         if given is None:
             raise FieldError(f"a conversation is a JSON object or a list of messages, not {type(record).__name__}")
@@ -542,25 +547,11 @@ class _RecordReader:
         for key, value in self.record.items():
             if key in self.read or (key in _FIELDS and key != "template"):
                 continue
-            name = str(key)
             if key != "template":
                 self.unread.append(key)
-            if value is None or value == "" or value == [] or value == {}:
-                continue
-            if folded(name) in spellings.MEDIA:
-                self.note(NoteKind.MEDIA, name)
-            elif is_content(name, value) and not self._repeats(value):
-                self.note(NoteKind.UNREAD_COLUMN, name)
-            elif key != "template":
-                self.note(NoteKind.METADATA, name)
-
-    def _repeats(self, value: Any) -> bool:
-        """Return true for a text that a message has too, as the first question often has a column too."""
-        if not isinstance(value, str):
-            return False
-        text = value.strip()
-        contents = (as_dict(message) or {} for message in self.messages)
-        return any(isinstance(content := each.get("content"), str) and text in content for each in contents)
+            note = _unread_note(key, value, self.messages)
+            if note is not None and (key != "template" or note.kind is NoteKind.UNREAD_COLUMN):
+                self.notes[note] = None
 
 
 def _role_of(message: Any) -> Any:

@@ -197,16 +197,24 @@ def is_content(name: str, value: Any) -> bool:
     """
     if value is None or isinstance(value, (bool, int, float)):
         return False
+    kind = _kind_of_name(name)
+    if kind == "metadata" or not isinstance(value, str):
+        return kind != "metadata" and has_text(value)
+    text = value.strip()
+    if len(text) > _SHORT or "\n" in text:
+        return True
+    return bool(text) and kind != "short metadata" and (kind == "content" or len(text.split()) > 1)
+
+
+@lru_cache(maxsize=4096)
+def _kind_of_name(name: str) -> str:
+    """Return the kind of value that the name of a column suggests."""
     key = folded(name)
-    if isinstance(value, str):
-        words = value.split()
-        if not words or _LONG_METADATA.search(key):
-            return False
-        short = len(value) <= _SHORT and "\n" not in value.strip()
-        if short and _METADATA.search(key):
-            return False
-        return not short or len(words) > 1 or _CONTENT.search(key) is not None
-    return has_text(value) and not _LONG_METADATA.search(key)
+    if _LONG_METADATA.search(key):
+        return "metadata"
+    if _METADATA.search(key):
+        return "short metadata"
+    return "content" if _CONTENT.search(key) else "unknown"
 
 
 def has_text(value: Any) -> bool:

@@ -59,11 +59,9 @@ class TurnReader:
         messages = []
         same = type(turns) is list
         for index, turn in enumerate(turns):
-            if type(turn) is dict and _SIMPLE.issuperset(turn) and type(turn.get("content")) is str:
-                role = turn.get("role")
-                if type(role) is str and role in _ROLES:
-                    messages.append(turn)
-                    continue
+            if is_simple(turn):
+                messages.append(turn)
+                continue
             message = self._turn(turn, (*path, index))
             same = same and message is turn
             messages.append(message)
@@ -286,6 +284,17 @@ class TurnReader:
             return True
         message["train"] = next(iter(meanings.values()))
         return False
+
+
+def is_simple(turn: Any) -> bool:
+    """Return true for a message of texts under their own names, which is read as it is."""
+    return (
+        type(turn) is dict
+        and _SIMPLE.issuperset(turn)
+        and type(turn.get("content")) is str
+        and type(role := turn.get("role")) is str
+        and role in _ROLES
+    )
 
 
 def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:
