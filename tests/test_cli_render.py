@@ -131,6 +131,22 @@ def test_a_template_that_a_file_names_may_lie_beside_it(tmp_path: Path) -> None:
     assert (done.code, done.out) == (0, "beside")
 
 
+@pytest.mark.parametrize(
+    "name", ["{other}", "../other/secret.jinja", "link.jinja", "here/../../other/secret.jinja", "away"]
+)
+def test_a_conversation_names_no_template_outside_of_its_folder(tmp_path: Path, name: str) -> None:
+    inside, outside = tmp_path / "data", tmp_path / "other"
+    inside.mkdir()
+    outside.mkdir()
+    (outside / "secret.jinja").write_text("secret", encoding="utf-8")
+    (inside / "link.jinja").symlink_to(outside / "secret.jinja")
+    (inside / "away").symlink_to(outside)
+    named = name.format(other=outside / "secret.jinja")
+    done = run_here(["render", _file(inside, {**TALK, "template": named})])
+    assert (done.code, done.out) == (2, "")
+    assert "outside of its folder" in done.err
+
+
 def test_the_line_that_names_the_template_is_said_once_for_each(tmp_path: Path) -> None:
     talks = [TALK, {**TALK, "template": "chatml"}, TALK, {**TALK, "template": "chatml"}]
     done = run_here(["render", _file(tmp_path, *talks, name="conv.jsonl")])

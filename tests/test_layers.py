@@ -25,6 +25,7 @@ ORDER = (
     "version",
     "source",
     "errors",
+    "input_files",
     "options",
     "rule_registry",
     "cache",

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.cli.output import note, require_packages, say
-from chattmpl.errors import ChatTmplError, TemplateError, UsageError
+from chattmpl.errors import ChatTmplError, ConversationError, TemplateError, UsageError
+from chattmpl.input_files import read_bytes
 from chattmpl.printable import row_place
 
 # Each function imports what it needs: ``--help`` loads all commands, and so this module, but reads no inputs.
@@ -56,7 +57,7 @@ class Templates:
         if conversation is not None and conversation.template:
             folder = self.file.parent if self.file is not None else Path()
             name = str(self.file) if self.file is not None else "the conversation"
-            return self._load(_relative_to(folder, conversation.template), f"named by {name}")
+            return self._load(_beside(folder, conversation.template, name), f"named by {name}")
         if self._default is None:
             self._default = _of_project() or (DEFAULT_TEMPLATE, "the default; choose another one with -t")
         return self._load(*self._default)
@@ -141,6 +142,9 @@ def _read_row(
         place = row_place(file, row.line, row.number)
         error.message = error.message if error.message.startswith(place) else f"{place}: {error.message}"
         raise
+    except Exception as error:  # of this row, whatever it is
+        place = row_place(file, row.line, row.number)
+        raise ConversationError(f"{place}: {type(error).__name__}: {error}") from None
 
 
 def count_records(file: str) -> int | None:
@@ -159,7 +163,7 @@ def read_text(file: str) -> str:
     Raises:
         UsageError: if it is not UTF-8.
     """
-    data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    data = sys.stdin.buffer.read() if file == "-" else read_bytes(Path(file))
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -190,7 +194,7 @@ def _has_lines(text: str) -> bool:
         return False
     try:
         json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -201,6 +205,27 @@ def _relative_to(folder: Path, name: str) -> str:
 
     path = folder / name
     return str(path) if name not in family_names() and path.exists() else name
+
+
+def _beside(folder: Path, name: str, file: str) -> str:
+    """Return the template that a conversation names: a family, or a path inside the conversation's folder.
+
+    Raises:
+        UsageError: it leads out of the folder; conversations come from others, who must not choose what is read.
+    """
+    from chattmpl.template.family import family_names
+
+    if name in family_names():
+        return name
+    path, inside = Path(name), folder.resolve()
+    read = [folder / path, *((folder / path).iterdir() if (folder / path).is_dir() else ())]
+    leads_out = not all(one.resolve().is_relative_to(inside) for one in read)
+    if path.is_absolute() or ".." in path.parts or leads_out:
+        raise UsageError(
+            f"{file} names the template {name!r}, which is outside of its folder",
+            hint="a conversation may name a family, or a file in its own folder; choose any other template with -t",
+        )
+    return _relative_to(folder, name)
 
 
 def _of_project() -> tuple[str, str] | None:

@@ -97,6 +97,8 @@ def _kwarg(name: str, value: str) -> Any:
         )
     try:
         return json.loads(value, parse_constant=_no_constant)
+    except RecursionError:
+        raise UsageError(f"--set {name}: the value is nested too deeply", hint="simplify it") from None
     except ValueError as error:
         if value.lstrip()[:1] in ("{", "[", '"'):
             raise UsageError(

@@ -18,7 +18,8 @@ from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import read_conversation
 from chattmpl.conversation.spellings import is_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
-from chattmpl.errors import ConversationError, UsageError, did_you_mean
+from chattmpl.errors import ConversationError, UsageError
+from chattmpl.input_files import check_regular, matching_files, read_bytes, unreadable
 from chattmpl.options import Arguments, Shape
 
 Record = Callable[[], tuple[Conversation, tuple[ReadingNote, ...]]]
@@ -39,9 +40,9 @@ def find_conversation_files(pattern: str) -> list[Path]:
     if path.is_dir():
         found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
     elif glob.has_magic(pattern):
-        found = sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor))))
+        found = matching_files(pattern)
     else:
-        found = [path] if path.is_file() else []
+        found = [path] if path.exists() else []
     if not found:
         raise UsageError(f"no conversations found at {pattern}", hint="name .json or .jsonl files, or a folder of them")
     return found
@@ -198,11 +199,12 @@ class _Reader:
 def _lines(name: str) -> Iterator[tuple[int, str]]:
     """Yield the lines of a file with their numbers from 1, decoded one by one; only a newline ends a line."""
     try:
+        check_regular(name, ConversationError)
         with Path(name).open("rb") as file:
             for number, line in enumerate(file, 1):
                 yield number, _decode(line, name, number)
     except OSError as error:
-        raise _unreadable(name, error) from None
+        raise unreadable(name, error, ConversationError) from None
 
 
 def _read(name: str) -> bytes:
@@ -210,18 +212,7 @@ def _read(name: str) -> bytes:
         raise ConversationError(
             f"{name} is not JSON", hint="pass it to a command that reads data files, such as chattmpl render"
         )
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise _unreadable(name, error) from None
-
-
-def _unreadable(name: str, error: OSError) -> ConversationError:
-    hint = None
-    folder = Path(name).parent
-    if isinstance(error, FileNotFoundError) and folder.is_dir():
-        hint = did_you_mean(Path(name).name, [file.name for file in folder.iterdir()])
-    return ConversationError(f"cannot read {name}: {(error.strerror or str(error)).lower()}", hint=hint)
+    return read_bytes(Path(name), ConversationError)
 
 
 def _decode(data: bytes, name: str, line: int = 1) -> str:

@@ -11,10 +11,8 @@ from typing import Any, NoReturn
 
 from chattmpl.conversation.validation_errors import FieldPath
 from chattmpl.errors import ConversationError
+from chattmpl.input_files import DEEPEST, is_too_deep
 from chattmpl.source import Place, Source
-
-_DEEPEST = 254
-"""Maximum depth of objects and lists; that of orjson."""
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -43,22 +41,6 @@ def _float(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise _InvalidValue(text)
     return number
-
-
-def is_too_deep(text: str, value: Any) -> bool:
-    """Return whether a value is nested more deeply than its readers can follow; ``text`` is its JSON."""
-    if text.count("[") + text.count("{") <= _DEEPEST:
-        return False
-    level = [value]
-    for _ in range(_DEEPEST + 1):
-        level = [
-            inner
-            for item in level
-            for inner in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
-        ]
-        if not level:
-            return False
-    return True
 
 
 def _integer(text: str) -> int:
@@ -181,7 +163,7 @@ class JsonText:
         return ConversationError(f"not JSON: {what}", place=self.place(0))
 
     def _too_deep(self) -> ConversationError:
-        return ConversationError(f"the JSON is nested more than {_DEEPEST} levels deep", place=self.place(0))
+        return ConversationError(f"the JSON is nested more than {DEEPEST} levels deep", place=self.place(0))
 
     def _check_surrogates(self) -> None:
         for entry in self.entries():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError
+from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
 from chattmpl.source import Place, Source
 
 SUFFIXES = (".yaml", ".yml", ".toml")
@@ -20,6 +21,12 @@ Keys = tuple[str | int, ...]
 
 _FLOAT = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 """Includes `1e-4`, which is a string in YAML 1.1."""
+
+
+_DEEPEST = 64
+_MOST_NODES = 100_000
+_LONGEST_NUMBER = 100
+"""Bounds of a YAML file: its depth, its values with aliases replaced, and the characters of a number or date."""
 
 
 @dataclass
@@ -74,12 +81,9 @@ def read_config(
     """
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} is not a configuration file", hint=f"the suffix must be {', '.join(SUFFIXES)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = (getattr(error, "strerror", None) or "it is not UTF-8").lower()
-        raise UsageError(f"cannot read {path}: {reason}", hint=usage) from None
-    source = Source(text, str(path))
+    if not path.exists():
+        raise UsageError(f"cannot read {path}: no such file or directory", hint=usage)
+    source = Source(read_config_text(path, limit=LARGEST_SETTINGS), str(path))
     read = _toml(source) if path.suffix.lower() == ".toml" else _yaml(source, example, package)
     for setting in settings:
         _set(read, setting)
@@ -91,7 +95,7 @@ def read_config(
 
 def _toml(source: Source) -> ConfigFile:
     try:
-        values = tomllib.loads(source.text)
+        values = parse_toml(source.text, source.name)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
         place = Place.of_line(source, int(found[1])) if found else None
@@ -124,10 +128,8 @@ def _find_keys(source: Source, read: ConfigFile) -> None:
 
 def _yaml(source: Source, example: str, package: str) -> ConfigFile:
     yaml = _library(source.name, package)
-    loader = _loader(yaml)
     try:
-        node = yaml.compose(source.text, Loader=loader)
-        values = loader("").construct_document(node) if node is not None else {}
+        node, values = _load(yaml, source.text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = None if mark is None else Place(source, mark.index, mark.index + 1)
@@ -135,6 +137,9 @@ def _yaml(source: Source, example: str, package: str) -> ConfigFile:
         raise UsageError(f"this is not YAML: {reason}", place=place) from None
     except yaml.YAMLError as error:
         raise UsageError(f"{source.name} is not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, TypeError, OverflowError) as error:  # of a date or number that Python does not have
+        raise UsageError(f"{source.name} is not YAML: {error}", hint="put the value in quotes") from None
+    values = {} if node is None else values
     if not isinstance(values, dict):
         raise UsageError(f"{source.name} is not a mapping", hint=f"as in '{example}'")
     read = ConfigFile(source.name, values)
@@ -162,6 +167,47 @@ def _loader(yaml: Any) -> Any:
     # After the resolver of integers.
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"{_FLOAT.pattern}$|[-+]?\\.inf$"), None)
     return Loader
+
+
+def _load(yaml: Any, text: str) -> tuple[Any, Any]:
+    """Return the node of a YAML text, None if it is empty, and its value.
+
+    Raises:
+        YAMLError: it is not YAML, or an alias or its depth would make it too large.
+        ValueError, TypeError, OverflowError: it has a date or number that Python does not have.
+    """
+    loader = _loader(yaml)
+    try:
+        node = yaml.compose(text, Loader=loader)
+        if node is None:
+            return None, None
+        _check_size(yaml, node)
+        return node, loader("").construct_document(node)
+    except RecursionError:
+        raise yaml.YAMLError(f"it is nested more than {_DEEPEST} levels deep") from None
+
+
+def _check_size(yaml: Any, node: Any) -> None:
+    """Check that a node is small and shallow with each alias replaced by its value, and has no endless one."""
+    stack = [(node, 0)]
+    visited = 0
+    while stack:
+        current, depth = stack.pop()
+        visited += 1
+        problem = None
+        if depth > _DEEPEST:
+            problem = f"it is nested more than {_DEEPEST} levels deep, or contains itself"
+        elif visited > _MOST_NODES:
+            problem = f"it has more than {_MOST_NODES:,} values with its aliases replaced"
+        elif current.id == "scalar":
+            if len(current.value) > _LONGEST_NUMBER and not current.tag.endswith(("str", "binary")):
+                problem = "a number is too long; put it in quotes"
+        elif current.id == "sequence":
+            stack += [(item, depth + 1) for item in current.value]
+        else:
+            stack += [(item, depth + 1) for pair in current.value for item in pair]
+        if problem is not None:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=current.start_mark)
 
 
 def _find_nodes(source: Source, node: Any, keys: Keys, read: ConfigFile) -> None:
@@ -213,10 +259,10 @@ def _value(text: str) -> Any:
         import yaml
     except ImportError:
         try:
-            return tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            return parse_toml(f"value = {text}", "the value")["value"]
+        except (tomllib.TOMLDecodeError, UsageError):
             return text
     try:
-        return yaml.load(text, Loader=_loader(yaml))
-    except yaml.YAMLError:
+        return _load(yaml, text)[1]
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError):
         return text

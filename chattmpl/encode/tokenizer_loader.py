@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from functools import cache, lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.slow_tokenizer import SlowTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import EncodeError, did_you_mean
+from chattmpl.input_files import check_regular, read_json
 from chattmpl.template.model_directory import CONFIG, TOKENIZER, ModelDirectory
 
 if TYPE_CHECKING:
@@ -84,6 +84,8 @@ def _from_name(name: str) -> TextTokenizer:
             )
     if path.is_file():
         return _from_file(path, path.stat().st_mtime)
+    if name and path.exists():
+        check_regular(path, EncodeError)
     if path.suffix == ".json" or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
         raise EncodeError(f"no such file: {name!r}", hint=f"pass {_KINDS}")
     if "/" not in name and (hint := did_you_mean(name, [DEMO])):
@@ -114,8 +116,8 @@ def _add_configured(raw: Tokenizer, config: Path) -> None:
 
     if not config.is_file():
         return
+    declared = read_json(config, EncodeError).get("added_tokens_decoder") or {}
     try:
-        declared = json.loads(config.read_text(encoding="utf-8")).get("added_tokens_decoder") or {}
         flags = ("special", "lstrip", "rstrip", "single_word", "normalized")
         tokens = {
             int(index): AddedToken(token["content"], **{flag: token[flag] for flag in flags if flag in token})

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import UsageError
+from chattmpl.input_files import read_json
 
 VERSION = 1
 _WIDTH = 120
@@ -49,16 +50,16 @@ def without_known(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> list
 
 
 def _read(path: Path) -> Counter[_Key]:
+    if not path.exists():
+        raise UsageError(f"there is no baseline {path}", hint="write one with --write-baseline")
+    known = read_json(path)
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
         if known["version"] != VERSION:
             raise UsageError(
                 f"{path} is a baseline of version {known['version']}, not {VERSION}",
                 hint="write it again with --write-baseline",
             )
         return Counter({(item["code"], item["file"], item["line"]): int(item["count"]) for item in known["known"]})
-    except FileNotFoundError:
-        raise UsageError(f"there is no baseline {path}", hint="write one with --write-baseline") from None
     except (ValueError, KeyError, TypeError):
         raise UsageError(f"{path} is not a baseline", hint="write one with --write-baseline") from None
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
 from chattmpl.lint.rule import Rule, chosen
 
 FILE = "pyproject.toml"
@@ -67,10 +68,11 @@ def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
     if path is None:
         return None
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8", errors="replace"))
+        given = parse_toml(read_config_text(path, limit=LARGEST_SETTINGS), path)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{path} is not TOML: {error}", hint="correct it; [tool.chattmpl] is read from it") from None
-    return path, _table(given.get("tool", {}).get("chattmpl", {}), "tool.chattmpl", path)
+    tools = _table(given.get("tool", {}), "tool", path)
+    return path, _table(tools.get("chattmpl", {}), "tool.chattmpl", path)
 
 
 def read_settings(folder: Path) -> LintSettings:

@@ -18,7 +18,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from chattmpl import cache
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.errors import FamilyError, decode, did_you_mean
+from chattmpl.errors import FamilyError, did_you_mean
+from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
 from chattmpl.source import Place, Source
 
 FILE = "family.toml"
@@ -329,7 +330,7 @@ def _parsed(source: Source) -> dict[str, Any]:
     import tomllib
 
     try:
-        facts = tomllib.loads(source.text)
+        facts = parse_toml(source.text, source.name, FamilyError)
     except tomllib.TOMLDecodeError as error:
         raise FamilyError(f"{source.name} is not TOML: {error}") from None
     cache.store(facts, "facts", source.text)
@@ -349,7 +350,7 @@ def _place(source: Source, keys: list[str]) -> Place | None:
 
 
 def _text(path: Path) -> str:
-    return decode(path.read_bytes(), path, FamilyError).replace("\r\n", "\n")
+    return read_config_text(path, FamilyError, LARGEST_SETTINGS).replace("\r\n", "\n")
 
 
 def _roots() -> list[Path]:

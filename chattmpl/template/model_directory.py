@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from chattmpl import input_files
 from chattmpl.errors import TemplateError, decode
 
 CONFIG = "tokenizer_config.json"
@@ -95,13 +95,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         TemplateError: if it holds something else.
     """
-    try:
-        config = json.loads(read_text(path))
-    except ValueError as error:
-        raise TemplateError(f"{path} is not JSON: {error}") from None
-    if not isinstance(config, dict):
-        raise TemplateError(f"{path} is not a JSON object")
-    return config
+    return input_files.read_json(path, TemplateError)
 
 
 def read_text(path: Path) -> str:
@@ -110,4 +104,4 @@ def read_text(path: Path) -> str:
     Raises:
         TemplateError: if it is not UTF-8.
     """
-    return decode(path.read_bytes(), path, TemplateError)
+    return decode(input_files.read_bytes(path, TemplateError), path, TemplateError)

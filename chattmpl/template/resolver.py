@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError, did_you_mean
+from chattmpl.input_files import check_regular, matching_files
 from chattmpl.source import Source
 from chattmpl.template.family import FILE, TEMPLATE_FILE, Family, family_names, load_family, read_family
 from chattmpl.template.gguf import StringArray, read_metadata
@@ -76,6 +77,8 @@ def find_template(which: Any, variant: str | None = None) -> TemplateSource:
         return _of_family(read_family(path)) if (path / FILE).is_file() else _of_model(path, variant)
     if path.is_file():
         return _of_file(path, variant)
+    if path.exists():
+        check_regular(path)
     looks_like_path = path.suffix in (".jinja", ".json", ".j2", _GGUF) or str(which).startswith((".", "/"))
     if looks_like_path:
         raise UsageError(f"there is no file {which}", hint="check the path")
@@ -218,13 +221,14 @@ def _at(given: str, failed: Failed) -> Iterator[TemplateSource]:
     elif given in family_names():
         yield find_template(given)
     elif glob.has_magic(given):
-        anchor = Path(path.anchor)
-        files = [match for match in sorted(anchor.glob(str(path.relative_to(anchor)))) if match.is_file()]
+        files = [match for match in matching_files(given) if match.is_file()]
         if not files:
             raise UsageError(f"no file matches {given}", hint="quote the pattern, or check the folder")
         for match in files:
             yield from _others_follow(_in_file(match), failed)
     else:
+        if path.exists():
+            check_regular(path)
         hint = did_you_mean(given, family_names()) or "give a .jinja file, a folder, a model directory or a family"
         raise UsageError(f"there is no file or folder {given}", hint=hint)
 

@@ -11,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
-from chattmpl.errors import ConversationError, UsageError, did_you_mean
+from chattmpl.errors import ConversationError, UsageError
+from chattmpl.input_files import unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +141,7 @@ def open_file(file: DataFile) -> Iterator[tuple[io.BufferedReader, DigestReader]
             reader = DigestReader(raw)
             yield io.BufferedReader(_decompressed(file, reader), _BLOCK), reader
     except (EOFError, OSError) as error:
-        raise unreadable(file.path, error) from None
+        raise unreadable(file.path, error, ConversationError) from None
     except Exception as error:
         if type(error).__module__.partition(".")[0] in ("zlib", "zstandard"):
             raise ConversationError(f"cannot read {file.path}: {error}") from None
@@ -192,13 +193,3 @@ class _Zstd(io.RawIOBase):
         buffer[:count] = memoryview(self._output)[self._at : self._at + count]
         self._at += count
         return count
-
-
-def unreadable(name: str, error: Exception) -> ConversationError:
-    """Return the error for a file that cannot be read."""
-    hint = None
-    folder = Path(name).parent
-    if isinstance(error, FileNotFoundError) and folder.is_dir():
-        hint = did_you_mean(Path(name).name, [file.name for file in folder.iterdir()])
-    reason = getattr(error, "strerror", None) or str(error)
-    return ConversationError(f"cannot read {name}: {reason.lower()}", hint=hint)

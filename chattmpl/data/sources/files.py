@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from chattmpl.data.sources.chunks import DataFile, unreadable
+from chattmpl.data.sources.chunks import DataFile
 from chattmpl.data.sources.formats import FORMATS
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.input_files import check_regular, matching_files, read_json, unreadable
 
 _COMPRESSIONS: dict[str, Literal["gzip", "zstd"]] = {".gz": "gzip", ".zst": "zstd"}
 _KINDS = {suffix: kind for kind, form in FORMATS.items() for suffix in form.suffixes}
@@ -35,7 +35,7 @@ def find_files(name: str) -> list[DataFile]:
     if path.is_file():
         return [_file(path)]
     if glob.has_magic(name):
-        found = [Path(match) for match in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 — absolute ones too
+        found = matching_files(name)
         files = [_file(match) for match in found if match.is_file()]
         if not files and found:
             return [file for match in found for file in _of_folder(match)]
@@ -44,7 +44,11 @@ def find_files(name: str) -> list[DataFile]:
                 f"no file matches {name}", hint="put the pattern in quotes; it is relative to the current folder"
             )
         return files
-    raise unreadable(name, FileNotFoundError(2, "No such file or directory"))
+    try:
+        check_regular(path, ConversationError)
+    except (OSError, ValueError) as error:
+        raise unreadable(name, error, ConversationError) from None
+    raise ConversationError(f"{name} is not a file", hint="name a file, a folder or a pattern")
 
 
 def _kind(path: Path) -> DataFile | None:
@@ -86,10 +90,10 @@ def _of_folder(folder: Path) -> list[DataFile]:
 
 def _saved(folder: Path) -> Iterator[Path]:
     """Yield the files of a dataset that ``save_to_disk`` wrote, in order."""
+    state = read_json(folder / "state.json", ConversationError)
     try:
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        names = [entry["filename"] for entry in state["_data_files"]]
-    except (ValueError, KeyError, TypeError) as error:
+        names = [Path(entry["filename"]).name for entry in state["_data_files"]]
+    except (KeyError, TypeError) as error:
         raise ConversationError(f"{folder / 'state.json'} is not in the format of datasets ({error!r})") from None
     yield from (folder / name for name in names)
 

@@ -16,10 +16,11 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from chattmpl.conversation.json_text import JsonText, is_too_deep
+from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.spellings import is_record
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.errors import ConversationError
+from chattmpl.input_files import is_too_deep
 
 try:
     import orjson

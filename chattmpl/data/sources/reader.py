@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of, open_file, unreadable
+from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of, open_file
 from chattmpl.data.sources.formats import FORMATS
 from chattmpl.errors import ConversationError
+from chattmpl.input_files import unreadable
 
 CHUNK_BYTES = 1 << 20
 
@@ -34,7 +35,7 @@ def scan(file: DataFile, *, limit: int | None = None, size: int = CHUNK_BYTES) -
         try:
             digest = digest_of(file.path)
         except OSError as error:
-            raise unreadable(file.path, error) from None
+            raise unreadable(file.path, error, ConversationError) from None
         chunks = tuple(form.chunks(None, file, size, limit))
     else:
         with open_file(file) as (source, reader):
@@ -75,7 +76,7 @@ def load(file: DataFile, chunk: Chunk) -> bytes:
             source.seek(chunk.start)
             return source.read(chunk.size)
     except OSError as error:
-        raise unreadable(file.path, error) from None
+        raise unreadable(file.path, error, ConversationError) from None
 
 
 def rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:

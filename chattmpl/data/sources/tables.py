@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, unreadable
+from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.data.sources.json_rows import parse_value
 from chattmpl.errors import ConversationError, UsageError
+from chattmpl.input_files import unreadable
 
 _BATCH = 1024
 
@@ -44,10 +45,10 @@ def _batches(file: DataFile) -> Iterator[Any]:
                 source.seek(0)
                 reader = arrow.ipc.open_file(source)
                 yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
-    except arrow.ArrowInvalid as error:
-        raise ConversationError(f"cannot read {file.path}: {error}") from None
     except OSError as error:
-        raise unreadable(file.path, error) from None
+        raise unreadable(file.path, error, ConversationError) from None
+    except Exception as error:  # pyarrow has many, and Python's for texts of the file that are not UTF-8
+        raise ConversationError(f"cannot read {file.path}: {error}") from None
 
 
 def table_chunks(_: None, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
@@ -66,10 +67,10 @@ def _measure(file: DataFile) -> tuple[int, int]:
     if file.kind == "parquet":
         try:
             data = arrow.parquet.read_metadata(file.path)
-        except arrow.ArrowInvalid as error:
+            groups = range(data.num_row_groups)
+            return data.num_rows, sum(data.row_group(group).total_byte_size for group in groups)
+        except Exception as error:
             raise ConversationError(f"cannot read {file.path}: {error}") from None
-        groups = range(data.num_row_groups)
-        return data.num_rows, sum(data.row_group(group).total_byte_size for group in groups)
     rows = weight = 0
     for batch in _batches(file):
         rows += batch.num_rows

@@ -1,0 +1,187 @@
+"""Input files: found without following links in circles, read only if they are regular, and parsed within bounds."""
+
+from __future__ import annotations
+
+import codecs
+import glob
+import json
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from chattmpl.errors import ChatTmplError, UsageError, decode, did_you_mean
+
+LARGEST = 64 << 20
+"""Maximum size of a configuration in JSON, in bytes; the added tokens of a tokenizer's config take a few MiB."""
+
+LARGEST_SETTINGS = 1 << 20
+"""Maximum size of a configuration in TOML or YAML, in bytes."""
+
+DEEPEST = 254
+"""Maximum depth of objects and lists in JSON; that of orjson."""
+
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+Error = type[ChatTmplError]
+
+
+# -- finding and opening
+
+
+def matching_files(pattern: str) -> list[Path]:
+    """Return the files and folders that match a glob pattern, sorted. Neither ``**`` nor ``*`` finds hidden ones.
+
+    ``**`` enters no folder that is a link, so links in circles end, and no file is found twice.
+    """
+    path = Path(pattern)
+    hidden = {part for part in path.parts if part.startswith(".")}
+    relative = str(path.relative_to(path.anchor))
+
+    def is_hidden(found: Path) -> bool:
+        return any(part.startswith(".") and part not in hidden for part in found.parts if part != "..")
+
+    asks_hidden = any(part.startswith(".") and glob.has_magic(part) for part in path.parts)
+    return sorted(found for found in Path(path.anchor).glob(relative) if asks_hidden or not is_hidden(found))
+
+
+def check_regular(path: str | os.PathLike[str], error: Error = UsageError) -> None:
+    """Check that a path is not a pipe, a device, a socket or a folder, which may block or never end.
+
+    Raises:
+        ChatTmplError: of the given class, if it is.
+        OSError: there is nothing at the path.
+    """
+    mode = Path(path).stat().st_mode
+    kind = next((name for test, name in _KINDS if test(mode)), None)
+    if kind is not None:
+        raise error(f"{os.fspath(path)} is {kind}, not a file", hint="name a file; write what it yields to one first")
+
+
+def unreadable(name: object, problem: Exception, error: Error = UsageError) -> ChatTmplError:
+    """Return the error for a file that cannot be read, with a similar name in its folder as a hint."""
+    hint, path = None, Path(str(name))
+    if isinstance(problem, FileNotFoundError) and path.parent.is_dir():
+        hint = did_you_mean(path.name, [file.name for file in path.parent.iterdir()])
+    reason = getattr(problem, "strerror", None) or str(problem)
+    return error(f"cannot read {name}: {reason.lower()}", hint=hint)
+
+
+def read_bytes(path: Path, error: Error = UsageError, limit: int | None = None) -> bytes:
+    """Return the contents of a regular file.
+
+    Raises:
+        ChatTmplError: of the given class, if it cannot be read, or has more than ``limit`` bytes.
+    """
+    try:
+        check_regular(path, error)
+        with path.open("rb") as file:
+            data = file.read() if limit is None else file.read(limit + 1)
+    except (OSError, ValueError) as problem:
+        raise unreadable(path, problem, error) from None
+    if limit is not None and len(data) > limit:
+        raise error(f"{path} is larger than {limit >> 20} MiB", hint="this file is not what it should be")
+    return data
+
+
+def read_config_text(path: Path, error: Error = UsageError, limit: int = LARGEST) -> str:
+    """Return the text of a configuration file, without a byte order mark.
+
+    Raises:
+        ChatTmplError: of the given class, if it cannot be read, is too large or not UTF-8.
+    """
+    data = read_bytes(path, error, limit)
+    if data.startswith(_UTF16_MARKS):
+        raise error(f"{path} is UTF-16", hint="save it as UTF-8")
+    return decode(data.removeprefix(codecs.BOM_UTF8), path, error)
+
+
+# -- parsing
+
+
+def is_too_deep(text: str, value: Any) -> bool:
+    """Return whether a value is nested more deeply than its readers can follow; ``text`` is its JSON."""
+    return text.count("[") + text.count("{") > DEEPEST and _is_deep(value)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST + 1):
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item if isinstance(item, list) else ())
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_json(text: str, name: object, error: Error = UsageError, constant: Callable[[str], Any] | None = None) -> Any:
+    """Parse a JSON text.
+
+    Args:
+        text: the text.
+        name: its file, for errors.
+        error: the class of errors.
+        constant: called with NaN and infinities.
+
+    Raises:
+        ChatTmplError: of the given class, if it is not JSON, or is nested too deeply.
+    """
+    try:
+        value = json.loads(text, parse_constant=constant)
+    except RecursionError:
+        raise _too_deep(name, error) from None
+    except ValueError as problem:
+        raise error(f"{name} is not JSON: {problem}") from None
+    if is_too_deep(text, value):
+        raise _too_deep(name, error)
+    return value
+
+
+def _too_deep(name: object, error: Error) -> ChatTmplError:
+    return error(f"{name} is nested more than {DEEPEST} levels deep", hint="this file is not what it should be")
+
+
+def read_json(path: Path, error: Error = UsageError) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        ChatTmplError: of the given class, if the file cannot be read, or holds something else.
+    """
+    value = parse_json(read_config_text(path, error), path, error)
+    if not isinstance(value, dict):
+        raise error(f"{path} is not a JSON object")
+    return value
+
+
+def parse_toml(text: str, name: object, error: Error = UsageError) -> dict[str, Any]:
+    """Parse a TOML text.
+
+    Raises:
+        TOMLDecodeError: it is not TOML.
+        ChatTmplError: of the given class, if it is nested too deeply, or has a number that Python does not convert.
+    """
+    import tomllib
+
+    try:
+        value = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise _too_deep(name, error) from None
+    except ValueError as problem:
+        raise error(f"{name} is not TOML: {problem}") from None
+    if _is_deep(value):
+        raise _too_deep(name, error)
+    return value
