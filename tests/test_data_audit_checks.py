@@ -125,6 +125,11 @@ CASES: dict[str, list[Case]] = {
         ),
         Case([talk("a", "b", loss_mask=[1, 1])], [talk("a", "b", loss_mask=[0, 1])], key="loss_mask"),
     ],
+    "AU111": [
+        Case([talk("a", "b", "c", "d")], PLAIN, 1, "stop", "gpt_oss"),
+        Case([talk("a", ("why", "b"), "c", ("how", "d"))], [talk("a", ("why", "b"))], 1, "text", "qwen3", amount=1),
+        Case([talk("a", "b", "c", "d")], [talk("a", "b", "c", "d")], 1, "text", "qwen3", "chatml"),
+    ],
     "AU201": [
         Case([talk("a", "b", system=None)], [talk("a", "b", system="c")], key="None"),
         Case([talk("a", "b", system="")], PLAIN, key="empty"),

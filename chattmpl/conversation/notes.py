@@ -29,6 +29,8 @@ class NoteKind(StrEnum):
     """A content is a list with text parts."""
     OBJECT_RESULT = "object-result"
     """A tool result is an object, a list or a number."""
+    EARLIER_ANSWERS = "earlier-answers"
+    """There are trained answers before the last one."""
 
 
 _WORDS = {
@@ -47,6 +49,8 @@ _WORDS = {
     "the text as a string",
     NoteKind.OBJECT_RESULT: "tool results are objects in {rows}, and the template prints them as Python, which other "
     "engines write differently; store them as strings of JSON",
+    NoteKind.EARLIER_ANSWERS: "earlier answers are trained as the template writes them in history, not as the "
+    "model samples them, in {rows}; unroll the rows, or keep all reasoning with the retention all",
 }
 
 

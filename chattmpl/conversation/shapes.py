@@ -20,7 +20,7 @@ from chattmpl.conversation.normalization import (
 )
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.spellings import SHAPES, folded, is_content
-from chattmpl.conversation.turns import TurnReader, flag_meaning, is_simple, json_of
+from chattmpl.conversation.turns import TurnReader, earlier_answers, flag_meaning, is_simple, json_of
 from chattmpl.conversation.validation_errors import (
     FieldError,
     FieldPath,
@@ -97,7 +97,8 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
         FieldError, UsageError: see `parse_record`.
     """
     if isinstance(record, Conversation):
-        return Reading(record)
+        messages: list[Any] = [{"role": one.role, "train": one.trained} for one in record.messages]
+        return Reading(record, earlier_answers(messages))
     if type(record) is dict and shape in (None, "messages") and (plain := _read_plain(record)) is not None:
         return plain
     reader = _RecordReader(record, shape, arguments)
@@ -124,10 +125,11 @@ def _read_plain(record: dict[str, Any]) -> Reading | None:
         return None
     if record.get("template") is not None or isinstance(record.get("documents"), str):
         return None
+    answers = earlier_answers(messages)
     if not others:
-        return Reading(record)
+        return Reading(record, answers)
     notes = [note for key in others if (note := _unread_note(key, record[key], messages)) is not None]
-    return Reading({key: value for key, value in record.items() if key not in others}, tuple(notes))
+    return Reading({key: value for key, value in record.items() if key not in others}, (*notes, *answers))
 
 
 def _is_plain_tool(tool: Any) -> bool:
@@ -214,6 +216,7 @@ class _RecordReader:
             self._read_flags()
             self._read_others()
             self._find_unread()
+            self.notes.update(dict.fromkeys(earlier_answers(self.messages)))
         except FieldError as error:
             raise self._moved(error, error.path) from None
 

@@ -297,6 +297,16 @@ def is_simple(turn: Any) -> bool:
     )
 
 
+def earlier_answers(messages: list[Any]) -> tuple[ReadingNote, ...]:
+    """Return the note that there are trained answers before the last one, or nothing."""
+    answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
+    several = len(answers) > 1 and sum(message.get("train") is not False for message in answers) > 1
+    return _EARLIER_ANSWERS if several else ()
+
+
+_EARLIER_ANSWERS = (ReadingNote(NoteKind.EARLIER_ANSWERS, "messages"),)
+
+
 def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:
     """Return the value of a string of JSON if it is of a kind, else None."""
     start = text.lstrip()[:1]

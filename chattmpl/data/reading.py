@@ -28,12 +28,24 @@ def concerns(note: ReadingNote, template: Template) -> bool:
             return facts_of(template).parts.printed
         case NoteKind.OBJECT_RESULT:
             return facts_of(template).tool_results.objects == "Python"
+        case NoteKind.EARLIER_ANSWERS:
+            return facts_of(template).rewrites_answers
     return True
 
 
-def concerning(notes: Mapping[ReadingNote, int], template: Template) -> Iterator[tuple[ReadingNote, int]]:
-    """Yield the notes that concern a template, with the number of rows, in the order of their kinds."""
+def concerning(
+    notes: Mapping[ReadingNote, int], template: Template, *, unrolled: bool = False
+) -> Iterator[tuple[ReadingNote, int]]:
+    """Yield the notes that concern a template, with the number of rows, in the order of their kinds.
+
+    Args:
+        notes: the notes, each with the number of rows.
+        template: the template.
+        unrolled: each answer has a row.
+    """
     for kind in NoteKind:
+        if unrolled and kind is NoteKind.EARLIER_ANSWERS:
+            continue
         yield from ((note, rows) for note, rows in notes.items() if note.kind is kind and concerns(note, template))
 
 

@@ -175,6 +175,11 @@ class TemplateFacts:
         """The traces that the template keeps; None if it accepts none or cannot render several turns."""
         return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
 
+    @cached_property
+    def rewrites_answers(self) -> bool:
+        """True if an answer, or the text before it, changes when messages follow: one row cannot train all answers."""
+        return frames.rewrites_answers(self.prober)
+
     # -- the template's own text
 
     @cached_property

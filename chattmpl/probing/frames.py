@@ -42,6 +42,32 @@ _MESSAGES = 4
 """Messages of the conversation that turn frames are read from."""
 
 
+# -- answers in history
+
+
+def sampled_up_to(rendering: Rendering, turn: int) -> str | None:
+    """Return the text up to the last generated character of a turn; None if nothing of it is generated."""
+    ends = [span.end for span in rendering.spans if span.generated and span.turn == turn]
+    return rendering.text[: ends[-1]] if ends else None
+
+
+def rewrites_answers(prober: Prober) -> bool:
+    """Return whether an answer, or the text before it, is written differently when other messages follow.
+
+    The generated spans decide; without them, the text up to the answer's end as the last message.
+    """
+    for name in ("turns", "calls", "reasoning_turns"):
+        alone, followed = prober.render(name, 2), prober.render(name)
+        if alone is None or followed is None:
+            continue
+        expected = sampled_up_to(alone, 1)
+        if expected is None and followed.text.startswith(alone.text):
+            continue
+        if expected is None or sampled_up_to(followed, 1) != expected:
+            return True
+    return False
+
+
 # -- turn frames
 
 

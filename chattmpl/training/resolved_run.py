@@ -78,12 +78,6 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
             hint="lora.modules_to_save: [embed_tokens, lm_head] trains them too",
         )
     tokenizer.chat_template = served
-    if template.retention not in (None, "all") and not config.unroll:
-        note(
-            f"{template.name} renders earlier turns without their reasoning (retention {template.retention}), so these "
-            "turns are trained on text that inference never produces; unroll: true trains each turn in a "
-            "separate row, and retention: all keeps the reasoning"
-        )
     return ResolvedRun(template, tokenizer, stops, served, not tagged)
 
 

@@ -139,7 +139,8 @@ def audit(
     settings = replace(settings, tolerated=tolerated)
     checks = chosen(select, ignore)
     loaded = load_template(template, retention)
-    background = Background(settings, find_switch(loaded), facts_of(loaded).fixed_text.default)
+    facts = facts_of(loaded)
+    background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers)
     visitor = _Auditor([check.code for check in checks], background)
     found = survey(data, loaded, tokenizer, visitor, Options(**given), sample=sample, workers=workers, watcher=watcher)
     totals = found.seen.totals

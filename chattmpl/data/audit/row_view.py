@@ -16,7 +16,7 @@ from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing.frames import possible_stops
+from chattmpl.probing.frames import possible_stops, sampled_up_to
 from chattmpl.template.template import why_lost
 
 if TYPE_CHECKING:
@@ -53,11 +53,13 @@ class Background:
         settings: the thresholds.
         switch: the template kwarg that switches reasoning.
         default_system: a sentence that the template writes only if there is no system message; None if there is none.
+        rewrites_answers: see `TemplateFacts.rewrites_answers`.
     """
 
     settings: AuditSettings
     switch: Switch
     default_system: str | None
+    rewrites_answers: bool
 
 
 class RowView:
@@ -176,6 +178,23 @@ class RowView:
         for turn, piece in last.items():
             if turn is None or self.conversation.messages[turn].trained is not False:
                 yield piece
+
+    def rewritten_turns(self) -> Iterator[tuple[int, str, str]]:
+        """Yield the trained turns that are not written as they are sampled, with both texts up to their ends."""
+        if self.conversation is None or not self.background.rewrites_answers:
+            return
+        encoder, messages = self.encoder, self.conversation.messages
+        for piece in self.trained_turns():
+            if piece.turn is None or piece.turn + 1 == len(messages):
+                continue
+            head = self.conversation.with_messages(messages[: piece.turn + 1])
+            try:
+                alone = encoder.template.render(head, clock=encoder.now, **encoder.kwargs)
+            except ChatTmplError:
+                continue
+            sampled, written = sampled_up_to(alone, piece.turn), self.rendering.text[: piece.end]
+            if sampled is not None and sampled != written:
+                yield piece.turn, sampled, written
 
     def stops(self, piece: TurnRange) -> tuple[str, ...]:
         """Return the stop tokens of a turn: the family's, or ``eos_token`` and the control tokens after the message."""

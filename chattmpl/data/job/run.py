@@ -186,7 +186,7 @@ class _Job:
         return [self.folder.output.data(number, filled) for number in range(1 if self.folder.output.single else filled)]
 
     def _summary(self, data: dict[str, Any]) -> Summary:
-        for note, rows in concerning(from_counts(data.get("reading", {})), self.template):
+        for note, rows in concerning(from_counts(data.get("reading", {})), self.template, unrolled=self.options.unroll):
             self.watcher.note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
         output = self.folder.output
         folder = output.path.parent if output.single else output.path
