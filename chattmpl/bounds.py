@@ -48,8 +48,13 @@ _FRESH = 1.0
 _BEGAN = struct.Struct("d")
 """The time on the monotonic clock at which the template began, or 0: the memory shared with the supervisor."""
 
+_BUS = (signal.SIGBUS,) if hasattr(signal, "SIGBUS") else ()
+
 _PASSED_ON = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP} if hasattr(signal, "SIGHUP") else ())
 """Signals to the supervisor that are for its process."""
+
+_CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL, *_BUS})
+"""Signals with which a library written in another language ends a process."""
 
 _SENT_BY_A_PROCESS = 0
 """The code SI_USER of a signal that was sent with ``kill``."""
@@ -240,6 +245,11 @@ def _watch(child: int, shared: mmap.mmap) -> int:
             os.kill(child, signal.SIGALRM)
     if os.WIFSIGNALED(status):
         ending = os.WTERMSIG(status)
+        if ending in _CRASHES:
+            name = signal.Signals(ending).name
+            print(f"error: a library crashed ({name}): an input is broken in a way it does not check", file=sys.stderr)
+            print("hint: leave out the files one by one to find it, and report it", file=sys.stderr)
+            return _WRONG
         if ending != signal.SIGKILL:
             signal.signal(ending, signal.SIG_DFL)
         os.kill(os.getpid(), ending)

@@ -84,13 +84,11 @@ def read_bytes(path: Path, error: Error = UsageError, limit: int | None = None) 
     """
     try:
         check_regular(path, error)
-        with path.open("rb") as file:
-            data = file.read() if limit is None else file.read(limit + 1)
+        if limit is not None and path.stat().st_size > limit:
+            raise error(f"{path} is larger than {limit >> 20} MiB", hint="this file is not what it should be")
+        return path.read_bytes()
     except (OSError, ValueError) as problem:
         raise unreadable(path, problem, error) from None
-    if limit is not None and len(data) > limit:
-        raise error(f"{path} is larger than {limit >> 20} MiB", hint="this file is not what it should be")
-    return data
 
 
 def read_config_text(path: Path, error: Error = UsageError, limit: int = LARGEST) -> str:

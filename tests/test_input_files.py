@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,3 +166,14 @@ def test_the_special_keys_of_json_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"a": {"b": [1]}}), encoding="utf-8-sig")
     assert read_json(path) == {"a": {"b": [1]}}
+
+
+def test_a_library_that_crashes_ends_the_command_with_one_error() -> None:
+    code = "import os, signal; from chattmpl.bounds import supervise; supervise(lambda: os.kill(os.getpid(), {}))"
+    for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(int(number))], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 2
+        assert f"error: a library crashed ({number.name})" in done.stderr
+        assert "Traceback" not in done.stderr

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chattmpl.diagnostic import DataDiagnostic, TemplateDiagnostic
 from chattmpl.lint.rule import chosen, rules
 from chattmpl.lint.runner import lint
 from chattmpl.report import diagnostics as report
+from chattmpl.report.diagnostics import repeated
 from chattmpl.report.lines import write_lines
-from chattmpl.source import Source
+from chattmpl.source import Place, Source
 from chattmpl.template.resolver import TemplateSource
 from support.command import run_here
 from support.fetched import sarif_schema
@@ -201,3 +204,53 @@ def test_what_a_terminal_would_obey_is_shown_by_its_number(capsys: pytest.Captur
     printed = capsys.readouterr().out
     assert printed.count("\\u001b") + printed.count("U+001B") > 2
     assert "\x1b" not in printed
+
+
+# -- many equal findings
+
+MANY = "".join("a\u200bb\n" for _ in range(3000))
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "github"])
+def test_thousands_of_equal_findings_are_reported_as_one_with_their_number(tmp_path: Path, form: str) -> None:
+    path = tmp_path / "many.jinja"
+    path.write_text(MANY, encoding="utf-8")
+    done = run_here(["lint", str(path), "--select", "CT503", "--format", form])
+    assert done.code == 1
+    assert len(done.out) < 6000
+    if form == "json":
+        (found,) = json.loads(done.out)
+        assert (found["line"], found["occurrences"]) == (1, 3000)
+        assert [place["line"] for place in found["places"]] == [1, 2, 3, 4, 5]
+    elif form == "sarif":
+        (result,) = json.loads(done.out)["runs"][0]["results"]
+        assert result["occurrenceCount"] == 3000
+        lines = [place["physicalLocation"]["region"]["startLine"] for place in result["relatedLocations"]]
+        assert lines == [2, 3, 4, 5, 6]
+    else:
+        assert "and 2,999 more in lines 2, 3, 4, 5, 6, …" in done.out
+    if form == "text":
+        assert "3,000 warnings; --fix may fix 3000" in done.out
+
+
+def test_a_few_equal_findings_are_reported_one_by_one_and_all_are_fixed(tmp_path: Path) -> None:
+    path = tmp_path / "few.jinja"
+    path.write_text("a\u200bb\n" * 10, encoding="utf-8")
+    done = run_here(["lint", str(path), "--select", "CT503", "--format", "json"])
+    assert [found["line"] for found in json.loads(done.out)] == list(range(1, 11))
+    assert all("occurrences" not in found for found in json.loads(done.out))
+
+
+def test_findings_that_differ_only_in_an_index_are_equal_and_files_are_not() -> None:
+    def finding(number: int, file: str) -> TemplateDiagnostic:
+        place = Place.of_line(Source("a\n" * 99, file), number + 1)
+        message = f"messages[{number}] is lost, as in line {number}"
+        return TemplateDiagnostic(code="CT999", severity="error", message=message, hint="h", place=place)
+
+    found = [finding(number, file) for number in range(20) for file in ("a.jinja", "b.jinja")]
+    assert [len(one.others) for one in repeated(found)] == [19, 19]
+    rows = DataDiagnostic(
+        code="AU9", severity="error", message="m", hint="h", name="n", key="k", count=1, share=1, amount=1, examples=()
+    )
+    different = [replace(rows, message=f"the key k{number} is unknown") for number in range(20)]
+    assert len(repeated(different)) == 20

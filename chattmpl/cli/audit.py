@@ -100,13 +100,15 @@ def audit(
     from chattmpl.data.audit import all_checks
     from chattmpl.data.audit import audit as run
     from chattmpl.printable import dumps
+    from chattmpl.report.diagnostics import repeated
     from chattmpl.report.lines import count
 
     chosen = training_template(templates, must=False)
     with job_progress() as watcher:
         report = run(data, chosen, tokenizer, watcher=watcher, **options)
     if form == "json":
-        write(dumps(report.to_dict(), indent=2) + "\n")
+        findings = [one.to_dict() for one in repeated(report.findings)]
+        write(dumps({**report.to_dict(), "findings": findings}, indent=2) + "\n")
     else:
         rest = f" in {count(report.rows, 'row')}, {report.tokens:,} tokens"
         write_diagnostics(form, report.findings, all_checks(), tool="chattmpl audit", rest=rest)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -62,6 +64,55 @@ def documented_laws() -> dict[str, Documented]:
     }
 
 
+# -- many equal findings
+
+_SEPARATE = 10
+"""The most equal findings of a file that are reported one by one."""
+
+_SHOWN = 5
+"""The number of places that are named where more are reported as one."""
+
+_PLACE = re.compile(r"\[\d+\]|\blines? \d+")
+
+
+class Repeated(NamedTuple):
+    """A finding, and those of the same file that are equal but for their place, if there are many."""
+
+    found: Diagnostic
+    others: Sequence[Diagnostic] = ()
+
+    @property
+    def more(self) -> str:
+        """The number of the others and the first of their places, in words."""
+        if not self.others:
+            return ""
+        lines = dict.fromkeys(place.line for other in self.others for place in other.locations[:1] if place.line)
+        named = ", ".join(map(str, list(lines)[:_SHOWN])) + (", …" if len(lines) > _SHOWN else "")
+        where = "" if not lines else f" in line{'s' if len(lines) > 1 else ''} {named}"
+        return f"and {len(self.others):,} more{where}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the finding as JSON types; with the number of findings and their first places if there are several."""
+        made = self.found.to_dict()
+        if not self.others:
+            return made
+        places = [place for other in (self.found, *self.others) for place in other.locations[:1]][:_SHOWN]
+        shown = [{"file": place.file, "line": place.line, "column": place.column} for place in places]
+        return {**made, "occurrences": 1 + len(self.others), "places": shown}
+
+
+def repeated(diagnostics: Sequence[Diagnostic]) -> list[Repeated]:
+    """Join findings that are equal but for their place, if a file has many of them, at the first."""
+    groups: dict[tuple[Any, ...], list[Diagnostic]] = {}
+    for found in diagnostics:
+        file = found.locations[0].file if found.locations and isinstance(found, TemplateDiagnostic) else ""
+        words = _PLACE.sub("", found.message), _PLACE.sub("", found.hint)
+        groups.setdefault((found.code, found.kind, found.severity, file, *words), []).append(found)
+    joined = {id(some[0]): some[1:] for some in groups.values() if len(some) > _SEPARATE}
+    dropped = {id(found) for others in joined.values() for found in others}
+    return [Repeated(found, joined.get(id(found), ())) for found in diagnostics if id(found) not in dropped]
+
+
 # -- for people
 
 
@@ -72,7 +123,8 @@ def lines(diagnostics: Sequence[Diagnostic], rest: str = "") -> Iterator[Line]:
         diagnostics: the findings.
         rest: the end of the summary.
     """
-    for found in diagnostics:
+    for one in repeated(diagnostics):
+        found = one.found
         style = STYLES[found.severity]
         if isinstance(found, TemplateDiagnostic):
             mark = (" [fixable]" if found.fixable else "", "green")
@@ -85,6 +137,8 @@ def lines(diagnostics: Sequence[Diagnostic], rest: str = "") -> Iterator[Line]:
             yield line((f"{found.severity} {found.code}", style), f" {found.name}: {found.message}")
             yield line("  ", (_counted(found), "bold"))
             yield from _examples(found)
+        if one.others:
+            yield line("  ", (one.more, "bold"))
         yield line(("  hint: ", "green"), found.hint)
         yield line("")
     yield line((summary(diagnostics) + rest, "bold"))
@@ -129,18 +183,21 @@ def document(
         return sarif(diagnostics, documented, tool)
     if form == "github":
         return github(diagnostics)
-    return dumps([found.to_dict() for found in diagnostics], indent=2) + "\n"
+    return dumps([one.to_dict() for one in repeated(diagnostics)], indent=2) + "\n"
 
 
 def github(diagnostics: Sequence[Diagnostic]) -> str:
     """Return workflow commands, which GitHub Actions turns into annotations of a pull request."""
     written = []
-    for found in diagnostics:
+    for one in repeated(diagnostics):
+        found, more = one.found, f", {one.more}" if one.others else ""
         place = next(iter(found.locations), None)
         keys = {"file": place.file, "line": place.line, "col": place.column} if place is not None else {}
         given = [f"{key}={_property(str(value))}" for key, value in keys.items() if value is not None]
         head = ",".join([*given, f"title={_property(found.code)}"])
-        written.append(f"::{_GITHUB_LEVELS[found.severity]} {head}::{_data(f'{_message(found)} ({found.hint})')}\n")
+        written.append(
+            f"::{_GITHUB_LEVELS[found.severity]} {head}::{_data(f'{_message(found)}{more} ({found.hint})')}\n"
+        )
     return "".join(written)
 
 
@@ -166,7 +223,7 @@ def sarif(diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented
     """
     codes = sorted({found.code for found in diagnostics})
     driver = {"name": tool, "version": __version__, "rules": [_sarif_rule(documented[code]) for code in codes]}
-    results = [_sarif_result(found, codes.index(found.code)) for found in diagnostics]
+    results = [_sarif_result(one, codes.index(one.found.code)) for one in repeated(diagnostics)]
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
     return dumps({"$schema": SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2) + "\n"
 
@@ -182,18 +239,23 @@ def _sarif_rule(rule: Documented) -> dict[str, Any]:
     }
 
 
-def _sarif_result(found: Diagnostic, index: int) -> dict[str, Any]:
+def _sarif_result(one: Repeated, index: int) -> dict[str, Any]:
+    found = one.found
     locations = [_sarif_location(location) for location in found.locations]
-    result = {
+    result: dict[str, Any] = {
         "ruleId": found.code,
         "ruleIndex": index,
         "level": _SARIF_LEVELS[found.severity],
         "message": {"text": f"{_message(found)}. Hint: {found.hint}"},
         "locations": locations[:1],
     }
+    if one.others:
+        result["occurrenceCount"] = 1 + len(one.others)
+        places = (place for other in one.others for place in other.locations[:1])
+        result["relatedLocations"] = [_sarif_location(place) for place in islice(places, _SHOWN)]
     if isinstance(found, DataDiagnostic):
         # SARIF's occurrenceCount counts identical results, so the message and the properties have the counts.
-        result["relatedLocations"] = locations[1:]
+        result["relatedLocations"] = [*locations[1:], *result.get("relatedLocations", ())]
         names = ("key", "count", "share", "amount", "sources")
         result["properties"] = {name: value for name, value in found.to_dict().items() if name in names}
     return result

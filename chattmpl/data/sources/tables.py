@@ -40,15 +40,44 @@ def _batches(file: DataFile) -> Iterator[Any]:
             return
         with arrow.OSFile(file.path) as source:
             try:
-                yield from arrow.ipc.open_stream(source)
+                yield from (_checked(arrow, batch) for batch in arrow.ipc.open_stream(source))
             except arrow.ArrowInvalid:
                 source.seek(0)
                 reader = arrow.ipc.open_file(source)
-                yield from (reader.get_batch(index) for index in range(reader.num_record_batches))
+                yield from (_checked(arrow, reader.get_batch(index)) for index in range(reader.num_record_batches))
     except OSError as error:
         raise unreadable(file.path, error, ConversationError) from None
     except Exception as error:  # pyarrow has many, and Python's for texts of the file that are not UTF-8
         raise ConversationError(f"cannot read {file.path}: {error}") from None
+
+
+def _checked(arrow: Any, batch: Any) -> Any:
+    """Return a batch whose offsets lie inside its buffers, which pyarrow does not check when it reads them.
+
+    Raises:
+        ArrowInvalid: they do not.
+    """
+    for column in batch.columns:
+        column.validate()
+        # As bytes, since a text that is not UTF-8 is an error of its row alone.
+        column.view(_as_bytes(arrow, column.type)).validate(full=True)
+    return batch
+
+
+def _as_bytes(arrow: Any, kind: Any) -> Any:
+    """Return a type with bytes for texts."""
+    types = arrow.types
+    if types.is_string(kind):
+        return arrow.binary()
+    if types.is_large_string(kind):
+        return arrow.large_binary()
+    if types.is_struct(kind):
+        fields = (kind.field(index) for index in range(kind.num_fields))
+        return arrow.struct([field.with_type(_as_bytes(arrow, field.type)) for field in fields])
+    if types.is_list(kind) or types.is_large_list(kind):
+        make = arrow.list_ if types.is_list(kind) else arrow.large_list
+        return make(kind.value_field.with_type(_as_bytes(arrow, kind.value_type)))
+    return kind
 
 
 def table_chunks(_: None, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
