@@ -543,3 +543,9 @@ def test_a_revision_of_git_is_compared(tmp_path: Path) -> None:
     page = _Page(made["html"])
     changed = [len([attrs for attrs in page.of(name) if "data-o" in attrs]) for name in ("del", "ins")]
     assert changed == [6, 6]
+
+
+def test_what_is_not_read_is_said() -> None:
+    row = {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}], "persona": "a cook"}
+    made = view(base="chatml", conversation=json.dumps(row))
+    assert "is not read; it has text or objects in 1 row" in made["html"]

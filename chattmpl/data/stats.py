@@ -8,9 +8,11 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Unpack
 
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.notes import ReadingNote
+from chattmpl.conversation.shapes import Reading
 from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.context import load_template, open_encoder
-from chattmpl.data.job.events import Watcher
+from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.lengths import (
     PERCENTILES,
@@ -21,6 +23,7 @@ from chattmpl.data.lengths import (
     padded_sorted,
     percentile,
 )
+from chattmpl.data.reading import concerning
 from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
 from chattmpl.data.rows import RejectionReason, Row
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
@@ -75,10 +78,12 @@ class RowCounts:
     Attributes:
         groups: encoded rows by source and mode.
         rejected: rejected rows by source and reason.
+        reading: rows by the notes on how they were read.
     """
 
     groups: dict[tuple[str, Mode], RowGroup] = field(default_factory=dict)
     rejected: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reading: Counter[ReadingNote] = field(default_factory=Counter)
 
 
 class _Counter:
@@ -96,10 +101,13 @@ class _Counter:
         for key, group in more.groups.items():
             seen.groups.setdefault(key, RowGroup()).add(group)
         seen.rejected.update(more.rejected)
+        seen.reading.update(more.reading)
 
     def visit(self, seen: RowCounts, rows: Sequence[ScannedRow], encoder: Encoder) -> None:
         responses = self._sampled_tokens(rows, encoder)
         for number, row in enumerate(rows):
+            if not row.repeated:
+                seen.reading.update(row.notes)
             if row.row is None:
                 seen.rejected[row.source, row.rejection.reason if row.rejection else RejectionReason.ERROR] += 1
                 continue
@@ -126,7 +134,9 @@ class _Counter:
         ]
         if not wanted:
             return {}
-        found = (other or encoder).encode_many([_without_flags(rows[number].conversation) for number in wanted])
+        found = (other or encoder).encode_many(
+            [Reading(_without_flags(rows[number].conversation)) for number in wanted]
+        )
         return {number: row.trained for number, row in zip(wanted, found, strict=True) if isinstance(row, Row)}
 
 
@@ -303,6 +313,8 @@ def stats(
     chosen = Options(**options)
     visitor = _Counter(_response_encoder(loaded, tokenizer, chosen))
     found = survey(data, loaded, tokenizer, visitor, chosen, workers=workers, watcher=watcher)
+    for note, rows in concerning(found.seen.reading, loaded):
+        (watcher or Watcher()).note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
     counted = found.seen
     require_rows(sum(group.examples for group in counted.groups.values()) + sum(counted.rejected.values()))
     settings = {"template": loaded.name, "retention": loaded.retention, "tokenizer": _tokenizer_name(tokenizer)}

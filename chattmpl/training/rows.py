@@ -79,7 +79,7 @@ def encode_rows(
     data = config.eval_data if evaluation else config.data
     assert data is not None, "rows for evaluation are encoded only if there is eval_data"
     options: dict[str, Any] = {**config.encoding_options, "columns": ("labels", *_ORIGINS), "limit": config.limit}
-    options |= {"form": "arrow", "watcher": _RowsWatcher(watcher)}
+    options |= {"form": "arrow", "watcher": _RowsWatcher(watcher, JobNoteKind.FINISHED_BEFORE)}
     summary = None
     if not force:
         try:
@@ -97,15 +97,15 @@ def encode_rows(
 
 
 class _RowsWatcher(Watcher):
-    """A watcher of the encoding that passes events on to the watcher of the run."""
+    """A watcher of one step that passes events on to the watcher of the run, except for some kinds of notes."""
 
-    def __init__(self, other: Watcher) -> None:
+    def __init__(self, other: Watcher, *without: JobNoteKind) -> None:
         self.reading, self.begins, self.advances = other.reading, other.begins, other.advances  # type: ignore[method-assign]
-        self._other = other
+        self._other, self._without = other, without
 
     def note(self, note: JobNote) -> None:
-        """Pass on a note, unless it says that the rows are finished, since the run is not."""
-        if note.kind is not JobNoteKind.FINISHED_BEFORE:
+        """Pass on a note."""
+        if note.kind not in self._without:
             self._other.note(note)
 
 
@@ -142,8 +142,10 @@ def _count(
     options = {name: value for name, value in config.encoding_options.items() if name in names}
     if rows.clock is not None:
         options["clock"] = rows.clock
+    # The rows are read a second time, and the notes on them were passed on the first time.
+    quiet = _RowsWatcher(watcher, JobNoteKind.READING)
     figures = stats(
-        config.data, template, tokenizer, pack=config.pack, limit=config.limit, watcher=watcher, **options
+        config.data, template, tokenizer, pack=config.pack, limit=config.limit, watcher=quiet, **options
     ).to_dict()
     figures["tokenizer"] = config.tokenizer or config.model.path
     path.write_text(json.dumps({"job": rows.job, "figures": figures}), encoding="utf-8")

@@ -10,8 +10,9 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.conversation.files import parse_text
+from chattmpl.conversation.files import records_of_text
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.notes import ReadingNote
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.state import State
 from chattmpl.source import Place, Source
@@ -151,7 +152,12 @@ def conversation_text(state: State) -> str:
 
 
 def conversation_of(state: State) -> Conversation:
-    """Parse the conversation of a state.
+    """Parse the conversation of a state; see `record_of`."""
+    return record_of(state)[0]
+
+
+def record_of(state: State) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+    """Parse the conversation of a state, and return the notes on how it was read.
 
     Raises:
         Failed: if the text is not exactly one conversation.
@@ -160,10 +166,10 @@ def conversation_of(state: State) -> Conversation:
     with problems_in("conversation"):
         if not text.strip():
             raise UsageError("the conversation is empty", hint="choose a fixture, or write a list of messages")
-        found = list(parse_text(text, name="conversation"))
+        found = list(records_of_text(text, name="conversation"))
         if len(found) != 1:
             raise UsageError(f"the text holds {len(found)} conversations", hint="keep one of them")
-    return found[0]
+        return found[0]()
 
 
 def kwargs_of(state: State, template: Template) -> dict[str, Any]:
@@ -187,6 +193,7 @@ class Rendered:
     rendering: Rendering
     kwargs: dict[str, Any]
     clock: datetime
+    notes: tuple[ReadingNote, ...] = ()
 
     @property
     def marked(self) -> Rendering:
@@ -205,9 +212,9 @@ def rendered(state: State) -> Rendered:
     Raises:
         Failed: if the template or the conversation is invalid, or the template refuses the conversation.
     """
-    conversation = conversation_of(state)
+    conversation, notes = record_of(state)
     template = template_of(state)
     kwargs, clock = kwargs_of(state, template), datetime.now().replace(second=0, microsecond=0)
     with problems_in("template"):
         rendering = template.render(conversation, state.prompt, clock, **kwargs)
-    return Rendered(state, template, conversation, rendering, kwargs, clock)
+    return Rendered(state, template, conversation, rendering, kwargs, clock, notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.encode import Encoding, encode, load_tokenizer
 from chattmpl.errors import ChatTmplError
 from chattmpl.playground.html import code, frame, legend, note, nothing, quoted, spaced
@@ -46,7 +47,7 @@ def rendered_view(made: Rendered, marks: Marks) -> tuple[str, str]:
         return nothing("The template renders nothing", "The text is empty for this conversation."), counts
     text = _frames(drawn, lambda item: f"<pre>{''.join(_piece(piece, marks) for piece in item.pieces)}</pre>")
     training = made.state.target == "train"
-    warnings = _warnings(drawn) if training else ""
+    warnings = _warnings(drawn, made) if training else ""
     entries = _TEXT_LEGEND if training else _TEXT_LEGEND[1:]
     return f'{warnings}<div class="text" tabindex="0">{text}</div>{legend(entries)}{_declared(drawn)}', counts
 
@@ -68,7 +69,7 @@ def tokens_view(made: Rendered, marks: Marks) -> tuple[str, str]:
     text = _frames(drawn, _Chips(encoding, marks).of)
     rest = len(encoding) - MOST_TOKENS
     more = f"<p>{rest:,} more tokens are not drawn.</p>" if rest > 0 else ""
-    warnings = _warnings(drawn) if made.state.target == "train" else ""
+    warnings = _warnings(drawn, made) if made.state.target == "train" else ""
     chips = f'<div class="text chips" tabindex="0">{text}</div>'
     html = f"{_figures(encoding, made)}{warnings}{chips}{more}{legend(_TOKEN_LEGEND)}"
     return html, " · ".join(drawn.summary[:3])  # the figures above show the rest
@@ -137,9 +138,11 @@ def _facts(item: Piece) -> Iterator[str]:
         yield "generated"
 
 
-def _warnings(drawn: Picture) -> str:
-    """Return the warnings, and the fields that are lost without a declared reason."""
+def _warnings(drawn: Picture, made: Rendered) -> str:
+    """Return the warnings, the fields that are lost without a declared reason, and the parts that are not read."""
     boxes = [note(head, listed(map(quoted, details)), "warning") for head, details in drawn.warnings]
+    unread = [each.message(1) for each in made.notes if each.kind in WARNINGS and concerns(each, made.template)]
+    boxes += [note(text, "", "warning") for text in unread]
     silent = [loss for loss in drawn.losses if loss.why is None]
     if silent:
         boxes.append(note(_lost(len(silent)), listed(map(_loss, silent)), "warning"))
