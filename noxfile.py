@@ -25,8 +25,8 @@ nox.options.sessions = [
 ]
 
 # Pinned: tests compare with them byte by byte, and a new version should be a change of its own, not a red build.
-TRANSFORMERS = "transformers==5.23.*"
-MINIJINJA = "minijinja==3.0.*"
+TRANSFORMERS = "transformers==5.24.*"
+MINIJINJA = "minijinja==3.1.*"
 TRL = "trl==1.16.*"
 TORCH = "torch==2.13.0"
 """Pinned exactly, and installed first: a range may resolve to gigabytes of packages for absent devices."""
@@ -77,6 +77,14 @@ def upstream(session: nox.Session) -> None:
     if not required:
         session.warn("npm is not on PATH, so tests with real tokenizers are skipped")
     session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs, env=required)
+
+
+@nox.session
+def latest(session: nox.Session) -> None:
+    """Repeat the session upstream with the newest versions of everything, to see what moved. Not run by default."""
+    session.install("--upgrade", ".[test,data]", "transformers", "minijinja", *FORMATS, "pre-commit>=4")
+    session.run("pip", "freeze")
+    session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs)
 
 
 @nox.session

@@ -46,7 +46,7 @@ _FLAT_TOOL = frozenset({"name", "description"})
 def plain_data(value: Any) -> Any:
     """Copy a value into new dicts, lists, tuples, strings, numbers, booleans and None.
 
-    The rules are those of transformers 5.23, so that a template sees the same data: subclasses of str, int and float
+    The rules are those of transformers 5.24, so that a template sees the same data: subclasses of str, int and float
     become the base type, numpy scalars become Python ones, dataclasses and pydantic models become dicts, and anything
     else (an image, an array, bytes) becomes a string that names its type, as in ``<ndarray>``.
 
