@@ -50,7 +50,7 @@ _WORDS = {
     NoteKind.OBJECT_RESULT: "tool results are objects in {rows}, and the template prints them as Python, which other "
     "engines write differently; store them as strings of JSON",
     NoteKind.EARLIER_ANSWERS: "earlier answers are trained as the template writes them in history, not as the "
-    "model samples them, in {rows}; unroll the rows, or keep all reasoning with the retention all",
+    "model samples them, in {rows}; unroll the rows, or keep all reasoning (retention all)",
 }
 
 
