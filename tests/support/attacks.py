@@ -37,7 +37,9 @@ class Attack:
 
 def templates() -> list[Attack]:
     """Return the templates of all kinds."""
-    return [attack for path in sorted((FOLDER / "templates").glob("*.toml")) for attack in read(f"templates/{path.stem}")]
+    return [
+        attack for path in sorted((FOLDER / "templates").glob("*.toml")) for attack in read(f"templates/{path.stem}")
+    ]
 
 
 def read(name: str) -> list[Attack]:

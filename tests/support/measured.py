@@ -77,20 +77,21 @@ def _command(*arguments: str) -> int:
 
 
 def _encoder(template: str, rows: str) -> int:
-    """Encode rows in this process, which enforces the bounds; the exit code is 2 if any is rejected."""
+    """Encode rows in this process, which enforces the bounds; the exit code is 1 if any is rejected."""
     from chattmpl import bounds
     from chattmpl.data.encoder import Encoder, Row
     from chattmpl.errors import ChatTmplError
 
     bounds.enforce()
     try:
-        encoded = Encoder(template, "demo", mask="roles").encode(Path(rows).read_bytes().splitlines())
+        records = [json.loads(line) for line in Path(rows).read_bytes().splitlines()]
+        encoded = Encoder(template, "demo", mask="roles").encode_many(records)
     except ChatTmplError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     rejected = [row for row in encoded if not isinstance(row, Row)]
     print(f"{len(rejected)} rejected")
-    return 2 if rejected else 0
+    return 1 if rejected else 0
 
 
 def _pytest(*arguments: str) -> int:
@@ -100,7 +101,7 @@ def _pytest(*arguments: str) -> int:
 
 
 def _playground(template: str) -> int:
-    """Ask for a view as the page does; the exit code is 2 if the answer is a problem."""
+    """Ask for a view as the page does; the exit code is 1 if the answer is a problem."""
     from chattmpl.playground.lane import JobTimeout, Lane
 
     job = {"kind": "view", "state": {"base": "", "source": Path(template).read_text(encoding="utf-8")}}
@@ -114,8 +115,8 @@ def _playground(template: str) -> int:
             return 2
         finally:
             await lane.close()
-        print(json.dumps(answer)[:2000])
-        return 0 if answer["ok"] else 2
+        print("ok" if answer["ok"] else f"error: {answer['problem']['message']}")
+        return 0 if answer["ok"] else 1
 
     return asyncio.run(ask())
 

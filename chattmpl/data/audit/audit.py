@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import accumulate
 from typing import Any, Unpack
 
 from chattmpl.conversation.models import Conversation
@@ -294,10 +295,8 @@ class _Auditor:
 
 def _is_multi(view: RowView) -> bool:
     """Return whether the assistant answers more than one message of the user."""
-    answered = {
-        sum(message.get("role") == "user" for message in view.messages[:index]) for index, _ in view.asked if index
-    }
-    return len(answered) > 1
+    users = list(accumulate(message.get("role") == "user" for message in view.messages))
+    return len({users[index - 1] for index, _ in view.asked if index}) > 1
 
 
 def _said(conversation: Conversation) -> str:

@@ -30,9 +30,12 @@ class CallWithoutResult(Check):
     needs_row = False
 
     def check_row(self, view: RowView) -> Iterator[RowFinding]:
-        for index, message in enumerate(view.messages):
+        found = []
+        results = 0  # number of results that directly follow the message
+        for index in range(len(view.messages) - 1, -1, -1):
+            message = view.messages[index]
             calls = len(message.get("tool_calls") or ())
-            behind = [other.get("role") for other in view.messages[index + 1 :]]
-            results = next((number for number, role in enumerate(behind) if role != "tool"), len(behind))
-            if calls and len(behind) > results < calls:
-                yield RowFinding("", f"messages[{index}]", calls - results)
+            if calls > results and index + 1 + results < len(view.messages):
+                found.append(RowFinding("", f"messages[{index}]", calls - results))
+            results = results + 1 if message.get("role") == "tool" else 0
+        yield from reversed(found)
