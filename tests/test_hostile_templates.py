@@ -16,13 +16,12 @@ from typing import Any
 import pytest
 
 from support import ROOT
+from support.attacks import FOLDER, source_of
 
 pytestmark = [
     pytest.mark.hostile,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them"),
 ]
-
-FOLDER = ROOT / "tests" / "hostile"
 
 STEPS = 200_000
 """A fifth of the default, for the sake of time: what a template uses up grows with its steps."""
@@ -42,11 +41,6 @@ LEAKED = re.compile(r"<(class|function|bound method|built-in|module|frame|code|g
 def templates() -> dict[str, list[dict[str, Any]]]:
     """Return the attacks by kind."""
     return tomllib.loads((FOLDER / "templates.toml").read_text(encoding="utf-8"))
-
-
-def source_of(attack: dict[str, Any]) -> str:
-    """Return the source of a template that attacks."""
-    return str(attack.get("before", "") + attack.get("part", "") * attack.get("times", 0) + attack.get("after", ""))
 
 
 @cache

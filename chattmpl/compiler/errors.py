@@ -54,7 +54,7 @@ def syntax_error(
         environment: for the names of filters and tests; None where only the lexer has run.
         tags: the tags of the source that could be read.
     """
-    message = (error.message or "syntax error").rstrip(".")
+    message = (error.message or "syntax error").rstrip(".")[:LONGEST_MESSAGE]
     line = error.lineno
     place = Place.of_line(source, line)
     if isinstance(line, Line) and line.offset <= len(source.text):

@@ -131,8 +131,9 @@ def _fork(call: Call) -> Ending:
         if not process:
             os.setsid()
             os.chdir(call.folder)
-            for number, stream in enumerate((open(os.devnull, "rb"), out, err)):  # noqa: SIM115 - the process ends soon
-                os.dup2(stream.fileno(), number)
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
             code = 70
             try:
                 code = ENTRIES[call.entry](*call.arguments)
