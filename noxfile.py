@@ -113,9 +113,10 @@ def train(session: nox.Session) -> None:
 
 @nox.session
 def hostile(session: nox.Session) -> None:
-    """Attack what renders and reads, and measure time and memory from outside. Needs the core dependencies."""
-    session.install(".[test]")
-    session.run("pytest", *WORKERS, "-m", "hostile", *session.posargs)
+    """Attack what renders and reads, and measure time and memory from outside. Needs the extras data and engines."""
+    session.install(".[test,data,engines]")
+    env = {"CHATTMPL_REQUIRE_DATA": "1"}
+    session.run("pytest", *WORKERS, "-m", "hostile", *session.posargs, env=env)
 
 
 @nox.session

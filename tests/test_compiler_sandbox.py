@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import time
+import traceback
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 from chattmpl import Template
 from chattmpl.budget import Budget
 from chattmpl.capabilities import inspect_template
-from chattmpl.errors import BudgetError, TemplateError
+from chattmpl.errors import BudgetError, RenderError, TemplateError
 from chattmpl.lint.runner import lint
 from chattmpl.report.capabilities import write
 from chattmpl.source import Source
@@ -162,3 +163,13 @@ def test_ordinary_long_conversations_stay_far_below_the_budget() -> None:
 )
 def test_large_numbers_in_text_are_not_taken_for_widths(source: str, text: str) -> None:
     assert Template.from_source(source).render(MESSAGES).text == text
+
+
+def test_an_error_that_is_kept_does_not_keep_what_the_template_created() -> None:
+    for end in ("{{ 1 // 0 }}", "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"):
+        with pytest.raises(RenderError, match="the template") as caught:
+            Template.from_source("{% set large = 'a' * 999999 %}{{ large }}" + end).render(MESSAGES)
+        kept = [caught.value, caught.value.__context__]
+        for error in filter(None, kept):
+            frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+            assert not any(frame.f_locals for frame in frames if frame.f_code.co_filename == "<chat template>")

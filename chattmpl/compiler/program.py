@@ -7,6 +7,7 @@ import types
 from collections import Counter
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -118,9 +119,12 @@ class Program:
                 return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
         except (BudgetError, RenderError) as error:
             error.place = error.place or self._place(error)
+            clear_frames(error.__traceback__)  # who keeps the error does not keep the values of the template
             raise
         except Exception as error:
-            raise render_error(error, self._place(error), self.environment, variables) from error
+            place = self._place(error)
+            clear_frames(error.__traceback__)
+            raise render_error(error, place, self.environment, variables) from error
         finally:
             METER.reset(token)
 
