@@ -40,6 +40,12 @@ LONGEST = 15_000
 
 GOOD = json.dumps({"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "world"}]})
 
+TAGGED = (
+    "{% for m in messages %}{{ m.role }}:{% if m.role == 'assistant' %}{% generation %}{{ m.content }}\n"
+    "{% endgeneration %}{% else %}{{ m.content }}\n{% endif %}{% endfor %}"
+)
+"""A template that marks what is trained; without that, nothing is encoded."""
+
 FORGED = "\n::error::forged\r##[error]forged\x1b[31m"
 
 DATA = ("-t", "{template}", "--tokenizer", "demo")
@@ -50,8 +56,8 @@ COMMANDS: dict[str, list[list[str]]] = {
     "check": [["check", "{template}"]],
     "diff": [["diff", "{template}", "chatml"], ["diff", "chatml", "{template}"]],
     "encode": [
-        ["encode", "{rows}", *DATA, "--mask", "roles", "-o", "out", "--workers", "1"],
-        ["encode", "{rows}", *DATA, "--mask", "roles", "-o", "out", "--workers", "2", "--fast", "off"],
+        ["encode", "{rows}", *DATA, "-o", "out", "--workers", "1"],
+        ["encode", "{rows}", *DATA, "-o", "out", "--workers", "2", "--fast", "off"],
     ],
     "engines": [["engines", "{template}"]],
     "export": [["export", "-t", "{template}"]],
@@ -122,14 +128,15 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a template and rows."""
     folder = tmp_path_factory.mktemp("good")
     (folder / "rows.jsonl").write_text(f"{GOOD}\n" * 3)
-    (folder / "template.jinja").write_text("{% for m in messages %}{{ m.role ~ ':' ~ m.content }}\n{% endfor %}")
+    (folder / "template.jinja").write_text(TAGGED)
     return folder / "template.jinja", folder / "rows.jsonl"
 
 
-def written(attack: Attack, folder: Path) -> Path:
+def written(attack: Attack, folder: Path, end: str = "") -> Path:
+    """Write an attack to its file, with an end that is added to it."""
     path = folder / str(attack) / (attack.file or "attack.jinja")
     path.parent.mkdir()
-    path.write_bytes(attack.data)
+    path.write_bytes(attack.data + end.encode())
     return path
 
 
@@ -151,7 +158,7 @@ def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Pat
     calls = {
         f"{attack} {index}": call(tmp_path / f"{attack}-{index}", arguments, path, good[1])
         for attack in attacks
-        for path in [written(attack, tmp_path)]
+        for path in [written(attack, tmp_path, TAGGED if command == "encode" else "")]
         for index, arguments in enumerate(COMMANDS[command])
     }
     endings = measure(calls.values())
@@ -176,8 +183,10 @@ def test_an_entry_point_ends_on_hostile_templates(entry: str, good: tuple[Path, 
         ],
     }[entry]
     attacks = templates()
+    end = TAGGED if entry == "encoder" else ""
     calls = [
-        call(tmp_path / f"{attack}-{entry}", arguments, written(attack, tmp_path), good[1], entry) for attack in attacks
+        call(tmp_path / f"{attack}-{entry}", arguments, written(attack, tmp_path, end), good[1], entry)
+        for attack in attacks
     ]
     found = {}
     for attack, ending in zip(attacks, measure(calls), strict=True):
@@ -207,8 +216,7 @@ def test_a_command_ends_on_hostile_rows(
         rows = written(attack, tmp_path).with_suffix(".jsonl")
         rows.write_bytes(b"\n".join([GOOD.encode(), attack.data, GOOD.encode()]) + b"\n")
         folder = tmp_path / f"{attack}-{command}"
-        arguments = COMMANDS[command][0] if family is None or command != "encode" else _without_mask(command)
-        calls.append(call(folder, arguments, Path(family) if family else good[0], rows))
+        calls.append(call(folder, COMMANDS[command][0], Path(family) if family else good[0], rows))
     endings = measure(calls)
     assert not problems(attacks, endings, printed=command != "render")
     if command != "encode":
@@ -218,10 +226,6 @@ def test_a_command_ends_on_hostile_rows(
         assert encoded + rejected == 3, attack
         assert encoded >= 2, attack
         assert attack.ends == "any" or (attack.ends == "rejected") == bool(rejected), attack
-
-
-def _without_mask(command: str) -> list[str]:
-    return [argument for argument in COMMANDS[command][0] if argument not in ("--mask", "roles")]
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json"])

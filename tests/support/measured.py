@@ -17,9 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import IO
 
 SECONDS = 60
 """Wall-clock time after which a call that does not end is killed."""
@@ -85,7 +86,7 @@ def _encoder(template: str, rows: str) -> int:
     bounds.enforce()
     try:
         records = [json.loads(line) for line in Path(rows).read_bytes().splitlines()]
-        encoded = Encoder(template, "demo", mask="roles").encode_many(records)
+        encoded = Encoder(template, "demo").encode_many(records)
     except ChatTmplError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -121,7 +122,12 @@ def _playground(template: str) -> int:
     return asyncio.run(ask())
 
 
-ENTRIES = {"command": _command, "encoder": _encoder, "pytest": _pytest, "playground": _playground}
+ENTRIES: dict[str, Callable[..., int]] = {
+    "command": _command,
+    "encoder": _encoder,
+    "pytest": _pytest,
+    "playground": _playground,
+}
 
 
 def _fork(call: Call) -> Ending:
@@ -151,11 +157,13 @@ def _fork(call: Call) -> Ending:
         os.close(waiting)
         _, status, used = os.wait4(process, 0)
         seconds = time.monotonic() - start
-        texts = []
-        for stream in (out, err):
-            stream.seek(0)
-            texts.append(stream.read().decode(errors="replace"))
-        return Ending(os.waitstatus_to_exitcode(status), *texts, round(seconds, 2), used.ru_maxrss >> 10)
+        code = os.waitstatus_to_exitcode(status)
+        return Ending(code, _text(out), _text(err), round(seconds, 2), used.ru_maxrss >> 10)
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def _import_everything() -> None:

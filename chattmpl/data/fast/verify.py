@@ -18,7 +18,7 @@ from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenLengths, read_definition
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.errors import ChatTmplError
+from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
     from chattmpl.template.template import Template
@@ -187,13 +187,19 @@ def _version(package: str) -> str:
 
 
 def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expected:
-    """Return the results of the exact path, except for rows that the fast path always defers to it."""
+    """Return the results of the exact path, except for rows that the fast path always defers to it.
+
+    Raises:
+        Unsupported: a row exceeds the budget.
+    """
     results: Expected = []
     for record in records:
         row = prepare_row(record)
         if not path.defers(row):
             try:
                 results.append((row, exact(record)))
+            except BudgetError as error:  # the others would take as long
+                raise Unsupported(error.message) from None
             except ChatTmplError:
                 results.append((row, None))
     return results
