@@ -534,5 +534,5 @@ def test_shipped_families_are_compiled_and_render_the_same(family: str) -> None:
 def test_a_template_that_exceeds_its_budget_has_no_fast_path_after_one_try() -> None:
     loops = "{% for a in range(9999) %}{% for b in range(9999) %}{% set x = a * b %}{% endfor %}{% endfor %}"
     template = Template.from_source(loops + "{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}")
-    with pytest.raises(ChatTmplError, match="there is no fast path .*: the template ran for more than 1,000,000 steps"):
+    with pytest.raises(ChatTmplError, match="; the template ran for more than"):
         Encoder(template, "demo", fast="require").prepare()
