@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from chattmpl.conversation import spellings
 from chattmpl.conversation.normalization import PART_TYPES, REASONING_NAMES, as_dict, as_list
@@ -69,11 +69,11 @@ class TurnReader:
 
     def _turn(self, turn: Any, path: FieldPath) -> Any:
         if isinstance(turn, str) and (decoded := json_of(turn, dict)) is not None:
-            self.note(NoteKind.READ_AS, "{}[]".format(path[-2] if len(path) > 1 else ""), "JSON")
+            self.note(NoteKind.READ_AS, f"{path[-2]}[]", "JSON")
             turn = decoded
         given = as_dict(turn)
         if given is None:
-            if self.shape == "messages" or (self.shape == "prompt-completion"):
+            if self.shape != "sharegpt":
                 return turn  # the model says what is wrong
             raise FieldError(f"must be a turn (a dict with 'from' and 'value'), not {type(turn).__name__}", path)
         sender_key = next((key for key in spellings.SENDER_KEYS if given.get(key) is not None), None)
@@ -81,7 +81,6 @@ class TurnReader:
             if self.shape != "sharegpt":
                 return given
             self._missing(given, "from", path)
-        assert sender_key is not None
         text_key = next((key for key in spellings.TEXT_KEYS if given.get(key) is not None), None)
         sender = given[sender_key]
         if not isinstance(sender, str):
@@ -102,7 +101,7 @@ class TurnReader:
             self._missing(given, "value", path)
         return self._message(given, path, sender_key, text_key, role)
 
-    def _missing(self, given: Mapping[str, Any], key: str, path: FieldPath) -> None:
+    def _missing(self, given: Mapping[str, Any], key: str, path: FieldPath) -> NoReturn:
         found = find_misspelling(tuple(given), frozenset({key}))
         if found is not None:
             hint = f"did you mean {found[1]!r}?"
