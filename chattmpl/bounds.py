@@ -42,6 +42,9 @@ _GRACE = 3.0
 _POLL = 0.2
 """Seconds between two looks of the supervisor at its process."""
 
+_TWICE = 0.3
+"""Seconds within which two interrupts are one."""
+
 _FRESH = 1.0
 """Seconds for which a measurement of the process's size is used again."""
 
@@ -78,7 +81,7 @@ class _Bounds:
 
             self._resource: Any = resource
             self._soft, self._hard = resource.getrlimit(resource.RLIMIT_AS)
-        signal.signal(signal.SIGALRM, self._interrupt)
+        self.before = signal.signal(signal.SIGALRM, self._interrupt)
 
     @contextmanager
     def bounded(self) -> Iterator[None]:
@@ -164,8 +167,20 @@ def release() -> None:
     global _bounds
     if _bounds is not None:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, _bounds.before)
         _bounds = None
+
+
+@contextmanager
+def enforced() -> Iterator[None]:
+    """Enforce the bounds in this process for a time, unless they are enforced already; see `enforce`."""
+    before = _bounds
+    enforce()
+    try:
+        yield
+    finally:
+        if before is None:
+            release()
 
 
 def supervise(run: Callable[[], int]) -> int:
@@ -192,7 +207,25 @@ def supervise(run: Callable[[], int]) -> int:
     os.close(lifeline)
     _die_with(alive)
     _bounds = _Bounds(shared)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _Interrupt())
     return run()
+
+
+class _Interrupt:
+    """The handler of interrupts in a supervised process.
+
+    An interrupt that another process sends to the whole group arrives twice, for the supervisor passes on its own.
+    """
+
+    def __init__(self) -> None:
+        self._last = -_TWICE
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        again, self._last = now - self._last < _TWICE, now
+        if not again:
+            signal.default_int_handler(number, frame)
 
 
 def confine(alive: int, memory: int) -> None:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from jinja2.utils import Namespace
 
 from chattmpl.errors import BudgetError, Reason
+from chattmpl.source import Place
 
 BYTES_PER_STEP = 512
 """Bytes created or read per step, so that steps also bound memory."""
@@ -78,6 +79,49 @@ class Meter:
 
 METER: ContextVar[Meter | None] = ContextVar("chattmpl_meter", default=None)
 """The meter of the current render in this thread or task; None outside a render, where nothing is bounded."""
+
+
+class Allowance:
+    """The steps that many renders can take together, where one template is rendered again and again.
+
+    Args:
+        steps: maximum number of steps.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.steps = self.left = steps
+        self._place: Place | None = None
+
+    def check(self, place: Place | None = None) -> None:
+        """Raise if nothing is left.
+
+        Args:
+            place: the template that is rendered next; by default the last one.
+        """
+        self._place = place or self._place
+        if self.left < 0:
+            raise BudgetError(
+                f"the template took more than {self.steps:,} steps in all renders together",
+                place=self._place,
+                hint="chat templates take thousands of steps; read this one before you use it",
+                reason=Reason.STEPS,
+            )
+
+
+ALLOWANCE: ContextVar[Allowance | None] = ContextVar("chattmpl_allowance", default=None)
+"""The allowance of the renders in this thread or task; None if only each render is bounded."""
+
+
+@contextmanager
+def allow(steps: int) -> Iterator[Allowance]:
+    """Bound the steps of all renders inside together; within another allowance, that one holds."""
+    outer = ALLOWANCE.get()
+    allowance = outer or Allowance(steps)
+    token = ALLOWANCE.set(allowance)
+    try:
+        yield allowance
+    finally:
+        ALLOWANCE.reset(token)
 
 
 def charge(size: int) -> None:

@@ -289,7 +289,7 @@ class Refused(Exception):
     pass
 
 def raise_exception(message):
-    raise Refused(str(message))
+    raise Refused(str(message)[:10_000])
 
 def tojson(value, indent=None, **options):
     global replaced
@@ -318,7 +318,7 @@ for line in sys.stdin:
     except BaseException as error:
         if getattr(error, "kind", None) == "OutOfFuel":
             sys.exit()
-        answer = {"error": next(iter(str(error).splitlines()), type(error).__name__)}
+        answer = {"error": next(iter(str(error)[:10_000].splitlines()), type(error).__name__)}
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
 """
@@ -388,7 +388,7 @@ require("readline").createInterface({ input: process.stdin }).on("line", (line) 
     }
     answer = { text: template.render(job.context) };
   } catch (error) {
-    answer = { error: String((error && error.message) || error) };
+    answer = { error: String((error && error.message) || error).slice(0, 10000) };
   }
   process.stdout.write(JSON.stringify(answer) + "\n");
 });

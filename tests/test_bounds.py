@@ -16,7 +16,7 @@ from support import ROOT
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
 
 PROGRAM = """
-import os, sys, time
+import os, signal, sys, time
 from chattmpl import bounds
 from chattmpl.errors import BudgetError
 bounds.SECONDS, bounds._GRACE = 0.5, 0.5
@@ -90,6 +90,33 @@ def test_an_interrupt_that_is_sent_to_the_command_alone_reaches_its_process() ->
     assert said.rstrip().endswith("KeyboardInterrupt")
 
 
+def test_an_interrupt_that_is_sent_to_the_whole_group_arrives_once() -> None:
+    work = "\n".join(
+        [
+            "def work():",
+            "    try:",
+            "        print(1, flush=True)",
+            "        time.sleep(30)",
+            "    finally:",
+            "        time.sleep(1)",
+            "        print('cleaned up', flush=True)",
+            "sys.exit(bounds.supervise(work))",
+        ]
+    )
+    program = PROGRAM.format(work="pass", start=work)
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert out == "cleaned up\n"
+    assert err.count("KeyboardInterrupt") == 1
+    assert process.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_no_process_outlives_the_command(number: signal.Signals, tmp_path: Path) -> None:
     file = tmp_path / "pid"
@@ -118,5 +145,9 @@ def _alive(process: int) -> bool:
 def test_without_enforcement_nothing_is_bounded() -> None:
     done = outcome("time.sleep(1)", "sys.exit(run())")
     assert (done.returncode, done.stdout) == (0, "")
+    restored = outcome(
+        "pass", "signal.signal(14, print)\nwith bounds.enforced(): run()\nsys.exit(signal.getsignal(14) is print)"
+    )
+    assert restored.returncode == 1
     released = outcome("time.sleep(1)", "bounds.enforce(); bounds.release(); sys.exit(run())")
     assert (released.returncode, released.stdout) == (0, "")

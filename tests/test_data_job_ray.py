@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from support.extras import need
 
 need("numpy", "pyarrow", "ray", "datasets", "torch", "psutil", session="ray")
 
+from chattmpl import bounds  # noqa: E402
 from chattmpl.data.encoder import Encoder, Row  # noqa: E402
+from chattmpl.data.job import cluster as job  # noqa: E402
 from chattmpl.data.job import encode_dataset  # noqa: E402
+from chattmpl.errors import BudgetError  # noqa: E402
 
 pytestmark = [pytest.mark.ray, pytest.mark.filterwarnings("ignore")]
 
@@ -96,6 +100,39 @@ def test_a_worker_that_is_killed_in_mid_run_changes_nothing(data: Path, here: di
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGTERM)
     assert contents(output) == here
+
+
+def test_a_template_is_interrupted_on_a_worker_whose_process_is_left_as_it_was(cluster: Any) -> None:
+    # Defined here, since a worker cannot import this module.
+    @dataclass(frozen=True)
+    class Context:
+        folder: Path
+
+    def endless(*given: Any) -> str:
+        bounds.SECONDS = 0.5
+        try:
+            with bounds.bounded():
+                while True:
+                    pass
+        except BudgetError as error:
+            return error.message
+
+    def state() -> list[str]:
+        import resource
+
+        return [str(signal.getsignal(signal.SIGALRM)), str(resource.getrlimit(resource.RLIMIT_AS))]
+
+    def on_a_worker() -> tuple[str, bool]:
+        before, context = state(), Context(Path())
+        # In this process the state of a job is that of the test.
+        job._contexts["test"] = context  # type: ignore[assignment]
+        shared: Any = job.ShippedContext("test", context, (), False)  # type: ignore[arg-type]
+        said, _ = job._do(shared, endless, None, [])  # type: ignore[arg-type]
+        return said, state() == before
+
+    said, same = cluster.get(cluster.remote(on_a_worker).remote(), timeout=SECONDS)
+    assert said == "the template ran for more than 0.5 seconds"
+    assert same
 
 
 def _command(process: Any) -> list[str]:

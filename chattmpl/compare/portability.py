@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattmpl.budget import Budget, allow
 from chattmpl.compare.cases import RenderCase
 from chattmpl.compare.explain import Cause, Explainer, Outcome, OutcomePair, reference, rendered
 from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError
+from chattmpl.laws.checker import RUNAWAYS, STEPS
 from chattmpl.laws.outcome import first_difference
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit
@@ -117,6 +119,13 @@ class _Comparison:
         self.bugs: tuple[EngineBug, ...] = template.family.engine_bugs if template.family else ()
 
     def run(self, cases: Iterable[RenderCase]) -> EngineReport:
+        every = list(cases)
+        with allow(RUNAWAYS * Budget().steps + STEPS * len(every)):
+            self._compare_all(every)
+        self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
+        return self.report
+
+    def _compare_all(self, cases: Iterable[RenderCase]) -> None:
         for case in cases:
             if self.report.overrun is not None:  # each further conversation would most likely exceed the budget too
                 self.report.skipped += 1
@@ -125,8 +134,6 @@ class _Comparison:
                 self._compare(case)
             except BudgetError as error:
                 self.report.overrun = error
-        self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
-        return self.report
 
     def _compare(self, case: RenderCase) -> None:
         context = variables(self.template, case)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
+from chattmpl.budget import allow
 from chattmpl.compare.cases import RenderCase
 from chattmpl.conversation.models import Conversation
 from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import Verdict, check
+from chattmpl.laws.checker import RUNAWAYS, STEPS, Verdict, check
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place
@@ -237,27 +238,39 @@ def diff(before: Template, after: Template, cases: Iterable[RenderCase], tokeniz
         after: the second template.
         cases: the cases to render with both, each without the kwargs that a template does not read.
         tokenizer: tokenizer to count trained tokens with.
+
+    Raises:
+        BudgetError: if the renders take too many steps together.
     """
     found = Difference(before, after)
     groups: dict[tuple[Any, ...], ChangeGroup] = {}
-    for case in cases:
-        found.renders += 1
-        one, other = _rendered(before, case), _rendered(after, case)
-        keys: dict[tuple[Any, ...], ChangeGroup] = {}
-        if isinstance(one, Rendering) and isinstance(other, Rendering):
-            _count(found.counts, one, other, tokenizer)
-            for hunk in hunks(one, other):
-                keys.setdefault(hunk.key, ChangeGroup(hunk.kind, hunk=hunk))
-        elif isinstance(other, ChatTmplError) and isinstance(one, Rendering):
-            keys["refused", _without_numbers(other.cause)] = ChangeGroup("refused", error=other.message)
-        elif isinstance(one, ChatTmplError) and isinstance(other, Rendering):
-            keys["accepted", _without_numbers(one.cause)] = ChangeGroup("accepted", error=one.message)
-        for key, group in keys.items():
-            groups.setdefault(key, group).cases.append(case)
-        if keys and case.name not in found.changed:
-            found.changed.append(case.name)
+    every = list(cases)
+    with allow(RUNAWAYS * before.budget.steps + STEPS * len(every)) as allowance:
+        for case in every:
+            _compare(found, groups, case, tokenizer)
+        # With nothing left, both templates would seem to refuse the same cases.
+        allowance.check()
     found.groups = sorted(groups.values(), key=lambda group: -len(group.cases))
     return found
+
+
+def _compare(found: Difference, groups: dict[tuple[Any, ...], ChangeGroup], case: RenderCase, tokenizer: Any) -> None:
+    """Add the changes of one case to their groups."""
+    found.renders += 1
+    one, other = _rendered(found.before, case), _rendered(found.after, case)
+    keys: dict[tuple[Any, ...], ChangeGroup] = {}
+    if isinstance(one, Rendering) and isinstance(other, Rendering):
+        _count(found.counts, one, other, tokenizer)
+        for hunk in hunks(one, other):
+            keys.setdefault(hunk.key, ChangeGroup(hunk.kind, hunk=hunk))
+    elif isinstance(other, ChatTmplError) and isinstance(one, Rendering):
+        keys["refused", _without_numbers(other.cause)] = ChangeGroup("refused", error=other.message)
+    elif isinstance(one, ChatTmplError) and isinstance(other, Rendering):
+        keys["accepted", _without_numbers(one.cause)] = ChangeGroup("accepted", error=one.message)
+    for key, group in keys.items():
+        groups.setdefault(key, group).cases.append(case)
+    if keys and case.name not in found.changed:
+        found.changed.append(case.name)
 
 
 def _rendered(template: Template, case: RenderCase) -> Rendering | ChatTmplError:

@@ -15,7 +15,7 @@ from jinja2 import Template as JinjaTemplate
 
 from chattmpl import cache
 from chattmpl.bounds import bounded
-from chattmpl.budget import METER, Budget, Meter
+from chattmpl.budget import ALLOWANCE, METER, Budget, Meter
 from chattmpl.compiler.errors import render_error
 from chattmpl.compiler.output import gather
 from chattmpl.compiler.policies import Retention
@@ -108,6 +108,9 @@ class Program:
         Raises:
             RenderError: if the template raises, with the place where it did.
         """
+        allowance = ALLOWANCE.get()
+        if allowance is not None:
+            allowance.check(Place(self.source, 0, 1))
         meter = Meter(budget)
         context = self.template.new_context(variables)
         assert isinstance(context, RenderContext)
@@ -127,6 +130,8 @@ class Program:
             raise render_error(error, place, self.environment, variables) from error
         finally:
             METER.reset(token)
+            if allowance is not None:
+                allowance.left -= budget.steps - max(meter.left, 0)
 
     def _place(self, error: BaseException) -> Place | None:
         """Return the statement that was running, from the traceback through the generated code."""

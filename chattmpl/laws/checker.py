@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chattmpl.budget import allow
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
@@ -22,6 +23,15 @@ from chattmpl.probing.shapes import Shape
 from chattmpl.template.family import Defect, Family
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
+
+RUNAWAYS = 3
+"""Number of renders up to the limit of the budget after which no more are tried."""
+
+STEPS = 50_000
+"""Steps that the renders of a case may take, in addition: ten times as many as those of the shipped families take."""
+
+_STEPS_PER_CHARACTER = 2
+"""Steps for each character of a conversation, in addition: laws render a conversation about forty times."""
 
 Progress = Callable[[int, int], None]
 """A callback that takes the number of cases checked and the number of all cases."""
@@ -109,6 +119,9 @@ def check(
         tokenizer: the tokenizer for laws about tokens, which are not evaluated without one.
         progress: called after each case.
         shape: the kinds of conversations that the template supports, for the report.
+
+    Raises:
+        BudgetError: if the renders take too many steps together.
     """
     verdicts = [Verdict(law) for law in laws]
     causes: set[tuple[Any, ...]] = set()
@@ -116,10 +129,13 @@ def check(
     given = list(conversations)
     usual = [with_parts(conversation) for conversation in given] if facts_of(template).only_parts else given
     chosen = list(cases_of(template, usual, matrix, tokenizer))
-    for number, case in enumerate(chosen, 1):
-        for verdict in verdicts:
-            _judge(verdict, case, causes)
-        progress(number, len(chosen))
+    size = sum(len(repr(case.conversation.dump())) for case in chosen)
+    with allow(RUNAWAYS * template.budget.steps + STEPS * len(chosen) + _STEPS_PER_CHARACTER * size) as allowance:
+        for number, case in enumerate(chosen, 1):
+            for verdict in verdicts:
+                _judge(verdict, case, causes)
+            progress(number, len(chosen))
+        allowance.check()
     _mark_never_rendered(verdicts, chosen)
     found = [counterexample for verdict in verdicts for counterexample in verdict.broken]
     findings = grouped(found, [verdict.law.name for verdict in verdicts])

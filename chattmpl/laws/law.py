@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.diagnostic import wording
-from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
+from chattmpl.errors import BudgetError, ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place
@@ -51,7 +51,7 @@ class Case:
         self.kwargs = dict(kwargs or {})
         self.tokenizer = tokenizer
         self.exact = exact
-        self._heads: dict[tuple[int, bool], Rendering] = {}
+        self._heads: dict[tuple[int, bool], Rendering | ChatTmplError] = {}
         self._prompted: set[int] = set()
         self._clocks: dict[int, dt.datetime] = {}
 
@@ -70,8 +70,14 @@ class Case:
         key = (count, prompt)
         if key not in self._heads:
             first = self.conversation.with_messages(self.messages[:count])
-            self._heads[key] = self.render(first, prompt=prompt)
-        return self._heads[key]
+            try:
+                self._heads[key] = self.render(first, prompt=prompt)
+            except ChatTmplError as error:
+                self._heads[key] = error
+        made = self._heads[key]
+        if isinstance(made, ChatTmplError):
+            raise made
+        return made
 
     def render(self, conversation: Any, *, prompt: bool = False, clock: dt.datetime = CLOCK) -> Rendering:
         """Return the rendering of another conversation with the same kwargs."""
@@ -234,6 +240,8 @@ def evaluate_all(law: Law, case: Case) -> list[Outcome]:
     """Check a law on a case, with all counterexamples if the case shows several causes."""
     try:
         case.rendering  # noqa: B018 — a template that refuses the conversation is not at fault for it
+    except BudgetError as error:
+        return [NotEvaluated(error.message)]
     except ChatTmplError as error:
         return [DoesNotApply(f"{REFUSED}: {error.message}", rendered=False)]
     try:

@@ -11,11 +11,15 @@ from typing import Generic, Literal, Self, TypeVar
 import jinja2
 
 from chattmpl import cache
+from chattmpl.budget import allow
 from chattmpl.rewrite.proof import ProofNoteKind, ProofT
 from chattmpl.rewrite.refusal import CannotRewrite
 from chattmpl.source import Source
 from chattmpl.template.special_tokens import PLACEHOLDERS
 from chattmpl.template.template import Template
+
+_STEPS = 20_000_000
+"""Steps of all renders of a search and its proof."""
 
 TemplateT = TypeVar("TemplateT", bound=Template)
 
@@ -69,6 +73,7 @@ def rewrite(
 
     Raises:
         CannotRewrite: if ``find`` raises it, now or when the entry was stored.
+        BudgetError: if the renders take too many steps together.
     """
     identity = (template.source, template.program.source.name, sorted(template.tokens.items()), template.name)
     key = (kind, cache.hash_of_code(), jinja2.__version__, *map(repr, (*identity, template.retention, *request)))
@@ -76,12 +81,15 @@ def rewrite(
     if stored is not None:
         result: tuple[str, ProofT] | CannotRewrite = pickle.loads(stored)
     else:
-        try:
-            source, proof = find()
-            proof.diff = unified_diff(template.program.source.name, template.source, source, kind)
-            result = source, proof
-        except CannotRewrite as error:
-            result = error
+        with allow(_STEPS) as allowance:
+            try:
+                source, proof = find()
+                proof.diff = unified_diff(template.program.source.name, template.source, source, kind)
+                result = source, proof
+            except CannotRewrite as error:
+                result = error
+            # With nothing left, the templates before and after a change would seem to refuse the same conversations.
+            allowance.check()
         cache.store(pickle.dumps(result), *key)
     if isinstance(result, CannotRewrite):
         raise result

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from chattmpl import bounds
 from chattmpl.data.job.context import WorkerContext
 from chattmpl.data.job.plan import Payloads, Shard
 from chattmpl.data.job.pool import Task, Work, WorkerDied, cores
@@ -184,7 +185,9 @@ def _do(shared: ShippedContext, work: Work, shard: Shard, payloads: list[bytes])
         _contexts[shared.key] = shared.unpack()
     context = _contexts[shared.key]
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:
-        result = work(replace(context, folder=Path(folder)), shard, payloads)
+        # The process belongs to the cluster, which may give it other work afterwards.
+        with bounds.enforced():
+            result = work(replace(context, folder=Path(folder)), shard, payloads)
         # The counts, which mark a shard as done, are written last.
         order = sorted(Path(folder).iterdir(), key=lambda path: (path.suffix == ".json", path.name))
         return result, [(path.name, path.read_bytes()) for path in order]

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Template as JinjaTemplate
 from jinja2 import nodes
 
+from chattmpl.bounds import bounded
 from chattmpl.budget import METER, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.sandbox import RenderContext, TemplateEnvironment
@@ -74,9 +75,10 @@ class Tracer:
         self.tree: Tree = program.syntax
         token = METER.set(Meter(template.budget))
         try:
-            tree = self._environment.parse(program.lowered.text)
-            self._split_outputs(tree)
-            code = self._environment.compile(add_hooks(tree), filename="<chat template>")
+            with bounded():
+                tree = self._environment.parse(program.lowered.text)
+                self._split_outputs(tree)
+                code = self._environment.compile(add_hooks(tree), filename="<chat template>")
         finally:
             METER.reset(token)
         globals_ = self._environment.make_globals(None)
@@ -112,7 +114,8 @@ class Tracer:
         context.tick = meter.tick  # type: ignore[method-assign]
         token = METER.set(meter)
         try:
-            return _collect(self._compiled.root_render_func(context))
+            with bounded():
+                return _collect(self._compiled.root_render_func(context))
         finally:
             METER.reset(token)
 
