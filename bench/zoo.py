@@ -78,8 +78,7 @@ class Zoo:
             data = self.folder / f"data{shape.suffix}"
             shape.write(records, data)
             job = Job(case, shape, records, data, self.folder / "job")
-            tagless = case.text is not None and "generation" not in case.text
-            skipped = ANNOTATING if tagless and not self.annotate else ()
+            skipped = () if case.has_tags or self.annotate else ANNOTATING
             results = {name: enter(DOORS[name], job) for name in self.doors if name not in skipped}
             for name, result in results.items():
                 for index, judged in judge(case, expected, result):

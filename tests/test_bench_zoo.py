@@ -75,3 +75,11 @@ def test_rows_of_a_model_directory_are_those_of_transformers(door: str, case: Ca
 
 def test_control_tokens_are_found_in_a_template() -> None:
     assert control_tokens("<|im_start|>{{ m.role }}<|im_end|><|im_start|>") == ["<|im_start|>", "<|im_end|>"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tagged"),
+    [("{%- generation %}x{% endgeneration %}", True), ("{% if add_generation_prompt %}x{% endif %}", False)],
+)
+def test_a_generation_prompt_is_no_generation_tag(text: str, tagged: bool) -> None:
+    assert Case("group", "name", Path("t.jinja"), Path("model"), text).has_tags is tagged

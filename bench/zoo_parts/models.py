@@ -24,6 +24,8 @@ from support.fetched import (
 )
 from support.small_tokenizers import byte_level_bpe, metaspace_bpe, unigram_with_control_pieces
 
+_GENERATION = re.compile(r"\{%[-+]?\s*generation\b")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -44,6 +46,11 @@ class Case:
     tokenizer: Path
     text: str | None = None
     named: Mapping[str, str] | None = None
+
+    @property
+    def has_tags(self) -> bool:
+        """True if the template has generation tags, as all templates of the layouts have."""
+        return self.text is None or _GENERATION.search(self.text) is not None
 
     def text_for(self, tools: Any) -> str | None:
         """Return the template that transformers is given for a conversation."""
