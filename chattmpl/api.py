@@ -12,6 +12,7 @@ from chattmpl.template.template import Clock
 
 # Each method imports what it needs: rendering alone starts in two thirds of the time.
 if TYPE_CHECKING:
+    from chattmpl.budget import Budget
     from chattmpl.encode import EncodeOptions, Encoding
     from chattmpl.parse import Parser
     from chattmpl.parse.response_template import ResponseTemplate
@@ -40,6 +41,33 @@ class Rendering(core.Rendering):
 class Template(core.Template):
     """A compiled chat template: load, render, export, annotate, retain, parse; see `chattmpl.template.template`."""
 
+    @classmethod
+    def load(
+        cls,
+        which: Any,
+        *,
+        retention: str | None = None,
+        variant: str | None = None,
+        budget: Budget | None = None,
+        tokenizer: object = None,
+    ) -> Self:
+        """Load a template; see `chattmpl.template.template.Template.load`.
+
+        Args:
+            which: see there.
+            retention: see there.
+            variant: see there.
+            budget: see there.
+            tokenizer: what `chattmpl.encode.load_tokenizer` takes. The template gets its special tokens, as in
+                transformers; without it, those of the model directory that the template is in.
+        """
+        template = super().load(which, retention=retention, variant=variant, budget=budget)
+        if tokenizer is None:
+            return template
+        from chattmpl.encode import special_tokens_of
+
+        return template.with_tokens(special_tokens_of(tokenizer))
+
     def render(
         self,
         conversation: Any,
@@ -61,9 +89,14 @@ class Template(core.Template):
         return rendering
 
     def _rendering(
-        self, text: str, spans: tuple[Span, ...], lost: tuple[str, ...], conversation: Conversation
+        self,
+        text: str,
+        spans: tuple[Span, ...],
+        lost: tuple[str, ...],
+        conversation: Conversation,
+        unknown: tuple[str, ...],
     ) -> Rendering:
-        return Rendering(text, spans, lost, conversation, self)
+        return Rendering(text, spans, lost, conversation, self, unknown)
 
     def annotate(
         self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60

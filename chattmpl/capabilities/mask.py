@@ -142,7 +142,7 @@ def _edges(facts: TemplateFacts) -> dict[str, bool | None]:
     start, end = spans[0].start, spans[-1].end
     if isinstance(prompt, Rendering):
         found["header"] = common_length(prompt.text, made.text) > start
-    eos = facts.template.tokens["eos_token"]
+    eos = facts.template.tokens.get("eos_token", "")
     tokens = facts.stop_tokens or ((eos,) if eos else ())
     after = made.text.rfind(SAY["content"]) + len(SAY["content"])
     tail = made.text[after:end] if SAY["content"] in made.text else ""

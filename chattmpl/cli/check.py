@@ -91,7 +91,7 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
     from chattmpl.probing import facts_of
     from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 
-    template = checker.to_check(found, retention)
+    template = checker.to_check(found, retention, tokenizer)
     shape = facts_of(template).shape if examples else None
     conversations = [*(shipped_conversations() if given is None else given), *generated_conversations(examples, shape)]
     with Bars() as bars:

@@ -34,13 +34,16 @@ class Templates:
     Args:
         given: the value of ``-t``, which overrides everything else.
         retention, variant: see `Template.load`.
+        tokenizer: the value of ``--tokenizer``, whose special tokens the templates get.
 
     Attributes:
         file: the file of conversations, to which the paths in it are relative.
     """
 
-    def __init__(self, given: str | None, retention: str | None, variant: str | None) -> None:
-        self.given, self.retention, self.variant = given, retention, variant
+    def __init__(
+        self, given: str | None, retention: str | None, variant: str | None, tokenizer: str | None = None
+    ) -> None:
+        self.given, self.retention, self.variant, self.tokenizer = given, retention, variant, tokenizer
         self.file: Path | None = None
         self._loaded: dict[str, Template] = {}
         self._default: tuple[str, str] | None = None
@@ -68,7 +71,17 @@ class Templates:
         if name not in self._loaded:
             if reason is not None:
                 say(f"template: {name} ({reason})")
-            self._loaded[name] = Template.load(name, retention=self.retention, variant=self.variant)
+            template = Template.load(name, retention=self.retention, variant=self.variant)
+            if template.tool_use is not None:
+                say(
+                    f"template: {name} has one for conversations with tools, {template.tool_use.resolved.variant}, "
+                    "which is used for these; --variant names one for all"
+                )
+            if self.tokenizer is not None:
+                from chattmpl.encode import template_for
+
+                template = template_for(template, self.tokenizer)
+            self._loaded[name] = template
         return self._loaded[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,8 +94,7 @@ class _Input:
     def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any) -> None:
         beside = found.directory.tokenizer if tokenizer is None and found.directory is not None else None
         self.tokenizer = tokenizer_of(str(beside)) if beside is not None else tokenizer
-        directory = self.tokenizer.directory if self.tokenizer is not None else None
-        self.found = found if found.tokens or directory is None else replace(found, tokens=directory.tokens)
+        self.found = found if tokenizer is None else found.with_tokens(tokenizer.special_tokens)
         self._settings, self._path = settings, found.path or Path(found.source.name)
 
     def rules(self, chosen: list[Rule]) -> list[Rule]:

@@ -137,7 +137,8 @@ RETENTION = click.option("--retention", cls=LazyOption, describe=_describe_reten
 VARIANT = click.option(
     "--variant",
     metavar="NAME",
-    help="Name of the template to use in a file that holds several, such as tool_use. Default: the one named default.",
+    help="Name of the template to use, of several, such as tool_use. Default: tool_use for conversations with tools, "
+    "if there is one, and default for all others.",
 )
 KWARGS = click.option(
     "--set",
@@ -219,7 +220,8 @@ def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*, template: str | None, retention: str | None, variant: str | None, **options: Any) -> Any:
         from chattmpl.cli.inputs import Templates
 
-        return function(templates=Templates(template, retention, variant), **options)
+        templates = Templates(template, retention, variant, options.get("tokenizer"))
+        return function(templates=templates, **options)
 
     return TEMPLATE(RETENTION(VARIANT(run)))
 

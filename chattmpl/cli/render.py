@@ -175,6 +175,7 @@ def _items(
     for name, conversation, notes in named:
         try:
             template = templates.of(conversation)
+            template.require_tokens({**(conversation.chat_template_kwargs or {}), **kwargs})
             rendering = template.render(conversation, **kwargs)
             encoding = None if loaded is None else encode(rendering, loaded, **options)
         except ChatTmplError as error:

@@ -31,7 +31,7 @@ from chattmpl.data.fast.verify import (
 )
 from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
-from chattmpl.encode import EncodeOptions, encode, load_tokenizer
+from chattmpl.encode import EncodeOptions, encode, load_tokenizer, template_for
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import UsageError, did_you_mean
@@ -162,7 +162,7 @@ class Encoder:
         clock: datetime | Callable[[], datetime] | None = None,
         check_every: int = 1000,
     ) -> None:
-        self.template = template if isinstance(template, Template) else Template.load(template)
+        self.template = template_for(template, tokenizer)
         self.fast: Fast = fast
         self.columns = tuple(columns) if columns is not None else ("input_ids", labels)
         self.keep = frozenset(keep)
@@ -172,8 +172,7 @@ class Encoder:
         self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
         self.tokenizer_source = tokenizer
         self._file_state = _file_state(tokenizer)
-        reads_clock = "strftime_now" in self.template.source
-        self._clock = clock if clock is not None or not reads_clock else datetime.now()
+        self._clock = clock if clock is not None or not self.template.reads_clock else datetime.now()
         self._verdict: FastPathVerdict | None = None
         self._report = EncoderReport()
         self._check_options()
@@ -189,6 +188,7 @@ class Encoder:
                     raise UsageError(f"there is no {what} {name!r}", hint=hint)
         # A wrong option is an error of the caller, not of the first row.
         check_options(fast=self.fast, arguments=self.arguments, **self.options)
+        self.template.require_tokens(self.kwargs)
         self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
 
     # -- loading

@@ -11,7 +11,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.job.context import load_template, open_encoder
+from chattmpl.data.job.context import open_encoder
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.lengths import (
@@ -27,6 +27,7 @@ from chattmpl.data.reading import concerning
 from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
 from chattmpl.data.rows import RejectionReason, Row
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
+from chattmpl.encode import template_for
 from chattmpl.errors import UsageError
 from chattmpl.options import check_options
 from chattmpl.template.template import Template
@@ -309,7 +310,7 @@ def stats(
     for size in batch_sizes:
         if size < 1:
             raise UsageError(f"a batch size must be at least 1, not {size}")
-    loaded = load_template(template, retention)
+    loaded = template_for(template, tokenizer, retention)
     chosen = Options(**options)
     visitor = _Counter(_response_encoder(loaded, tokenizer, chosen))
     found = survey(data, loaded, tokenizer, visitor, chosen, workers=workers, watcher=watcher)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chattmpl.encode.encoder import EncodeOptions, encode
 from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.encode.tokenizer_loader import load_tokenizer
+from chattmpl.encode.tokenizer_loader import load_tokenizer, special_tokens_of, template_for
 
 __all__ = [
     "EncodeOptions",
@@ -16,4 +16,6 @@ __all__ = [
     "Truncation",
     "encode",
     "load_tokenizer",
+    "special_tokens_of",
+    "template_for",
 ]

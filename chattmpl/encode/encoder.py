@@ -22,7 +22,7 @@ from chattmpl.encode.tokenizer_loader import load_tokenizer
 from chattmpl.errors import EncodeError
 from chattmpl.options import ControlTokenChoice, MaskChoice, Side, StraddleChoice, check_options
 from chattmpl.source import Place, Source
-from chattmpl.template.template import Rendering
+from chattmpl.template.template import Rendering, unknown_tokens_error
 
 
 class EncodeOptions(TypedDict, total=False):
@@ -78,10 +78,13 @@ def encode(
     Raises:
         EncodeError: the tokenizer cannot be found or used, the text cannot be encoded, or an option set to ``error``
             applies.
+        TemplateError: a special token was not known when the conversation was rendered.
         UsageError: an argument has an invalid value.
     """
     check_options(straddle=straddle, control_tokens=control_tokens, mask=mask, max_length=max_length, pad_to=pad_to)
     check_options(truncation_side=truncation_side, padding_side=padding_side)
+    if rendering.unknown_tokens:
+        raise unknown_tokens_error(rendering.template.name, rendering.unknown_tokens)
     adapted, index = load_tokenizer(tokenizer), SpanIndex(rendering)
     trained = trained_ranges(index, rendering.conversation, mask)
     edges = range_edges(index.generated, trained)

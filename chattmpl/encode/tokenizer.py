@@ -13,7 +13,7 @@ from typing import NamedTuple
 from chattmpl.encode.offsets import Ranges
 from chattmpl.errors import EncodeError
 from chattmpl.template.model_directory import ModelDirectory
-from chattmpl.template.special_tokens import HTML_TAG
+from chattmpl.template.special_tokens import HTML_TAG, SpecialTokens
 
 _DELIMITED = re.compile(r"([!-/:-@\[-`{-~]|｜).*\w.*([!-/:-@\[-`{-~]|｜)", re.DOTALL)
 """A name between punctuation, as `<unused0>`, `[multimodal]` and `|||EMAIL|||`."""
@@ -92,6 +92,7 @@ class TextTokenizer(abc.ABC):
 
     def __init__(self) -> None:
         self.directory: ModelDirectory | None = None
+        self.special_tokens: SpecialTokens = {}
         self.added: dict[int, AddedTokenInfo] = {}
         self.nonblank_ids: frozenset[int] = frozenset()
         self._always_control: frozenset[int] = frozenset()

@@ -13,12 +13,17 @@ from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import EncodeError, did_you_mean
 from chattmpl.input_files import check_regular, read_json
 from chattmpl.template.model_directory import CONFIG, TOKENIZER, ModelDirectory
+from chattmpl.template.resolver import tokens_of_object
+from chattmpl.template.special_tokens import SpecialTokens, complete
+from chattmpl.template.template import Template
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DEMO = "demo"
 """The name of the small tokenizer that ships with chattmpl."""
+
+DEMO_TOKENS = complete({"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|pad|>"})
 
 DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
 _KINDS = "a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, or 'demo'"
@@ -43,14 +48,46 @@ def load_tokenizer(tokenizer: object) -> TextTokenizer:
         return _from_name(str(tokenizer))
     raw = _unwrap(tokenizer)
     known = _objects.get(id(raw))
-    if known is not None and known[0] is raw:
-        return known[1]
-    adapted = _adapt(raw)
+    adapted = known[1] if known is not None and known[0] is raw else _adapt(raw)
+    adapted.special_tokens = tokens_of_object(tokenizer)
     # Keeping the object alive with its adapter prevents another object from getting the same id.
     _objects[id(raw)] = (raw, adapted)
     while len(_objects) > _OBJECTS_KEPT:
         _objects.popitem(last=False)
     return adapted
+
+
+def special_tokens_of(tokenizer: object) -> SpecialTokens:
+    """Return the special tokens of a tokenizer, as transformers passes them to templates.
+
+    Args:
+        tokenizer: what `load_tokenizer` takes. A file is not loaded; its special tokens are in the files next to it.
+    """
+    if isinstance(tokenizer, TextTokenizer):
+        return tokenizer.special_tokens
+    if not isinstance(tokenizer, str | Path):
+        return tokens_of_object(tokenizer)
+    if str(tokenizer) == DEMO:
+        return DEMO_TOKENS
+    path = Path(tokenizer)
+    if path.is_dir() or path.is_file():
+        return ModelDirectory(path if path.is_dir() else path.parent).tokens
+    return load_tokenizer(tokenizer).special_tokens
+
+
+def template_for(template: Any, tokenizer: object, retention: str | None = None) -> Template:
+    """Load a template for use with a tokenizer: its special tokens are those of the tokenizer.
+
+    Every way to encode goes through this, so that all render the same text.
+
+    Args:
+        template: a `Template`, or what `Template.load` takes.
+        tokenizer: what `load_tokenizer` takes; None for none.
+        retention: another retention policy.
+    """
+    loaded = template if isinstance(template, Template) else Template.load(template)
+    loaded = loaded if retention is None else loaded.with_retention(retention)
+    return loaded if tokenizer is None else loaded.with_tokens(special_tokens_of(tokenizer))
 
 
 def _unwrap(tokenizer: object) -> object:
@@ -73,7 +110,9 @@ def _adapt(raw: Any) -> TextTokenizer:
 
 def _from_name(name: str) -> TextTokenizer:
     if name == DEMO:
-        return _from_file(DEMO_FILE, 0.0)
+        demo = _from_file(DEMO_FILE, 0.0)
+        demo.special_tokens = DEMO_TOKENS
+        return demo
     path = Path(name)
     if name and path.is_dir():
         path = path / TOKENIZER
@@ -107,6 +146,7 @@ def _from_file(path: Path, modified: float) -> TextTokenizer:
     _add_configured(raw, path.with_name(CONFIG))
     tokenizer = FastTokenizer(raw)
     tokenizer.directory = ModelDirectory(path.parent)
+    tokenizer.special_tokens = tokenizer.directory.tokens
     return tokenizer
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from chattmpl.budget import allow
 from chattmpl.conversation.models import Conversation
+from chattmpl.encode import template_for
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
 from chattmpl.laws.root_causes import RootCause, grouped
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import with_parts
-from chattmpl.probing.facts import with_placeholders
+from chattmpl.probing.facts import placeholders_in, with_placeholders
 from chattmpl.probing.frames import prompts_trace
 from chattmpl.probing.shapes import Shape
 from chattmpl.template.family import Defect, Family
@@ -86,15 +87,20 @@ class LawReport:
     shape: Shape | None = None
 
     @property
+    def placeholders(self) -> list[str]:
+        """The names of special tokens that were not known, and placeholders in their stead."""
+        return placeholders_in(self.template)
+
+    @property
     def ok(self) -> bool:
         """True if no finding is more severe than an info."""
         return all(finding.severity == "info" for finding in self.findings)
 
 
-def to_check(found: TemplateSource, retention: str | None = None) -> Template:
-    """Return the template that was found, with placeholders if it came without special tokens."""
-    template = Template(found, retention)
-    return template if found.tokens or found.family is not None else with_placeholders(template)
+def to_check(found: TemplateSource, retention: str | None = None, tokenizer: Any = None) -> Template:
+    """Return the template that was found, with the special tokens of a tokenizer, and placeholders for unknown ones."""
+    template = template_for(Template(found, retention), tokenizer)
+    return template if found.family is not None else with_placeholders(template)
 
 
 def settings_to_check(template: Template) -> list[dict[str, Any]]:

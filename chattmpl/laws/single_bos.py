@@ -25,7 +25,7 @@ class SingleBos(Law):
         """Count the BOS tokens in the template's own text."""
         given = {**case.template.tokens, **case.kwargs}.get("bos_token")
         if not isinstance(given, str) or not given:
-            return DoesNotApply("no bos_token is known")
+            return DoesNotApply("the tokenizer has no bos_token")
         own = [
             span.start
             for span in case.rendering.spans

@@ -65,7 +65,10 @@ class LintContext:
     @property
     def special_tokens(self) -> dict[str, str]:
         """The special tokens that are known, such as ``{"eos_token": "</s>"}``."""
-        return {**self.found.tokens, **(self.directory.tokens if self.directory is not None else {})}
+        model = self.directory.tokens if self.directory is not None else {}
+        own = {} if self.tokenizer is None else self.tokenizer.special_tokens
+        known = {**self.found.tokens, **model, **own}
+        return {name: token for name, token in known.items() if token is not None}
 
     def generated_turns(self) -> Iterator[tuple[Turn, tuple[int, int]]]:
         """Yield the assistant turns of `MASKED` that have a generated range, with that range."""

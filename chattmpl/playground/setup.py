@@ -126,7 +126,8 @@ def shared(state: State) -> State:
         return state
     try:
         found = found_of(state)
-        return replace(state, base="", source=text_of(state), name=Path(state.base).name, tokens=dict(found.tokens))
+        tokens = {name: token for name, token in found.tokens.items() if token is not None}
+        return replace(state, base="", source=text_of(state), name=Path(state.base).name, tokens=tokens)
     except (Failed, ChatTmplError, OSError):
         return state
 

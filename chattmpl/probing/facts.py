@@ -17,7 +17,8 @@ from chattmpl.probing.frames import Delimiter, TurnFrames
 from chattmpl.probing.modes import Mode
 from chattmpl.probing.prober import Fate, Prober
 from chattmpl.probing.shapes import Shape, find_shape
-from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template import special_tokens
+from chattmpl.template.special_tokens import PLACEHOLDER, PLACEHOLDERS
 from chattmpl.template.template import Template
 
 
@@ -273,7 +274,14 @@ def facts_of(template: Template) -> TemplateFacts:
 
 def with_placeholders(template: Template) -> Template:
     """Return the template with placeholders for the special tokens that are not known."""
-    if PLACEHOLDERS.keys() <= template.tokens.keys():
+    found = template.resolved.tokens
+    tokens = special_tokens.with_placeholders(found, template.program.variables)
+    if tokens.keys() <= found.keys():
         return template
-    found = replace(template.resolved, tokens={**PLACEHOLDERS, **template.tokens})
-    return Template(found, template.retention, template.budget)
+    return Template(replace(template.resolved, tokens=tokens), template.retention, template.budget)
+
+
+def placeholders_in(template: Template) -> list[str]:
+    """Return the names of special tokens that a template reads as placeholders."""
+    names = special_tokens.read_by(template.program.variables)
+    return [name for name in names if template.tokens.get(name) == PLACEHOLDER.format(name)]

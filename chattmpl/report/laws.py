@@ -25,6 +25,9 @@ def report_lines(report: LawReport) -> Iterator[Line]:
     policy = f", retention {template.retention}" if template.retention else ""
     modes = f", {len(report.modes)} combinations of kwargs" if len(report.modes) > 1 else ""
     yield line((f"{template.name}{policy}: {count(report.conversations, 'conversation')}{modes}", "bold"))
+    if report.placeholders:
+        names = ", ".join(report.placeholders)
+        yield line((f"  placeholders stand for {names}: give --tokenizer, or a tokenizer_config.json", "dim"))
     for verdict in report.verdicts:
         word, rest, style = _summary(report, verdict)
         yield line((f"  {verdict.law.name:<10}  {word:<14}  {rest}".rstrip(), style))

@@ -15,7 +15,7 @@ from chattmpl.budget import allow
 from chattmpl.rewrite.proof import ProofNoteKind, ProofT
 from chattmpl.rewrite.refusal import CannotRewrite
 from chattmpl.source import Source
-from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template.special_tokens import with_placeholders
 from chattmpl.template.template import Template
 
 _STEPS = 20_000_000
@@ -96,6 +96,16 @@ def rewrite(
     return Rewrite.of(template, *result)
 
 
+def each_variant(
+    template: TemplateT, operation: Callable[[TemplateT], Rewrite[TemplateT, ProofT]]
+) -> Rewrite[TemplateT, ProofT]:
+    """Apply an operation to a template, and to the one for conversations with tools; return the result of the first."""
+    result = operation(template.alone)
+    if template.tool_use is None:
+        return result
+    return replace(result, template=result.template.with_tool_use(operation(template.tool_use).template))
+
+
 def unified_diff(name: str, before: str, after: str, label: str) -> str:
     """Return a unified diff of two sources of a template, or an empty text if nothing changed."""
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, f"{name} ({label})", lineterm="")
@@ -110,6 +120,8 @@ def with_source(template: Template, source: str, *, placeholders: bool = False) 
         source: the new source.
         placeholders: supply unknown special tokens with placeholders.
     """
-    tokens = {**PLACEHOLDERS, **template.tokens} if placeholders else template.tokens
+    tokens = template.resolved.tokens
+    if placeholders:
+        tokens = with_placeholders(tokens, template.program.variables)
     resolved = replace(template.resolved, source=Source(source, template.given.name), tokens=tokens)
     return Template(resolved, template.retention, template.budget)

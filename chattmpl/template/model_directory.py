@@ -9,6 +9,7 @@ from typing import Any
 
 from chattmpl import input_files
 from chattmpl.errors import TemplateError, decode
+from chattmpl.template.special_tokens import SpecialTokens, complete, read_tokens
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
@@ -17,9 +18,16 @@ TEMPLATE = "chat_template.jinja"
 ADDITIONAL = "additional_chat_templates"
 """The folder in which transformers keeps named templates, such as ``tool_use.jinja``."""
 
+LEGACY_TEMPLATE = "chat_template.json"
+PROCESSOR = "processor_config.json"
+"""The files of a processor that hold a template, in which transformers looked before it had `TEMPLATE`."""
+
 TOKENIZER = "tokenizer.json"
 _GENERATION = "generation_config.json"
 _SPECIAL_TOKENS = "special_tokens_map.json"
+
+_CLASSES_WITHOUT_TOKENS = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
+"""Tokenizer classes that bring no special tokens of their own; those of a model do where the files name none."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,7 @@ class ModelDirectory:
     @classmethod
     def of(cls, file: Path) -> ModelDirectory | None:
         """Return the model directory that a template file is part of, or None if it is part of none."""
-        if file.name in (CONFIG, TEMPLATE, "chat_template.json"):
+        if file.name in (CONFIG, TEMPLATE, LEGACY_TEMPLATE, PROCESSOR):
             folder = file.parent
         elif file.parent.name == ADDITIONAL:
             folder = file.parent.parent
@@ -51,9 +59,18 @@ class ModelDirectory:
         return self._read(CONFIG) or {}
 
     @cached_property
-    def tokens(self) -> dict[str, str]:
-        """The special tokens, such as ``{"eos_token": "</s>"}``; the config overrides ``special_tokens_map.json``."""
-        return {**special_tokens(self._read(_SPECIAL_TOKENS) or {}), **special_tokens(self.config)}
+    def tokens(self) -> SpecialTokens:
+        """The special tokens, such as ``{"eos_token": "</s>", "bos_token": None}``; see `SpecialTokens`.
+
+        As in transformers, ``special_tokens_map.json`` counts only, and then overrides the config, where that has no
+        ``added_tokens_decoder``.
+        """
+        tokens = read_tokens(self.config)
+        if "added_tokens_decoder" not in self.config:
+            tokens |= read_tokens(self._read(_SPECIAL_TOKENS) or {})
+        known = {name: token for name, token in tokens.items() if token is not None}
+        own = self.config.get("tokenizer_class") in _CLASSES_WITHOUT_TOKENS
+        return {**(complete(known) if own else {}), **tokens}
 
     @property
     def adds_bos(self) -> bool:
@@ -77,16 +94,6 @@ class ModelDirectory:
     def _read(self, name: str) -> dict[str, Any] | None:
         path = self.path / name
         return read_json(path) if path.is_file() else None
-
-
-def special_tokens(config: dict[str, Any]) -> dict[str, str]:
-    """Return the ``*_token`` entries of a tokenizer's config as text."""
-    tokens = {}
-    for key, value in config.items():
-        content = value.get("content") if isinstance(value, dict) else value
-        if key.endswith("_token") and isinstance(content, str):
-            tokens[key] = content
-    return tokens
 
 
 def read_json(path: Path) -> dict[str, Any]:

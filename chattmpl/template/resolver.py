@@ -7,8 +7,8 @@ for the commands that check many.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,14 @@ from chattmpl.template.gguf import StringArray, read_metadata
 from chattmpl.template.model_directory import (
     ADDITIONAL,
     CONFIG,
+    LEGACY_TEMPLATE,
+    PROCESSOR,
     TEMPLATE,
     ModelDirectory,
     read_json,
     read_text,
-    special_tokens,
 )
+from chattmpl.template.special_tokens import SpecialTokens, complete, read_tokens
 
 Failed = Callable[[ChatTmplError], None] | None
 """Function that takes the error about one input; None to raise it."""
@@ -33,6 +35,7 @@ Failed = Callable[[ChatTmplError], None] | None
 _SUFFIXES = (".jinja", ".jinja2", ".j2")
 _GGUF = ".gguf"
 _GGUF_KEY = "tokenizer.chat_template"
+_DEFAULT, _TOOL_USE = "default", "tool_use"
 
 
 @dataclass(frozen=True)
@@ -41,19 +44,34 @@ class TemplateSource:
 
     Attributes:
         source: the text, with a name for messages: ``path``, ``path:chat_template`` or ``path:chat_template[name]``.
-        tokens: special tokens, which are kwargs of every render.
+        tokens: special tokens, which are kwargs of every render; None for one that is known not to exist.
         family: its family, if it is a shipped one.
         path: the file that holds the template, if it was read from one.
-        variant: its name in that file, if the file holds several.
+        variant: its name, if it is one of several.
         directory: the model directory that it is part of, if it is part of one.
+        tool_use: the template for conversations with tools, which transformers chooses by its name.
+        explicit: whether the special tokens were given by the caller, and override those of a tokenizer.
     """
 
     source: Source
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: SpecialTokens = field(default_factory=dict)
     family: Family | None = None
     path: Path | None = None
     variant: str | None = None
     directory: ModelDirectory | None = None
+    tool_use: TemplateSource | None = None
+    explicit: bool = False
+
+    def with_tokens(self, tokens: SpecialTokens) -> TemplateSource:
+        """Return the template with the special tokens of a tokenizer, as transformers passes them to it.
+
+        The tokens of a family, and explicit ones, override those of the tokenizer.
+        """
+        if self.family is not None:
+            return self
+        merged = {**tokens, **self.tokens} if self.explicit else {**self.tokens, **tokens}
+        tool_use = None if self.tool_use is None else self.tool_use.with_tokens(tokens)
+        return replace(self, tokens=merged, tool_use=tool_use)
 
 
 def find_template(which: Any, variant: str | None = None) -> TemplateSource:
@@ -62,7 +80,8 @@ def find_template(which: Any, variant: str | None = None) -> TemplateSource:
     Args:
         which: a family's name; the path of a .jinja file, a family's folder, a model directory, a
             tokenizer_config.json or a GGUF file; or a tokenizer object with a ``chat_template``.
-        variant: the name of one of several templates, such as ``tool_use``; ``default`` if None.
+        variant: the name of one of several templates, such as ``tool_use``. If None, as in transformers: ``tool_use``
+            for conversations with tools, if there is one, and ``default`` for all others.
 
     Raises:
         UsageError: if nothing has this name.
@@ -119,28 +138,21 @@ def _of_family(family: Family) -> TemplateSource:
 
 def _of_file(path: Path, variant: str | None) -> TemplateSource:
     if path.suffix == _GGUF:
-        return _of_gguf(path, variant)
-    directory = ModelDirectory.of(path)
+        return _picked({found.variant or _DEFAULT: found for found in _in_gguf(path)}, variant, path)
     if path.suffix == ".json":
-        config = read_json(path)
-        return _picked(config.get("chat_template"), variant, path, special_tokens(config), directory)
+        return _picked(_in_json(path), variant, path)
+    directory = ModelDirectory.of(path)
     tokens = directory.tokens if directory is not None else {}
     return TemplateSource(Source(read_text(path), str(path)), tokens, path=path, directory=directory)
 
 
 def _of_model(folder: Path, variant: str | None) -> TemplateSource:
-    """Return a template of a model directory: as in transformers, separate files precede the config."""
-    default = variant in (None, "default")
-    file = folder / TEMPLATE if default else folder / ADDITIONAL / f"{variant}.jinja"
-    if file.is_file():
-        return _of_file(file, None)
-    if not (folder / CONFIG).is_file():
+    if not (named := _in_model(folder)):
         raise TemplateError(
             f"the folder {folder} holds no chat template",
-            hint=f"a model directory has a {TEMPLATE} or a {CONFIG}; a family's folder has a {FILE}",
+            hint=f"a model directory has a {TEMPLATE} or a {CONFIG} with one; a family's folder has a {FILE}",
         )
-    directory = ModelDirectory(folder)
-    return _picked(directory.config.get("chat_template"), variant, folder / CONFIG, directory.tokens, directory)
+    return _picked(named, variant, folder)
 
 
 def _of_tokenizer(tokenizer: Any, variant: str | None) -> TemplateSource:
@@ -149,27 +161,27 @@ def _of_tokenizer(tokenizer: Any, variant: str | None) -> TemplateSource:
         raise UsageError(
             f"a template is loaded from a name, a path or a tokenizer with a chat template, not from {type(tokenizer)}"
         )
-    tokens = {key: str(value) for key, value in getattr(tokenizer, "special_tokens_map", {}).items()}
-    name = Path(str(getattr(tokenizer, "name_or_path", "") or "tokenizer"))
-    return _picked(template, variant, name, tokens, None)
+    path = Path(str(getattr(tokenizer, "name_or_path", "") or "tokenizer"))
+    return _picked(_named(template, path, tokens_of_object(tokenizer), None), variant, path)
 
 
-def _picked(
-    template: Any, variant: str | None, path: Path, tokens: dict[str, str], directory: ModelDirectory | None
-) -> TemplateSource:
-    """Return one template of a ``chat_template`` entry: a string, a list of named templates, or a dict of them."""
-    if isinstance(template, str) and variant in (None, "default"):
-        return TemplateSource(
-            Source(template, f"{path}:chat_template", str(path)), tokens, path=path, directory=directory
-        )
-    named = _named(template, path)
-    wanted = variant or "default"
+def tokens_of_object(tokenizer: Any) -> SpecialTokens:
+    """Return the special tokens of a tokenizer or processor of transformers; none of any other object."""
+    named = getattr(tokenizer, "special_tokens_map", None)
+    if not isinstance(named, Mapping):
+        inner = getattr(tokenizer, "tokenizer", None)
+        return {} if inner is None else tokens_of_object(inner)
+    return complete({name: str(token) for name, token in named.items() if not isinstance(token, list | tuple)})
+
+
+def _picked(named: dict[str, TemplateSource], variant: str | None, path: Path) -> TemplateSource:
+    """Return one of several templates; without a variant the default, with the one for tools."""
+    wanted = variant or _DEFAULT
     if wanted in named:
-        source = Source(named[wanted], f"{path}:chat_template[{wanted}]", str(path))
-        return TemplateSource(source, tokens, path=path, variant=wanted, directory=directory)
-    if not named:
+        return replace(named[wanted], tool_use=named.get(_TOOL_USE)) if variant is None else named[wanted]
+    if named.keys() <= {_DEFAULT}:
         raise TemplateError(
-            f"{path} has no chat template" + (f" named {variant!r}" if variant and template else ""),
+            f"{path} has no chat template" + (f" named {variant!r}" if variant and named else ""),
             hint=f"look for a {TEMPLATE} next to it",
         )
     raise TemplateError(
@@ -177,26 +189,57 @@ def _picked(
     )
 
 
-def _named(template: Any, path: Path) -> dict[str, str]:
-    """Return the named templates of a ``chat_template`` entry; none for a single one."""
-    if isinstance(template, dict):
-        return template
-    if not isinstance(template, list):
+def _named(
+    template: Any, path: Path, tokens: SpecialTokens, directory: ModelDirectory | None
+) -> dict[str, TemplateSource]:
+    """Return the templates of a ``chat_template`` entry by name: a string, a list of named ones, or a dict of them."""
+    if template is None:
         return {}
-    if not all(isinstance(item, dict) and {"name", "template"} <= item.keys() for item in template):
+    if isinstance(template, str):
+        source = Source(template, f"{path}:chat_template", str(path))
+        return {_DEFAULT: TemplateSource(source, tokens, path=path, directory=directory)}
+    try:
+        texts = {item["name"]: item["template"] for item in template} if isinstance(template, list) else dict(template)
+        sources = {
+            str(name): Source("" + text, f"{path}:chat_template[{name}]", str(path)) for name, text in texts.items()
+        }
+    except (TypeError, ValueError, KeyError):
         raise TemplateError(
-            f"{path} has a list of chat templates in which not every item has a name and a template",
-            hint='each item is {"name": "default", "template": "…"}',
-        )
-    return {item["name"]: item["template"] for item in template}
+            f"{path} has a chat_template that is neither a text nor a list of named templates",
+            hint='each item of a list is {"name": "default", "template": "…"}',
+        ) from None
+    return {
+        name: TemplateSource(source, tokens, path=path, variant=name, directory=directory)
+        for name, source in sources.items()
+    }
 
 
-def _of_gguf(path: Path, variant: str | None) -> TemplateSource:
-    wanted = None if variant in (None, "default") else variant
-    for found in _in_gguf(path):
-        if found.variant == wanted:
-            return found
-    raise TemplateError(f"{path} holds no chat template named {variant or 'default'!r}")
+def _in_model(folder: Path) -> dict[str, TemplateSource]:
+    """Return the templates of a model directory by name.
+
+    As in transformers, separate files replace those in ``tokenizer_config.json``. Those of the processor follow:
+    ``chat_template.json`` and ``processor_config.json``.
+    """
+    directory = ModelDirectory(folder)
+    own = {_DEFAULT: folder / TEMPLATE} if (folder / TEMPLATE).is_file() else {}
+    files = own | {file.stem: file for file in sorted((folder / ADDITIONAL).glob("*.jinja"))}
+    if files:
+        several = len(files) > 1
+        return {name: replace(_of_file(file, None), variant=name if several else None) for name, file in files.items()}
+    for name in (CONFIG, LEGACY_TEMPLATE, PROCESSOR):
+        path = folder / name
+        template = read_json(path).get("chat_template") if path.is_file() else None
+        if named := _named(template, path, directory.tokens, directory):
+            return named
+    return {}
+
+
+def _in_json(path: Path) -> dict[str, TemplateSource]:
+    """Return the templates of a ``tokenizer_config.json`` or another JSON file by name."""
+    directory = ModelDirectory.of(path)
+    config = read_json(path)
+    tokens = read_tokens(config) if directory is None else directory.tokens
+    return _named(config.get("chat_template"), path, tokens, directory)
 
 
 # -- all templates at a path
@@ -237,15 +280,11 @@ def _in_folder(folder: Path, failed: Failed) -> Iterator[TemplateSource]:
     if (folder / FILE).is_file():
         yield _family_in(folder)
         return
-    own = (folder / TEMPLATE).is_file()
-    if own or (folder / CONFIG).is_file():
-        if own:
-            yield find_template(folder)
-        for file in sorted((folder / ADDITIONAL).glob("*.jinja")):
-            yield find_template(folder, file.stem)
-        if not own:
-            yield from _in_config(folder / CONFIG)
+    if named := _in_model(folder):
+        yield from named.values()
         return
+    if (folder / CONFIG).is_file():
+        yield _of_model(folder, None)  # raises
     paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES or path.name == CONFIG)
     if not paths:
         raise UsageError(f"there is no template in the folder {folder}", hint="a template is a .jinja file")
@@ -257,7 +296,7 @@ def _in_file(path: Path) -> Iterator[TemplateSource]:
     if path.suffix == _GGUF:
         yield from _in_gguf(path)
     elif path.suffix == ".json":
-        yield from _in_config(path)
+        yield from _in_json(path).values() or [_of_file(path, None)]
     elif path.name == TEMPLATE_FILE and (path.parent / FILE).is_file():
         yield _family_in(path.parent)
     else:
@@ -268,12 +307,6 @@ def _family_in(folder: Path) -> TemplateSource:
     family = read_family(folder)
     path = folder / TEMPLATE_FILE
     return TemplateSource(Source(family.template_source.text, str(path)), dict(family.tokens), family, path)
-
-
-def _in_config(path: Path) -> Iterator[TemplateSource]:
-    template = read_json(path).get("chat_template")
-    for name in _named(template, path) or ("default",):
-        yield find_template(path, name)
 
 
 def _in_gguf(path: Path) -> Iterator[TemplateSource]:

@@ -1,8 +1,16 @@
-"""Patterns of control tokens, and placeholders for special tokens that are not known."""
+"""Special tokens by name, as transformers passes them to templates, and patterns of control tokens."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+SpecialTokens = Mapping[str, str | None]
+"""Special tokens by name: None where there is known to be none, as ``bos_token`` in Qwen; unknown names are absent."""
+
+NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+"""The names that every tokenizer of transformers has; others belong to a model, such as ``image_token``."""
 
 PIPED_CONTROL = re.compile(r"<\|[^|<>\s]{1,60}\|>|<｜[^｜<>]{1,60}｜>")
 """Control tokens that cannot be anything else: those between ``<|`` and ``|>``."""
@@ -26,5 +34,38 @@ HTML_TAG = re.compile(
 TAG = re.compile(r"<\|[^<>|]*\|>|<｜[^<>｜]*｜>|</?\w+>")
 """Control tokens and tags around a section of a turn, in the template's own text."""
 
-PLACEHOLDERS = {name: f"<|{name}|>" for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
+PLACEHOLDER = "<|{}|>"
+PLACEHOLDERS = {name: PLACEHOLDER.format(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
 """Special tokens for a template that comes without any."""
+
+
+def complete(tokens: Mapping[str, str]) -> dict[str, str | None]:
+    """Return special tokens with None for each of the names that they lack; nothing if there are none at all."""
+    return {**dict.fromkeys(NAMES), **tokens} if tokens else {}
+
+
+def read_tokens(config: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the special tokens of a ``tokenizer_config.json``, those of the model among them.
+
+    As in transformers, these are the entries named ``*_token``, and the named tokens in ``extra_special_tokens``. A
+    token is a string, or a dict with its ``content``.
+    """
+    named = {key: value for key, value in config.items() if key.endswith("_token")}
+    for key in ("extra_special_tokens", "model_specific_special_tokens"):
+        named |= config[key] if isinstance(config.get(key), dict) else {}
+    tokens: dict[str, str | None] = {}
+    for name, value in named.items():
+        content = value.get("content") if isinstance(value, dict) else value
+        if isinstance(content, str) or (value is None and name in NAMES):
+            tokens[name] = content
+    return tokens
+
+
+def with_placeholders(tokens: SpecialTokens, variables: Iterable[str] = ()) -> dict[str, str | None]:
+    """Return special tokens with placeholders for those that are not known, among them those that a template reads."""
+    return {**PLACEHOLDERS, **{name: PLACEHOLDER.format(name) for name in read_by(variables)}, **tokens}
+
+
+def read_by(variables: Iterable[str]) -> list[str]:
+    """Return the names of special tokens among the variables of a template, sorted."""
+    return sorted(name for name in variables if name.endswith("_token"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from chattmpl.budget import Budget, pause_gc
 from chattmpl.compiler.policies import RUNTIME, VARIABLE, Retention, check_policy
@@ -20,6 +20,7 @@ from chattmpl.source import Source
 from chattmpl.template.family import Family
 from chattmpl.template.resolver import TemplateSource, find_template
 from chattmpl.template.spans import Span, lost_fields, spans_of
+from chattmpl.template.special_tokens import SpecialTokens, read_by
 
 if TYPE_CHECKING:
     from chattmpl.compiler.export import Target
@@ -30,6 +31,7 @@ Clock = datetime | Callable[[], datetime] | None
 _ALWAYS = ("messages", "tools", "documents", "add_generation_prompt")
 """Variables that every template gets."""
 
+_TOKEN = re.compile(r"\b[A-Za-z]\w*_token\b")
 _REASONING = re.compile(r"messages\[\d+\]\.(?:reasoning_content|reasoning|thinking)\b")
 _PLACE = re.compile(r"\[(?:role=(\w+)|(\d+):)?\]")
 """An index in the path of a limit: any index, one of a message with a role, or any from a number on."""
@@ -46,12 +48,14 @@ class Template:
         retention: the name of the retention policy, or None for a template without a reasoning block.
         tokens: special tokens that every render passes to the template, such as ``{"bos_token": "<s>"}``.
         budget: the bounds of the compilation and of each render.
+        tool_use: the template for conversations with tools, if the model has two, as transformers chooses it; None if
+            this one is for all.
     """
 
     def __init__(self, resolved: TemplateSource, retention: str | None = None, budget: Budget | None = None) -> None:
         self.name = resolved.family.name if resolved.family else resolved.source.name
         self.family: Family | None = resolved.family
-        self.tokens = dict(resolved.tokens)
+        self.tokens = {name: token for name, token in resolved.tokens.items() if token is not None}
         self.budget = budget or Budget()
         self.resolved = resolved
         self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention), self.budget)
@@ -61,6 +65,8 @@ class Template:
                 hint="put {% reasoning %}…{% endreasoning %} around what renders a message's reasoning",
             )
         self.retention = self.program.retention.policy if self.program.has_reasoning else None
+        tool_use = None if resolved.tool_use is None else type(self)(resolved.tool_use, retention, budget)
+        self.tool_use = cast("Self | None", tool_use)
 
     @classmethod
     def load(
@@ -73,7 +79,8 @@ class Template:
                 folder, or a tokenizer object.
             retention: the retention policy, one of `chattmpl.compiler.policies.NAMES`. The default is what the
                 family's upstream does, and ``all`` for any other template.
-            variant: the name of one of several templates, such as ``tool_use``.
+            variant: the name of one of several templates, such as ``tool_use``. By default it is chosen for each
+                conversation as in transformers: ``tool_use`` where there are tools, else ``default``.
             budget: the bounds of the compilation and of each render.
 
         Raises:
@@ -93,7 +100,7 @@ class Template:
         budget: Budget | None = None,
     ) -> Self:
         """Compile a template from its text; ``tokens`` are special tokens, such as ``{"bos_token": "<s>"}``."""
-        return cls(TemplateSource(Source(source, name), dict(tokens or {})), retention, budget)
+        return cls(TemplateSource(Source(source, name), dict(tokens or {}), explicit=True), retention, budget)
 
     @property
     def source(self) -> str:
@@ -112,6 +119,64 @@ class Template:
     def with_retention(self, retention: str) -> Self:
         """Return this template under another retention policy."""
         return type(self)(self.resolved, retention, self.budget)
+
+    def with_source(self, source: TemplateSource) -> Self:
+        """Return the template of another source under the same policy and budget."""
+        return type(self)(source, self.retention, self.budget)
+
+    def with_tokens(self, tokens: SpecialTokens) -> Self:
+        """Return this template with the special tokens of a tokenizer; see `TemplateSource.with_tokens`."""
+        resolved = self.resolved.with_tokens(tokens)
+        return self if resolved == self.resolved else self.with_source(resolved)
+
+    @property
+    def alone(self) -> Self:
+        """This template without the one for conversations with tools."""
+        return self if self.tool_use is None else self.with_source(replace(self.resolved, tool_use=None))
+
+    def with_tool_use(self, template: Self) -> Self:
+        """Return this template with another one for conversations with tools."""
+        return self.with_source(replace(self.resolved, tool_use=template.resolved))
+
+    def for_tools(self, tools: object) -> Self:
+        """Return the template for a conversation with these tools."""
+        return self if tools is None or self.tool_use is None else self.tool_use
+
+    @property
+    def variants(self) -> tuple[Self, ...]:
+        """This template, and the one for conversations with tools if there is one."""
+        return (self,) if self.tool_use is None else (self, self.tool_use)
+
+    @property
+    def reads_clock(self) -> bool:
+        """Whether a rendering depends on the time."""
+        return any("strftime_now" in each.source for each in self.variants)
+
+    @cached_property
+    def unknown_tokens(self) -> list[str]:
+        """The names of special tokens that the template reads, and of which neither text nor absence is known."""
+        known = self.resolved.tokens.keys()
+        # Which names are variables is known from the syntax tree, which is not parsed if no such name is in the text.
+        read = {
+            name
+            for each in self.variants
+            if not known >= set(_TOKEN.findall(each.source))
+            for name in read_by(each.program.variables)
+        }
+        return sorted(read - known)
+
+    def require_tokens(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse to render with special tokens that are not known, which would silently be empty.
+
+        Args:
+            kwargs: template kwargs, which may define them.
+
+        Raises:
+            TemplateError: if the template reads one that is not known.
+        """
+        unknown = [name for name in self.unknown_tokens if name not in kwargs]
+        if unknown:
+            raise unknown_tokens_error(self.name, unknown)
 
     def __repr__(self) -> str:
         policy = f", retention={self.retention!r}" if self.retention else ""
@@ -149,8 +214,11 @@ class Template:
             raise UsageError("continue_final_message and add_generation_prompt are mutually exclusive", hint="drop one")
         conversation = _with_tools(Conversation.coerce(conversation), template_kwargs)
         content, read = _marked(conversation) if continue_final_message else ("", conversation)
-        text, runs, leaves = self._run(read, add_generation_prompt, clock, template_kwargs)
-        rendering = self._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation)
+        chosen, kwargs = self._for(conversation, template_kwargs)
+        text, runs, leaves = chosen._run(read, add_generation_prompt, clock, kwargs)
+        given = {**(conversation.chat_template_kwargs or {}), **template_kwargs}
+        unknown = tuple(name for name in chosen.unknown_tokens if name not in given)
+        rendering = chosen._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, unknown)
         if not continue_final_message:
             return rendering
         if text.count(_MARKER) > 1:
@@ -158,9 +226,14 @@ class Template:
         return rendering.up_to_marker(content)
 
     def _rendering(
-        self, text: str, spans: tuple[Span, ...], lost: tuple[str, ...], conversation: Conversation
+        self,
+        text: str,
+        spans: tuple[Span, ...],
+        lost: tuple[str, ...],
+        conversation: Conversation,
+        unknown: tuple[str, ...],
     ) -> Rendering:
-        return Rendering(text, spans, lost, conversation, self)
+        return Rendering(text, spans, lost, conversation, self, unknown)
 
     def writers(
         self,
@@ -176,7 +249,8 @@ class Template:
             both in characters; the offset is None where it is not known.
         """
         conversation = _with_tools(Conversation.coerce(conversation), template_kwargs)
-        _, runs, _ = self._run(conversation, add_generation_prompt, clock, template_kwargs)
+        chosen, kwargs = self._for(conversation, template_kwargs)
+        _, runs, _ = chosen._run(conversation, add_generation_prompt, clock, kwargs)
         pieces, end = [], 0
         for length, _, statement in runs:
             end += length
@@ -184,12 +258,19 @@ class Template:
                 pieces.append((end, None if statement is None else statement.offset))
         return pieces
 
-    def _run(
-        self, conversation: Conversation, prompt: bool, clock: Clock, given: dict[str, Any]
-    ) -> tuple[str, list[Run], InputTracer]:
-        """Return the text, its runs, and the leaves of the conversation."""
+    def _for(self, conversation: Conversation, given: dict[str, Any]) -> tuple[Self, dict[str, Any]]:
+        """Return the template for a conversation, and the kwargs that it reads."""
         kwargs = {name: value for name, value in given.items() if value is not None}
         self.check_kwargs(kwargs)
+        chosen = self.for_tools(conversation.tools)
+        if self.tool_use is not None:
+            kwargs = {name: value for name, value in kwargs.items() if chosen.reads(name)}
+        return chosen, kwargs
+
+    def _run(
+        self, conversation: Conversation, prompt: bool, clock: Clock, kwargs: dict[str, Any]
+    ) -> tuple[str, list[Run], InputTracer]:
+        """Return the text, its runs, and the leaves of the conversation."""
         with pause_gc():
             leaves = InputTracer()
             variables = self.variables(conversation, prompt, kwargs, leaves)
@@ -225,6 +306,13 @@ class Template:
             variables[name] = None if data[name] is None else leaves.wrap(data[name], None, name)
         return variables
 
+    def _is_token(self, name: str) -> bool:
+        return name.endswith("_token") or name in self.tokens
+
+    def reads(self, name: str) -> bool:
+        """Return whether this template, apart from the one for tools, reads a kwarg."""
+        return self._is_token(name) or name in self.program.variables
+
     def check_kwargs(self, kwargs: dict[str, Any]) -> None:
         """Refuse kwargs that would silently change nothing.
 
@@ -232,9 +320,9 @@ class Template:
             UsageError: for a name that the template does not read, a boolean in quotes, or an unknown policy.
         """
         for name, value in kwargs.items():
-            if name.endswith("_token") or name in self.tokens:
+            if self._is_token(name):
                 continue
-            known = self.program.variables - {*_ALWAYS}
+            known = frozenset().union(*(each.program.variables for each in self.variants)) - {*_ALWAYS}
             if name not in known:
                 hint = did_you_mean(name, known) or (
                     f"it reads {', '.join(sorted(known))}" if known else "it reads no kwargs"
@@ -265,6 +353,7 @@ class Rendering:
             obeyed rather than rendered, the payload of media parts, empty strings, booleans and nulls do not count.
         conversation: the conversation that was rendered.
         template: the template that rendered it.
+        unknown_tokens: names of special tokens that the template reads, and that were not known, so they are empty.
     """
 
     text: str
@@ -272,6 +361,7 @@ class Rendering:
     lost: tuple[str, ...]
     conversation: Conversation
     template: Template
+    unknown_tokens: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         position = 0
@@ -382,6 +472,16 @@ def _retention(family: Family | None, policy: str | None) -> Retention:
     if facts is None:
         return Retention(policy=policy or "all")
     return Retention(policy or facts.default, facts.default, facts.query, facts.without_query)
+
+
+def unknown_tokens_error(name: str, unknown: Sequence[str]) -> TemplateError:
+    """Return the error about special tokens that a template reads, and that no tokenizer defines."""
+    noun = "special token" if len(unknown) == 1 else "special tokens"
+    return TemplateError(
+        f"{name} reads the {noun} {', '.join(unknown)}, which no tokenizer defines: the text would lack it silently",
+        hint="name a model directory as the tokenizer, with a tokenizer_config.json that has "
+        f"{unknown[0]} (null if there is none), or set the template kwarg, as in --set {unknown[0]}='<s>'",
+    )
 
 
 def _with_tools(conversation: Conversation, kwargs: dict[str, Any]) -> Conversation:

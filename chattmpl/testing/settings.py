@@ -99,7 +99,7 @@ class PytestSettings:
             TemplateError: if it does not compile.
         """
         if entry not in self._compiled:
-            self._compiled[entry] = list(_subjects(entry, self._values("retention")))
+            self._compiled[entry] = list(_subjects(entry, self._values("retention"), self.tokenizer))
         return self._compiled[entry]
 
     @cached_property
@@ -270,10 +270,10 @@ def _variant(found: TemplateSource) -> str:
     return inside.partition("[")[2].rstrip("]") or inside
 
 
-def _subjects(entry: TemplateEntry, policies: list[str]) -> Iterator[Subject]:
+def _subjects(entry: TemplateEntry, policies: list[str], tokenizer: Any) -> Iterator[Subject]:
     from chattmpl.laws.checker import to_check
 
-    template = to_check(entry.found)
+    template = to_check(entry.found, tokenizer=tokenizer)
     parts = (entry.variant,) if entry.variant else ()
     if template.retention is None or not policies:
         yield Subject(entry, parts, template)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE
+from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE, special_tokens_of
 from chattmpl.errors import EncodeError, UsageError
 from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
-from chattmpl.template.special_tokens import PIPED_CONTROL
+from chattmpl.template.special_tokens import PIPED_CONTROL, read_by
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
 from chattmpl.training.config import TrainConfig, located, one_line
@@ -59,15 +59,14 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
     with located(read, "tokenizer" if config.tokenizer else "model"):
         tokenizer = load_tokenizer(source)
     with located(read, "template"):
-        if template.family is None:
-            template = _align_special_tokens(template, tokenizer, note)
+        template = template.with_tokens(special_tokens_of(tokenizer) or special_tokens_of(source))
+        template.require_tokens(table.kwargs)
         tagged, served = template.program.has_generation, template.export("inference")
         hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
         template, proven = ensure_annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
         stop_tokens = _stop_tokens(template, config.stop_tokens or proven)
         added = _add_control_tokens(template, tokenizer, config.add_tokens, note)
-        if template.family is not None:
-            template = _align_special_tokens(template, tokenizer, note)
+        _align_special_tokens(template, tokenizer, note)
     key = next((name for name in ("stop_tokens", "add_tokens") if getattr(config, name) not in (None, [])), "template")
     with located(read, key):
         stops = _settle_stop_ids(template, tokenizer, stop_tokens)
@@ -77,7 +76,10 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
             place=read.place(("lora",)),
             hint="lora.modules_to_save: [embed_tokens, lm_head] trains them too",
         )
-    tokenizer.chat_template = served
+    tool_use = template.tool_use
+    tokenizer.chat_template = (
+        served if tool_use is None else {"default": served, "tool_use": tool_use.export("inference")}
+    )
     return ResolvedRun(template, tokenizer, stops, served, not tagged)
 
 
@@ -156,21 +158,17 @@ def _render_plain(template: Template) -> str:
     return "".join(texts)
 
 
-def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Template:
-    """Give the template and the tokenizer the same special tokens, so that both render the same text.
+def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> None:
+    """Give the tokenizer the special tokens of the template, so that transformers renders the same text.
 
-    transformers passes ``bos_token`` and the like from the tokenizer to the template. A family therefore sets those of
-    the tokenizer, and any other template takes those of the tokenizer.
+    transformers passes ``bos_token`` and the like from the tokenizer to the template. They differ where a family
+    declares others, and where the tokenizer was loaded from a file that names none.
 
     Raises:
-        UsageError: the tokenizer does not have a special token of the family.
+        UsageError: the tokenizer does not have a special token of the template.
     """
-    names = sorted(name for name in template.program.variables if name.endswith("_token"))
-    existing = {name: str(value) for name, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
-    if template.family is None:
-        tokens = {**template.tokens, **existing}
-        return Template(replace(template.resolved, tokens=tokens), template.retention, template.budget)
-    for name in names:
+    existing = special_tokens_of(tokenizer)
+    for name in read_by(template.program.variables):
         token = template.tokens.get(name)
         if (token or None) == existing.get(name):
             continue
@@ -181,7 +179,6 @@ def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Tem
             )
         setattr(tokenizer, name, token or None)
         note(f"set the tokenizer's {name} to {token!r}, as {template.name} writes it; it was {existing.get(name)!r}")
-    return template
 
 
 def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:

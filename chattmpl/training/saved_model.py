@@ -86,7 +86,7 @@ def check_saved_model(
 
     served = AutoTokenizer.from_pretrained(str(folder))
     count = 0
-    if "strftime_now" in template.source:
+    if template.reads_clock:
         return 0
     for each in conversations:
         whole = Conversation.coerce(each)

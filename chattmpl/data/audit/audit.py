@@ -15,12 +15,12 @@ from chattmpl.data.audit.check import Check, RowFinding, all_checks, check_named
 from chattmpl.data.audit.row_view import Background, RowView
 from chattmpl.data.audit.totals import AuditSettings, SourceTotals, Totals
 from chattmpl.data.encoder import Encoder
-from chattmpl.data.job.context import load_template
 from chattmpl.data.job.events import Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.reasoning_mode import find_switch, mode_of_kwarg, shown_mode
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Example, Severity, wording
+from chattmpl.encode import template_for
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import facts_of
 
@@ -139,7 +139,7 @@ def audit(
     tolerated = {check_named(code).code: share for code, share in settings.tolerated.items()}
     settings = replace(settings, tolerated=tolerated)
     checks = chosen(select, ignore)
-    loaded = load_template(template, retention)
+    loaded = template_for(template, tokenizer, retention)
     facts = facts_of(loaded)
     background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers)
     visitor = _Auditor([check.code for check in checks], background)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
 from jinja2.compiler import CodeGenerator, Frame
@@ -43,7 +43,7 @@ class RenderRefused(Exception):
 class Renderer(ABC):
     """A renderer of one lowered template; its output contains markers."""
 
-    name: ClassVar[str]
+    name: str
 
     @abstractmethod
     def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
@@ -54,6 +54,23 @@ class Renderer(ABC):
         pieces: list[str] = []
         self.write(variables, pieces)
         return "".join(pieces)
+
+
+def by_tools(renderers: Sequence[Renderer]) -> Renderer:
+    """Return the renderer of a template and, if there are two, of the one for conversations with tools."""
+    return renderers[0] if len(renderers) == 1 else _RendererByTools(*renderers)
+
+
+class _RendererByTools(Renderer):
+    """Renderers of the same kind, for conversations without and with tools."""
+
+    def __init__(self, default: Renderer, tool_use: Renderer) -> None:
+        self.name = default.name
+        self._default, self._tool_use = default, tool_use
+
+    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+        chosen = self._default if variables["tools"] is None else self._tool_use
+        chosen.write(variables, pieces)
 
 
 class _Generator(CodeGenerator):

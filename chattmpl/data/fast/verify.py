@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chattmpl.data.fast.markers import Ranges, Unsupported, split_markers, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
-from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer
+from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenLengths, read_definition
@@ -107,7 +107,7 @@ def open_fast_path(
     _check_options(options)
     if not isinstance(tokenizer, FastTokenizer):
         raise Unsupported("the tokenizer is not one of the tokenizers library")
-    source = with_markers(template.program)
+    sources = [with_markers(each.program) for each in template.variants]
     definition = read_definition(tokenizer)
     lengths = TokenLengths(tokenizer)
     scanner = None if options.control_tokens == "allow" else _scanner(template, tokenizer)
@@ -118,9 +118,11 @@ def open_fast_path(
     renderers: list[Renderer] = []
     for make in RENDERERS:
         try:
-            renderers.append(make(source, now))
+            renderers.append(by_tools([make(source, now) for source in sources]))
         except Unsupported as unsupported:
             notes.append(str(unsupported))
+
+    variables = frozenset().union(*(each.program.variables for each in template.variants))
 
     def path_with(renderer: Renderer, engine: TokenEngine) -> FastPath:
         constants, overrides = dict(template.tokens), options.overrides
@@ -139,7 +141,7 @@ def open_fast_path(
                 break
             path = path_with(renderers[0], engine)
             if expected is None:
-                expected = _exact_results([*_fixtures(), *probes(template.program.variables)], exact, path)
+                expected = _exact_results([*_fixtures(), *probes(variables)], exact, path)
                 renderers = _first_correct(renderers, path, expected, notes)
                 if not renderers:
                     break
@@ -163,9 +165,12 @@ def _check_options(options: FastPathOptions) -> None:
 
 def _scanner(template: Template, tokenizer: FastTokenizer) -> ControlTokenScanner:
     candidates = [tokenizer.added[index].content for index in tokenizer.nonblank_ids]
-    control = [tokenizer.added[index].content for index in tokenizer.control_ids(template.source)]
+    variants = template.variants
+    control_ids = frozenset().union(*(tokenizer.control_ids(each.source) for each in variants))
+    own = [literal for each in variants for literal in each.program.literals]
     try:
-        return ControlTokenScanner(control, (*template.program.literals, *template.tokens.values()), candidates)
+        control = [tokenizer.added[index].content for index in sorted(control_ids)]
+        return ControlTokenScanner(control, (*own, *template.tokens.values()), candidates)
     except RecursionError:  # a pattern is nested as deeply as the token is long
         raise Unsupported("the tokenizer has an added token that is too long to search for") from None
 

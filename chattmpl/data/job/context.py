@@ -18,12 +18,6 @@ from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 
 
-def load_template(template: Any, retention: str | None = None) -> Template:
-    """Load a template, under another retention policy if one is given."""
-    loaded = template if isinstance(template, Template) else Template.load(template)
-    return loaded if retention is None else loaded.with_retention(retention)
-
-
 def open_encoder(template: Template, tokenizer: Any, options: Options, keep: Sequence[str] = ()) -> Encoder:
     """Create the encoder for the options; see `Encoder` for ``keep``. It is not prepared yet."""
     return Encoder(

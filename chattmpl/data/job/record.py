@@ -34,7 +34,7 @@ def identify(plan: Plan, template: Template, tokenizer: object, options: Options
         "template": {
             "name": template.name,
             "retention": template.retention,
-            "digest": _digest(template.source + repr(sorted(template.tokens.items()))),
+            "digest": _digest("".join(each.source + repr(sorted(each.tokens.items())) for each in template.variants)),
         },
         "tokenizer": _tokenizer(tokenizer),
         "options": options.to_dict(),

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Unpack
 
-from chattmpl.data.job.context import WorkerContext, load_template, total
+from chattmpl.data.job.context import WorkerContext, total
 from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Phase, Watcher
 from chattmpl.data.job.options import JobOptions, Options
 from chattmpl.data.job.output import JobOutput, WorkFolder
@@ -21,6 +21,7 @@ from chattmpl.data.job.runner import Runner, Workplace
 from chattmpl.data.job.shard import encode_shard
 from chattmpl.data.reading import concerning, from_counts
 from chattmpl.data.writers import schema
+from chattmpl.encode import template_for
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template
 
@@ -71,7 +72,7 @@ def encode_dataset(
     """
     target = JobOutput.at(os.fspath(output), form)
     chosen = Options(**options, form=target.form)
-    loaded = load_template(template, retention)
+    loaded = template_for(template, tokenizer, retention)
     with closing(WorkFolder(target)) as folder:
         workplace = Workplace(workers, engine, address)
         return _Job(data, loaded, tokenizer, chosen, folder, workplace, watcher or Watcher()).run(resume, force)

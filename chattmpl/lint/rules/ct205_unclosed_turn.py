@@ -147,7 +147,7 @@ class UnclosedTurn(Rule):
     def _voted(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
         """Yield a finding if a system message, question or answer lacks the token that ends the two others."""
         closing = subject.facts.turn_delimiters
-        own_end = {*_OWN_END, subject.template.tokens["eos_token"]}
+        own_end = {*_OWN_END, subject.template.tokens.get("eos_token", "")}
         for what, (tokens, rendering, offset) in closing.items():
             others = [other for name, (other, _, _) in closing.items() if name != what]
             if len(others) < _OTHERS:

@@ -60,7 +60,7 @@ class BosRepeated(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        bos = subject.template.tokens["bos_token"]
+        bos = subject.template.tokens.get("bos_token")
         if not bos or bos == subject.template.tokens.get("eos_token"):
             return
         if bos in subject.source.text or any(token in subject.source.text for token in _LITERAL):

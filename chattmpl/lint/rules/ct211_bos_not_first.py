@@ -50,7 +50,7 @@ class BosNotFirst(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
-        bos, printed = subject.template.tokens["bos_token"], subject.first(_PRINTED)
+        bos, printed = subject.template.tokens.get("bos_token"), subject.first(_PRINTED)
         own = any(name.name == "bos_token" for name in subject.tree.assigned)
         # A variable that the template sets itself may be something else.
         if not bos or own or printed == subject.top() or bos == subject.template.tokens.get("eos_token"):

@@ -13,13 +13,15 @@ from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.files import records_of_text
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
+from chattmpl.encode import special_tokens_of
+from chattmpl.encode.tokenizer_loader import DEMO
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.state import State
 from chattmpl.source import Place, Source
 from chattmpl.syntax.lexer import normalize_newlines
 from chattmpl.template.family import family_names, shipped_folder
 from chattmpl.template.resolver import TemplateSource, find_template
-from chattmpl.template.special_tokens import PLACEHOLDERS
+from chattmpl.template.special_tokens import with_placeholders
 from chattmpl.template.template import Rendering, Template
 
 Where = Literal["template", "conversation", "settings"]
@@ -85,7 +87,10 @@ def found_of(state: State) -> TemplateSource:
         Failed: if the template does not exist.
     """
     with problems_in("settings"):
-        base = _base(state.base) if state.base else TemplateSource(Source("", state.name), dict(state.tokens))
+        base = _base(state.base) if state.base else TemplateSource(Source("", state.name), state.tokens, explicit=True)
+        if state.tokenizer not in ("", DEMO):
+            base = base.with_tokens(special_tokens_of(state.tokenizer))
+    base = replace(base, tool_use=None)
     if state.source is None:
         return base
     # The family stays known while its template is edited.
@@ -112,7 +117,7 @@ def template_of(state: State) -> Template:
     """
     found = found_of(state)
     if found.family is None:
-        found = replace(found, tokens={**PLACEHOLDERS, **found.tokens})
+        found = replace(found, tokens=with_placeholders(found.tokens))
     with problems_in("template"):
         template = _compiled(found.source, tuple(sorted(found.tokens.items())), state.base if found.family else "")
         if state.retention in RETENTION and template.retention is not None:
@@ -121,7 +126,7 @@ def template_of(state: State) -> Template:
 
 
 @lru_cache(maxsize=16)
-def _compiled(source: Source, tokens: tuple[tuple[str, str], ...], family: str) -> Template:
+def _compiled(source: Source, tokens: tuple[tuple[str, str | None], ...], family: str) -> Template:
     return Template(TemplateSource(source, dict(tokens), _base(family).family if family else None))
 
 

@@ -20,7 +20,7 @@ from chattmpl.rewrite.annotate.trace import Tracer
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, AnnotationVerifier, Exemption, unreached_lines
 from chattmpl.rewrite.proof import EXAMPLES, Failure, FailureKind, Note, ProofNoteKind, Search, Trial, prove
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
-from chattmpl.rewrite.result import Rewrite, TemplateT, rewrite, with_source
+from chattmpl.rewrite.result import Rewrite, TemplateT, each_variant, rewrite, with_source
 from chattmpl.source import Place, Source
 from chattmpl.syntax.items import Item, Output
 from chattmpl.syntax.nodes import Attribute, Call
@@ -54,6 +54,11 @@ def annotate(
     Raises:
         CannotAnnotate: if no placement is valid, or none could be proven.
     """
+    if template.tool_use is not None:
+        return each_variant(
+            template,
+            lambda each: annotate(each, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples),
+        )
 
     def find() -> tuple[str, AnnotationProof]:
         source, proof = _annotate(template, repair, stop_tokens, examples)
@@ -298,6 +303,10 @@ def ensure_annotated(
     Raises:
         TemplateError: if the template has no tags, and none can be placed.
     """
+    if template.tool_use is not None:
+        first, stops = ensure_annotated(template.alone, note, stop_tokens, stop_hint)
+        second, more = ensure_annotated(template.tool_use, note, stop_tokens, stop_hint)
+        return first.with_tool_use(second), tuple(dict.fromkeys((*stops, *more)))
     if template.program.has_generation:
         return template, ()
     try:

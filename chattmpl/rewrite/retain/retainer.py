@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chattmpl.compiler.policies import check_policy
 from chattmpl.rewrite.proof import EXAMPLES, Failure, Note, ProofNoteKind, Search, prove
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
-from chattmpl.rewrite.result import Rewrite, TemplateT, rewrite, unified_diff, with_source
+from chattmpl.rewrite.result import Rewrite, TemplateT, each_variant, rewrite, unified_diff, with_source
 from chattmpl.rewrite.retain.baseline import Baseline
 from chattmpl.rewrite.retain.change_search import ChangeSearch
 from chattmpl.rewrite.retain.condition_edits import rewritten
@@ -39,6 +39,10 @@ def retain(
         UsageError: for a policy that does not exist.
     """
     check_policy(policy)
+    if template.tool_use is not None:
+        return each_variant(
+            template, lambda each: retain(each, policy, strict=strict, stop_tokens=stop_tokens, examples=examples)
+        )
     if template.program.has_reasoning:
         return _compiled_with(template, policy)
 

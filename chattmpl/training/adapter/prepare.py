@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from chattmpl.data.encoder import UnreadDataWarning
-from chattmpl.data.job.context import WorkerContext, add, load_template
+from chattmpl.data.job.context import WorkerContext, add
 from chattmpl.data.job.events import Counts
 from chattmpl.data.job.options import Allowance, Options, RowOptions
 from chattmpl.data.job.plan import ShardPart
@@ -21,6 +21,7 @@ from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.reading import WARNINGS, concerning, from_counts
 from chattmpl.data.sources import Chunk, DataFile, RawRow
 from chattmpl.data.writers import RowBlock, record_batch, schema
+from chattmpl.encode import template_for
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
 from chattmpl.template.template import Template
 
@@ -131,9 +132,9 @@ def _rejection_error(first: dict[str, Any], rejected: int, count: int) -> Conver
 
 
 def _context(template: Template | str | Path, tokenizer: Any, options: Options) -> WorkerContext:
-    loaded = load_template(template)
+    loaded = template_for(template, tokenizer)
     clock = options.clock
-    if clock is None and "strftime_now" in loaded.source:
+    if clock is None and loaded.reads_clock:
         clock = datetime.now().replace(microsecond=0)
     options = replace(options, clock=clock, template_kwargs=dict(options.template_kwargs))
     keep = ("message_index",) if "message_index" in options.columns else ()
