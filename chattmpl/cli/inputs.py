@@ -74,8 +74,8 @@ class Templates:
             template = Template.load(name, retention=self.retention, variant=self.variant)
             if template.tool_use is not None:
                 say(
-                    f"template: {name} has one for conversations with tools, {template.tool_use.resolved.variant}, "
-                    "which is used for these; --variant names one for all"
+                    f"template: conversations with tools are rendered with its template {template.tool_use.resolved.variant}, "
+                    "as in transformers; --variant names one for all"
                 )
             if self.tokenizer is not None:
                 from chattmpl.encode import template_for

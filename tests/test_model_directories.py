@@ -1,0 +1,284 @@
+"""Model directories at every entry point: special tokens and named templates, compared with transformers."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chattmpl import Encoder, Template
+from chattmpl.encode import special_tokens_of
+from chattmpl.encode.tokenizer_loader import DEMO_FILE
+from chattmpl.errors import TemplateError
+from support.command import Outcome, run_here
+
+pytestmark = pytest.mark.data
+
+TAGGED = (
+    "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}"
+    "{% endgeneration %}{% else %}[{{ m.role }}]{{ m.content }}{% endif %}{% endfor %}"
+)
+PLAIN = TAGGED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+CHAT = {"messages": [{"role": "user", "content": "Name a river"}, {"role": "assistant", "content": "The Loire."}]}
+TOOL = {"type": "function", "function": {"name": "tide", "description": "Tide", "parameters": {"type": "object"}}}
+WITH_TOOLS = {**CHAT, "tools": [TOOL]}
+
+
+def added(content: str) -> dict[str, Any]:
+    flags = dict.fromkeys(("lstrip", "rstrip", "single_word", "normalized"), False)
+    return {"__type": "AddedToken", "content": content, "special": True, **flags}
+
+
+DECODER = {"3072": {**added("<|endoftext|>"), "__type": "AddedToken"}}
+DECODER["3072"].pop("__type")
+
+CONFIGS: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
+    "strings": ({"bos_token": "<bos>", "eos_token": "<eos>"}, None),
+    "dicts": ({"bos_token": added("<bos>"), "eos_token": added("<eos>")}, None),
+    "null": ({"bos_token": None, "eos_token": "<|im_end|>"}, None),
+    "one is left out": ({"eos_token": "<|im_end|>"}, None),
+    "the map alone": ({}, {"bos_token": "<bos>", "eos_token": {"content": "<eos>", "lstrip": False}}),
+    "the map overrides": ({"bos_token": "<|im_start|>", "eos_token": "<eos>"}, {"bos_token": "<bos>"}),
+    "the map does not count": (
+        {"bos_token": "<bos>", "eos_token": "<eos>", "added_tokens_decoder": DECODER},
+        {"bos_token": "<|im_start|>"},
+    ),
+    "tokens of the model": (
+        {"bos_token": "<bos>", "eos_token": "<eos>", "image_token": "<|image_pad|>"},
+        None,
+    ),
+    "named extra tokens": (
+        {"bos_token": "<bos>", "eos_token": "<eos>", "extra_special_tokens": {"image_token": "<|image_pad|>"}},
+        None,
+    ),
+    "listed extra tokens": (
+        {"bos_token": "<bos>", "eos_token": "<eos>", "additional_special_tokens": ["<|image_pad|>"]},
+        None,
+    ),
+}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Return a directory with the tokenizer that ships with chattmpl."""
+    shutil.copy(DEMO_FILE, tmp_path / "tokenizer.json")
+    return tmp_path
+
+
+def configure(folder: Path, config: dict[str, Any], mapped: dict[str, Any] | None = None) -> Path:
+    given = {"tokenizer_class": "PreTrainedTokenizerFast", **config}
+    (folder / "tokenizer_config.json").write_text(json.dumps(given))
+    if mapped is not None:
+        (folder / "special_tokens_map.json").write_text(json.dumps(mapped))
+    return folder
+
+
+def upstream(folder: Path) -> Any:
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoTokenizer.from_pretrained(str(folder))
+
+
+def expected_ids(folder: Path, chat: dict[str, Any], **options: Any) -> list[int]:
+    ids = upstream(folder).apply_chat_template(
+        chat["messages"], tools=chat.get("tools"), tokenize=True, return_dict=False, **options
+    )
+    return list(ids)
+
+
+def write(path: Path, *chats: Any) -> str:
+    path.write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    return str(path)
+
+
+def run(*arguments: str) -> Outcome:
+    return run_here(list(arguments))
+
+
+def encoded(data: str, template: str, tokenizer: str, out: Path, *options: str) -> list[list[int]]:
+    result = run("encode", data, "-t", template, "--tokenizer", tokenizer, "-o", str(out), "--force", *options)
+    assert result.code == 0, result.err
+    return [json.loads(line)["input_ids"] for line in out.read_text().splitlines()]
+
+
+# -- special tokens
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("name", CONFIGS)
+def test_special_tokens_are_those_of_transformers(model: Path, name: str) -> None:
+    configure(model, *CONFIGS[name])
+    known = {key: token for key, token in special_tokens_of(model).items() if token is not None}
+    assert known == dict(upstream(model).special_tokens_map)
+    assert special_tokens_of(model) == special_tokens_of(upstream(model)) | special_tokens_of(model)
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_template_file_gets_them_at_every_entry_point(model: Path, tmp_path: Path, name: str) -> None:
+    configure(model, *CONFIGS[name])
+    file = tmp_path / "tagged.jinja"
+    file.write_text(TAGGED + "{{ image_token }}" * ("model" in name or "named" in name))
+    wanted = expected_ids(model, CHAT, chat_template=file.read_text())
+    data = write(tmp_path / "chats.jsonl", CHAT)
+    assert encoded(data, str(file), str(model), tmp_path / "out.jsonl") == [wanted]
+    for fast in ("off", "require"):
+        assert [row.input_ids.tolist() for row in Encoder(str(file), str(model), fast=fast).encode_many([CHAT])] == [
+            wanted
+        ]
+    for tokenizer in (model, model / "tokenizer.json", upstream(model)):
+        template = Template.load(file, tokenizer=tokenizer)
+        assert template.render(CHAT).encode(tokenizer).input_ids == wanted
+    shown = run("render", data, "-t", str(file), "--tokenizer", str(model), "--format", "json")
+    assert shown.code == 0, shown.err
+    assert json.loads(shown.out)["input_ids"] == wanted
+
+
+def test_prepare_gets_them_too(model: Path, tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    from chattmpl.training.adapter.prepare import prepare
+
+    configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
+    file = tmp_path / "tagged.jinja"
+    file.write_text(TAGGED)
+    rows = prepare([CHAT], str(file), str(model))
+    assert rows[0]["input_ids"] == Encoder(str(file), str(model)).encode_many([CHAT])[0].input_ids.tolist()
+    assert rows[0]["input_ids"][0] == upstream_id(model, "<bos>")
+
+
+def upstream_id(folder: Path, token: str) -> int | None:
+    from tokenizers import Tokenizer
+
+    found: int | None = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id(token)
+    return found
+
+
+@pytest.mark.parametrize("command", ["audit", "stats", "encode", "render"])
+def test_a_token_that_is_not_known_is_an_error_that_names_it(model: Path, tmp_path: Path, command: str) -> None:
+    file = tmp_path / "tagged.jinja"
+    file.write_text(TAGGED)
+    data = write(tmp_path / "chats.jsonl", CHAT)
+    rest = ["-o", str(tmp_path / "out.jsonl")] if command == "encode" else []
+    result = run(command, data, "-t", str(file), "--tokenizer", str(model), *rest)
+    assert result.code == 2
+    assert "the special tokens bos_token, eos_token" in result.err
+    assert "--set bos_token=" in result.err
+
+
+def test_it_can_be_given_as_a_template_kwarg(model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tagged.jinja"
+    file.write_text(TAGGED)
+    data = write(tmp_path / "chats.jsonl", CHAT)
+    tokens = ("--set", "bos_token=<bos>", "--set", "eos_token=<eos>")
+    [ids] = encoded(data, str(file), str(model), tmp_path / "out.jsonl", *tokens)
+    assert (ids[0], ids[-1]) == (upstream_id(model, "<bos>"), upstream_id(model, "<eos>"))
+    none = ("--set", "bos_token=null", "--set", "eos_token=<eos>")
+    assert encoded(data, str(file), str(model), tmp_path / "out.jsonl", *none) == [ids[1:]]
+
+
+def test_a_rendering_without_them_is_not_encoded(model: Path) -> None:
+    template = Template.from_source(TAGGED)
+    with pytest.raises(TemplateError, match="bos_token, eos_token, which no tokenizer defines"):
+        template.render(CHAT).encode(model)
+    assert template.render(CHAT, bos_token="", eos_token="").encode(model).input_ids
+
+
+def test_a_template_that_only_tests_for_a_token_is_rendered_where_there_is_none(model: Path) -> None:
+    configure(model, {"bos_token": None, "eos_token": "<|im_end|>"})
+    template = Template.from_source("{% if bos_token %}B{% endif %}x")
+    assert template.with_tokens(special_tokens_of(model)).render(CHAT).encode(model).text == "x"
+
+
+def test_a_family_keeps_its_own_tokens(model: Path) -> None:
+    configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
+    assert Template.load("llama3", tokenizer=model).tokens == Template.load("llama3").tokens
+
+
+def test_tokens_that_were_given_in_python_override_those_of_the_tokenizer(model: Path) -> None:
+    configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
+    template = Template.from_source(PLAIN, tokens={"bos_token": "<|im_start|>"})
+    assert Encoder(template, str(model)).template.tokens["bos_token"] == "<|im_start|>"
+
+
+def test_laws_on_placeholders_say_so(tmp_path: Path, model: Path) -> None:
+    file = tmp_path / "tagged.jinja"
+    file.write_text(TAGGED)
+    shown = run("check", str(file), "--examples", "0", "--law", "single-bos", "--format", "text")
+    assert "placeholders stand for bos_token, eos_token" in shown.out
+    configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
+    shown = run("check", str(file), "--examples", "0", "--law", "single-bos", "--tokenizer", str(model))
+    assert "placeholders stand" not in shown.out
+
+
+# -- named templates
+
+
+USED = "{% for m in messages %}T{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}{% endfor %}"
+OTHER = USED.replace("T{%", "D{%")
+
+
+def place(folder: Path, where: str) -> Path:
+    named = [{"name": "default", "template": OTHER}, {"name": "tool_use", "template": USED}]
+    if where == "list":
+        return configure(folder, {"eos_token": "<|im_end|>", "chat_template": named})
+    configure(folder, {"eos_token": "<|im_end|>"})
+    if where == "files":
+        (folder / "chat_template.jinja").write_text(OTHER)
+        (folder / "additional_chat_templates").mkdir()
+        (folder / "additional_chat_templates" / "tool_use.jinja").write_text(USED)
+    return folder
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("where", ["list", "files"])
+@pytest.mark.parametrize("fast", ["off", "require"])
+def test_rows_with_tools_are_rendered_with_the_template_for_tools(
+    model: Path, tmp_path: Path, where: str, fast: str
+) -> None:
+    place(model, where)
+    rows = [CHAT, WITH_TOOLS, {**CHAT, "tools": []}, {**CHAT, "tools": None}]
+    clean = {"default": OTHER, "tool_use": USED}
+    tokenizer = upstream(model)
+    assert tokenizer.chat_template == clean
+    wanted = [expected_ids(model, row) for row in rows]
+    assert len({tuple(ids) for ids in wanted}) == 2
+    data = write(tmp_path / "chats.jsonl", *rows)
+    out = tmp_path / "out.jsonl"
+    assert encoded(data, str(model), str(model), out, "--fast", fast) == wanted
+    for which in (str(model), tokenizer):
+        found = Encoder(which, str(model), fast=fast).encode_many(rows)  # type: ignore[arg-type]
+        assert [row.input_ids.tolist() for row in found] == wanted
+    one = expected_ids(model, CHAT)
+    assert encoded(data, str(model), str(model), out, "--variant", "default", "--fast", fast) == [one] * 4
+
+
+def test_the_choice_is_noted(model: Path, tmp_path: Path) -> None:
+    place(model, "list")
+    data = write(tmp_path / "chats.jsonl", CHAT)
+    noted = "conversations with tools are rendered with its template tool_use"
+    assert noted in run("render", data, "-t", str(model)).err
+    assert noted not in run("render", data, "-t", str(model), "--variant", "default").err
+
+
+@pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])
+def test_the_template_of_a_processor_is_found(model: Path, name: str) -> None:
+    configure(model, {"eos_token": "<|im_end|>"})
+    (model / name).write_text(json.dumps({"chat_template": USED}))
+    assert Template.load(model).source == USED
+    assert Template.load(model / name).tokens == {"eos_token": "<|im_end|>"}
+
+
+def test_both_templates_are_annotated_for_training(model: Path) -> None:
+    place(model, "files")
+    for file in model.rglob("*.jinja"):
+        bare = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        file.write_text(bare + "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}")
+    made = Template.load(model).annotate(examples=0).template
+    assert made.tool_use is not None
+    assert made.program.has_generation
+    assert made.tool_use.program.has_generation
+    assert made.render(WITH_TOOLS).generated
