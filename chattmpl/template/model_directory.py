@@ -27,7 +27,7 @@ _GENERATION = "generation_config.json"
 _SPECIAL_TOKENS = "special_tokens_map.json"
 
 _CLASSES_WITHOUT_TOKENS = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
-"""Tokenizer classes that bring no special tokens of their own; those of a model do where the files name none."""
+"""Tokenizer classes without default special tokens. The classes of models have some, where the files name none."""
 
 
 @dataclass(frozen=True)
