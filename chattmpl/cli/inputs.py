@@ -73,9 +73,10 @@ class Templates:
                 say(f"template: {name} ({reason})")
             template = Template.load(name, retention=self.retention, variant=self.variant)
             if template.tool_use is not None:
+                variant = template.tool_use.resolved.variant
                 say(
-                    f"template: conversations with tools are rendered with its template {template.tool_use.resolved.variant}, "
-                    "as in transformers; --variant names one for all"
+                    f"template: conversations with tools are rendered with its template {variant}, as in transformers; "
+                    "--variant names one for all"
                 )
             if self.tokenizer is not None:
                 from chattmpl.encode import template_for
