@@ -92,13 +92,19 @@ class Allowance:
         self.steps = self.left = steps
         self._place: Place | None = None
 
-    def check(self, place: Place | None = None) -> None:
-        """Raise if nothing is left.
+    def take(self, steps: int, place: Place) -> None:
+        """Take the steps of a render.
 
         Args:
-            place: the template that is rendered next; by default the last one.
+            steps: the steps.
+            place: the template; an error names the one that took the last of what was left.
         """
-        self._place = place or self._place
+        self.left -= steps
+        if self.left < 0:
+            self._place = self._place or place
+
+    def check(self) -> None:
+        """Raise if nothing is left."""
         if self.left < 0:
             raise BudgetError(
                 f"the template took more than {self.steps:,} steps in all renders together",

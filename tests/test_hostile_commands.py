@@ -144,12 +144,7 @@ def test_every_command_has_its_attacks() -> None:
     assert sorted([*COMMANDS, *WITHOUT_TEMPLATE]) == sorted(command_names())
 
 
-REPEATED = pytest.mark.xfail(reason="a template that runs for long is rendered for each conversation", strict=False)
-
-
-@pytest.mark.parametrize(
-    "command", [pytest.param(name, marks=REPEATED if name in ("check", "diff") else ()) for name in COMMANDS]
-)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Path], tmp_path: Path) -> None:
     if not available(command):
         pytest.skip(f"{NEEDS[command]} is not installed")

@@ -110,7 +110,7 @@ class Program:
         """
         allowance = ALLOWANCE.get()
         if allowance is not None:
-            allowance.check(Place(self.source, 0, 1))
+            allowance.check()
         meter = Meter(budget)
         context = self.template.new_context(variables)
         assert isinstance(context, RenderContext)
@@ -122,16 +122,19 @@ class Program:
                 return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
         except (BudgetError, RenderError) as error:
             error.place = error.place or self._place(error)
-            clear_frames(error.__traceback__)  # who keeps the error does not keep the values of the template
+            # Who keeps the error does not keep the values of the template.
+            clear_frames(error.__traceback__)
+            context.vars.clear()
             raise
         except Exception as error:
             place = self._place(error)
             clear_frames(error.__traceback__)
+            context.vars.clear()
             raise render_error(error, place, self.environment, variables) from error
         finally:
             METER.reset(token)
             if allowance is not None:
-                allowance.left -= budget.steps - max(meter.left, 0)
+                allowance.take(budget.steps - max(meter.left, 0), Place(self.source, 0, 1))
 
     def _place(self, error: BaseException) -> Place | None:
         """Return the statement that was running, from the traceback through the generated code."""
