@@ -89,6 +89,15 @@ def test_a_stop_token_at_which_generation_does_not_end_is_an_error(tmp_path: Pat
     assert f"add {stop_id(folder)} to eos_token_id" in item["hint"]
 
 
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+def test_generation_ends_where_the_config_of_the_model_says_whatever_the_eos_is(tmp_path: Path, name: str) -> None:
+    folder = model(tmp_path / "m", eos_token="<|im_end|>")
+    (folder / name).write_text(json.dumps({"eos_token_id": stop_id(folder) + 1}))
+    assert [item["code"] for item in found_in(str(folder))] == ["CT605"]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stop_id(folder)}))
+    assert found_in(str(folder)) == []
+
+
 def test_the_stop_tokens_that_a_family_declares_are_trusted_without_a_generation_config() -> None:
     assert [item["code"] for item in found_in("gemma3", "--tokenizer", "demo")] == []
 

@@ -67,7 +67,7 @@ class LintContext:
         """The special tokens that are known, such as ``{"eos_token": "</s>"}``."""
         model = self.directory.tokens if self.directory is not None else {}
         own = {} if self.tokenizer is None else self.tokenizer.special_tokens
-        known = {**self.found.tokens, **model, **own}
+        known = {**own, **self.found.tokens, **model}
         return {name: token for name, token in known.items() if token is not None}
 
     def generated_turns(self) -> Iterator[tuple[Turn, tuple[int, int]]]:

@@ -24,6 +24,7 @@ PROCESSOR = "processor_config.json"
 
 TOKENIZER = "tokenizer.json"
 _GENERATION = "generation_config.json"
+_MODEL = "config.json"
 _SPECIAL_TOKENS = "special_tokens_map.json"
 
 _CLASSES_WITHOUT_TOKENS = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
@@ -79,8 +80,13 @@ class ModelDirectory:
 
     @cached_property
     def stop_ids(self) -> tuple[int, ...] | None:
-        """The token ids at which generation ends, from ``generation_config.json``; None if it does not say."""
-        ids = (self._read(_GENERATION) or {}).get("eos_token_id")
+        """The token ids at which generation ends; None if no file says.
+
+        They are those of ``generation_config.json``, else of ``config.json``, which transformers then copies.
+        """
+        given = self._read(_GENERATION)
+        ids = (self._read(_MODEL) if given is None else given) or {}
+        ids = ids.get("eos_token_id")
         if isinstance(ids, int):
             return (ids,)
         return None if ids is None else tuple(number for number in ids if isinstance(number, int))

@@ -13,8 +13,9 @@ class StopIsNotEos(Rule):
 
     ## What it does
 
-    Compares the token that ends an answer with the tokenizer's EOS token, and with the `eos_token_id` of
-    `generation_config.json` in a model directory. This is a warning if that file is missing. Needs a tokenizer.
+    Compares the token that ends an answer with the `eos_token_id` of `generation_config.json` in a model directory, or
+    of `config.json` if there is no such file: `generate` of transformers stops there and nowhere else. If neither says,
+    it is compared with the tokenizer's EOS token, which is a warning. Needs a tokenizer.
 
     ## Why is this bad?
 
@@ -53,7 +54,7 @@ class StopIsNotEos(Rule):
         if family is not None and stop in family.generation.stop_tokens and ends is None:
             return
         eos = subject.special_tokens.get("eos_token")
-        if own is None or (eos is None and ends is None) or stop == eos or own in (ends or ()):
+        if own is None or (own in ends if ends is not None else eos in (None, stop)):
             return
         known = [] if eos is None else [f"the tokenizer's EOS token is {eos}"]
         known += [] if ends is None else [f"generation_config.json stops at {', '.join(map(str, ends))}"]
