@@ -85,8 +85,7 @@ class ModelDirectory:
         They are those of ``generation_config.json``, else of ``config.json``, which transformers then copies.
         """
         given = self._read(_GENERATION)
-        ids = (self._read(_MODEL) if given is None else given) or {}
-        ids = ids.get("eos_token_id")
+        ids = ((self._read(_MODEL) if given is None else given) or {}).get("eos_token_id")
         if isinstance(ids, int):
             return (ids,)
         return None if ids is None else tuple(number for number in ids if isinstance(number, int))
