@@ -20,7 +20,7 @@ need("gigatoken", "numpy")
 
 from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
 
-pytestmark = pytest.mark.upstream
+pytestmark = [pytest.mark.upstream, pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.UnreadDataWarning")]
 
 FAMILIES = {
     "hybrid": "qwen3",

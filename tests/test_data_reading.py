@@ -104,7 +104,8 @@ def test_a_job_reports_what_is_not_read_with_the_number_of_rows(tmp_path: Path, 
     path = _write(tmp_path, ROWS * 2)
     summary = encode_dataset(str(path), "hybrid", "demo", str(tmp_path / "out"), workers=workers, watcher=notes)
     assert notes.found == {ReadingNote(NoteKind.UNREAD_COLUMN, "persona"): 2}
-    assert summary.data["reading"] == {"unread-column": {"persona": 2}, "metadata": {"id": 4}}
+    expected = {"unread-column": {"persona": 2}, "metadata": {"id": 4}, "earlier-answers": {"messages": 2}}
+    assert summary.data["reading"] == expected
 
 
 def test_the_command_reports_what_is_not_read(tmp_path: Path) -> None:
@@ -195,3 +196,19 @@ def _text_or_refusal(render: Callable[[], str]) -> str | None:
         return render()
     except (RenderError, TemplateError, TypeError):
         return None
+
+
+def test_earlier_answers_that_history_rewrites_are_counted(tmp_path: Path) -> None:
+    talk = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps({"messages": messages}) for messages in (talk, talk[:2], talk)))
+
+    def notes(template: str, *more: str) -> list[str]:
+        command = ["encode", str(path), "-t", template, "--tokenizer", "demo", "-o", str(tmp_path / "out"), "--force"]
+        done = run_here([*command, *more])
+        assert done.code == 0, done.err
+        return [line for line in done.err.splitlines() if "earlier answers" in line]
+
+    [note] = notes("gpt_oss")
+    assert "in 2 rows" in note
+    assert notes("chatml") == notes("gpt_oss", "--unroll") == notes("gpt_oss", "--mask", "last") == []

@@ -154,10 +154,16 @@ def _named(found: Iterator[Record], name: str, row: int | None) -> tuple[_Named,
     return ((name if row is None else f"{name}[{row}]", *record()) for record in first), False
 
 
-def _concerning(notes: Iterable[ReadingNote], template: Template) -> Iterator[ReadingNote]:
+def _concerning(notes: Iterable[ReadingNote], template: Template) -> list[ReadingNote]:
+    from chattmpl.conversation.notes import NoteKind
+
+    # Nothing is trained here. Most conversations have no other note, and need no further import.
+    notes = [note for note in notes if note.kind is not NoteKind.EARLIER_ANSWERS]
+    if not notes:
+        return []
     from chattmpl.data.reading import concerns
 
-    return (found for found in notes if concerns(found, template))
+    return [note for note in notes if concerns(note, template)]
 
 
 def _items(

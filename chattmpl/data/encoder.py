@@ -332,7 +332,8 @@ class Encoder:
         if isinstance(reading, Rejection):
             return reading
         for note in reading.notes:
-            if note not in self._report.reading and note.kind in WARNINGS and concerns(note, self.template):
+            new = note not in self._report.reading and note.kind in WARNINGS
+            if new and concerns(note, self.template, one_row=self.options["mask"] != "last"):
                 warnings.warn(note.message(), UnreadDataWarning, stacklevel=4)
             self._report.reading[note] += 1
         return reading.value

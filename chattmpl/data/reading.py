@@ -13,8 +13,14 @@ WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS, NoteKind.METADATA}
 """The kinds of notes about something that the model will not see as it was written."""
 
 
-def concerns(note: ReadingNote, template: Template) -> bool:
-    """Return true if a note says something about rows that this template renders."""
+def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> bool:
+    """Return true if a note says something about rows that this template renders.
+
+    Args:
+        note: the note.
+        template: the template.
+        one_row: all answers of a conversation are trained in one row.
+    """
     match note.kind:
         case NoteKind.METADATA:
             return False
@@ -29,24 +35,23 @@ def concerns(note: ReadingNote, template: Template) -> bool:
         case NoteKind.OBJECT_RESULT:
             return facts_of(template).tool_results.objects == "Python"
         case NoteKind.EARLIER_ANSWERS:
-            return facts_of(template).rewrites_answers
+            return one_row and facts_of(template).rewrites_answers
     return True
 
 
 def concerning(
-    notes: Mapping[ReadingNote, int], template: Template, *, unrolled: bool = False
+    notes: Mapping[ReadingNote, int], template: Template, *, one_row: bool = True
 ) -> Iterator[tuple[ReadingNote, int]]:
     """Yield the notes that concern a template, with the number of rows, in the order of their kinds.
 
     Args:
         notes: the notes, each with the number of rows.
         template: the template.
-        unrolled: each answer has a row.
+        one_row: see `concerns`.
     """
     for kind in NoteKind:
-        if unrolled and kind is NoteKind.EARLIER_ANSWERS:
-            continue
-        yield from ((note, rows) for note, rows in notes.items() if note.kind is kind and concerns(note, template))
+        of_kind = ((note, rows) for note, rows in notes.items() if note.kind is kind)
+        yield from ((note, rows) for note, rows in of_kind if concerns(note, template, one_row=one_row))
 
 
 def as_counts(notes: Mapping[ReadingNote, int]) -> dict[str, Any]:

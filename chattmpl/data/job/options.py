@@ -120,6 +120,11 @@ class Options:
         return self.pack if self.max_length is None else self.max_length
 
     @property
+    def one_row(self) -> bool:
+        """True if all answers of a conversation are trained in one row."""
+        return not self.unroll and self.mask != "last"
+
+    @property
     def all_columns(self) -> tuple[str, ...]:
         """The columns of the dataset, in order."""
         return dataset_columns(self.columns, packed=self.pack is not None)

@@ -187,7 +187,8 @@ class _Job:
         return [self.folder.output.data(number, filled) for number in range(1 if self.folder.output.single else filled)]
 
     def _summary(self, data: dict[str, Any]) -> Summary:
-        for note, rows in concerning(from_counts(data.get("reading", {})), self.template, unrolled=self.options.unroll):
+        notes = from_counts(data.get("reading", {}))
+        for note, rows in concerning(notes, self.template, one_row=self.options.one_row):
             self.watcher.note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
         output = self.folder.output
         folder = output.path.parent if output.single else output.path

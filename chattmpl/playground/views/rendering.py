@@ -141,7 +141,8 @@ def _facts(item: Piece) -> Iterator[str]:
 def _warnings(drawn: Picture, made: Rendered) -> str:
     """Return the warnings, the fields that are lost without a declared reason, and the parts that are not read."""
     boxes = [note(head, listed(map(quoted, details)), "warning") for head, details in drawn.warnings]
-    unread = [each.message(1) for each in made.notes if each.kind in WARNINGS and concerns(each, made.template)]
+    notes = [each for each in made.notes if each.kind in WARNINGS]
+    unread = [each.message(1) for each in notes if concerns(each, made.template, one_row=False)]
     boxes += [note(text, "", "warning") for text in unread]
     silent = [loss for loss in drawn.losses if loss.why is None]
     if silent:

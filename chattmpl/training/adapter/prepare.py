@@ -111,7 +111,8 @@ def encode_documents(
         blocks += [result.block] if len(result.block) else []
         refused += result.rejected
         count += len(items)
-    for note, rows in concerning(from_counts(counts.get("reading", {})), context.encoder.template):
+    notes = from_counts(counts.get("reading", {}))
+    for note, rows in concerning(notes, context.encoder.template, one_row=context.options.one_row):
         if note.kind in WARNINGS:
             warnings.warn(note.message(rows), UnreadDataWarning, stacklevel=3)
     rejected = len({each["index"] for each in refused})
