@@ -461,7 +461,7 @@ class Tgi(Engine):
         if re.search(r"\{%[-+]?\s*(?:end)?generation\b", source):
             raise RenderError("tgi: unknown tag: generation", complaint="unknown tag: generation")
         try:
-            program = compile_program(Source(_with_signs(source), TGI), Retention("all"), Budget())
+            program = compile_program(Source(_with_signs(source), TGI), Retention("all"))
             return program.run(dict(context), lambda: now_of(self._clock), Budget())[0]
         except ChatTmplError as error:
             complaint = error.complaint or error.message

@@ -251,7 +251,7 @@ def _overlap(edits: Sequence[Edit], new: Sequence[Edit]) -> bool:
 
 
 def _program(source: str) -> Program:
-    return compile_program(Source(source, "template"), Retention("all"), Budget())
+    return compile_program(Source(source, "template"), Retention("all"))
 
 
 def reference(source: str, context: Mapping[str, Any]) -> Outcome:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateSyntaxError
 
-from chattmpl.budget import LONGEST_INTEGER, METER, Budget, Meter
+from chattmpl.budget import METER, Budget, Meter
 from chattmpl.compiler.codegen import add_hooks
 from chattmpl.compiler.dialect import checked_tree, plain_source
 from chattmpl.compiler.errors import python_error, syntax_error
@@ -30,21 +30,21 @@ _STEPS_PER_TOKEN = 16
 
 
 def compile_source(
-    given: Source, retention: Retention, environment: TemplateEnvironment, budget: Budget
+    given: Source, retention: Retention, environment: TemplateEnvironment, steps: int
 ) -> tuple[Any, ...]:
     """Compile a source to the values from which `chattmpl.compiler.program.compile_program` makes a program.
 
     They can be cached.
 
     Raises:
-        TemplateError: with the place, for anything that is wrong with the source, and if compiling it exceeds the
-            budget.
+        TemplateError: with the place, for anything that is wrong with the source, and if compiling it takes more
+            than the number of steps.
     """
     if len(given.text) > _LONGEST:
         message = f"the template has {len(given.text):,} characters; more than {_LONGEST:,} are not compiled"
         raise TemplateError(message, place=Place(given, 0, 1), hint="this is hardly a chat template")
     source = plain_source(given)
-    account = _Account(source, budget)
+    account = _Account(source, steps)
     account.charge_tokens()
     parsed = checked_tree(source)
     lowered = lower(source, retention)
@@ -83,15 +83,15 @@ def compile_source(
 class _Account:
     """The steps that are left for compiling a source."""
 
-    def __init__(self, source: Source, budget: Budget) -> None:
-        self._source, self._budget, self._left = source, budget, budget.steps
+    def __init__(self, source: Source, steps: int) -> None:
+        self._source, self._steps, self._left = source, steps, steps
 
     def charge(self, steps: int, excess: str) -> None:
         """Charge steps; ``excess`` says what the template has too much of if they exceed the budget."""
         self._left -= steps
         if self._left < 0:
             raise TemplateError(
-                f"the template takes more than {self._budget.steps:,} steps to compile: {excess}",
+                f"the template takes more than {self._steps:,} steps to compile: {excess}",
                 place=self._longest(),
                 hint="if you trust the template, load it with a larger budget=Budget(steps=…)",
                 reason=Reason.STEPS,
@@ -104,10 +104,6 @@ class _Account:
         except TemplateSyntaxError as error:
             raise syntax_error(error, self._source) from None
         self.charge(_STEPS_PER_TOKEN * len(found), f"it has {len(found):,} tokens")
-        for offset, kind, value in found:
-            if kind == "integer" and len(value) > LONGEST_INTEGER:
-                place = Place(self._source, offset, offset + len(value))
-                raise TemplateError(f"a number has {len(value):,} digits", place=place, hint="write a shorter one")
 
     def _longest(self) -> Place:
         """Return the place of the longest tag or output."""

@@ -175,12 +175,12 @@ def _code_line(traceback: types.TracebackType) -> int:
 
 
 @lru_cache(maxsize=256)
-def compile_program(source: Source, retention: Retention, budget: Budget) -> Program:
+def compile_program(source: Source, retention: Retention, steps: int = Budget.steps) -> Program:
     """Compile a source in the dialect.
 
     Raises:
-        TemplateError: with the place, for anything that is wrong with the source, and if compiling it exceeds the
-            budget.
+        TemplateError: with the place, for anything that is wrong with the source, and if compiling it takes more
+            than the number of steps.
         UsageError: for a retention policy that does not exist.
     """
     environment = TemplateEnvironment()
@@ -190,7 +190,7 @@ def compile_program(source: Source, retention: Retention, budget: Budget) -> Pro
         from chattmpl.compiler.compilation import compile_source
 
         with bounded():
-            stored = compile_source(source, retention, environment, budget)
+            stored = compile_source(source, retention, environment, steps)
         cache.store(stored, *made_from)
     text, reasoning, generation, code, code_lines, statements, constants = stored
     environment.statements[:] = [Statement(*values) for values in statements]

@@ -47,7 +47,7 @@ class Template:
         family: the facts of the shipped family, or None for any other template.
         retention: the name of the retention policy, or None for a template without a reasoning block.
         tokens: special tokens that every render passes to the template, such as ``{"bos_token": "<s>"}``.
-        budget: the bounds of the compilation and of each render.
+        budget: the bounds of each render; a larger one than the default holds for the compilation as well.
         tool_use: the template for conversations with tools, if the model has two, as transformers chooses it; None if
             this one is for all.
     """
@@ -58,7 +58,9 @@ class Template:
         self.tokens = {name: token for name, token in resolved.tokens.items() if token is not None}
         self.budget = budget or Budget()
         self.resolved = resolved
-        self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention), self.budget)
+        # A render may have fewer steps, as those that probe a template do, but compiling takes what it takes.
+        steps = max(self.budget.steps, Budget.steps)
+        self.program: Program = compile_program(resolved.source, _retention(resolved.family, retention), steps)
         if retention is not None and not self.program.has_reasoning:
             raise TemplateError(
                 f"{self.name} has no {{% reasoning %}} block, and so no place for the retention policy {retention!r}",
@@ -81,7 +83,7 @@ class Template:
                 family's upstream does, and ``all`` for any other template.
             variant: the name of one of several templates, such as ``tool_use``. By default it is chosen for each
                 conversation as in transformers: ``tool_use`` where there are tools, else ``default``.
-            budget: the bounds of the compilation and of each render.
+            budget: the bounds of each render; a larger one than the default holds for the compilation as well.
 
         Raises:
             UsageError: if there is no such template or policy.

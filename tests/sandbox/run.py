@@ -72,10 +72,15 @@ def run(name: str, source: str, steps: int) -> dict[str, object]:
     return dict(zip(("outcome", "text", "seconds", "megabytes"), result, strict=True)) | {"template": name}
 
 
-if __name__ == "__main__":
+def main(arguments: list[str]) -> None:
+    """Report on the files, or on the lines of stdin: a list of the name and the source each."""
     # Once here, so that no process imports what the first render imports.
     outcome("{{ messages[0].content | upper }}{% macro m() %}{% endmacro %}{{ m() }}{{ raise_exception('x') }}", 1000)
     gc.freeze()
-    files = [(path.stem, path.read_text(encoding="utf-8")) for path in map(Path, sys.argv[2:])]
+    files = [(path.stem, path.read_text(encoding="utf-8")) for path in map(Path, arguments[2:])]
     for name, source in files or map(json.loads, sys.stdin):
-        print(json.dumps(run(name, source, int(sys.argv[1]))), flush=True)
+        print(json.dumps(run(name, source, int(arguments[1]))), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
