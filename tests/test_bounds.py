@@ -19,6 +19,7 @@ PROGRAM = """
 import os, signal, sys, time
 from chattmpl import bounds
 from chattmpl.errors import BudgetError
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
 bounds.SECONDS, bounds._GRACE = 0.5, 0.5
 
 def run():

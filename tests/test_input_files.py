@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from support.extras import need
+
+need("numpy", "yaml")
+
 from chattmpl.conversation.files import find_conversation_files, load_conversation
 from chattmpl.data.config_file import read_config
 from chattmpl.data.sources import find_files
@@ -23,7 +27,6 @@ from chattmpl.lint.baseline import without_known
 from chattmpl.lint.settings import project_table
 from chattmpl.template.family import read_family
 from chattmpl.template.resolver import find_template, find_templates
-from support.extras import need
 
 
 def pipe(path: Path) -> Path:

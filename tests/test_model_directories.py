@@ -10,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from support.extras import need
+
+need("numpy", "pyarrow")
+
 from chattmpl import Encoder, Template
 from chattmpl.encode import special_tokens_of
 from chattmpl.encode.tokenizer_loader import DEMO_FILE
