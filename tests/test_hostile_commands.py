@@ -33,7 +33,8 @@ pytestmark = [
 SECONDS = 30.0
 """Maximum wall-clock time of a command, on a machine that does other things as well."""
 
-MEGABYTES = 700
+MEGABYTES = 1200
+"""Maximum memory of a command: 1 GiB of one render, and its own."""
 
 LONGEST = 15_000
 """Maximum length of what is printed on stderr."""
@@ -155,6 +156,7 @@ def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Pat
         for attack in attacks
         for path in [written(attack, tmp_path, TAGGED if command == "encode" else "")]
         for index, arguments in enumerate(COMMANDS[command])
+        if not index or attack.kind in ("time", "memory")
     }
     endings = measure(calls.values())
     assert not problems(calls, endings, printed=command not in ("render", "export", "annotate", "retain"))
@@ -177,7 +179,7 @@ def test_an_entry_point_ends_on_hostile_templates(entry: str, good: tuple[Path, 
             "{rows}",
         ],
     }[entry]
-    attacks = templates()
+    attacks = [attack for attack in templates() if attack.kind in ("time", "memory", "escape", "compiler")]
     end = TAGGED if entry == "encoder" else ""
     calls = [
         call(tmp_path / f"{attack}-{entry}", arguments, written(attack, tmp_path, end), good[1], entry)
@@ -197,30 +199,37 @@ def _counts(output: Path) -> tuple[int, int]:
     return rows["encoded"], rows["rejected"]
 
 
-ROWS = ["audit", "encode", "render", "stats"]
-
-
-@pytest.mark.parametrize("command", ROWS)
-@pytest.mark.parametrize("family", [None, "hybrid"])
+@pytest.mark.parametrize("template", [None, "hybrid"])
+@pytest.mark.parametrize("command", ["audit", "encode", "render", "stats"])
 def test_a_command_ends_on_hostile_rows(
-    command: str, family: str | None, good: tuple[Path, Path], tmp_path: Path
+    command: str, template: str | None, good: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    attacks = read("rows")
-    calls = []
-    for attack in attacks:
-        rows = written(attack, tmp_path).with_suffix(".jsonl")
-        rows.write_bytes(b"\n".join([GOOD.encode(), attack.data, GOOD.encode()]) + b"\n")
-        folder = tmp_path / f"{attack}-{command}"
-        calls.append(call(folder, COMMANDS[command][0], Path(family) if family else good[0], rows))
-    endings = measure(calls)
-    assert not problems(attacks, endings, printed=command != "render")
-    if command != "encode":
-        return
-    for attack, one in zip(attacks, calls, strict=True):
+    attacks = [attack for attack in read("rows") if attack.ends != "refused"]
+    assert len(attacks) > 25
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b"".join(attack.data + f"\n{GOOD}\n".encode() for attack in attacks))
+    one = call(tmp_path / "call", COMMANDS[command][0], Path(template) if template else good[0], rows)
+    endings = measure([one])
+    assert not problems([command], endings, printed=command != "render")
+    if command == "encode":
         encoded, rejected = _counts(Path(one.folder) / "out")
-        assert encoded + rejected == 3, attack
-        assert encoded >= 2, attack
-        assert attack.ends == "any" or (attack.ends == "rejected") == bool(rejected), attack
+        assert encoded + rejected == 2 * len(attacks)
+        lines = (Path(one.folder) / "out" / "rejected.jsonl").read_text(encoding="utf-8").splitlines()
+        numbers = {json.loads(line)["line"] for line in lines}
+        assert all(number % 2 for number in numbers), "a good row is rejected"
+        by_attack = {attack.name: 2 * index + 1 in numbers for index, attack in enumerate(attacks)}
+        expected = {attack.name: attack.ends == "rejected" for attack in attacks if attack.ends != "any"}
+        assert {name: by_attack[name] for name in expected} == expected
+
+
+def test_a_line_that_is_longer_than_any_row_is_refused(good: tuple[Path, Path], tmp_path: Path) -> None:
+    [attack] = [attack for attack in read("rows") if attack.ends == "refused"]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(f"{GOOD}\n".encode() + attack.data)
+    commands = ("audit", "encode", "render", "stats")
+    endings = measure([call(tmp_path / name, COMMANDS[name][0], good[0], rows) for name in commands])
+    assert not problems(commands, endings, printed=False)
+    assert {name for name, ending in zip(commands, endings, strict=True) if ending.code != 2} == set()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json"])
@@ -249,7 +258,7 @@ def test_a_command_refuses_hostile_files(command: str, good: tuple[Path, Path], 
         made = [argument.replace("{rows}", "rows.jsonl") for argument in arguments]
         calls.append(Call("command", made, str(path.parent)))
     endings = measure(calls)
-    assert not problems(attacks, endings, printed=command not in ("export", "annotate"))
+    assert not problems(attacks, endings, printed=command not in ("export", "annotate", "render"))
     if command == "render":
         assert {str(a) for a, e in zip(attacks, endings, strict=True) if e.code != 2 and a.ends == "error"} == set()
 
@@ -297,4 +306,7 @@ def test_a_hook_takes_file_names_for_nothing_else(hook: str, tmp_path: Path) -> 
     ]
     endings = measure(calls)
     assert not problems(attacks, endings)
-    assert all(ending.code for attack, ending in zip(attacks, endings, strict=True) if attack.ends == "error")
+    # A template that refuses all conversations breaks no law.
+    wrong = [attack for attack in attacks if attack.ends == "error" and attack.name != "template_with_a_forged_error"]
+    codes = dict(zip(attacks, [ending.code for ending in endings], strict=True))
+    assert all(codes[attack] for attack in wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -348,23 +349,46 @@ def _first_stop(tail: str, eos: str) -> str | None:
 
 
 def possible_stops(rendering: Rendering, index: int, kwargs: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Return the tokens that may end one rendered turn.
+    """Return the tokens that may end one rendered turn; see `PossibleStops`."""
+    return PossibleStops(rendering, kwargs).of_turn(index)
 
-    Those of the family; without one ``eos_token``, and each control token between the content and the end of the turn.
+
+class PossibleStops:
+    """The tokens that may end each rendered turn, in linear time for all turns of a conversation.
+
+    They are those of the family; without one ``eos_token``, and each control token between the content and the end of
+    the turn.
+
+    Args:
+        rendering: the rendered conversation.
+        kwargs: its template kwargs, which may set ``eos_token``.
     """
-    template = rendering.template
-    if template.family is not None:
-        return tuple(template.family.generation.stop_tokens)
-    eos = {**template.tokens, **(kwargs or {})}.get("eos_token")
-    content = content_range(rendering, index)
-    turn = [span for span in rendering.spans if span.turn == index]
-    generated = [span.start for span in turn if span.generated]
-    # A message without content has no text to search after.
-    start = content[1] if content else generated[0] if generated else len(rendering.text)
-    later = [span.start for span in rendering.spans if span.turn is not None and span.turn > index]
-    end = min((at for at in later if at >= start), default=len(rendering.text))
-    after = CONTROL.findall(rendering.text, start, end)
-    return tuple(dict.fromkeys([*([eos] if isinstance(eos, str) and eos else []), *after]))
+
+    def __init__(self, rendering: Rendering, kwargs: Mapping[str, Any] | None = None) -> None:
+        self._rendering = rendering
+        family = rendering.template.family
+        self._of_family = None if family is None else tuple(family.generation.stop_tokens)
+        eos = {**rendering.template.tokens, **(kwargs or {})}.get("eos_token")
+        self._eos = [eos] if isinstance(eos, str) and eos else []
+        self._content_end: dict[int, int] = {}
+        self._generated: dict[int, int] = {}
+        for span in rendering.spans:
+            if span.message is not None and span.field != "role":
+                self._content_end[span.message] = span.end
+            if span.turn is not None and span.generated:
+                self._generated.setdefault(span.turn, span.start)
+
+    def of_turn(self, index: int) -> tuple[str, ...]:
+        """Return the tokens that may end the turn of the message with this index."""
+        if self._of_family is not None:
+            return self._of_family
+        text, spans = self._rendering.text, self._rendering.spans
+        # A message without content has no text to search after.
+        start = self._content_end.get(index, self._generated.get(index, len(text)))
+        first = bisect_left(spans, start, key=lambda span: span.start)
+        later = (spans[at].start for at in range(first, len(spans)) if (spans[at].turn or 0) > index)
+        after = CONTROL.findall(text, start, next(later, len(text)))
+        return tuple(dict.fromkeys([*self._eos, *after]))
 
 
 def stop_ranges(turn: Turn) -> list[tuple[int, int]]:

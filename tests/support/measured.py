@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -64,10 +65,23 @@ class Ending:
 
 def measure(calls: Iterable[Call]) -> list[Ending]:
     """Run the calls one after another, each in a process of its own."""
-    given = "".join(json.dumps(asdict(call)) + "\n" for call in calls)
-    done = subprocess.run([sys.executable, __file__], input=given, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [Ending(**json.loads(line)) for line in done.stdout.splitlines()]
+    runner = _runner()
+    assert runner.stdin is not None
+    assert runner.stdout is not None
+    endings = []
+    for call in calls:
+        runner.stdin.write(json.dumps(asdict(call)) + "\n")
+        runner.stdin.flush()
+        endings.append(Ending(**json.loads(runner.stdout.readline())))
+    return endings
+
+
+@cache
+def _runner() -> subprocess.Popen[str]:
+    """Start this program, which ends with its parent, for its input ends then."""
+    return subprocess.Popen(
+        [sys.executable, "-P", __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
 
 
 def _command(*arguments: str) -> int:

@@ -16,7 +16,7 @@ from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing.frames import possible_stops, sampled_up_to
+from chattmpl.probing.frames import PossibleStops, sampled_up_to
 from chattmpl.template.template import why_lost
 
 if TYPE_CHECKING:
@@ -196,6 +196,10 @@ class RowView:
             if sampled is not None and sampled != written:
                 yield piece.turn, sampled, written
 
+    @cached_property
+    def _possible_stops(self) -> PossibleStops:
+        return PossibleStops(self.rendering, self.kwargs)
+
     def stops(self, piece: TurnRange) -> tuple[str, ...]:
         """Return the stop tokens of a turn: the family's, or ``eos_token`` and the control tokens after the message."""
-        return () if piece.turn is None else possible_stops(self.rendering, piece.turn, self.kwargs)
+        return () if piece.turn is None else self._possible_stops.of_turn(piece.turn)
