@@ -10,6 +10,7 @@ A process opts in: the command line with `supervise`, its worker processes and p
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import mmap
 import os
@@ -160,12 +161,14 @@ def enforce() -> None:
     if _bounds is None and here and hasattr(signal, "setitimer"):
         _bounds = _Bounds(bytearray(_BEGAN.size))
         signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        atexit.register(release)  # an alarm while the interpreter shuts down would kill the process
 
 
 def release() -> None:
     """Enforce the bounds no longer in this process."""
     global _bounds
     if _bounds is not None:
+        atexit.unregister(release)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, _bounds.before)
         _bounds = None

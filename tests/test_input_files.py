@@ -17,16 +17,18 @@ from support.extras import need
 
 need("numpy", "yaml")
 
-from chattmpl.conversation.files import find_conversation_files, load_conversation
-from chattmpl.data.config_file import read_config
-from chattmpl.data.sources import find_files
-from chattmpl.encode import load_tokenizer
-from chattmpl.errors import ChatTmplError
-from chattmpl.input_files import DEEPEST, LARGEST_SETTINGS, matching_files, read_json
-from chattmpl.lint.baseline import without_known
-from chattmpl.lint.settings import project_table
-from chattmpl.template.family import read_family
-from chattmpl.template.resolver import find_template, find_templates
+from chattmpl.conversation.files import find_conversation_files, load_conversation  # noqa: E402
+from chattmpl.data.config_file import read_config  # noqa: E402
+from chattmpl.data.sources import find_files  # noqa: E402
+from chattmpl.encode import load_tokenizer  # noqa: E402
+from chattmpl.errors import ChatTmplError  # noqa: E402
+from chattmpl.input_files import DEEPEST, LARGEST_SETTINGS, matching_files, read_json  # noqa: E402
+from chattmpl.lint.baseline import without_known  # noqa: E402
+from chattmpl.lint.settings import project_table  # noqa: E402
+from chattmpl.template.family import read_family  # noqa: E402
+from chattmpl.template.resolver import find_template, find_templates  # noqa: E402
+
+pytestmark = pytest.mark.data
 
 
 def pipe(path: Path) -> Path:

@@ -14,11 +14,11 @@ from support.extras import need
 
 need("numpy", "pyarrow")
 
-from chattmpl import Encoder, Template
-from chattmpl.encode import special_tokens_of
-from chattmpl.encode.tokenizer_loader import DEMO_FILE
-from chattmpl.errors import TemplateError
-from support.command import Outcome, run_here
+from chattmpl import Encoder, Template  # noqa: E402
+from chattmpl.encode import special_tokens_of  # noqa: E402
+from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
+from chattmpl.errors import TemplateError  # noqa: E402
+from support.command import Outcome, run_here  # noqa: E402
 
 pytestmark = pytest.mark.data
 
