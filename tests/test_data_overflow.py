@@ -15,7 +15,7 @@ from chattmpl.data.encoder import Encoder, Row  # noqa: E402
 from chattmpl.data.overflow import Fitted, fit  # noqa: E402
 from chattmpl.options import Overflow  # noqa: E402
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.UnreadDataWarning")]
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 MESSAGES: list[dict[str, Any]] = [

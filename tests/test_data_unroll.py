@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
 from chattmpl.data.unroll import Unrolled, heads, unroll  # noqa: E402
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.UnreadDataWarning")]
 
 CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
 THINKING = [

@@ -12,7 +12,7 @@ import pytest
 
 from support.extras import need
 
-need("numpy", "pyarrow")
+need("numpy", "pyarrow", "transformers", session="upstream")
 
 from chattmpl import Encoder, Template  # noqa: E402
 from chattmpl.encode import special_tokens_of  # noqa: E402
@@ -20,7 +20,7 @@ from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
 from chattmpl.errors import TemplateError  # noqa: E402
 from support.command import Outcome, run_here  # noqa: E402
 
-pytestmark = pytest.mark.data
+pytestmark = [pytest.mark.data, pytest.mark.upstream]
 
 TAGGED = (
     "{{ bos_token }}{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}{{ eos_token }}"

@@ -314,7 +314,7 @@ def stats(
     chosen = Options(**options)
     visitor = _Counter(_response_encoder(loaded, tokenizer, chosen))
     found = survey(data, loaded, tokenizer, visitor, chosen, workers=workers, watcher=watcher)
-    for note, rows in concerning(found.seen.reading, loaded, one_row=chosen.one_row):
+    for note, rows in concerning(found.seen.reading, loaded, one_row=False):  # nothing is trained
         (watcher or Watcher()).note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
     counted = found.seen
     require_rows(sum(group.examples for group in counted.groups.values()) + sum(counted.rejected.values()))
