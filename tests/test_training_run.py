@@ -226,13 +226,16 @@ def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path
 
 
 def test_retention_and_unrolling_are_noted_and_audited(tmp_path: Path) -> None:
-    template = {"name": "hybrid", "retention": "none"}
+    template = {"name": "hybrid", "retention": "last"}
     path = write_run(tmp_path, template=template, trainer={"max_steps": 1})
-    assert "unroll: true trains each turn in a separate row" in trained(path, "--dry-run").err
+    answer = {"role": "assistant", "reasoning_content": "Why?", "content": "Because."}
+    talk = [{"role": "user", "content": "Go"}, answer, {"role": "user", "content": "On"}, answer]
+    write_jsonl(tmp_path / "data.jsonl", [{"messages": talk}] * 16)
+    assert "earlier answers are trained as the template writes them in history" in trained(path, "--dry-run").err
     outcome = trained(path, "--set", "unroll=true", "--set", "pack=512")
-    assert "unroll: true" not in outcome.err
+    assert "earlier answers" not in outcome.err
     assert "audit of all rows" in outcome.out
-    assert record(tmp_path / "out")["template"]["retention"] == "none"
+    assert record(tmp_path / "out")["template"]["retention"] == "last"
 
 
 def test_a_mixture_is_drawn_and_audited_with_its_kwargs(tmp_path: Path) -> None:
