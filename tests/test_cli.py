@@ -59,7 +59,6 @@ WITHOUT_DEFAULT = {
 COMMAND_LINES = [
     "rendr talk.json",
     "render tlk.json -t qwen3",
-    "render . -t qwen3",
     "render talk.json -t qwen",
     "render talk.json -t missing.jinja",
     "render talk.json -t open.jinja",

@@ -75,7 +75,7 @@ def encode(
     check_arguments(usage, data, tokenizer=tokenizer, output=output)
     if resume and force:
         raise UsageError("--resume and --force are mutually exclusive", hint="remove one of them")
-    require_packages("encode", ("numpy", "pyarrow"), "data")
+    require_packages("chattmpl encode", ("numpy", "pyarrow"), "data")
     from chattmpl.data.job import Allowance, encode_dataset
     from chattmpl.report.encoded import summary_text
 

@@ -130,7 +130,7 @@ def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep"
         return records_of_text(text, name=STDIN, lines=_has_lines(text), shape=shape, arguments=arguments)
     if not _is_data(file):
         return records_of(file, shape=shape, arguments=arguments)
-    require_packages("data files", ("numpy", "pyarrow"), "data")
+    require_packages("reading data files", ("numpy", "pyarrow"), "data")
     from chattmpl.data.sources import find_files, read
 
     return (partial(_read_row, found.path, row, shape, arguments) for found in find_files(file) for row in read(found))

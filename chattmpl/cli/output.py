@@ -154,8 +154,8 @@ def write_change(change: Change, *, dry_run: bool, what: str = "this template") 
         say(f"wrote {change.path}" + (f", backup in {backup}" if backup else ""))
 
 
-def require_packages(command: str, packages: Sequence[str], extras: str) -> None:
-    """Check that the packages that a command imports are installed.
+def require_packages(what: str, packages: Sequence[str], extras: str) -> None:
+    """Check that the packages that a command, or a part of one, imports are installed.
 
     Raises:
         UsageError: if some are not.
@@ -164,7 +164,7 @@ def require_packages(command: str, packages: Sequence[str], extras: str) -> None
     if missing:
         names = ", ".join(missing)
         hint = f"pip install 'chattmpl[{extras}]'"
-        raise UsageError(f"chattmpl {command} requires packages that are not installed: {names}", hint=hint)
+        raise UsageError(f"{what} requires packages that are not installed: {names}", hint=hint)
 
 
 class Bars:

@@ -30,7 +30,7 @@ def playground(
     watched, and the page updates when it is saved. The page is served on 127.0.0.1 only and loads nothing from other
     hosts.
     """
-    require_packages("playground", ("nicegui",), "playground")
+    require_packages("chattmpl playground", ("nicegui",), "playground")
     from chattmpl.playground.server import free_port, serve
     from chattmpl.playground.setup import set_up
 

@@ -63,7 +63,7 @@ def prove(
     """
     if template is None:
         raise UsageError("no template given", hint=USAGE)
-    require_packages("prove", PACKAGES, "train")
+    require_packages("chattmpl prove", PACKAGES, "train")
     from chattmpl.report import proof
     from chattmpl.template.template import Template
     from chattmpl.training.prove import Thresholds

@@ -59,7 +59,7 @@ def train(
     if config is None:
         raise UsageError("no configuration given", hint=USAGE)
     is_main = os.environ.get("RANK", "0") == "0"
-    require_packages("train", PACKAGES, "train")
+    require_packages("chattmpl train", PACKAGES, "train")
     from chattmpl.training.config import load_config
 
     try:
