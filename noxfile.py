@@ -76,7 +76,8 @@ def upstream(session: nox.Session) -> None:
     required = REQUIRE if shutil.which("npm") else {}
     if not required:
         session.warn("npm is not on PATH, so tests with real tokenizers are skipped")
-    session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs, env=required)
+    env = {**required, "CHATTMPL_REQUIRE_TRANSFORMERS": "1"}
+    session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs, env=env)
 
 
 @nox.session

@@ -10,7 +10,7 @@ import pytest
 from support import ROOT
 from support.extras import need
 
-need("numpy", "pyarrow", "transformers", session="upstream")
+need("numpy", "pyarrow", "transformers", session="transformers")
 
 sys.path.append(str(ROOT / "bench"))
 

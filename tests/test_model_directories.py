@@ -12,7 +12,7 @@ import pytest
 
 from support.extras import need
 
-need("numpy", "pyarrow", "transformers", session="upstream")
+need("numpy", "pyarrow", "transformers", session="transformers")
 
 from chattmpl import Encoder, Template  # noqa: E402
 from chattmpl.encode import special_tokens_of  # noqa: E402
