@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.template import template as core
-from chattmpl.template.spans import Span
 from chattmpl.template.template import Clock
 
 # Each method imports what it needs: rendering alone starts in two thirds of the time.
@@ -88,15 +87,9 @@ class Template(core.Template):
         assert isinstance(rendering, Rendering)
         return rendering
 
-    def _rendering(
-        self,
-        text: str,
-        spans: tuple[Span, ...],
-        lost: tuple[str, ...],
-        conversation: Conversation,
-        unknown: tuple[str, ...],
-    ) -> Rendering:
-        return Rendering(text, spans, lost, conversation, self, unknown)
+    @property
+    def _rendering_class(self) -> type[Rendering]:
+        return Rendering
 
     def annotate(
         self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60

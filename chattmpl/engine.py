@@ -65,11 +65,13 @@ class Engine(ABC):
         name: the name that families use in their declared engine bugs.
         version: its version, if it has one.
         emulated: true if it is not the engine's own code that runs.
+        replaced: its filters that hosts replace by their own, with which `render` renders.
     """
 
     name: str
     version: str | None = None
     emulated: bool = False
+    replaced: tuple[str, ...] = ()
 
     @abstractmethod
     def render(self, source: str, context: Mapping[str, object]) -> str:
@@ -266,6 +268,7 @@ class Minijinja(_ProcessEngine):
     """
 
     name = MINIJINJA
+    replaced = ("tojson",)
 
     def __init__(self, clock: Clock = None, *, timeout: float = _SECONDS) -> None:
         try:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from support import ROOT
+from support.extras import ON_LINUX
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+pytestmark = ON_LINUX
 
 PROGRAM = """
 import os, signal, sys, time

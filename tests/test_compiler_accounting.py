@@ -15,6 +15,7 @@ from chattmpl.compiler.accounting import METHODS
 from chattmpl.compiler.filters import FILTERS, TESTS
 from chattmpl.compiler.globals import TemplateDict
 from support import ROOT
+from support.extras import ON_LINUX
 from support.oversized import sources
 
 STEPS = 30_000
@@ -34,7 +35,7 @@ CHANGING = frozenset(
 
 
 @pytest.mark.hostile
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+@ON_LINUX
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_use_of_a_large_value_exceeds_its_bounds(part: int) -> None:
     every = list(sources())[part::PARTS]

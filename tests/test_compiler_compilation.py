@@ -11,6 +11,7 @@ import pytest
 from chattmpl import Budget, Template
 from chattmpl.errors import Reason, TemplateError
 from support import ROOT
+from support.extras import ON_LINUX
 from support.oversized_sources import oversized_sources
 
 STEPS = 100_000
@@ -28,7 +29,7 @@ PARTS = 4
 
 
 @pytest.mark.hostile
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+@ON_LINUX
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_template_takes_more_to_compile_than_its_budget(part: int) -> None:
     every = list(oversized_sources(LENGTH))[part::PARTS]

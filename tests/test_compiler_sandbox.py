@@ -26,6 +26,7 @@ from chattmpl.report.capabilities import write
 from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support import ROOT
+from support.extras import ON_LINUX
 
 FOLDER = ROOT / "tests" / "sandbox"
 CORPUS = sorted(FOLDER.glob("*.jinja"))
@@ -47,7 +48,7 @@ def endings() -> dict[str, dict[str, Any]]:
     return {result["template"]: result for result in results}
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
+@ON_LINUX
 @pytest.mark.parametrize("path", CORPUS, ids=lambda path: path.stem)
 def test_a_hostile_template_ends_soon_and_small_and_as_expected(path: Path) -> None:
     comment = re.match(r"\{#- (\w+)", path.read_text(encoding="utf-8"))

@@ -10,7 +10,6 @@ import importlib.util
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,15 +19,12 @@ from chattmpl.cli import command_names
 from chattmpl.printable import visible
 from support import ROOT
 from support.attacks import Attack, read, templates
-from support.extras import need
+from support.extras import ON_LINUX, need
 from support.measured import Call, Ending, measure
 
 need("numpy", "orjson", "pyarrow")
 
-pytestmark = [
-    pytest.mark.hostile,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them"),
-]
+pytestmark = [pytest.mark.hostile, ON_LINUX]
 
 SECONDS = 30.0
 """Maximum wall-clock time of a command, on a machine that does other things as well."""

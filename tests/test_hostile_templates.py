@@ -17,11 +17,9 @@ import pytest
 
 from support import ROOT
 from support.attacks import FOLDER, source_of
+from support.extras import ON_LINUX
 
-pytestmark = [
-    pytest.mark.hostile,
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them"),
-]
+pytestmark = [pytest.mark.hostile, ON_LINUX]
 
 STEPS = 200_000
 """A fifth of the default, for the sake of time: what a template uses up grows with its steps."""

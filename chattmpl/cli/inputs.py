@@ -138,9 +138,16 @@ def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep"
 
 def _is_data(file: str) -> bool:
     """Return true for what only the reader of datasets reads: tables, compressed files, folders and patterns."""
-    suffix = Path(file).suffix.lower()
-    tables = (".parquet", ".arrow", ".csv", ".tsv", ".tab", ".gz", ".zst")
-    return suffix in tables or Path(file).is_dir() or (not Path(file).is_file() and glob.has_magic(file))
+    from chattmpl.conversation.files import SUFFIXES
+
+    path = Path(file)
+    if path.is_dir() or (not path.is_file() and glob.has_magic(file)):
+        return True
+    if path.suffix.lower() in SUFFIXES:
+        return False
+    from chattmpl.data.sources.files import has_known_suffix
+
+    return has_known_suffix(path)
 
 
 def _read_row(
@@ -153,8 +160,8 @@ def _read_row(
             raise row.error
         return read_conversation(row.value, shape, arguments=arguments)
     except ChatTmplError as error:
-        place = row_place(file, row.line, row.number)
-        error.message = error.message if error.message.startswith(place) else f"{place}: {error.message}"
+        if error.place is None:
+            error.message = f"{row_place(file, row.line, row.number)}: {error.message}"
         raise
     except Exception as error:  # of this row, whatever it is
         place = row_place(file, row.line, row.number)

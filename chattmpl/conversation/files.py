@@ -26,7 +26,7 @@ Record = Callable[[], tuple[Conversation, tuple[ReadingNote, ...]]]
 """A record that is read when it is called: its conversation, and the notes on it. It raises `ConversationError`."""
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
-_SUFFIXES = (".json", *_LINE_SUFFIXES)
+SUFFIXES = (".json", *_LINE_SUFFIXES)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -38,7 +38,7 @@ def find_conversation_files(pattern: str) -> list[Path]:
     """
     path = Path(pattern)
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+        found = sorted(file for file in path.iterdir() if file.suffix in SUFFIXES)
     elif glob.has_magic(pattern):
         found = matching_files(pattern)
     else:

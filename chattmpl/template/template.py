@@ -151,7 +151,7 @@ class Template:
 
     @property
     def reads_clock(self) -> bool:
-        """Whether a rendering depends on the time."""
+        """True if a rendering depends on the time."""
         return any("strftime_now" in each.source for each in self.variants)
 
     @cached_property
@@ -220,22 +220,17 @@ class Template:
         text, runs, leaves = chosen._run(read, add_generation_prompt, clock, kwargs)
         given = {**(conversation.chat_template_kwargs or {}), **template_kwargs}
         unknown = tuple(name for name in chosen.unknown_tokens if name not in given)
-        rendering = chosen._rendering(text, spans_of(runs), lost_fields(leaves.leaves, runs), conversation, unknown)
+        lost = lost_fields(leaves.leaves, runs)
+        rendering = chosen._rendering_class(text, spans_of(runs), lost, conversation, chosen, unknown)
         if not continue_final_message:
             return rendering
         if text.count(_MARKER) > 1:
             return self.render(conversation, False, clock, **template_kwargs).up_to_final_content()
         return rendering.up_to_marker(content)
 
-    def _rendering(
-        self,
-        text: str,
-        spans: tuple[Span, ...],
-        lost: tuple[str, ...],
-        conversation: Conversation,
-        unknown: tuple[str, ...],
-    ) -> Rendering:
-        return Rendering(text, spans, lost, conversation, self, unknown)
+    @property
+    def _rendering_class(self) -> type[Rendering]:
+        return Rendering
 
     def writers(
         self,

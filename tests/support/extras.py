@@ -1,11 +1,14 @@
-"""Packages that only some tests need, and that must be there where these tests are asked for."""
+"""What only some tests need: packages, which must be there where these tests are asked for, and Linux."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 
 import pytest
+
+ON_LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures processes as Linux has them")
 
 
 def need(*modules: str, session: str = "data") -> None:

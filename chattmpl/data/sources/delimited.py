@@ -104,4 +104,4 @@ def delimited_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow
             yield RawRow(index, line, row)
         else:
             problem, hint = row
-            yield RawRow(index, line, None, ConversationError(f"{file.path}:{line}: {problem}", hint=hint))
+            yield RawRow(index, line, None, ConversationError(problem, hint=hint))

@@ -19,6 +19,11 @@ _OWN_JSON = ("dataset_info.json", "state.json", "dataset_dict.json", "dataset_in
 """Files in a folder that describe its data, and are not data."""
 
 
+def has_known_suffix(path: Path) -> bool:
+    """Return true if the suffix of a file is one of a format or a compression."""
+    return path.suffix.lower() in (*_KINDS, *_COMPRESSIONS)
+
+
 def find_files(name: str) -> list[DataFile]:
     """Find the files of a path or a pattern, sorted by name.
 
