@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from chattmpl.diagnostic import Quoted
 from chattmpl.encode import encode
 from chattmpl.laws.law import Case, Law

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome

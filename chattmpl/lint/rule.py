@@ -1,4 +1,7 @@
-"""The base class of rules, and their registry."""
+"""The base class of rules, and their registry.
+
+A rule imports what it needs for its findings and fixes from here.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,21 @@ from functools import cache
 from typing import Any, ClassVar, Literal
 
 from chattmpl import rule_registry as entries
-from chattmpl.diagnostic import Severity, TemplateDiagnostic, wording
-from chattmpl.lint.context import LintContext
+from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic, wording
+from chattmpl.lint.context import MASKED, LintContext
 from chattmpl.rule_registry import NamedByModule, by_code, discover, find
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 from chattmpl.template.template import Rendering
+
+__all__ = ["MASKED", "Edit", "Findings", "Fixes", "LintContext", "Quoted", "Rendering", "Rule", "Severity"]
+__all__ += ["TemplateDiagnostic", "chosen", "registry", "replace_word", "rule_named", "rules"]
+
+Findings = Iterator[TemplateDiagnostic]
+"""The findings of a rule in one template."""
+
+Fixes = Iterator[Sequence[Edit] | str]
+"""Candidates for a fix, the likeliest first: edits of the source, or a new source."""
 
 GROUPS = {
     "CT0": "Lint itself",
@@ -72,11 +84,11 @@ class Rule(NamedByModule, ABC):
     fix_spans: ClassVar[Literal["same", "shrink", "grow"]] = "same"
 
     @abstractmethod
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         """Yield the findings in one template."""
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit] | str]:
-        """Yield candidates for a fix, the likeliest first: edits of the source, or a new source.
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
+        """Yield candidates for a fix, the likeliest first.
 
         They need not be correct: a candidate is used only if it is proven to change no text; see `chattmpl.lint.fix`.
         """

@@ -1,4 +1,7 @@
-"""The base class of audit checks, and their registry."""
+"""The base class of audit checks, and their registry.
+
+A check imports what it needs for its findings from here.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,15 @@ from typing import ClassVar, NamedTuple
 
 from chattmpl import rule_registry
 from chattmpl.conversation.notes import NoteKind
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.row_view import RowView, empty
 from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.data.reading import concerns
 from chattmpl.diagnostic import Example, Severity
 from chattmpl.rule_registry import NamedByModule, by_code, discover, find
+
+__all__ = ["GROUPS", "SECTIONS", "AuditSettings", "Check", "DatasetFinding", "DatasetFindings", "NoteCheck", "NoteKind"]
+__all__ += ["RowFinding", "RowFindings", "RowView", "Totals", "all_checks", "check_named", "chosen", "empty"]
+__all__ += ["repeated_rows"]
 
 GROUPS = {
     "AU1": "What is trained",
@@ -73,6 +80,10 @@ class DatasetFinding(NamedTuple):
     kind: str | None = None
 
 
+RowFindings = Iterator[RowFinding]
+DatasetFindings = Iterator[DatasetFinding]
+
+
 class Check(NamedByModule):
     """A defect that a data set can have. The docstring of a check is its documentation.
 
@@ -93,11 +104,11 @@ class Check(NamedByModule):
     unit: ClassVar[str] = "times"
     needs_row: ClassVar[bool] = True
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         """Yield the findings in one row."""
         yield from ()
 
-    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         """Yield the findings in the whole data set."""
         yield from ()
 
@@ -113,14 +124,14 @@ class NoteCheck(Check):
     note: ClassVar[NoteKind]
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         """Yield the notes on one row that concern the template."""
         for note in view.scanned.notes:
             if note.kind is self.note and concerns(note, view.encoder.template):
                 yield RowFinding(note.name, note.target)
 
 
-def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) -> Iterator[DatasetFinding]:
+def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) -> DatasetFindings:
     """Yield a finding if rows repeat an earlier one; see `Digests.repeats`."""
     digests = totals.digests
     repeats = list(digests.repeats(rendered=rendered))

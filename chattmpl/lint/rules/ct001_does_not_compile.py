@@ -1,11 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule, TemplateDiagnostic
 from chattmpl.source import Place
 from chattmpl.template.resolver import TemplateSource
 
@@ -39,7 +33,7 @@ class DoesNotCompile(Rule):
     message = "{problem}"
     hint = "{fix}"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         """Yield nothing: `broken` makes the finding, as there is no compiled template to check."""
         yield from ()
 

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.lint.suppressions import directives
 
 
@@ -41,7 +35,7 @@ class BadIgnore(Rule):
     }
     hint = "write {# chattmpl: ignore CT203 the reason #}"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         """Yield a finding for each comment that cannot be interpreted."""
         for directive in directives(subject):
             if directive.valid:

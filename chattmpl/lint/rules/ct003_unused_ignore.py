@@ -1,13 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 from chattmpl.lint.suppressions import Directive
 from chattmpl.lint.tag_edits import removal
-from chattmpl.syntax.edits import Edit
 
 
 class UnusedIgnore(Rule):
@@ -39,7 +32,7 @@ class UnusedIgnore(Rule):
     message = "{codes} reports nothing here, so there is nothing to ignore"
     hint = "remove the comment"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         """Yield nothing: `unused` makes the findings, when all others are known."""
         yield from ()
 
@@ -47,7 +40,7 @@ class UnusedIgnore(Rule):
         """Return the finding for a comment that silences nothing."""
         return self.finding(directive.place, codes=", ".join(directive.codes))
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the comment."""
         for comment in subject.comments:
             if comment.start == finding.place.start:

@@ -1,11 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule, Severity, TemplateDiagnostic
 from chattmpl.probing.corpus import TITLES
 
 
@@ -45,11 +39,11 @@ class RuleNotEvaluated(Rule):
         "crashed": "please report it, with the template",
     }
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         """Yield nothing: `failed` makes the findings, when all conversations were rendered."""
         yield from ()
 
-    def failed(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def failed(self, subject: LintContext) -> Findings:
         """Yield one finding for each cause of a conversation that the template did not render."""
         causes: dict[tuple[object, ...], list[str]] = {}
         errors: dict[tuple[object, ...], ChatTmplError] = {}

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _TRAINING = re.compile(r"(?i)training|_train\b|\bloss\b|\bmask(?:s|ing)?\b")
 _TAG = re.compile(r"\{%[-+]?\s*generation\b")
@@ -43,7 +38,7 @@ class NoGenerationTags(Rule):
     message = "no generation tags: the training mask would be empty"
     hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if subject.generation or any(_TAG.search(comment.value) for comment in subject.comments):
             return
         # A template that says it is for training must have lost its tags.

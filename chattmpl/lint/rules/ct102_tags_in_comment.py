@@ -1,12 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator, Sequence
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 
 _COMMENTED = re.compile(r"\{#(-?)\s*\{%[-+]?\s*((?:end)?generation)\s*[-+]?%\}\s*(-?)#\}")
 _TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
@@ -42,7 +36,7 @@ class TagsInComment(Rule):
     hint = "move the tags out of the comment, or remove them"
     law = "sampled"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if subject.generation:
             return
         for comment in subject.comments:
@@ -54,7 +48,7 @@ class TagsInComment(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Move the tags out of their comments, if each has its own comment."""
         edits = []
         for match in _COMMENTED.finditer(subject.source.text):

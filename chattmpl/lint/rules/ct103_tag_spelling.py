@@ -1,12 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator, Sequence
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 
 
 class TagSpelling(Rule):
@@ -41,14 +35,14 @@ class TagSpelling(Rule):
     hint = "write {% {tag} %}; to keep a line break, put something other than a tag next to it"
     explains = ("CT113",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         found = any("+" not in (block.opening.left, block.opening.right) for block in subject.generation)
         for block in subject.generation:
             for tag in (block.opening, block.closing):
                 if "+" in (tag.left, tag.right):
                     yield self.finding(subject.place(tag), severity="warning" if found else "error", tag=tag.name)
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the plus signs, and write the white space that they kept as a constant."""
         text, start, end = subject.source.text, finding.place.start, finding.place.end
         plain = re.sub(r"\+(?=%\}$)|(?<=^\{%)\+", "", text[start:end])

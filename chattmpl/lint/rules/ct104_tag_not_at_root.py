@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _COLLECTING = frozenset({"macro", "call", "filter", "set"})
 
@@ -41,7 +35,7 @@ class TagNotAtRoot(Rule):
     message = "a generation tag inside the {% {outer} %} of line {line} marks the wrong characters"
     hint = "move the tag to where the text is written: around the {{ … }} outside of it"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for block in subject.generation:
             outer = next((outer for outer in block.blocks if outer.name in _COLLECTING), None)
             if outer is not None:

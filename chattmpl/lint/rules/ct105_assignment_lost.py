@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.syntax.items import assignments, exclusive
 
 
@@ -38,7 +32,7 @@ class AssignmentLost(Rule):
     hint = "set it before the tag"
     explains = ("CT107", "CT314", "CT112")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for block in subject.generation:
             for name in assignments(block.branches[0].body):
                 use = subject.tree.read_after(name.name, block.closing.start)

@@ -1,12 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import siblings
-from chattmpl.syntax.edits import Edit
 
 
 class JumpOutOfTag(Rule):
@@ -38,12 +31,12 @@ class JumpOutOfTag(Rule):
     message = "{% {tag} %} jumps out of a generation tag, which transformers cannot compile"
     hint = "end the generation tag before it"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for block in subject.generation:
             for tag in block.jumps:
                 yield self.finding(subject.place(tag), tag=tag.name)
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Move the jump, with the condition around it, after the generation tag if it is the last thing in the tag."""
         for block in subject.generation:
             last = next(siblings(block.closing, -1), None)

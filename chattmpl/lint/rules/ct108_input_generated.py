@@ -1,12 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rendering, Rule
 from chattmpl.template.spans import Span
-from chattmpl.template.template import Rendering
 
 
 class InputGenerated(Rule):
@@ -42,7 +35,7 @@ class InputGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if not subject.generation:
             return
         seen: list[str] = []

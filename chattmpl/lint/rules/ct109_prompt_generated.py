@@ -1,12 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import moved
-from chattmpl.syntax.edits import Edit
 
 
 class PromptGenerated(Rule):
@@ -42,7 +35,7 @@ class PromptGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for turn, (start, _) in subject.generated_turns():
             if start >= turn.common:
                 continue
@@ -54,6 +47,6 @@ class PromptGenerated(Rule):
 
     fix_spans = "shrink"
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Begin the tag later."""
         return moved(subject, finding, "start", "later")

@@ -1,13 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import hoisted, moved
 from chattmpl.probing.frames import stop_ranges
-from chattmpl.syntax.edits import Edit
 
 
 class TextAfterStopGenerated(Rule):
@@ -42,7 +35,7 @@ class TextAfterStopGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for turn, (_, end) in subject.generated_turns():
             covered = [stop for _, stop in stop_ranges(turn) if stop <= end]
             if covered and covered[-1] < end:
@@ -54,7 +47,7 @@ class TextAfterStopGenerated(Rule):
 
     fix_spans = "shrink"
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """End the tag earlier, or move the common end of all its branches out of it."""
         yield from moved(subject, finding, "end", "earlier")
         yield from hoisted(subject, finding)

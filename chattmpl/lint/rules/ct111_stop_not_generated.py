@@ -1,13 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import moved
 from chattmpl.probing.frames import stop_ranges
-from chattmpl.syntax.edits import Edit
 
 
 class StopNotGenerated(Rule):
@@ -44,7 +37,7 @@ class StopNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         turns = [(turn, end, list(stop_ranges(turn))) for turn, (_, end) in subject.generated_turns()]
         question = subject.facts.turn_delimiters.get("a question")
         closing = set(question.tokens) if question is not None else set()
@@ -64,6 +57,6 @@ class StopNotGenerated(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """End the tag later."""
         return moved(subject, finding, "end", "later")

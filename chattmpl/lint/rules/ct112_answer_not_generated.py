@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import MASKED, LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import MASKED, Findings, LintContext, Quoted, Rule
 
 
 class AnswerNotGenerated(Rule):
@@ -47,7 +41,7 @@ class AnswerNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if not subject.generation:
             return
         for turn in subject.probe.turns(*MASKED):
@@ -77,7 +71,7 @@ class AnswerNotGenerated(Rule):
                 )
         yield from self._earlier(subject)
 
-    def _earlier(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _earlier(self, subject: LintContext) -> Findings:
         """Yield a finding if only the last answer, or only earlier ones, are in a generated span."""
         rendering = subject.probe.render("turns")
         if rendering is None:

@@ -1,12 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import moved
-from chattmpl.syntax.edits import Edit
 
 
 class SampledNotGenerated(Rule):
@@ -43,7 +36,7 @@ class SampledNotGenerated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for turn, (start, _) in subject.generated_turns():
             if turn.before.text == turn.prompt.text:
                 continue
@@ -58,6 +51,6 @@ class SampledNotGenerated(Rule):
 
     fix_spans = "grow"
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Begin the tag earlier."""
         return moved(subject, finding, "start", "earlier")

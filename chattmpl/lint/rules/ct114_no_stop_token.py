@@ -1,11 +1,7 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import PLAIN, LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.context import PLAIN
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.template.special_tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
@@ -48,7 +44,7 @@ class NoStopToken(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if not subject.generation:
             return
         closers: set[str] = set()

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
 from itertools import pairwise
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import MASKED, LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import MASKED, Findings, LintContext, Rule
 from chattmpl.template.special_tokens import CONTROL
 
 _TURN_ENDS = frozenset(
@@ -52,7 +47,7 @@ class StopRepeated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         eos = subject.template.tokens.get("eos_token", "")
         for turn in subject.probe.turns(*MASKED):
             if turn.content is None:

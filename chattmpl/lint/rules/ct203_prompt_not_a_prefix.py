@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import MASKED, LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import MASKED, Findings, LintContext, Quoted, Rule
 
 
 class PromptNotAPrefix(Rule):
@@ -46,7 +40,7 @@ class PromptNotAPrefix(Rule):
     per_mode = True
     compares = "prompt"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for turn in subject.probe.turns(*MASKED):
             if turn.is_continuation:
                 continue

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.probing.prober import common_length
 
 
@@ -42,7 +36,7 @@ class HistoryRewritten(Rule):
     per_mode = True
     compares = "before"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         if subject.facts.unrequested_prompt is not None:
             return
         retained = subject.found.family is not None and subject.template.retention not in (None, "all")

@@ -1,12 +1,7 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 from itertools import pairwise
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.template.special_tokens import CONTROL
 
 
@@ -82,7 +77,7 @@ class UnclosedTurn(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         voted = list(self._voted(subject)) or list(self._plain(subject))
         yield from voted
         if voted:
@@ -113,7 +108,7 @@ class UnclosedTurn(Rule):
                     opened = match.start()
         yield from self._results(subject, opener, closers)
 
-    def _results(self, subject: LintContext, opener: str, closers: frozenset[str]) -> Iterator[TemplateDiagnostic]:
+    def _results(self, subject: LintContext, opener: str, closers: frozenset[str]) -> Findings:
         """Yield a finding if the second of two consecutive results is outside a turn, or opens a nested one."""
         rendering = subject.probe.render("parallel")
         if rendering is None:
@@ -130,7 +125,7 @@ class UnclosedTurn(Rule):
             rendering=rendering,
         )
 
-    def _plain(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _plain(self, subject: LintContext) -> Findings:
         """Yield a finding if only questions or only answers are closed, and both open with the same token."""
         found = subject.facts.frames
         if found is None:
@@ -144,7 +139,7 @@ class UnclosedTurn(Rule):
             subject.blame(found.rendering, found.starts[index]), "not-closed", what=what, tokens=longer[0]
         )
 
-    def _voted(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _voted(self, subject: LintContext) -> Findings:
         """Yield a finding if a system message, question or answer lacks the token that ends the two others."""
         closing = subject.facts.turn_delimiters
         own_end = {*_OWN_END, subject.template.tokens.get("eos_token", "")}
@@ -164,7 +159,7 @@ class UnclosedTurn(Rule):
                 )
                 return
 
-    def _by_prompt(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _by_prompt(self, subject: LintContext) -> Findings:
         """Yield a finding if all turns open with the token of the generation prompt, and few of them are not closed."""
         found, opener = subject.facts.frames, subject.facts.prompt_token
         if found is None or opener is None or opener not in found.tokens[0] or opener not in found.tokens[1]:

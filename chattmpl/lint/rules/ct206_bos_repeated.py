@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _LITERAL = (
     "<|begin_of_text|>",
@@ -59,7 +54,7 @@ class BosRepeated(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         bos = subject.template.tokens.get("bos_token")
         if not bos or bos == subject.template.tokens.get("eos_token"):
             return
@@ -79,7 +74,7 @@ class BosRepeated(Rule):
                 )
                 return
 
-    def _literal(self, subject: LintContext, bos: str) -> Iterator[TemplateDiagnostic]:
+    def _literal(self, subject: LintContext, bos: str) -> Findings:
         """Yield a finding if the literal token is next to the variable, or before more than one turn."""
         rendering = subject.probe.render("turns")
         written = list(_ANY.finditer(rendering.text)) if rendering else []

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.probing.frames import ASSISTANT_NAME
 
 
@@ -47,7 +41,7 @@ class AlwaysPrompted(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         if question is not None and prompted is not None and question.text.startswith(prompted.text):
             header = question.text[len(prompted.text) :]

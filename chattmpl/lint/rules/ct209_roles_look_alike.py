@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _ASSISTANT = re.compile(r"<[^/<>][^<>]*>\W*(?i:assistant)\b|<\|?(?i:assistant)\|?>")
 _USER = re.compile(r"(?i)user|human|question|inst|client|query")
@@ -63,7 +58,7 @@ class RolesLookAlike(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         found = subject.facts.frames
         if found is None:
             return
@@ -78,7 +73,7 @@ class RolesLookAlike(Rule):
                 header=Quoted(found.between[1]),
             )
 
-    def _results(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _results(self, subject: LintContext) -> Findings:
         """Yield a finding if a tool result is in a separate turn with the header of an answer."""
         question, prompted = subject.probe.render("turn", 1), subject.probe.render("turn", 1, prompt=True)
         rendering = subject.probe.render("calls")
@@ -90,7 +85,7 @@ class RolesLookAlike(Rule):
         if _ASSISTANT.search(header + " ") and prompted.text.startswith(question.text) and start >= 0:
             yield self.finding(subject.blame(rendering, start), "result", header=Quoted(header), rendering=rendering)
 
-    def _system(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _system(self, subject: LintContext) -> Findings:
         """Yield a finding if a system message is in a separate turn with the header of a question."""
         rendering = subject.probe.render("system")
         texts = (

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _OPENING = re.compile(r"<([A-Za-z_]\w*)>")
 
@@ -43,7 +38,7 @@ class SectionUnclosed(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         own = subject.source.text
         for name in ("calls", "reasoning", "parallel"):
             rendering = subject.probe.render(name)

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _PRINTED = r"\{\{[^{}]*\bbos_token\b"
 
@@ -49,7 +43,7 @@ class BosNotFirst(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         bos, printed = subject.template.tokens.get("bos_token"), subject.first(_PRINTED)
         own = any(name.name == "bos_token" for name in subject.tree.assigned)
         # A variable that the template sets itself may be something else.

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class SystemDropped(Rule):
@@ -48,7 +42,7 @@ class SystemDropped(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.losing("system", "messages[0].content", "badger")
         if rendering is None:
             yield from self._with_tools(subject)
@@ -58,7 +52,7 @@ class SystemDropped(Rule):
             return
         yield self.finding(subject.first(r"for \w+ in \w*messages"), "always", rendering=rendering)
 
-    def _with_tools(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _with_tools(self, subject: LintContext) -> Findings:
         """Yield a finding if tools replace the system message."""
         rendering = subject.probe.losing("system_tools", "messages[0].content", "badger")
         if rendering is not None and "quince" in rendering.text and subject.probe.render("system") is not None:

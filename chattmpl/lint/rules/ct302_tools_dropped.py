@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _PARTS = {
     "the second of two tools": "count_seals",
@@ -56,7 +50,7 @@ class ToolsDropped(Rule):
     probes = True
     loses = ("tools",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.losing("tools", "tools[0].function.name", "find_walrus")
         if rendering is None:
             yield from self._partly(subject)
@@ -70,7 +64,7 @@ class ToolsDropped(Rule):
             rendering=rendering,
         )
 
-    def _partly(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _partly(self, subject: LintContext) -> Findings:
         """Yield a finding if only one of two tools, or only a part of a tool, is written."""
         rendering = subject.probe.render("tools")
         if rendering is None or "find_walrus" not in rendering.text:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ToolCallsDropped(Rule):
@@ -56,7 +50,7 @@ class ToolCallsDropped(Rule):
     per_mode = True
     loses = ("messages[].tool_calls",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.losing("calls", "messages[1].tool_calls[0].function.arguments", "lefttusk")
         if rendering is None:
             yield from self._nameless(subject)
@@ -75,7 +69,7 @@ class ToolCallsDropped(Rule):
             rendering=rendering,
         )
 
-    def _nameless(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _nameless(self, subject: LintContext) -> Findings:
         """Yield a finding if the arguments of a call are written, but not its name."""
         rendering = subject.probe.render("calls")
         if rendering is None or "lefttusk" not in rendering.text:
@@ -88,7 +82,7 @@ class ToolCallsDropped(Rule):
                 rendering=rendering,
             )
 
-    def _beside_text(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _beside_text(self, subject: LintContext) -> Findings:
         """Yield a finding if a call is written only in a message without text, or its text only without a call."""
         plain = subject.probe.render("calls")
         rendering = subject.probe.render("spoken")

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ToolResultsDropped(Rule):
@@ -39,7 +33,7 @@ class ToolResultsDropped(Rule):
     per_mode = True
     loses = ("messages[].content", "messages[role=tool].content")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.losing("calls", "messages[2].content", "raspberry")
         if rendering is None:
             return

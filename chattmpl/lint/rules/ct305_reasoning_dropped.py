@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ReasoningDropped(Rule):
@@ -40,7 +34,7 @@ class ReasoningDropped(Rule):
     probes = True
     loses = ("messages[].reasoning_content",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.losing("reasoning", "messages[1].reasoning_content", "papaya")
         if rendering is None:
             return

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _PRINTED = re.compile(r"\[\{['\"]type['\"]: ['\"]text")
 
@@ -53,7 +48,7 @@ class PartsMishandled(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = None if subject.probe.only_parts else subject.probe.render("parts")
         if rendering is None:
             return

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ParallelCallsDropped(Rule):
@@ -39,7 +33,7 @@ class ParallelCallsDropped(Rule):
     probes = True
     loses = ("messages[].tool_calls",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         lost = {
             which: subject.probe.losing("parallel", f"messages[1].tool_calls[{index}].function.arguments", word)
             for index, (which, word) in enumerate((("first", "lefttusk"), ("second", "righttusk")))

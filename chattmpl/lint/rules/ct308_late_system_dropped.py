@@ -1,11 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.template.template import Rendering
+from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
 
 
 class LateSystemDropped(Rule):
@@ -46,7 +39,7 @@ class LateSystemDropped(Rule):
     probes = True
     loses = ("messages[].content",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for name in ("late_system", "systems"):
             subject.probe.render(name)
         if subject.facts.system.fate != "rendered":

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule, Severity
 
 _NONE = re.compile(r"None(?![a-z])")
 _NULLS = (
@@ -59,7 +54,7 @@ class NonePrinted(Rule):
     law = "steady"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         yield from self._null(subject)
         own = any(_NONE.search(text) for text in subject.literals)
         for name in () if own else ("turn", "null", "calls", "tools", "system", "reasoning"):
@@ -73,7 +68,7 @@ class NonePrinted(Rule):
                     rendering=rendering,
                 )
 
-    def _null(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _null(self, subject: LintContext) -> Findings:
         """Yield a finding if a null field is printed; chattmpl treats null as absent, but not all engines do."""
         calls = subject.reads("tool_calls")
         everything: dict[int, dict[str, None]] = {

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.template.special_tokens import CONTROL
 
 _PROSE = re.compile(r"[A-Za-z][\w'’-]*(?:[,;:]? [\w'’-]+){2,}")
@@ -56,7 +51,7 @@ class SystemInvented(Rule):
     explains = ("CT211:line",)
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         without, given = subject.probe.render("turn"), subject.probe.render("system")
         if without is None or given is None:
             return

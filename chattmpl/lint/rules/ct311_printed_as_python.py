@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _PYTHON = re.compile(
     r"\{'(?:type|name|tusk|function|id|role|content|arguments)': |\['onyx', |['\"]wild['\"]: True|(?<!=)\bTrue\b"
@@ -44,7 +39,7 @@ class PrintedAsPython(Rule):
     law = "portable"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         own = any("True" in text for text in subject.literals)
         for name in ("tools", "calls", "values"):
             rendering = subject.probe.render(name)

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _BESIDE = (
     ("reasoning", "messages[1].reasoning_content", "Ponder papaya"),
@@ -54,7 +48,7 @@ class AnswerAltered(Rule):
     explains = ("CT204:line", "CT306:line")
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         marks = subject.probe.render("marks")
         given = None if marks is None else subject.probe.conversation("marks")["messages"][1]["content"]
         if marks is not None and given is not None:

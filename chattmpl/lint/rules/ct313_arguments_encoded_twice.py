@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ArgumentsEncodedTwice(Rule):
@@ -39,7 +33,7 @@ class ArgumentsEncodedTwice(Rule):
     explains = ("CT317",)
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for name, severity in (("calls", "warning"), ("text_arguments", "info")):
             rendering = subject.probe.render(name)
             start = rendering.text.find(r"{\"tusk\"") if rendering is not None else -1

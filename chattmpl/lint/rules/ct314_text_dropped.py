@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _WORDS = ("quince", "apricot", "Follow fig", "almond")
 _EARLIER = 2
@@ -57,7 +51,7 @@ class TextDropped(Rule):
     probes = True
     per_mode = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.render("turns")
         if rendering is None:
             return

@@ -1,11 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.template.template import Rendering
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rendering, Rule
 
 _WORDS = {
     "turns": ("Question quince", "Answer apricot", "Follow fig", "Again almond"),
@@ -54,7 +47,7 @@ class TextMisplaced(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for name, words in _WORDS.items():
             rendering = subject.probe.render(name)
             if rendering is None:

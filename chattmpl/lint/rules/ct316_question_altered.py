@@ -1,11 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.template.template import Rendering
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rendering, Rule, TemplateDiagnostic
 
 _PLAIN = (
     ("turn", 0, "a question", "Question quince", "the user"),
@@ -53,7 +46,7 @@ class QuestionAltered(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         given = subject.probe.conversation("marks")["messages"][0]["content"]
         whole = given if isinstance(given, str) else given[0]["text"]
         rendering = subject.probe.render("marks")

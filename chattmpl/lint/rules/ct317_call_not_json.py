@@ -1,12 +1,7 @@
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _OBJECT = re.compile(r"\{\s*\"(?:name|function|tool_name|type|id)\"\s*:")
 _TOOL = "find_walrus"
@@ -43,7 +38,7 @@ class CallNotJson(Rule):
     law = "roundtrip"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for name in ("calls", "values"):
             rendering = subject.probe.render(name)
             if rendering is None:

@@ -1,11 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.template.template import Rendering
+from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
 
 
 class DeveloperDropped(Rule):
@@ -46,7 +39,7 @@ class DeveloperDropped(Rule):
     probes = True
     loses = ("messages[role=developer]", "messages[].content")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         subject.probe.render("developer")
         plain = subject.probe.render("turn")
         if plain is None or "quince" not in plain.text:

@@ -1,12 +1,7 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 from chattmpl.syntax.nodes import Filter, Keyword
 
 _OPTIONS = frozenset({"ensure_ascii", "separators", "sort_keys"})
@@ -64,7 +59,7 @@ class TojsonOptions(Rule):
     message = "minijinja rejects tojson({option}=…)"
     hint = "remove the option; ensure_ascii=False is already the default of transformers"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Filter):
             options = [option for option in _options(node) if option.name in _OPTIONS]
             if options and node.name == "tojson":
@@ -72,7 +67,7 @@ class TojsonOptions(Rule):
                 yield self.finding(subject.at(options[0].start, len(name)), option=name)
                 return
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the options with their default value."""
         edits = [edit for node in subject.nodes(Filter) for edit in _without_defaults(node)]
         if edits:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Call, Expression, Tuple
 
 _LACKED = frozenset({
@@ -67,7 +61,7 @@ class MethodDiffers(Rule):
     message = "{difference}"
     hint = "use a form that every engine supports, or test all engines"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         seen: set[str] = set()
         for node in subject.nodes(Call):
             method = node.method

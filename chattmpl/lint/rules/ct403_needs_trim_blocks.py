@@ -1,13 +1,8 @@
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from types import NoneType
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 from chattmpl.syntax.items import Item, Text
 
 
@@ -71,12 +66,12 @@ class NeedsTrimBlocks(Rule):
     message = "from here on, the text has different white space without trim_blocks and lstrip_blocks"
     hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         first = next(_explicit(subject.source.text, subject.tree.flat), None)
         if first is not None:
             line, _ = subject.source.position(_gap(subject.source.text, first.start))
             yield self.finding(subject.line(line))
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Make all trimming explicit: with a dash if it trims nothing else, otherwise by removing the white space."""
         yield list(_explicit(subject.source.text, subject.tree.flat))

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class ReadsTheClock(Rule):
@@ -38,7 +32,7 @@ class ReadsTheClock(Rule):
     explains = ("CT211:line",)
     law = "steady"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         # Also if it is assigned to another name.
         for name in subject.tree.read.get("strftime_now", [])[:1]:
             yield self.finding(subject.word(name))

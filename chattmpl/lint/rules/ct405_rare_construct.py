@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.items import Raw, Tag
 from chattmpl.syntax.nodes import Attribute, Binary, Call, Comparison, Constant, Filter, Name, Node, Test
 
@@ -66,7 +60,7 @@ class RareConstruct(Rule):
     message = "not every engine supports {construct}"
     hint = "use a simpler construct, or test every engine"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         seen: set[str] = set()
         for node in subject.tree.everything:
             kind, construct = _construct(node) or ("", "")

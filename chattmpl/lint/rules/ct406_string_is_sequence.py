@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Test
 
 
@@ -37,7 +31,7 @@ class StringIsSequence(Rule):
     message = "a string is a sequence in Jinja2 but not in minijinja, so the engines take different branches"
     hint = "test 'is string' first"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         found: dict[str, Test] = {}
         for node in subject.nodes(Test):
             found.setdefault(node.name, node)

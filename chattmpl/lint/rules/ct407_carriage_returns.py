@@ -1,10 +1,6 @@
-from __future__ import annotations
-
 from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule, TemplateDiagnostic
 from chattmpl.syntax.lexer import normalize_newlines
 
 
@@ -39,7 +35,7 @@ class CarriageReturns(Rule):
     message = "{lines} with a carriage return, which minijinja keeps as a character of the text"
     hint = "save the file with Unix line endings (LF)"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         text = subject.found.source.text
         count = text.count("\r")
         if count:

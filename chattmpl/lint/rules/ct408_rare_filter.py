@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.syntax.nodes import Filter, Test
 
 _FILTERS = frozenset({
@@ -48,7 +42,7 @@ class RareFilter(Rule):
     message = "@huggingface/jinja lacks the {filter} {name}"
     hint = "use a simpler construct, or test every engine"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, Filter | Test]] = [
             *(("filter", node) for node in subject.nodes(Filter) if node.name in _FILTERS),

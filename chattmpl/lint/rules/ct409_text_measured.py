@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Expression, Name, Slice, Subscript
 
 
@@ -44,7 +38,7 @@ class TextMeasured(Rule):
     message = "the text of a message is sliced by an index, which not every engine counts in characters"
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Subscript):
             if isinstance(node.index, Slice) and _is_text(node.value):
                 yield self.finding(subject.place(node))

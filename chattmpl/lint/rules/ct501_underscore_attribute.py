@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Expression, Filter, Keyword, Name, Subscript
 
 _IN_FORMAT = re.compile(r"\{[^{}]*?[.\[](_\w+)")
@@ -64,7 +59,7 @@ class UnderscoreAttribute(Rule):
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT202", "CT004", "CT502")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.tree.everything:
             name = _reached(node) if isinstance(node, Expression) else None
             if name is not None:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Filter
 
 
@@ -38,7 +32,7 @@ class AttrFilter(Rule):
     hint = "write message.content or message['content']"
     explains = ("CT202", "CT004")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Filter):
             if node.name == "attr":
                 yield self.finding(subject.word(node))

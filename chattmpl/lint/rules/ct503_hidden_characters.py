@@ -1,13 +1,7 @@
-from __future__ import annotations
-
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, TemplateDiagnostic
 
 _GRAVE = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _JOINERS = "\u200c\u200d"
@@ -49,7 +43,7 @@ class HiddenCharacters(Rule):
     message = "a hidden character, {name} ({code})"
     hint = "remove it; if it is intended, write the escape {escape} inside a string"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for match in _HIDDEN.finditer(subject.found.source.text.replace("\r\n", "\n")):
             char = match[0]
             grave = char in _GRAVE or ord(char) >= 0xE0000
@@ -63,7 +57,7 @@ class HiddenCharacters(Rule):
                 escape=f"\\u{ord(char):04x}",
             )
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove it from a comment; elsewhere write it as an escape."""
         offset = finding.place.start
         char = subject.source.text[offset : offset + 1]

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 _ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]*[^\s'\"<>\\).,;:]")
 
@@ -39,7 +34,7 @@ class LinkInText(Rule):
     message = "the template writes {address} into prompts"
     hint = "move it into a system message, so that whoever serves the model decides"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for offset, text in subject.data:
             match = _ADDRESS.search(text)
             if match is not None:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class OtherTemplates(Rule):
@@ -37,7 +31,7 @@ class OtherTemplates(Rule):
     hint = "put the text into this template, as a macro"
     explains = ("CT004",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for tag in subject.tags:
             if tag.name in ("include", "import", "from", "extends"):
                 yield self.finding(subject.place(tag), tag=tag.name)

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.syntax.nodes import Comparison, Constant, Expression
 
 _WORDS = re.compile(r"[A-Za-z]{3,}([ ,'-]+[A-Za-z]+)*[.!?]?")
@@ -40,7 +35,7 @@ class HiddenTrigger(Rule):
     message = "the words {phrase} in a message change what the template writes"
     hint = "use a template kwarg, which only the caller can set"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         keys = {node.key for node in subject.tree.everything if isinstance(node, Expression)}
         for node in subject.nodes(Comparison):
             constant = node.items[0]

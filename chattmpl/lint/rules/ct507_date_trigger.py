@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Call, Comparison, Name
 
 
@@ -38,7 +32,7 @@ class DateTrigger(Rule):
     explains = ("CT404",)
     law = "steady"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Comparison):
             for call in node.find(Call):
                 if isinstance(call.function, Name) and call.function.name == "strftime_now":

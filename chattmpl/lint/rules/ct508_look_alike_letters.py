@@ -1,13 +1,7 @@
-from __future__ import annotations
-
 import re
 import unicodedata
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, LintContext, Quoted, Rule
 
 _OTHER = "\u0370-\u03ff\u0400-\u052f"
 _MIXED = re.compile(rf"\b[A-Za-z_]*(?:[A-Za-z][{_OTHER}]|[{_OTHER}][A-Za-z])[\w]*")
@@ -45,7 +39,7 @@ class LookAlikeLetters(Rule):
     message = "{word} mixes scripts: one letter is {letter}"
     hint = "retype the word in one script"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for offset, text in subject.data:
             match = _MIXED.search(text)
             if match is not None:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.syntax.nodes import Call, Filter, Name
 
 
@@ -39,7 +33,7 @@ class RandomText(Rule):
     explains = ("CT203", "CT204")
     law = "steady"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.tree.everything:
             match node:
                 case Filter(name="random" as word) | Call(function=Name(name="lipsum" as word)):

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 _ORDERS = re.compile(
     r"(?i)\b(?:ignore|disregard|forget|override)\s+(?:\w+\s+){0,3}"
@@ -47,7 +42,7 @@ class InstructionsInText(Rule):
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"
     explains = ("CT211:line",)
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for offset, text in subject.data:
             match = _ORDERS.search(text)
             if match is not None:

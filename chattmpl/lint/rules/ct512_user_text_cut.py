@@ -1,11 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.errors import ChatTmplError
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.probing.corpus import CLOCK, as_parts
 
 _MARKERS = ("</think>", "<tool_call>", "/no_think")
@@ -46,7 +40,7 @@ class UserTextCut(Rule):
     law = "lossless"
     probes = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         plain = subject.probe.render("turn", 1)
         if plain is None or _FIRST not in plain.text:
             return

@@ -1,11 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.encode import encode
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
 from chattmpl.template.special_tokens import PIPED_CONTROL
@@ -50,7 +44,7 @@ class NotInVocabulary(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         seen: set[str] = set()
         for name in ("turn", "system", "calls"):
             rendering = subject.probe.render(name, prompt=name == "turn")
@@ -70,7 +64,7 @@ class NotInVocabulary(Rule):
         yield from self._stop(subject, seen)
         yield from self._special(subject, seen)
 
-    def _stop(self, subject: LintContext, seen: set[str]) -> Iterator[TemplateDiagnostic]:
+    def _stop(self, subject: LintContext, seen: set[str]) -> Findings:
         found = stop_token(subject)
         if found is None or found[2] in seen:
             return
@@ -80,7 +74,7 @@ class NotInVocabulary(Rule):
             seen.add(stop)
             yield self.finding(subject.blame(rendering, start), "stop", token=stop, count=count)
 
-    def _special(self, subject: LintContext, seen: set[str]) -> Iterator[TemplateDiagnostic]:
+    def _special(self, subject: LintContext, seen: set[str]) -> Findings:
         missing = [
             (name, content)
             for name, content in sorted(subject.special_tokens.items())

@@ -1,11 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
 from chattmpl.encode import encode
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 
 
 class TokenStraddles(Rule):
@@ -41,7 +35,7 @@ class TokenStraddles(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for name in ("turns", "calls", "reasoning") if subject.generation else ():
             rendering = subject.probe.render(name)
             if rendering is None:

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import bos_that_is_added
 
 
@@ -42,7 +36,7 @@ class BosTwice(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and rendering.text.startswith(bos):
             yield self.finding(subject.blame(rendering, 0), rendering=rendering, token=bos)

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import bos_that_is_added
 
 
@@ -40,7 +34,7 @@ class BosMissing(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and bos not in rendering.text:
             yield self.finding(subject.top(), rendering=rendering, token=bos)

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import stop_token, token_id
 
 
@@ -44,7 +38,7 @@ class StopIsNotEos(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         found = stop_token(subject)
         if found is None:
             return

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import stop_token
 
 
@@ -42,7 +36,7 @@ class StopIsPadding(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         found = stop_token(subject)
         if found is not None and found[2] == subject.special_tokens.get("pad_token"):
             rendering, start, stop = found

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 from chattmpl.lint.vocabulary import stop_token
 from chattmpl.template.blame import span_at
 from chattmpl.template.special_tokens import PIPED_CONTROL
@@ -44,7 +38,7 @@ class NotSpecial(Rule):
     probes = True
     needs_tokenizer = True
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         rendering = subject.probe.render("turn")
         if rendering is None:
             return

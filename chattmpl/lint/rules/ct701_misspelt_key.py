@@ -1,11 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
 from difflib import get_close_matches
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule, replace_word
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule, replace_word
 from chattmpl.syntax.messages import message_key, message_variables
 from chattmpl.syntax.nodes import Expression
 
@@ -60,7 +55,7 @@ class MisspeltKey(Rule):
     hint = "did you mean {intended}?"
     law = "lossless"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         variables = message_variables(subject.tree)
         expressions = [node for node in subject.tree.everything if isinstance(node, Expression)]
         read = {message_key(node, variables): node for node in expressions}

@@ -1,11 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
 from difflib import get_close_matches
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule, replace_word
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule, replace_word
 from chattmpl.syntax.items import Block
 from chattmpl.syntax.nodes import Attribute, Expression, Name
 from chattmpl.syntax.tree import Tree
@@ -82,7 +77,7 @@ class MisspeltVariable(Rule):
     message = "nothing sets or passes {written}"
     hint = "did you mean {intended}?"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         yield from self._other_messages(subject)
         family = subject.found.family
         known = {*_PASSED, *(family.modes if family else ()), *(family.kwargs if family else ())}
@@ -102,7 +97,7 @@ class MisspeltVariable(Rule):
                     intended_edits=replace_word(subject, name, meant[0]),
                 )
 
-    def _other_messages(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def _other_messages(self, subject: LintContext) -> Findings:
         """Yield a finding if a loop is over another variable, and messages are never read."""
         if "messages" in subject.variables:
             return

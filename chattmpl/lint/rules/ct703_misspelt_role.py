@@ -1,11 +1,6 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
 from difflib import get_close_matches
 
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule, replace_word
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule, replace_word
 from chattmpl.syntax.nodes import Comparison, Constant, Name
 
 _ROLES = ("system", "user", "assistant", "tool", "developer")
@@ -41,7 +36,7 @@ class MisspeltRole(Rule):
     hint = "did you mean {intended}?"
     law = "lossless"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Comparison):
             if not any("role" in (side.key, side.name if isinstance(side, Name) else None) for side in node.items):
                 continue

@@ -1,12 +1,5 @@
-from __future__ import annotations
-
-from collections.abc import Iterator, Sequence
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, Fixes, LintContext, Quoted, Rule, TemplateDiagnostic
 from chattmpl.lint.tag_edits import removal
-from chattmpl.syntax.edits import Edit
 
 
 class Unused(Rule):
@@ -37,7 +30,7 @@ class Unused(Rule):
     message = {"macro": "the macro {name} is never called", "variable": "{name} is set but never read"}
     hint = {"macro": "call it, or remove it", "variable": "read it, or remove it"}
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         read = subject.tree.read
         for block in subject.tree.blocks("macro"):
             name = block.opening.target
@@ -49,7 +42,7 @@ class Unused(Rule):
                 seen.add(node.name)
                 yield self.finding(subject.word(node), "variable", name=Quoted(node.name))
 
-    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Iterator[Sequence[Edit]]:
+    def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the macro or the assignment."""
         for tag in subject.tags:
             if tag.name in ("set", "macro") and tag.start <= finding.place.start < tag.end:

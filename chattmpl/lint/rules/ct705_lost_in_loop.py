@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import Quoted, TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 from chattmpl.syntax.items import assignments, exclusive
 
 
@@ -38,7 +32,7 @@ class LostInLoop(Rule):
     hint = "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}"
     explains = ("CT201", "CT202", "CT203", "CT211")
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         outside = list(assignments(subject.tree.body))
         for loop in subject.tree.blocks("for"):
             for name in [name for body in loop.bodies for name in assignments(body)]:

@@ -1,14 +1,8 @@
-from __future__ import annotations
-
 import re
 from collections import Counter
-from collections.abc import Iterator
 from difflib import SequenceMatcher
 
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
-from chattmpl.syntax.edits import Edit
+from chattmpl.lint.rule import Edit, Findings, LintContext, Rule
 
 _TOKEN = re.compile(r"<\|?/?[A-Za-z_]+\|?>|<｜[^｜<>\s]{3,40}｜>")
 _KNOWN = frozenset(
@@ -87,7 +81,7 @@ class MisspeltToken(Rule):
     message = "{written} resembles {intended}, which the template writes elsewhere"
     hint = "did you mean {intended}?"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         written = Counter(token for _, text in subject.data for token in _TOKEN.findall(text))
         for token in sorted(written):
             meant = [other for other in sorted(_KNOWN & written.keys()) if token not in _KNOWN and _slip(token, other)]

@@ -1,10 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.diagnostic import TemplateDiagnostic
-from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule
+from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class LayoutInText(Rule):
@@ -44,7 +38,7 @@ class LayoutInText(Rule):
     }
     hint = "trim it: {{- … }}"
 
-    def check(self, subject: LintContext) -> Iterator[TemplateDiagnostic]:
+    def check(self, subject: LintContext) -> Findings:
         for offset, kind, value in subject.tokens:
             if kind != "data" or value.strip() or "  " not in value:
                 continue

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class NothingTrained(Check):
@@ -28,6 +23,6 @@ class NothingTrained(Check):
     message = "no token of the row is trained"
     hint = "add generation tags with chattmpl annotate, and remove rows without an answer"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         if not view.row.trained:
             yield RowFinding()

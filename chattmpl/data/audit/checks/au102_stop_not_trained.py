@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class StopNotTrained(Check):
@@ -29,7 +24,7 @@ class StopNotTrained(Check):
     message = "a trained turn does not end with a stop token ({key})"
     hint = "end the generation tag directly after the stop token; chattmpl lint shows the line"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         text = view.rendering.text
         for piece in view.trained_turns():
             stops, sampled = view.stops(piece), text[piece.start : piece.end]

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class SpanCut(Check):
@@ -28,7 +23,7 @@ class SpanCut(Check):
     hint = "raise the limit, or shorten rows by whole turns (chattmpl encode --overflow truncate-turns)"
     unit = "trained tokens lost"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and len(mask) > limit and mask[limit - 1] and mask[limit]:
             lost = int(mask[limit:].sum())

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class TooLong(Check):
@@ -27,7 +22,7 @@ class TooLong(Check):
     hint = "raise the limit, or choose how to handle longer rows with chattmpl encode --overflow"
     unit = "tokens above the limit"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         limit, length = view.settings.max_length, len(view.row)
         if limit is not None and length > limit:
             yield RowFinding("", f"{length} tokens", length - limit)

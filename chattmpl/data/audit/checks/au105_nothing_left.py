@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class NothingLeft(Check):
@@ -27,7 +22,7 @@ class NothingLeft(Check):
     message = "no trained token is within the length limit"
     hint = "raise the limit, or remove such rows; chattmpl encode rejects them"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         limit, mask = view.settings.max_length, view.row.mask
         if limit is not None and mask.any() and not mask[:limit].any():
             yield RowFinding("", f"training begins at token {int(mask.argmax())}")

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class StraddlingToken(Check):
@@ -28,7 +23,7 @@ class StraddlingToken(Check):
     hint = "encode the two sides separately, as at inference, with --straddle split"
     unit = "edges"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         if view.row.straddles:
             first = next(iter(view.encoding.straddles), None)
             detail = f"{first.text!r} at the {first.side} of messages[{first.message_m}]" if first else ""

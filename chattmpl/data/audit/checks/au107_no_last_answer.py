@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class NoLastAnswer(Check):
@@ -27,6 +22,6 @@ class NoLastAnswer(Check):
     hint = "remove the messages after the last answer, or restore the missing answer"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         if view.messages and view.messages[-1].get("role") != "assistant":
             yield RowFinding(str(view.messages[-1].get("role")))

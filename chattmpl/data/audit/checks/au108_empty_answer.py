@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.reasoning_mode import text_of
 
 
@@ -29,7 +24,7 @@ class EmptyAnswer(Check):
     hint = "remove such turns, or mark them train: false"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         if view.conversation is None:
             return
         for index, message in enumerate(view.messages):

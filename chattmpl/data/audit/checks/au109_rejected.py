@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.rows import RejectionReason
 
 
@@ -30,7 +25,7 @@ class Rejected(Check):
     hint = "correct or remove the rows; chattmpl encode writes them to rejected.jsonl with their reasons"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         refusal = view.scanned.rejection
         if refusal is not None:
             # The message about a conversation begins with its field.

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.laws.outcome import first_difference
 from chattmpl.template.special_tokens import CONTROL
 
@@ -33,7 +28,7 @@ class AnswerRewritten(Check):
     hint = "write one row per answer with --unroll, or keep all reasoning with --retention all"
     unit = "answers"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         found: dict[str, list[tuple[int, str, str]]] = {}
         for turn, sampled, written in view.rewritten_turns():
             at = first_difference(sampled, written)

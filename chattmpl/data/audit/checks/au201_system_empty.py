@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView, empty
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView, empty
 
 
 class SystemEmpty(Check):
@@ -29,7 +24,7 @@ class SystemEmpty(Check):
     hint = "remove the message if there is no system prompt"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         for index, message in enumerate(view.messages):
             if message.get("role") in ("system", "developer"):
                 key = empty(message.get("content"))

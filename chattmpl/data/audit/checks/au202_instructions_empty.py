@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView, empty
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView, empty
 
 
 class InstructionsEmpty(Check):
@@ -29,7 +24,7 @@ class InstructionsEmpty(Check):
     hint = "omit the key if there are no instructions"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         given = {**view.kwargs, **view.own_kwargs, **view.encoder.kwargs}
         if "custom_instructions" in given:
             key = empty(given["custom_instructions"])

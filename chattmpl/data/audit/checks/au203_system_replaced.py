@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView, empty
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView, empty
 
 _INSTRUCTIONS = "chat_template_kwargs.custom_instructions"
 
@@ -36,7 +31,7 @@ class SystemReplaced(Check):
     }
     hint = "put the system prompt into the data, or choose a template that renders it"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         given_messages = [message for index, message in enumerate(view.messages) if view.instructs(index)]
         for path in view.lost_instructions:
             yield RowFinding("dropped", path, severity="error")

@@ -1,11 +1,7 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
 from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 _INDEX = re.compile(r"\[\d+\]")
 _REASONING = re.compile(rf"messages\[\d+\]\.(?:{'|'.join(REASONING_NAMES)})\b")
@@ -34,7 +30,7 @@ class FieldDropped(Check):
     hint = "choose a template that renders the field, or remove it from the data deliberately"
     unit = "fields"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         for path, why in view.losses:
             field = _INDEX.sub("[]", path)
             elsewhere = path in view.lost_instructions or _REASONING.match(path)

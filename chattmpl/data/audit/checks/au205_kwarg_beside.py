@@ -1,9 +1,6 @@
-from __future__ import annotations
+from collections.abc import Mapping
 
-from collections.abc import Iterator, Mapping
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.printable import excerpt
 
 _OWN = frozenset({"messages", "tools", "documents", "chat_template_kwargs", "template"})
@@ -31,7 +28,7 @@ class KwargBeside(Check):
     hint = "move it into chat_template_kwargs, or list it under kwargs_from in a mixture"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         record = view.scanned.record
         if not isinstance(record, Mapping):
             return

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class NoThinkWithReasoning(Check):
@@ -29,7 +24,7 @@ class NoThinkWithReasoning(Check):
     unit = "turns"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         wrong = [index for index, mode in view.asked if mode == "no-think" and index in view.thinking]
         if wrong:
             yield RowFinding("", f"messages[{wrong[0]}]", len(wrong))

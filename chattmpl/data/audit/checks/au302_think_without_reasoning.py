@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ThinkWithoutReasoning(Check):
@@ -32,7 +27,7 @@ class ThinkWithoutReasoning(Check):
     hint = "mark such rows as enable_thinking: false or /no_think, or remove them"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         asked = [index for index, mode in view.asked if mode == "think"]
         if asked and view.thinking.isdisjoint(asked):
             yield RowFinding("asked", f"messages[{asked[-1]}]")

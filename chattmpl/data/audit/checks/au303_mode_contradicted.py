@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.reasoning_mode import SWITCHES, mode_of_flag, mode_of_kwarg
 
 
@@ -33,7 +28,7 @@ class ModeContradicted(Check):
     hint = "keep one of the two, and write booleans as booleans"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         names = (view.switch.name,) if view.switch.name else SWITCHES
         for name in names:
             value = view.kwargs.get(name)

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ReasoningKeptLast(Check):
@@ -35,7 +30,7 @@ class ReasoningKeptLast(Check):
     )
     unit = "traces"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         users = [index for index, message in enumerate(view.messages) if message.get("role") == "user"]
         answers = [index for index, _ in view.asked if users and index > users[0]]
         if not answers or answers[0] > users[-1] or max(view.thinking, default=-1) < users[-1]:

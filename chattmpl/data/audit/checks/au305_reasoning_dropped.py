@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.reasoning_mode import trace_of
 
 
@@ -28,7 +23,7 @@ class LostReasoning(Check):
     hint = "use --retention all, enable reasoning, or choose another template"
     unit = "traces"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         held = [index for index in view.thinking if trace_of(view.messages[index])]
         if held and view.lost_reasoning.issuperset(held):
             yield RowFinding("", f"messages[{min(held)}]", len(held))

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.totals import AuditSettings, Totals
+from chattmpl.data.audit.check import AuditSettings, Check, DatasetFinding, DatasetFindings, Totals
 
 
 class SingleTurnReasoning(Check):
@@ -28,7 +23,7 @@ class SingleTurnReasoning(Check):
     message = "all rows with reasoning answer only one question{detail}"
     hint = "add conversations of several turns with reasoning"
 
-    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         each = totals.sources.items()
         reasoning = sum(source.reasoning for _, source in each)
         if not reasoning or any(source.reasoning_multi for _, source in each):

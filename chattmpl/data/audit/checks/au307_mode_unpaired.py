@@ -1,11 +1,7 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 from pathlib import PurePath
 
-from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.totals import AuditSettings, Totals
+from chattmpl.data.audit.check import AuditSettings, Check, DatasetFinding, DatasetFindings, Totals
 from chattmpl.data.reasoning_mode import Mode
 
 _WORDS = re.compile(r"(?i)(?:^|(?<=[^a-z]))(?:no[_-]?think(?:ing)?|non[_-]?think(?:ing)?|think(?:ing)?)(?=[^a-z]|$)")
@@ -37,7 +33,7 @@ class ModeUnpaired(Check):
     }
     hint = "add conversations of the same kind in the other mode"
 
-    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         modes = totals.modes()
         both = bool(modes["mixed"] or (modes["think"] and modes["no-think"]))
         hybrid = both and totals.switch.name is not None if settings.hybrid is None else settings.hybrid

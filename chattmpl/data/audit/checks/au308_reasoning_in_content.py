@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.reasoning_mode import has_reasoning_in_content
 
 
@@ -30,7 +25,7 @@ class ReasoningInContent(Check):
     unit = "messages"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         wrong = [index for index in sorted(view.thinking) if has_reasoning_in_content(view.messages[index])]
         if wrong:
             yield RowFinding("", f"messages[{wrong[0]}]", len(wrong))

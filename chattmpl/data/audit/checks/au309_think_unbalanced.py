@@ -1,10 +1,6 @@
-from __future__ import annotations
-
 import re
-from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 from chattmpl.data.reasoning_mode import text_of, trace_of
 
 _TAG = re.compile(r"</?think>")
@@ -32,7 +28,7 @@ class ThinkUnbalanced(Check):
     hint = "move the reasoning to reasoning_content, without tags"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         for index, _ in view.asked:
             content, trace = text_of(view.messages[index].get("content")), trace_of(view.messages[index])
             if [tag == "</think>" for tag in _TAG.findall(content)] != [False, True] * content.count("</think>"):

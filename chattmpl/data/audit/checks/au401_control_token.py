@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ControlToken(Check):
@@ -29,7 +24,7 @@ class ControlToken(Check):
     hint = "clean the data, or encode it as ordinary text with --control-tokens escape"
     unit = "tokens"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         if view.row.escaped:
             for escape in view.encoding.escaped:
                 where = escape.field or "the text"

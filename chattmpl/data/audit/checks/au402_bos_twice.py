@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 _KNOWN = ("<|begin_of_text|>", "<bos>", "<s>", "<｜begin▁of▁sentence｜>", "<|startoftext|>", "<BOS_TOKEN>")
 
@@ -28,7 +23,7 @@ class RepeatedBos(Check):
     message = "the text begins with two BOS tokens"
     hint = "remove the token from the data: the template writes it"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         text = view.text.lstrip()
         given = {**view.encoder.template.tokens, **view.kwargs}.get("bos_token")
         for bos in dict.fromkeys([given, *_KNOWN]):

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class CallWithoutResult(Check):
@@ -29,7 +24,7 @@ class CallWithoutResult(Check):
     unit = "calls"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         found = []
         results = 0  # number of results that directly follow the message
         for index in range(len(view.messages) - 1, -1, -1):

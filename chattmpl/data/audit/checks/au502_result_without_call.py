@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ResultWithoutCall(Check):
@@ -28,7 +23,7 @@ class ResultWithoutCall(Check):
     hint = "correct the ids, or remove the result"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         open_ids: list[str | None] = []
         for index, message in enumerate(view.messages):
             role, named = message.get("role"), message.get("tool_call_id")

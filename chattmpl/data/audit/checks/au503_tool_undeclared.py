@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ToolUndeclared(Check):
@@ -28,7 +23,7 @@ class ToolUndeclared(Check):
     hint = "declare the tool, or remove the row"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         kwargs = view.kwargs
         given = [view.conversation.tools if view.conversation else None, kwargs.get("xml_tools")]
         if kwargs.get("python_tools"):

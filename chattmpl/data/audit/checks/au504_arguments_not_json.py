@@ -1,10 +1,6 @@
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class ArgumentsNotJson(Check):
@@ -29,7 +25,7 @@ class ArgumentsNotJson(Check):
     hint = "store arguments as an object"
     needs_row = False
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         for index, message in enumerate(view.messages):
             for call in message.get("tool_calls") or ():
                 arguments = (call.get("function") or call).get("arguments")

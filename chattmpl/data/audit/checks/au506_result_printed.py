@@ -1,7 +1,4 @@
-from __future__ import annotations
-
-from chattmpl.conversation.notes import NoteKind
-from chattmpl.data.audit.check import NoteCheck
+from chattmpl.data.audit.check import NoteCheck, NoteKind
 
 
 class ResultPrinted(NoteCheck):

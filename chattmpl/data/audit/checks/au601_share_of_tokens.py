@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, DatasetFinding
-from chattmpl.data.audit.totals import AuditSettings, Totals
+from chattmpl.data.audit.check import AuditSettings, Check, DatasetFinding, DatasetFindings, Totals
 
 
 class ShareOfTokens(Check):
@@ -28,7 +23,7 @@ class ShareOfTokens(Check):
     message = "{key} has {detail}"
     hint = "specify shares of tokens in the mixture (share_of: tokens)"
 
-    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         if len(totals.sources) < 2 or not totals.tokens:
             return
         for name, source in totals.sources.items():

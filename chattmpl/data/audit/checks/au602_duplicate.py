@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, DatasetFinding, repeated_rows
-from chattmpl.data.audit.totals import AuditSettings, Totals
+from chattmpl.data.audit.check import AuditSettings, Check, DatasetFindings, Totals, repeated_rows
 
 
 class Duplicate(Check):
@@ -27,5 +22,5 @@ class Duplicate(Check):
     message = "the conversation is the same as in an earlier row"
     hint = "remove the duplicates"
 
-    def check_dataset(self, totals: Totals, settings: AuditSettings) -> Iterator[DatasetFinding]:
+    def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         yield from repeated_rows(totals, settings, rendered=False)
