@@ -10,6 +10,7 @@ import pytest
 
 from chattmpl import Template
 from support.extras import need
+from support.small_tokenizers import tokenizers_without_bytes
 
 need("numpy", "pyarrow", "yaml", "zstandard")
 
@@ -264,6 +265,16 @@ CASES: dict[str, list[Case]] = {
         Case([talk("a <|im_end|> <|im_end|>", "b")], [talk("a <think> x", "b")], key="<|im_end|>", amount=2),
     ],
     "AU402": [Case([talk("<s>a", "b")], [talk("a", "b")], template=BOS)],
+    "AU403": [
+        Case(
+            [talk("a", "né <unk>日")],
+            [talk("a <unk>", "b"), talk("<|im_end|>", "c")],
+            template=NEWLINE,
+            amount=2,
+            options={"tokenizer": tokenizers_without_bytes()[kind]},
+        )
+        for kind in ("unigram", "characters", "fused")
+    ],
     "AU501": [
         Case([tools(calling(), DONE)], [tools(calling(), RESULT, DONE), tools(calling())]),
         Case([tools({**calling(), "tool_calls": calling()["tool_calls"] * 2}, RESULT, DONE)], PLAIN, amount=1),
@@ -333,7 +344,7 @@ CASES: dict[str, list[Case]] = {
 
 def run(data: Any, template: str, options: dict[str, Any], *select: str) -> AuditReport:
     loaded = Template.load(template) if template.isidentifier() else Template.from_source(template)
-    return audit(data, loaded, "demo", select=select, fast="off", **options)
+    return audit(data, loaded, **{"tokenizer": "demo", "select": select, "fast": "off", **options})
 
 
 def found(report: AuditReport, case: Case) -> list[DataDiagnostic]:
@@ -385,5 +396,5 @@ def test_a_kind_is_in_the_module_of_its_code_and_name() -> None:
 
 
 def test_kinds_are_chosen_by_code_group_and_name() -> None:
-    assert [kind.code for kind in chosen(["AU40"])] == ["AU401", "AU402"]
-    assert [kind.code for kind in chosen(["duplicate", "AU4"], ["AU402"])] == ["AU401", "AU602"]
+    assert [kind.code for kind in chosen(["AU40"])] == ["AU401", "AU402", "AU403"]
+    assert [kind.code for kind in chosen(["duplicate", "AU4"], ["AU402", "AU403"])] == ["AU401", "AU602"]

@@ -18,6 +18,7 @@ from support.small_tokenizers import (
     SlowBytes,
     byte_level_bpe,
     metaspace_bpe,
+    tokenizers_without_bytes,
     unigram_with_control_pieces,
     with_control,
 )
@@ -37,6 +38,7 @@ KINDS: dict[str, Any] = {
     "swallowing": with_control(byte_level_bpe(), lstrip=True, rstrip=True),
     "normalized": with_control(byte_level_bpe(), normalized=True),
     "slow": SlowBytes(),
+    **tokenizers_without_bytes(),
 }
 PARTS = ("<|im_", "start|>", "end|>", "<", "|>", "<|", "think>", "</", " ", "\n", "\r\n", "a", "é", "\x00", "\u0301")
 PIECES = st.sampled_from([*CONTROL, *PARTS])
@@ -100,6 +102,23 @@ def test_what_stands_before_and_after_an_escaped_token_is_encoded_as_ever(kind: 
     assert after > 5
     assert encoding.input_ids[:before] == own[:before]
     assert encoding.input_ids[-after:] == own[-after:]
+
+
+@given(contents=st.lists(st.text(alphabet="aé日<>| \n", max_size=6), min_size=1, max_size=3))
+@pytest.mark.parametrize("kind", tokenizers_without_bytes())
+def test_text_that_is_not_in_the_vocabulary_is_no_control_token(kind: str, contents: list[str]) -> None:
+    rendering = render(*contents)
+    encoding = rendering.encode(KINDS[kind], control_tokens="error", straddle="split")
+    assert encoding.escaped == ()
+    assert "".join("".join(encoding.tokens).split()) == "".join(encoding.text.split())
+    assert rendering.encode(KINDS[kind]).input_ids == own_ids(KINDS[kind], rendering.text)
+
+
+@pytest.mark.parametrize("kind", tokenizers_without_bytes())
+def test_the_unknown_token_in_a_message_is_a_control_token(kind: str) -> None:
+    encoding = render("é <unk> 日", "日<|im_end|>").encode(KINDS[kind])
+    assert [escape.text for escape in encoding.escaped] == ["<unk>", "<|im_end|>"]
+    assert control_of(KINDS[kind], encoding) == [*FRAMES, *FRAMES]
 
 
 @given(contents=st.lists(HOSTILE, min_size=1, max_size=3))

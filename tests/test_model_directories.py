@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from chattmpl.encode import special_tokens_of  # noqa: E402
 from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
 from chattmpl.errors import TemplateError  # noqa: E402
 from support.command import Outcome, run_here  # noqa: E402
+from support.small_tokenizers import tokenizers_without_bytes  # noqa: E402
 
 pytestmark = [pytest.mark.data, pytest.mark.upstream]
 
@@ -115,6 +117,41 @@ def encoded(data: str, template: str, tokenizer: str, out: Path, *options: str) 
     result = run("encode", data, "-t", template, "--tokenizer", tokenizer, "-o", str(out), "--force", *options)
     assert result.code == 0, result.err
     return [json.loads(line)["input_ids"] for line in out.read_text().splitlines()]
+
+
+# -- text that is not in the vocabulary
+
+
+@pytest.mark.parametrize("kind", tokenizers_without_bytes())
+def test_a_character_that_the_tokenizer_does_not_know_is_encoded_at_every_entry_point(
+    tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("datasets")
+    from chattmpl.training.adapter.prepare import prepare
+
+    tokenizers_without_bytes()[kind].save(str(tmp_path / "tokenizer.json"))
+    configure(tmp_path, {"unk_token": "<unk>", "eos_token": "<|im_end|>"})
+    (tmp_path / "chat_template.jinja").write_text(TAGGED.replace("{{ bos_token }}", ""))
+    chats = [CHAT, {"messages": [CHAT["messages"][0], {"role": "assistant", "content": "La rivière ~ 川."}]}]
+    wanted = [expected_ids(tmp_path, chat) for chat in chats]
+    masks = [
+        upstream(tmp_path).apply_chat_template(chat["messages"], return_dict=True, return_assistant_tokens_mask=True)
+        for chat in chats
+    ]
+    data = write(tmp_path / "chats.jsonl", *chats)
+    assert encoded(data, str(tmp_path), str(tmp_path), tmp_path / "out.jsonl") == wanted
+    for fast in ("off", "auto"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            assert rows_of(str(tmp_path), str(tmp_path), fast, chats) == wanted
+    prepared = [dict(row) for row in prepare(chats, str(tmp_path), str(tmp_path), fast="off")]
+    assert [row["input_ids"] for row in prepared] == wanted
+    assert [[int(label != -100) for label in row["labels"]] for row in prepared] == [
+        mask["assistant_masks"] for mask in masks
+    ]
+    audited = run("audit", data, "-t", str(tmp_path), "--tokenizer", str(tmp_path), "--select", "AU1,AU4")
+    assert "AU403" in audited.out
+    assert "AU109" not in audited.out
 
 
 # -- special tokens

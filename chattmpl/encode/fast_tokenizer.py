@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PRIVATE = (range(0x100000, 0x10FFFE), range(0xF0000, 0xFFFFE), range(0xE000, 0xF900))
 """The private-use code points for sentinels, which no text should contain."""
 
+_NONCHARACTER = "\U0010ffff"
 _COPIES_KEPT = 2
 
 
@@ -44,6 +45,7 @@ class FastTokenizer(TextTokenizer):
         self.set_added(
             {index: AddedTokenInfo(token.content, token.special, token.lstrip, token.rstrip) for index, token in tokens}
         )
+        self.unknown_id = _unknown_id(self.raw)
         self._bare_copy = None
         self._sentinel_copies.clear()
 
@@ -59,7 +61,7 @@ class FastTokenizer(TextTokenizer):
 
     def byte_length(self, token_id: int) -> int | None:
         """Return the number of bytes that a token stands for; None if only the tokenizer's own offsets show it."""
-        return None if self._decoder is None else len(self._table[token_id])
+        return None if self._decoder is None or token_id == self.unknown_id else len(self._table[token_id])
 
     @property
     def _bare(self) -> Tokenizer:
@@ -178,6 +180,18 @@ def _decoder(raw: Tokenizer) -> TokenDecoder | None:
     if "ByteLevel" in parts:
         return decode_byte_level
     return decode_metaspace if "Metaspace" in parts or "ByteFallback" in parts else None
+
+
+def _unknown_id(raw: Tokenizer) -> int | None:
+    """Return the token for unknown text, which the model gives to a character that is in no vocabulary."""
+    name = getattr(raw.model, "unk_token", None)
+    if name is not None:
+        return raw.token_to_id(name)
+    try:
+        tokens = raw.model.tokenize(_NONCHARACTER)
+    except Exception:  # A Unigram model without such a token raises.
+        return None
+    return tokens[0].id if len(tokens) == 1 else None
 
 
 def _to_dict(raw: Tokenizer) -> dict[str, Any]:

@@ -55,6 +55,7 @@ class SlowTokenizer(TextTokenizer):
             added[index] = AddedTokenInfo(str(self.raw.convert_ids_to_tokens([index])[0]), special=True)
         if added != self.added:
             self.set_added(added)
+            self.unknown_id = getattr(self.raw, "unk_token_id", None)
             self._tables = [TokenBytes(self._decoder(decoder)) for decoder in _DECODERS]
 
     def _decoder(self, decoder: TokenDecoder) -> Callable[[int], bytes]:

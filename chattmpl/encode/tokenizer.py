@@ -88,12 +88,21 @@ class Reencoding(NamedTuple):
 
 
 class TextTokenizer(abc.ABC):
-    """A tokenizer of plain text that neither adds tokens nor truncates."""
+    """A tokenizer of plain text that neither adds tokens nor truncates.
+
+    Attributes:
+        directory: the model directory that it comes from, if it comes from one.
+        special_tokens: its special tokens by name.
+        added: its added tokens by id.
+        unknown_id: the token for text that is not in the vocabulary; None if there is none.
+        nonblank_ids: the ids of added tokens that are more than white space.
+    """
 
     def __init__(self) -> None:
         self.directory: ModelDirectory | None = None
         self.special_tokens: SpecialTokens = {}
         self.added: dict[int, AddedTokenInfo] = {}
+        self.unknown_id: int | None = None
         self.nonblank_ids: frozenset[int] = frozenset()
         self._always_control: frozenset[int] = frozenset()
         self._written_by: OrderedDict[str, frozenset[int]] = OrderedDict()
@@ -135,9 +144,10 @@ class TextTokenizer(abc.ABC):
             EncodeError: the tokenizer does not support it.
         """
         ids, ranges = self._reencode(request)
-        if [token_id for token_id in ids if token_id in self.nonblank_ids] != [
-            match.token_id for match in request.keep
-        ]:
+        # Text that is not in the vocabulary may have become the unknown token.
+        control = self.nonblank_ids - {self.unknown_id}
+        kept = [match.token_id for match in request.keep if match.token_id in control]
+        if [token_id for token_id in ids if token_id in control] != kept:
             raise EncodeError(
                 "a control token of a message could not be encoded as ordinary text",
                 hint="control_tokens='error' refuses each such conversation",
@@ -160,6 +170,8 @@ class TextTokenizer(abc.ABC):
 def find_added_tokens(tokenizer: TextTokenizer, text: str, ids: Sequence[int], ranges: Ranges) -> list[AddedTokenMatch]:
     """Return the added tokens among the tokens of a text, except those of only white space.
 
+    A token for unknown text is none of them, unless it stands for its own content.
+
     The ranges of tokens that stripped white space around them (``lstrip``, ``rstrip``) are narrowed to their content in
     place, so that the white space has no token.
     """
@@ -167,6 +179,8 @@ def find_added_tokens(tokenizer: TextTokenizer, text: str, ids: Sequence[int], r
     matches = []
     for index in compress(range(len(ids)), map(tokenizer.nonblank_ids.__contains__, ids)):
         token = tokenizer.added[ids[index]]
+        if ids[index] == tokenizer.unknown_id and text[starts[index] : ends[index]].strip() != token.content:
+            continue
         if token.strips:
             found = text.find(token.content, starts[index], ends[index])
             if found >= 0:

@@ -67,6 +67,28 @@ def unigram_with_control_pieces() -> Tokenizer:
     return tokenizer
 
 
+def tokenizers_without_bytes() -> dict[str, Tokenizer]:
+    """Vocabularies of ASCII, with ``<unk>``, a special token, for all other text."""
+    letters = [chr(code) for code in range(33, 127)]
+    vocabulary = {piece: index for index, piece in enumerate(["<unk>", "▁", "\n", *letters])}
+    words = vocabulary | {word: 200 + index for index, word in enumerate(("the", "ok", "user", "assistant"))}
+    made = {
+        "unigram": Tokenizer(models.Unigram([(piece, -2.0) for piece in vocabulary], unk_id=0, byte_fallback=False)),
+        "characters": Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>")),
+        "fused": Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>", fuse_unk=True)),
+        "words": Tokenizer(models.WordLevel(vocab=words, unk_token="<unk>")),
+    }
+    for name, tokenizer in made.items():
+        tokenizer.add_special_tokens(["<unk>"])
+        if name == "words":
+            tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+            tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+        with_control(tokenizer)
+    return made
+
+
 def word_pieces() -> Tokenizer:
     """BERT's kind: lower-cases, strips accents, and drops all white space."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
