@@ -157,7 +157,7 @@ class FastPath:
         except Exception as error:  # the exact path reports it properly
             self.runaway = isinstance(error, (MemoryError, BudgetError))
         else:
-            if sum(map(len, islice(pieces, before, None))) <= _LONGEST:
+            if sum(map(len, pieces[before:])) <= _LONGEST:
                 return None
         del pieces[before:]
         return "cannot be rendered"
