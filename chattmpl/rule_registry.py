@@ -7,31 +7,38 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar, Protocol, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, Generic, TypeVar
 
+from chattmpl.diagnostic import Severity
 from chattmpl.errors import UsageError, did_you_mean
 
 
-class Entry(Protocol):
-    """An object with a code such as ``CT101`` and a name of a few words with hyphens."""
+class Documented:
+    """Base class of rules, checks and laws. The docstring of each is its documentation.
 
-    @property
-    def code(self) -> str:
-        """Letters for the kind of entry, the digit of its group, and two more digits."""
-
-    @property
-    def name(self) -> str:
-        """A few words with hyphens."""
-
-
-_Entry = TypeVar("_Entry", bound=Entry)
-
-
-class NamedByModule:
-    """Base class of entries whose module is named after them: ``au101_nothing_trained`` has AU101, nothing-trained."""
+    Attributes:
+        code: the code of its diagnostics.
+        name: a few words with hyphens.
+        severity: of its diagnostics, unless they say otherwise.
+    """
 
     code: ClassVar[str]
     name: ClassVar[str]
+    severity: ClassVar[Severity]
+
+    @classmethod
+    def documentation(cls) -> str:
+        """Return the docstring without its indentation, in Markdown."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+
+class Entry(Documented):
+    """Base class of rules and checks, which are named by their module: ``au101_nothing_trained``, for example.
+
+    Its code is then AU101, letters for the kind of entry with the digit of its group and two more, and its name
+    is nothing-trained.
+    """
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -40,95 +47,89 @@ class NamedByModule:
             cls.code, cls.name = code.upper(), name.replace("_", "-")
 
 
-def discover(package: str, base: type[Any], noun: str) -> Iterator[Any]:
-    """Yield an instance of the subclass of ``base`` in each module of a package, in the order of the modules.
+_Entry = TypeVar("_Entry", bound=Entry)
 
-    Raises:
-        TypeError: a module does not define exactly one.
+
+class Registry(Generic[_Entry]):
+    """The entries in the modules of a package, one in each.
+
+    Args:
+        package: the name of the package.
+        base: the base class of the entries.
+        noun: the word for an entry in errors.
+        groups: the subjects of the groups, by the characters with which the codes in a group begin.
     """
-    path = importlib.import_module(package).__path__
-    for name in sorted(f"{package}.{module.name}" for module in pkgutil.iter_modules(path)):
-        classes = [
-            item
-            for item in vars(importlib.import_module(name)).values()
-            if inspect.isclass(item) and issubclass(item, base) and item.__module__ == name
+
+    def __init__(self, package: str, base: type[Any], noun: str, groups: Mapping[str, str]) -> None:
+        self._package, self._base, self._noun, self._groups = package, base, noun, groups
+
+    @cached_property
+    def _entries(self) -> Mapping[str, _Entry]:
+        return self.by_code(self._discover())
+
+    def entries(self) -> Mapping[str, _Entry]:
+        """Return all entries by code; raise `TypeError` if a module does not define exactly one."""
+        return self._entries
+
+    def by_code(self, entries: Iterable[_Entry]) -> Mapping[str, _Entry]:
+        """Return entries by code, in the order of the codes.
+
+        Raises:
+            TypeError: two entries share a code or a name, or a code is in no group.
+        """
+        known: dict[str, _Entry] = {}
+        names: dict[str, str] = {}
+        for entry in entries:
+            if not re.fullmatch(rf"(?:{'|'.join(self._groups)})\d\d", entry.code):
+                raise TypeError(f"the code {entry.code!r} of {type(entry).__name__} belongs to no group")
+            if entry.code in known:
+                raise TypeError(f"{type(known[entry.code]).__name__} and {type(entry).__name__} both have {entry.code}")
+            if entry.name in names:
+                raise TypeError(f"{names[entry.name]} and {entry.code} both have the name {entry.name!r}")
+            known[entry.code] = entry
+            names[entry.name] = entry.code
+        return dict(sorted(known.items()))
+
+    def named(self, which: str) -> _Entry:
+        """Return the entry with a code or a name, in any case; raise `UsageError` if there is none."""
+        for entry in self._entries.values():
+            if which.upper() == entry.code or which.lower() == entry.name:
+                return entry
+        raise self._unknown(which)
+
+    def select(self, select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[_Entry]:
+        """Return the entries with these codes, prefixes of codes (``CT1`` is a group), or names; all by default.
+
+        Raises:
+            UsageError: one of them matches no entry.
+        """
+        names = {entry.name: code for code, entry in self._entries.items()}
+        wanted, unwanted = (
+            tuple(names.get(part.lower(), part.upper()) for part in parts) for parts in (tuple(select), tuple(ignore))
+        )
+        for code in (*wanted, *unwanted):
+            if not code or not any(other.startswith(code) for other in self._entries):
+                raise self._unknown(code)
+        return [
+            entry
+            for code, entry in self._entries.items()
+            if (not wanted or code.startswith(wanted)) and not (unwanted and code.startswith(unwanted))
         ]
-        if len(classes) != 1:
-            raise TypeError(f"{name} must define one {noun}, not {len(classes)}")
-        yield classes[0]()
 
+    def _discover(self) -> Iterator[_Entry]:
+        path = importlib.import_module(self._package).__path__
+        for name in sorted(f"{self._package}.{module.name}" for module in pkgutil.iter_modules(path)):
+            classes: list[Any] = [
+                item
+                for item in vars(importlib.import_module(name)).values()
+                if inspect.isclass(item) and issubclass(item, self._base) and item.__module__ == name
+            ]
+            if len(classes) != 1:
+                raise TypeError(f"{name} must define one {self._noun}, not {len(classes)}")
+            yield classes[0]()
 
-def by_code(entries: Iterable[_Entry], codes: re.Pattern[str]) -> Mapping[str, _Entry]:
-    """Return entries by code, in the order of the codes.
-
-    Args:
-        entries: the entries.
-        codes: an expression that every code must match.
-
-    Raises:
-        TypeError: two entries share a code or a name, or a code does not match.
-    """
-    known: dict[str, _Entry] = {}
-    names: dict[str, str] = {}
-    for entry in entries:
-        if not codes.fullmatch(entry.code):
-            raise TypeError(f"the code {entry.code!r} of {type(entry).__name__} belongs to no group")
-        if entry.code in known:
-            raise TypeError(f"{type(known[entry.code]).__name__} and {type(entry).__name__} both have {entry.code}")
-        if entry.name in names:
-            raise TypeError(f"{names[entry.name]} and {entry.code} both have the name {entry.name!r}")
-        known[entry.code] = entry
-        names[entry.name] = entry.code
-    return dict(sorted(known.items()))
-
-
-def find(known: Mapping[str, _Entry], which: str, noun: str, nouns: str) -> _Entry:
-    """Return the entry with a code or a name.
-
-    Args:
-        known: all entries by code.
-        which: a code or a name, in any case.
-        noun: the word for an entry in errors.
-        nouns: its plural.
-
-    Raises:
-        UsageError: there is no such entry.
-    """
-    for entry in known.values():
-        if which.upper() == entry.code or which.lower() == entry.name:
-            return entry
-    raise _unknown(known, which, noun, nouns)
-
-
-def select(
-    known: Mapping[str, _Entry], selected: Iterable[str], ignored: Iterable[str], noun: str, nouns: str
-) -> list[_Entry]:
-    """Return the selected entries without the ignored ones; all without a selection.
-
-    Args:
-        known: all entries by code.
-        selected: codes, prefixes of codes (``CT1`` is a group), or names.
-        ignored: the same, for entries to leave out.
-        noun: the word for an entry in errors.
-        nouns: its plural.
-
-    Raises:
-        UsageError: a selector matches no entry.
-    """
-    names = {entry.name: code for code, entry in known.items()}
-    wanted, unwanted = (
-        tuple(names.get(part.lower(), part.upper()) for part in parts) for parts in (tuple(selected), tuple(ignored))
-    )
-    for code in (*wanted, *unwanted):
-        if not code or not any(other.startswith(code) for other in known):
-            raise _unknown(known, code, noun, nouns)
-    return [
-        entry
-        for code, entry in known.items()
-        if (not wanted or code.startswith(wanted)) and not (unwanted and code.startswith(unwanted))
-    ]
-
-
-def _unknown(known: Mapping[str, _Entry], which: str, noun: str, nouns: str) -> UsageError:
-    hint = did_you_mean(which, [*known, *(entry.name for entry in known.values())])
-    return UsageError(f"there is no {noun} {which!r}", hint=hint or f"the {nouns} are {', '.join(known)}")
+    def _unknown(self, which: str) -> UsageError:
+        known = self._entries
+        hint = did_you_mean(which, [*known, *(entry.name for entry in known.values())])
+        hint = hint or f"the {self._noun}s are {', '.join(known)}"
+        return UsageError(f"there is no {self._noun} {which!r}", hint=hint)

@@ -13,7 +13,7 @@ from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
 from chattmpl.lint.baseline import without_known, write_baseline
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import Rule, chosen, registry, rule_named, rules
+from chattmpl.lint.rule import RULES, Rule, chosen, rule_named, rules
 from chattmpl.lint.runner import lint
 from chattmpl.lint.settings import LintSettings, read_settings
 from chattmpl.source import Place, Source
@@ -55,17 +55,17 @@ def test_there_are_at_least_thirty_five_rules_in_every_group() -> None:
 
 def test_two_rules_with_one_code_are_refused() -> None:
     with pytest.raises(TypeError, match="both have CT199"):
-        registry([Named(), Named()])
+        RULES.by_code([Named(), Named()])
 
 
 def test_two_rules_with_one_name_are_refused() -> None:
     with pytest.raises(TypeError, match="both have the name 'named'"):
-        registry([Named(), Namesake()])
+        RULES.by_code([Named(), Namesake()])
 
 
 def test_a_code_of_no_group_is_refused() -> None:
     with pytest.raises(TypeError, match="belongs to no group"):
-        registry([Numberless()])
+        RULES.by_code([Numberless()])
 
 
 def test_rules_are_chosen_by_codes_and_groups() -> None:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from chattmpl.errors import UsageError
-from chattmpl.rule_registry import by_code, discover, find, select
+from chattmpl.rule_registry import Entry, Registry
 
 
-class Entry(NamedTuple):
-    code: str
-    name: str
+def entry(code: str, name: str) -> Entry:
+    made = type("Named", (Entry,), {"code": code, "name": name})
+    return made()  # type: ignore[no-any-return]
 
 
-ENTRIES = [Entry("XX201", "last-one"), Entry("XX101", "first-one"), Entry("XX102", "second-one")]
-KNOWN = by_code(ENTRIES, re.compile(r"XX[12]\d\d"))
-WORDS = ("entry", "entries")
+ENTRIES = [entry("XX201", "last-one"), entry("XX101", "first-one"), entry("XX102", "second-one")]
+MODULE = """
+from chattmpl.rule_registry import Entry
+class Named(Entry): pass
+class Other: pass
+"""
+
+
+def registry(package: str = "") -> Registry[Entry]:
+    return Registry(package, Entry, "test", {"XX1": "", "XX2": ""})
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Registry[Entry]:
+    found = registry()
+    monkeypatch.setattr(found, "_discover", lambda: ENTRIES)
+    return found
 
 
 @pytest.fixture
@@ -31,47 +43,48 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_each_module_of_a_package_defines_one_entry(package: Path) -> None:
-    (package / "b.py").write_text("class B(dict): pass\n")
-    (package / "a.py").write_text("class A(dict): pass\nclass Other: pass\n")
-    assert [type(found).__name__ for found in discover(package.name, dict, "entry")] == ["A", "B"]
-    (package / "c.py").write_text("class C(dict): pass\nclass D(dict): pass\n")
-    with pytest.raises(TypeError, match="must define one entry, not 2"):
-        list(discover(package.name, dict, "entry"))
+def test_each_module_of_a_package_defines_one_entry_and_names_it(package: Path) -> None:
+    (package / "xx201_last_one.py").write_text(MODULE)
+    (package / "xx101_first_one.py").write_text(MODULE)
+    found = registry(package.name).entries()
+    assert {code: one.name for code, one in found.items()} == {"XX101": "first-one", "XX201": "last-one"}
+    (package / "xx102_two.py").write_text(f"{MODULE}class More(Entry): pass\n")
+    with pytest.raises(TypeError, match="must define one test, not 2"):
+        registry(package.name).entries()
 
 
-def test_entries_are_in_the_order_of_their_codes() -> None:
-    assert list(KNOWN) == ["XX101", "XX102", "XX201"]
+def test_entries_are_in_the_order_of_their_codes(known: Registry[Entry]) -> None:
+    assert list(known.entries()) == ["XX101", "XX102", "XX201"]
 
 
 @pytest.mark.parametrize(
-    ("entry", "problem"),
+    ("added", "problem"),
     [
-        (Entry("XX101", "other"), "Entry and Entry both have XX101"),
-        (Entry("XX103", "first-one"), "XX101 and XX103 both have the name 'first-one'"),
-        (Entry("XX301", "other"), "the code 'XX301' of Entry belongs to no group"),
+        (entry("XX101", "other"), "Named and Named both have XX101"),
+        (entry("XX103", "first-one"), "XX101 and XX103 both have the name 'first-one'"),
+        (entry("XX301", "other"), "the code 'XX301' of Named belongs to no group"),
     ],
 )
-def test_codes_and_names_are_unique_and_of_a_group(entry: Entry, problem: str) -> None:
+def test_codes_and_names_are_unique_and_of_a_group(added: Entry, problem: str) -> None:
     with pytest.raises(TypeError, match=problem):
-        by_code([*ENTRIES, entry], re.compile(r"XX[12]\d\d"))
+        registry().by_code([*ENTRIES, added])
 
 
-def test_an_entry_is_found_by_code_or_name_in_any_case() -> None:
-    assert find(KNOWN, "xx102", *WORDS) is find(KNOWN, "Second-One", *WORDS) is KNOWN["XX102"]
-    with pytest.raises(UsageError, match=r"there is no entry 'first-on'\nhint: did you mean 'first-one'\?"):
-        find(KNOWN, "first-on", *WORDS)
+def test_an_entry_is_found_by_code_or_name_in_any_case(known: Registry[Entry]) -> None:
+    assert known.named("xx102") is known.named("Second-One") is known.entries()["XX102"]
+    with pytest.raises(UsageError, match=r"there is no test 'first-on'\nhint: did you mean 'first-one'\?"):
+        known.named("first-on")
 
 
-def test_entries_are_selected_by_code_group_and_name_and_ignored_likewise() -> None:
+def test_entries_are_selected_by_code_group_and_name_and_ignored_likewise(known: Registry[Entry]) -> None:
     def codes(*selected: str, ignored: tuple[str, ...] = ()) -> list[str]:
-        return [entry.code for entry in select(KNOWN, selected, ignored, *WORDS)]
+        return [found.code for found in known.select(selected, ignored)]
 
     assert codes() == ["XX101", "XX102", "XX201"]
     assert codes("XX1") == ["XX101", "XX102"]
     assert codes("last-one", "xx101") == ["XX101", "XX201"]
     assert codes("XX1", ignored=("second-one",)) == ["XX101"]
-    with pytest.raises(UsageError, match=r"there is no entry ''\nhint: the entries are XX101, XX102, XX201"):
+    with pytest.raises(UsageError, match=r"there is no test ''\nhint: the tests are XX101, XX102, XX201"):
         codes("")
-    with pytest.raises(UsageError, match="there is no entry 'XX9'"):
+    with pytest.raises(UsageError, match="there is no test 'XX9'"):
         codes(ignored=("XX9",))

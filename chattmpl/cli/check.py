@@ -53,8 +53,8 @@ def check(
     count.
     """
     from chattmpl.conversation.files import load_conversations
+    from chattmpl.laws import laws as known_laws
     from chattmpl.laws import laws_named
-    from chattmpl.report.diagnostics import documented_laws
     from chattmpl.report.laws import report_lines
     from chattmpl.report.lines import line, write_lines
     from chattmpl.template.resolver import find_templates
@@ -80,7 +80,7 @@ def check(
         return WRONG
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
     if form not in ("rich", "text"):
-        write_diagnostics(form, diagnostics, documented_laws())
+        write_diagnostics(form, diagnostics, known_laws())
     if save is not None:
         _save(Path(save), [finding.shown for report in reports for finding in report.findings], diagnostics)
     return failures.or_else(OK if all(report.ok for report in reports) else FOUND)

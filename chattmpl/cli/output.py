@@ -17,7 +17,7 @@ from chattmpl.errors import ChatTmplError, UsageError
 if TYPE_CHECKING:
     from chattmpl.data.job import JobNote, Phase, Watcher
     from chattmpl.diagnostic import Diagnostic
-    from chattmpl.report.diagnostics import Documented
+    from chattmpl.rule_registry import Documented
     from chattmpl.template.writer import Change
 
 OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130

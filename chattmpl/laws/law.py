@@ -15,6 +15,7 @@ from chattmpl.diagnostic import wording
 from chattmpl.errors import BudgetError, ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.probing.corpus import CLOCK
+from chattmpl.rule_registry import Documented
 from chattmpl.source import Place
 from chattmpl.template.blame import written_at
 from chattmpl.template.template import Rendering, Template
@@ -146,18 +147,20 @@ def site(kind: str, place: Place | None) -> str:
     return f"{kind}:{place.start}" if place is not None else f"{kind}:?"
 
 
-class Law(ABC):
-    """A property of templates. The docstring of a subclass is its documentation.
+class Law(Documented, ABC):
+    """A property of templates.
 
     Attributes:
-        name: the name in commands and reports.
         order: the position in lists.
         problems: by kind of counterexample, the patterns of message and hint; ``{name}`` is a field of its data.
     """
 
-    name: str
-    order: int
+    severity = "error"
+    order: ClassVar[int]
     problems: ClassVar[Mapping[str, tuple[str, str | None]]]
+
+    def __init_subclass__(cls) -> None:
+        cls.code = cls.name
 
     @abstractmethod
     def check(self, case: Case) -> Outcome:

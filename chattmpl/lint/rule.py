@@ -5,23 +5,19 @@ A rule imports what it needs for its findings and fixes from here.
 
 from __future__ import annotations
 
-import inspect
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from chattmpl import rule_registry as entries
 from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import MASKED, LintContext
-from chattmpl.rule_registry import NamedByModule, by_code, discover, find
+from chattmpl.rule_registry import Entry, Registry
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
 from chattmpl.template.template import Rendering
 
 __all__ = ["MASKED", "Edit", "Findings", "Fixes", "LintContext", "Quoted", "Rendering", "Rule", "Severity"]
-__all__ += ["TemplateDiagnostic", "chosen", "registry", "replace_word", "rule_named", "rules"]
+__all__ += ["TemplateDiagnostic", "chosen", "replace_word", "rule_named", "rules"]
 
 Findings = Iterator[TemplateDiagnostic]
 """The findings of a rule in one template."""
@@ -44,18 +40,11 @@ GROUPS = {
 SECTIONS = ("What it does", "Why is this bad?", "Example", "Use instead")
 """The headings of a rule's documentation, in order."""
 
-_CODE = re.compile(r"CT[0-7]\d\d")
-_WORDS = ("rule", "rules")
-"""The singular and the plural in errors."""
 
-
-class Rule(NamedByModule, ABC):
-    """A defect that a template can have. The docstring of a rule is its documentation.
+class Rule(Entry, ABC):
+    """A defect that a template can have.
 
     Attributes:
-        code: ``CT``, the digit of its group, and two more; from the name of its module, as is ``name``.
-        name: a few words with hyphens.
-        severity: of its findings, unless they say otherwise.
         message, hint: the patterns of its findings' words, by kind if there are several; ``{name}`` is a field of the
             finding's data.
         law: the law that its findings break, if any.
@@ -71,7 +60,6 @@ class Rule(NamedByModule, ABC):
             (``shrink``, ``grow``).
     """
 
-    severity: ClassVar[Severity]
     message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str | Mapping[str, str]]
     law: ClassVar[str | None] = None
@@ -140,11 +128,6 @@ class Rule(NamedByModule, ABC):
             intended_edits=tuple(intended_edits),
         )
 
-    @classmethod
-    def documentation(cls) -> str:
-        """Return the docstring without its indentation."""
-        return inspect.cleandoc(cls.__doc__ or "")
-
 
 def replace_word(subject: LintContext, written: str, intended: str) -> list[Edit]:
     """Return edits that replace a word wherever it is a name or a whole string in a tag."""
@@ -157,38 +140,5 @@ def replace_word(subject: LintContext, written: str, intended: str) -> list[Edit
     return edits
 
 
-@cache
-def rules() -> Mapping[str, Rule]:
-    """Return all rules by code: the `Rule` of each module in ``chattmpl/lint/rules``.
-
-    Raises:
-        TypeError: if two share a code or name, or a code is in no group.
-    """
-    return registry(discover("chattmpl.lint.rules", Rule, "rule"))
-
-
-def registry(found: Iterable[Rule]) -> Mapping[str, Rule]:
-    """Return rules by code, in the order of the codes.
-
-    Raises:
-        TypeError: if two share a code or name, or a code is in no group.
-    """
-    return by_code(found, _CODE)
-
-
-def rule_named(which: str) -> Rule:
-    """Return the rule with this code or name.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    return find(rules(), which, *_WORDS)
-
-
-def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Rule]:
-    """Return the rules with these codes, prefixes of codes (``CT1`` is a group), or names.
-
-    Raises:
-        UsageError: if one of them does not exist.
-    """
-    return entries.select(rules(), select, ignore, *_WORDS)
+RULES: Registry[Rule] = Registry("chattmpl.lint.rules", Rule, "rule", GROUPS)
+rules, rule_named, chosen = RULES.entries, RULES.named, RULES.select

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import cleandoc
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Diagnostic, Location, Severity, TemplateDiagnostic
 from chattmpl.printable import dumps, visible
 from chattmpl.report.lines import Line, count, line
+from chattmpl.rule_registry import Documented
 from chattmpl.version import __version__
 
 SARIF_SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -20,48 +20,6 @@ STYLES: dict[Severity, str] = {"error": "bold red", "warning": "bold yellow", "i
 _SARIF_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
 _GITHUB_LEVELS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "notice"}
 NOUNS: dict[Severity, str] = {"error": "error", "warning": "warning", "info": "note"}
-
-
-class Documented(Protocol):
-    """A rule, a law or an audit check, as SARIF describes it."""
-
-    @property
-    def code(self) -> str:
-        """The code of its diagnostics."""
-
-    @property
-    def name(self) -> str:
-        """A few words with hyphens."""
-
-    @property
-    def severity(self) -> Severity:
-        """The default severity."""
-
-    def documentation(self) -> str:
-        """Return its documentation in Markdown."""
-
-
-class DocumentedLaw(NamedTuple):
-    """A law, as SARIF describes it."""
-
-    code: str
-    name: str
-    severity: Severity
-    text: str
-
-    def documentation(self) -> str:
-        """Return its documentation in Markdown."""
-        return self.text
-
-
-def documented_laws() -> dict[str, Documented]:
-    """Return the laws by name, as SARIF describes them."""
-    from chattmpl.laws import laws_named
-
-    return {
-        law.name: DocumentedLaw(law.name, law.name, "error", cleandoc(law.__doc__ or law.name))
-        for law in laws_named(None)
-    }
 
 
 # -- many equal findings

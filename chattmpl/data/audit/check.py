@@ -5,20 +5,16 @@ A check imports what it needs for its findings from here.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple
 
-from chattmpl import rule_registry
 from chattmpl.conversation.notes import NoteKind
 from chattmpl.data.audit.row_view import RowView, empty
 from chattmpl.data.audit.totals import AuditSettings, Totals
 from chattmpl.data.reading import concerns
 from chattmpl.diagnostic import Example, Severity
-from chattmpl.rule_registry import NamedByModule, by_code, discover, find
+from chattmpl.rule_registry import Entry, Registry
 
 __all__ = ["GROUPS", "SECTIONS", "AuditSettings", "Check", "DatasetFinding", "DatasetFindings", "NoteCheck", "NoteKind"]
 __all__ += ["RowFinding", "RowFindings", "RowView", "Totals", "all_checks", "check_named", "chosen", "empty"]
@@ -36,10 +32,6 @@ GROUPS = {
 
 SECTIONS = ("What it does", "Why is this bad?", "What to do")
 """The headings of a check's documentation, in order."""
-
-_CODE = re.compile(r"AU[1-6]\d\d")
-_WORDS = ("check", "checks")
-"""The singular and the plural in errors."""
 
 
 class RowFinding(NamedTuple):
@@ -84,13 +76,10 @@ RowFindings = Iterator[RowFinding]
 DatasetFindings = Iterator[DatasetFinding]
 
 
-class Check(NamedByModule):
-    """A defect that a data set can have. The docstring of a check is its documentation.
+class Check(Entry):
+    """A defect that a data set can have.
 
     Attributes:
-        code: ``AU``, the digit of its group, and two more; from the name of its module, as is ``name``.
-        name: a few words with hyphens.
-        severity: of its findings, unless they say otherwise.
         message: the pattern of the message, by kind if there are several; ``{key}`` and ``{detail}`` are fields of the
             finding. The kind of a finding in a row is its key.
         hint: how to fix it.
@@ -98,7 +87,6 @@ class Check(NamedByModule):
         needs_row: whether only rows that can be encoded are checked.
     """
 
-    severity: ClassVar[Severity]
     message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str]
     unit: ClassVar[str] = "times"
@@ -111,11 +99,6 @@ class Check(NamedByModule):
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
         """Yield the findings in the whole data set."""
         yield from ()
-
-    @classmethod
-    def documentation(cls) -> str:
-        """Return the docstring without its indentation."""
-        return inspect.cleandoc(cls.__doc__ or "")
 
 
 class NoteCheck(Check):
@@ -141,29 +124,5 @@ def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) ->
         yield DatasetFinding("", len(repeats), examples, sources=sources)
 
 
-@cache
-def all_checks() -> Mapping[str, Check]:
-    """Return all checks by code: the `Check` of each module in ``chattmpl/data/audit/checks``.
-
-    Raises:
-        TypeError: if two share a code or name, or a code is in no group.
-    """
-    return by_code(discover("chattmpl.data.audit.checks", Check, "check"), _CODE)
-
-
-def check_named(which: str) -> Check:
-    """Return the check with this code or name.
-
-    Raises:
-        UsageError: if there is none.
-    """
-    return find(all_checks(), which, *_WORDS)
-
-
-def chosen(select: Iterable[str] = (), ignore: Iterable[str] = ()) -> list[Check]:
-    """Return the checks with these codes, prefixes of codes (``AU1`` is a group), or names.
-
-    Raises:
-        UsageError: if one of them does not exist.
-    """
-    return rule_registry.select(all_checks(), select, ignore, *_WORDS)
+CHECKS: Registry[Check] = Registry("chattmpl.data.audit.checks", Check, "check", GROUPS)
+all_checks, check_named, chosen = CHECKS.entries, CHECKS.named, CHECKS.select
