@@ -62,7 +62,11 @@ def one_line(text: str) -> str:
 
 def excerpt(value: object, width: int = 60) -> str:
     """Return a value on one line of at most ``width`` characters, strings in quotes."""
-    text = one_line(repr(value) if not isinstance(value, str) else f'"{value}"')
+    return shortened(one_line(repr(value) if not isinstance(value, str) else f'"{value}"'), width)
+
+
+def shortened(text: str, width: int = 100) -> str:
+    """Return a text, cut to at most ``width`` characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 

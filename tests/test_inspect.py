@@ -9,7 +9,7 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.capabilities import Capabilities, inspect_template
-from chattmpl.capabilities.record import FLAGS
+from chattmpl.capabilities.answers import FLAGS
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.lint.runner import lint
 from chattmpl.source import Source

@@ -1,6 +1,6 @@
 """The view of template facts that ``chattmpl inspect`` prints."""
 
-from chattmpl.capabilities.record import Answer, Capabilities
+from chattmpl.capabilities.answers import Answer, Capabilities
 from chattmpl.capabilities.table import inspect_template
 
 __all__ = ["Answer", "Capabilities", "inspect_template"]

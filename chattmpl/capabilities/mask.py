@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chattmpl.capabilities.record import Answer
+from chattmpl.capabilities.answers import Answer
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case, evaluate, laws
 from chattmpl.laws.outcome import Counterexample, Holds, NotEvaluated

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from chattmpl.capabilities.answers import ANSWERS, Answer, Capabilities
 from chattmpl.capabilities.mask import mask, prefix_preserving
-from chattmpl.capabilities.record import ANSWERS, Answer, Capabilities, shortened
 from chattmpl.errors import ChatTmplError
+from chattmpl.printable import shortened
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.formats import SERVERS, reasoning_start
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses

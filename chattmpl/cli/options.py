@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
@@ -17,8 +17,7 @@ from chattmpl.options import OPTIONS
 SECTIONS = ("Using templates", "Checking", "Comparing", "Rewriting", "Data and training")
 """The headings of ``chattmpl --help``, in order."""
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-_Option = Callable[[_Function], _Function]
+_Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 _OWN_OPTION = {
     "messages": "CONV holds the messages",
@@ -156,7 +155,7 @@ CLOCK = click.option(
 )
 
 
-def library_option(name: str, *arguments: str, default: bool = True) -> _Option[Any]:
+def library_option(name: str, *arguments: str, default: bool = True) -> _Option:
     """Return the command-line option for an option of `chattmpl.options`.
 
     Args:
@@ -182,14 +181,14 @@ CONVERSATIONS_TOO = click.option(
 EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 
 
-def tokenizer_option(purpose: str, default: str | None = "none") -> _Option[Any]:
+def tokenizer_option(purpose: str, default: str | None = "none") -> _Option:
     """Return the option ``--tokenizer`` with its purpose and its default in the help; None if it is required."""
     text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id."
     help_text = f"{text} Required." if default is None else f"{text} Default: {default}."
     return click.option("--tokenizer", metavar="TOKENIZER", help=help_text)
 
 
-def codes_option(name: str, text: str) -> _Option[Any]:
+def codes_option(name: str, text: str) -> _Option:
     """Return an option that takes codes of rules or checks, separated by commas or spaces."""
 
     def split(parts: Iterable[str]) -> list[str]:
@@ -198,7 +197,7 @@ def codes_option(name: str, text: str) -> _Option[Any]:
     return click.option(name, multiple=True, metavar="CODES", callback=_parsed(split), help=text)
 
 
-def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> _Option[Any]:
+def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> _Option:
     """Return the option ``--format``, which chooses ``rich`` in a terminal and ``piped`` elsewhere by default.
 
     With ``by_suffix``, the suffix of ``-o`` chooses first, so the command applies the default itself.
@@ -211,6 +210,11 @@ def format_option(*forms: str, piped: str = "text", by_suffix: bool = False) -> 
         callback=None if by_suffix else _parsed(lambda form: choose_format(form, piped)),
         help=f"Output format. Default: {first}rich in a terminal and {piped} otherwise.",
     )
+
+
+def joined(options: Sequence[_Option]) -> _Option:
+    """Return the decorator that adds several options, in this order in the help."""
+    return lambda function: functools.reduce(lambda inner, option: option(inner), reversed(options), function)
 
 
 def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -226,7 +230,7 @@ def template_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return TEMPLATE(RETENTION(VARIANT(run)))
 
 
-_DATASET_OPTIONS: tuple[_Option[Any], ...] = (
+_DATASET_OPTIONS: tuple[_Option, ...] = (
     KWARGS,
     CLOCK,
     SHAPE,
@@ -243,11 +247,8 @@ _DATASET_OPTIONS: tuple[_Option[Any], ...] = (
 )
 
 
-def dataset_options(function: _Function) -> _Function:
-    """Add the options of commands that encode datasets."""
-    for option in reversed(_DATASET_OPTIONS):
-        function = option(function)
-    return function
+dataset_options = joined(_DATASET_OPTIONS)
+"""The options of commands that encode datasets."""
 
 
 def check_arguments(usage: str, data: tuple[str, ...], **options: str | None) -> None:

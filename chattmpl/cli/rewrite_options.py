@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.options import VARIANT
+from chattmpl.cli.options import VARIANT, joined
 from chattmpl.cli.output import FOUND, OK, say, write, write_change
 from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.rewrite.result import Rewrite
-
-_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.argument("upstream", metavar="UPSTREAM"),
@@ -43,11 +41,8 @@ _OPTIONS = (
 )
 
 
-def rewrite_options(function: _Function) -> _Function:
-    """Add the argument and the options that both commands have."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+rewrite_options = joined(_OPTIONS)
+"""The argument and the options that both commands have."""
 
 
 def rewrite(

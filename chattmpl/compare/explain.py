@@ -17,6 +17,7 @@ from chattmpl.compiler.program import Program, compile_program
 from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError, RenderError
 from chattmpl.laws.outcome import first_difference
+from chattmpl.printable import shortened
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit, Edited, apply_edits
@@ -209,7 +210,7 @@ class Explainer:
     ) -> Cause:
         place = Place(self.source, site.start, site.end)
         text = " ".join(self.source.text[site.start : site.end].split())
-        says = known.message.replace("{word}", word).replace("{text}", text if len(text) <= 60 else f"{text[:59]}…")
+        says = known.message.replace("{word}", word).replace("{text}", shortened(text, 60))
         return Cause(known.code, says, known.hint, place, confirmed, edits)
 
     def _unknown(self, state: OutcomePair, piece: Piece | None) -> Cause:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from chattmpl.errors import NotRepresentable
+from chattmpl.printable import shortened
 from chattmpl.source import Place, Source
 
 _NAME = "<text>"
@@ -101,4 +102,4 @@ def common_length(text: str, rendered: str, start: int = 0) -> int:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…")
+    return repr(shortened(text, _MAX_SHOWN))

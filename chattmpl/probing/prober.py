@@ -12,6 +12,7 @@ from typing import Any, Literal
 from chattmpl.budget import Budget
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError, Reason
+from chattmpl.printable import shortened
 from chattmpl.probing.corpus import (
     ASK,
     CLOCK,
@@ -37,7 +38,6 @@ Rendered = Rendering | ChatTmplError
 Fate = Literal["rendered", "dropped", "refused", "failed"]
 """The fate of a part of a conversation; *refused* is an error that the template raises on purpose."""
 
-_SHORT = 100
 """Maximum length of an error's reason, in characters."""
 
 _FIRST_ANSWER_ONLY = frozenset({"spoken"})
@@ -388,8 +388,7 @@ def fate(error: ChatTmplError) -> Fate:
 def reason_of(error: ChatTmplError) -> str:
     """Return an error in a few words: the text that the template raised with, or that of the exception."""
     told = error.complaint if error.reason in (Reason.REFUSED, Reason.FAILED) else error.message
-    reason = " ".join(told.split())
-    return reason if len(reason) <= _SHORT else f"{reason[: _SHORT - 1]}…"
+    return shortened(" ".join(told.split()))
 
 
 def refuses(made: Rendered | None) -> bool:

@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from chattmpl.capabilities.record import Answer, Capabilities, State, shortened
-from chattmpl.printable import dumps, one_line, visible
+from chattmpl.capabilities.answers import Answer, Capabilities, State
+from chattmpl.printable import dumps, one_line, shortened, visible
 from chattmpl.probing.formats import SERVERS
 from chattmpl.report.lines import console, names
 

@@ -8,7 +8,7 @@ from typing import Any
 from chattmpl.compare.portability import EngineFinding, EngineReport
 from chattmpl.compare.template_diff import SIDES, ChangeGroup, Difference, Hunk, LawDifference
 from chattmpl.engine import Missing
-from chattmpl.printable import dumps, one_line
+from chattmpl.printable import dumps, one_line, shortened
 from chattmpl.report.lines import Line, count, excerpt, line, names, versus
 from chattmpl.template.template import Template
 
@@ -226,18 +226,14 @@ def _finding(report: EngineReport, finding: EngineFinding, *others: EngineFindin
         yield from versus((_REFERENCE, report.engine), (finding.expected.text or "", finding.got.text or ""), at)
     else:
         for label, outcome in ((_REFERENCE, finding.expected), (report.engine, finding.got)):
-            shown = "renders it" if outcome.text is not None else f"refuses: {_error(outcome.error or '')}"
+            error = shortened(one_line(outcome.error or ""), 120)
+            shown = "renders it" if outcome.text is not None else f"refuses: {error}"
             yield line("  ", (label.ljust(len(report.engine)), "dim"), f"  {shown}")
     for other in others:
         place = other.cause.place
         yield line(f"  also at {place.line}:{place.column}, in {count(len(other.cases), 'render')}")
         yield from excerpt(place, "  ")
     yield line(("  hint: ", "green"), cause.hint)
-
-
-def _error(error: str) -> str:
-    error = one_line(error)
-    return error if len(error) <= 120 else f"{error[:119]}…"
 
 
 def engines_json(name: str, cases: int, found: Sequence[EngineReport | Missing]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Diagnostic, Location, Severity, TemplateDiagnostic
-from chattmpl.printable import dumps, visible
+from chattmpl.printable import dumps, shortened, visible
 from chattmpl.report.lines import Line, count, line
 from chattmpl.rule_registry import Documented
 from chattmpl.version import __version__
@@ -125,8 +125,7 @@ def _counted(found: DataDiagnostic) -> str:
 def _examples(found: DataDiagnostic) -> Iterator[Line]:
     width = max((len(example.place) for example in found.examples), default=0)
     for example in found.examples:
-        detail = " ".join(example.detail.split())
-        shown = detail if len(detail) <= 100 else f"{detail[:99]}…"
+        shown = shortened(" ".join(example.detail.split()))
         yield line("  ", (example.place.ljust(width), "bold"), ("  " + shown, "dim"))
 
 

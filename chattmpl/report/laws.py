@@ -10,7 +10,7 @@ from chattmpl.laws.checker import LawReport, Verdict
 from chattmpl.laws.law import REFUSED
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.laws.root_causes import RootCause
-from chattmpl.printable import visible
+from chattmpl.printable import shortened, visible
 from chattmpl.report.diagnostics import NOUNS, STYLES
 from chattmpl.report.lines import Line, count, line, plain, versus
 
@@ -73,16 +73,12 @@ def _reasons(report: LawReport) -> Iterator[str]:
         named = "all laws" if len(laws) == len(report.verdicts) else ", ".join(dict.fromkeys(laws))
         if why.startswith(REFUSED):
             named = ""
-        yield f"  {number}{f' ({named})' if named else ''}: {_short(why)}"
+        yield f"  {number}{f' ({named})' if named else ''}: {shortened(why, _LONGEST_REASON)}"
 
 
 def _reason(counts: Counter[str]) -> str:
     """Return the most frequent reason, shortened."""
-    return _short(counts.most_common(1)[0][0]) if counts else "there was no conversation"
-
-
-def _short(why: str) -> str:
-    return why if len(why) <= _LONGEST_REASON else f"{why[: _LONGEST_REASON - 1]}…"
+    return shortened(counts.most_common(1)[0][0], _LONGEST_REASON) if counts else "there was no conversation"
 
 
 def _finding(report: LawReport, finding: RootCause) -> Iterator[Line]:
@@ -138,7 +134,4 @@ def _conversation(found: Counterexample) -> tuple[str, str]:
     shown = "[" + ",\n   ".join(messages) + "]"
     if rest:
         shown = "{" + ",\n   ".join([*rest, f'"messages": {shown}']) + "}"
-    shown = f"  {shown}"
-    if len(shown) > _LONGEST_CONVERSATION:
-        shown = f"{shown[:_LONGEST_CONVERSATION]}…"
-    return f"the smallest conversation that shows it{kwargs}:", shown
+    return f"the smallest conversation that shows it{kwargs}:", shortened(f"  {shown}", _LONGEST_CONVERSATION)

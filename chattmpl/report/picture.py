@@ -126,7 +126,6 @@ class Picture:
 def picture(
     rendering: Rendering,
     encoding: Encoding | None = None,
-    *,
     name: str = "conversation",
     tokenizer: str | None = None,
     generation_prompt: bool = False,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from chattmpl.printable import dumps, visible
+from chattmpl.printable import dumps, shortened, visible
 from chattmpl.report.laws import counterexample_text
 from chattmpl.report.lines import count
 from chattmpl.rewrite.annotate.verifier import AnnotationProof, Exemption
@@ -52,7 +52,7 @@ def _exemption(exemption: Exemption) -> Iterator[str]:
     mode = f" with {_kwargs(exemption.kwargs)}" if exemption.kwargs else ""
     yield f"exception: {exemption.law} cannot hold{mode}: {exemption.why}"
     shown = json.dumps(exemption.conversation.dump()["messages"], ensure_ascii=False)
-    yield f"  example: {shown if len(shown) <= _MAX_CONVERSATION else f'{shown[:_MAX_CONVERSATION]}…'}"
+    yield f"  example: {shortened(shown, _MAX_CONVERSATION)}"
     yield f"  hint: {exemption.hint}"
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from typing import IO, TYPE_CHECKING, Any, Literal
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Format = Literal["rich", "text", "json", "html"]
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A rendering to write, with the arguments of `chattmpl.report.picture.picture`."""
 
     rendering: Rendering
@@ -34,13 +33,7 @@ class Item:
         """Return the picture of the rendering."""
         from chattmpl.report.picture import picture
 
-        return picture(
-            self.rendering,
-            self.encoding,
-            name=self.name,
-            tokenizer=self.tokenizer,
-            generation_prompt=self.generation_prompt,
-        )
+        return picture(*self)
 
 
 def write_text(out: IO[bytes], items: Iterable[Item], title: str, several: bool) -> None:

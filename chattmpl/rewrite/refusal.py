@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copyreg
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
+from chattmpl.diagnostic import wording
 from chattmpl.errors import TemplateError
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.source import Place
@@ -52,11 +52,11 @@ class Refusal(Enum):
         "write the sampled text in a separate output",
     )
     SHARED_MACRO = _Text(
-        "the macro {name!r} writes sampled and other text, and transformers ignores tags in macros",
+        "the macro {name} writes sampled and other text, and transformers ignores tags in macros",
         "inline the macro where it is called, or pass the operands of the output one by one",
     )
     ACCUMULATED = _Text(
-        "the template collects its text in {name!r} and writes it at once, so no tag can enclose a part of it",
+        "the template collects its text in {name} and writes it at once, so no tag can enclose a part of it",
         "write each text where it is collected",
     )
     NOT_WRITABLE = _Text("the generation tags cannot be written: {error}")
@@ -84,20 +84,14 @@ class Refusal(Enum):
     )
 
 
-_PLACEHOLDER = re.compile(r"\{(\w+)(!r)?\}")
-
-
-def _filled(text: str, values: Mapping[str, Any]) -> str:
-    """Fill in placeholders; unlike ``str.format`` this leaves Jinja's braces alone."""
-    return _PLACEHOLDER.sub(lambda match: (repr if match[2] else str)(values[match[1]]), text)
-
-
 class CannotRewrite(TemplateError):
     """A template that is not rewritten, since no rewrite exists or none could be proven.
 
     Args:
         refusal: the cause.
         details: values of the placeholders in its message and hint.
+        law: the name of the law that cannot hold, for `CannotAnnotate`; None for any other cause.
+        policy: the name of the policy, for `CannotRetain`.
         place: the place in the template, if one is to blame.
         counterexample: the conversation that shows it, and both texts where two are compared.
     """
@@ -107,18 +101,19 @@ class CannotRewrite(TemplateError):
         refusal: Refusal,
         details: Mapping[str, Any] | None = None,
         *,
+        law: str | None = None,
+        policy: str | None = None,
         place: Place | None = None,
         counterexample: Counterexample | None = None,
     ) -> None:
         values = dict(details or {})
-        hint = None if refusal.value.hint is None else _filled(refusal.value.hint, values)
+        hint = None if refusal.value.hint is None else wording(refusal.value.hint, values)
         if not hint:
             hint = counterexample.hint if counterexample is not None else None
         place = place or (counterexample.place if counterexample is not None else None)
-        message = _filled(refusal.value.message, values)
+        message = wording(refusal.value.message, values)
         super().__init__(message, place=place, hint=hint)
-        self.refusal = refusal
-        self.details = values
+        self.refusal, self.details, self.law, self.policy = refusal, values, law, policy
         self.counterexample = None if counterexample is None else replace(counterexample, message=message, hint=hint)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -127,39 +122,8 @@ class CannotRewrite(TemplateError):
 
 
 class CannotAnnotate(CannotRewrite):
-    """A template in which no placement of generation tags is valid, or none could be proven.
-
-    Attributes:
-        law: name of the law that cannot hold; None for any other cause.
-    """
-
-    def __init__(
-        self,
-        refusal: Refusal,
-        details: Mapping[str, Any] | None = None,
-        *,
-        law: str | None = None,
-        place: Place | None = None,
-        counterexample: Counterexample | None = None,
-    ) -> None:
-        super().__init__(refusal, details, place=place, counterexample=counterexample)
-        self.law = law
+    """A template in which no placement of generation tags is valid, or none could be proven."""
 
 
 class CannotRetain(CannotRewrite):
-    """A template that has no place for a retention policy, or for which no change could be proven.
-
-    Attributes:
-        policy: name of the policy.
-    """
-
-    def __init__(
-        self,
-        refusal: Refusal,
-        details: Mapping[str, Any] | None = None,
-        *,
-        policy: str,
-        counterexample: Counterexample | None = None,
-    ) -> None:
-        super().__init__(refusal, details, counterexample=counterexample)
-        self.policy = policy
+    """A template that has no place for a retention policy, or for which no change could be proven."""

@@ -14,6 +14,7 @@ from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
 from chattmpl.laws.root_causes import RootCause
 from chattmpl.laws.shrink import cause, shrink
+from chattmpl.printable import shortened
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import with_parts
 from chattmpl.template.template import Rendering, Template
@@ -121,7 +122,7 @@ class Judge:
         family = self.template.family
         defect = declared_defect(family, outcome)
         if defect is not None and family is not None:
-            what = defect.what if len(defect.what) <= _LONGEST else f"{defect.what[: _LONGEST - 1]}…"
+            what = shortened(defect.what, _LONGEST)
             return Judgement("declared", f"{family.name} declares it: {what}", ((outcome, outcome),))
         if RootCause(outcome).severity == "info":
             return Judgement("noted", f"noted: {outcome.message}", ((outcome, outcome),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from chattmpl.compiler.export import without_generation
+from chattmpl.diagnostic import Quoted
 from chattmpl.errors import ChatTmplError, TemplateError
 from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import Counterexample
@@ -268,10 +269,10 @@ def _indivisible(item: Item, source: Source, tree: Tree) -> CannotAnnotate:
     place = Place(source, item.start, item.end)
     called = next((call.function.text for call in item.find(Call) if call.function.text in macros), None)
     if called is not None:
-        return CannotAnnotate(Refusal.SHARED_MACRO, {"name": called}, place=place)
+        return CannotAnnotate(Refusal.SHARED_MACRO, {"name": Quoted(called)}, place=place)
     expression = item.expression if isinstance(item, Output) else None
     if isinstance(expression, Attribute) and _is_namespace(expression.value.text, tree):
-        return CannotAnnotate(Refusal.ACCUMULATED, {"name": expression.text}, place=place)
+        return CannotAnnotate(Refusal.ACCUMULATED, {"name": Quoted(expression.text)}, place=place)
     return CannotAnnotate(Refusal.SHARED_OUTPUT, place=place)
 
 

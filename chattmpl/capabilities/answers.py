@@ -48,11 +48,6 @@ class Answer:
         return {"answer": self.state, "note": self.note, **self.facts}
 
 
-def shortened(text: str, width: int = 100) -> str:
-    """Return a text, cut to at most ``width`` characters."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
 @dataclass
 class Capabilities:
     """The capabilities of a template.
