@@ -187,12 +187,10 @@ def enforced() -> Iterator[None]:
 
 
 def supervise(run: Callable[[], int]) -> int:
-    """Run a function in a child process that enforces the bounds, and exit with its exit code; return it in the child.
+    """Run a function, which returns an exit code, in a child that enforces the bounds; exit with its code, or in the
+    child return it.
 
     Signals to this process reach the child, and the child does not outlive this process.
-
-    Args:
-        run: the function, which returns an exit code.
     """
     global _bounds
     if not (hasattr(os, "fork") and hasattr(signal, "sigtimedwait")):
@@ -232,11 +230,10 @@ class _Interrupt:
 
 
 def confine(alive: int, memory: int) -> None:
-    """Confine this process, a child that is about to run another program: it has limited memory, and dies with us.
+    """Confine this process, a child that is about to run another program: its data have a limit in bytes, and it dies
+    with us.
 
-    Args:
-        alive: the end of a pipe whose other end only the parent holds.
-        memory: limit of its data, in bytes.
+    Only the parent holds the other end of the pipe ``alive``.
     """
     with contextlib.suppress(ImportError):
         import resource

@@ -93,11 +93,8 @@ class Allowance:
         self._place: Place | None = None
 
     def take(self, steps: int, place: Place) -> None:
-        """Take the steps of a render.
-
-        Args:
-            steps: the steps.
-            place: the template; an error names the one that took the last of what was left.
+        """Take steps of a render of the template at a place; an error names the one that took the last of what was
+        left.
         """
         self.left -= steps
         if self.left < 0:

@@ -159,11 +159,7 @@ class _ProcessEngine(Engine):
         self._endless: set[str] = set()
 
     def render(self, source: str, context: Mapping[str, object]) -> str:
-        """Render a template; see `Engine.render`.
-
-        Raises:
-            BudgetError: if it takes too long, or the process ends.
-        """
+        """Render a template, see `Engine.render`; raise `BudgetError` if it takes too long, or the process ends."""
         return self._answer(source, context)["text"]
 
     def _answer(self, source: str, context: Mapping[str, object]) -> dict[str, str]:

@@ -54,7 +54,6 @@ class Registry(Generic[_Entry]):
     """The entries in the modules of a package, one in each.
 
     Args:
-        package: the name of the package.
         base: the base class of the entries.
         noun: the word for an entry in errors.
         groups: the subjects of the groups, by the characters with which the codes in a group begin.

@@ -21,8 +21,6 @@ class Source:
     Lines and columns count from 1, offsets from 0, all in characters.
 
     Attributes:
-        text: the text.
-        name: the name.
         file: path of the file that holds the text among other things, such as a tokenizer_config.json; lines and
             columns are not those of the file then.
     """

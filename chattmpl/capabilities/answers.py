@@ -55,9 +55,7 @@ class Capabilities:
     Attributes:
         name: a short name: of the family, or of the file.
         file: the path of the template.
-        family: the name of the family, if it is one.
         error: the error that kept it from being compiled; nothing else is known then.
-        answers: the answer for each name of `ANSWERS`.
         modes: the template kwargs by name, as JSON types.
         generation_prompt: the text that ``add_generation_prompt`` appends.
         generation_prompts: the text that it appends in other modes.

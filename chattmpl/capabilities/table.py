@@ -21,11 +21,7 @@ _GENERIC = ("chat_template", "tokenizer_config", "template")
 
 
 def inspect_template(found: TemplateSource) -> Capabilities:
-    """Return the capabilities of a template, also of one that cannot be compiled or probed.
-
-    Args:
-        found: the template; see `chattmpl.template.resolver.find_templates`.
-    """
+    """Return the capabilities of a template that was found, also of one that cannot be compiled or probed."""
     made = Capabilities(_name(found), found.source.name, found.family.name if found.family else None)
     try:
         facts = TemplateFacts(Template(found, None, PROBE_BUDGET))

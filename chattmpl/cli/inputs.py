@@ -179,11 +179,7 @@ def count_records(file: str) -> int | None:
 
 
 def read_text(file: str) -> str:
-    """Read a UTF-8 file; ``-`` is stdin.
-
-    Raises:
-        UsageError: if it is not UTF-8.
-    """
+    """Read a file, or stdin for ``-``; raise `UsageError` if it is not UTF-8."""
     data = sys.stdin.buffer.read() if file == "-" else read_bytes(Path(file))
     try:
         return data.decode()
@@ -196,11 +192,7 @@ def read_text(file: str) -> str:
 
 
 def tokenizer_of(name: str | None) -> Any:
-    """Load the tokenizer of an option; None if it was not given.
-
-    Raises:
-        EncodeError: if it cannot be loaded.
-    """
+    """Load the tokenizer of an option, if it was given; raise `EncodeError` if it cannot be loaded."""
     if name is None:
         return None
     from chattmpl.encode import load_tokenizer

@@ -156,12 +156,9 @@ CLOCK = click.option(
 
 
 def library_option(name: str, *arguments: str, default: bool = True) -> _Option:
-    """Return the command-line option for an option of `chattmpl.options`.
+    """Return the command-line option for an option of `chattmpl.options`, under another name if arguments are given.
 
-    Args:
-        name: its name in Python.
-        arguments: the names on the command line, if not that name.
-        default: set the default value, and not None.
+    With ``default=False`` its value is None if it is not given, although the help names a default.
     """
     option = OPTIONS[name]
     shown = default and option.default is not None

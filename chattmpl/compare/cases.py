@@ -19,7 +19,6 @@ class RenderCase:
 
     Attributes:
         name: name of the conversation.
-        conversation: the conversation.
         prompt: render with the generation prompt.
         kwargs: template kwargs in addition to those of the conversation.
     """

@@ -272,11 +272,7 @@ def reference(source: str, context: Mapping[str, Any]) -> Outcome:
 
 
 def rendered(engine: Engine, source: str, context: Mapping[str, Any]) -> Outcome:
-    """Render a template with another engine.
-
-    Raises:
-        BudgetError: if it takes too long.
-    """
+    """Render a template with another engine; raise `BudgetError` if it takes too long."""
     try:
         return Outcome(engine.render(source, context))
     except BudgetError:

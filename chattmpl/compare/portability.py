@@ -52,7 +52,6 @@ class EngineReport:
     """The result of the comparison with one engine.
 
     Attributes:
-        engine, version: the engine.
         emulated: true if it is not the engine's own code that ran.
         agreed, disagreed: numbers of cases, without those of a declared bug.
         findings: the causes.
@@ -77,9 +76,7 @@ class EngineReport:
 def served(template: Template, target: str | None = None) -> Source:
     """Return the source that engines get: a file as it is, or an export of a family or a template in our dialect.
 
-    Args:
-        template: the template.
-        target: ``train`` or ``inference``, to get that export in any case.
+    A target, ``train`` or ``inference``, gets that export in any case.
     """
     if target is None and template.family is None and not template.program.has_reasoning:
         return template.given
@@ -96,14 +93,7 @@ def variables(template: Template, case: RenderCase) -> dict[str, Any]:
 
 
 def compare(template: Template, engine: Engine, cases: Iterable[RenderCase], target: str | None = None) -> EngineReport:
-    """Render cases with Jinja2 and with an engine, and find the causes of the differences.
-
-    Args:
-        template: the template.
-        engine: the engine.
-        cases: the cases.
-        target: see `served`.
-    """
+    """Render cases with Jinja2 and an engine, and find the causes of the differences; for the target see `served`."""
     return _Comparison(template, engine, target).run(cases)
 
 

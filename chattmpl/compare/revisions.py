@@ -19,13 +19,9 @@ _MOST_BYTES = 64 << 20
 
 
 def load(which: str, folder: Path, *, retention: str | None = None, variant: str | None = None) -> Template:
-    """Load a template, which may be given as ``REVISION:PATH``.
+    """Load a template, which may be given as ``REVISION:PATH``; the files of the revision are written to a folder.
 
-    Args:
-        which: an argument of `Template.load`, or a revision, a colon and a path.
-        folder: folder to write the files of the revision to.
-        retention: see `Template.load`.
-        variant: see `Template.load`.
+    For the other arguments see `Template.load`.
 
     Raises:
         UsageError: if the template, path, revision or repository does not exist, or git is not installed.
@@ -99,11 +95,7 @@ def _text(folder: Path, *arguments: str) -> str:
 
 
 def _git(folder: Path, *arguments: str) -> bytes:
-    """Return the output of git.
-
-    Raises:
-        UsageError: if it fails or is not installed.
-    """
+    """Return the output of git; raise `UsageError` if it fails or is not installed."""
     done = _run(folder, *arguments)
     if done.returncode != 0:
         complaint = done.stderr.decode(errors="replace").strip().splitlines()

@@ -183,7 +183,6 @@ class LawDifference:
     """A law that holds for one template only, or that is broken in another way.
 
     Attributes:
-        law: its name.
         change: the outcome for the second template: ``broken``, ``holds``, or broken ``otherwise``.
         holds: numbers of cases for which it holds, before and after.
         counterexamples: those of the template that breaks it; for ``otherwise`` the new ones.
@@ -231,13 +230,9 @@ class Difference:
 
 
 def diff(before: Template, after: Template, cases: Iterable[RenderCase], tokenizer: Any = None) -> Difference:
-    """Compare the renderings of two templates.
+    """Compare the renderings of two templates, each without the kwargs that it does not read.
 
-    Args:
-        before: the first template.
-        after: the second template.
-        cases: the cases to render with both, each without the kwargs that a template does not read.
-        tokenizer: tokenizer to count trained tokens with.
+    With a tokenizer, trained tokens are counted too.
 
     Raises:
         BudgetError: if the renders take too many steps together.

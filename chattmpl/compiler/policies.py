@@ -68,11 +68,8 @@ class Policy:
     undecided: Callable[[Sequence[Message], bool], bool] = lambda messages, prompt: False
 
     def keeps(self, messages: Sequence[Message], prompt: bool = False) -> frozenset[int]:
-        """Return the indices of the messages whose traces the policy keeps.
-
-        Args:
-            messages: the messages of a conversation.
-            prompt: whether it is rendered with a generation prompt, so that the last message is the one to come.
+        """Return the indices of the messages whose traces the policy keeps; with a prompt, the last message is the one
+        to come.
         """
         answers = (index for index, message in enumerate(messages) if message.role == "assistant")
         return frozenset(index for index in answers if self.kept(messages, index, prompt))
@@ -205,11 +202,7 @@ class Retention:
 
 
 def check_policy(name: object, known: Sequence[str] = tuple(POLICIES)) -> str:
-    """Return the name of a policy.
-
-    Raises:
-        UsageError: if it is not one of the known names.
-    """
+    """Return the name of a policy; raise `UsageError` if it is not one of the known names."""
     if isinstance(name, str) and name in known:
         return name
     raise UsageError(

@@ -16,11 +16,7 @@ MARKS = {shape.name: shape.own for shape in SHAPES}
 
 
 def detect_shape(record: Any) -> Shape:
-    """Return the shape of a record, from its keys.
-
-    Raises:
-        FieldError: no shape fits, or more than one.
-    """
+    """Return the shape of a record, from its keys; raise `FieldError` if no shape fits, or more than one."""
     items = as_list(record)
     if isinstance(items, list):
         first = as_dict(items[0]) if items else {"role": ""}

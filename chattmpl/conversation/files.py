@@ -112,14 +112,9 @@ def parse_text(
     shape: Shape | None = None,
     clean_nulls: NullCleaning = "auto",
 ) -> Iterator[Conversation]:
-    """Yield the conversations of a JSON text, in the formats of :func:`load_conversations`.
+    """Yield the conversations of a JSON text, or of one value per line, in the formats of :func:`load_conversations`.
 
-    Args:
-        text: the text, without a byte order mark.
-        name: the name of the text in errors.
-        lines: the text has one JSON value per line.
-        shape: the shape of the records; detected if None.
-        clean_nulls: see :func:`parse_record`.
+    The name stands for the text in errors; for the other arguments see :func:`parse_record`.
 
     Raises:
         ConversationError: the text is empty, or contains a value that is not a conversation.

@@ -144,12 +144,10 @@ def _drop_nulls_deep(value: Any) -> Any:
 
 
 def clean_tools(tools: list[Any], cleaning: NullCleaning, *, padded: bool = False) -> list[Any]:
-    """Copy tool schemas without padding.
+    """Copy JSON schemas of tools without padding; items that are not dicts are returned unchanged.
 
-    Args:
-        tools: JSON schemas of tools; items that are not dicts are returned unchanged.
-        cleaning: whether ``"default": null`` and ``"const": null`` are dropped too.
-        padded: other parts of the conversation show that it was padded (for ``auto``).
+    ``cleaning`` decides whether ``"default": null`` and ``"const": null`` are dropped too; for ``auto``, ``padded``
+    says that other parts of the conversation show padding.
     """
     schemas = [as_dict(tool) if not isinstance(tool, dict) else tool for tool in tools]
     if cleaning == "always" or (cleaning == "auto" and (padded or any(map(_schema_is_padded, schemas)))):

@@ -58,7 +58,6 @@ class ReadingNote(NamedTuple):
     """A note on how a record was read.
 
     Attributes:
-        kind: the kind.
         name: the column, or the key of a message.
         target: the field as which it was read.
     """

@@ -179,19 +179,9 @@ def conversations(
 ) -> dict[str, Any]:
     """Generate a conversation as plain data: ``messages``, and sometimes ``tools`` and ``documents``.
 
-    Setting an argument to false leaves out a feature that a template may not support.
-
-    Args:
-        draw: passed by hypothesis.
-        parts: allow content that is a list of parts.
-        system: allow system messages.
-        developer: allow developer messages.
-        tools: allow tools.
-        calls: allow tool calls and their results.
-        parallel: allow more than one call in a message.
-        reasoning: allow reasoning in assistant messages.
-        documents: allow documents.
-        any_order: allow roles in any order, and a question as the last message.
+    Setting an argument to false leaves out a feature that a template may not support: content in parts, messages of a
+    role, tools, calls, several calls in a message, reasoning, documents, and roles in any order with a question as the
+    last message.
     """
     may = _Allowed(parts, system, developer, tools, calls, parallel, reasoning, documents, any_order)
     if any_order and draw(st.integers(0, 7)) == 0:

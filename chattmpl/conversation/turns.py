@@ -319,11 +319,7 @@ def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:
 
 
 def flag_meaning(key: str, value: Any, path: FieldPath) -> bool:
-    """Return true for a flag that asks to train.
-
-    Raises:
-        FieldError: the meaning is not certain.
-    """
+    """Return true for a flag that asks to train; raise `FieldError` if the meaning is not certain."""
     name = folded(key)
     if name in spellings.UNCERTAIN:
         part = "detail" in name

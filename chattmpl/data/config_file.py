@@ -35,7 +35,6 @@ class ConfigFile:
 
     Attributes:
         name: path of the file.
-        values: its values.
         places: the place of each value, where known.
         overrides: the values from the command line.
     """

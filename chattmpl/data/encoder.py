@@ -251,11 +251,7 @@ class Encoder:
 
     @property
     def tokenizer(self) -> TextTokenizer:
-        """The loaded tokenizer.
-
-        Raises:
-            EncodeError: it cannot be loaded.
-        """
+        """The loaded tokenizer; raise `EncodeError` if it cannot be loaded."""
         return self._exact.tokenizer
 
     def prepare(self) -> Encoder:

@@ -32,12 +32,7 @@ class Bin:
 
 
 def percentile(lengths: Lengths, percent: float) -> float:
-    """Return a percentile of the lengths, linearly interpolated as by ``numpy.percentile``.
-
-    Args:
-        lengths: at least one row.
-        percent: 0 to 100.
-    """
+    """Return a percentile (0 to 100) of at least one length, linearly interpolated as by ``numpy.percentile``."""
     rank = (sum(lengths.values()) - 1) * percent / 100
     below = int(rank)
     low, high = _at(lengths, below), _at(lengths, below + (rank > below))

@@ -94,11 +94,7 @@ class Mixture(_Model):
 
 
 def load_mixture(path: str | Path) -> Mixture:
-    """Load a mixture from a YAML or TOML file.
-
-    Raises:
-        UsageError: the file cannot be read, or is invalid.
-    """
+    """Load a mixture from a YAML or TOML file; raise `UsageError` if the file cannot be read, or is invalid."""
     path = Path(path)
     read = read_config(path, usage=_USAGE, example=_EXAMPLE, package="chattmpl[data]")
     try:

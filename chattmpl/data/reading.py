@@ -14,12 +14,9 @@ WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS, NoteKind.METADATA}
 
 
 def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> bool:
-    """Return true if a note says something about rows that this template renders.
+    """Return true if a note says something about rows that a template renders.
 
-    Args:
-        note: the note.
-        template: the template.
-        one_row: all answers of a conversation are trained in one row.
+    ``one_row`` says that all answers of a conversation are trained in one row.
     """
     match note.kind:
         case NoteKind.METADATA:
@@ -42,13 +39,7 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
 def concerning(
     notes: Mapping[ReadingNote, int], template: Template, *, one_row: bool = True
 ) -> Iterator[tuple[ReadingNote, int]]:
-    """Yield the notes that concern a template, with the number of rows, in the order of their kinds.
-
-    Args:
-        notes: the notes, each with the number of rows.
-        template: the template.
-        one_row: see `concerns`.
-    """
+    """Yield the notes that concern a template, with the number of rows, in the order of their kinds; see `concerns`."""
     for kind in NoteKind:
         of_kind = ((note, rows) for note, rows in notes.items() if note.kind is kind)
         yield from ((note, rows) for note, rows in of_kind if concerns(note, template, one_row=one_row))

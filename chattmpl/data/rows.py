@@ -127,12 +127,7 @@ class Rejection:
 
 
 def attempt(step: Callable[..., _Made], *given: Any) -> _Made | Rejection:
-    """Take one step of the work on one row: the boundary at which any error becomes the rejection of that row.
-
-    Args:
-        step: reads, validates, renders or encodes the row.
-        given: the arguments of the step.
-    """
+    """Take one step of the work on one row: the boundary at which any error becomes the rejection of that row."""
     try:
         return step(*given)
     except Exception as error:
@@ -250,7 +245,6 @@ class EncodedBatch:
     Attributes:
         count: number of conversations.
         kept: index of the conversation of each row, in order.
-        rows: the rows.
         rejected: the conversations that gave no row, by index.
     """
 

@@ -46,7 +46,6 @@ class RowGroup:
 
     Attributes:
         examples: number of rows.
-        tokens: number of tokens.
         responses: number of tokens that the model samples.
         supervised: number of trained tokens.
         turns, assistant_turns: number of messages, and of assistant messages.

@@ -42,7 +42,6 @@ class ScannedRow:
     """A row of a dataset, encoded if possible.
 
     Attributes:
-        source: the name of its source.
         file: its file; the name of the source for rows in memory.
         line: its line, from 1; None if there are no lines.
         number: its number in the file, from 0.
@@ -278,10 +277,6 @@ def _scan(entries: Sequence[_Entry], context: WorkerContext) -> Iterator[Scanned
 
 
 def require_rows(rows: int) -> None:
-    """Check that there was at least one row.
-
-    Raises:
-        ConversationError: there was no row.
-    """
+    """Raise `ConversationError` if there was no row."""
     if not rows:
         raise ConversationError("the data have no rows")

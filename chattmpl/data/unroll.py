@@ -106,10 +106,7 @@ def _sampling_start(encoder: Encoder, head: Head) -> int:
 def unroll(encoder: Encoder, conversations: Sequence[Any], *, max_length: int | None = None) -> list[Unrolled]:
     """Return the rows of conversations in which each trained token follows what the model sees at inference.
 
-    Args:
-        encoder: encodes the conversations and their prompts.
-        conversations: the conversations to unroll.
-        max_length: maximum number of tokens of a row; longer rows are not used.
+    Rows longer than ``max_length`` tokens are not used.
     """
     each = [heads(conversation, encoder.options["mask"]) for conversation in conversations]
     results = iter(encoder.encode_many([head.conversation for some in each for head in some]))

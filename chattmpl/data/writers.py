@@ -98,12 +98,9 @@ def schema(columns: Sequence[str], *, packed: bool) -> Any:
 
 
 def record_batch(block: RowBlock, columns: Sequence[str], packs: Sequence[Sequence[int]] | None = None) -> Any:
-    """Return rows as an Arrow record batch.
+    """Return rows as an Arrow record batch with these columns.
 
-    Args:
-        block: the rows.
-        columns: the columns of the dataset.
-        packs: for packed rows, the indices of the documents of each; by default each row is one document.
+    Packed rows have, in ``packs``, the indices of the documents of each; by default each row is one document.
     """
     import pyarrow as pa
 

@@ -66,7 +66,6 @@ class Reencoding(NamedTuple):
     """A request to encode a text again with some added tokens as ordinary text, and with no token across a cut.
 
     Attributes:
-        text: the text.
         data: its UTF-8 bytes.
         ids: the result of ``encode`` for it.
         keep: the added tokens to keep, in order.
@@ -92,7 +91,6 @@ class TextTokenizer(abc.ABC):
 
     Attributes:
         directory: the model directory that it comes from, if it comes from one.
-        special_tokens: its special tokens by name.
         added: its added tokens by id.
         unknown_id: the token for text that is not in the vocabulary; None if there is none.
         nonblank_ids: the ids of added tokens that are more than white space.

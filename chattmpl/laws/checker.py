@@ -43,7 +43,6 @@ class Verdict:
     """The outcomes of one law.
 
     Attributes:
-        law: the law.
         holds: the number of cases that it holds for.
         silent: the reasons for which it did not apply, with counts.
         refused: the number of cases that it did not apply to since the template does not render them.
@@ -71,10 +70,8 @@ class LawReport:
     """The outcomes of all laws for one template.
 
     Attributes:
-        template: the template.
         verdicts: one for each law, in the order of the laws.
         findings: one for each root cause.
-        conversations: the number of conversations.
         modes: the kwargs that were tried, each in turn.
         shape: the kinds of conversations that the template supports, if conversations were generated for it.
     """
@@ -192,11 +189,8 @@ def _mark_never_rendered(verdicts: list[Verdict], cases: list[Case]) -> None:
 
 
 def declared_defect(family: Family | None, found: Counterexample) -> Defect | None:
-    """Return the declaration in ``family.toml`` that covers a counterexample; None if there is none.
-
-    Args:
-        family: the family of the template that was checked, if it has one.
-        found: the counterexample.
+    """Return the declaration in the ``family.toml`` of the template's family that covers a counterexample; None without
+    one.
     """
     if family is None:
         return None

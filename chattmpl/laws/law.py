@@ -186,7 +186,7 @@ class Law(Documented, ABC):
         """Return a counterexample for this case.
 
         Args:
-            case: the case.
+            case: the case that shows it.
             kind: the key of one of `problems`.
             data: the values that describe it.
             words: more values for message and hint, for people only.
@@ -217,11 +217,7 @@ def laws() -> dict[str, Law]:
 
 
 def laws_named(names: Iterable[str] | None) -> list[Law]:
-    """Return the laws with these names; all laws by default.
-
-    Raises:
-        UsageError: if a law does not exist.
-    """
+    """Return the laws with these names, by default all; raise `UsageError` if a law does not exist."""
     known = laws()
     if names is None:
         return list(known.values())

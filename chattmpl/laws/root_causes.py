@@ -90,11 +90,10 @@ class RootCause:
 
 
 def grouped(counterexamples: Iterable[Counterexample], laws: Iterable[str]) -> list[RootCause]:
-    """Group counterexamples by root cause: those that share a site have the same.
+    """Group counterexamples, the smallest for each law, place and message, by root cause: those that share a site have
+    the same.
 
-    Args:
-        counterexamples: the smallest one for each law, place and message.
-        laws: the names of the laws in their order; what breaks several is shown by the first.
+    What breaks several laws is shown by the first, in the order of their names.
     """
     order = {law: number for number, law in enumerate(laws)}
     everything = list(counterexamples)

@@ -22,11 +22,6 @@ def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
 
     A step is kept if the law still fails with the same cause. A conversation with an ordinary order of roles keeps one.
     The place of the result is exact to the character.
-
-    Args:
-        law: the law that does not hold.
-        found: the counterexample to shrink.
-        case: the case it was found with.
     """
     tries = 0
     shrunk = True

@@ -33,11 +33,7 @@ def write_baseline(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> int
 
 
 def without_known(path: Path, diagnostics: Iterable[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
-    """Return the findings that are not in the baseline.
-
-    Raises:
-        UsageError: if the file is not a baseline.
-    """
+    """Return the findings that are not in the baseline; raise `UsageError` if the file is not a baseline."""
     left = _read(path)
     new = []
     for diagnostic in diagnostics:

@@ -50,14 +50,7 @@ def fix(
     tokenizer: Any = None,
     live: Live = lambda given: given,
 ) -> Fixed:
-    """Fix all findings that can be fixed without changing any rendered text.
-
-    Args:
-        found: the template.
-        chosen: the rules whose findings are fixed.
-        tokenizer: see `chattmpl.lint.runner.lint`.
-        live: a filter for the findings to fix.
-    """
+    """Fix all findings of rules that can be fixed without changing any rendered text; ``live`` filters those to fix."""
     subject, findings = examine(found, chosen, tokenizer)
     result = Fixed(found, [], live(findings))
     proof = ReferenceRenderings(subject) if subject is not None else None

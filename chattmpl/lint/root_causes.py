@@ -29,13 +29,7 @@ def root_causes(
     diagnostics: Iterable[TemplateDiagnostic],
     again: Callable[[str], list[TemplateDiagnostic] | None],
 ) -> list[TemplateDiagnostic]:
-    """Return one finding for each root cause.
-
-    Args:
-        subject: the template.
-        diagnostics: all findings of its rules.
-        again: lints another source by the same rules; None if it does not compile.
-    """
+    """Return one finding for each root cause; ``again`` lints another source, None if it does not compile."""
     given = one_a_line(diagnostics)
     given = _without_same_difference(_without_explained(given))
     return _one_a_problem(_without_consequences(subject, given, again))

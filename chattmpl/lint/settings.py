@@ -76,11 +76,7 @@ def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
 
 
 def read_settings(folder: Path) -> LintSettings:
-    """Return the settings of the nearest pyproject.toml.
-
-    Raises:
-        UsageError: if a setting is invalid.
-    """
+    """Return the settings of the nearest pyproject.toml; raise `UsageError` if a setting is invalid."""
     found = project_table(folder)
     return LintSettings() if found is None else _read(*found)
 

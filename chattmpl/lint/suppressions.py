@@ -26,7 +26,6 @@ class Directive:
         place: the comment.
         text: the text after ``chattmpl:``.
         codes: the codes, or prefixes of codes, that it silences.
-        reason: the reason.
         line: the line that it applies to; None for the whole template.
         understood: whether it is an ``ignore``.
     """

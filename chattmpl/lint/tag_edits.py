@@ -51,12 +51,7 @@ def siblings(tag: Tag, step: Literal[1, -1]) -> Iterator[Item]:
 
 
 def removal(tree: Tree, node: Node) -> list[Edit]:
-    """Return edits that remove a tag, a block or a comment, and white space that would be written without it.
-
-    Args:
-        tree: the tree of the source.
-        node: the node to remove.
-    """
+    """Return edits that remove a tag, a block or a comment, and white space that would be written without it."""
     source = tree.source
     before, after = neighbours(tree, node)
     trimmed = (before is not None and not isinstance(before, Text) and source[before.end - 3] == "-") or (
@@ -90,13 +85,10 @@ def _indentation(source: str, offset: int) -> str | None:
 
 
 def _insertions(tree: Tree, node: Item, tag: str, margin: str | None) -> Iterator[list[Edit]]:
-    """Yield ways to put a tag that trims on both sides before an item and into it, from its start on.
+    """Yield ways to put a tag that trims on both sides before an item and, unless it is a block, into it, from its
+    start on.
 
-    Args:
-        tree: the tree of the source.
-        node: the item; a tag cannot be put into a block.
-        tag: the tag, as in ``{%- generation -%}``.
-        margin: the indentation of the line on which the tag is written.
+    The margin is the indentation of the line on which the tag is written.
     """
     source, text = tree.source, node.text
     before, _ = neighbours(tree, node)
@@ -142,14 +134,7 @@ def _without_overlaps(edits: Iterable[Edit]) -> list[Edit] | None:
 
 
 def moved(subject: LintContext, finding: TemplateDiagnostic, which: Moved, way: Way) -> Iterator[list[Edit]]:
-    """Yield edits that move the start or the end of a generation tag, those of the nearest tag first.
-
-    Args:
-        subject: the template.
-        finding: the finding that the edits should fix.
-        which: the tag that is moved: that of the start or that of the end.
-        way: the direction in the source.
-    """
+    """Yield edits that move the start or end of a generation tag to fix a finding, those of the nearest tag first."""
     tree = subject.tree
     for block in _nearest(subject, finding):
         tag = block.opening if which == "start" else block.closing

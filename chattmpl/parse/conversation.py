@@ -45,11 +45,7 @@ class ParseRequest:
 
 
 def parse_conversation(request: ParseRequest, text: str, generation_prompt: bool | None) -> Conversation:
-    """Return the conversation that renders to the text.
-
-    Raises:
-        ParseRefusal: there is none, or none was found.
-    """
+    """Return the conversation that renders to the text; raise `ParseRefusal` if there is none, or none was found."""
     refusal: ParseRefusal | None = None
     for inputs in _inputs(request, text):
         try:

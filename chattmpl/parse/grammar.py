@@ -375,11 +375,7 @@ class Grammar:
 
 @lru_cache(maxsize=32)
 def grammar_of(template: Template) -> Grammar:
-    """Return the grammar of a template.
-
-    Raises:
-        UsageError: the template is not a family with a ``[parse]`` table.
-    """
+    """Return the grammar of a template; raise `UsageError` if the template is not a family with a ``[parse]`` table."""
     family: Family | None = template.family
     if family is None or family.parse is None:
         raise UsageError(

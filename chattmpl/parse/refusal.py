@@ -69,13 +69,7 @@ def later(refusal: ParseRefusal | None, other: ParseRefusal) -> ParseRefusal:
 
 
 def difference(text: str, rendered: str, start: int = 0) -> ParseRefusal:
-    """Return the refusal of a text that differs from what the template renders.
-
-    Args:
-        text: the whole text.
-        rendered: the expected text from ``start`` on.
-        start: the character offset at which the comparison begins.
-    """
+    """Return the refusal of a text that differs, from a character offset on, from what the template renders there."""
     offset = common_length(text, rendered, start)
     actual, expected = text[start + offset :], rendered[offset:]
     if not actual:

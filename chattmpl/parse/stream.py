@@ -35,11 +35,7 @@ class Parser:
         return self._parts[0] if self._parts else ""
 
     def feed(self, text: str) -> None:
-        """Add a piece of text.
-
-        Raises:
-            UsageError: ``text`` is not a string.
-        """
+        """Add a piece of text; raise `UsageError` if ``text`` is not a string."""
         if not isinstance(text, str):
             raise UsageError(f"feed takes text, not {type(text).__name__}", hint="decode the tokens first")
         if text:

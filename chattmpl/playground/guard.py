@@ -24,12 +24,7 @@ _POLICY = (
 
 
 def refusal(headers: dict[str, list[str]], port: int) -> str | None:
-    """Return the reason to refuse a request with these headers, or None to accept it.
-
-    Args:
-        headers: values by lower-case name.
-        port: port of the page.
-    """
+    """Return the reason to refuse a request to a port with these headers (by lower-case name), or None to accept it."""
     hosts = {f"{name}:{port}" for name in LOOPBACK} | ({*LOOPBACK} if port == 80 else set())
     given = headers.get("host", [])
     if len(given) != 1 or given[0].lower() not in hosts:

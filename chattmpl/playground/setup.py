@@ -26,7 +26,6 @@ class Setup:
 
     Attributes:
         template: a family, a file, or a model directory.
-        conversations: texts by name.
         tokenizer: see `chattmpl.encode.load_tokenizer`.
         trusted: the files and tokenizers that the user named. Others are not read when an address names them.
     """

@@ -103,13 +103,8 @@ def to_fragment(state: State) -> str:
 
 
 def from_fragment(fragment: str) -> State:
-    """Read the state from the fragment of an address.
-
-    Args:
-        fragment: the part after the ``#``, with or without it.
-
-    Raises:
-        UsageError: if it does not hold a valid state.
+    """Read the state from the fragment of an address, with or without its ``#``; raise `UsageError` if it holds no
+    valid state.
     """
     text = fragment.removeprefix("#").removeprefix(_KEY)
     try:

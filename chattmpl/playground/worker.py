@@ -29,11 +29,7 @@ Answer = dict[str, Any]
 
 
 def answer(job: dict[str, Any]) -> Answer:
-    """Return the answer to a job: ``ok`` and the result, or ``problem``.
-
-    Args:
-        job: ``kind``, which is ``ping`` or a key of `_KINDS`, and ``state``.
-    """
+    """Return the answer to a job, ``ping`` or one of `_KINDS` with a state: ``ok`` and the result, or ``problem``."""
     try:
         if job["kind"] == "ping":
             return {"ok": True}

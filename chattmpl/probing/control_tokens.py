@@ -30,10 +30,8 @@ def control_pattern(template: Template) -> re.Pattern[str]:
 def find_control_tokens(template: Template, tokenizer: Any = None) -> tuple[str, ...]:
     """Return the control tokens that a template writes in its own text, in the order of their first use.
 
-    Args:
-        template: the template.
-        tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`. With it, the tokens are its added tokens;
-            without it, anything that resembles a control token.
+    With a tokenizer from `chattmpl.encode.load_tokenizer`, they are its added tokens; without one, anything that
+    resembles a control token.
     """
     if template.family is not None:
         generation = template.family.generation

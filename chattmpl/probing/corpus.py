@@ -65,12 +65,9 @@ def with_trace(message: Message, trace: str, carrier: Carrier = "field") -> Mess
 
 
 def call_message(tusks: tuple[str, ...] = TUSKS[:1], *, text: bool = False, content: str | None = "") -> Message:
-    """Return an assistant message with one call for each tusk.
+    """Return an assistant message with one call for each tusk, its argument, and with content next to the calls.
 
-    Args:
-        tusks: the argument of each call.
-        text: write the arguments as a JSON string instead of an object.
-        content: the text next to the calls.
+    With ``text``, the arguments are a JSON string instead of an object.
     """
     arguments = [f'{{"tusk": "{tusk}"}}' if text else {"tusk": tusk} for tusk in tusks]
     return {

@@ -28,7 +28,6 @@ class TemplateFacts:
     A special token that is not known is written as a placeholder such as ``<|eos_token|>``.
 
     Args:
-        template: the template.
         tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`, for the control tokens.
         kwargs: template kwargs to render with.
         skipped: names of conversations that make no sense with these kwargs.

@@ -139,13 +139,8 @@ def find_call_format(prober: Prober) -> Format | None:
 def find_reasoning_format(
     prober: Prober, traces: Traces, prompts: Iterable[str], call_format: Format | None
 ) -> Format | None:
-    """Return the format in which a template writes reasoning; None if it is not known.
-
-    Args:
-        prober: the template.
-        traces: how it renders reasoning.
-        prompts: its generation prompts.
-        call_format: its format of tool calls.
+    """Return the format in which a template writes reasoning, from its traces, prompts and format of calls; None if
+    unknown.
     """
     return _matching(REASONING, prober, _reasoning_text(prober, traces, prompts), call_format)
 

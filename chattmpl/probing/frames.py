@@ -264,11 +264,7 @@ def find_stop_tokens(prober: Prober, settings: Iterable[Mapping[str, Any]] = ())
     """Return the tokens that end an assistant turn; None if no such turn is rendered.
 
     They are the last control token after the content, whatever follows. Where the last turn and an earlier one end
-    differently, both ends count.
-
-    Args:
-        prober: the template.
-        settings: kwargs that change how history is rendered, each tried as well.
+    differently, both ends count. Settings are kwargs that change how history is rendered, each tried as well.
     """
     call = call_message(**prober.call_options)
     answers = ((SAY, False), (with_trace(SAY, TRACES[0]), False), (call, True))
@@ -293,13 +289,10 @@ def _tail(prober: Prober, messages: list[Message], turn: Message, tools: bool, k
 
 
 def _ends(alone: str, followed: str | None, next_word: str, opener: str | None) -> list[str]:
-    """Return the tokens that end a turn.
+    """Return the tokens that end a turn, from the text after it as the last one and with a message following (None if
+    refused).
 
-    Args:
-        alone: the text after the turn as the last one.
-        followed: the text after it with a message following; None if that is refused.
-        next_word: the content of that message.
-        opener: the control token that opens a question.
+    ``next_word`` is the content of that message, and ``opener`` the control token that opens a question.
     """
     last = _controls(alone, opener)
     if followed is None or next_word not in followed:

@@ -136,13 +136,7 @@ def candidate_values(template: Template, name: str) -> list[Any]:
 
 
 def find_mode(prober: Prober, name: str, requires: Mapping[str, Any] | None = None) -> Mode:
-    """Find the values and effects of one kwarg.
-
-    Args:
-        prober: the template.
-        name: the kwarg.
-        requires: another kwarg to pass with it.
-    """
+    """Find the values and effects of one kwarg, which may require another one."""
     given = dict(requires or {})
     base = _texts(prober, given)
     mode = Mode(name, "no effect", requires=given)

@@ -53,7 +53,6 @@ class Prober:
     """Renders conversations of the corpus with one template and one set of template kwargs.
 
     Args:
-        template: the template.
         kwargs: template kwargs for each render.
         skipped: names of conversations that make no sense with these kwargs; they count as refused.
 
@@ -148,7 +147,7 @@ class Prober:
         """Render messages in the form that the template takes, with the tools or documents that it needs.
 
         Args:
-            messages: the messages.
+            messages: the messages to render.
             prompt: add the generation prompt.
             tools: pass the tool of the corpus.
             documents: the documents to pass.
@@ -190,12 +189,8 @@ class Prober:
     ) -> Rendered:
         """Render a conversation, or return the outcome of rendering one with the same content before.
 
-        Args:
-            conversation: the conversation.
-            content: its JSON types in Python's notation, which identify it.
-            prompt: add the generation prompt.
-            template: the same template under another retention policy.
-            kwargs: the template kwargs; those of the prober by default.
+        Content is its JSON types in Python's notation. The template may have another retention policy, and kwargs
+        replace those of the prober.
         """
         key = (content, prompt, template, self._own_kwargs if kwargs is None else repr(kwargs))
         if key not in self._done:
@@ -227,13 +222,7 @@ class Prober:
         return as_parts(CONVERSATIONS[name]) if self.only_parts else CONVERSATIONS[name]
 
     def render(self, name: str, count: int | None = None, *, prompt: bool = False) -> Rendering | None:
-        """Render a named conversation; None if the template raises.
-
-        Args:
-            name: a key of `CONVERSATIONS`.
-            count: the number of messages; all of them by default.
-            prompt: add the generation prompt.
-        """
+        """Render a conversation of `CONVERSATIONS`, or its first messages; None if the template raises."""
         if name in self.skipped:
             return None
         # Conversations begin alike: the common beginning is rendered once.

@@ -51,12 +51,7 @@ class Traces:
 
 
 def find_traces(prober: Prober, settings: Iterable[Mapping[str, Any]]) -> Traces:
-    """Find a way to render traces: by default, else in a mode, else under the policy ``all``.
-
-    Args:
-        prober: the template.
-        settings: the kwargs of its modes, one value each.
-    """
+    """Find a way to render traces: by default, else in one of the settings, else under the policy ``all``."""
     found = Traces(cut_from_content=_cuts_from_content(prober))
     ways = [{}, *sorted((dict(setting) for setting in settings), key=len)]
     if any(_renders_traces(prober, found, kwargs, None) for kwargs in ways):
@@ -227,12 +222,9 @@ def _conversation(prober: Prober, carrier: Carrier, loops: bool) -> tuple[list[M
 def _recognized(
     kept: Mapping[str, Kept], loops: bool, tie_break: Mapping[str, Kept] | None = None
 ) -> ObservedRetention:
-    """Return the policy that keeps the same.
+    """Return the policy that keeps the same traces, by how a conversation ends, with or without tool loops.
 
-    Args:
-        kept: the traces that are kept, by how a conversation ends.
-        loops: True if these are conversations with tool loops.
-        tie_break: conversations that tell policies apart which agree in all others.
+    Conversations of ``tie_break`` tell policies apart which agree in all others.
     """
     indices = {name: one.rendered for name, one in kept.items()}
     wrong = {policy: [name for name, one in kept.items() if not one.agrees(policy)] for policy in _LEAST_FIRST}

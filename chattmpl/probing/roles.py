@@ -32,7 +32,6 @@ class FirstMessage:
     """A system or developer message at the start of a conversation.
 
     Attributes:
-        fate: its fate.
         error: the error, where the template raises.
         merged: True if it is written into the turn of the first question.
     """
@@ -87,7 +86,6 @@ class PlacedMessage:
     """A system or developer message in one kind of conversation.
 
     Attributes:
-        fate: its fate.
         made: the rendering, or the error.
         moved: True if it is written before the first question, though it comes later.
     """
@@ -185,7 +183,6 @@ class Parts:
     """Content that is a list of parts.
 
     Attributes:
-        fate: the fate of a list of text parts.
         error: the error, where the template raises.
         printed: True if the list is printed as data.
         media: the placeholder that is written for each kind of part: ``image``, ``video``, ``audio``.

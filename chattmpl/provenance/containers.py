@@ -68,14 +68,10 @@ class InputTracer:
         self.leaves: list[Origin] = []
 
     def wrap(self, value: Any, message: int | None, field: str, key: str = "", lost: bool = True) -> Any:
-        """Return a value with origins.
+        """Return plain JSON data, which are not changed, with origins: a field of a message and, if given, the last key
+        of its path.
 
-        Args:
-            value: plain JSON data, which is not changed.
-            message: index of the message that it belongs to, if any.
-            field: its path.
-            key: the last key of the path.
-            lost: whether its leaves count as lost if nothing renders them.
+        ``lost`` says that leaves count as lost if nothing renders them.
         """
         kind = type(value)
         if kind is str:

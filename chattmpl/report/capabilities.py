@@ -57,12 +57,8 @@ _WIDTH = 100
 
 
 def write(form: str, found: Sequence[Capabilities], width: int | None = None) -> str:
-    """Return the report.
-
-    Args:
-        form: ``rich``, ``text``, ``markdown`` or ``json``.
-        found: the capabilities of each template.
-        width: width of the table in characters; by default the terminal's, or 100.
+    """Return the report as ``rich``, ``text``, ``markdown`` or ``json``, in a width that is by default the terminal's,
+    or 100.
     """
     if form == "json":
         return dumps([item.to_dict() for item in found], indent=2) + "\n"

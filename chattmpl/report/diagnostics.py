@@ -75,12 +75,7 @@ def repeated(diagnostics: Sequence[Diagnostic]) -> list[Repeated]:
 
 
 def lines(diagnostics: Sequence[Diagnostic], rest: str = "") -> Iterator[Line]:
-    """Yield the findings with excerpts or examples and hints, and a summary.
-
-    Args:
-        diagnostics: the findings.
-        rest: the end of the summary.
-    """
+    """Yield the findings with excerpts or examples and hints, and a summary, which ends with ``rest``."""
     for one in repeated(diagnostics):
         found = one.found
         style = STYLES[found.severity]
@@ -171,13 +166,7 @@ def _property(value: str) -> str:
 
 
 def sarif(diagnostics: Sequence[Diagnostic], documented: Mapping[str, Documented], tool: str = "chattmpl") -> str:
-    """Return SARIF 2.1.0, which code hosts read.
-
-    Args:
-        diagnostics: the findings.
-        documented: the rules, laws or checks by code.
-        tool: the name of the tool.
-    """
+    """Return SARIF 2.1.0, which code hosts read; ``documented`` holds the rules, laws or checks by code."""
     codes = sorted({found.code for found in diagnostics})
     driver = {"name": tool, "version": __version__, "rules": [_sarif_rule(documented[code]) for code in codes]}
     results = [_sarif_result(one, codes.index(one.found.code)) for one in repeated(diagnostics)]

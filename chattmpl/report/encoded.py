@@ -42,11 +42,7 @@ def note_text(note: JobNote) -> str:
 
 
 def summary_text(summary: dict[str, Any]) -> str:
-    """Return the summary in a few lines.
-
-    Args:
-        summary: the contents of ``summary.json``.
-    """
+    """Return the contents of ``summary.json`` in a few lines."""
     return "\n".join(visible(line) for line in _lines(summary))
 
 

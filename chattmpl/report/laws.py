@@ -107,9 +107,7 @@ def difference_lines(found: Counterexample) -> list[Line]:
 def counterexample_text(found: Counterexample, name: str) -> str:
     """Return a counterexample as text: the problem, the template line, both texts, the conversation and a hint.
 
-    Args:
-        found: the counterexample.
-        name: name of the template, for a counterexample without a place.
+    The name of the template stands for a place that is not known.
     """
     parts = [headline(found, name)]
     if found.place is not None:

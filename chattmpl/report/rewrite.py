@@ -86,9 +86,7 @@ def _kwargs(kwargs: dict[str, Any]) -> str:
 def refusal_text(refusal: CannotRewrite, name: str) -> str:
     """Return the reason for a refusal: the law or policy, the line, both texts, the conversation and the hint.
 
-    Args:
-        refusal: the refusal.
-        name: name of the template, where its line is not known.
+    The name of the template stands for a line that is not known.
     """
     if refusal.counterexample is not None:
         return counterexample_text(refusal.counterexample, name)

@@ -235,11 +235,7 @@ _WIDTH, _HEIGHT, _LEFT, _BAR = 820, 240, 190, 14
 
 
 def check_plot(path: str) -> None:
-    """Check that a plot can be written to a path.
-
-    Raises:
-        UsageError: it is not an .svg file.
-    """
+    """Raise `UsageError` if the path of a plot is not an .svg file."""
     if not path.lower().endswith(".svg"):
         raise UsageError(f"{path} is not an SVG file", hint="plots are SVG: end the name with .svg")
 

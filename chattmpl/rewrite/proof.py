@@ -155,11 +155,7 @@ class Search(ABC, Generic[ProofT]):
         """Return the refusal after the failure of the last candidate; None if there was no candidate."""
 
     def find(self) -> tuple[str, ProofT]:
-        """Return the first candidate that is proven, and its proof.
-
-        Raises:
-            CannotRewrite: if there is none.
-        """
+        """Return the first candidate that is proven, and its proof; raise `CannotRewrite` if there is none."""
         failure = None
         for source in islice(self.candidates(), self.limit):
             proof, failure = self.prove(source)

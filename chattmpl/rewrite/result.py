@@ -115,10 +115,7 @@ def unified_diff(name: str, before: str, after: str, label: str) -> str:
 def with_source(template: Template, source: str, *, placeholders: bool = False) -> Template:
     """Return a template of another source under the same name, tokens and policy.
 
-    Args:
-        template: the template.
-        source: the new source.
-        placeholders: supply unknown special tokens with placeholders.
+    With ``placeholders``, these stand for special tokens that are not known.
     """
     tokens = template.resolved.tokens
     if placeholders:

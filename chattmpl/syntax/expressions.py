@@ -102,13 +102,10 @@ class ExpressionParser:
     def sequence(
         self, *, conditional: bool = True, end: str = "", simple: bool = False, parentheses: bool = False
     ) -> Expression:
-        """Parse an expression, or several with commas between them.
+        """Parse an expression, or several with commas between them, up to the word ``end``.
 
-        Args:
-            conditional: whether ``a if b`` is allowed.
-            end: a word that ends it.
-            simple: whether only names and literals are allowed, as in a target.
-            parentheses: whether it is in parentheses, where it may be empty.
+        ``conditional`` allows ``a if b``; ``simple`` allows only names and literals, as in a target; in ``parentheses``
+        it may be empty.
         """
         start = self.start
         items: list[Expression] = []

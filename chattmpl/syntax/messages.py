@@ -28,11 +28,8 @@ _LISTS = frozenset(
 
 
 def holds_messages(expression: Expression | None, lists: frozenset[str]) -> bool:
-    """Return whether the value of an expression is the list of messages, or some of them in a list.
-
-    Args:
-        expression: of the template.
-        lists: the variables that hold messages, as `message_lists` returns them.
+    """Return whether an expression is the list of messages, a variable of ``lists`` that holds it, or some messages in
+    a list.
     """
     match expression:
         case Name():

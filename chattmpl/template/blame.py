@@ -71,11 +71,8 @@ def seen_at(rendering: Rendering, at_c: int) -> Place:
 def on_line(template: Template, number: int | None, *words: str, generated: bool | None = None) -> Place:
     """Return the place of a word on a line if it occurs exactly once there, else that of the line.
 
-    Args:
-        template: the template.
-        number: the line, from 1; None for the top of the template.
-        words: words that may occur on the line, most specific first.
-        generated: whether the words are inside a generation tag; None if unknown.
+    Words that may occur are given the most specific first; ``generated`` says whether they are inside a generation tag.
+    Lines count from 1; None is the top of the template.
     """
     if number is None:
         return top(template)
@@ -111,14 +108,8 @@ def top(template: Template) -> Place:
 
 
 def _within(template: Template, offset: int, piece: str, at_c: int, span: Span) -> Place:
-    """Return the place of the part of a statement that wrote a piece.
-
-    Args:
-        template: the template.
-        offset: offset of the statement.
-        piece: the text that it wrote, of one origin.
-        at_c: the character of the piece to find.
-        span: the span of the piece.
+    """Return the place of the part of the statement at an offset that wrote a character of a piece, which has one
+    origin.
     """
     source, tree = template.program.source, template.program.syntax
     node = tree.at(offset)

@@ -192,7 +192,6 @@ class Defect(_Facts):
     """A defect of the upstream template that the family reproduces.
 
     Attributes:
-        what: the defect.
         law: the law that it breaks, if it breaks one.
         kinds: the kinds of counterexamples that it explains; all if empty.
         fields: parts of field paths, if it concerns only those fields.

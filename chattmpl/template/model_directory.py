@@ -102,18 +102,10 @@ class ModelDirectory:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a file that holds a JSON object.
-
-    Raises:
-        TemplateError: if it holds something else.
-    """
+    """Read a file that holds a JSON object; raise `TemplateError` if it holds something else."""
     return input_files.read_json(path, TemplateError)
 
 
 def read_text(path: Path) -> str:
-    """Read a file of UTF-8 text, with its newlines as they are.
-
-    Raises:
-        TemplateError: if it is not UTF-8.
-    """
+    """Read a file of UTF-8 text, with its newlines as they are; raise `TemplateError` if it is not UTF-8."""
     return decode(input_files.read_bytes(path, TemplateError), path, TemplateError)

@@ -80,11 +80,8 @@ class RenderingSnapshot:
         self._update = settings_of(request.config).update
 
     def __call__(self, rendering: Rendering, name: str | None = None) -> None:
-        """Fail the test if the text or the generated spans differ from the snapshot.
-
-        Args:
-            rendering: the rendering.
-            name: distinguishes several snapshots of one test.
+        """Fail the test if the text or the generated spans differ from the snapshot; a name distinguishes several of
+        one test.
         """
         test = self._item.name if name is None else f"{self._item.name}.{name}"
         path = test_folder(self._item) / snapshots.file_name(test)

@@ -154,11 +154,7 @@ class SubjectItem(pytest.Item):
         return super().repr_failure(excinfo)
 
     def expected(self, reason: str, broken: Broken) -> None:
-        """End as an expected failure; with ``--runxfail`` as a failure.
-
-        Raises:
-            Broken: with ``--runxfail``.
-        """
+        """End as an expected failure; with ``--runxfail``, raise `Broken`."""
         if not self.config.getoption("runxfail"):
             pytest.xfail(reason)
         raise broken
@@ -185,11 +181,7 @@ class LawItem(SubjectItem):
     judge: Judge
 
     def runtest(self) -> None:
-        """Check the law on the conversation.
-
-        Raises:
-            Broken: if there is an undeclared counterexample.
-        """
+        """Check the law on the conversation; raise `Broken` if there is an undeclared counterexample."""
         judgement = self.judge.judge(self.law, self.conversation.conversation)
         if judgement.word == "holds":
             return
@@ -259,11 +251,7 @@ class RenderingItem(SubjectItem):
 
 
 def compare(item: pytest.Item, path: Path, text: str, update: bool) -> None:
-    """Compare a text with its snapshot, or write the snapshot.
-
-    Raises:
-        Broken: if the snapshot is missing or differs.
-    """
+    """Compare a text with its snapshot, or write the snapshot; raise `Broken` if the snapshot is missing or differs."""
     shown = os.path.relpath(path, item.config.invocation_params.dir)
     if update:
         if snapshots.write(path, text):

@@ -125,22 +125,14 @@ class PytestSettings:
 
     @cached_property
     def laws(self) -> list[Law]:
-        """The laws to check.
-
-        Raises:
-            UsageError: for a law that does not exist.
-        """
+        """The laws to check; raise `UsageError` for a law that does not exist."""
         from chattmpl.laws import laws_named
 
         return laws_named(self._values("law") or self._ini("laws") or None)
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The loaded tokenizer, or None.
-
-        Raises:
-            EncodeError: if it cannot be loaded.
-        """
+        """The loaded tokenizer, or None; raise `EncodeError` if it cannot be loaded."""
         given = self.config.getoption("chattmpl_tokenizer")
         name = given or self.config.getini("chattmpl_tokenizer")
         if not name:

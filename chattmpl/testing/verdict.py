@@ -48,7 +48,6 @@ class Judge:
     """The check of laws on one template. Laws share renderings, and each cause is minimized once.
 
     Args:
-        template: the template.
         tokenizer: tokenizer for the laws about tokens.
     """
 
@@ -75,11 +74,7 @@ class Judge:
         return Judgement(word, those[0].why, tuple(causes.values()))
 
     def rendering(self, conversation: Conversation) -> Rendering:
-        """Render a conversation without further kwargs.
-
-        Raises:
-            ChatTmplError: if the template refuses it.
-        """
+        """Render a conversation without further kwargs; raise `ChatTmplError` if the template refuses it."""
         return self._cases_of(conversation)[0].rendering
 
     def refusal(self, conversation: Conversation) -> str | None:

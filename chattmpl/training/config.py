@@ -336,11 +336,7 @@ _POSITIVE = ("num_train_epochs", "save_steps", "logging_steps", "eval_steps")
 
 
 def _check(config: TrainConfig, read: ConfigFile) -> None:
-    """Refuse combinations and values that cannot work.
-
-    Raises:
-        UsageError: for the first one, with its place.
-    """
+    """Refuse combinations and values that cannot work; raise `UsageError` for the first one, with its place."""
     for problems in (_model_problems(config), _trainer_problems(config)):
         for keys, message, hint in problems:
             raise UsageError(message, place=read.place(keys), hint=hint)

@@ -195,7 +195,6 @@ class Gathered:
     """The findings of a check with one key.
 
     Attributes:
-        rows: the number of rows.
         amount: the number of occurrences.
         examples: the first rows.
         sources: the number of rows in each source.

@@ -108,8 +108,7 @@ class Digests:
     def repeats(self, *, rendered: bool) -> Iterator[tuple[int, int]]:
         """Yield the rows that repeat an earlier one, each with the first row that it repeats, in order.
 
-        Args:
-            rendered: compare the texts of different conversations, not the conversations.
+        With ``rendered``, the texts of different conversations are compared and not the conversations.
         """
         conversations = np.frombuffer(self.conversation, dtype=np.uint64)
         firsts = _firsts(conversations)

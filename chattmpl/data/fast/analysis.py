@@ -29,7 +29,6 @@ class TemplateNames:
     """Kinds of the names in a template.
 
     Attributes:
-        macros: the macros.
         namespaces: names whose value is always a namespace, with the attributes that it always has.
         messages: names whose value is always a list of messages.
         recursive: macros that may call themselves, directly or through macros defined after them.
@@ -52,11 +51,7 @@ class TemplateNames:
 
 
 def analyze(tree: nodes.Template) -> TemplateNames:
-    """Analyze a template.
-
-    Raises:
-        Unsupported: it uses something that is not compiled.
-    """
+    """Analyze a template; raise `Unsupported` if it uses something that is not compiled."""
     if next(tree.find_all(_UNSUPPORTED), None) is not None:
         raise Unsupported("the template has blocks that are not compiled")
     names = TemplateNames(_find_macros(tree))

@@ -127,12 +127,7 @@ class TextStream:
 
 
 def parse_markers(whole: bytes, count: int) -> TextStream:
-    """Remove and locate the markers of texts.
-
-    Args:
-        whole: the texts with markers in UTF-8, with a separator between them.
-        count: number of texts.
-    """
+    """Remove and locate the markers of a number of texts, in UTF-8 and with a separator between them."""
     array = np.frombuffer(whole, dtype=np.uint8)
     # Bytes below 32 are white space, markers, or control characters, which tokenizers treat differently.
     low = np.flatnonzero(array < 32)

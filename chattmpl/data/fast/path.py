@@ -199,11 +199,8 @@ class FastPath:
     # -- rendered texts
 
     def _encode(self, batch: FastBatch, whole: str) -> None:
-        """Encode the texts; if some turn out to be unusable, defer their rows and encode the others again.
-
-        Args:
-            batch: the batch to fill.
-            whole: the texts with markers, with `SEPARATOR` between them.
+        """Encode texts with markers and `SEPARATOR`s into a batch; if some are unusable, defer their rows and encode
+        the others again.
         """
         texts: list[str] | None = None
         if self.composes and not whole.isascii():

@@ -34,9 +34,7 @@ class TokenEngine(Protocol):
     def encode(self, stream: bytes, count: int) -> tuple[Any, Any]:
         """Return the tokens of all texts in one array, and the ``count + 1`` offsets of the texts in it.
 
-        Args:
-            stream: the UTF-8 bytes of the texts, none of them empty, with `SEPARATOR` between them.
-            count: number of texts.
+        The stream holds the texts in UTF-8, none of them empty, with `SEPARATOR` between them.
         """
 
 

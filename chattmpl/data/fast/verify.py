@@ -56,7 +56,6 @@ class FastPathVerdict:
     """The result of a differential check, valid in other processes with the same packages.
 
     Attributes:
-        renderer: name of the renderer.
         engine: name of the token engine.
         notes: what is not used, and why.
         versions: versions of Python and the packages.

@@ -158,11 +158,7 @@ class Allowance:
 
     @classmethod
     def parse(cls, text: str | int) -> Allowance:
-        """Parse ``"10"`` or ``"1%"``.
-
-        Raises:
-            UsageError: the text is neither a number nor a percentage.
-        """
+        """Parse ``"10"`` or ``"1%"``; raise `UsageError` if the text is neither a number nor a percentage."""
         given = str(text).strip()
         try:
             if given.endswith("%"):

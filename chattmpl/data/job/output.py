@@ -118,11 +118,7 @@ class WorkFolder:
         refuse_replacing((*output.existing(), output.path, output.summary, output.rejected), inputs)
 
     def refuse_existing(self) -> None:
-        """Check that nothing would be overwritten.
-
-        Raises:
-            UsageError: a file would be overwritten.
-        """
+        """Raise `UsageError` if a file would be overwritten."""
         path = self.output.path
         if self.known() is not None:
             raise UsageError(
@@ -154,11 +150,7 @@ class WorkFolder:
                 path.unlink()
 
     def begin(self, job: dict[str, Any]) -> None:
-        """Create the folder, and write the record of the job.
-
-        Raises:
-            UsageError: another process is writing here.
-        """
+        """Create the folder, and write the record of the job; raise `UsageError` if another process is writing here."""
         self.work.mkdir(parents=True, exist_ok=True)
         self.lock()
         write_json(self.work / _JOB, job)

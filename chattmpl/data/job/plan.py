@@ -66,11 +66,7 @@ def check_kwargs(mixture: Mixture, template: Template) -> None:
 
 
 def check_columns(plan: Plan) -> None:
-    """Check that the columns from which kwargs are taken exist.
-
-    Raises:
-        UsageError: a column does not exist.
-    """
+    """Raise `UsageError` if a column from which kwargs are taken does not exist."""
     for source in plan.sources:
         wanted = source.source.kwargs_from.values()
         known: set[str] = set()

@@ -111,13 +111,8 @@ class Summary:
 
 
 def summarize(plan: Plan, job: dict[str, Any], counts: Counts, rows: Sequence[int]) -> dict[str, Any]:
-    """Return the summary as JSON.
-
-    Args:
-        plan: the plan of the job.
-        job: its identity.
-        counts: its counts.
-        rows: number of rows of each shard.
+    """Return the summary of a job as JSON, from its plan, its identity, its counts and the number of rows of each
+    shard.
     """
     each = counts.get("sources", {})
     totals = {name: sum(some.get(name, 0) for some in each.values()) for name in _COUNTED}

@@ -139,7 +139,6 @@ class Result:
         rejected: the rows that gave none, or not all that they contain, as JSON.
         counts: what happened.
         lengths: source, number in the source and number of tokens of each drawn row.
-        tokens: number of tokens.
     """
 
     block: RowBlock

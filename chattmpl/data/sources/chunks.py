@@ -37,7 +37,6 @@ class Chunk:
     Attributes:
         start, size: their bytes in the decompressed file; in a table, their rows.
         first: number of rows of the file before them.
-        rows: number of rows.
         line: line of the file at which they start, from 1; 0 for tables.
         weight: approximate number of bytes.
         whole: for .json, true if the bytes are the whole value, not elements of its list.
@@ -57,7 +56,6 @@ class Scan:
     """The result of reading a file once.
 
     Attributes:
-        file: the file.
         chunks: its rows, in order.
         digest: digest of its bytes; only of those that were read, if a limit of rows was reached.
     """

@@ -112,11 +112,7 @@ def _data_files(folder: Path) -> Iterator[DataFile]:
 
 
 def refuse_replacing(outputs: Iterable[str | Path], inputs: Iterable[str | Path]) -> None:
-    """Check that no input would be replaced.
-
-    Raises:
-        UsageError: an input would be replaced.
-    """
+    """Raise `UsageError` if an input would be replaced."""
     given = {Path(path).resolve() for path in inputs}
     for path in outputs:
         if Path(path).resolve() in given:

@@ -44,16 +44,7 @@ _has_spaced_colon = re.compile(r'"\s+:').search
 
 
 def parse_value(text: str, name: str, line: int) -> Any:
-    """Parse a JSON text.
-
-    Args:
-        text: the JSON.
-        name: its file, for errors.
-        line: the line at which it starts, from 1.
-
-    Raises:
-        ConversationError: see `JsonText.value`.
-    """
+    """Parse a JSON text that starts at a line of a file, from 1; for errors see `JsonText.value`."""
     try:
         value = _loads(text)
         written = _dumps(value)
@@ -66,15 +57,11 @@ def parse_value(text: str, name: str, line: int) -> Any:
 
 
 def _may_repeat_keys(text: str, written: str) -> bool:
-    """Return true if an object in a text may contain a key twice.
+    """Return true if an object in a text may contain a key twice; ``written`` is the value of the text, written again.
 
     Each key ends with a quotation mark and a colon, and inside a string a quotation mark follows a backslash, so fewer
     colons after the value is written again mean that a key was lost. Space before a colon, and keys that end with a
     backslash, would be counted wrongly.
-
-    Args:
-        text: the text.
-        written: its value, written again.
     """
     return _colons(text) != _colons(written) or '\\\\":' in text or _has_spaced_colon(text) is not None
 

@@ -66,11 +66,7 @@ def stream(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
 
 
 def load(file: DataFile, chunk: Chunk) -> bytes:
-    """Return the bytes of a chunk of a seekable file.
-
-    Raises:
-        ConversationError: it cannot be read.
-    """
+    """Return the bytes of a chunk of a seekable file; raise `ConversationError` if it cannot be read."""
     try:
         with Path(file.path).open("rb") as source:
             source.seek(chunk.start)

@@ -53,11 +53,7 @@ def _control(name: str, mode: Mode | None, help_text: str) -> Control:
 
 
 def problems(state: State) -> list[Problem]:
-    """Lint the template.
-
-    Raises:
-        Failed: if the template does not exist.
-    """
+    """Lint the template; raise `Failed` if the template does not exist."""
     try:
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
     except ChatTmplError:

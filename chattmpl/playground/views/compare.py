@@ -64,12 +64,7 @@ def choices(state: State) -> list[str]:
 
 
 def default(state: State, own: str | None = None) -> str:
-    """Return the other side if none was chosen.
-
-    Args:
-        state: the state.
-        own: the retention policy of the left side.
-    """
+    """Return the other side if none was chosen; ``own`` is the retention policy of the left side."""
     if state.against == "revision":
         return f"HEAD:{state.base}" if state.base else ""
     listed = [name for name in choices(state) if name not in (own, state.base)]

@@ -110,11 +110,7 @@ def text_of(state: State) -> str:
 
 
 def template_of(state: State) -> Template:
-    """Compile the template of a state.
-
-    Raises:
-        Failed: if it does not compile.
-    """
+    """Compile the template of a state; raise `Failed` if it does not compile."""
     found = found_of(state)
     if found.family is None:
         found = replace(found, tokens=with_placeholders(found.tokens))
@@ -141,11 +137,7 @@ def fixture_names() -> list[str]:
 
 
 def fixture_text(name: str) -> str:
-    """Return the text of a conversation that ships with chattmpl.
-
-    Raises:
-        Failed: if it does not exist.
-    """
+    """Return the text of a conversation that ships with chattmpl; raise `Failed` if it does not exist."""
     if name not in fixture_names():
         raise Failed(Problem("settings", "error", f"unknown fixture {name!r}"))
     return (shipped_folder("fixtures") / f"{name}.json").read_text(encoding="utf-8")

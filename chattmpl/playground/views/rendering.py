@@ -85,11 +85,7 @@ def export_view(state: State) -> str:
 
 
 def exports(state: State) -> dict[str, str | ChatTmplError]:
-    """Return the export for each target, or the error in its place.
-
-    Raises:
-        Failed: if the template does not compile.
-    """
+    """Return the export for each target, or the error in its place; raise `Failed` if the template does not compile."""
     template = template_of(state)
     made: dict[str, str | ChatTmplError] = {}
     for target in ("train", "inference"):

@@ -90,8 +90,6 @@ class LabeledPart:
     """A part or, if it is a constant, a stretch of its value, with its label.
 
     Attributes:
-        part: the part.
-        label: its label.
         start, end: the stretch, in characters of the value; None for a part that is no constant.
     """
 

@@ -50,11 +50,7 @@ _TEXT_FILTERS = frozenset({"trim", "tojson", "string", "join", "upper", "lower"}
 def split_outputs(tree: Tree, evidence: Evidence, *, careful: bool = False) -> str:
     """Split outputs until each is wholly generated, wholly not, or both as a whole.
 
-    Args:
-        tree: the template.
-        evidence: what its parts wrote.
-        careful: whether a value that is no text should be refused where it is written alone, as it was when it was
-            joined.
+    With ``careful``, a value that is no text is refused where it is written alone, as it was when it was joined.
     """
     edits = []
     for item in tree.items:
@@ -172,7 +168,6 @@ class _Carrier:
     """A variable that carries texts from where they are joined to where they are written.
 
     Attributes:
-        name: its name.
         sets: the tags that assign its texts, each with the parts of the value.
         outputs: the outputs that write it as their last part.
     """

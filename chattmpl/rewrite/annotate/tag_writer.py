@@ -17,11 +17,7 @@ from chattmpl.syntax.layout import meaning
 
 
 def write_tags(source: str, runs: list[TaggedRange]) -> str:
-    """Return the source with tags around each range.
-
-    Raises:
-        TemplateError: if there is no way to write them.
-    """
+    """Return the source with tags around each range; raise `TemplateError` if there is no way to write them."""
     for run in sorted(runs, key=lambda run: run.start, reverse=True):
         source = _write_one(source, run)
     return source

@@ -72,7 +72,6 @@ class AnswerFrame:
     """The frame of an assistant turn around its target span.
 
     Attributes:
-        stop_tokens: the stop tokens.
         other_stops: whether a turn may end with another control token instead, as some do after tool calls.
         header: text of an assistant turn before its target span.
     """
@@ -104,11 +103,7 @@ class TargetSpan:
 
 
 def target_spans(case: Case, frame: AnswerFrame) -> Iterator[TargetSpan]:
-    """Yield the target span of each assistant turn.
-
-    Raises:
-        ChatTmplError: if the template does.
-    """
+    """Yield the target span of each assistant turn; raise `ChatTmplError` if the template does."""
     roles = [message.role for message in case.messages]
     for turn in case.assistant_turns():
         target = _target(case, turn, frame)

@@ -44,7 +44,6 @@ class Trace:
     """A rendered text, and the parts that wrote it.
 
     Attributes:
-        text: the text.
         outer: ranges by the part of an output at the root of the template.
         inner: ranges by the part that wrote the characters first, which may be in a macro or in a captured block.
     """
@@ -62,7 +61,6 @@ class Tracer:
         bold: split sums too whose operands may be numbers.
 
     Attributes:
-        source: its source.
         tree: the syntax tree of its source.
     """
 

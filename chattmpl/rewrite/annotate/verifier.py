@@ -28,7 +28,6 @@ class Exemption:
     """A law that the template breaks for some conversations, whatever its tags.
 
     Attributes:
-        law: name of the law.
         obstacle: what the template does.
         conversation, kwargs: the smallest case that was seen.
         field: the field that is rendered twice, without indices, where one is.
@@ -213,12 +212,7 @@ def _size(conversation: Conversation) -> int:
 
 
 def unreached_lines(template: Template, cases: list[Case]) -> list[Note]:
-    """Return notes with the lines in or next to the assistant's turns that no conversation reached, and their label.
-
-    Args:
-        template: the template with its new tags.
-        cases: the cases that the tags were placed with.
-    """
+    """Return notes with the lines in or next to the assistant's turns that no case reached, and their label."""
     tracer = Tracer(template, bold=False)
     seen: set[int] = set()
     for case in cases:

@@ -58,7 +58,6 @@ class Expected:
     """Expectations of one rendering after a change.
 
     Attributes:
-        conversation: the conversation.
         old: its rendering before the change; None if the template refuses it.
         wanted: indices of the messages whose traces the policy keeps.
         agree: whether the template keeps the same traces already.
@@ -113,7 +112,6 @@ class Baseline:
         probes: the template, its facts, and the conversations that it is probed with.
 
     Attributes:
-        policy: name of the policy.
         sampled: number of turns in history that were found to be as they were sampled.
         keys: cache keys of conversations.
     """

@@ -42,7 +42,6 @@ class Probes:
 
     Attributes:
         template: the template before the change.
-        policy: name of the policy.
         carriers: places that the template reads traces from: ``field``, ``content``.
         thinking: the kwargs without which it renders no trace.
         stops: the stop tokens of the assistant's turns; by default those that probing finds.

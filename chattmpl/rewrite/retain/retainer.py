@@ -74,7 +74,6 @@ class RetentionSearch(Search[RetentionProof]):
 
     Args:
         template: a template without reasoning tags.
-        policy: name of the policy.
         stop_tokens: the stop tokens; by default those that probing finds.
         examples: number of conversations that hypothesis generates for the proof.
 

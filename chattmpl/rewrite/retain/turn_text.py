@@ -20,7 +20,6 @@ class TurnText:
     """The text of a turn.
 
     Attributes:
-        text: the text.
         held: end of the message's last field in the text; None if no field is rendered.
         shows: whether the trace is in the text.
         ends: end of each field of the message in the text. Fields that others repeat may follow, such as the name of

@@ -22,7 +22,6 @@ class RetentionProof(Proof):
     """Record of the checks of a template under another policy.
 
     Attributes:
-        policy: name of the policy.
         changes: number of changes that were tried.
         same: number of unchanged texts, including those that the policy does not concern.
         moved: number of texts in which other traces are kept than before.

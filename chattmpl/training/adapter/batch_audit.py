@@ -39,7 +39,6 @@ class BatchAudit:
     """The result of an audit that found no difference.
 
     Attributes:
-        batches: number of batches.
         documents: number of conversations, or parts of them, in the batches.
         tokens: number of their tokens.
         supervised: number of supervised tokens.
@@ -170,11 +169,7 @@ class _Comparison:
             self.first = self.first or marked_text(self.tokenizer, document)
 
     def result(self, trainer: Any, complete: bool) -> BatchAudit:
-        """Return the numbers.
-
-        Raises:
-            BatchAuditError: documents are in no batch, for no known reason.
-        """
+        """Return the numbers; raise `BatchAuditError` if documents are in no batch, for no known reason."""
         missing = +self.remaining
         count = sum(missing.values())
         explained = not complete or trainer.args.dataloader_drop_last or trainer.accelerator.num_processes > 1

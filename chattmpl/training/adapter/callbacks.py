@@ -96,13 +96,11 @@ class VibeTest(TrainerCallback):  # type: ignore[misc]
 
     Args:
         template: the training template.
-        tokenizer: its tokenizer.
         prompts: conversations to answer.
         every: number of steps between tests.
         write: receives the text of each test; ``print`` by default.
         max_new_tokens: largest number of tokens of a completion.
         stop_tokens: see `chattmpl.training.adapter.stop_ids`.
-        template_kwargs: template kwargs.
         trainer: the trainer to which the callback is added. Its other callbacks, including its trackers, then receive
             ``vibe_parsed`` and ``vibe_stopped``; without it, only ``state.log_history`` does.
 

@@ -78,11 +78,7 @@ def prepare(
 
 
 def row_options(options: RowOptions) -> Options:
-    """Check options that were passed as keyword arguments.
-
-    Raises:
-        UsageError: an option is unknown or invalid.
-    """
+    """Check options that were passed as keyword arguments; raise `UsageError` if an option is unknown or invalid."""
     known = RowOptions.__annotations__
     for name in options:
         if name not in known:

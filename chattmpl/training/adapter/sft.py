@@ -22,7 +22,6 @@ class RowFacts:
     """Facts about a dataset on which valid settings depend.
 
     Attributes:
-        columns: names of the columns.
         longest: number of tokens in the longest row.
     """
 
@@ -78,11 +77,7 @@ def sft_trainer(model: Any, args: Any, rows: Any, tokenizer: Any, **options: Any
 
 
 def check_names(options: Iterable[str]) -> None:
-    """Refuse names that ``SFTConfig`` does not have.
-
-    Raises:
-        UsageError: for the first one, with a suggestion.
-    """
+    """Refuse names that ``SFTConfig`` does not have; raise `UsageError` for the first one, with a suggestion."""
     from dataclasses import fields
 
     from trl import SFTConfig
