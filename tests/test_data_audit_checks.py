@@ -10,7 +10,7 @@ import pytest
 
 from chattmpl import Template
 from support.extras import need
-from support.small_tokenizers import tokenizers_without_bytes
+from support.small_tokenizers import byte_level_bpe, tokenizers_without_bytes, with_control
 
 need("numpy", "pyarrow", "yaml", "zstandard")
 
@@ -275,6 +275,16 @@ CASES: dict[str, list[Case]] = {
         )
         for kind in ("unigram", "characters", "fused")
     ],
+    "AU404": [
+        Case(
+            [talk("a", "b")],
+            [talk("a", "b")],
+            template=NEWLINE.replace("im_end", "im_finish"),
+            good_template=NEWLINE,
+            key="<|im_finish|>",
+            amount=2,
+        ),
+    ],
     "AU501": [
         Case([tools(calling(), DONE)], [tools(calling(), RESULT, DONE), tools(calling())]),
         Case([tools({**calling(), "tool_calls": calling()["tool_calls"] * 2}, RESULT, DONE)], PLAIN, amount=1),
@@ -374,6 +384,12 @@ def test_a_kind_leaves_the_twin_alone(code: str, case: Case) -> None:
     assert found(run(case.good, case.good_template or case.template, options, code), case) == []
 
 
+def test_edges_at_a_token_that_the_tokenizer_lacks_are_no_straddles() -> None:
+    options = {"tokenizer": with_control(byte_level_bpe())}
+    report = run([talk("a", "b")], NEWLINE.replace("im_end", "im_finish"), options, "AU106", "AU404")
+    assert [one.code for one in report] == ["AU404"]
+
+
 def test_every_kind_has_a_case() -> None:
     assert sorted(CASES) == list(all_checks())
 
@@ -396,5 +412,5 @@ def test_a_kind_is_in_the_module_of_its_code_and_name() -> None:
 
 
 def test_kinds_are_chosen_by_code_group_and_name() -> None:
-    assert [kind.code for kind in chosen(["AU40"])] == ["AU401", "AU402", "AU403"]
-    assert [kind.code for kind in chosen(["duplicate", "AU4"], ["AU402", "AU403"])] == ["AU401", "AU602"]
+    assert [kind.code for kind in chosen(["AU40"])] == ["AU401", "AU402", "AU403", "AU404"]
+    assert [kind.code for kind in chosen(["duplicate", "AU4"], ["AU402", "AU403", "AU404"])] == ["AU401", "AU602"]

@@ -15,10 +15,11 @@ from chattmpl.encode import load_tokenizer
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template as CoreTemplate
 from support.extras import need
+from support.small_tokenizers import byte_level_bpe, with_control
 
 need("gigatoken", "numpy")
 
-from chattmpl.data.encoder import Encoder, EncoderReport, FastPathWarning, Rejection, Row  # noqa: E402
+from chattmpl.data.encoder import Encoder, EncoderReport, FastPathWarning, Rejection, Row, TemplateWarning  # noqa: E402
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer  # noqa: E402
 from chattmpl.data.rows import RejectionReason  # noqa: E402
 
@@ -110,7 +111,7 @@ def test_a_bad_row_says_what_is_wrong_and_where(fast: Any) -> None:
 def test_a_row_that_the_template_refuses_says_where_in_the_template() -> None:
     source = "{% for m in messages %}{{ m.content }}{% endfor %}{{ raise_exception('never') }}"
     with pytest.warns(FastPathWarning, match="no row could be encoded"):
-        result = Encoder(Template.from_source(source, name="t"), "demo").encode_many([CHAT])[0]
+        result = Encoder(Template.from_source(source, name="t"), "demo", columns=["input_ids"]).encode_many([CHAT])[0]
     assert isinstance(result, Rejection)
     assert (result.reason, result.place) == ("render", "t:1:51")
 
@@ -186,10 +187,31 @@ def test_all_rows_of_one_encoder_tell_the_same_time() -> None:
     template = Template.from_source(
         "{{ strftime_now('%H:%M:%S.%f') }}{% for m in messages %}{{ m.content }}{% endfor %}"
     )
-    encoder = Encoder(template, "demo", keep=["text"])
+    encoder = Encoder(template, "demo", keep=["text"], columns=["input_ids"])
     assert row_of(encoder, CHAT).text == row_of(pickle.loads(pickle.dumps(encoder)), CHAT).text
-    fixed = Encoder(template, "demo", keep=["text"], clock=datetime(2026, 1, 2, 3, 4, 5))
+    fixed = Encoder(template, "demo", keep=["text"], columns=["input_ids"], clock=datetime(2026, 1, 2, 3, 4, 5))
     assert str(row_of(fixed, CHAT).text).startswith("03:04:05.000000")
+
+
+def test_a_template_without_generation_tags_is_a_warning_where_labels_are_wanted() -> None:
+    plain = Template.from_source("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}", name="plain.jinja")
+    with pytest.warns(TemplateWarning, match=r"plain\.jinja has no generation tags, so no token is trained"):
+        row = Encoder(plain, "demo").encode_many([CHAT])[0]
+    assert isinstance(row, Row)
+    assert not row.mask.any()
+    assert Encoder(plain, "demo", columns=["input_ids"])({"messages": [CHAT]})["input_ids"]
+
+
+@pytest.mark.parametrize("fast", ["auto", "off"])
+def test_control_tokens_that_the_tokenizer_lacks_are_one_warning(fast: Any) -> None:
+    tokenizer = with_control(byte_level_bpe())
+    encoder = Encoder("llama3", tokenizer, fast=fast)
+    told = r"CT601: .*<\|start_header_id\|>, .* are not tokens of the tokenizer.*such as the family qwen3"
+    with pytest.warns(TemplateWarning, match=told) as caught:
+        encoder.encode_many([CHAT] * 3)
+    assert len(caught) == 1
+    pickle.loads(pickle.dumps(encoder)).encode_many([CHAT])  # warns no more
+    assert isinstance(Encoder("chatml", tokenizer).encode_many([CHAT])[0], Row)
 
 
 def test_what_is_asked_for_is_kept() -> None:

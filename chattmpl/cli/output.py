@@ -208,12 +208,15 @@ class Bars:
 @contextmanager
 def job_progress() -> Iterator[Watcher]:
     """Show the progress of a job on stderr: a bar in a terminal, and otherwise only notes."""
-    from chattmpl.data.job import Watcher
+    from chattmpl.data.job import JobNoteKind, Watcher
+    from chattmpl.data.template_notes import TemplateNoteKind
     from chattmpl.report.encoded import note_text
 
     class Notes(Watcher):
         def note(self, note: JobNote) -> None:
-            say(f"note: {note_text(note)}")
+            # The command has said so when it loaded the template.
+            if not (note.kind is JobNoteKind.TEMPLATE and note.data["note"].kind is TemplateNoteKind.NO_GENERATION):
+                say(f"note: {note_text(note)}")
 
     if not sys.stderr.isatty():
         yield Notes()

@@ -31,6 +31,7 @@ from chattmpl.data.fast.verify import (
 )
 from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
+from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer, template_for
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from chattmpl.encode import Encoding
     from chattmpl.template.template import Rendering
 
-__all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row"]
+__all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
 
 COLUMNS = ("input_ids", "labels", "assistant_masks", "attention_mask", "length", "error")
 KEEP = ("text", "generated", "message_index")
@@ -174,6 +175,7 @@ class Encoder:
         self._file_state = _file_state(tokenizer)
         self._clock = clock if clock is not None or not self.template.reads_clock else datetime.now()
         self._verdict: FastPathVerdict | None = None
+        self._notes: tuple[TemplateNote, ...] | None = None
         self._report = EncoderReport()
         self._check_options()
 
@@ -210,7 +212,19 @@ class Encoder:
         tokenizer = self.tokenizer_source
         if isinstance(tokenizer, _PickledTokenizer):
             tokenizer = self.tokenizer_source = tokenizer.load()
-        return _ExactPath(self.template, load_tokenizer(tokenizer), self.now, self.kwargs, self.options, self.keep)
+        loaded = load_tokenizer(tokenizer)
+        if self._notes is None:
+            trains = not {"labels", "assistant_masks"}.isdisjoint(self.columns)
+            self._notes = tuple(template_notes(self.template, loaded, trains=trains))
+            for note in self._notes:
+                warnings.warn(note.message(), TemplateWarning, stacklevel=4)
+        return _ExactPath(self.template, loaded, self.now, self.kwargs, self.options, self.keep)
+
+    @property
+    def template_notes(self) -> tuple[TemplateNote, ...]:
+        """The notes on the template, each of which was a warning when the encoder was first used."""
+        _ = self._exact
+        return self._notes or ()
 
     @cached_property
     def _fast(self) -> FastPath | None:

@@ -113,6 +113,7 @@ def survey(
     sample: int | None = None,
     workers: int | None = None,
     watcher: Watcher | None = None,
+    template_notes: bool = True,
 ) -> Surveyed[_Seen]:
     """Visit all rows in order; the result does not depend on the number of workers.
 
@@ -125,6 +126,7 @@ def survey(
         sample: visit at most this number of rows of each source, drawn by the seed from all of it.
         workers: number of processes; by default as many as are worth starting. Rows in memory are visited in this one.
         watcher: receives the progress.
+        template_notes: whether it receives notes on the template.
 
     Raises:
         ConversationError: data are missing, unreadable or empty.
@@ -132,6 +134,7 @@ def survey(
     """
     workplace = Workplace(workers)
     watcher = watcher or Watcher()
+    shown: dict[str, Any] = {"watcher": watcher, "template_notes": template_notes}
     check_options(sample=sample)
     in_memory = _rows_by_source(data)
     if in_memory is not None:
@@ -145,11 +148,11 @@ def survey(
     if in_memory is not None:
         count = sum(len(rows) if isinstance(rows, Sized) else _FEW_ROWS for rows in in_memory.values())
         options = _without_check(options, few=count < _FEW_ROWS)
-        context = WorkerContext.open(template, tokenizer, options, mixture, keep=visitor.keep, watcher=watcher)
+        context = WorkerContext.open(template, tokenizer, options, mixture, keep=visitor.keep, **shown)
         return Surveyed(_visit_memory(in_memory, context, visitor, sample), sources)
     plan = make_plan(mixture, limit=options.limit, watcher=watcher)
     options = _without_check(options, few=sum(shard.weight for shard in plan.shards()) < _FEW_BYTES)
-    context = WorkerContext.open(template, tokenizer, options, mixture, plan=plan, keep=visitor.keep, watcher=watcher)
+    context = WorkerContext.open(template, tokenizer, options, mixture, plan=plan, keep=visitor.keep, **shown)
     runner = Runner(context, workplace, watcher, _BYTES_PER_WORKER)
     if sample is not None:
         draws = (_sample(mixture.seed, source.source.name, source.rows, sample) for source in plan.sources)

@@ -53,6 +53,9 @@ class AddedTokenInfo:
         return _DELIMITED.fullmatch(content) is not None and HTML_TAG.fullmatch(content) is None
 
 
+_NONE = AddedTokenInfo("", special=False)
+
+
 class AddedTokenMatch(NamedTuple):
     """An added token in a text: ``[start, end)`` are the characters of its content, without stripped white space."""
 
@@ -126,6 +129,11 @@ class TextTokenizer(abc.ABC):
     @abc.abstractmethod
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text."""
+
+    def has_token(self, content: str) -> bool:
+        """Return whether a text is one token, and not the unknown one."""
+        ids = self.encode(content)
+        return len(ids) == 1 and (ids[0] != self.unknown_id or self.added.get(ids[0], _NONE).content == content)
 
     @abc.abstractmethod
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:

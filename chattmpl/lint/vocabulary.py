@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from chattmpl.lint.context import LintContext
-from chattmpl.probing.frames import stop_ranges
-from chattmpl.template.template import Rendering
 
 
 def token_id(subject: LintContext, content: str) -> int | None:
@@ -28,14 +26,6 @@ def bos_that_is_added(subject: LintContext) -> str | None:
     if len(with_it) > len(without) and with_it[:1] != without[:1]:
         return str(with_it[0])
     return subject.special_tokens.get("bos_token") if directory is not None and directory.adds_bos else None
-
-
-def stop_token(subject: LintContext) -> tuple[Rendering, int, str] | None:
-    """Return the token that ends an answer: a rendering, its offset there, and its content."""
-    for turn in subject.probe.turns("turn"):
-        for start, end in stop_ranges(turn):
-            return turn.whole, start, turn.whole.text[start:end]
-    return None
 
 
 def _raw(subject: LintContext) -> Any:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
-from chattmpl.template.special_tokens import CONTROL
-from chattmpl.template.template import Template
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.probing.frames import stop_ranges
+from chattmpl.probing.prober import Prober
+from chattmpl.template.blame import span_at
+from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL, PLACEHOLDER
+from chattmpl.template.template import Rendering, Template
 
 
 def known_control_tokens(template: Template) -> tuple[str, ...]:
@@ -42,3 +46,52 @@ def find_control_tokens(template: Template, tokenizer: Any = None) -> tuple[str,
         return tuple(dict.fromkeys(match[0] for text in texts for match in CONTROL.finditer(text)))
     added = [token.content for token in tokenizer.added.values() if token.control]
     return tuple(dict.fromkeys(content for text in texts for content in added if content in text))
+
+
+class WrittenToken(NamedTuple):
+    """A control token that a template writes.
+
+    Attributes:
+        content: the token.
+        stop: whether it ends an answer.
+        rendering: a conversation that shows it.
+        start: its offset there.
+    """
+
+    content: str
+    stop: bool
+    rendering: Rendering
+    start: int
+
+
+def stop_token(prober: Prober) -> WrittenToken | None:
+    """Return the token that ends an answer, as the smallest conversation shows it."""
+    for turn in prober.turns("turn"):
+        for start, end in stop_ranges(turn):
+            return WrittenToken(turn.whole.text[start:end], True, turn.whole, start)
+    return None
+
+
+def missing_tokens(prober: Prober, tokenizer: TextTokenizer) -> list[WrittenToken]:
+    """Return the control tokens that a template writes and a tokenizer lacks, each once.
+
+    They are those of the form ``<|name|>`` in the template's own text of small conversations, and the stop token.
+    Placeholders for special tokens are none of them.
+    """
+    known = prober.template.tokens
+    placeholders = {token for name, token in known.items() if token == PLACEHOLDER.format(name)}
+    written: dict[str, WrittenToken] = {}
+    stop = stop_token(prober)
+    for name in ("turn", "system", "calls"):
+        rendering = prober.render(name, prompt=name == "turn")
+        for match in PIPED_CONTROL.finditer(rendering.text) if rendering is not None else ():
+            if rendering is not None and match[0] not in written and span_at(rendering, match.start()).literal:
+                is_stop = stop is not None and match[0] == stop.content
+                written[match[0]] = WrittenToken(match[0], is_stop, rendering, match.start())
+    if stop is not None:
+        written.setdefault(stop.content, stop)
+    return [
+        token
+        for token in written.values()
+        if token.content not in placeholders and not tokenizer.has_token(token.content)
+    ]

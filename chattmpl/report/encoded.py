@@ -28,6 +28,8 @@ def note_text(note: JobNote) -> str:
     match note.kind:
         case JobNoteKind.NO_FAST_PATH:
             return f"no fast path for {data['template']}, all rows take the exact path: {'; '.join(data['reasons'])}"
+        case JobNoteKind.TEMPLATE:
+            return str(data["note"].message())
         case JobNoteKind.FAST_PATH_WRONG:
             return (
                 f"the fast path was wrong in {data['rows']} compared rows and was abandoned: encode again with "

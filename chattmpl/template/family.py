@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -300,6 +300,22 @@ def load_family(name: str) -> Family:
     raise FamilyError(
         f"there is no family {name!r}", hint=did_you_mean(name, known) or f"the families are {', '.join(known)}"
     )
+
+
+def family_for_tokens(contents: Container[str]) -> str | None:
+    """Return the name of the family that fits a tokenizer best: by its stop token, then by its control tokens.
+
+    Args:
+        contents: the added tokens of the tokenizer.
+    """
+    shares = {}
+    for name in family_names():
+        generation = load_family(name).generation
+        written = {*generation.control_tokens, *generation.stop_tokens}
+        known = sum(token in contents for token in written)
+        if generation.stop_tokens[0] in contents:
+            shares[name] = known / len(written), known
+    return max(shares, key=shares.__getitem__, default=None)
 
 
 @lru_cache

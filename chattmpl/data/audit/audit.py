@@ -19,8 +19,9 @@ from chattmpl.data.job.events import Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.reasoning_mode import find_switch, mode_of_kwarg, shown_mode
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
+from chattmpl.data.template_notes import lacking_tokens
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Example, Severity, wording
-from chattmpl.encode import template_for
+from chattmpl.encode import load_tokenizer, template_for
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import facts_of
 
@@ -141,9 +142,12 @@ def audit(
     checks = chosen(select, ignore)
     loaded = template_for(template, tokenizer, retention)
     facts = facts_of(loaded)
-    background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers)
+    missing = lacking_tokens(loaded, load_tokenizer(tokenizer))
+    background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers, missing)
     visitor = _Auditor([check.code for check in checks], background)
-    found = survey(data, loaded, tokenizer, visitor, Options(**given), sample=sample, workers=workers, watcher=watcher)
+    amount: dict[str, Any] = {"sample": sample, "workers": workers, "watcher": watcher}
+    # The checks report what the notes on the template would.
+    found = survey(data, loaded, tokenizer, visitor, Options(**given), template_notes=False, **amount)
     totals = found.seen.totals
     require_rows(totals.rows)
     totals.sources = {name: totals.sources[name] for name in found.sources if name in totals.sources}

@@ -54,12 +54,14 @@ class Background:
         switch: the template kwarg that switches reasoning.
         default_system: a sentence that the template writes only if there is no system message; None if there is none.
         rewrites_answers: see `TemplateFacts.rewrites_answers`.
+        missing_tokens: the control tokens that the template writes and the tokenizer lacks.
     """
 
     settings: AuditSettings
     switch: Switch
     default_system: str | None
     rewrites_answers: bool
+    missing_tokens: tuple[str, ...] = ()
 
 
 class RowView:

@@ -14,6 +14,7 @@ from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.sources import DataFile
+from chattmpl.data.template_notes import TemplateWarning
 from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 
@@ -66,6 +67,7 @@ class WorkerContext:
         keep: Sequence[str] = (),
         folder: Path = Path(),
         watcher: Watcher | None = None,
+        template_notes: bool = True,
     ) -> WorkerContext:
         """Open the encoder and everything else that workers need.
 
@@ -77,14 +79,18 @@ class WorkerContext:
             plan: their files; none for rows in memory.
             keep: optional attributes of rows; see `Encoder`.
             folder: folder of the shards.
-            watcher: receives a note if there is no fast path, which is checked now; without a watcher, it is checked
-                with the first row.
+            watcher: receives the notes on the template, and a note if there is no fast path, which is checked now;
+                without a watcher, it is checked with the first row.
+            template_notes: whether the watcher receives the notes on the template.
         """
         encoder = open_encoder(template, tokenizer, options, keep)
         if watcher is not None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", FastPathWarning)
+                warnings.simplefilter("ignore", TemplateWarning)
                 encoder.prepare()
+            for note in encoder.template_notes if template_notes else ():
+                watcher.note(JobNote(JobNoteKind.TEMPLATE, {"note": note}))
             report = encoder.report()
             if options.fast == "auto" and report.engine is None:
                 data = {"template": template.name, "reasons": report.notes}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from chattmpl.data.template_notes import TemplateWarning
 
 Counts = dict[str, Any]
 """Numbers by name, possibly in nested groups: plain JSON."""
@@ -16,6 +19,8 @@ class JobNoteKind(StrEnum):
 
     NO_FAST_PATH = "no-fast-path"
     """All rows take the exact path: ``template`` and ``reasons``."""
+    TEMPLATE = "template"
+    """A note on the template: ``note``, a `TemplateNote`."""
     FAST_PATH_WRONG = "fast-path-wrong"
     """The fast path gave wrong results and was abandoned: ``rows``, the number of them."""
     EMPTY_FILE = "empty-file"
@@ -43,10 +48,12 @@ class Phase(StrEnum):
 
 
 class Watcher:
-    """Receiver of the events of a job; its methods do nothing."""
+    """Receiver of the events of a job; its methods do nothing, but notes on the template are warnings."""
 
     def note(self, note: JobNote) -> None:
         """Receive a note for the user."""
+        if note.kind is JobNoteKind.TEMPLATE:
+            warnings.warn(note.data["note"].message(), TemplateWarning, stacklevel=2)
 
     def reading(self, name: str) -> None:
         """Receive the name of a file before it is first read."""

@@ -1,8 +1,5 @@
-from chattmpl.encode import encode
 from chattmpl.lint.rule import Findings, LintContext, Rule
-from chattmpl.lint.vocabulary import stop_token
-from chattmpl.template.blame import span_at
-from chattmpl.template.special_tokens import PIPED_CONTROL
+from chattmpl.probing.control_tokens import missing_tokens
 
 
 class NotInVocabulary(Rule):
@@ -45,41 +42,17 @@ class NotInVocabulary(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:
-        seen: set[str] = set()
-        for name in ("turn", "system", "calls"):
-            rendering = subject.probe.render(name, prompt=name == "turn")
-            if rendering is None:
-                continue
-            encoding = encode(rendering, subject.tokenizer)
-            whole = set(encoding.offsets)
-            for match in PIPED_CONTROL.finditer(rendering.text):
-                if match[0] in seen or match.span() in whole or not span_at(rendering, match.start()).literal:
-                    continue
-                covering = sum(start < match.end() and end > match.start() for start, end in encoding.offsets)
-                if covering > 1:
-                    seen.add(match[0])
-                    yield self.finding(
-                        subject.blame(rendering, match.start()), "control", token=match[0], count=covering
-                    )
-        yield from self._stop(subject, seen)
-        yield from self._special(subject, seen)
-
-    def _stop(self, subject: LintContext, seen: set[str]) -> Findings:
-        found = stop_token(subject)
-        if found is None or found[2] in seen:
-            return
-        rendering, start, stop = found
-        count = len(subject.tokenizer.encode(stop))
-        if count > 1:
-            seen.add(stop)
-            yield self.finding(subject.blame(rendering, start), "stop", token=stop, count=count)
-
-    def _special(self, subject: LintContext, seen: set[str]) -> Findings:
-        missing = [
+        missing = missing_tokens(subject.probe, subject.tokenizer)
+        for token in missing:
+            count = len(subject.tokenizer.encode(token.content))
+            place = subject.blame(token.rendering, token.start)
+            yield self.finding(place, "stop" if token.stop else "control", token=token.content, count=count)
+        seen = {token.content for token in missing}
+        special = [
             (name, content)
             for name, content in sorted(subject.special_tokens.items())
-            if subject.reads(name) and content not in seen and len(subject.tokenizer.encode(content)) > 1
+            if subject.reads(name) and content not in seen and not subject.tokenizer.has_token(content)
         ]
-        if missing:
-            told = ", ".join(f"{name} {content}" for name, content in missing)
-            yield self.finding(subject.first(*(rf"\b{name}\b" for name, _ in missing)), "config", token=told)
+        if special:
+            told = ", ".join(f"{name} {content}" for name, content in special)
+            yield self.finding(subject.first(*(rf"\b{name}\b" for name, _ in special)), "config", token=told)

@@ -1,5 +1,6 @@
 from chattmpl.lint.rule import Findings, LintContext, Rule
-from chattmpl.lint.vocabulary import stop_token, token_id
+from chattmpl.lint.vocabulary import token_id
+from chattmpl.probing.control_tokens import stop_token
 
 
 class StopIsNotEos(Rule):
@@ -39,10 +40,10 @@ class StopIsNotEos(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:
-        found = stop_token(subject)
+        found = stop_token(subject.probe)
         if found is None:
             return
-        rendering, start, stop = found
+        stop = found.content
         own, family = token_id(subject, stop), subject.found.family
         ends = subject.directory.stop_ids if subject.directory is not None else None
         if family is not None and stop in family.generation.stop_tokens and ends is None:
@@ -53,10 +54,10 @@ class StopIsNotEos(Rule):
         known = [] if eos is None else [f"the tokenizer's EOS token is {eos}"]
         known += [] if ends is None else [f"generation_config.json stops at {', '.join(map(str, ends))}"]
         yield self.finding(
-            subject.blame(rendering, start),
+            subject.blame(found.rendering, found.start),
             token=stop,
             id=own,
             known=" and ".join(known),
             severity="warning" if ends is None else None,
-            rendering=rendering,
+            rendering=found.rendering,
         )

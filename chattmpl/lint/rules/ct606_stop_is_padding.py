@@ -1,5 +1,5 @@
 from chattmpl.lint.rule import Findings, LintContext, Rule
-from chattmpl.lint.vocabulary import stop_token
+from chattmpl.probing.control_tokens import stop_token
 
 
 class StopIsPadding(Rule):
@@ -37,7 +37,6 @@ class StopIsPadding(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:
-        found = stop_token(subject)
-        if found is not None and found[2] == subject.special_tokens.get("pad_token"):
-            rendering, start, stop = found
-            yield self.finding(subject.blame(rendering, start), token=stop)
+        found = stop_token(subject.probe)
+        if found is not None and found.content == subject.special_tokens.get("pad_token"):
+            yield self.finding(subject.blame(found.rendering, found.start), token=found.content)

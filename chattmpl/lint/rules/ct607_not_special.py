@@ -1,5 +1,5 @@
 from chattmpl.lint.rule import Findings, LintContext, Rule
-from chattmpl.lint.vocabulary import stop_token
+from chattmpl.probing.control_tokens import stop_token
 from chattmpl.template.blame import span_at
 from chattmpl.template.special_tokens import PIPED_CONTROL
 
@@ -43,11 +43,11 @@ class NotSpecial(Rule):
         if rendering is None:
             return
         plain = {token.content for token in subject.tokenizer.added.values() if not token.special and not token.blank}
-        stop = stop_token(subject)
-        last = stop[2] if stop is not None else None
+        stop = stop_token(subject.probe)
+        last = stop.content if stop is not None else None
         places = {match[0]: match.start() for match in reversed(list(PIPED_CONTROL.finditer(rendering.text)))}
-        if stop is not None and stop[0].text == rendering.text:
-            places[stop[2]] = stop[1]
+        if stop is not None and stop.rendering.text == rendering.text:
+            places[stop.content] = stop.start
         for content, start in places.items():
             if content in plain and span_at(rendering, start).literal:
                 yield self.finding(

@@ -1,9 +1,4 @@
-from __future__ import annotations
-
-from collections.abc import Iterator
-
-from chattmpl.data.audit.check import Check, RowFinding
-from chattmpl.data.audit.row_view import RowView
+from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
 class UnknownText(Check):
@@ -27,7 +22,7 @@ class UnknownText(Check):
     hint = "use a tokenizer that has bytes for such text, or remove the characters from the data"
     unit = "tokens"
 
-    def check_row(self, view: RowView) -> Iterator[RowFinding]:
+    def check_row(self, view: RowView) -> RowFindings:
         unknown = view.encoder.tokenizer.unknown_id
         if unknown is None or unknown not in view.row.input_ids:
             return

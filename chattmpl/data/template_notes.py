@@ -1,0 +1,77 @@
+"""Notes on a template that does not fit training, or not the tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.probing import facts_of
+from chattmpl.probing.control_tokens import missing_tokens
+from chattmpl.template.family import family_for_tokens
+from chattmpl.template.template import Template
+
+
+class TemplateWarning(UserWarning):
+    """The template does not fit training, or not the tokenizer; see `TemplateNote`."""
+
+
+class TemplateNoteKind(StrEnum):
+    """The kind of a note."""
+
+    NO_GENERATION = "no-generation"
+    """The template has no generation tags."""
+    MISSING_TOKENS = "missing-tokens"
+    """The template writes control tokens that the tokenizer lacks, as the lint rule CT601 finds them."""
+
+
+class TemplateNote(NamedTuple):
+    """A note on a template.
+
+    Attributes:
+        kind: the kind.
+        template: the name of the template.
+        tokens: the control tokens that the tokenizer lacks.
+        family: a family whose control tokens the tokenizer has.
+    """
+
+    kind: TemplateNoteKind
+    template: str
+    tokens: tuple[str, ...] = ()
+    family: str | None = None
+
+    def message(self) -> str:
+        """Return the note in words."""
+        if self.kind is TemplateNoteKind.NO_GENERATION:
+            return f"{self.template} has no generation tags, so no token is trained; chattmpl annotate adds them"
+        one = len(self.tokens) == 1
+        fits = f", such as the family {self.family}" if self.family else ""
+        return (
+            f"CT601: {', '.join(self.tokens)} {'is not a token' if one else 'are not tokens'} of the tokenizer: "
+            f"{'it is' if one else 'each is'} split into several; choose the template of the tokenizer's model{fits}, "
+            "or add the tokens to the tokenizer and train their embeddings"
+        )
+
+
+def template_notes(template: Template, tokenizer: TextTokenizer, *, trains: bool = True) -> Iterator[TemplateNote]:
+    """Yield the notes on a template and a tokenizer.
+
+    Args:
+        template: the template.
+        tokenizer: the tokenizer.
+        trains: whether labels or masks are needed.
+    """
+    for each in template.variants:
+        if trains and not each.program.has_generation:
+            yield TemplateNote(TemplateNoteKind.NO_GENERATION, each.name)
+    missing = lacking_tokens(template, tokenizer)
+    if missing:
+        family = family_for_tokens({token.content for token in tokenizer.added.values()})
+        yield TemplateNote(TemplateNoteKind.MISSING_TOKENS, template.name, missing, family)
+
+
+def lacking_tokens(template: Template, tokenizer: TextTokenizer) -> tuple[str, ...]:
+    """Return the control tokens that a template, or the one for tools, writes and a tokenizer lacks."""
+    found = (token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer))
+    return tuple(dict.fromkeys(token.content for token in found))
