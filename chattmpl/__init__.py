@@ -3,8 +3,6 @@
 Every token you train on is a token the model will be asked to sample, after exactly the prompt it will see.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import TYPE_CHECKING
 

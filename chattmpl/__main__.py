@@ -1,7 +1,5 @@
 """``python -m chattmpl``."""
 
-from __future__ import annotations
-
 import sys
 
 from chattmpl.cli import run

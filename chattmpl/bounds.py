@@ -8,8 +8,6 @@ A process opts in: the command line with `supervise`, its worker processes and p
 `bounded` does nothing. Only the main thread is bounded, and only Linux limits memory.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import mmap

@@ -4,8 +4,6 @@ A template from an unknown source must not run or grow without bound. All work i
 iterations, calls, characters created or read, items copied. Large values are charged before they are created.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager

@@ -5,8 +5,6 @@ hash of all its inputs and of the code that makes it. Loading one can run code, 
 folder belong to the user and no one else can write to them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import marshal

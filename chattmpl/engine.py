@@ -4,8 +4,6 @@ Each engine renders as its users see it, with the functions that every host adds
 ``strftime_now``. A source is rendered as it is: pass an inference export, which has no generation tags.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime as dt
 import functools

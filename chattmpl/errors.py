@@ -1,7 +1,5 @@
 """The errors of chattmpl: a place, a cause as data, and a message and a hint for people."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Input files: found without following links in circles, read only if they are regular, and parsed within bounds."""
 
-from __future__ import annotations
-
 import codecs
 import glob
 import json

@@ -1,7 +1,5 @@
 """Options of encoding: choices, defaults and meaning, for the library, configuration files and the command line."""
 
-from __future__ import annotations
-
 from numbers import Integral
 from typing import Any, Literal, NamedTuple, get_args
 

@@ -4,8 +4,6 @@ A rendered text comes from someone else's data. Escape sequences in it could rew
 bidirectional controls could reorder it, so neither is ever printed raw.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import unicodedata

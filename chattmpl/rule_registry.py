@@ -1,7 +1,5 @@
 """Registries of rules and checks: classes found in the modules of a package, looked up by code or name."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import pkgutil

@@ -1,7 +1,5 @@
 """The record of one inspected template, and its JSON."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The answers about training: prompts that stay prefixes, and the range of the mask."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from chattmpl.capabilities.answers import Answer

@@ -1,7 +1,5 @@
 """The table of `inspect`: facts about a template as answers with their evidence."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The command line. A module of this package that holds a `Command` of the module's name is a command."""
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

@@ -1,7 +1,5 @@
 """``chattmpl annotate``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """``chattmpl encode``."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

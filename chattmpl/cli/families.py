@@ -1,7 +1,5 @@
 """``chattmpl families``."""
 
-from __future__ import annotations
-
 import sys
 
 import click

@@ -1,7 +1,5 @@
 """``chattmpl inspect``."""
 
-from __future__ import annotations
-
 import click
 
 from chattmpl.cli.options import command, format_option

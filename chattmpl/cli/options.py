@@ -1,7 +1,5 @@
 """The class of all commands, the options that several commands share, and the values of options."""
 
-from __future__ import annotations
-
 import functools
 import json
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """``chattmpl playground``."""
 
-from __future__ import annotations
-
 import click
 
 from chattmpl.cli.options import command, tokenizer_option

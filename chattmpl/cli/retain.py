@@ -1,7 +1,5 @@
 """``chattmpl retain``."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import click

@@ -1,7 +1,5 @@
 """``chattmpl rule``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

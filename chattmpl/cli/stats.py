@@ -1,7 +1,5 @@
 """``chattmpl stats``."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 from typing import Any

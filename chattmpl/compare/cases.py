@@ -1,7 +1,5 @@
 """The cases of a comparison: named conversations, each with and without the generation prompt, in each mode."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any

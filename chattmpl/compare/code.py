@@ -1,7 +1,5 @@
 """Tags of a template, the blocks around each, and the flow of values between them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TypeAlias

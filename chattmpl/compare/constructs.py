@@ -4,8 +4,6 @@ The alternative either has the same meaning in every engine, or makes Jinja2 do 
 agree after the rewrite, the construct was the cause.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Known differences between engines and Jinja2, each with its constructs in a template and its symptoms."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

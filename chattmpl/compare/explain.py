@@ -1,7 +1,5 @@
 """The causes of an engine's differences: constructs found from texts and errors, and confirmed by rewriting them."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

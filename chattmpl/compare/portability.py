@@ -1,7 +1,5 @@
 """Comparison of a template in another engine with Jinja2, with the differences grouped by cause."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Templates of a git revision, read by writing the files of the revision to a temporary folder."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from dataclasses import replace

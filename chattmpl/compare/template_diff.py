@@ -1,7 +1,5 @@
 """Differences between two templates: texts and generated spans by cause, and laws."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ A method is available to templates only if it is in `METHODS`, where it has a ch
 it bounds the time that the call takes and the size of its result, whatever the arguments are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any

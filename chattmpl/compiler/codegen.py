@@ -5,8 +5,6 @@ call functions that track origins and respect the budget; loops and macros count
 the message being rendered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """Compilation of a source in the dialect to Python code."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

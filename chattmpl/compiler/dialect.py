@@ -5,8 +5,6 @@ delimiters, for templates made by a tool that owns ``{% %}``. ``{% reasoning %}â
 rendered when the retention policy keeps the trace of the message being rendered.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from typing import NoReturn, TypeVar

@@ -3,8 +3,6 @@
 Tags are replaced one by one in the source text, so comments, layout and white space control survive.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from chattmpl.compiler.dialect import checked_tree

@@ -4,8 +4,6 @@ Most of Jinja's filters consist of string methods, which keep origins. Others ar
 the strings they compute from fields of the conversation get a derived origin.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import GeneratorType

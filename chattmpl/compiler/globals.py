@@ -1,7 +1,5 @@
 """The functions and types that every template can use, within the budget of the render."""
 
-from __future__ import annotations
-
 import builtins
 from collections.abc import Mapping
 from typing import Any

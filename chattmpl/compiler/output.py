@@ -4,8 +4,6 @@ A piece is a value with the statement that wrote it. Gathering assigns each run 
 its piece, and marks it as generated if that statement is inside a generation tag.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 

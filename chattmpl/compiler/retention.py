@@ -1,7 +1,5 @@
 """Lowering of reasoning tags to plain Jinja conditions."""
 
-from __future__ import annotations
-
 from chattmpl.compiler.policies import POLICIES, RUNTIME, VARIABLE, Retention
 from chattmpl.errors import TemplateError
 from chattmpl.source import Place, Source

@@ -1,7 +1,5 @@
 """Variables that a template reads, and its own text."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from math import inf
 

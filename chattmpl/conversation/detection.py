@@ -1,7 +1,5 @@
 """Detection of the shape of a record from its keys."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from typing import Any
 

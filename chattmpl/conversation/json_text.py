@@ -1,7 +1,5 @@
 """JSON text with positions: strict parsing, and the character range of the value at a path."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

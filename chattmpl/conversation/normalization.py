@@ -9,8 +9,6 @@ can be intended: a null in the ``arguments`` of a call, and ``"default": null`` 
 They are kept unless the caller says otherwise or the conversation itself shows that it was padded.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import sys

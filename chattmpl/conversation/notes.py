@@ -1,7 +1,5 @@
 """Notes on how a record was read: spellings that were understood, and parts that no template sees."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 `chattmpl.conversation.spellings` is the table of the names. Whatever is not read is in the notes of the `Reading`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

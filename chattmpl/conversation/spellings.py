@@ -1,7 +1,5 @@
 """Names that datasets use for the columns of a row, the keys of a turn, roles and flags: one table for every reader."""
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Any, NamedTuple

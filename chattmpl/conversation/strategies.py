@@ -1,7 +1,5 @@
 """Hypothesis strategies for conversations: everything OpenAI-style data contains, in regular and irregular order."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from typing import Any

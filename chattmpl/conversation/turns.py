@@ -1,7 +1,5 @@
 """Reading of one turn of a conversation, whose keys, role, calls and flags have many spellings, as a message."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, NoReturn

@@ -1,7 +1,5 @@
 """Errors in the fields of a conversation: the path to the field, the problem, and spelling suggestions for keys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal, Self, get_args

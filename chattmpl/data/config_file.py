@@ -1,7 +1,5 @@
 """Configuration files in YAML or TOML: their values, the place of each, and overrides from the command line."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections import Counter

@@ -1,7 +1,5 @@
 """Lengths of rows: percentiles, histograms, the cost of padding, and packing by best fit decreasing."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Policies for rows longer than ``max_length``: reject, drop turns, cut tokens, or split."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field

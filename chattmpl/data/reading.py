@@ -1,7 +1,5 @@
 """Notes on how rows were read: which of them concern a template, and their counts as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The reasoning mode of a row: the one that its data shows, and the one that it requests."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Survey of datasets: each row is encoded once and passed to a visitor, on several processes, in order."""
 
-from __future__ import annotations
-
 import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized

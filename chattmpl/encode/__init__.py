@@ -1,7 +1,5 @@
 """Encoding of renderings: token ids, and the mask of the trained tokens."""
 
-from __future__ import annotations
-
 from chattmpl.encode.encoder import EncodeOptions, encode
 from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
 from chattmpl.encode.tokenizer import TextTokenizer

@@ -1,7 +1,5 @@
 """Encoding of a rendering: its tokens, and the mask of the trained ones."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NoReturn, TypedDict

@@ -6,8 +6,6 @@ are exactly its bytes, the offsets are the sums of their lengths. Otherwise (a n
 was dropped) the offsets that the tokenizer reports are used.
 """
 
-from __future__ import annotations
-
 import bisect
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Tokenizers written in Python, which have ids and token strings but no offsets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any

@@ -1,7 +1,5 @@
 """The tokenizer interface that encoding uses, and the added tokens in a text."""
 
-from __future__ import annotations
-
 import abc
 import re
 from collections import OrderedDict

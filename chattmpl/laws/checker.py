@@ -1,7 +1,5 @@
 """The check of laws on many conversations, in each mode of a template."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """Outcomes of checking a law on a conversation."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

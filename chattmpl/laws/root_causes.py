@@ -1,7 +1,5 @@
 """Root causes: the counterexamples of a template, grouped by their cause."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Shrinking of a counterexample to the smallest conversation for which the law still does not hold."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any

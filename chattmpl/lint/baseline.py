@@ -3,8 +3,6 @@
 A finding is identified by its rule, its file and the text of its line, so that it stays known when lines move.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The context of a lint rule: one template, its tokens, tree and facts."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import cached_property

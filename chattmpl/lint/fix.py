@@ -1,7 +1,5 @@
 """Fixes of rules, each applied only if it is proven to change no rendered text."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence

@@ -1,7 +1,5 @@
 """Facts about a template in its modes: with kwargs that switch how it prompts or reasons."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

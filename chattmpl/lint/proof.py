@@ -1,7 +1,5 @@
 """Proof that two templates render the same texts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from functools import cache, cached_property
 from typing import Any, Literal, NamedTuple

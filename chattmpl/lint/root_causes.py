@@ -4,8 +4,6 @@ A typo breaks many things. If a finding has intended edits, the template is lint
 disappear were consequences. Otherwise rules name the codes that they explain.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any

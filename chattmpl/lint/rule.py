@@ -3,8 +3,6 @@
 A rule imports what it needs for its findings and fixes from here.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal

@@ -1,7 +1,5 @@
 """The runner of rules, which applies suppressions and reduces findings to root causes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial

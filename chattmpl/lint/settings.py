@@ -1,7 +1,5 @@
 """Settings of ``[tool.chattmpl.lint]`` in pyproject.toml."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch

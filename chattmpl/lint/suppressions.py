@@ -4,8 +4,6 @@ A comment after other text on a line applies to that line; a comment alone on a 
 ``ignore-file`` applies to the whole template. The reason is required.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

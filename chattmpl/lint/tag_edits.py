@@ -1,7 +1,5 @@
 """Edits that insert, remove or move generation tags, as candidates for fixes of the mask."""
 
-from __future__ import annotations
-
 import bisect
 import re
 from collections.abc import Iterable, Iterator

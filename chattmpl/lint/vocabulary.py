@@ -1,7 +1,5 @@
 """Facts about a tokenizer that several rules use."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from chattmpl.lint.context import LintContext

@@ -4,8 +4,6 @@ The format of a family's texts is data, in the ``[parse]`` table of its ``family
 rendering it gives the text again.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from chattmpl.conversation.models import Conversation

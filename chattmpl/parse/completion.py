@@ -1,7 +1,5 @@
 """Parsing of completions: the text that a model sampled after a prompt, as one assistant message."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache

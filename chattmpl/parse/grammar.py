@@ -10,8 +10,6 @@ first occurs; ``${tool:json}`` stands for a value of a kind:
 * ``numbered``: JSON values under the keys "0", "1", …, which mean text if all are single characters.
 """
 
-from __future__ import annotations
-
 import ast
 import json
 import re

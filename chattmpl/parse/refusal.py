@@ -1,7 +1,5 @@
 """Refusals of a parse: the reason, and the characters of the text that it concerns."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from chattmpl.errors import NotRepresentable

@@ -1,7 +1,5 @@
 """Assistant replies: the content of a turn split into reasoning trace, answer and tool calls."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

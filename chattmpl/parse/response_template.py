@@ -4,8 +4,6 @@ It is derived from the ``[parse]`` table of the family. The format has regions w
 by one parser; whatever it cannot express is listed as left out, or refused.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Incremental parsing of a text that arrives in pieces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

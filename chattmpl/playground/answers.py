@@ -1,7 +1,5 @@
 """Requests of one page to the workers, and the display of their answers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import asdict

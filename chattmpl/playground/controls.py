@@ -3,8 +3,6 @@
 A control calls its ``changed`` after each change that the user makes, and never for a change made by the program.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar

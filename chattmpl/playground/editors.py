@@ -1,7 +1,5 @@
 """The two editors of the page, with highlighted ranges and a list of problems."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

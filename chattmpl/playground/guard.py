@@ -4,8 +4,6 @@ A page of another site can make a browser send requests here, and it can make it
 (DNS rebinding). The browser reveals both in its headers: the host that it addresses, and the origin of the request.
 """
 
-from __future__ import annotations
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 

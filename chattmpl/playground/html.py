@@ -1,7 +1,5 @@
 """HTML of the views, in which all text is escaped, and the saved page: self-contained and without scripts."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Worker processes with one job at a time. A process that exceeds its time limit is killed and replaced."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """The elements of the page and the options of its lists. The session connects them to their effects."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

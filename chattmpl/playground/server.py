@@ -1,7 +1,5 @@
 """The server of the page, on the loopback address only. All assets come from this package or from NiceGUI."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

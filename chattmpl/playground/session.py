@@ -1,7 +1,5 @@
 """One open page: its state, and the effects of the user's actions on it."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

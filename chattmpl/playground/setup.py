@@ -1,7 +1,5 @@
 """The arguments that the playground was started with, and the check of the names in an address."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -4,8 +4,6 @@ A template is a program written by someone else. It runs here, within the budget
 so that the page stays responsive and its process can kill this one.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

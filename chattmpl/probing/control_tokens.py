@@ -1,7 +1,5 @@
 """The control tokens that a template writes."""
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 

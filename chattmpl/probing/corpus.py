@@ -1,7 +1,5 @@
 """The small conversations that templates are probed with. Each word occurs once, so that it can be found again."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any, Literal
 

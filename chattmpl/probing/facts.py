@@ -1,7 +1,5 @@
 """Facts about one template, each found by rendering small conversations when it is first asked for."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

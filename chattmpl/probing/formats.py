@@ -5,8 +5,6 @@ Names of parsers are those of vLLM (``--tool-call-parser``, ``--reasoning-parser
 ``srt/parser/reasoning_parser.py``), as of late 2025 and 2026. The first format that matches counts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The template's own text around messages: turn frames, generation prompts, stop tokens, BOS."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping

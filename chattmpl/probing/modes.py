@@ -1,7 +1,5 @@
 """Template kwargs that change what is rendered: their values, and what each of them changes."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

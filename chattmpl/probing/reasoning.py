@@ -1,7 +1,5 @@
 """Reasoning traces: where a template reads them from, and which it keeps."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

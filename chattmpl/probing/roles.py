@@ -1,7 +1,5 @@
 """Support for other input than questions and answers: system, developer, documents, media, any order of roles."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The kinds of conversations that a template supports; shipped conversations, and generated ones of such kinds."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from typing import Any

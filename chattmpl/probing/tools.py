@@ -1,7 +1,5 @@
 """Tool definitions, tool calls and tool results in a rendering."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any, Literal

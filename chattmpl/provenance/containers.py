@@ -1,7 +1,5 @@
 """Containers and numbers with origins, which a template gets instead of plain JSON types."""
 
-from __future__ import annotations
-
 from collections.abc import ItemsView, Iterator, KeysView
 from typing import Any, cast
 

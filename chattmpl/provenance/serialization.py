@@ -6,8 +6,6 @@ have the origin of the object that they belong to.
 Chat templates are not HTML, but some on the hub use ``|safe`` and ``|escape``; ``"…"|safe + text`` escapes the text.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring, encode_basestring_ascii

@@ -8,8 +8,6 @@ such as ``%`` formatting, gets a *derived* origin and never counts as the templa
 A plain `str` is the template's own text. An empty string has no characters and no origin, so it is always plain.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate

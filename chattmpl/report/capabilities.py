@@ -3,8 +3,6 @@
 A few templates are shown side by side with details; many templates have one row each.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple

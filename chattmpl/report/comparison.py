@@ -1,7 +1,5 @@
 """Reports of `chattmpl diff` and `chattmpl engines`, as lines and as JSON."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

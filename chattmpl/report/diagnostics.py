@@ -1,7 +1,5 @@
 """Diagnostics of lint, check and audit for terminals, programs, code hosts and CI."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The summary and the notes of an encode job for a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

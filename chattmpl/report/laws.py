@@ -1,7 +1,5 @@
 """Reports of `chattmpl check`: a line for each law, then each finding; and counterexamples as text."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ All text from conversations, templates and tokenizers goes through `html.escape`
 newlines, tabs and hidden characters, so that they are not copied with the text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from html import escape
 

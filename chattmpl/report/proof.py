@@ -1,7 +1,5 @@
 """The report of `chattmpl prove`: text for a terminal, and JSON, Markdown and HTML with SVG plots for a folder."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Results of annotate and retain as text and JSON."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Statistics of datasets as a table in a terminal, Markdown, CSV, JSON and an SVG plot."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence

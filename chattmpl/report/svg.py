@@ -1,7 +1,5 @@
 """SVG images, written by hand: they need no library, and their text stays text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 

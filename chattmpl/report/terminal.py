@@ -4,8 +4,6 @@ Generated text has a bar in the margin, with or without colours: a line ends whe
 that the bar holds for each character. Without colours, thin lines separate the tokens.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 from rich.box import ROUNDED, Box

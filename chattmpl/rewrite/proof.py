@@ -1,7 +1,5 @@
 """Proofs of rewrites, and the search for a rewrite that is proven."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Refusals of annotate and retain, each with its cause as data."""
 
-from __future__ import annotations
-
 import copyreg
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Results of annotate and retain: a new template and its proof, kept in an on-disk cache."""
 
-from __future__ import annotations
-
 import difflib
 import pickle
 from collections.abc import Callable

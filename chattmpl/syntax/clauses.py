@@ -1,7 +1,5 @@
 """The expressions of a tag by their role, such as the target, the value and the condition of a loop."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 

@@ -1,7 +1,5 @@
 """Edits of a text, with a map from offsets in the result to offsets in the source."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Parser of expressions: Jinja's grammar, with the exact range of every node."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 

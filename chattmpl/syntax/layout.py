@@ -4,8 +4,6 @@ The white space that a tag removes depends on its signs, on ``trim_blocks`` and 
 to it. Candidates are therefore tried, most readable first, until one means the same to Jinja as the original source.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator, Sequence
 
 from chattmpl.syntax.edits import Edit, apply_edits

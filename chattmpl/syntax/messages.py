@@ -1,7 +1,5 @@
 """Variables that hold the messages of a conversation, and the loops over them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from chattmpl.syntax.items import Block

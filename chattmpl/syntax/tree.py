@@ -4,8 +4,6 @@ A `Tree` holds text, outputs, tags, blocks with their branches, comments and raw
 they are first asked for. The leaves of the tree, joined, are the source.
 """
 
-from __future__ import annotations
-
 import bisect
 import re
 from collections import Counter

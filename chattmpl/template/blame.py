@@ -1,7 +1,5 @@
 """Search for the place in a template that wrote a character of a rendering."""
 
-from __future__ import annotations
-
 import bisect
 import re
 from typing import Any

@@ -4,8 +4,6 @@ A family is a ``template.jinja`` with a ``family.toml``; to add one, add a folde
 in the folders that the environment variable ``CHATTMPL_TEMPLATES`` lists.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

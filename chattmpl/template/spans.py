@@ -1,7 +1,5 @@
 """Spans of a rendered text: the origin of its characters, and whether the model samples them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Special tokens by name, as transformers passes them to templates, and patterns of control tokens."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any

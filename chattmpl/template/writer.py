@@ -4,8 +4,6 @@ The file is replaced in one step, the old one is kept next to it as a backup, an
 the template change.
 """
 
-from __future__ import annotations
-
 import contextlib
 import difflib
 import json

@@ -1,7 +1,5 @@
 """The implementation of the plugin's fixtures."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The pytest hooks of a run in which templates are configured."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Generator, Iterable

@@ -5,8 +5,6 @@ a newline. ``¬`` shows that there is none: the text ends there, or generated te
 editors do not strip trailing spaces. Invisible characters and the backslash are escaped as in a Python string.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """The outcome of a law on a conversation, over all modes of the template."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal

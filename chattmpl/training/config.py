@@ -1,7 +1,5 @@
 """The configuration of a training run; docs/training.md documents each key."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The model of a run: pretrained or from scratch, with or without LoRA adapters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

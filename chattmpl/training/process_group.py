@@ -1,7 +1,5 @@
 """The processes of a training run: a single one, or those that ``accelerate launch`` and ``torchrun`` start."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The template and tokenizer of a run, loaded and made consistent: control tokens, special tokens, stop tokens."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rows of a run: encoded into the output folder as by `chattmpl encode`, counted, and traced to conversations."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """A training run, from its configuration to the saved model."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The saved model: its files, and the check that the served template renders what was trained."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The trl trainer of a run: its settings, the checks of these, its callbacks, and the events that it reports."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Audits: defects of a data set, found before training."""
 
-from __future__ import annotations
-
 from chattmpl.data.audit.audit import AuditError, AuditReport, audit
 from chattmpl.data.audit.check import GROUPS, SECTIONS, Check, RowFinding, all_checks, check_named, chosen
 from chattmpl.data.audit.totals import AuditSettings

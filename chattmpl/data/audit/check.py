@@ -3,8 +3,6 @@
 A check imports what it needs for its findings from here.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, NamedTuple

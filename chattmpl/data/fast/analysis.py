@@ -1,7 +1,5 @@
 """Static analysis of a template before it is compiled to Python: its constructs, and the kinds of its names."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

@@ -4,8 +4,6 @@ It extends Jinja2's code generator, which resolves the scopes of names, and repl
 Python: attributes are dict keys, output is appended to a list, and an unassigned name is one undefined value.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -3,8 +3,6 @@
 Rows about which it is not sure are deferred to the exact path, with the reason.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

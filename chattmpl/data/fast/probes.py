@@ -3,8 +3,6 @@
 They are generated from a fixed seed, so every process checks the same ones.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable
 from typing import Any

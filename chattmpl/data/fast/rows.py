@@ -4,8 +4,6 @@ The direct reader accepts only what `chattmpl.conversation.models` would accept 
 (other shapes and names, null padding, mistakes) goes through the models.
 """
 
-from __future__ import annotations
-
 import json
 import marshal
 from dataclasses import dataclass

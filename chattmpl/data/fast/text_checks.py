@@ -1,7 +1,5 @@
 """Texts that take the exact path: those that may form a control token, and those with recent Unicode characters."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 from functools import cache

@@ -1,7 +1,5 @@
 """Token engines for many texts at once, and the number of bytes of each token."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator

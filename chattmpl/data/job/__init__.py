@@ -1,7 +1,5 @@
 """Encode jobs: whole datasets on many processes, in bounded memory, resumable."""
 
-from __future__ import annotations
-
 from chattmpl.data.job.events import JobNote, JobNoteKind, Phase, Watcher
 from chattmpl.data.job.options import Allowance, JobOptions, Options, RowOptions, ScanOptions
 from chattmpl.data.job.record import Summary

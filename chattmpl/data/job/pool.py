@@ -3,8 +3,6 @@
 This process is one of the workers: it has loaded everything already, and works while the others start.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

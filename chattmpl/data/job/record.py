@@ -3,8 +3,6 @@
 The same job gives the same record, so there is no time in it.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Encode jobs from start to end."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Sequence

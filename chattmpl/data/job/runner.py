@@ -1,7 +1,5 @@
 """Work over the shards of a plan on processes of this machine or on a Ray cluster; shared by jobs and surveys."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any

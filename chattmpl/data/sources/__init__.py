@@ -1,7 +1,5 @@
 """Sources: files and folders of conversations, in the formats of `formats.FORMATS`, read in bounded memory."""
 
-from __future__ import annotations
-
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of
 from chattmpl.data.sources.files import find_files, refuse_replacing
 from chattmpl.data.sources.formats import is_seekable

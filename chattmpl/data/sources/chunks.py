@@ -1,7 +1,5 @@
 """Data files as they are read: files, chunks of their rows, rows, and the bytes of compressed files."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 from collections.abc import Iterator

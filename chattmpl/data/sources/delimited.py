@@ -1,7 +1,5 @@
 """Rows in .csv and .tsv files, whose first row names the columns. Empty values are null."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

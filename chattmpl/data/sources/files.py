@@ -1,7 +1,5 @@
 """The data files of a path, a folder or a pattern."""
 
-from __future__ import annotations
-
 import glob
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The formats of data files: one row for each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

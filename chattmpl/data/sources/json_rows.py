@@ -4,8 +4,6 @@ Values are parsed as strictly as by `JsonText`, which reports errors well. Valid
 faster: lines by orjson, many at once, and other values by the standard library.
 """
 
-from __future__ import annotations
-
 import codecs
 import io
 import json

@@ -1,7 +1,5 @@
 """Reader of data files: once to find their chunks, and again for the rows of each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The slower analysis of a template: findings of lint, and controls for the kwargs that it reads."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

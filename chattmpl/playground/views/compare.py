@@ -1,7 +1,5 @@
 """The view *Compare*: two renderings side by side, by different templates, policies, revisions or engines."""
 
-from __future__ import annotations
-
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable

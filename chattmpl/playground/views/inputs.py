@@ -1,7 +1,5 @@
 """Template, conversation and rendering of a state. Errors are data and belong to one of the editors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace

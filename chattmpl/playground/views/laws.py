@@ -1,7 +1,5 @@
 """The view *Laws*: the outcome of each law, with counterexamples that can be loaded into the page."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ A piece of rendered text, a line of the template and a value of the conversation
 ``L12`` for line 12 of the template, ``F3`` for field number 3. The page highlights elements with the same class.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from typing import Any

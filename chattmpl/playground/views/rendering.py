@@ -1,7 +1,5 @@
 """The views *Rendered*, *Tokens* and *Export*: text by turns, tokens with their mask, and the template as Jinja."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

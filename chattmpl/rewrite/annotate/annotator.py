@@ -1,7 +1,5 @@
 """Generation tags for any template: found by tracing, written into its source, and proven."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 
 from chattmpl.compiler.export import without_generation

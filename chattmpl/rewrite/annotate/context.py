@@ -1,7 +1,5 @@
 """Context of an annotation: the template's renderings of small conversations, and the frame of its answers."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Evidence from tracing: the characters of each part of the source that should be generated."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Conditions under which the text of a part should be generated."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product

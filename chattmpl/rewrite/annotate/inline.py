@@ -6,8 +6,6 @@
 - Accumulator: ``{% set ns.out = ns.out ~ text %}…{{ ns.out }}`` becomes ``{{ text }}…``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 

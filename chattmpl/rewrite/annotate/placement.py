@@ -1,7 +1,5 @@
 """Places of the tags: the longest ranges of neighbours that are wholly generated."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

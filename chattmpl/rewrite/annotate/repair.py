@@ -1,7 +1,5 @@
 """Reduction of a repair to the tags that make a difference."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Iterator, Sequence

@@ -6,8 +6,6 @@
   ``{% set content = header %}{% set content_sampled = text %}{{ content }}{{ content_sampled }}``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 

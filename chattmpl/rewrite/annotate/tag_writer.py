@@ -4,8 +4,6 @@ The effect of a tag on the white space around it depends on its signs and its pl
 tried, the most readable first, until the source has the same meaning to Jinja as before.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

@@ -4,8 +4,6 @@ They are known without any tag: a turn starts where its prompt ends, and ends wi
 content of its message.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Traces from characters to the parts of a source that wrote them, by a template compiled with split outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Baseline of a retention rewrite: how the template renders turns with and without their traces."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any

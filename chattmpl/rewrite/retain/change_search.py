@@ -1,7 +1,5 @@
 """Search for the smallest change of terms that yields a policy on all probes."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import Any

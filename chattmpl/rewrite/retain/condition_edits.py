@@ -1,7 +1,5 @@
 """Edits of the source that make changes of terms, as small as possible."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 

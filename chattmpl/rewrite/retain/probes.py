@@ -1,7 +1,5 @@
 """Conversations with traces, in the form that a template takes, with which a change is searched and proven."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property

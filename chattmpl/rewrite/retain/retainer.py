@@ -1,7 +1,5 @@
 """Rewrite of a template for another retention policy, with a proof."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from chattmpl.compiler.policies import check_policy

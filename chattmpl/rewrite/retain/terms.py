@@ -1,7 +1,5 @@
 """Terms that can decide whether a trace is kept: conditions, their parts, booleans, and cuts of traces."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Texts of turns with and without their traces."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of a rewritten template: it does what the policy says, and nothing else."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

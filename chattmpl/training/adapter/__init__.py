@@ -1,7 +1,5 @@
 """The adapter between chattmpl and trl: what the template marks reaches the model, token by token."""
 
-from __future__ import annotations
-
 from chattmpl.training.adapter.batch_audit import BatchAudit, BatchAuditError, audit_batches
 from chattmpl.training.adapter.callbacks import VibeTest, count_supervised
 from chattmpl.training.adapter.collator import Collator

@@ -1,7 +1,5 @@
 """Logging during training: the number of supervised tokens, and completions of fixed prompts."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A collator for training without trl; it needs only torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

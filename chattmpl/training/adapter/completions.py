@@ -1,7 +1,5 @@
 """Greedy completions of conversations: rendered prompts as at inference, sampled up to a stop token, and parsed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

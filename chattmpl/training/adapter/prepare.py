@@ -1,7 +1,5 @@
 """Preparation of conversations as a dataset that trl's ``SFTTrainer``, or another trainer, takes as it is."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """``SFTConfig`` and ``SFTTrainer`` of trl for prepared rows, without settings that would silently alter the rows."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

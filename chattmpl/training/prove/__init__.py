@@ -1,7 +1,5 @@
 """The proof that a template trains: a small model learns tasks in it from scratch, and is measured."""
 
-from __future__ import annotations
-
 from chattmpl.training.prove.models import SIZES
 from chattmpl.training.prove.proof import Thresholds, prove
 

@@ -4,8 +4,6 @@ All tasks are about digits, each of which is a token of the proof's tokenizer. S
 are held out.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Callable

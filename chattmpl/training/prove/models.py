@@ -1,7 +1,5 @@
 """The tokenizer and the model of a proof, made without downloads."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The experiment of a proof, from synthetic dialogues to measures and a verdict."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """Training of an experiment's model on prepared rows, and sampling of held-out turns."""
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Callable, Sequence
