@@ -60,11 +60,12 @@ class Template(core.Template):
             tokenizer: what `chattmpl.encode.load_tokenizer` takes. The template gets its special tokens, as in
                 transformers; without it, those of the model directory that the template is in.
         """
-        template = super().load(which, retention=retention, variant=variant, budget=budget)
         if tokenizer is None:
-            return template
-        from chattmpl.encode import special_tokens_of
+            return super().load(which, retention=retention, variant=variant, budget=budget)
+        from chattmpl.encode.tokenizer_loader import naming_family, special_tokens_of
 
+        with naming_family(tokenizer):
+            template = super().load(which, retention=retention, variant=variant, budget=budget)
         return template.with_tokens(special_tokens_of(tokenizer))
 
     def render(

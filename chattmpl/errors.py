@@ -29,6 +29,8 @@ class Reason(StrEnum):
     """The template nests or recurses too deeply."""
     TIME = "time"
     """The template ran for too long."""
+    NO_TEMPLATE = "no-template"
+    """The file, folder or name holds no chat template."""
     MEMORY = "memory"
     """The template needs more memory than is available."""
 

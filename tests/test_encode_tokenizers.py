@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,8 +60,6 @@ def test_a_file_and_a_model_directory_are_read(tokenizer: Tokenizer, tmp_path: P
 
 
 def test_a_file_is_read_once_and_again_when_it_has_changed(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    import os
-
     file = tmp_path / "tokenizer.json"
     tokenizer.save(str(file))
     os.utime(file, (1, 1))
@@ -150,32 +152,51 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path: Path) -> None:
         encoded(file)
 
 
-def test_a_hub_id_is_fetched_once(tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_is_a_model_directory(tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Hub:
-        @staticmethod
-        def from_pretrained(name: str) -> Tokenizer:
-            asked.append(name)
-            return tokenizer
+    def download(name: str, **options: Any) -> str:
+        asked.append(name)
+        return str(tmp_path)
 
-    monkeypatch.setattr("tokenizers.Tokenizer", Hub)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text('{"bos_token": "<s>"}')
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert load_tokenizer("someone/once") is load_tokenizer("someone/once")
+    assert load_tokenizer("someone/once").special_tokens["bos_token"] == "<s>"
     assert asked == ["someone/once"]
 
 
 def test_a_hub_that_gives_nothing_is_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Hub:
-        @staticmethod
-        def from_pretrained(name: str) -> Tokenizer:
-            raise OSError("no network here\nand more")
+    def download(name: str, **options: Any) -> str:
+        raise OSError("no such model\nand more")
 
-    monkeypatch.setattr("tokenizers.Tokenizer", Hub)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    monkeypatch.setattr("chattmpl.template.hub.is_reachable", lambda: True)
     assert str(error_of(lambda: load_tokenizer("someone/never"))) == (
-        "there is no file 'someone/never', and the hub returned no tokenizer of that name (no network here)\n"
+        "there is no file 'someone/never', and the hub returned no tokenizer of that name (no such model)\n"
         "hint: pass a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, "
         "or 'demo'; 'demo' needs no network"
     )
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "https://nowhere.invalid"])
+def test_a_hub_that_cannot_be_reached_is_one_error_at_once(endpoint: str) -> None:
+    """In a process of its own, since the address of the hub is read when its client is imported."""
+    program = "from chattmpl.encode import load_tokenizer\nload_tokenizer('someone/model')"
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    started = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment, "HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - started < 20
+    assert "Retry" not in ended.stderr
+    assert "the hub cannot be reached for a tokenizer of that name" in ended.stderr
+    assert "hf download someone/model" in ended.stderr
 
 
 def test_an_object_that_is_no_tokenizer_is_refused() -> None:

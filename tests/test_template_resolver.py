@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from chattmpl import Conversation, Template
+from chattmpl.encode import template_for
 from chattmpl.errors import FamilyError, TemplateError, UsageError
 from chattmpl.template.family import SEARCH_PATH, family_names, load_family
+from support.small_tokenizers import byte_level_bpe, with_control
 
 SOURCE = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -88,6 +90,42 @@ def test_an_additional_template_of_a_model_directory(tmp_path: Path) -> None:
     (tmp_path / "additional_chat_templates").mkdir()
     (tmp_path / "additional_chat_templates" / "rag.jinja").write_text("R")
     assert text_of(Template.load(tmp_path, variant="rag")) == "R"
+
+
+GEMMA = ("<bos>", "<start_of_turn>", "<end_of_turn>", "<start_of_image>")
+
+
+@pytest.mark.parametrize("key", ["added_tokens", "added_tokens_decoder"])
+def test_a_model_directory_without_a_template_names_the_family_of_its_tokenizer(tmp_path: Path, key: str) -> None:
+    listed = [{"content": content} for content in GEMMA]
+    file = tmp_path / ("tokenizer.json" if key == "added_tokens" else "tokenizer_config.json")
+    file.write_text(json.dumps({key: listed if key == "added_tokens" else dict(enumerate(listed))}))
+    with pytest.raises(TemplateError, match=r"holds no chat template\n.*the family gemma3 has the control tokens"):
+        Template.load(tmp_path)
+    file.write_text('{"added_tokens": [1]}')
+    with pytest.raises(TemplateError, match=r"holds no chat template\n.*chattmpl families lists them"):
+        Template.load(tmp_path)
+
+
+def test_a_tokenizer_object_without_a_template_names_the_family_that_fits() -> None:
+    tokenizer = SimpleNamespace(chat_template=None, name_or_path="m", added_tokens_decoder=dict(enumerate(GEMMA)))
+    with pytest.raises(TemplateError, match=r"the tokenizer m holds no chat template\n.*the family gemma3"):
+        Template.load(tokenizer)
+
+
+def test_a_name_without_a_template_names_the_family_that_fits_the_tokenizer() -> None:
+    tokenizer = with_control(byte_level_bpe())
+    with pytest.raises(UsageError, match="hint: the family qwen3 has the control tokens of the tokenizer; or"):
+        Template.load("someone/model", tokenizer=tokenizer)
+    with pytest.raises(UsageError, match="hint: the family qwen3 has the control tokens of the tokenizer; or"):
+        template_for("someone/model", tokenizer)
+
+
+def test_a_hub_id_names_the_command_that_downloads_it() -> None:
+    with pytest.raises(UsageError, match=r"hf download Qwen/Qwen3-8B .* or choose the family qwen3, the template of Q"):
+        Template.load("Qwen/Qwen3-8B")
+    with pytest.raises(UsageError, match=r"hf download someone/model .*--local-dir FOLDER$"):
+        Template.load("someone/model")
 
 
 def test_a_tokenizer_object_brings_template_and_tokens() -> None:

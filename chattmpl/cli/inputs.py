@@ -66,22 +66,18 @@ class Templates:
         return self._load(*self._default)
 
     def _load(self, name: str, reason: str | None) -> Template:
-        from chattmpl.template.template import Template
+        from chattmpl.api import Template
 
         if name not in self._loaded:
             if reason is not None:
                 say(f"template: {name} ({reason})")
-            template = Template.load(name, retention=self.retention, variant=self.variant)
+            template = Template.load(name, retention=self.retention, variant=self.variant, tokenizer=self.tokenizer)
             if template.tool_use is not None:
                 variant = template.tool_use.resolved.variant
                 say(
                     f"template: conversations with tools are rendered with its template {variant}, as in transformers; "
                     "--variant names one for all"
                 )
-            if self.tokenizer is not None:
-                from chattmpl.encode import template_for
-
-                template = template_for(template, self.tokenizer)
             self._loaded[name] = template
         return self._loaded[name]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.slow_tokenizer import SlowTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.errors import EncodeError, did_you_mean
+from chattmpl.errors import ChatTmplError, EncodeError, Reason, did_you_mean
 from chattmpl.input_files import check_regular, read_json
+from chattmpl.template import hub
+from chattmpl.template.family import family_for_tokens
 from chattmpl.template.model_directory import CONFIG, TOKENIZER, ModelDirectory
 from chattmpl.template.resolver import tokens_of_object
 from chattmpl.template.special_tokens import SpecialTokens, complete
@@ -85,9 +89,23 @@ def template_for(template: Any, tokenizer: object, retention: str | None = None)
         tokenizer: what `load_tokenizer` takes; None for none.
         retention: another retention policy.
     """
-    loaded = template if isinstance(template, Template) else Template.load(template)
+    with naming_family(tokenizer):
+        loaded = template if isinstance(template, Template) else Template.load(template)
     loaded = loaded if retention is None else loaded.with_retention(retention)
     return loaded if tokenizer is None else loaded.with_tokens(special_tokens_of(tokenizer))
+
+
+@contextmanager
+def naming_family(tokenizer: object) -> Iterator[None]:
+    """Add a family that fits a tokenizer to the hint of the error that there is no template."""
+    try:
+        yield
+    except ChatTmplError as error:
+        if error.reason is Reason.NO_TEMPLATE and tokenizer is not None:
+            fits = family_for_tokens({token.content for token in load_tokenizer(tokenizer).added.values()})
+            if fits and f"the family {fits}" not in (error.hint or ""):
+                error.hint = f"the family {fits} has the control tokens of the tokenizer; or {error.hint}"
+        raise
 
 
 def _unwrap(tokenizer: object) -> object:
@@ -177,13 +195,14 @@ def _add_configured(raw: Tokenizer, config: Path) -> None:
 
 @cache
 def _from_hub(name: str) -> TextTokenizer:
-    from tokenizers import Tokenizer
-
     try:
-        return FastTokenizer(Tokenizer.from_pretrained(name))
+        folder = hub.model_directory(name)
     except Exception as error:
+        if not hub.is_reachable():
+            raise hub.unreachable_error(name) from None
         reason = next((line for line in str(error).splitlines() if line), type(error).__name__)
         raise EncodeError(
             f"there is no file {name!r}, and the hub returned no tokenizer of that name ({reason})",
             hint=f"pass {_KINDS}; 'demo' needs no network",
         ) from error
+    return _from_name(str(folder))

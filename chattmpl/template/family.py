@@ -305,15 +305,20 @@ def family_for_tokens(contents: Container[str]) -> str | None:
 
     Args:
         contents: the added tokens of the tokenizer.
+
+    Returns:
+        The name; None if no family fits, or families with different stop tokens fit equally.
     """
-    shares = {}
+    fits = []
     for name in family_names():
         generation = load_family(name).generation
         written = {*generation.control_tokens, *generation.stop_tokens}
         known = sum(token in contents for token in written)
         if generation.stop_tokens[0] in contents:
-            shares[name] = known / len(written), known
-    return max(shares, key=shares.__getitem__, default=None)
+            fits.append((-known / len(written), -known, name, generation.stop_tokens))
+    fits.sort()
+    best = [stop_tokens for share, _, _, stop_tokens in fits if share == fits[0][0]]
+    return fits[0][2] if len(set(best)) == 1 else None
 
 
 @lru_cache

@@ -91,6 +91,13 @@ class ModelDirectory:
         return None if ids is None else tuple(number for number in ids if isinstance(number, int))
 
     @property
+    def added_tokens(self) -> frozenset[str]:
+        """The contents of the added tokens of the tokenizer; empty if there is none."""
+        listed = (self._read(TOKENIZER) or {}).get("added_tokens") or []
+        tokens = [*listed, *(self.config.get("added_tokens_decoder") or {}).values()]
+        return frozenset(token["content"] for token in tokens if isinstance(token, dict) and "content" in token)
+
+    @property
     def tokenizer(self) -> Path | None:
         """The path of ``tokenizer.json``, if there is one."""
         path = self.path / TOKENIZER

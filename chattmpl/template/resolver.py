@@ -6,23 +6,35 @@ for the commands that check many.
 
 from __future__ import annotations
 
+import difflib
 import glob
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import ChatTmplError, TemplateError, UsageError, did_you_mean
+from chattmpl.errors import ChatTmplError, Reason, TemplateError, UsageError, did_you_mean
 from chattmpl.input_files import check_regular, matching_files
 from chattmpl.source import Source
-from chattmpl.template.family import FILE, TEMPLATE_FILE, Family, family_names, load_family, read_family
+from chattmpl.template.family import (
+    FILE,
+    TEMPLATE_FILE,
+    Family,
+    family_for_tokens,
+    family_names,
+    load_family,
+    read_family,
+)
 from chattmpl.template.gguf import StringArray, read_metadata
+from chattmpl.template.hub import download_command
 from chattmpl.template.model_directory import (
     ADDITIONAL,
     CONFIG,
     LEGACY_TEMPLATE,
     PROCESSOR,
     TEMPLATE,
+    TOKENIZER,
     ModelDirectory,
     read_json,
     read_text,
@@ -35,6 +47,7 @@ Failed = Callable[[ChatTmplError], None] | None
 _SUFFIXES = (".jinja", ".jinja2", ".j2")
 _GGUF = ".gguf"
 _GGUF_KEY = "tokenizer.chat_template"
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _DEFAULT, _TOOL_USE = "default", "tool_use"
 
 
@@ -101,10 +114,10 @@ def find_template(which: Any, variant: str | None = None) -> TemplateSource:
     looks_like_path = path.suffix in (".jinja", ".json", ".j2", _GGUF) or str(which).startswith((".", "/"))
     if looks_like_path:
         raise UsageError(f"there is no file {which}", hint="check the path")
-    known = family_names()
     raise UsageError(
         f"there is no template {str(which)!r}: no family and no file or folder has that name",
-        hint=did_you_mean(str(which), known) or f"the families are {', '.join(known)}",
+        hint=_hint_for_name(str(which)),
+        reason=Reason.NO_TEMPLATE,
     )
 
 
@@ -129,6 +142,41 @@ def find_templates(paths: Iterable[str], failed: Failed = None) -> Iterator[Temp
                 yield found
 
 
+def _no_template(what: str, folder: Path, added: Iterable[str] | None = None) -> TemplateError:
+    """Return the error about a place without a chat template; the hint names a family that fits its tokenizer.
+
+    Args:
+        what: the place.
+        folder: the model directory.
+        added: the added tokens of the tokenizer, if it is not that of the folder.
+    """
+    if added is None:
+        try:
+            added = ModelDirectory(folder).added_tokens
+        except ChatTmplError:
+            added = ()
+    own = f"put the {TEMPLATE} of the model into {folder}"
+    fits = family_for_tokens(frozenset(added))
+    hint = f"{own}, or choose a family; chattmpl families lists them"
+    if fits:
+        hint = f"the family {fits} has the control tokens of its tokenizer; use that, or {own}"
+    return TemplateError(f"{what} holds no chat template", hint=hint, reason=Reason.NO_TEMPLATE)
+
+
+def _hint_for_name(name: str, otherwise: str | None = None) -> str:
+    """Return the hint for a name that means nothing: a similar family, or the command that downloads a hub id."""
+    known = family_names()
+    if guess := did_you_mean(name, known):
+        return guess
+    if not _HUB_ID.fullmatch(name) or Path(name).suffix in (*_SUFFIXES, _GGUF, ".json"):
+        return otherwise or f"the families are {', '.join(known)}"
+    upstream = {found.name: family for family in known if (found := load_family(family).upstream)}
+    close = difflib.get_close_matches(name, upstream, n=1, cutoff=0.8)
+    return f"templates are read from files; of a hub id, {download_command(name)}" + (
+        f", or choose the family {upstream[close[0]]}, the template of {close[0]}" if close else ""
+    )
+
+
 # -- one template
 
 
@@ -148,20 +196,20 @@ def _of_file(path: Path, variant: str | None) -> TemplateSource:
 
 def _of_model(folder: Path, variant: str | None) -> TemplateSource:
     if not (named := _in_model(folder)):
-        raise TemplateError(
-            f"the folder {folder} holds no chat template",
-            hint=f"a model directory has a {TEMPLATE} or a {CONFIG} with one; a family's folder has a {FILE}",
-        )
+        raise _no_template(f"the folder {folder}", folder)
     return _picked(named, variant, folder)
 
 
 def _of_tokenizer(tokenizer: Any, variant: str | None) -> TemplateSource:
     template = getattr(tokenizer, "chat_template", None)
+    path = Path(str(getattr(tokenizer, "name_or_path", "") or "tokenizer"))
+    if template is None and hasattr(tokenizer, "added_tokens_decoder"):
+        added = (str(token) for token in tokenizer.added_tokens_decoder.values())
+        raise _no_template(f"the tokenizer {path}", path, added)
     if template is None:
         raise UsageError(
             f"a template is loaded from a name, a path or a tokenizer with a chat template, not from {type(tokenizer)}"
         )
-    path = Path(str(getattr(tokenizer, "name_or_path", "") or "tokenizer"))
     return _picked(_named(template, path, tokens_of_object(tokenizer), None), variant, path)
 
 
@@ -179,11 +227,10 @@ def _picked(named: dict[str, TemplateSource], variant: str | None, path: Path) -
     wanted = variant or _DEFAULT
     if wanted in named:
         return replace(named[wanted], tool_use=named.get(_TOOL_USE)) if variant is None else named[wanted]
+    if not named:
+        raise _no_template(str(path), path.parent)
     if named.keys() <= {_DEFAULT}:
-        raise TemplateError(
-            f"{path} has no chat template" + (f" named {variant!r}" if variant and named else ""),
-            hint=f"look for a {TEMPLATE} next to it",
-        )
+        raise TemplateError(f"{path} has no chat template named {variant!r}", hint="it has one only; drop the variant")
     raise TemplateError(
         f"{path} has no template named {wanted!r}", hint=f"choose one with variant=: {', '.join(sorted(named))}"
     )
@@ -272,8 +319,8 @@ def _at(given: str, failed: Failed) -> Iterator[TemplateSource]:
     else:
         if path.exists():
             check_regular(path)
-        hint = did_you_mean(given, family_names()) or "give a .jinja file, a folder, a model directory or a family"
-        raise UsageError(f"there is no file or folder {given}", hint=hint)
+        hint = _hint_for_name(given, "give a .jinja file, a folder, a model directory or a family")
+        raise UsageError(f"there is no file or folder {given}", hint=hint, reason=Reason.NO_TEMPLATE)
 
 
 def _in_folder(folder: Path, failed: Failed) -> Iterator[TemplateSource]:
@@ -286,6 +333,8 @@ def _in_folder(folder: Path, failed: Failed) -> Iterator[TemplateSource]:
     if (folder / CONFIG).is_file():
         yield _of_model(folder, None)  # raises
     paths = sorted(path for path in folder.rglob("*") if path.suffix in _SUFFIXES or path.name == CONFIG)
+    if not paths and (folder / TOKENIZER).is_file():
+        raise _no_template(f"the folder {folder}", folder)
     if not paths:
         raise UsageError(f"there is no template in the folder {folder}", hint="a template is a .jinja file")
     for path in paths:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.template import hub
 from chattmpl.training.config import ModelConfig, TrainConfig, one_line, option_mentioned
 
 
@@ -68,7 +69,9 @@ def _from_pretrained(table: ModelConfig) -> Any:
 
     assert table.path is not None, "load_config requires one of path and config"
     try:
-        return AutoModelForCausalLM.from_pretrained(table.path, **{"dtype": "float32", **table.options})
+        local = Path(table.path).is_dir() or not hub.is_reachable()
+        options = {"dtype": "float32", "local_files_only": local, **table.options}
+        return AutoModelForCausalLM.from_pretrained(table.path, **options)
     except Exception as error:
         raise _load_error(table, error) from None
 

@@ -11,6 +11,7 @@ from chattmpl.errors import EncodeError, UsageError
 from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
+from chattmpl.template import hub
 from chattmpl.template.special_tokens import PIPED_CONTROL, read_by
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
@@ -96,8 +97,11 @@ def load_tokenizer(name: str) -> Any:
         if path.is_file():
             tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(path))
         else:
-            tokenizer = AutoTokenizer.from_pretrained(name)
+            local = path.is_dir() or not hub.is_reachable()
+            tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=local)
     except Exception as error:
+        if not path.exists() and not hub.is_reachable():
+            raise hub.unreachable_error(name) from None
         raise EncodeError(
             f"cannot load the tokenizer {name!r}: {one_line(error, 300)}",
             hint="tokenizer must be a tokenizer.json, a model directory or a hub id",
