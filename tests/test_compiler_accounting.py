@@ -18,8 +18,8 @@ from support import ROOT
 from support.extras import ON_LINUX
 from support.oversized import sources
 
-STEPS = 30_000
-"""A thirtieth of the default budget, for the sake of time: the time that a template takes grows with its steps."""
+STEPS = 15_000
+"""A sixtieth of the default budget, for the sake of time: the time that a template takes grows with its steps."""
 
 SECONDS = 1.0
 """Maximum processor time of a render with this budget."""

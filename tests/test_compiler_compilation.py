@@ -14,15 +14,15 @@ from support import ROOT
 from support.extras import ON_LINUX
 from support.oversized_sources import oversized_sources
 
-STEPS = 100_000
-"""A tenth of the default budget, for the sake of time: the time of a compilation grows with its steps."""
+STEPS = 50_000
+"""A twentieth of the default budget, for the sake of time: the time of a compilation grows with its steps."""
 
-SECONDS = 2.0
+SECONDS = 1.0
 """Maximum processor time of a compilation with this budget, four times what it takes."""
 
-MEGABYTES = 100
+MEGABYTES = 60
 
-LENGTH = 60_000
+LENGTH = 30_000
 """Length of a template in characters; each construct takes more than the budget in it, or next to nothing."""
 
 PARTS = 4

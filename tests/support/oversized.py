@@ -9,14 +9,14 @@ from chattmpl.compiler.accounting import METHODS
 from chattmpl.compiler.filters import FILTERS, LAZY, TESTS
 
 VALUES = {
-    "text": "{% set text = 'ab<1 ' * 300000 %}",
-    "safe": "{% set safe = ('ab<1 ' * 300000)|safe %}",
-    "raw": "{% set raw = ('ab<1 ' * 300000).encode() %}",
-    "many": "{% set many = [1] * 240000 %}",
-    "span": "{% set span = range(20000) %}",
-    "wide": "{% set wide = dict.fromkeys(range(20000), 1) %}",
-    "keys": "{% set keys = dict.fromkeys(range(20000), 1).keys() %}",
-    "items": "{% set items = dict.fromkeys(range(20000), 1).items() %}",
+    "text": "{% set text = 'ab<1 ' * 150000 %}",
+    "safe": "{% set safe = ('ab<1 ' * 150000)|safe %}",
+    "raw": "{% set raw = ('ab<1 ' * 150000).encode() %}",
+    "many": "{% set many = [1] * 120000 %}",
+    "span": "{% set span = range(10000) %}",
+    "wide": "{% set wide = dict.fromkeys(range(10000), 1) %}",
+    "keys": "{% set keys = dict.fromkeys(range(10000), 1).keys() %}",
+    "items": "{% set items = dict.fromkeys(range(10000), 1).items() %}",
     "nested": (
         "{% set ns = namespace(x=['ab', 1]) %}{% for i in range(60) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}"
         "{% set nested = ns.x %}"
