@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from jinja2.utils import Namespace
 
-from chattmpl.errors import BudgetError, Reason
+from chattmpl.errors import BudgetError, Reason, RunawayError
 from chattmpl.source import Place
 
 BYTES_PER_STEP = 512
@@ -107,6 +107,43 @@ class Allowance:
                 hint="chat templates take thousands of steps; read this one before you use it",
                 reason=Reason.STEPS,
             )
+
+
+class Runaways:
+    """The renders of rows that exceeded the budget, one after another.
+
+    A template that exceeds it on five rows exceeds it on all, which would take hours for a dataset. Rows of very
+    many messages may exceed the budget of any template and do not count.
+    """
+
+    LIMIT = 5
+
+    STEPS_PER_MESSAGE = 1_000
+    """Ten times what the templates of models take."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    @contextmanager
+    def watch(self, budget: Budget, messages: int) -> Iterator[None]:
+        """Watch the render of one row.
+
+        Args:
+            budget: its budget.
+            messages: number of messages in the row.
+
+        Raises:
+            RunawayError: the render exceeds the budget, as the others before it.
+        """
+        try:
+            yield
+        except BudgetError as error:
+            self._count += messages * self.STEPS_PER_MESSAGE < budget.steps
+            if self._count < self.LIMIT:
+                raise
+            message = f"{error.message}, on {self.LIMIT} rows one after another"
+            raise RunawayError(message, place=error.place, hint=error.hint, reason=error.reason) from error
+        self._count = 0
 
 
 ALLOWANCE: ContextVar[Allowance | None] = ContextVar("chattmpl_allowance", default=None)

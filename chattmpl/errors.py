@@ -94,6 +94,10 @@ class BudgetError(RenderError):
     """A render that exceeded its budget."""
 
 
+class RunawayError(BudgetError):
+    """A template that exceeded its budget on row after row: an error of the whole job, not of one row."""
+
+
 class ConversationError(ChatTmplError):
     """A conversation, or a file of conversations, that is invalid or cannot be read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,12 @@ from chattmpl.compare.cases import cases, named_conversations
 from chattmpl.compare.portability import compare
 from chattmpl.compare.template_diff import diff
 from chattmpl.engine import Tgi
-from chattmpl.errors import BudgetError, RenderError
+from chattmpl.errors import BudgetError, RenderError, RunawayError
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
 from chattmpl.rewrite.annotate.annotator import annotate
 from support.command import run_here
+from support.extras import need
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 CHAT = (
@@ -118,3 +120,44 @@ def test_a_template_that_runs_away_does_not_hide_what_is_found_in_others(tmp_pat
     assert done.err.count("error: ") == 1
     assert "slow.jinja:1:1: the template took more than" in done.err
     assert "chat.jinja" in done.out
+
+
+RUNAWAY = Template.from_source(
+    "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    "{% if messages[0].content == 'run' %}{% for i in range(9000) %}{% endfor %}{% endif %}",
+    budget=Budget(steps=5_000),
+)
+
+
+def row(content: str, turns: int = 1) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": content}, {"role": "assistant", "content": "a"}] * turns}
+
+
+@pytest.mark.data
+def test_a_template_that_exceeds_its_budget_on_row_after_row_is_an_error_of_the_job() -> None:
+    need("numpy", session="data")
+    from chattmpl.data.encoder import Encoder
+
+    with pytest.raises(RunawayError, match=r"more than 5,000 steps, on 5 rows one after another") as caught:
+        Encoder(RUNAWAY, "demo", fast="off").encode_many([row("run")] * 5)
+    assert caught.value.place is not None
+    # One row that ends in between, or rows of many messages, are no sign of it.
+    results = Encoder(RUNAWAY, "demo", fast="off").encode_many([*[row("run")] * 4, row("hi"), *[row("run")] * 4])
+    assert [getattr(result, "reason", None) for result in results] == ["budget"] * 4 + [None] + ["budget"] * 4
+    results = Encoder(RUNAWAY, "demo", fast="off").encode_many([row("run", turns=9)] * 9)
+    assert [result.reason for result in results] == ["budget"] * 9  # type: ignore[union-attr]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("command", ["encode", "stats", "audit"])
+def test_a_command_over_rows_ends_after_a_few_of_them(command: str, tmp_path: Path) -> None:
+    need("numpy", session="data")
+    template = tmp_path / "endless.jinja"
+    template.write_text("{% generation %}{% for i in range(9999) %}{% for j in range(9999) %}{% endfor %}{% endfor %}"
+                        "{% endgeneration %}", encoding="utf-8")  # fmt: skip
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(f"{json.dumps(row('hi'))}\n" * 400, encoding="utf-8")
+    output = ["--output", str(tmp_path / "out.parquet")] if command == "encode" else []
+    done = run_here([command, str(rows), "-t", str(template), "--tokenizer", "demo", *output])
+    assert (done.code, done.err.count("error:")) == (2, 1)
+    assert "steps, on 5 rows one after another" in done.err

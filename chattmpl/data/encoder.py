@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chattmpl.budget import pause_gc
+from chattmpl.budget import Runaways, pause_gc
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading, read_record
@@ -451,6 +451,7 @@ class _ExactPath:
         kwargs: template kwargs, which override those of the row.
         options: of `chattmpl.encode.encode`.
         keep: optional attributes of a row to fill.
+        runaways: the renders that exceeded the budget.
     """
 
     template: Template
@@ -459,15 +460,18 @@ class _ExactPath:
     kwargs: dict[str, Any]
     options: EncodeOptions
     keep: frozenset[str]
+    runaways: Runaways = field(default_factory=Runaways)
 
     def render_and_encode(self, record: Any) -> tuple[Rendering, Encoding]:
         """Render and encode a record.
 
         Raises:
             ChatTmplError: it cannot be read, rendered or encoded.
+            RunawayError: the template exceeds its budget on row after row.
         """
         conversation = Conversation.coerce(record)
-        rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
+        with self.runaways.watch(self.template.budget, len(conversation.messages)):
+            rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
         return rendering, encode(rendering, self.tokenizer, **self.options)
 
     def result(self, record: Any) -> ExactResult:

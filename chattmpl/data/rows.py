@@ -12,7 +12,7 @@ import numpy as np
 
 from chattmpl.conversation.validation_errors import FieldError, dotted
 from chattmpl.encode.encoding import IGNORE_INDEX
-from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, EncodeError, RenderError
+from chattmpl.errors import BudgetError, ChatTmplError, ConversationError, EncodeError, RenderError, RunawayError
 
 
 class RejectionReason(StrEnum):
@@ -127,9 +127,15 @@ class Rejection:
 
 
 def attempt(step: Callable[..., _Made], *given: Any) -> _Made | Rejection:
-    """Take one step of the work on one row: the boundary at which any error becomes the rejection of that row."""
+    """Take one step of the work on one row: the boundary at which any error becomes the rejection of that row.
+
+    Raises:
+        RunawayError: the step exceeded its budget, as those of the rows before.
+    """
     try:
         return step(*given)
+    except RunawayError:
+        raise
     except Exception as error:
         return Rejection.from_error(error)
     except BaseException as error:
