@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.conversation.models import Conversation
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _EMPTY_WORDS = ("none", "null", "nan")
+_REWRITTEN = 64
+"""Maximum number of turns of a row that are compared with what is sampled."""
 _MESSAGE_FIELD = re.compile(r"messages\[(\d+)\]\.(\w+)")
 
 
@@ -182,13 +185,17 @@ class RowView:
                 yield piece
 
     def rewritten_turns(self) -> Iterator[tuple[int, str, str]]:
-        """Yield the trained turns that are not written as they are sampled, with both texts up to their ends."""
+        """Yield the trained turns that are not written as they are sampled, with both texts up to their ends.
+
+        Each is rendered alone with the messages before it. Of a long row the turns after the first 64 are
+        not compared: the time would grow with the square of its length.
+        """
         if self.conversation is None or not self.background.rewrites_answers:
             return
         encoder, messages = self.encoder, self.conversation.messages
-        for piece in self.trained_turns():
-            if piece.turn is None or piece.turn + 1 == len(messages):
-                continue
+        earlier = (piece for piece in self.trained_turns() if piece.turn is not None and piece.turn + 1 < len(messages))
+        for piece in islice(earlier, _REWRITTEN):
+            assert piece.turn is not None
             head = self.conversation.with_messages(messages[: piece.turn + 1])
             try:
                 alone = encoder.template.render(head, clock=encoder.now, **encoder.kwargs)

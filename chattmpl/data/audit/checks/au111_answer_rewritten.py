@@ -9,7 +9,8 @@ class AnswerRewritten(Check):
     ## What it does
 
     Renders each trained answer that other messages follow as the last message too, and reports the rows in which the
-    text up to its end differs. The key is `stop` (only its stop token differs) or `text`. `amount` counts the answers.
+    text up to its end differs. The key is `stop` (only its stop token differs) or `text`. `amount` counts the answers,
+    of the first 64 of a row.
 
     ## Why is this bad?
 
