@@ -7,15 +7,7 @@ from typing import Any
 import click
 
 from chattmpl.cli.inputs import tokenizer_of
-from chattmpl.cli.options import (
-    CONVERSATIONS_TOO,
-    KWARGS,
-    RETENTION,
-    VARIANT,
-    command,
-    format_option,
-    tokenizer_option,
-)
+from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
 

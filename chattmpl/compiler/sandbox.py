@@ -45,15 +45,7 @@ from chattmpl.compiler.globals import GLOBALS, TemplateNamespace
 from chattmpl.provenance.containers import TracedDict
 from chattmpl.provenance.origin import Statement
 from chattmpl.provenance.serialization import to_text
-from chattmpl.provenance.text import (
-    UNKNOWN,
-    Traced,
-    as_traced,
-    concat,
-    derive,
-    percent,
-    with_origin,
-)
+from chattmpl.provenance.text import UNKNOWN, Traced, as_traced, concat, derive, percent, with_origin
 from chattmpl.syntax.lexer import LEXER, OffsetLexer
 
 Clock = Callable[[], datetime]

@@ -15,13 +15,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from chattmpl.conversation.validation_errors import (
-    FieldPath,
-    find_misspelling,
-    intended_word,
-    shown,
-    validation_error,
-)
+from chattmpl.conversation.validation_errors import FieldPath, find_misspelling, intended_word, shown, validation_error
 
 NullCleaning = Literal["auto", "always", "never"]
 """Treatment of nulls that could be intended; ``auto`` drops them if the conversation shows signs of padding."""

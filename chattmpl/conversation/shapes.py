@@ -10,21 +10,11 @@ from typing import Any
 from chattmpl.conversation import spellings
 from chattmpl.conversation.detection import MARKS, detect_shape, fitting_shape
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.normalization import (
-    NullCleaning,
-    as_dict,
-    as_list,
-    decoded_tools,
-)
+from chattmpl.conversation.normalization import NullCleaning, as_dict, as_list, decoded_tools
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.spellings import SHAPES, folded, is_content
 from chattmpl.conversation.turns import TurnReader, earlier_answers, flag_meaning, is_simple, json_of
-from chattmpl.conversation.validation_errors import (
-    FieldError,
-    FieldPath,
-    find_misspelling,
-    found_keys,
-)
+from chattmpl.conversation.validation_errors import FieldError, FieldPath, find_misspelling, found_keys
 from chattmpl.options import Arguments, Shape, check_options
 
 _FIELDS = frozenset(Conversation.model_fields)

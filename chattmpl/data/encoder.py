@@ -22,13 +22,7 @@ from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
 from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
-from chattmpl.data.fast.verify import (
-    ExactResult,
-    FastPathOptions,
-    FastPathVerdict,
-    describe_difference,
-    open_fast_path,
-)
+from chattmpl.data.fast.verify import ExactResult, FastPathOptions, FastPathVerdict, describe_difference, open_fast_path
 from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes

@@ -14,15 +14,7 @@ from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.context import open_encoder
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
 from chattmpl.data.job.options import Options, ScanOptions
-from chattmpl.data.lengths import (
-    PERCENTILES,
-    Bin,
-    histogram,
-    packed_rows,
-    padded_random,
-    padded_sorted,
-    percentile,
-)
+from chattmpl.data.lengths import PERCENTILES, Bin, histogram, packed_rows, padded_random, padded_sorted, percentile
 from chattmpl.data.reading import concerning
 from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
 from chattmpl.data.rows import RejectionReason, Row

@@ -22,17 +22,7 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.prober import Prober
-from chattmpl.syntax.nodes import (
-    Attribute,
-    Comparison,
-    Conditional,
-    Constant,
-    Expression,
-    Filter,
-    Keyword,
-    Name,
-    Node,
-)
+from chattmpl.syntax.nodes import Attribute, Comparison, Conditional, Constant, Expression, Filter, Keyword, Name, Node
 from chattmpl.template.template import Template
 
 Kind = Literal["switch", "choice", "text", "number", "data", "no effect"]

@@ -6,17 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing.corpus import (
-    ASK,
-    ASK_MORE,
-    DEVELOPER,
-    DOCUMENT,
-    SAY,
-    SAY_MORE,
-    SYSTEM,
-    SYSTEM_MORE,
-    Message,
-)
+from chattmpl.probing.corpus import ASK, ASK_MORE, DEVELOPER, DOCUMENT, SAY, SAY_MORE, SYSTEM, SYSTEM_MORE, Message
 from chattmpl.probing.frames import text_before_questions
 from chattmpl.probing.prober import Fate, Prober, Rendered, common_length, fate
 from chattmpl.template.template import Rendering

@@ -12,19 +12,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
 from chattmpl.syntax.expressions import Token
-from chattmpl.syntax.items import (
-    Block,
-    Branch,
-    Comment,
-    Item,
-    Output,
-    Raw,
-    Root,
-    Tag,
-    Text,
-    assigned_names,
-    items,
-)
+from chattmpl.syntax.items import Block, Branch, Comment, Item, Output, Raw, Root, Tag, Text, assigned_names, items
 from chattmpl.syntax.lexer import normalize_newlines, plain_delimiters, tokens
 from chattmpl.syntax.nodes import Name, Node
 

@@ -13,15 +13,7 @@ import numpy as np
 
 from chattmpl.bounds import bounded
 from chattmpl.budget import Budget
-from chattmpl.data.fast.markers import (
-    CLOSE,
-    OPEN,
-    RESERVED,
-    SEPARATOR,
-    TokenMasks,
-    mask_tokens,
-    parse_markers,
-)
+from chattmpl.data.fast.markers import CLOSE, OPEN, RESERVED, SEPARATOR, TokenMasks, mask_tokens, parse_markers
 from chattmpl.data.fast.renderers import Renderer
 from chattmpl.data.fast.rows import PreparedRow, join_texts
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
