@@ -52,13 +52,8 @@ class Template(core.Template):
     ) -> Self:
         """Load a template; see `chattmpl.template.template.Template.load`.
 
-        Args:
-            which: see there.
-            retention: see there.
-            variant: see there.
-            budget: see there.
-            tokenizer: what `chattmpl.encode.load_tokenizer` takes. The template gets its special tokens, as in
-                transformers; without it, those of the model directory that the template is in.
+        With a tokenizer, or what `chattmpl.encode.load_tokenizer` takes, the template gets its special tokens, as in
+        transformers; without it, those of the model directory that the template is in.
         """
         if tokenizer is None:
             return super().load(which, retention=retention, variant=variant, budget=budget)
@@ -129,6 +124,7 @@ class Template(core.Template):
 
         Raises:
             CannotRetain: if there is no place for the policy, or no change could be proven, with a counterexample.
+            UsageError: for a policy that does not exist.
         """
         from chattmpl.rewrite.retain.retainer import retain
 

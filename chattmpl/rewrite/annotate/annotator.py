@@ -43,15 +43,7 @@ def annotate(
 ) -> Rewrite[TemplateT, AnnotationProof]:
     """Put generation tags into a template, so that the laws of the mask hold and no text changes.
 
-    Args:
-        template: any template. One whose tags are valid is returned as it is.
-        repair: replace tags that are wrong; they are refused otherwise.
-        strict: refuse a template that breaks a law for some conversations, whatever its tags.
-        stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
-
-    Raises:
-        CannotAnnotate: if no placement is valid, or none could be proven.
+    A template whose tags are valid is returned as it is. For arguments and errors see `chattmpl.Template.annotate`.
     """
     if template.tool_use is not None:
         return each_variant(

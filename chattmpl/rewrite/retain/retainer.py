@@ -25,16 +25,8 @@ def retain(
 ) -> Rewrite[TemplateT, RetentionProof]:
     """Rewrite which earlier reasoning traces a template renders.
 
-    Args:
-        template: any template. One with a reasoning block, such as a family, is compiled with the policy.
-        policy: one of `chattmpl.compiler.policies.POLICIES`.
-        strict: for ``all``, refuse where the laws sampled and prefix fail for a reason other than traces.
-        stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
-        examples: number of conversations that hypothesis generates for the proof, besides the probes and fixtures.
-
-    Raises:
-        CannotRetain: if there is no place for the policy, or no change could be proven.
-        UsageError: for a policy that does not exist.
+    One with a reasoning block, such as a family, is compiled with the policy. For arguments and errors see
+    `chattmpl.Template.retain`.
     """
     check_policy(policy)
     if template.tool_use is not None:
