@@ -35,7 +35,7 @@ class Entry(Documented):
     """Base class of rules and checks, which are named by their module: ``au101_nothing_trained``, for example.
 
     Its code is then AU101, letters for the kind of entry with the digit of its group and two more, and its name
-    is nothing-trained.
+    is nothing-trained. After the summary, its docstring says what it does.
     """
 
     def __init_subclass__(cls) -> None:
@@ -43,6 +43,12 @@ class Entry(Documented):
         code, _, name = cls.__module__.rpartition(".")[2].partition("_")
         if "code" not in vars(cls):
             cls.code, cls.name = code.upper(), name.replace("_", "-")
+
+    @classmethod
+    def documentation(cls) -> str:
+        """Return the docstring in Markdown, with a heading after its summary."""
+        summary, _, rest = super().documentation().partition("\n\n")
+        return f"{summary}\n\n## What it does\n\n{rest}"
 
 
 _Entry = TypeVar("_Entry", bound=Entry)

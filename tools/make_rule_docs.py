@@ -1,4 +1,4 @@
-"""Write the pages docs/rules/*.md from the docstrings of the rules. Run it after changing a rule."""
+"""Write the pages docs/rules/*.md from the documentation of the rules. Run it after changing a rule."""
 
 from __future__ import annotations
 

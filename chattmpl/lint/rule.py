@@ -43,6 +43,8 @@ class Rule(Entry, ABC):
     """A defect that a template can have.
 
     Attributes:
+        example: a template that has the defect.
+        use_instead: the same without it.
         message, hint: the patterns of its findings' words, by kind if there are several; ``{name}`` is a field of the
             finding's data.
         law: the law that its findings break, if any.
@@ -58,6 +60,8 @@ class Rule(Entry, ABC):
             (``shrink``, ``grow``).
     """
 
+    example: ClassVar[str]
+    use_instead: ClassVar[str]
     message: ClassVar[str | Mapping[str, str]]
     hint: ClassVar[str | Mapping[str, str]]
     law: ClassVar[str | None] = None
@@ -79,6 +83,13 @@ class Rule(Entry, ABC):
         They need not be correct: a candidate is used only if it is proven to change no text; see `chattmpl.lint.fix`.
         """
         yield from ()
+
+    @classmethod
+    def documentation(cls) -> str:
+        """Return the docstring and the examples in Markdown."""
+        examples = (("Example", cls.example), ("Use instead", cls.use_instead))
+        code = (f"## {heading}\n\n```jinja\n{text}\n```" for heading, text in examples)
+        return "\n\n".join((super().documentation(), *code))
 
     @classmethod
     def fixable(cls) -> bool:

@@ -7,28 +7,16 @@ from chattmpl.template.resolver import TemplateSource
 class DoesNotCompile(Rule):
     """The template does not compile.
 
-    ## What it does
-
     Reports syntax errors: those of Jinja, and generation or reasoning tags that are not closed, overlap, or are nested
     in a tag of the same kind.
 
     ## Why is this bad?
 
     No engine can render a template that does not parse, and no other rule can check it.
-
-    ## Example
-
-    ```jinja
-    {% for message in messages %}{{ message.content }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for message in messages %}{{ message.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for message in messages %}{{ message.content }}"
+    use_instead = "{% for message in messages %}{{ message.content }}{% endfor %}"
     severity = "error"
     message = "{problem}"
     hint = "{fix}"

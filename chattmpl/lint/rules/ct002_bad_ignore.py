@@ -5,28 +5,16 @@ from chattmpl.lint.suppressions import directives
 class BadIgnore(Rule):
     """An `ignore` comment that has no effect.
 
-    ## What it does
-
     Reports comments that begin with `chattmpl:` but are not of the form `ignore CODE reason`.
 
     ## Why is this bad?
 
     The author expects a finding to be silenced, but it is not. An ignore without a reason cannot be reviewed: later,
     no one knows whether it is still correct.
-
-    ## Example
-
-    ```jinja
-    {# chattmpl: ignore CT203 #}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# chattmpl: ignore CT203 the prompt has a date, the training text is made without one #}
-    ```
     """
 
+    example = "{# chattmpl: ignore CT203 #}"
+    use_instead = "{# chattmpl: ignore CT203 the prompt has a date, the training text is made without one #}"
     severity = "warning"
     message = {
         "unknown": "{word} is not a chattmpl directive",

@@ -6,28 +6,15 @@ from chattmpl.lint.tag_edits import removal
 class UnusedIgnore(Rule):
     """An `ignore` comment that silences no finding.
 
-    ## What it does
-
     Reports `chattmpl: ignore` comments whose rules report nothing on their line or, for `ignore-file`, in the template.
 
     ## Why is this bad?
 
     The defect was fixed or has moved, and the comment would hide the next one.
-
-    ## Example
-
-    ```jinja
-    {# chattmpl: ignore CT404 the date is wanted #}
-    {{ date_string }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ date_string }}
-    ```
     """
 
+    example = "{# chattmpl: ignore CT404 the date is wanted #}\n{{ date_string }}"
+    use_instead = "{{ date_string }}"
     severity = "warning"
     message = "{codes} reports nothing here, so there is nothing to ignore"
     hint = "remove the comment"

@@ -6,8 +6,6 @@ from chattmpl.probing.corpus import TITLES
 class RuleNotEvaluated(Rule):
     """The template raises an exception on a conversation that rules render.
 
-    ## What it does
-
     Rules render small conversations. If the template raises an exception on one, the rules cannot be evaluated with
     it. This is a warning if the conversation is just a question and an answer.
 
@@ -15,20 +13,10 @@ class RuleNotEvaluated(Rule):
 
     A rule that was not evaluated may hide a defect. A refusal by `raise_exception` may be intended; an undefined
     variable is not.
-
-    ## Example
-
-    ```jinja
-    {% for message in messages %}{{ message.content + message.suffix }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for message in messages %}{{ message.content + (message.suffix or '') }}{% endfor %}
-    ```
     """
 
+    example = "{% for message in messages %}{{ message.content + message.suffix }}{% endfor %}"
+    use_instead = "{% for message in messages %}{{ message.content + (message.suffix or '') }}{% endfor %}"
     severity = "info"
     message = {
         "raised": "not evaluated with {titles}: {problem}",

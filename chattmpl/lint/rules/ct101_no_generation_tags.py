@@ -7,9 +7,7 @@ _TAG = re.compile(r"\{%[-+]?\s*generation\b")
 
 
 class NoGenerationTags(Rule):
-    r"""The template has no generation tags.
-
-    ## What it does
+    """The template has no generation tags.
 
     Reports templates without a `{% generation %}` tag.
 
@@ -19,21 +17,10 @@ class NoGenerationTags(Rule):
 
     Without tags, trainers cannot tell which characters the model samples: with `assistant_only_loss` the mask is all
     zeros, with a single warning in the log. A template for inference needs no tags, so this is only a note.
-
-    ## Example
-
-    ```jinja
-    {{ '<|im_start|>assistant\n' + message.content + '<|im_end|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <|im_start|>assistant
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
     """
 
+    example = r"{{ '<|im_start|>assistant\n' + message.content + '<|im_end|>' }}"
+    use_instead = "<|im_start|>assistant\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     severity = "info"
     message = "no generation tags: the training mask would be empty"
     hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"

@@ -9,28 +9,16 @@ _TAG = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
 class TagsInComment(Rule):
     """The only generation tags are in a comment.
 
-    ## What it does
-
     Reports comments that contain a generation tag, in a template without real ones.
 
     ## Why is this bad?
 
     transformers and trl search the template's text for the tag. They find the one in the comment and assume that masks
     can be computed. The masks are all zeros, without a warning, and nothing is trained.
-
-    ## Example
-
-    ```jinja
-    {# {% generation %} #}{{ message.content }}{# {% endgeneration %} #}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}
-    ```
     """
 
+    example = "{# {% generation %} #}{{ message.content }}{# {% endgeneration %} #}"
+    use_instead = "{% generation %}{{ message.content }}{% endgeneration %}"
     severity = "error"
     message = "the generation tags are in a comment, where trainers find them but Jinja ignores them"
     hint = "move the tags out of the comment, or remove them"

@@ -6,8 +6,6 @@ from chattmpl.lint.rule import Edit, Findings, Fixes, LintContext, Rule, Templat
 class TagSpelling(Rule):
     """A generation tag is spelled in a way that other software does not recognize.
 
-    ## What it does
-
     Reports generation tags with a plus sign (`{%+ generation %}`). This is an error if transformers recognizes no tag
     of the template.
 
@@ -16,20 +14,10 @@ class TagSpelling(Rule):
     transformers searches for the tag with a regular expression that allows `-` and spaces but not `+`. If it finds no
     tag, it refuses to compute masks, or warns and returns empty ones. @huggingface/jinja removes the tags with a
     similar expression, and fails on the remaining ones.
-
-    ## Example
-
-    ```jinja
-    {%+ generation %}{{ message.content }}{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}
-    ```
     """
 
+    example = "{%+ generation %}{{ message.content }}{% endgeneration %}"
+    use_instead = "{% generation %}{{ message.content }}{% endgeneration %}"
     severity = "warning"
     message = "trainers that search the template for generation tags do not recognize one with a plus sign"
     hint = "write {% {tag} %}; to keep a line break, put something other than a tag next to it"

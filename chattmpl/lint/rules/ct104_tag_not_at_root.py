@@ -6,8 +6,6 @@ _COLLECTING = frozenset({"macro", "call", "filter", "set"})
 class TagNotAtRoot(Rule):
     """A generation tag is inside a macro, call, filter or set block.
 
-    ## What it does
-
     Reports generation tags inside `{% macro %}`, `{% call %}`, `{% filter %}` and `{% set %}…{% endset %}`.
 
     ## Why is this bad?
@@ -15,22 +13,12 @@ class TagNotAtRoot(Rule):
     transformers computes positions from the length of the text that the root of the template has written so far. The
     text of a macro or a captured block is written later, so the mask covers other characters: often the header
     instead of the answer.
-
-    ## Example
-
-    ```jinja
-    {% macro turn(m) %}{% generation %}{{ m.content }}{% endgeneration %}{% endmacro %}
-    {{ turn(message) }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% macro body(m) %}{{ m.content }}{% endmacro %}
-    {% generation %}{{ body(message) }}{% endgeneration %}
-    ```
     """
 
+    example = "{% macro turn(m) %}{% generation %}{{ m.content }}{% endgeneration %}{% endmacro %}\n{{ turn(message) }}"
+    use_instead = (
+        "{% macro body(m) %}{{ m.content }}{% endmacro %}\n{% generation %}{{ body(message) }}{% endgeneration %}"
+    )
     severity = "error"
     message = "a generation tag inside the {% {outer} %} of line {line} marks the wrong characters"
     hint = "move the tag to where the text is written: around the {{ … }} outside of it"

@@ -5,28 +5,18 @@ from chattmpl.syntax.items import assignments, exclusive
 class AssignmentLost(Rule):
     """A variable is set inside a generation tag and read after it.
 
-    ## What it does
-
     Reports a `{% set %}` inside a generation tag if its variable is read after the tag.
 
     ## Why is this bad?
 
     A generation tag is a scope. In Jinja2 the assignment is lost at its end, and the variable has its previous value or
     none. In engines that ignore the tag the assignment persists, so training and inference differ.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{% set shown = true %}{{ message.content }}{% endgeneration %}{% if shown %}!{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% set shown = true %}{% generation %}{{ message.content }}{% endgeneration %}{% if shown %}!{% endif %}
-    ```
     """
 
+    example = "{% generation %}{% set shown = true %}{{ message.content }}{% endgeneration %}{% if shown %}!{% endif %}"
+    use_instead = (
+        "{% set shown = true %}{% generation %}{{ message.content }}{% endgeneration %}{% if shown %}!{% endif %}"
+    )
     severity = "error"
     message = "{name} is set inside a generation tag, so its value is lost when line {line} reads it after the tag"
     hint = "set it before the tag"

@@ -5,28 +5,16 @@ from chattmpl.lint.tag_edits import siblings
 class JumpOutOfTag(Rule):
     """A `break` or `continue` jumps out of a generation tag.
 
-    ## What it does
-
     Reports `{% break %}` and `{% continue %}` inside a generation tag if their loop is outside the tag.
 
     ## Why is this bad?
 
     transformers compiles the tag to a separate function, which has no loop. Python rejects the template with a
     SyntaxError.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}"
+    use_instead = "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% break %}{% endfor %}"
     severity = "error"
     message = "{% {tag} %} jumps out of a generation tag, which transformers cannot compile"
     hint = "end the generation tag before it"

@@ -4,27 +4,17 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class NothingGenerated(Rule):
     """The template has generation tags, but nothing is in a generated span.
 
-    ## What it does
-
     Renders a question and an answer, and reports templates whose tags mark no character of the answer's turn.
 
     ## Why is this bad?
 
     The mask is all zeros: the loss is zero or NaN, and training does not change the model.
-
-    ## Example
-
-    ```jinja
-    {% if message.role == 'model' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}
-    ```
     """
 
+    example = "{% if message.role == 'model' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}"
+    use_instead = (
+        "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}"
+    )
     severity = "error"
     message = "no generation tag is reached for an answer: the training mask would be empty"
     hint = "put the tag where messages of the assistant are rendered"

@@ -5,28 +5,18 @@ from chattmpl.template.spans import Span
 class InputGenerated(Rule):
     """Input text is in a generated span.
 
-    ## What it does
-
     Reports generation tags around text of system, user or tool messages, or of tool definitions.
 
     ## Why is this bad?
 
     The model is trained to write the user's questions and the tools' results. After its answer, it will continue with
     the next question.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.role }}: {{ message.content }}{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}
-    ```
     """
 
+    example = "{% generation %}{{ message.role }}: {{ message.content }}{% endgeneration %}"
+    use_instead = (
+        "{% if message.role == 'assistant' %}{% generation %}{{ message.content }}{% endgeneration %}{% endif %}"
+    )
     severity = "error"
     message = "text of the {roles} is in a generated span: {text}"
     hint = "end the generation tag before it, or move the tag into the assistant's branch"

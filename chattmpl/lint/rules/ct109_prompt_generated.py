@@ -3,9 +3,7 @@ from chattmpl.lint.tag_edits import moved
 
 
 class PromptGenerated(Rule):
-    r"""Text that the prompt supplies is in a generated span.
-
-    ## What it does
+    """Text that the prompt supplies is in a generated span.
 
     Compares each assistant turn with its prompt, and reports generated spans that begin before the prompt ends. They
     contain the header of the turn, or an opening tag such as `<think>` that the generation prompt supplies.
@@ -14,20 +12,10 @@ class PromptGenerated(Rule):
 
     The model is trained to write its own header after the user's text, although at inference the prompt ends with it.
     It learns to begin a second turn inside its turn, and the loss is spent on text that is never sampled.
-
-    ## Example
-
-    ```jinja
-    {% generation %}<|im_start|>assistant\n{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <|im_start|>assistant\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
     """
 
+    example = r"{% generation %}<|im_start|>assistant\n{{ message.content }}<|im_end|>{% endgeneration %}"
+    use_instead = r"<|im_start|>assistant\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     severity = "error"
     message = "{text} is in the generated span, although the prompt supplies it"
     hint = "begin the generation tag after it: the text of the generation prompt is never sampled"

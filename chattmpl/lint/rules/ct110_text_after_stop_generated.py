@@ -4,9 +4,7 @@ from chattmpl.probing.frames import stop_ranges
 
 
 class TextAfterStopGenerated(Rule):
-    r"""Text after the stop token is in a generated span.
-
-    ## What it does
+    """Text after the stop token is in a generated span.
 
     Reports generated spans that continue after the last control token of the turn, usually with a line break.
 
@@ -14,20 +12,10 @@ class TextAfterStopGenerated(Rule):
 
     Sampling ends with the stop token, so the text after it is never sampled but still trained: a useless token in every
     turn. If it merges with the text of the next turn, the mask is wrong.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content }}<|im_end|>\n{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}\n
-    ```
     """
 
+    example = r"{% generation %}{{ message.content }}<|im_end|>\n{% endgeneration %}"
+    use_instead = r"{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}\n"
     severity = "warning"
     message = "{text} after the stop token is in the generated span"
     hint = "end the generation tag directly after the stop token"

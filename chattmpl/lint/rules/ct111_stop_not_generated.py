@@ -6,8 +6,6 @@ from chattmpl.probing.frames import stop_ranges
 class StopNotGenerated(Rule):
     """The stop token is not in a generated span.
 
-    ## What it does
-
     Reports assistant turns that end with a control token outside the generated span.
 
     Also reports a token that ends a turn after a section, such as a tool call, if only the end of the section is in
@@ -16,20 +14,10 @@ class StopNotGenerated(Rule):
     ## Why is this bad?
 
     A model that is never trained on the stop token does not learn to stop: it writes until it reaches the length limit.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}<|im_end|>
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
     """
 
+    example = "{% generation %}{{ message.content }}{% endgeneration %}<|im_end|>"
+    use_instead = "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     severity = "error"
     message = "the stop token {token} is not in the generated span: the model does not learn to stop"
     hint = "end the generation tag after it"

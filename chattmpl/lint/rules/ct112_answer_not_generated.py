@@ -4,8 +4,6 @@ from chattmpl.lint.rule import MASKED, Findings, LintContext, Quoted, Rule
 class AnswerNotGenerated(Rule):
     """Text of the assistant is outside the generated span.
 
-    ## What it does
-
     Reports content, reasoning and tool calls of the assistant's last turn that are outside the generation tags.
 
     Also reports an earlier answer that is in a generated span only as long as it is the last message.
@@ -13,20 +11,10 @@ class AnswerNotGenerated(Rule):
     ## Why is this bad?
 
     Text outside generated spans is not trained. If the tool calls are outside, the model never learns to call a tool.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}{{ message.tool_calls | tojson }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}{{ message.tool_calls | tojson }}{% endgeneration %}
-    ```
     """
 
+    example = "{% generation %}{{ message.content }}{% endgeneration %}{{ message.tool_calls | tojson }}"
+    use_instead = "{% generation %}{{ message.content }}{{ message.tool_calls | tojson }}{% endgeneration %}"
     severity = "error"
     message = {
         "field": "the assistant's {field} is outside the generated span: {text}",

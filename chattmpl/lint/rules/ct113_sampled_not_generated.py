@@ -3,9 +3,7 @@ from chattmpl.lint.tag_edits import moved
 
 
 class SampledNotGenerated(Rule):
-    r"""Text that the model samples first is outside the generated span.
-
-    ## What it does
+    """Text that the model samples first is outside the generated span.
 
     Reports text between the end of the prompt and the generated span. This is a warning if it is only white space.
 
@@ -13,22 +11,18 @@ class SampledNotGenerated(Rule):
 
     At inference the model has to write this text itself, but was never trained to: a think block, a channel name, or a
     space before the answer.
-
-    ## Example
-
-    ```jinja
-    {% if message.role == 'assistant' %}<|im_start|>assistant\n<think>\n{% generation %}…{% endgeneration %}{% endif %}
-    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.role == 'assistant' %}<|im_start|>assistant\n{% generation %}<think>\n…{% endgeneration %}{% endif %}
-    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
-    ```
     """
 
+    example = (
+        r"{% if message.role == 'assistant' %}<|im_start|>assistant\n<think>\n{% generation %}…{% endgeneration %}"
+        "{% endif %}\n"
+        r"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    use_instead = (
+        r"{% if message.role == 'assistant' %}<|im_start|>assistant\n{% generation %}<think>\n…{% endgeneration %}"
+        "{% endif %}\n"
+        r"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
     severity = "error"
     message = "{text} is between the prompt and the generated span: it is sampled but not trained"
     hint = "begin the generation tag where the prompt ends, or let the generation prompt supply the text"

@@ -14,28 +14,16 @@ _WHAT = {"calls": "a turn with a tool call", "reasoning": "an answer with reason
 class NoStopToken(Rule):
     """An answer ends without a stop token.
 
-    ## What it does
-
     Reports templates with generation tags that write no control token after the text of an answer.
 
     ## Why is this bad?
 
     There is no token with which the model could learn to stop. If the header of the next turn is meant to end it,
     that is outside the generated span and never trained.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}
-    ```
     """
 
+    example = "{% generation %}{{ message.content }}{% endgeneration %}"
+    use_instead = "{% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}"
     severity = "warning"
     message = "{turn} ends without a stop token: the model does not learn to stop"
     hint = "write {{ eos_token }}, or the family's stop token, at the end of the generated span"

@@ -13,8 +13,6 @@ _ENDS = frozenset({"</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>", "<｜end
 class StopRepeated(Rule):
     """A turn is closed twice.
 
-    ## What it does
-
     Reports assistant turns that end with the same control token twice in a row, or with a token that ends a turn and a
     token that ends a document.
 
@@ -22,20 +20,10 @@ class StopRepeated(Rule):
 
     Sampling ends with the first token. The second is never sampled, but trained if it is in the generated span, and it
     is part of the history in every later turn.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}<|im_end|>
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
     """
 
+    example = "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}<|im_end|>"
+    use_instead = "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     severity = "warning"
     message = {
         "same": "the turn is closed twice with {token}",

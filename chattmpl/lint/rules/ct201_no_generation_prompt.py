@@ -4,9 +4,7 @@ from chattmpl.template.special_tokens import CONTROL
 
 
 class NoGenerationPrompt(Rule):
-    r"""The template has headers but no generation prompt.
-
-    ## What it does
+    """The template has headers but no generation prompt.
 
     Reports templates that never read `add_generation_prompt`, although an answer begins with a header.
 
@@ -14,21 +12,13 @@ class NoGenerationPrompt(Rule):
 
     At inference the prompt ends with the user's turn. The model has to write its own header, which a correct mask does
     not train, and may continue as the user instead.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}
-    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
-    ```
     """
 
+    example = r"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}"
+    use_instead = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\\n{{ m.content }}<|im_end|>{% endfor %}\n"
+        r"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
     severity = "error"
     message = "no generation prompt: the template does not read add_generation_prompt, but answers begin with {header}"
     hint = "end with {% if add_generation_prompt %}, the header of an answer, and {% endif %}"

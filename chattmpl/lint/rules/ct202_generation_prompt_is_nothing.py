@@ -3,9 +3,7 @@ from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class GenerationPromptIsNothing(Rule):
-    r"""The generation prompt adds nothing.
-
-    ## What it does
+    """The generation prompt adds nothing.
 
     Reports templates that read `add_generation_prompt` but write the same text with and without it, although an answer
     begins with a header.
@@ -16,20 +14,10 @@ class GenerationPromptIsNothing(Rule):
 
     At inference the prompt ends with the user's turn, and the model has to write a header that it was not trained to
     write.
-
-    ## Example
-
-    ```jinja
-    {% if add_generation_prompt and messages[-1].role == 'assistant' %}<|im_start|>assistant\n{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
-    ```
     """
 
+    example = r"{% if add_generation_prompt and messages[-1].role == 'assistant' %}<|im_start|>assistant\n{% endif %}"
+    use_instead = r"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
     severity = "error"
     message = "add_generation_prompt adds nothing after {last}, although answers begin with {header}"
     hint = "write the header if add_generation_prompt is true and the last message is not the assistant's"

@@ -4,8 +4,6 @@ from chattmpl.lint.rule import MASKED, Findings, LintContext, Quoted, Rule
 class PromptNotAPrefix(Rule):
     """The prompt is not a prefix of the training text.
 
-    ## What it does
-
     Renders each prompt and the same conversation with its answer, and reports where the text does not begin with the
     prompt. This is a warning in templates without generation tags, which are not made for training.
 
@@ -13,22 +11,17 @@ class PromptNotAPrefix(Rule):
 
     The model is trained after one text and asked after another. The end of the prompt, such as an opening `<think>`, is
     missing in training, or the text before the answer in training is missing at inference.
-
-    ## Example
-
-    ```jinja
-    {% if m.role == 'assistant' %}<|assistant|>{{ m.content }}{% endif %}
-    {% if add_generation_prompt %}<|assistant|><think>{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if m.role == 'assistant' %}<|assistant|><think>{{ m.reasoning_content }}</think>{{ m.content }}{% endif %}
-    {% if add_generation_prompt %}<|assistant|><think>{% endif %}
-    ```
     """
 
+    example = (
+        "{% if m.role == 'assistant' %}<|assistant|>{{ m.content }}{% endif %}\n"
+        "{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
+    )
+    use_instead = (
+        "{% if m.role == 'assistant' %}<|assistant|><think>{{ m.reasoning_content }}</think>{{ m.content }}"
+        "{% endif %}\n"
+        "{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
+    )
     severity = "error"
     message = (
         "the prompt is not a prefix of the training text: it continues with {prompt}, the training text with {text}"

@@ -3,9 +3,7 @@ from chattmpl.probing.prober import common_length
 
 
 class HistoryRewritten(Rule):
-    r"""A later message changes the text of earlier ones.
-
-    ## What it does
+    """A later message changes the text of earlier ones.
 
     Renders conversations message by message, and reports where the text does not begin with the previous rendering.
     This is a note if only earlier reasoning disappears, or if a retention policy requires it.
@@ -14,20 +12,10 @@ class HistoryRewritten(Rule):
 
     In one training row the earlier turns differ from what was sampled, so only the last turn is trained as it will be
     used. In serving, the cache of the earlier turns is invalid.
-
-    ## Example
-
-    ```jinja
-    {% if loop.last %}<think>\n\n</think>\n\n{% endif %}{{ message.content }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <think>\n\n</think>\n\n{{ message.content }}
-    ```
     """
 
+    example = r"{% if loop.last %}<think>\n\n</think>\n\n{% endif %}{{ message.content }}"
+    use_instead = r"<think>\n\n</think>\n\n{{ message.content }}"
     severity = "warning"
     message = "another message changes the text before it: {before} becomes {after}"
     hint = "train on one row per answer (unrolled), or render earlier turns as they were sampled"

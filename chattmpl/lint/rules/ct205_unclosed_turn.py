@@ -30,9 +30,7 @@ _CLOSING = re.compile(rf"(?:{CONTROL.pattern})$")
 
 
 class UnclosedTurn(Rule):
-    r"""A turn is not closed before the next one opens.
-
-    ## What it does
+    """A turn is not closed before the next one opens.
 
     Learns from the user's turns which control tokens open and close a turn, and reports a system turn or a tools
     section that opens but does not close.
@@ -44,20 +42,10 @@ class UnclosedTurn(Rule):
 
     The next turn begins inside the previous one. Parsers and the model take, for example, the user's first question as
     part of the system message.
-
-    ## Example
-
-    ```jinja
-    <|im_start|>system\n{{ system }}{{ '<|im_start|>user\n' + question + '<|im_end|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <|im_start|>system\n{{ system }}<|im_end|>{{ '<|im_start|>user\n' + question + '<|im_end|>' }}
-    ```
     """
 
+    example = r"<|im_start|>system\n{{ system }}{{ '<|im_start|>user\n' + question + '<|im_end|>' }}"
+    use_instead = r"<|im_start|>system\n{{ system }}<|im_end|>{{ '<|im_start|>user\n' + question + '<|im_end|>' }}"
     severity = "warning"
     message = {
         "next-opens": "a turn opens with {turn}, and the next one opens before it is closed",

@@ -19,8 +19,6 @@ _ANY = re.compile("|".join(map(re.escape, _LITERAL)))
 class BosRepeated(Rule):
     """The BOS token is written more than once.
 
-    ## What it does
-
     Reports templates that write the BOS token more than once in a conversation of several turns.
 
     Also reports `{{ bos_token }}` next to the literal token.
@@ -29,20 +27,10 @@ class BosRepeated(Rule):
 
     A BOS token tells the model that a text begins here. In the middle of a conversation it makes many models ignore
     everything before it.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{{ bos_token }}{{ m.content }}{% endfor %}"
+    use_instead = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
     severity = "error"
     message = {
         "repeated": "the BOS token {token} is written {count} times in one conversation",

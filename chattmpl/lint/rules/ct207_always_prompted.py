@@ -3,9 +3,7 @@ from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class AlwaysPrompted(Rule):
-    r"""The generation prompt is written even if it is not requested.
-
-    ## What it does
+    """The generation prompt is written even if it is not requested.
 
     Renders a question and its answer without `add_generation_prompt`, and reports texts that end with the header of
     another answer.
@@ -14,21 +12,15 @@ class AlwaysPrompted(Rule):
 
     Every training row ends with an empty answer that was opened. The text of a conversation is no longer a prefix of
     the same conversation with one more message.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}<|im_start|>assistant\n
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}
-    {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}
-    ```
     """
 
+    example = (
+        r"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}<|im_start|>assistant\n"
+    )
+    use_instead = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\\n{{ m.content }}<|im_end|>{% endfor %}\n"
+        r"{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
     severity = "error"
     message = {
         "inverted": "the generation prompt {header} is written only if it is not requested",

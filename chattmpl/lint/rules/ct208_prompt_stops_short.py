@@ -3,9 +3,7 @@ from chattmpl.probing.frames import ASSISTANT_NAME
 
 
 class PromptStopsShort(Rule):
-    r"""The generation prompt ends before the header of an answer is complete.
-
-    ## What it does
+    """The generation prompt ends before the header of an answer is complete.
 
     Reports a generation prompt after which white space or a part of the header follows before the answer in the
     training text. In templates with generation tags, CT113 reports this.
@@ -14,20 +12,10 @@ class PromptStopsShort(Rule):
 
     At inference the model has to write the rest of the header itself. A missing line break is enough to make the first
     tokens differ from those in training.
-
-    ## Example
-
-    ```jinja
-    <|assistant|>\n{{ message.content }}…{% if add_generation_prompt %}<|assistant|>{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <|assistant|>\n{{ message.content }}…{% if add_generation_prompt %}<|assistant|>\n{% endif %}
-    ```
     """
 
+    example = r"<|assistant|>\n{{ message.content }}…{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    use_instead = r"<|assistant|>\n{{ message.content }}…{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
     severity = "warning"
     message = "the generation prompt ends before {rest}, which precedes the answer in training"
     hint = "end the generation prompt where the header of an answer ends"

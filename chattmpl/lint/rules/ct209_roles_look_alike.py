@@ -16,9 +16,7 @@ def _header(text: str, offset: int) -> str:
 
 
 class RolesLookAlike(Rule):
-    r"""Questions and answers have the same frame.
-
-    ## What it does
+    """Questions and answers have the same frame.
 
     Reports templates that write the same text between a question and its answer as between an answer and the next
     question, or that name the assistant in the header of a question.
@@ -28,20 +26,10 @@ class RolesLookAlike(Rule):
     ## Why is this bad?
 
     Nothing tells the model who speaks: it answers itself, or continues the user's text.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}<|im_start|>assistant\n{{ m.content }}<|im_end|>\n{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}
-    ```
     """
 
+    example = r"{% for m in messages %}<|im_start|>assistant\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    use_instead = r"{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
     severity = "error"
     message = {
         "same": "questions and answers have the same frame, {header}",

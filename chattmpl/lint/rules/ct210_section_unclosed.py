@@ -6,9 +6,7 @@ _OPENING = re.compile(r"<([A-Za-z_]\w*)>")
 
 
 class SectionUnclosed(Rule):
-    r"""A section of an answer or a tool result opens but does not close.
-
-    ## What it does
+    """A section of an answer or a tool result opens but does not close.
 
     Renders reasoning, tool calls and results, and reports a tag such as `<tool_call>` that opens more often than it
     closes after the question, if the template contains its closing tag.
@@ -17,20 +15,10 @@ class SectionUnclosed(Rule):
 
     Parsers do not find the end of the section, so the text after it, sometimes the answer itself, is read as part of a
     call or of the reasoning. A model that was trained on it never writes the end.
-
-    ## Example
-
-    ```jinja
-    <tool_call>\n{{ call.function | tojson }}\n{{- '<|im_end|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <tool_call>\n{{ call.function | tojson }}\n</tool_call>{{- '<|im_end|>' }}
-    ```
     """
 
+    example = r"<tool_call>\n{{ call.function | tojson }}\n{{- '<|im_end|>' }}"
+    use_instead = r"<tool_call>\n{{ call.function | tojson }}\n</tool_call>{{- '<|im_end|>' }}"
     severity = "warning"
     message = "{opening} opens a section that {closing} does not close"
     hint = "write {closing} at its end"

@@ -6,8 +6,6 @@ _PRINTED = r"\{\{[^{}]*\bbos_token\b"
 class BosNotFirst(Rule):
     """The BOS token is not at the start of the text.
 
-    ## What it does
-
     Renders conversations with and without a system message, and reports a `{{ bos_token }}` with other text before it.
 
     This is a warning if the template prints `bos_token`, but not in any conversation.
@@ -16,20 +14,10 @@ class BosNotFirst(Rule):
 
     A BOS token tells the model that a text begins here. Many models ignore the text before it, and have never seen a
     text without it.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{% if loop.index == 0 %}{{ bos_token }}{% endif %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{% if loop.index == 0 %}{{ bos_token }}{% endif %}{{ m.content }}{% endfor %}"
+    use_instead = "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}"
     severity = "error"
     message = {
         "unreached": "the template prints bos_token, but not in any conversation",

@@ -4,8 +4,6 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class SystemDropped(Rule):
     """A system message is dropped.
 
-    ## What it does
-
     Renders a conversation that begins with a system message, and reports templates that do not write it.
 
     Also reports templates that drop it if there are tools.
@@ -14,20 +12,10 @@ class SystemDropped(Rule):
 
     The instructions are silently lost, in training and in serving. A template that has no place for them should refuse
     them with `raise_exception`, or put them before the first question.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+    use_instead = "{% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}"
     severity = "error"
     message = {
         "always": "the system message is silently dropped",

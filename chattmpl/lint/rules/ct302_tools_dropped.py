@@ -11,8 +11,6 @@ _PARTS = {
 class ToolsDropped(Rule):
     """Tools are dropped.
 
-    ## What it does
-
     Renders a conversation with a tool, and reports templates that do not write its name.
 
     Also reports templates that drop the second of two tools, or the description or parameters of a tool.
@@ -21,20 +19,10 @@ class ToolsDropped(Rule):
 
     The model is asked without knowing its tools. Trained on such rows, it learns to call tools that it has not been
     given.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    use_instead = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}"
     severity = "warning"
     message = {
         "all": "tools are silently dropped",

@@ -4,8 +4,6 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class ToolCallsDropped(Rule):
     """Tool calls are dropped.
 
-    ## What it does
-
     Renders a tool call with its result, and reports templates that do not write its arguments. This is an error if the
     template writes the tools, and so invites calls.
 
@@ -15,21 +13,13 @@ class ToolCallsDropped(Rule):
 
     The turn that calls a tool becomes an empty turn and is trained as such: the model learns to say nothing where it
     should call a tool. The results that follow answer nothing.
-
-    ## Example
-
-    ```jinja
-    {% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}
-    {% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}
-    ```
     """
 
+    example = "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}"
+    use_instead = (
+        "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.content }}\n"
+        "{% for c in m.tool_calls or [] %}{{ c.function | tojson }}{% endfor %}{% endfor %}"
+    )
     severity = "warning"
     message = {
         "empty-content": "tool calls are silently dropped unless content is null: an empty string is not enough",

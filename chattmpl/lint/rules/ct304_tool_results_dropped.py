@@ -4,27 +4,20 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class ToolResultsDropped(Rule):
     """Tool results are dropped.
 
-    ## What it does
-
     Renders a tool call with its result, and reports templates that write the call but not the content of the result.
 
     ## Why is this bad?
 
     The model is trained to answer from a result that it cannot see: it learns to invent one.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{% if m.role != 'tool' %}{{ m.content }}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}
-    ```
     """
 
+    example = (
+        "{% for m in messages %}{% if m.role != 'tool' %}{{ m.content }}{{ m.tool_calls | tojson }}{% endif %}"
+        "{% endfor %}"
+    )
+    use_instead = (
+        "{% for m in messages %}{{ m.content }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}{% endif %}{% endfor %}"
+    )
     severity = "warning"
     message = "tool results are silently dropped"
     hint = "render messages with the role tool, or refuse them with raise_exception"

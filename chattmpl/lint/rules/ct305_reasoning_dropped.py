@@ -4,8 +4,6 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class ReasoningDropped(Rule):
     """Reasoning is dropped even from the last answer.
 
-    ## What it does
-
     Renders an answer with reasoning, and reports templates that do not write it. This is a note if the template does
     not mention reasoning.
 
@@ -13,20 +11,13 @@ class ReasoningDropped(Rule):
 
     Reasoning in the data is silently lost: the model is trained to answer immediately, although at inference its prompt
     may ask it to think.
-
-    ## Example
-
-    ```jinja
-    {{ message.content.split('</think>')[-1] }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}{{ message.content }}
-    ```
     """
 
+    example = "{{ message.content.split('</think>')[-1] }}"
+    use_instead = (
+        "{% if message.reasoning_content %}<think>{{ message.reasoning_content }}</think>{% endif %}"
+        "{{ message.content }}"
+    )
     severity = "warning"
     message = "reasoning is silently dropped, even from the last answer"
     hint = "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it"

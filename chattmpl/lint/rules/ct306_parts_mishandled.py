@@ -11,8 +11,6 @@ _WORDS = ("uince", "atsum", "prico")
 class PartsMishandled(Rule):
     """Content in text parts is lost, or printed as a Python list.
 
-    ## What it does
-
     Renders content given as a list of text parts, and reports templates that drop it or print the list.
 
     Also checks that all parts are written, and the parts of answers.
@@ -21,21 +19,13 @@ class PartsMishandled(Rule):
 
     OpenAI's API and many data sets give content as a list of parts. If the template prints the list, the model reads
     and learns `[{'type': 'text', …`.
-
-    ## Example
-
-    ```jinja
-    {{ '' ~ message.content }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.content is string %}{{ message.content }}
-    {% else %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}
-    ```
     """
 
+    example = "{{ '' ~ message.content }}"
+    use_instead = (
+        "{% if message.content is string %}{{ message.content }}\n"
+        "{% else %}{% for part in message.content %}{{ part.text }}{% endfor %}{% endif %}"
+    )
     severity = "warning"
     message = {
         "printed": "content in text parts is printed as a Python list: {text}",

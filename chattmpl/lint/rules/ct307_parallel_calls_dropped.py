@@ -4,28 +4,16 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class ParallelCallsDropped(Rule):
     """Only one of several tool calls in a message is rendered.
 
-    ## What it does
-
     Renders a message with two tool calls, and reports templates that write only one of them.
 
     ## Why is this bad?
 
     One call is silently lost but its result is not, so the model is trained to read results of calls that it never
     made.
-
-    ## Example
-
-    ```jinja
-    {{ message.tool_calls[0].function | tojson }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for call in message.tool_calls %}{{ call.function | tojson }}{% endfor %}
-    ```
     """
 
+    example = "{{ message.tool_calls[0].function | tojson }}"
+    use_instead = "{% for call in message.tool_calls %}{{ call.function | tojson }}{% endfor %}"
     severity = "error"
     message = "the {which} of two tool calls in one message is silently dropped"
     hint = "loop over message.tool_calls, or refuse more than one with raise_exception"

@@ -4,28 +4,16 @@ from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
 class LateSystemDropped(Rule):
     """A system message that is not the first message is dropped.
 
-    ## What it does
-
     Renders conversations with a system message after the first message, with and without another one at the start, and
     reports a template that renders a leading system message and drops that one.
 
     ## Why is this bad?
 
     Instructions that an application adds later are silently lost.
-
-    ## Example
-
-    ```jinja
-    {% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% endif %}{% endfor %}
-    ```
     """
 
+    example = "{% if messages[0].role == 'system' %}{{ messages[0].content }}{% endif %}"
+    use_instead = "{% for m in messages %}{% if m.role == 'system' %}{{ m.content }}{% endif %}{% endfor %}"
     severity = "warning"
     message = {
         "only": "a system message in the middle of the conversation is silently dropped",

@@ -16,8 +16,6 @@ _NULLS = (
 class NonePrinted(Rule):
     """The word None is printed.
 
-    ## What it does
-
     Renders tools, and tool calls with and without content, and reports the word `None` if no message contains it.
 
     Also renders a message with tool calls whose `content` is null, as servers send it. This is a warning: chattmpl and
@@ -27,20 +25,10 @@ class NonePrinted(Rule):
 
     Jinja prints a missing value as `None`. The model reads it and is trained to write it: `None` becomes its answer
     before a tool call.
-
-    ## Example
-
-    ```jinja
-    {{ message.content if message.content is defined else none }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content or '' }}
-    ```
     """
 
+    example = "{{ message.content if message.content is defined else none }}"
+    use_instead = "{{ message.content or '' }}"
     severity = "error"
     message = {
         "printed": "a missing value is printed as the word None, in {text}",

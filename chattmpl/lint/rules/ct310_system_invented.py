@@ -22,8 +22,6 @@ def _opener(header: str) -> str:
 class SystemInvented(Rule):
     """The template adds its own system prompt.
 
-    ## What it does
-
     Renders a conversation without a system message, and reports sentences before the first question that disappear if
     a system message is given.
 
@@ -31,20 +29,10 @@ class SystemInvented(Rule):
 
     The default becomes part of training although no one chose it, and disappears as soon as a system message is given:
     the model is then asked after a text that it was not trained on.
-
-    ## Example
-
-    ```jinja
-    {% if messages[0].role != 'system' %}<|system|>You are a helpful assistant made by Example.{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if messages[0].role == 'system' %}<|system|>{{ messages[0].content }}{% endif %}
-    ```
     """
 
+    example = "{% if messages[0].role != 'system' %}<|system|>You are a helpful assistant made by Example.{% endif %}"
+    use_instead = "{% if messages[0].role == 'system' %}<|system|>{{ messages[0].content }}{% endif %}"
     severity = "warning"
     message = "{when}, the template writes its own: {text}"
     hint = "write nothing, or put the system message into the data"

@@ -10,28 +10,16 @@ _PYTHON = re.compile(
 class PrintedAsPython(Rule):
     """Tools or arguments are printed as a Python dict, not as JSON.
 
-    ## What it does
-
     Renders tools and tool calls, and reports `{'name': …}` with single quotes, `True` and `False`.
 
     ## Why is this bad?
 
     Only Python prints dicts like this. Other engines print JSON or nothing, parsers of tool calls expect JSON, and a
     model that was trained on it writes calls that no parser reads.
-
-    ## Example
-
-    ```jinja
-    {{ tools }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ tools | tojson }}
-    ```
     """
 
+    example = "{{ tools }}"
+    use_instead = "{{ tools | tojson }}"
     severity = "warning"
     message = "this is printed in Python's notation, not as JSON: {text}"
     hint = "write … | tojson"

@@ -10,8 +10,6 @@ _BESIDE = (
 class AnswerAltered(Rule):
     """The text of an answer is altered.
 
-    ## What it does
-
     Renders an answer with white space around it, one with quotes and markup, and a long one, and reports templates that
     change them. This is a note if only white space changes.
 
@@ -19,20 +17,10 @@ class AnswerAltered(Rule):
 
     The sampled text is not what is rendered later. The history differs from what the model wrote, and the training text
     from the data.
-
-    ## Example
-
-    ```jinja
-    {% generation %}{{ message.content | trim }}{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% generation %}{{ message.content }}{% endgeneration %}
-    ```
     """
 
+    example = "{% generation %}{{ message.content | trim }}{% endgeneration %}"
+    use_instead = "{% generation %}{{ message.content }}{% endgeneration %}"
     severity = "info"
     message = {
         "answer": "the text of an answer is altered: it is written as {text}",

@@ -4,8 +4,6 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 class ArgumentsEncodedTwice(Rule):
     r"""The arguments of a tool call are encoded as JSON twice.
 
-    ## What it does
-
     Renders tool calls whose arguments are an object, or a JSON string as in OpenAI's API, and reports escaped quotes.
     This is a note if only strings are affected.
 
@@ -13,20 +11,12 @@ class ArgumentsEncodedTwice(Rule):
 
     The call becomes `"arguments": "{\\"tusk\\": …}"`, a string instead of an object. The model learns it, and parsers
     pass a string to the tool.
-
-    ## Example
-
-    ```jinja
-    {{ call.function.arguments | tojson }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ call.function.arguments if call.function.arguments is string else call.function.arguments | tojson }}
-    ```
     """
 
+    example = "{{ call.function.arguments | tojson }}"
+    use_instead = (
+        "{{ call.function.arguments if call.function.arguments is string else call.function.arguments | tojson }}"
+    )
     severity = "info"
     message = "{what} are encoded a second time, with their quotes escaped"
     hint = "write strings unchanged: {{ arguments if arguments is string else arguments | tojson }}"

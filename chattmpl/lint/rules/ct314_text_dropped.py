@@ -9,27 +9,15 @@ _WHAT = ("the first of two questions", "the first of two answers", "the second q
 class TextDropped(Rule):
     """A question or an answer is dropped.
 
-    ## What it does
-
     Renders two questions and two answers, and reports the first of them that the template does not write.
 
     ## Why is this bad?
 
     Text that is not rendered is neither read nor trained, and nothing reports its loss.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages[:-1] %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages[:-1] %}{{ m.content }}{% endfor %}"
+    use_instead = "{% for m in messages %}{{ m.content }}{% endfor %}"
     severity = "error"
     message = "{what} is silently dropped"
     hint = "render the content of every message, or refuse what cannot be rendered with raise_exception"

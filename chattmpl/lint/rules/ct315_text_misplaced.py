@@ -13,8 +13,6 @@ _WORDS = {
 class TextMisplaced(Rule):
     """A message is written twice, or at the wrong position.
 
-    ## What it does
-
     Reports messages that occur more than once in the rendering, or in a different order than in the conversation.
 
     This is a warning if only the text next to a tool call is written too late.
@@ -22,20 +20,10 @@ class TextMisplaced(Rule):
     ## Why is this bad?
 
     The model reads, or is trained on, a conversation that did not take place.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages | reverse %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages | reverse %}{{ m.content }}{% endfor %}"
+    use_instead = "{% for m in messages %}{{ m.content }}{% endfor %}"
     severity = "error"
     message = {
         "repeated": "a message is written {count} times: {text}",

@@ -12,8 +12,6 @@ _PLAIN = (
 class QuestionAltered(Rule):
     r"""The text of a question is changed.
 
-    ## What it does
-
     Reports templates that cut, escape or encode the user's text. White space around it is ignored.
 
     Also reports system messages and tool results whose plain words are cut or changed.
@@ -22,20 +20,10 @@ class QuestionAltered(Rule):
 
     The model does not read what was asked: the end of a long question is missing, `<b>` has become `&lt;b&gt;`, or the
     text is quoted, with `\n` instead of line breaks. Code and markup suffer most.
-
-    ## Example
-
-    ```jinja
-    {{ '<|im_start|>user\n' + message.content[:4000] + '<|im_end|>\n' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '<|im_start|>user\n' + message.content + '<|im_end|>\n' }}
-    ```
     """
 
+    example = r"{{ '<|im_start|>user\n' + message.content[:4000] + '<|im_end|>\n' }}"
+    use_instead = r"{{ '<|im_start|>user\n' + message.content + '<|im_end|>\n' }}"
     severity = "warning"
     message = {
         "cut": "the text of {message} is altered: it is cut after {length} characters",

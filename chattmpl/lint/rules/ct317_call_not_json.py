@@ -8,9 +8,7 @@ _TOOL = "find_walrus"
 
 
 class CallNotJson(Rule):
-    r"""A tool call is written as invalid JSON.
-
-    ## What it does
+    """A tool call is written as invalid JSON.
 
     Renders tool calls with several kinds of arguments, and reports those that begin like a JSON object, with
     `{"name":`, but cannot be parsed as one.
@@ -18,20 +16,12 @@ class CallNotJson(Rule):
     ## Why is this bad?
 
     The model learns to write calls that no parser can read, so each of its calls is lost.
-
-    ## Example
-
-    ```jinja
-    {{ '{"name": "' ~ call.function.name ~ '", "arguments": ' ~ call.function.arguments ~ '}' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '{"name": "' ~ call.function.name ~ '", "arguments": ' ~ (call.function.arguments | tojson) ~ '}' }}
-    ```
     """
 
+    example = "{{ '{\"name\": \"' ~ call.function.name ~ '\", \"arguments\": ' ~ call.function.arguments ~ '}' }}"
+    use_instead = (
+        "{{ '{\"name\": \"' ~ call.function.name ~ '\", \"arguments\": ' ~ (call.function.arguments | tojson) ~ '}' }}"
+    )
     severity = "warning"
     message = "a tool call begins like JSON but is not valid JSON: {text}"
     hint = "write names and arguments with tojson, and close each brace"

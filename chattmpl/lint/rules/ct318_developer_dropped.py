@@ -4,8 +4,6 @@ from chattmpl.lint.rule import Findings, LintContext, Rendering, Rule
 class DeveloperDropped(Rule):
     """A developer message is dropped.
 
-    ## What it does
-
     Renders conversations with a developer message: as the first message, with tools, after a system message, and in the
     middle. Reports a template that renders nothing of it.
 
@@ -13,20 +11,13 @@ class DeveloperDropped(Rule):
 
     OpenAI's API calls instructions of the application `developer` messages, and data sets and clients use the role. The
     instructions are silently lost, in training and when serving.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}{% if m.role in ('system', 'developer', 'user') %}{{ m.content }}{% endif %}{% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{% if m.role in ('system', 'user') %}{{ m.content }}{% endif %}{% endfor %}"
+    use_instead = (
+        "{% for m in messages %}{% if m.role in ('system', 'developer', 'user') %}{{ m.content }}{% endif %}"
+        "{% endfor %}"
+    )
     severity = "warning"
     message = {
         "first": "a developer message is silently dropped",

@@ -33,28 +33,16 @@ def _spelt(text: str) -> str:
 class TojsonOptions(Rule):
     """An option of `tojson` that other engines do not support.
 
-    ## What it does
-
     Reports `tojson` with `ensure_ascii`, `separators` or `sort_keys`.
 
     ## Why is this bad?
 
     Only the `tojson` of transformers has these options. minijinja, which several servers use, rejects `ensure_ascii`
     and `separators`: the template that trained the model cannot serve it.
-
-    ## Example
-
-    ```jinja
-    {{ tool | tojson(ensure_ascii=False) }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ tool | tojson }}
-    ```
     """
 
+    example = "{{ tool | tojson(ensure_ascii=False) }}"
+    use_instead = "{{ tool | tojson }}"
     severity = "warning"
     message = "minijinja rejects tojson({option}=…)"
     hint = "remove the option; ensure_ascii=False is already the default of transformers"

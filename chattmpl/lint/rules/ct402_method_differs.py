@@ -30,9 +30,7 @@ def _difference(method: str, call: Call) -> str | None:
 
 
 class MethodDiffers(Rule):
-    r"""A call of a string method that other engines lack or implement differently.
-
-    ## What it does
+    """A call of a string method that other engines lack or implement differently.
 
     Reports `strip`, `lstrip` and `rstrip` with an argument, `replace` with a count, `startswith` and `endswith` with a
     tuple, `split` without an argument, and methods that @huggingface/jinja lacks, such as `rsplit`, `partition`,
@@ -43,20 +41,10 @@ class MethodDiffers(Rule):
     String methods come from Python, and other engines reimplement them. @huggingface/jinja ignores the argument of
     `strip` and so removes spaces that the training text has, llama.cpp supports neither a count nor a tuple, and
     minijinja has no `format`.
-
-    ## Example
-
-    ```jinja
-    {{ message.content.lstrip('\n') }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content | trim }}
-    ```
     """
 
+    example = r"{{ message.content.lstrip('\n') }}"
+    use_instead = "{{ message.content | trim }}"
     severity = "info"
     message = "{difference}"
     hint = "use a form that every engine supports, or test all engines"

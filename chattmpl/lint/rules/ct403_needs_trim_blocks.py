@@ -37,8 +37,6 @@ def _dashed(source: str, item: Item | None, at: int) -> bool:
 class NeedsTrimBlocks(Rule):
     """The text depends on trim_blocks and lstrip_blocks.
 
-    ## What it does
-
     Compares the template's own text with and without Jinja's options `trim_blocks` and `lstrip_blocks`, and reports
     the first place where they differ.
 
@@ -46,22 +44,10 @@ class NeedsTrimBlocks(Rule):
 
     transformers sets both options. TGI sets neither, so the line breaks after tags and the indentation before them
     become part of the prompt.
-
-    ## Example
-
-    ```jinja
-    {% if m.role == 'user' %}
-    {{ m.content }}{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {%- if m.role == 'user' -%}
-    {{ m.content }}{%- endif -%}
-    ```
     """
 
+    example = "{% if m.role == 'user' %}\n{{ m.content }}{% endif %}"
+    use_instead = "{%- if m.role == 'user' -%}\n{{ m.content }}{%- endif -%}"
     severity = "info"
     message = "from here on, the text has different white space without trim_blocks and lstrip_blocks"
     hint = "write explicitly what to trim: {%- … -%}; TGI sets neither option"

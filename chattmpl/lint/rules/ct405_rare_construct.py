@@ -32,8 +32,6 @@ def _construct(node: Node) -> tuple[str, str] | None:
 class RareConstruct(Rule):
     """A Jinja construct that some engines lack.
 
-    ## What it does
-
     Reports `{% raw %}`, `{% filter %}`, `{% call %}`, `{% with %}`, `{% do %}`, `{% block %}`, the filters `e` and
     `escape`, `//`, formatting with `%`, recursive loops, chains of comparisons, `dict()`, `cycler()`, `joiner()`,
     `loop.cycle`, `loop.changed` and the test `undefined`. The first of each is reported.
@@ -42,20 +40,10 @@ class RareConstruct(Rule):
 
     @huggingface/jinja has no `raw`, `with`, `do`, `e` or `%`, llama.cpp no `//`, minijinja no formatting with `%`, and
     minja no `is undefined` (it has `is not defined`). In such an engine the template fails to parse.
-
-    ## Example
-
-    ```jinja
-    {{ '%s says' % message.role }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.role ~ ' says' }}
-    ```
     """
 
+    example = "{{ '%s says' % message.role }}"
+    use_instead = "{{ message.role ~ ' says' }}"
     severity = "info"
     message = "not every engine supports {construct}"
     hint = "use a simpler construct, or test every engine"

@@ -7,30 +7,16 @@ from chattmpl.syntax.lexer import normalize_newlines
 class CarriageReturns(Rule):
     """Lines of the source end with a carriage return.
 
-    ## What it does
-
     Reports sources with CRLF or CR line endings.
 
     ## Why is this bad?
 
     Jinja2 converts them to LF before it parses the template. minijinja does not: each carriage return that is not
     trimmed is an extra character in the prompt, which the model never saw.
-
-    ## Example
-
-    ```jinja
-    {# a file saved with Windows line endings (CRLF) #}
-    <|im_start|>user
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# the same file saved with Unix line endings (LF) #}
-    <|im_start|>user
-    ```
     """
 
+    example = "{# a file saved with Windows line endings (CRLF) #}\n<|im_start|>user"
+    use_instead = "{# the same file saved with Unix line endings (LF) #}\n<|im_start|>user"
     severity = "warning"
     message = "{lines} with a carriage return, which minijinja keeps as a character of the text"
     hint = "save the file with Unix line endings (LF)"

@@ -15,29 +15,19 @@ _TESTS = frozenset({
 class RareFilter(Rule):
     """A filter or a test that some engines lack.
 
-    ## What it does
-
     Reports filters (`round`, `sum`, `select`, `truncate`, …) and tests (`sameas`, `in`, `divisibleby`, …) of Jinja2
     that @huggingface/jinja rejects. The first use of each is reported.
 
     ## Why is this bad?
 
     The template fails in the browser, or wherever else that engine renders it. minijinja lacks some of them too.
-
-    ## Example
-
-    ```jinja
-    {{ (messages | map(attribute='content') | map('length')) | sum }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% set ns = namespace(total=0) %}
-    {% for m in messages %}{% set ns.total = ns.total + (m.content | length) %}{% endfor %}{{ ns.total }}
-    ```
     """
 
+    example = "{{ (messages | map(attribute='content') | map('length')) | sum }}"
+    use_instead = (
+        "{% set ns = namespace(total=0) %}\n"
+        "{% for m in messages %}{% set ns.total = ns.total + (m.content | length) %}{% endfor %}{{ ns.total }}"
+    )
     severity = "info"
     message = "@huggingface/jinja lacks the {filter} {name}"
     hint = "use a simpler construct, or test every engine"

@@ -11,8 +11,6 @@ def _is_text(node: Expression) -> bool:
 class TextMeasured(Rule):
     """The text of a message is sliced by an index.
 
-    ## What it does
-
     Reports slices of values named `content`, `text`, `reasoning_content`, `thinking` or `system_message`. The first
     slice is reported.
 
@@ -20,20 +18,10 @@ class TextMeasured(Rule):
 
     Jinja2 counts characters, @huggingface/jinja UTF-16 units, and llama.cpp bytes. If an accent or an emoji precedes
     the cut, they cut at different places, possibly through a character.
-
-    ## Example
-
-    ```jinja
-    {{ message.content[:100] }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content.split('</think>')[-1] }}
-    ```
     """
 
+    example = "{{ message.content[:100] }}"
+    use_instead = "{{ message.content.split('</think>')[-1] }}"
     severity = "info"
     message = "the text of a message is sliced by an index, which not every engine counts in characters"
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"

@@ -32,28 +32,16 @@ def _reached(node: Expression) -> str | None:
 class UnderscoreAttribute(Rule):
     """An attribute or a key that begins with an underscore.
 
-    ## What it does
-
     Reports `x.__class__`, `x['__globals__']`, `x | attr('_y')`, `x['_' ~ 'y']`, `'{0._y}'.format(x)` and similar forms.
 
     ## Why is this bad?
 
     This is how templates break out of a sandbox: from any object to its class, its module, and the machine. No chat
     template needs it. Engines without a good sandbox have executed such templates from model files.
-
-    ## Example
-
-    ```jinja
-    {{ messages.__class__.__init__ }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ messages | length }}
-    ```
     """
 
+    example = "{{ messages.__class__.__init__ }}"
+    use_instead = "{{ messages | length }}"
     severity = "error"
     message = "{name} reaches into the engine, which is how templates break out of their sandbox"
     hint = "remove it; do not serve a model with this template before you know who wrote it and why"

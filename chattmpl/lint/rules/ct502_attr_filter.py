@@ -5,28 +5,16 @@ from chattmpl.syntax.nodes import Filter
 class AttrFilter(Rule):
     """The filter `attr` is used.
 
-    ## What it does
-
     Reports the filter `attr`.
 
     ## Why is this bad?
 
     `attr` accesses an attribute by a name that may be computed, so neither a reader nor a scanner can tell which one.
     It is the usual way around checks for underscores, and message fields never need it.
-
-    ## Example
-
-    ```jinja
-    {{ message | attr('con' ~ 'tent') }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content }}
-    ```
     """
 
+    example = "{{ message | attr('con' ~ 'tent') }}"
+    use_instead = "{{ message.content }}"
     severity = "warning"
     message = "the filter attr accesses an attribute by a name that may be computed"
     hint = "write message.content or message['content']"

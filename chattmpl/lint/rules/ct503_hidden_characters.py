@@ -16,8 +16,6 @@ _HIDDEN = re.compile(
 class HiddenCharacters(Rule):
     """The source contains invisible characters.
 
-    ## What it does
-
     Reports bidirectional controls, tag characters, zero-width characters, soft hyphens, byte order marks and control
     characters. Bidirectional controls and tag characters are errors.
 
@@ -25,20 +23,10 @@ class HiddenCharacters(Rule):
 
     Readers and reviewers do not see the same template as the engine: hidden text becomes part of every prompt, and a
     control token with a zero-width space in it is ordinary text.
-
-    ## Example
-
-    ```jinja
-    {{ '<|im_end&#8203;|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '<|im_end|>' }}
-    ```
     """
 
+    example = "{{ '<|im_end&#8203;|>' }}"
+    use_instead = "{{ '<|im_end|>' }}"
     severity = "warning"
     message = "a hidden character, {name} ({code})"
     hint = "remove it; if it is intended, write the escape {escape} inside a string"

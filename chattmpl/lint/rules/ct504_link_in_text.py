@@ -8,28 +8,16 @@ _ADDRESS = re.compile(r"(?i)\bhttps?://[^\s'\"<>\\)]*[^\s'\"<>\\).,;:]")
 class LinkInText(Rule):
     """The template writes a URL.
 
-    ## What it does
-
     Reports `http://` and `https://` in the template's own text. URLs in comments are ignored.
 
     ## Why is this bad?
 
     The template's text is in every prompt. A URL there makes a model mention, or with tools visit, a site that neither
     the user nor the operator chose.
-
-    ## Example
-
-    ```jinja
-    {{ 'See https://example.com/help for more.' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content }}
-    ```
     """
 
+    example = "{{ 'See https://example.com/help for more.' }}"
+    use_instead = "{{ message.content }}"
     severity = "info"
     message = "the template writes {address} into prompts"
     hint = "move it into a system message, so that whoever serves the model decides"

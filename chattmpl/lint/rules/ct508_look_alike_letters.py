@@ -13,28 +13,16 @@ _LATIN = str.maketrans("аеорсухіјѕԁһӏкмтвнαορνικτ", "ae
 class LookAlikeLetters(Rule):
     """A word mixes look-alike letters of several scripts.
 
-    ## What it does
-
     Reports words of the template's own text that mix Latin letters with Cyrillic or Greek ones.
 
     ## Why is this bad?
 
     A control token with a Cyrillic letter is ordinary text, although it looks right in every editor. It is not in the
     vocabulary, and the model never sees the end of the turn.
-
-    ## Example
-
-    ```jinja
-    {{ '<|іm_end|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '<|im_end|>' }}
-    ```
     """
 
+    example = "{{ '<|іm_end|>' }}"
+    use_instead = "{{ '<|im_end|>' }}"
     severity = "warning"
     message = "{word} mixes scripts: one letter is {letter}"
     hint = "retype the word in one script"

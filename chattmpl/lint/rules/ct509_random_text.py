@@ -5,28 +5,16 @@ from chattmpl.syntax.nodes import Call, Filter, Name
 class RandomText(Rule):
     """The template writes random text.
 
-    ## What it does
-
     Reports the filter `random` and the function `lipsum`.
 
     ## Why is this bad?
 
     The same conversation renders differently each time. A prompt is never a prefix of the training text, caches never
     hit, and nothing can be reproduced.
-
-    ## Example
-
-    ```jinja
-    {{ ['Hello', 'Hi'] | random }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ 'Hello' }}
-    ```
     """
 
+    example = "{{ ['Hello', 'Hi'] | random }}"
+    use_instead = "{{ 'Hello' }}"
     severity = "error"
     message = "{word} writes different text in each rendering"
     hint = "write a fixed text, or take it from a template kwarg"

@@ -12,8 +12,6 @@ _ESCAPES = re.compile(r"(?:\\x[2-7][0-9a-fA-F]|\\u00[2-7][0-9a-fA-F]){4,}")
 class EncodedText(Rule):
     r"""The template writes encoded text.
 
-    ## What it does
-
     Reports long runs of base64 or hexadecimal digits in the template's own text, and plain letters written as escapes
     (`\x49\x67…`).
 
@@ -21,20 +19,10 @@ class EncodedText(Rule):
 
     A chat template has nothing to hide from its reader. Models read base64 well, so the model follows an encoded
     instruction that a reviewer misses.
-
-    ## Example
-
-    ```jinja
-    {{ '\x68\x69\x64\x64\x65\x6e' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ 'hidden' }}
-    ```
     """
 
+    example = r"{{ '\x68\x69\x64\x64\x65\x6e' }}"
+    use_instead = "{{ 'hidden' }}"
     severity = "warning"
     message = "encoded text is written into prompts: {text}"
     hint = "write it in plain letters, and decide whether it belongs into every prompt"

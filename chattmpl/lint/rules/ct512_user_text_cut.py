@@ -9,8 +9,6 @@ _FIRST, _SECOND = "Question quince", "Follow fig"
 class UserTextCut(Rule):
     """The user's text is treated as markup and cut.
 
-    ## What it does
-
     Renders a question that contains `</think>`, `<tool_call>` or `/no_think`, and reports templates in which the marker
     removes the text before or after it.
 
@@ -18,22 +16,14 @@ class UserTextCut(Rule):
 
     Tags are markup in the model's output. In the user's text they are ordinary words, and a user who pastes a log with
     one of them loses half of the question. It also helps to smuggle text: a filter sees text that the model does not.
-
-    ## Example
-
-    ```jinja
-    {% for m in messages %}{{ m.content.split('</think>')[-1] }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% for m in messages %}
-    {{ m.content.split('</think>')[-1] if m.role == 'assistant' else m.content }}
-    {% endfor %}
-    ```
     """
 
+    example = "{% for m in messages %}{{ m.content.split('</think>')[-1] }}{% endfor %}"
+    use_instead = (
+        "{% for m in messages %}\n"
+        "{{ m.content.split('</think>')[-1] if m.role == 'assistant' else m.content }}\n"
+        "{% endfor %}"
+    )
     severity = "warning"
     message = "{marker} in a question removes the text {side} it"
     hint = "search for tags only in messages of the assistant"

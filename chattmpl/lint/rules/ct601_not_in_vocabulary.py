@@ -5,28 +5,16 @@ from chattmpl.probing.control_tokens import missing_tokens
 class NotInVocabulary(Rule):
     """A control token of the template is not a token of the tokenizer.
 
-    ## What it does
-
     Renders conversations, encodes them with the tokenizer, and reports control tokens (`<|name|>`) and stop tokens of
     the template that become several tokens. Also checks the special tokens of the model's config. Needs a tokenizer.
 
     ## Why is this bad?
 
     The model gets ten ordinary tokens instead of the one that it knows, and such a stop token stops nothing.
-
-    ## Example
-
-    ```jinja
-    {{ '<|end_of_trun|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '<|im_end|>' }}
-    ```
     """
 
+    example = "{{ '<|end_of_trun|>' }}"
+    use_instead = "{{ '<|im_end|>' }}"
     severity = "error"
     message = {
         "control": "{token} is not a token of the tokenizer: it is split into {count}",

@@ -5,8 +5,6 @@ from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
 class TokenStraddles(Rule):
     """A token straddles the edge of a generated span.
 
-    ## What it does
-
     Encodes conversations with the tokenizer, and reports tokens that begin in the prompt and end in a generated span,
     or vice versa. Needs a tokenizer.
 
@@ -14,20 +12,10 @@ class TokenStraddles(Rule):
 
     At inference the prompt is encoded on its own, and ends with different tokens than the training text has there.
     Either value of the mask is wrong for such a token.
-
-    ## Example
-
-    ```jinja
-    Assistant:{% generation %} {{ message.content }}{{ eos_token }}{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    <|assistant|>{% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}
-    ```
     """
 
+    example = "Assistant:{% generation %} {{ message.content }}{{ eos_token }}{% endgeneration %}"
+    use_instead = "<|assistant|>{% generation %}{{ message.content }}{{ eos_token }}{% endgeneration %}"
     severity = "warning"
     message = "the token {token} straddles the edge of a generated span"
     hint = "put a control token at the edge, or end the prompt after all text that the token covers"

@@ -5,8 +5,6 @@ from chattmpl.lint.vocabulary import bos_that_is_added
 class BosTwice(Rule):
     """Template and tokenizer both write the BOS token.
 
-    ## What it does
-
     Reports templates that begin with the BOS token that the tokenizer adds to every text. Needs a tokenizer.
 
     ## Why is this bad?
@@ -14,21 +12,13 @@ class BosTwice(Rule):
     `apply_chat_template` tells the tokenizer not to add it, so the result is correct. Rendering to text first and then
     calling the tokenizer gives two BOS tokens, which the model never saw. This is a note, since many models are shipped
     like this.
-
-    ## Example
-
-    ```jinja
-    {{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# encode with add_special_tokens=False #}
-    {{- bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}
-    ```
     """
 
+    example = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}"
+    use_instead = (
+        "{# encode with add_special_tokens=False #}\n"
+        "{{- bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}"
+    )
     severity = "info"
     message = "the tokenizer adds {token}, and the template writes it too"
     hint = "encode rendered text with add_special_tokens=False, as apply_chat_template does"

@@ -5,28 +5,16 @@ from chattmpl.lint.vocabulary import bos_that_is_added
 class BosMissing(Rule):
     """The tokenizer adds a BOS token, but the template writes none.
 
-    ## What it does
-
     Reports templates without the BOS token that the tokenizer adds to every text. Needs a tokenizer.
 
     ## Why is this bad?
 
     A model whose tokenizer adds a BOS token was trained with one. `apply_chat_template` tells the tokenizer not to add
     it, so the template has to write it. Without it, every conversation begins in a way that the model never saw.
-
-    ## Example
-
-    ```jinja
-    {% for message in messages %}{{ message.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}
-    ```
     """
 
+    example = "{% for message in messages %}{{ message.content }}{% endfor %}"
+    use_instead = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}"
     severity = "warning"
     message = "the tokenizer begins every text with {token}, but the template never writes it"
     hint = "write {{ bos_token }} first: apply_chat_template tells the tokenizer not to add it"

@@ -6,8 +6,6 @@ from chattmpl.probing.control_tokens import stop_token
 class StopIsNotEos(Rule):
     """The stop token of the template does not end generation.
 
-    ## What it does
-
     Compares the token that ends an answer with the `eos_token_id` of `generation_config.json` in a model directory, or
     of `config.json` if there is no such file: `generate` of transformers stops there and nowhere else. If neither says,
     it is compared with the tokenizer's EOS token, which is a warning. Needs a tokenizer.
@@ -16,22 +14,13 @@ class StopIsNotEos(Rule):
 
     The model learns to end its answer with a token at which no engine stops. It continues, writes the user's next turn
     itself, and stops only at the token limit.
-
-    ## Example
-
-    ```jinja
-    {# eos_token is <|endoftext|> #}
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# eos_token is <|im_end|>, or generation_config.json has its id among those of eos_token_id #}
-    {% generation %}{{ message.content }}<|im_end|>{% endgeneration %}
-    ```
     """
 
+    example = "{# eos_token is <|endoftext|> #}\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
+    use_instead = (
+        "{# eos_token is <|im_end|>, or generation_config.json has its id among those of eos_token_id #}\n"
+        "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
+    )
     severity = "error"
     message = "an answer ends with {token} (id {id}), at which no engine stops: {known}"
     hint = "add {id} to eos_token_id in generation_config.json, or set eos_token to {token}"

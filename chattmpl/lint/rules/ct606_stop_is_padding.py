@@ -5,30 +5,19 @@ from chattmpl.probing.control_tokens import stop_token
 class StopIsPadding(Rule):
     """The stop token of the template is also the padding token.
 
-    ## What it does
-
     Compares the token that ends an answer with the `pad_token` of the model's config. Needs a tokenizer.
 
     ## Why is this bad?
 
     Padding has no loss. Collators that recognize it by its id, such as the language modeling collator of transformers,
     remove every stop token from the loss, and the model never learns to stop.
-
-    ## Example
-
-    ```jinja
-    {# pad_token is </s> #}
-    {% generation %}{{ message.content }}</s>{% endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# pad_token is <pad>, or any other token that occurs in no text #}
-    {% generation %}{{ message.content }}</s>{% endgeneration %}
-    ```
     """
 
+    example = "{# pad_token is </s> #}\n{% generation %}{{ message.content }}</s>{% endgeneration %}"
+    use_instead = (
+        "{# pad_token is <pad>, or any other token that occurs in no text #}\n"
+        "{% generation %}{{ message.content }}</s>{% endgeneration %}"
+    )
     severity = "warning"
     message = "{token} ends an answer and is also the padding token, which some collators remove from the loss"
     hint = "choose another pad_token, one that occurs in no text"

@@ -7,8 +7,6 @@ from chattmpl.template.special_tokens import PIPED_CONTROL
 class NotSpecial(Rule):
     """A control token of the template is not marked as special in the tokenizer.
 
-    ## What it does
-
     Reports control tokens around a turn (`<|name|>`) and stop tokens that are in the vocabulary but not special. This
     is a warning for a stop token. Needs a tokenizer.
 
@@ -16,22 +14,10 @@ class NotSpecial(Rule):
 
     `decode(skip_special_tokens=True)` keeps them in the text, so users see them. Tokenizers may also split or strip
     differently around such tokens, and checks for special tokens in user text do not find them.
-
-    ## Example
-
-    ```jinja
-    {# AddedToken("<|turn|>", special=False) #}
-    <|turn|>{{ message.content }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {# AddedToken("<|turn|>", special=True) #}
-    <|turn|>{{ message.content }}
-    ```
     """
 
+    example = '{# AddedToken("<|turn|>", special=False) #}\n<|turn|>{{ message.content }}'
+    use_instead = '{# AddedToken("<|turn|>", special=True) #}\n<|turn|>{{ message.content }}'
     severity = "info"
     message = "{token} is in the vocabulary, but not marked as special"
     hint = 'mark it as special in tokenizer.json ("special": true)'

@@ -28,28 +28,16 @@ _KNOWN = frozenset(_FIELDS) | {
 class MisspeltKey(Rule):
     """A misspelled key of a message.
 
-    ## What it does
-
     Reports keys such as `message.contents` or `message['tool_cals']` that are close to an existing one. This is a
     warning if the correct key is read as well.
 
     ## Why is this bad?
 
     Jinja does not report a missing key: it is undefined, prints as nothing and is false. The field is silently lost.
-
-    ## Example
-
-    ```jinja
-    {{ message.contents }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ message.content }}
-    ```
     """
 
+    example = "{{ message.contents }}"
+    use_instead = "{{ message.content }}"
     severity = "error"
     message = "messages have no key {written}"
     hint = "did you mean {intended}?"

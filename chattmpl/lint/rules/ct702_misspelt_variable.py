@@ -50,8 +50,6 @@ def _namespaces(tree: Tree) -> dict[str, Name]:
 class MisspeltVariable(Rule):
     """A misspelled variable.
 
-    ## What it does
-
     Reports variables that nothing sets and whose name is close to one that engines pass (`messages`, `tools`,
     `documents`, `add_generation_prompt`, …) or that the template sets.
 
@@ -59,20 +57,10 @@ class MisspeltVariable(Rule):
 
     An undefined variable is false and prints as nothing, so its branch is never taken: there is no generation prompt,
     or no tools.
-
-    ## Example
-
-    ```jinja
-    {% if add_generation_promt %}<|im_start|>assistant{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if add_generation_prompt %}<|im_start|>assistant{% endif %}
-    ```
     """
 
+    example = "{% if add_generation_promt %}<|im_start|>assistant{% endif %}"
+    use_instead = "{% if add_generation_prompt %}<|im_start|>assistant{% endif %}"
     severity = "error"
     message = "nothing sets or passes {written}"
     hint = "did you mean {intended}?"

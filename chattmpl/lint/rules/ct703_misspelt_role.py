@@ -10,27 +10,15 @@ _KNOWN = frozenset(_ROLES) | {"tools", "users", "System", "User", "Assistant", "
 class MisspeltRole(Rule):
     """A misspelled role.
 
-    ## What it does
-
     Reports comparisons of a role with a word that is close to `system`, `user`, `assistant`, `tool` or `developer`.
 
     ## Why is this bad?
 
     The branch is never taken, so the messages of that role are dropped, or take the branch of another role.
-
-    ## Example
-
-    ```jinja
-    {% if message.role == 'asistant' %}{{ message.content }}{% endif %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% if message.role == 'assistant' %}{{ message.content }}{% endif %}
-    ```
     """
 
+    example = "{% if message.role == 'asistant' %}{{ message.content }}{% endif %}"
+    use_instead = "{% if message.role == 'assistant' %}{{ message.content }}{% endif %}"
     severity = "error"
     message = "there is no role {written}"
     hint = "did you mean {intended}?"

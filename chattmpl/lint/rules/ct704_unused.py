@@ -5,27 +5,15 @@ from chattmpl.lint.tag_edits import removal
 class Unused(Rule):
     """An unused macro or variable.
 
-    ## What it does
-
     Reports macros that are never called, and variables that are set but never read.
 
     ## Why is this bad?
 
     Either something was forgotten, such as the call of the macro, or the code can be removed.
-
-    ## Example
-
-    ```jinja
-    {% set loop_messages = messages[1:] %}{% for m in messages %}{{ m.content }}{% endfor %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% set loop_messages = messages[1:] %}{% for m in loop_messages %}{{ m.content }}{% endfor %}
-    ```
     """
 
+    example = "{% set loop_messages = messages[1:] %}{% for m in messages %}{{ m.content }}{% endfor %}"
+    use_instead = "{% set loop_messages = messages[1:] %}{% for m in loop_messages %}{{ m.content }}{% endfor %}"
     severity = "info"
     message = {"macro": "the macro {name} is never called", "variable": "{name} is set but never read"}
     hint = {"macro": "call it, or remove it", "variable": "read it, or remove it"}

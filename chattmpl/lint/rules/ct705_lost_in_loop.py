@@ -5,28 +5,19 @@ from chattmpl.syntax.items import assignments, exclusive
 class LostInLoop(Rule):
     """A variable is set in a loop and read after it, where it has its previous value.
 
-    ## What it does
-
     Reports a `{% set %}` inside a `{% for %}` if the variable is also set before the loop and read after it.
 
     ## Why is this bad?
 
     A loop is a scope: assignments in it are lost at the end of each iteration. After the loop the variable has the
     value from before it.
-
-    ## Example
-
-    ```jinja
-    {% set found = false %}{% for m in messages %}{% set found = true %}{% endfor %}{{ found }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {% set ns = namespace(found=false) %}{% for m in messages %}{% set ns.found = true %}{% endfor %}{{ ns.found }}
-    ```
     """
 
+    example = "{% set found = false %}{% for m in messages %}{% set found = true %}{% endfor %}{{ found }}"
+    use_instead = (
+        "{% set ns = namespace(found=false) %}{% for m in messages %}{% set ns.found = true %}{% endfor %}"
+        "{{ ns.found }}"
+    )
     severity = "warning"
     message = "{name} is set in a loop, but has its previous value where line {line} reads it"
     hint = "keep it in a namespace: {% set ns = namespace(…) %}, {% set ns.… = … %}"

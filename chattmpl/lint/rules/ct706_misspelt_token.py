@@ -52,9 +52,7 @@ def _slip(token: str, meant: str) -> bool:
 
 
 class MisspeltToken(Rule):
-    r"""A misspelled control token.
-
-    ## What it does
+    """A misspelled control token.
 
     Reports tokens such as `<|im_ends|>` that differ by one character from a well-known control token that the template
     writes elsewhere.
@@ -63,20 +61,14 @@ class MisspeltToken(Rule):
 
     A token that is not in the vocabulary is split into ordinary tokens. Engines do not stop there, and parsers do not
     find it.
-
-    ## Example
-
-    ```jinja
-    {{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|imend|>' }}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|im_end|>' }}
-    ```
     """
 
+    example = (
+        r"{{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|imend|>' }}"
+    )
+    use_instead = (
+        r"{{ '<|im_start|>user\n' + question + '<|im_end|>' }}{{ '<|im_start|>assistant\n' + answer + '<|im_end|>' }}"
+    )
     severity = "error"
     message = "{written} resembles {intended}, which the template writes elsewhere"
     hint = "did you mean {intended}?"

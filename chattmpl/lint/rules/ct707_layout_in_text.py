@@ -2,9 +2,7 @@ from chattmpl.lint.rule import Findings, LintContext, Rule
 
 
 class LayoutInText(Rule):
-    r"""The indentation of the template is written into the text.
-
-    ## What it does
+    """The indentation of the template is written into the text.
 
     Reports white space between two tags that contains an indentation and is not trimmed. This is a warning inside a
     generation tag, and a note elsewhere.
@@ -13,24 +11,10 @@ class LayoutInText(Rule):
 
     Jinja trims the indentation before `{%`, but not before `{{`. The model reads, or is trained to write, the spaces
     before a text, and a change of the template's layout changes every rendering.
-
-    ## Example
-
-    ```jinja
-    {%- generation %}
-        {{ message.content }}
-    {%- endgeneration %}
-    ```
-
-    ## Use instead
-
-    ```jinja
-    {%- generation %}
-        {{- message.content }}
-    {%- endgeneration %}
-    ```
     """
 
+    example = "{%- generation %}\n    {{ message.content }}\n{%- endgeneration %}"
+    use_instead = "{%- generation %}\n    {{- message.content }}\n{%- endgeneration %}"
     severity = "info"
     message = {
         "trained": "the indentation of the template is trained",

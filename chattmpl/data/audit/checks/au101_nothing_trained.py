@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class NothingTrained(Check):
     """No token of a row is trained.
 
-    ## What it does
-
     Reports rows whose mask is all zeros: the template has no generation tags, or the row has no assistant message, or
     all its assistant messages are marked `train: false`.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class StopNotTrained(Check):
     """A generated span does not end with a stop token.
 
-    ## What it does
-
     Reports trained turns that do not end with a stop token. Stop tokens are those of the family or, for another
     template, its `eos_token` and the control tokens that it writes after a message. The key is `none` (there is no stop
     token), `untrained` (it is after the span), or `text after` (text after the stop token is trained too).

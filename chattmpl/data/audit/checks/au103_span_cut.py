@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class SpanCut(Check):
     """The length limit cuts through a generated span.
 
-    ## What it does
-
     With `--max-length N`, reports rows in which both the last token before the limit and the first token after it are
     trained. `amount` counts the trained tokens that are lost.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class TooLong(Check):
     """A row is longer than the length limit.
 
-    ## What it does
-
     With `--max-length N`, reports rows of more than `N` tokens. `amount` counts the tokens above the limit.
 
     ## Why is this bad?

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class NothingLeft(Check):
     """Nothing within the length limit is trained.
 
-    ## What it does
-
     With `--max-length N`, reports rows with trained tokens, but none in the first `N` tokens.
 
     ## Why is this bad?

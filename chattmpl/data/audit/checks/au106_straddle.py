@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class StraddlingToken(Check):
     """A token straddles the edge of a generated span.
 
-    ## What it does
-
     Reports rows in which an edge of a generated span is inside a token. `amount` counts the edges. Edges at control
     tokens that the tokenizer lacks are left to AU404.
 

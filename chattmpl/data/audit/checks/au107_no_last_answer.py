@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class NoLastAnswer(Check):
     """A conversation does not end with the assistant.
 
-    ## What it does
-
     Reports rows whose last message is not from the assistant. The key is its role.
 
     ## Why is this bad?

@@ -5,8 +5,6 @@ from chattmpl.data.reasoning_mode import text_of
 class EmptyAnswer(Check):
     """An answer is empty.
 
-    ## What it does
-
     Reports rows with an assistant message that has neither content nor tool calls: None, an empty text, or white space.
     Reasoning alone is not an answer. Messages with `train: false` are ignored.
 

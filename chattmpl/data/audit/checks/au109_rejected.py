@@ -5,8 +5,6 @@ from chattmpl.data.rows import RejectionReason
 class Rejected(Check):
     """A row cannot be encoded.
 
-    ## What it does
-
     Reports rows that `chattmpl encode` rejects. The key is the reason: `json` (not JSON), `conversation` (not a valid
     conversation), `render` (the template refuses it), `budget` (rendering takes too long), or `encode` (its text cannot
     be encoded).

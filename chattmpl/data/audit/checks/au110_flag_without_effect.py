@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class FlagWithoutEffect(NoteCheck):
     """A flag asks to train a message that is not the assistant's.
 
-    ## What it does
-
     Reports rows in which a flag such as `train: true`, or an entry of a column such as `loss_mask`, marks a message of
     the user, the system or a tool. The key is the flag.
 

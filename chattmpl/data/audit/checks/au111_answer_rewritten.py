@@ -6,8 +6,6 @@ from chattmpl.template.special_tokens import CONTROL
 class AnswerRewritten(Check):
     """An earlier answer is not trained as it is sampled.
 
-    ## What it does
-
     Renders each trained answer that other messages follow as the last message too, and reports the rows in which the
     text up to its end differs. The key is `stop` (only its stop token differs) or `text`. `amount` counts the answers,
     of the first 64 of a row.

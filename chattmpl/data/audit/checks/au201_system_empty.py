@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView, e
 class SystemEmpty(Check):
     """A system message is empty.
 
-    ## What it does
-
     Reports rows whose system or developer message is None, empty, only white space, or the word `None`, `null` or
     `nan`, which preprocessing wrote. The key says which.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView, e
 class InstructionsEmpty(Check):
     """`custom_instructions` are empty.
 
-    ## What it does
-
     Reports rows whose `chat_template_kwargs.custom_instructions` are None, empty, only white space, or the word `None`,
     `null` or `nan`. The key says which.
 

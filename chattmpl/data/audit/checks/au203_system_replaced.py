@@ -6,8 +6,6 @@ _INSTRUCTIONS = "chat_template_kwargs.custom_instructions"
 class SystemReplaced(Check):
     """The template writes its own system prompt, or drops the given one.
 
-    ## What it does
-
     Reports rows by key: `absent` (there is no system message, and the template writes a default: a note), `empty` (an
     empty system message is replaced by the default), `dropped` (a system message is not rendered: an error), and
     `custom_instructions` (these are not rendered).

@@ -11,8 +11,6 @@ _IDS = (".tool_call_id", "tool_calls[].id")
 class FieldDropped(Check):
     """A field of the data is not rendered.
 
-    ## What it does
-
     Reports each field of which no character is rendered; `amount` counts the fields. Losses that the family declares,
     and ids of tool calls, are notes. AU304 and AU305 report reasoning, AU203 system prompts.
 

@@ -9,8 +9,6 @@ _OWN = frozenset({"messages", "tools", "documents", "chat_template_kwargs", "tem
 class KwargBeside(Check):
     """A column with the name of a template kwarg does not reach the template.
 
-    ## What it does
-
     Reports rows with a column next to `messages` that the template reads as a kwarg, such as `enable_thinking` or
     `custom_instructions`, but that is not in `chat_template_kwargs`. The key is its name.
 

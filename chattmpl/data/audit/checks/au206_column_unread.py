@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class ColumnUnread(NoteCheck):
     """A column with text or objects is not read.
 
-    ## What it does
-
     Reports rows with a column that is not part of their shape, under any of its names, and holds text or objects. Ids,
     sources, scores and other short values that describe a row are not reported. The key is the column.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class Media(NoteCheck):
     """An image, audio or video is not encoded.
 
-    ## What it does
-
     Reports rows with a column such as `images`, or with a content part that is not text. The key is the column, or the
     kind of part.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class PartsPrinted(NoteCheck):
     """The template prints a list of text parts as a Python list.
 
-    ## What it does
-
     Reports rows in which a content is a list of parts such as `{"type": "text", "text": "Hi"}`, if the template prints
     such a list as `[{'type': 'text', 'text': 'Hi'}]`. transformers does so too.
 

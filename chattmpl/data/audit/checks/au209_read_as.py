@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class ReadAs(NoteCheck):
     """A column, a key or a role is read under another name.
 
-    ## What it does
-
     Lists the spellings that were understood, such as the column `system_prompt` or the key `value` of a turn with a
     `role`. The key is the name as it is in the data.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class NoThinkWithReasoning(Check):
     """A row that disables reasoning has reasoning.
 
-    ## What it does
-
     Reports rows in which an assistant turn has reasoning (in its field, or between `<think>` and `</think>` in its
     content), although `enable_thinking` is false or the text contains `/no_think`.
 

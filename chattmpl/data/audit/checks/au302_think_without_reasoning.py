@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ThinkWithoutReasoning(Check):
     """A row that enables reasoning has none.
 
-    ## What it does
-
     Reports rows in which `enable_thinking` is true or the text contains `/think`, but no turn to which this applies has
     reasoning (key `asked`). If the row requests no mode and the template reasons by default, this is a note (key `by
     default`).

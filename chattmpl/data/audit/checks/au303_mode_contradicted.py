@@ -5,8 +5,6 @@ from chattmpl.data.reasoning_mode import SWITCHES, mode_of_flag, mode_of_kwarg
 class ModeContradicted(Check):
     """Two settings of the reasoning mode contradict each other.
 
-    ## What it does
-
     Reports rows in which `/think` or `/no_think` in the system message, or in the last user message, contradicts the
     template kwarg (key `flag`), or whose kwarg is a string such as `"false"`, which is true in a template (key
     `string`).

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ReasoningKeptLast(Check):
     """Only the last turn keeps its reasoning.
 
-    ## What it does
-
     Reports rows with answers to several questions of which only the last keeps its reasoning: because the retention
     policy drops the earlier traces (key `template`), or because the data contain no others (key `data`).
 

@@ -5,8 +5,6 @@ from chattmpl.data.reasoning_mode import trace_of
 class LostReasoning(Check):
     """The template drops all reasoning of a row.
 
-    ## What it does
-
     Reports rows with reasoning in its field of which no character is rendered. `amount` counts the traces.
 
     ## Why is this bad?

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import AuditSettings, Check, DatasetFinding, Data
 class SingleTurnReasoning(Check):
     """All rows with reasoning answer only one question.
 
-    ## What it does
-
     Reports data in which no row with reasoning has answers to more than one question. This is a note if no row at all
     has.
 

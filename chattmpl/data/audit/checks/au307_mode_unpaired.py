@@ -10,8 +10,6 @@ _WORDS = re.compile(r"(?i)(?:^|(?<=[^a-z]))(?:no[_-]?think(?:ing)?|non[_-]?think
 class ModeUnpaired(Check):
     """A reasoning mode has no counterpart in a mixture of both.
 
-    ## What it does
-
     In hybrid data (`--hybrid`, or the template has a switch and both modes occur), reports sources that have only one
     mode and no counterpart: another source whose name differs only in the mode (`math_think` and `math_no_think`). The
     mode of a row is the one that it requests, or else the one of its data. With `--hybrid`, also reports a mode that

@@ -5,8 +5,6 @@ from chattmpl.data.reasoning_mode import has_reasoning_in_content
 class ReasoningInContent(Check):
     """Reasoning is in the content.
 
-    ## What it does
-
     Reports rows in which the content of an assistant message has text between `<think>` and `</think>`.
 
     ## Why is this bad?

@@ -9,8 +9,6 @@ _TAG = re.compile(r"</?think>")
 class ThinkUnbalanced(Check):
     """Think tags are unbalanced.
 
-    ## What it does
-
     Reports rows in which the content of an assistant message has an opening think tag without a closing one, or vice
     versa (key `content`), or whose reasoning field contains a think tag (key `reasoning`).
 

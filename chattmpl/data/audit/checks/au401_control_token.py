@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ControlToken(Check):
     """The data contain a control token.
 
-    ## What it does
-
     Reports rows in which a message, a tool or a document contains a control token of the template and tokenizer. The
     key is the token. Think tags, tool tags and other tokens are ignored.
 

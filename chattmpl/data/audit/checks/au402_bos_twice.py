@@ -6,8 +6,6 @@ _KNOWN = ("<|begin_of_text|>", "<bos>", "<s>", "<｜begin▁of▁sentence｜>", 
 class RepeatedBos(Check):
     """A row begins with two BOS tokens.
 
-    ## What it does
-
     Reports rows whose text begins with the BOS token twice: the template writes one, and the data contain another.
 
     ## Why is this bad?

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class UnknownText(Check):
     """Text is not in the vocabulary of the tokenizer.
 
-    ## What it does
-
     Reports rows in which the tokenizer replaces text by its unknown token, such as `<unk>`. `amount` counts the tokens.
 
     ## Why is this bad?

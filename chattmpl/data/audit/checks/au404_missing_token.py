@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class MissingToken(Check):
     """The tokenizer lacks a control token of the template.
 
-    ## What it does
-
     Reports rows with control tokens that the template writes, and that are several tokens to the tokenizer. The key
     lists them. The lint rule CT601 finds the same in the template.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class CallWithoutResult(Check):
     """A tool call has no result.
 
-    ## What it does
-
     Reports rows in which a message with tool calls is followed by a user or assistant message before there are as many
     results as calls. Calls at the end of the conversation are accepted.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ResultWithoutCall(Check):
     """A tool result has no call.
 
-    ## What it does
-
     Reports rows with a tool message that answers no call (key `no call`), or whose `tool_call_id` matches none of the
     preceding calls (key `id`).
 

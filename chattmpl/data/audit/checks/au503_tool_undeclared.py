@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ToolUndeclared(Check):
     """A called tool is not declared.
 
-    ## What it does
-
     In rows that declare tools (in `tools`, or in the template kwargs `xml_tools` and `python_tools`), reports calls of
     other tools. The key is the name.
 

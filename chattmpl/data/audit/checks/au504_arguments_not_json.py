@@ -6,8 +6,6 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class ArgumentsNotJson(Check):
     """The arguments of a tool call are not a JSON object.
 
-    ## What it does
-
     Reports rows with a tool call whose arguments are a string that is not JSON (key `not JSON`), not a JSON object (key
     `no object`), or JSON that was encoded twice (key `encoded twice`).
 

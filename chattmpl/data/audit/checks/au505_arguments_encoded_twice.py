@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class ArgumentsEncodedTwice(NoteCheck):
     r"""The template encodes arguments of a tool call as JSON twice.
 
-    ## What it does
-
     Reports rows in which the arguments of a tool call are a string of JSON, as in OpenAI's API, if the template applies
     `tojson` to them. transformers renders them in the same way.
 

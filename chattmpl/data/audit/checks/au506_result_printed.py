@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import NoteCheck, NoteKind
 class ResultPrinted(NoteCheck):
     """The template prints the result of a tool as a Python value.
 
-    ## What it does
-
     Reports rows in which the content of a tool message is an object, a list or a number, if the template prints it as
     Jinja does, as in `{'t': 3}`.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import AuditSettings, Check, DatasetFinding, Data
 class ShareOfTokens(Check):
     """A source's share of tokens is far from its share of examples.
 
-    ## What it does
-
     Reports sources whose two shares differ by a factor of at least `--share-ratio` (2) and by at least `--share-points`
     (0.05). In a mixture, the drawn examples count.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import AuditSettings, Check, DatasetFindings, Tot
 class Duplicate(Check):
     """A row repeats an earlier one.
 
-    ## What it does
-
     Reports rows with the same messages, tools, documents and template kwargs as an earlier row; the first row is not
     counted. Nulls, the order of keys and other columns are ignored.
 

@@ -4,8 +4,6 @@ from chattmpl.data.audit.check import AuditSettings, Check, DatasetFindings, Tot
 class SameText(Check):
     """Different rows render to the same text.
 
-    ## What it does
-
     Reports rows with the same text as an earlier row with a different conversation. Rows that repeat a conversation are
     reported only by AU602.
 
