@@ -153,7 +153,8 @@ def test_a_wrong_project_file_is_an_error(folder: Path, text: str) -> None:
     done = run_here(["render", "talk.json"])
     assert done.code == 2
     assert "error: " in done.err
-    assert run_here(["render", "talk.json", "-t", "qwen3"]).code == 0
+    # A file that is not TOML may name families.
+    assert run_here(["render", "talk.json", "-t", "qwen3"]).code == (2 if "]" not in text else 0)
 
 
 def test_an_unexpected_error_is_reported_as_internal_in_one_message(

@@ -24,7 +24,7 @@ from chattmpl.encode import load_tokenizer  # noqa: E402
 from chattmpl.errors import ChatTmplError  # noqa: E402
 from chattmpl.input_files import DEEPEST, LARGEST_SETTINGS, matching_files, read_json  # noqa: E402
 from chattmpl.lint.baseline import without_known  # noqa: E402
-from chattmpl.lint.settings import project_table  # noqa: E402
+from chattmpl.project_file import project_table  # noqa: E402
 from chattmpl.template.family import read_family  # noqa: E402
 from chattmpl.template.resolver import find_template, find_templates  # noqa: E402
 

@@ -26,6 +26,7 @@ ORDER = (
     "source",
     "errors",
     "input_files",
+    "project_file",
     "options",
     "cache",
     "budget",

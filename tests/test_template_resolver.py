@@ -156,21 +156,6 @@ def test_a_family_is_a_folder_and_can_be_added_without_python(tmp_path: Path, mo
     assert "chatml" in family_names()
 
 
-@pytest.mark.parametrize(
-    ("toml", "complaint"),
-    [
-        ("name = ", "is not TOML"),
-        ('name = "x"', "field required"),
-        ('name = "x"\ntitel = "y"', "required|not permitted"),
-    ],
-)
-def test_a_family_that_is_not_in_order_is_refused_with_a_place(tmp_path: Path, toml: str, complaint: str) -> None:
-    (tmp_path / "template.jinja").write_text("x")
-    (tmp_path / "family.toml").write_text(toml)
-    with pytest.raises(FamilyError, match=complaint):
-        Template.load(tmp_path)
-
-
 def test_a_family_without_a_template_is_refused(tmp_path: Path) -> None:
     (tmp_path / "family.toml").write_text("")
     with pytest.raises(FamilyError, match=r"needs the file .*template\.jinja"):

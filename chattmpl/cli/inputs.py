@@ -239,7 +239,7 @@ def _beside(folder: Path, name: str, file: str) -> str:
 
 def _of_project() -> tuple[str, str] | None:
     """Return the template of ``[tool.chattmpl]`` in the nearest pyproject.toml, and the reason to print."""
-    from chattmpl.lint.settings import project_table
+    from chattmpl.project_file import project_table
 
     path, table = project_table(Path.cwd()) or (None, {})
     if path is None or "template" not in table:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.errors import UsageError, did_you_mean
-from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
 from chattmpl.lint.rule import Rule, chosen
+from chattmpl.project_file import project_table, strings, table
 
-FILE = "pyproject.toml"
-_TOP = ("template", "lint")
+_TOP = ("template", "families", "lint")
 _KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer")
 
 
@@ -54,25 +53,6 @@ class LintSettings:
         return [rule for rule in rules if not codes or not rule.code.startswith(codes)]
 
 
-def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Return the nearest pyproject.toml and its table ``[tool.chattmpl]``; None if there is no such file.
-
-    Raises:
-        UsageError: if the file is not TOML.
-    """
-    import tomllib
-
-    path = next((parent / FILE for parent in (folder, *folder.parents) if (parent / FILE).is_file()), None)
-    if path is None:
-        return None
-    try:
-        given = parse_toml(read_config_text(path, limit=LARGEST_SETTINGS), path)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}", hint="correct it; [tool.chattmpl] is read from it") from None
-    tools = _table(given.get("tool", {}), "tool", path)
-    return path, _table(tools.get("chattmpl", {}), "tool.chattmpl", path)
-
-
 def read_settings(folder: Path) -> LintSettings:
     """Return the settings of the nearest pyproject.toml; raise `UsageError` if a setting is invalid."""
     found = project_table(folder)
@@ -81,12 +61,12 @@ def read_settings(folder: Path) -> LintSettings:
 
 def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
     _known(own, _TOP, "tool.chattmpl", path)
-    section = _table(own.get("lint", {}), "tool.chattmpl.lint", path)
+    section = table(own.get("lint", {}), "tool.chattmpl.lint", path)
     _known(section, _KEYS, "tool.chattmpl.lint", path)
     for key in ("baseline", "tokenizer"):
         if not isinstance(section.get(key, ""), str):
             raise UsageError(f"{path}: {key} must be a string", hint="a path")
-    per_file = _table(section.get("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
+    per_file = table(section.get("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
     baseline, tokenizer = section.get("baseline"), section.get("tokenizer")
     return LintSettings(
         _codes(section.get("select", []), "select", path),
@@ -94,15 +74,9 @@ def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
         None if baseline is None else str(path.parent / baseline),
         str(path.parent / tokenizer) if tokenizer and (path.parent / tokenizer).exists() else tokenizer,
         {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in per_file.items()},
-        tuple(str(path.parent / item) for item in _strings(section.get("paths", []), "paths", path, '"templates"')),
+        tuple(str(path.parent / item) for item in strings(section.get("paths", []), "paths", path, '"templates"')),
         path.parent,
     )
-
-
-def _table(value: Any, name: str, path: Path) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise UsageError(f"{path}: {name} must be a table", hint=f"write [{name}]")
-    return value
 
 
 def _known(table: Mapping[str, Any], keys: tuple[str, ...], name: str, path: Path) -> None:
@@ -113,12 +87,6 @@ def _known(table: Mapping[str, Any], keys: tuple[str, ...], name: str, path: Pat
 
 
 def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:
-    codes = _strings(value, key, path, '"CT403"')
+    codes = strings(value, key, path, '"CT403"')
     chosen(codes)  # raises for an unknown code before anything is linted
     return tuple(code.upper() for code in codes)
-
-
-def _strings(value: Any, key: str, path: Path, example: str) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise UsageError(f"{path}: {key} must be a list of strings", hint=f"as in {key} = [{example}]")
-    return value

@@ -1,7 +1,8 @@
 """Families: templates with declared facts, each in one folder.
 
-A family is a ``template.jinja`` with a ``family.toml``; to add one, add a folder. Families are found in the package and
-in the folders that the environment variable ``CHATTMPL_TEMPLATES`` lists.
+A family is a ``template.jinja`` with a ``family.toml``; to add one, add a folder. Families are found in the package, in
+the folders that the environment variable ``CHATTMPL_TEMPLATES`` lists, and in those that ``families`` in
+``[tool.chattmpl]`` of the nearest pyproject.toml lists.
 """
 
 import json
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from chattmpl import cache
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.errors import FamilyError, did_you_mean
+from chattmpl.conversation.validation_errors import dotted
+from chattmpl.errors import FamilyError, UsageError, did_you_mean
 from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
+from chattmpl.project_file import project_table, strings
 from chattmpl.source import Place, Source
 
 FILE = "family.toml"
@@ -289,11 +293,19 @@ def load_family(name: str) -> Family:
     """Load a family by its name.
 
     Raises:
-        FamilyError: if there is no such family, or its folder is incomplete or wrong.
+        FamilyError: if there is no such family, or several, or its folder is incomplete or wrong.
     """
-    for root in _roots():
-        if (root / name / FILE).is_file():
-            return read_family(root / name)
+    folders = [root / name for root in _roots() if (root / name / FILE).is_file()]
+    if len(folders) > 1:
+        raise FamilyError(
+            f"several families are named {name!r}: {' and '.join(map(str, folders))}", hint="rename the folder of yours"
+        )
+    if folders:
+        family = read_family(folders[0])
+        if family.name != name:
+            source = Source(_text(folders[0] / FILE), str(folders[0] / FILE))
+            raise FamilyError(f"name must be {name!r}, as its folder is named", place=_place(source, ["name"]))
+        return family
     known = family_names()
     raise FamilyError(
         f"there is no family {name!r}", hint=did_you_mean(name, known) or f"the families are {', '.join(known)}"
@@ -331,14 +343,41 @@ def read_family(folder: Path) -> Family:
     path = folder / FILE
     for needed in (path, folder / TEMPLATE_FILE):
         if not needed.is_file():
-            raise FamilyError(f"a family needs the file {needed}", hint="see docs/families.md for what goes into it")
+            raise FamilyError(
+                f"a family needs the file {needed}", hint="the page family.toml of the documentation lists its keys"
+            )
     source = Source(_text(path), str(path))
     try:
         return Family.model_validate({**_parsed(source), "folder": folder})
     except ValidationError as error:
-        first = error.errors()[0]
-        keys = [str(key) for key in first["loc"]]
-        raise FamilyError(f"{'.'.join(keys)}: {first['msg'].lower()}", place=_place(source, keys)) from None
+        raise _invalid(source, error.errors()[0]) from None
+
+
+def _invalid(source: Source, detail: ErrorDetails) -> FamilyError:
+    """Return the error about the first wrong key of a ``family.toml``."""
+    keys = [str(key) for key in detail["loc"]]
+    name = dotted(detail["loc"])
+    message, hint = (
+        f"{name}: {detail['msg'].removeprefix('Value error, ')}",
+        "the page family.toml of the documentation lists the keys",
+    )
+    match detail["type"]:
+        case "missing":
+            message = f"{name} is missing"
+        case "extra_forbidden":
+            message, hint = f"there is no key {name}", did_you_mean(keys[-1], family_keys()) or hint
+        case "value_error":
+            pass
+        case _:
+            message = f"{name}: {detail['msg'].replace('Input should be', 'must be')}, not {detail['input']!r:.60}"
+    place = _place(source, keys)
+    return FamilyError(message if place else f"{source.name}: {message}", place=place, hint=hint)
+
+
+def family_keys() -> set[str]:
+    """Return the names of all keys of a ``family.toml``, those of its tables included."""
+    models: list[type[BaseModel]] = [Family, *_Facts.__subclasses__()]
+    return {field for model in models for field in model.model_fields} - {"folder"}
 
 
 def _parsed(source: Source) -> dict[str, Any]:
@@ -372,5 +411,38 @@ def _text(path: Path) -> str:
 
 
 def _roots() -> list[Path]:
-    named = [Path(root) for root in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if root]
-    return [root for root in (*named, shipped_folder("templates")) if root.is_dir()]
+    """Return the folders of families, the shipped ones last.
+
+    Raises:
+        UsageError: if one that the user names is no folder of families.
+    """
+    given = [(Path(root), f"the environment variable {SEARCH_PATH}") for root in _searched()]
+    given += [(root, f"families in {path}") for path, root in _of_project(Path.cwd())]
+    roots: dict[Path, Path] = {}
+    for root, where in given:
+        if not root.is_dir():
+            raise UsageError(f"{where} names {root}, which is not a folder", hint="name a folder of families")
+        if (root / FILE).is_file():
+            raise UsageError(
+                f"{where} names {root}, which is a family", hint=f"name the folder that holds it: {root.parent}"
+            )
+        roots.setdefault(root.resolve(), root)
+    shipped = shipped_folder("templates")
+    roots.setdefault(shipped.resolve(), shipped)
+    return list(roots.values())
+
+
+def _searched() -> list[str]:
+    return [root for root in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if root]
+
+
+@lru_cache(maxsize=4)
+def _of_project(folder: Path) -> list[tuple[Path, Path]]:
+    """Return the folders of families that the nearest pyproject.toml names, each with the path of that file."""
+    found = project_table(folder)
+    if found is None or "families" not in found[1]:
+        return []
+    path, table = found
+    named = table["families"]
+    listed = strings([named] if isinstance(named, str) else named, "families", path, '"templates"')
+    return [(path, path.parent / root) for root in listed]
