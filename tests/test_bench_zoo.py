@@ -17,7 +17,7 @@ sys.path.append(str(ROOT / "bench"))
 from zoo_parts.doors import DOORS, Job, Result, enter  # noqa: E402
 from zoo_parts.judge import Verdict, disagreements, judge, reference  # noqa: E402
 from zoo_parts.models import Case, control_tokens, layout_cases  # noqa: E402
-from zoo_parts.rows import CONVERSATIONS, SHAPES  # noqa: E402
+from zoo_parts.rows import CONVERSATIONS, SHAPES, Shape  # noqa: E402
 
 pytestmark = [pytest.mark.data, pytest.mark.upstream]
 
@@ -62,15 +62,18 @@ def test_entry_points_that_disagree_are_reported() -> None:
     assert refused == ["Encoder and encode: only encode refuses: no"]
 
 
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)
 @pytest.mark.parametrize("door", ["Encoder", "prepare", "encode"])
-def test_rows_of_a_model_directory_are_those_of_transformers(door: str, case: Case, tmp_path: Path) -> None:
-    conversations = list(CONVERSATIONS.values())
-    shape = SHAPES["messages"]
-    records, data = shape.records(conversations), tmp_path / "data.jsonl"
+def test_rows_of_a_model_directory_are_those_of_transformers(
+    door: str, shape: Shape, case: Case, tmp_path: Path
+) -> None:
+    held = shape.held()
+    records, data = list(held.values()), tmp_path / f"data{shape.suffix}"
     shape.write(records, data)
+    expected = reference(case, [CONVERSATIONS[name] for name in held])
     result = enter(DOORS[door], Job(case, shape, records, data, tmp_path / "job"))
-    verdicts = [judged.verdict for _, judged in judge(case, reference(case, conversations), result)]
-    assert verdicts == [Verdict.EQUAL] * len(CONVERSATIONS)
+    verdicts = [judged.verdict for _, judged in judge(case, expected, result)]
+    assert verdicts == [Verdict.EQUAL] * len(held)
 
 
 def test_control_tokens_are_found_in_a_template() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -92,7 +93,8 @@ def _prepare(job: Job) -> Result:
 
     result = Result()
     options: dict[str, Any] = {"columns": _COLUMNS, "clock": CLOCK, "fast": "off", "max_rejected": "100%"}
-    _add_rows(result, prepare(job.records, str(job.case.template), str(job.case.tokenizer), **options))
+    for row in prepare(job.records, str(job.case.template), str(job.case.tokenizer), **options):
+        result.rows[_number(row["place"])] = _tokens(row)
     for index in range(len(job.records)):
         if index not in result.rows:
             result.rejected[index] = "rejected"
@@ -169,11 +171,14 @@ def _ran(arguments: Sequence[str], out: Path) -> Result:
     if outcome.code == 2:
         result.refused = error[1] if error else outcome.err.strip()[-300:]
         return result
-    _add_rows(result, _read(out))
     rejected = out / "rejected.jsonl"
     for line in rejected.read_text(encoding="utf-8").splitlines() if rejected.is_file() else ():
         each = json.loads(line)
         result.rejected[each["index"]] = each["message"]
+    # Rows are numbered by their lines, which are not those of conversations in each format.
+    indices = (index for index in itertools.count() if index not in result.rejected)
+    rows = sorted(_read(out), key=lambda row: _number(row["place"]))
+    result.rows = dict(zip(indices, map(_tokens, rows), strict=False))
     return result
 
 
@@ -187,14 +192,14 @@ def _read(folder: Path) -> Iterable[Mapping[str, Any]]:
             yield from Dataset.from_file(str(file))
 
 
-def _add_rows(result: Result, rows: Iterable[Mapping[str, Any]]) -> None:
-    for row in rows:
-        result.rows[_index(row["place"])] = list(row["input_ids"]), list(row["labels"])
+def _tokens(row: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    """Return the ids and the labels of a row."""
+    return list(row["input_ids"]), list(row["labels"])
 
 
-def _index(place: str) -> int:
-    """Return the index of a conversation from the place of its row: ``file:line`` or ``file[index]``."""
+def _number(place: str) -> int:
+    """Return the number in the place of a row: ``file:line`` or ``file[index]``."""
     match = re.search(r":(\d+)$|\[(\d+)\]$", place)
     if match is None:
-        raise ValueError(f"the row has no index: {place}")
-    return int(match[1]) - 1 if match[1] else int(match[2])
+        raise ValueError(f"the row has no number: {place}")
+    return int(match[1] or match[2])

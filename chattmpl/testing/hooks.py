@@ -1,5 +1,7 @@
 """The pytest hooks of a run in which templates are configured."""
 
+from __future__ import annotations  # pytest before 8.4 does not export all names of its types
+
 import os
 import re
 from collections.abc import Generator, Iterable
