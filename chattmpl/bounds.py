@@ -149,14 +149,17 @@ def bounded() -> Iterator[None]:
             yield
 
 
-def enforce() -> None:
+def enforce(*, anew: bool = False) -> None:
     """Enforce the bounds in this process until `release`. Without a supervisor, it is interrupted but never killed.
 
     Only the main thread can do this; in another thread it has no effect.
+
+    Args:
+        anew: also in a fork of a process that enforces them, which would share them with its parent.
     """
     global _bounds
     here = threading.current_thread() is threading.main_thread()
-    if _bounds is None and here and hasattr(signal, "setitimer"):
+    if (_bounds is None or anew) and here and hasattr(signal, "setitimer"):
         _bounds = _Bounds(bytearray(_BEGAN.size))
         signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
         atexit.register(release)  # an alarm while the interpreter shuts down would kill the process

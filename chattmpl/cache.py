@@ -35,6 +35,11 @@ def enable(folder: Path | None = None) -> None:
     _folder = folder or (Path(named) if named else None)
 
 
+def is_enabled() -> bool:
+    """Return true if entries are stored."""
+    return _folder is not None
+
+
 def load(*inputs: str) -> Any:
     """Return the value stored for these inputs, or None."""
     if _folder is None:

@@ -13,6 +13,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.shapes import parse_record, read_record
 from chattmpl.conversation.spellings import PREFERENCES, is_content
+from chattmpl.conversation.turns import TurnReader, is_simple
 from chattmpl.conversation.validation_errors import FieldError
 
 ASK = {"role": "user", "content": "Tide?"}
@@ -446,3 +447,44 @@ def test_short_values_are_content_only_by_their_name() -> None:
     assert is_content("mood", "calm and collected")
     assert is_content("system_style", "calm")
     assert not is_content("vector", [0.1, 0.2])
+
+
+_CALLS = st.sampled_from(
+    [
+        {"function": {"name": "f", "arguments": {"x": 1}}},
+        {"id": "1", "type": "function", "function": {"name": "f"}},
+        {"function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"function": '{"name": "f", "arguments": "{}"}'},
+        {"name": "f", "arguments": {"x": "y"}},
+        {"name": "f", "arguments": "{}"},
+        '{"name": "f", "arguments": {}}',
+        None,
+    ]
+)
+_TURNS = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "function", "human", None])},
+    optional={
+        "content": st.sampled_from(["a", "", None, [{"type": "text", "text": "a"}], {"a": 1}]),
+        "tool_calls": st.none() | st.lists(_CALLS, max_size=2) | st.just("[]"),
+        "reasoning_content": st.sampled_from(["why", "", None]),
+        "tool_call_id": st.just("1"),
+        "weight": st.sampled_from([0, 1]),
+        "function_call": st.none(),
+        "value": st.just("b"),
+        "mood": st.just("This is a good day for a walk."),
+    },
+)
+
+
+@given(_TURNS, st.booleans())
+def test_a_simple_message_is_one_that_the_general_reader_leaves_as_it_is(turn: dict[str, Any], decode: bool) -> None:
+    if is_simple(turn):
+        reader = TurnReader("messages", decode=decode)
+        assert reader._turn(turn, ("messages", 0)) is turn
+        assert not reader.notes
+
+
+def test_usual_tool_calls_are_simple() -> None:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    assert all(is_simple({"role": "assistant", "tool_calls": [call], **more}) for more in ({}, {"content": ""}))
+    assert not is_simple({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]})

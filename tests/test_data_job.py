@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -11,7 +14,7 @@ import pytest
 
 from chattmpl import Template
 from chattmpl.conversation.files import load_conversations
-from support.command import Outcome, run_here
+from support.command import PROGRAM, Outcome, run_here
 from support.datasets import conversation, write_jsonl, write_many
 from support.extras import need
 from support.snapshots import matches_snapshot
@@ -171,8 +174,20 @@ def test_the_output_is_the_same_to_the_byte_whatever_the_number_of_workers(tmp_p
         chosen = ("-t", "chatml", "--tokenizer", "demo", "--columns", "labels,place", "--workers", str(workers))
         outcome = run_here(["encode", *chosen, str(given), "-o", str(tmp_path / f"out{workers}")])
         assert outcome.code == 0, outcome.err
+    # A command of its own has no other thread, so its workers are forked.
+    subprocess.run([str(PROGRAM), "encode", *chosen[:-2], str(given), "-o", str(tmp_path / "out")], check=True)
     assert len(list((tmp_path / "out1").glob("*.parquet"))) > 1
-    assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
+    assert contents(tmp_path / "out1") == contents(tmp_path / "out2") == contents(tmp_path / "out")
+
+
+def test_workers_are_forked_only_where_no_other_thread_could_hold_a_lock() -> None:
+    program = (
+        "import threading; from chattmpl.data.job.pool import can_fork; alone = can_fork(); "
+        "threading.Thread(target=threading.Event().wait, daemon=True).start(); print(alone, can_fork())"
+    )
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    made = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert made.stdout.split() == [str(sys.platform == "linux"), "False"]
 
 
 def test_shards_do_not_depend_on_anything_but_the_data(tmp_path: Path) -> None:

@@ -119,8 +119,8 @@ def test_a_job_whose_worker_is_killed_goes_on_by_itself(data: Path, whole: dict[
     with started(data, output) as process:
 
         def workers() -> list[int]:
-            children = psutil.Process(process.pid).children(recursive=True)
-            return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
+            (command,) = psutil.Process(process.pid).children()
+            return [child.pid for child in command.children() if "resource_tracker" not in " ".join(child.cmdline())]
 
         until(lambda: shards_done(output) >= 1)
         os.kill(workers()[0], signal.SIGKILL)

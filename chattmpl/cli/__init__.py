@@ -26,6 +26,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = _command(cmd_name)
         if command is not None and command.long_running:
+            # Modules are still being imported, whose many objects all stay.
+            gc.set_threshold(50_000)
             gc.enable()
         return command
 
@@ -96,12 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # in all installed packages, and garbage collection while modules load and when the interpreter exits.
     cache.enable()
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    collecting = gc.isenabled()
+    # A thread of numpy's, which nothing here uses, would forbid to fork workers.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    collecting, threshold = gc.isenabled(), gc.get_threshold()
     gc.disable()
     try:
         return guarded(lambda: cli.main(arguments, prog_name="chattmpl", standalone_mode=False))
     finally:
         gc.freeze()
+        gc.set_threshold(*threshold)
         if collecting:
             gc.enable()
 

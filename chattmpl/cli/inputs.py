@@ -90,9 +90,11 @@ def training_template(templates: Templates, *, must: bool) -> Template:
     Raises:
         TemplateError: if it ``must`` have tags, and none can be placed.
     """
+    chosen = templates.of()
+    if all(each.program.has_generation for each in chosen.variants):
+        return chosen
     from chattmpl.rewrite.annotate.annotator import ensure_annotated
 
-    chosen = templates.of()
     try:
         return ensure_annotated(chosen, note)[0]
     except TemplateError as refusal:

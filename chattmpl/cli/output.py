@@ -228,7 +228,8 @@ def job_progress() -> Iterator[Watcher]:
 
     texts = [TextColumn(text) for text in ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[speed]}")]
     columns = (texts[0], BarColumn(), *texts[1:], TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    # Refreshed by events, since a thread would forbid to fork workers.
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
 
         class Bar(Notes):
             task = progress.add_task("reading", total=None, speed="")
@@ -236,16 +237,17 @@ def job_progress() -> Iterator[Watcher]:
             start = time.monotonic()
 
             def reading(self, name: str) -> None:
-                progress.update(self.task, description=f"reading {name}")
+                progress.update(self.task, description=f"reading {name}", refresh=True)
 
             def begins(self, phase: Phase, total: int, done: int) -> None:
                 self.start = time.monotonic()
                 progress.reset(self.task, total=total, completed=done, description=phase, speed="")
+                progress.refresh()
 
             def advances(self, weight: int, counts: dict[str, Any]) -> None:
                 self.rows += sum(some.get("drawn", 0) for some in counts.get("sources", {}).values())
                 speed = self.rows / max(time.monotonic() - self.start, 0.1)
                 shown = f"{self.rows:,} rows, {speed:,.0f} per second" if self.rows else ""
-                progress.update(self.task, advance=weight, speed=shown)
+                progress.update(self.task, advance=weight, speed=shown, refresh=True)
 
         yield Bar()

@@ -284,14 +284,24 @@ class TurnReader:
 
 
 def is_simple(turn: Any) -> bool:
-    """Return true for a message of texts under their own names, which is read as it is."""
+    """Return true for a message of texts and usual tool calls under their own names, which is read as it is."""
+    if type(turn) is not dict or type(role := turn.get("role")) is not str or role not in _ROLES:
+        return False
+    content = turn.get("content")
+    if type(content) is str and _SIMPLE.issuperset(turn):
+        return True
     return (
-        type(turn) is dict
-        and _SIMPLE.issuperset(turn)
-        and type(turn.get("content")) is str
-        and type(role := turn.get("role")) is str
-        and role in _ROLES
+        type(calls := turn.get("tool_calls")) is list
+        and (content is None or type(content) is str)
+        and spellings.MESSAGE_KEYS.issuperset(turn)
+        and all(type(call) is dict and type(_arguments(call)) is not str for call in calls)
     )
+
+
+def _arguments(call: dict[Any, Any]) -> Any:
+    """Return the arguments of a usual call; a text for any other, which may have to be decoded."""
+    function = call.get("function")
+    return function.get("arguments") if type(function) is dict else ""
 
 
 def earlier_answers(messages: list[Any]) -> tuple[ReadingNote, ...]:

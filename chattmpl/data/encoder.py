@@ -22,6 +22,7 @@ from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
 from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
+from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.data.fast.verify import ExactResult, FastPathOptions, FastPathVerdict, describe_difference, open_fast_path
 from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
@@ -169,7 +170,6 @@ class Encoder:
         self._file_state = _file_state(tokenizer)
         self._clock = clock if clock is not None or not self.template.reads_clock else datetime.now()
         self._verdict: FastPathVerdict | None = None
-        self._notes: tuple[TemplateNote, ...] | None = None
         self._report = EncoderReport()
         self._check_options()
 
@@ -190,7 +190,11 @@ class Encoder:
     # -- loading
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in self.__dict__.items() if name not in ("_exact", "_fast", "_report")}
+        state = {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_exact", "_fast", "_handle", "_report")
+        }
         if not isinstance(self.tokenizer_source, (str, Path)):
             adapted = load_tokenizer(self.tokenizer_source)
             if isinstance(adapted, FastTokenizer):
@@ -203,29 +207,30 @@ class Encoder:
 
     @cached_property
     def _exact(self) -> _ExactPath:
-        tokenizer = self.tokenizer_source
-        if isinstance(tokenizer, _PickledTokenizer):
-            tokenizer = self.tokenizer_source = tokenizer.load()
-        loaded = load_tokenizer(tokenizer)
-        if self._notes is None:
-            trains = not {"labels", "assistant_masks"}.isdisjoint(self.columns)
-            self._notes = tuple(template_notes(self.template, loaded, trains=trains))
-            for note in self._notes:
-                warnings.warn(note.message(), TemplateWarning, stacklevel=4)
-        return _ExactPath(self.template, loaded, self.now, self.kwargs, self.options, self.keep)
+        _ = self.template_notes
+        return _ExactPath(self.template, self._handle.loaded, self.now, self.kwargs, self.options, self.keep)
 
-    @property
+    @cached_property
+    def _handle(self) -> TokenizerHandle:
+        if isinstance(self.tokenizer_source, _PickledTokenizer):
+            self.tokenizer_source = self.tokenizer_source.load()
+        return TokenizerHandle(self.tokenizer_source)
+
+    @cached_property
     def template_notes(self) -> tuple[TemplateNote, ...]:
         """The notes on the template, each of which was a warning when the encoder was first used."""
-        _ = self._exact
-        return self._notes or ()
+        trains = not {"labels", "assistant_masks"}.isdisjoint(self.columns)
+        notes = tuple(template_notes(self.template, self._handle, trains=trains))
+        for note in notes:
+            warnings.warn(note.message(), TemplateWarning, stacklevel=4)
+        return notes
 
     @cached_property
     def _fast(self) -> FastPath | None:
         """The checked fast path; None if there is none, after a warning."""
         if self.fast == "off":
             return None
-        exact = self._exact
+        _ = self.template_notes
         overrides = {name: value for name, value in self.kwargs.items() if value is not None}
         try:
             if "message_index" in self.keep:
@@ -237,7 +242,12 @@ class Encoder:
                 overrides=overrides,
             )
             path, self._verdict = open_fast_path(
-                self.template, exact.tokenizer, options, exact.result, self.now, self._verdict
+                self.template,
+                self._handle,
+                options,
+                lambda record: self._exact.result(record),
+                self.now,
+                self._verdict,
             )
         except Unsupported as unsupported:
             self._report.notes = (str(unsupported),)
@@ -276,8 +286,8 @@ class Encoder:
     def use_tokenizer(self, tokenizer: Any) -> None:
         """Use the same tokenizer from another place, in a process without access to the original file."""
         self.tokenizer_source = tokenizer
-        self.__dict__.pop("_exact", None)
-        self.__dict__.pop("_fast", None)
+        for name in ("_exact", "_fast", "_handle"):
+            self.__dict__.pop(name, None)
 
     def report(self) -> EncoderReport:
         """Return the counts of this encoder in this process."""

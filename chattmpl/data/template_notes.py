@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
-from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl import cache
+from chattmpl.data.fast.markers import Unsupported
+from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.probing import facts_of
 from chattmpl.probing.control_tokens import missing_tokens
 from chattmpl.template.family import family_for_tokens
 from chattmpl.template.template import Template
+
+_CODE = ("budget", "compiler", "conversation", "encode", "probing", "provenance", "syntax", "template")
+"""The modules that the search for control tokens depends on."""
 
 
 class TemplateWarning(UserWarning):
@@ -54,7 +60,7 @@ class TemplateNote(NamedTuple):
         )
 
 
-def template_notes(template: Template, tokenizer: TextTokenizer, *, trains: bool = True) -> Iterator[TemplateNote]:
+def template_notes(template: Template, tokenizer: TokenizerHandle, *, trains: bool = True) -> Iterator[TemplateNote]:
     """Yield the notes on a template and a tokenizer.
 
     Args:
@@ -67,11 +73,24 @@ def template_notes(template: Template, tokenizer: TextTokenizer, *, trains: bool
             yield TemplateNote(TemplateNoteKind.NO_GENERATION, each.name)
     missing = lacking_tokens(template, tokenizer)
     if missing:
-        family = family_for_tokens({token.content for token in tokenizer.added.values()})
+        family = family_for_tokens({token.content for token in tokenizer.loaded.added.values()})
         yield TemplateNote(TemplateNoteKind.MISSING_TOKENS, template.name, missing, family)
 
 
-def lacking_tokens(template: Template, tokenizer: TextTokenizer) -> tuple[str, ...]:
-    """Return the control tokens that a template, or the one for tools, writes and a tokenizer lacks."""
-    found = (token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer))
-    return tuple(dict.fromkeys(token.content for token in found))
+def lacking_tokens(template: Template, tokenizer: TokenizerHandle) -> tuple[str, ...]:
+    """Return the control tokens that a template, or the one for tools, writes and a tokenizer lacks.
+
+    The result is stored in the cache, if that is enabled, for it takes renders, and the tokenizer.
+    """
+    key: tuple[str, ...] = ()
+    if cache.is_enabled():
+        variants = [(each.source, each.retention, each.tokens) for each in template.variants]
+        with contextlib.suppress(Unsupported):
+            key = ("lacking tokens", cache.hash_of_code(*_CODE), tokenizer.digest, repr(variants))
+    if key and (stored := cache.load(*key)) is not None:
+        return tuple(stored)
+    found = (token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer.loaded))
+    lacking = tuple(dict.fromkeys(token.content for token in found))
+    if key:
+        cache.store(lacking, *key)
+    return lacking

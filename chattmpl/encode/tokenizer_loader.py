@@ -61,6 +61,13 @@ def load_tokenizer(tokenizer: object) -> TextTokenizer:
     return adapted
 
 
+def tokenizer_files(tokenizer: str | Path) -> list[Path]:
+    """Return the files from which a tokenizer is read, its definition first; none if it is not a path."""
+    path = Path(tokenizer)
+    path = path / TOKENIZER if path.is_dir() else path
+    return [file for file in (path, path.with_name(CONFIG)) if file.is_file()] if path.is_file() else []
+
+
 def special_tokens_of(tokenizer: object) -> SpecialTokens:
     """Return the special tokens of a tokenizer, as transformers passes them to templates.
 

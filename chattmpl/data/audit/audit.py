@@ -15,13 +15,14 @@ from chattmpl.data.audit.check import Check, RowFinding, all_checks, check_named
 from chattmpl.data.audit.row_view import Background, RowView
 from chattmpl.data.audit.totals import AuditSettings, SourceTotals, Totals
 from chattmpl.data.encoder import Encoder
+from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.data.job.events import Watcher
 from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.reasoning_mode import find_switch, mode_of_kwarg, shown_mode
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.data.template_notes import lacking_tokens
 from chattmpl.diagnostic import SEVERITIES, DataDiagnostic, Example, Severity, wording
-from chattmpl.encode import load_tokenizer, template_for
+from chattmpl.encode import template_for
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import facts_of
 
@@ -142,7 +143,7 @@ def audit(
     checks = chosen(select, ignore)
     loaded = template_for(template, tokenizer, retention)
     facts = facts_of(loaded)
-    missing = lacking_tokens(loaded, load_tokenizer(tokenizer))
+    missing = lacking_tokens(loaded, TokenizerHandle(tokenizer))
     background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers, missing)
     visitor = _Auditor([check.code for check in checks], background)
     amount: dict[str, Any] = {"sample": sample, "workers": workers, "watcher": watcher}

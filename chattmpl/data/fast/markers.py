@@ -40,7 +40,15 @@ _INHERITANCE = re.compile(r"\{%[-+]?\s*(?:extends|include|import|from|block)\b")
 
 
 class Unsupported(Exception):
-    """A template, tokenizer or option that the fast path does not support; the message is for people."""
+    """A template, tokenizer or option that the fast path does not support; the message is for people.
+
+    Attributes:
+        lasting: false if another environment may support it, as with another package.
+    """
+
+    def __init__(self, message: str, *, lasting: bool = True) -> None:
+        super().__init__(message)
+        self.lasting = lasting
 
 
 def with_markers(program: Program) -> str:

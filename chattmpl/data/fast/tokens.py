@@ -1,16 +1,24 @@
-"""Token engines for many texts at once, and the number of bytes of each token."""
+"""Tokenizers of the fast path: engines for many texts at once, and the number of bytes of each token."""
 
+from __future__ import annotations
+
+import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import zlib
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from chattmpl.data.fast.markers import SEPARATOR, Unsupported
 from chattmpl.data.fast.renderers import first_line
+from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.encode.tokenizer_loader import tokenizer_files
 
 _SEPARATOR = SEPARATOR.encode()
 _UNKNOWN_LENGTH = 1 << 20
@@ -44,11 +52,12 @@ class GigatokenEngine:
     _MANY = 20_000
     """Number of texts whose encoding takes as long as the import of awkward, which a batch on all cores needs."""
 
-    def __init__(self, definition: str) -> None:
+    def __init__(self, tokenizer: TokenizerHandle) -> None:
         try:
             import gigatoken
         except ImportError:
-            raise Unsupported("gigatoken is not installed") from None
+            raise Unsupported("gigatoken is not installed", lasting=False) from None
+        definition = tokenizer.definition
         try:
             self._tokenizer = gigatoken.Tokenizer.from_json(definition)
         except Exception as error:
@@ -71,16 +80,13 @@ class TokenizersEngine:
 
     name = "tokenizers"
 
-    def __init__(self, definition: str) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer = Tokenizer.from_str(definition)
+    def __init__(self, tokenizer: TokenizerHandle) -> None:
+        self._encode = tokenizer.fast.encode_batch
 
     def encode(self, stream: bytes, count: int) -> tuple[Any, Any]:
         """See `TokenEngine.encode`."""
         texts = [text.decode() for text in stream.split(_SEPARATOR)]
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        return _joined([np.array(encoding.ids, dtype=np.uint32) for encoding in encodings])
+        return _joined([np.array(ids, dtype=np.uint32) for ids in self._encode(texts)])
 
 
 def _joined(parts: list[Any]) -> tuple[Any, Any]:
@@ -90,61 +96,122 @@ def _joined(parts: list[Any]) -> tuple[Any, Any]:
     return np.concatenate(parts), offsets
 
 
-ENGINES: tuple[Callable[[str], TokenEngine], ...] = (GigatokenEngine, TokenizersEngine)
+ENGINES: tuple[type[GigatokenEngine | TokenizersEngine], ...] = (GigatokenEngine, TokenizersEngine)
 """The fastest first."""
 
 
-class TokenLengths:
-    """The number of bytes of each token, looked up when it first occurs."""
+# -- tokenizers
 
-    def __init__(self, tokenizer: FastTokenizer) -> None:
+
+class TokenizerHandle:
+    """A tokenizer that is loaded only where it is needed: what was found out about a file before is in a verdict.
+
+    Args:
+        source: what `chattmpl.encode.load_tokenizer` accepts.
+    """
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._files = tokenizer_files(source) if isinstance(source, str | Path) else []
+
+    @cached_property
+    def loaded(self) -> TextTokenizer:
+        """The tokenizer; raise `EncodeError` if it cannot be loaded."""
+        return load_tokenizer(self._source)
+
+    @property
+    def fast(self) -> FastTokenizer:
+        """The tokenizer; raise `Unsupported` if it is not one of the tokenizers library."""
+        if not isinstance(self.loaded, FastTokenizer):
+            raise Unsupported("the tokenizer is not one of the tokenizers library")
+        return self.loaded
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of its files, or of its definition; raise `Unsupported` if it has neither."""
+        contents = [file.read_bytes() for file in self._files] or [self._written.encode("utf-8", "surrogatepass")]
+        return "".join(hashlib.blake2b(content, digest_size=16).hexdigest() for content in contents)
+
+    @cached_property
+    def as_is(self) -> bool:
+        """True if its file defines it: no token was added to it, and it neither truncates nor pads."""
+        return self._parsed[0]
+
+    @property
+    def definition(self) -> str:
+        """Its definition as JSON."""
+        if self.as_is:
+            return self._files[0].read_text(encoding="utf-8")
+        definition = json.loads(self._written)
+        return json.dumps({**definition, "truncation": None, "padding": None, "post_processor": None})
+
+    @cached_property
+    def _parsed(self) -> tuple[bool, Any]:
+        """See `as_is`, and the normalizer."""
+        if self._files:
+            found = json.loads(self._files[0].read_bytes())
+            changed = found.get("truncation") or found.get("padding")
+            if not changed and len(found.get("added_tokens") or ()) == len(self.loaded.added):
+                return True, found.get("normalizer")
+        return False, json.loads(self._written).get("normalizer")
+
+    @cached_property
+    def _written(self) -> str:
+        try:
+            return self.fast.raw.to_str()
+        except Exception as error:
+            raise Unsupported(f"the tokenizer cannot be copied ({first_line(error)})") from error
+
+    def check(self) -> bool:
+        """Check that its tokens can be located by their bytes; return true if it normalizes texts to NFC.
+
+        Raises:
+            Unsupported: they cannot.
+        """
+        tokenizer = self.fast
+        normalizers = list(_normalizers(self._parsed[1]))
+        if any(normalizer not in _SAFE_NORMALIZERS for normalizer in normalizers):
+            raise Unsupported("the tokenizer has a normalizer that changes texts")
+        if tokenizer.byte_length(0) is None:
+            raise Unsupported("the vocabulary of the tokenizer does not spell bytes")
+        if any(token.strips for token in tokenizer.added.values()):
+            raise Unsupported("the tokenizer has added tokens that strip white space")
+        return {"type": "NFC"} in normalizers
+
+
+class TokenLengths:
+    """The number of bytes of each token, looked up when it first occurs; a pickled copy contains all of them.
+
+    Args:
+        tokenizer: the tokenizer.
+        known: the lengths from an earlier process.
+    """
+
+    def __init__(self, tokenizer: TokenizerHandle, known: bytes = b"") -> None:
         self._tokenizer = tokenizer
-        size = tokenizer.raw.get_vocab_size(with_added_tokens=True)
-        highest = max([size - 1, *tokenizer.added])
+        if known:
+            self._lengths = np.frombuffer(zlib.decompress(known), dtype=np.int32)
+            return
+        loaded = tokenizer.fast
+        highest = max([loaded.raw.get_vocab_size(with_added_tokens=True) - 1, *loaded.added])
         self._lengths = np.zeros(highest + 1, dtype=np.int32)
 
     def of(self, ids: Any) -> Any:
         """Return the number of bytes of each token."""
         lengths = self._lengths.take(ids)
         if lengths.size and not lengths.min():
-            for token_id in np.unique(ids[lengths == 0]).tolist():
-                self._lengths[token_id] = self._tokenizer.byte_length(token_id) or _UNKNOWN_LENGTH
+            self._look_up(np.unique(ids[lengths == 0]))
             lengths = self._lengths.take(ids)
         return lengths
 
+    def _look_up(self, ids: Any) -> None:
+        find = self._tokenizer.fast.byte_length
+        self._lengths[ids] = [find(token_id) or _UNKNOWN_LENGTH for token_id in ids.tolist()]
 
-@dataclass(frozen=True)
-class TokenizerDefinition:
-    """The definition of a tokenizer.
-
-    Attributes:
-        text: the JSON, without post-processor, truncation and padding.
-        composes: true if the tokenizer normalizes texts to NFC.
-    """
-
-    text: str
-    composes: bool
-
-
-def read_definition(tokenizer: FastTokenizer) -> TokenizerDefinition:
-    """Return the definition of a tokenizer whose tokens can be located by their bytes.
-
-    Raises:
-        Unsupported: its tokens cannot be located by their bytes.
-    """
-    try:
-        definition = json.loads(tokenizer.raw.to_str())
-    except Exception as error:
-        raise Unsupported(f"the tokenizer cannot be copied ({first_line(error)})") from error
-    normalizers = list(_normalizers(definition.get("normalizer")))
-    if any(normalizer not in _SAFE_NORMALIZERS for normalizer in normalizers):
-        raise Unsupported("the tokenizer has a normalizer that changes texts")
-    if tokenizer.byte_length(0) is None:
-        raise Unsupported("the vocabulary of the tokenizer does not spell bytes")
-    if any(token.strips for token in tokenizer.added.values()):
-        raise Unsupported("the tokenizer has added tokens that strip white space")
-    text = json.dumps({**definition, "truncation": None, "padding": None, "post_processor": None})
-    return TokenizerDefinition(text, composes={"type": "NFC"} in normalizers)
+    def all(self) -> bytes:
+        """Return the lengths of all tokens, compressed."""
+        self._look_up(np.flatnonzero(self._lengths == 0))
+        return zlib.compress(self._lengths.tobytes(), 1)
 
 
 def _normalizers(given: Any) -> Iterator[Any]:

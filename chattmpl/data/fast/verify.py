@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chattmpl import cache
 from chattmpl.data.fast.markers import Ranges, Unsupported, split_markers, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
 from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
-from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenLengths, read_definition
-from chattmpl.encode.fast_tokenizer import FastTokenizer
-from chattmpl.encode.tokenizer import TextTokenizer
+from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenizerHandle, TokenLengths
 from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
     from chattmpl.template.template import Template
 
-RENDERERS: tuple[Callable[[str, Callable[[], datetime]], Renderer], ...] = (CompiledRenderer, JinjaRenderer)
+RENDERERS: tuple[type[CompiledRenderer | JinjaRenderer], ...] = (CompiledRenderer, JinjaRenderer)
 """The fast one, and its fallback."""
 
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
+_CODE = ("budget", "compiler", "conversation", "data/fast", "encode", "provenance", "syntax", "template")
+"""The modules that a verdict depends on."""
 
 
 class ExactResult(NamedTuple):
@@ -56,15 +58,24 @@ class FastPathVerdict:
     """The result of a differential check, valid in other processes with the same packages.
 
     Attributes:
+        renderer: name of the renderer; empty if there is no fast path.
         engine: name of the token engine.
         notes: what is not used, and why.
         versions: versions of Python and the packages.
+        as_is: see `TokenizerHandle`.
+        composes: see `FastPath`.
+        lengths: see `TokenLengths`.
+        control: the control tokens to search for, and the other added tokens.
     """
 
     renderer: str
     engine: str
     notes: tuple[str, ...]
     versions: tuple[str, ...]
+    as_is: bool = False
+    composes: bool = False
+    lengths: bytes = b""
+    control: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
 
 @dataclass(frozen=True)
@@ -84,13 +95,16 @@ class FastPathOptions:
 
 def open_fast_path(
     template: Template,
-    tokenizer: TextTokenizer,
+    tokenizer: TokenizerHandle,
     options: FastPathOptions,
     exact: Exact,
     now: Callable[[], datetime],
     verdict: FastPathVerdict | None = None,
 ) -> tuple[FastPath, FastPathVerdict]:
     """Return a fast path that was checked against the exact one.
+
+    A verdict is stored in the cache, if that is enabled, so that another process does not check the same again. One
+    that depends on a package that is missing is not stored.
 
     Args:
         template: renders the rows.
@@ -104,53 +118,132 @@ def open_fast_path(
         Unsupported: there is no fast path that passes the check.
     """
     _check_options(options)
-    if not isinstance(tokenizer, FastTokenizer):
-        raise Unsupported("the tokenizer is not one of the tokenizers library")
-    sources = [with_markers(each.program) for each in template.variants]
-    definition = read_definition(tokenizer)
-    lengths = TokenLengths(tokenizer)
-    scanner = None if options.control_tokens == "allow" else _scanner(template, tokenizer)
-    versions = (sys.version, *map(_version, _PACKAGES))
-    if verdict is not None and verdict.versions != versions:
-        verdict = None
-    notes: list[str] = []
-    renderers: list[Renderer] = []
-    for make in RENDERERS:
+    opening = _Opening(template, tokenizer, options, now)
+    if verdict is None or verdict.versions != opening.versions:
+        verdict = opening.stored()
+    return opening.check(exact) if verdict is None else (opening.open(verdict), verdict)
+
+
+class _Opening:
+    """The parts of the fast path of a template with a tokenizer, and its check."""
+
+    def __init__(
+        self, template: Template, tokenizer: TokenizerHandle, options: FastPathOptions, now: Callable[[], datetime]
+    ) -> None:
+        self.template, self.tokenizer, self.options, self.now = template, tokenizer, options, now
+        self.sources = [with_markers(each.program) for each in template.variants]
+        self.versions = (sys.version, *map(_version, _PACKAGES))
+        self.notes: list[str] = []
+        self.lasting = True
+
+    @cached_property
+    def _key(self) -> tuple[str, ...]:
+        """The inputs of the check."""
+        variants = [(each.source, each.retention, each.tokens) for each in self.template.variants]
+        given = (variants, self.template.budget, self.options, self.tokenizer.digest)
+        return ("fast path", cache.hash_of_code(*_CODE), *self.versions, *self.sources, *map(repr, given))
+
+    def stored(self) -> FastPathVerdict | None:
+        """Return the verdict of an earlier process, if there is one."""
+        found = cache.load(*self._key) if cache.is_enabled() else None
+        return found and FastPathVerdict(*found)
+
+    def open(self, verdict: FastPathVerdict) -> FastPath:
+        """Return the fast path of a verdict.
+
+        Raises:
+            Unsupported: there is none, or a part of it is missing here.
+        """
+        if not verdict.renderer:
+            raise Unsupported("; ".join(verdict.notes))
+        self.tokenizer.as_is = verdict.as_is
+        renderer = self._renderer({make.name: make for make in RENDERERS}[verdict.renderer])
+        engine = {make.name: make for make in ENGINES}[verdict.engine](self.tokenizer)
+        return self._path(renderer, engine, verdict)
+
+    def _renderer(self, make: type[CompiledRenderer | JinjaRenderer]) -> Renderer:
+        return by_tools([make(source, self.now) for source in self.sources])
+
+    def _path(self, renderer: Renderer, engine: TokenEngine, verdict: FastPathVerdict) -> FastPath:
+        return FastPath(
+            renderer,
+            engine,
+            TokenLengths(self.tokenizer, verdict.lengths),
+            None if self.options.control_tokens == "allow" else self._scanner(*verdict.control),
+            dict(self.template.tokens),
+            self.options.overrides,
+            verdict.composes,
+            self.options.straddle,
+        )
+
+    def _scanner(self, control: Sequence[str], candidates: Sequence[str]) -> ControlTokenScanner:
+        own = [literal for each in self.template.variants for literal in each.program.literals]
         try:
-            renderers.append(by_tools([make(source, now) for source in sources]))
+            return ControlTokenScanner(control, (*own, *self.template.tokens.values()), candidates)
+        except RecursionError:  # a pattern is nested as deeply as the token is long
+            raise Unsupported("the tokenizer has an added token that is too long to search for") from None
+
+    # -- the check
+
+    def check(self, exact: Exact) -> tuple[FastPath, FastPathVerdict]:
+        """Find the fastest parts that give the same results as the exact path, and store the verdict.
+
+        Raises:
+            Unsupported: there are none.
+        """
+        try:
+            path, verdict = self._check(exact)
         except Unsupported as unsupported:
-            notes.append(str(unsupported))
+            self._store(FastPathVerdict("", "", (str(unsupported),), self.versions), unsupported.lasting)
+            raise
+        self._store(replace(verdict, lengths=path.lengths.all() if cache.is_enabled() else b""), self.lasting)
+        return path, verdict
 
-    variables = frozenset().union(*(each.program.variables for each in template.variants))
+    def _store(self, verdict: FastPathVerdict, lasting: bool) -> None:
+        if lasting and cache.is_enabled():
+            cache.store(astuple(verdict), *self._key)
 
-    def path_with(renderer: Renderer, engine: TokenEngine) -> FastPath:
-        constants, overrides = dict(template.tokens), options.overrides
-        return FastPath(renderer, engine, lengths, scanner, constants, overrides, definition.composes, options.straddle)
-
-    expected: Expected | None = None
-    for make_engine in ENGINES:
-        try:
-            engine = make_engine(definition.text)
-            if verdict is not None:
-                known = [renderer for renderer in renderers if renderer.name == verdict.renderer]
-                if known and engine.name == verdict.engine:
-                    return path_with(known[0], engine), verdict
+    def _check(self, exact: Exact) -> tuple[FastPath, FastPathVerdict]:
+        composes = self.tokenizer.check()
+        control = self._control_tokens()
+        verdict = FastPathVerdict("", "", (), self.versions, self.tokenizer.as_is, composes, b"", control)
+        renderers: list[Renderer] = []
+        for kind in RENDERERS:
+            try:
+                renderers.append(self._renderer(kind))
+            except Unsupported as unsupported:
+                self._note(unsupported)
+        expected: Expected | None = None
+        for make in ENGINES if renderers else ():
+            try:
+                path = self._path(renderers[0], make(self.tokenizer), verdict)
+                if expected is None:
+                    variables = frozenset().union(*(each.program.variables for each in self.template.variants))
+                    expected = _exact_results([*_fixtures(), *probes(variables)], exact, path)
+                    renderers = _first_correct(renderers, path, expected, self.notes)
+                    if not renderers:
+                        break
+                    path.renderer = renderers[0]
+                _check_tokens(path, expected)
+            except Unsupported as unsupported:
+                self._note(unsupported)
                 continue
-            if not renderers:
-                break
-            path = path_with(renderers[0], engine)
-            if expected is None:
-                expected = _exact_results([*_fixtures(), *probes(variables)], exact, path)
-                renderers = _first_correct(renderers, path, expected, notes)
-                if not renderers:
-                    break
-                path.renderer = renderers[0]
-            _check_tokens(path, expected)
-        except Unsupported as unsupported:
-            notes.append(str(unsupported))
-            continue
-        return path, FastPathVerdict(path.renderer.name, engine.name, tuple(dict.fromkeys(notes)), versions)
-    raise Unsupported("; ".join(dict.fromkeys(notes)))
+            notes = tuple(dict.fromkeys(self.notes))
+            return path, replace(verdict, renderer=path.renderer.name, engine=path.engine.name, notes=notes)
+        raise Unsupported("; ".join(dict.fromkeys(self.notes)), lasting=self.lasting)
+
+    def _note(self, unsupported: Unsupported) -> None:
+        self.notes.append(str(unsupported))
+        self.lasting = self.lasting and unsupported.lasting
+
+    def _control_tokens(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the control tokens in the template's variants, and all added tokens that are not blank."""
+        tokenizer = self.tokenizer.fast
+        ids = frozenset().union(*(tokenizer.control_ids(each.source) for each in self.template.variants))
+        control, candidates = (
+            tuple(tokenizer.added[index].content for index in some) for some in (sorted(ids), tokenizer.nonblank_ids)
+        )
+        return control, candidates
 
 
 def _check_options(options: FastPathOptions) -> None:
@@ -160,18 +253,6 @@ def _check_options(options: FastPathOptions) -> None:
         raise Unsupported("straddle='split' encodes each part of a text by itself")
     if not {"tools", "documents"}.isdisjoint(options.overrides):
         raise Unsupported("tools and documents are given as template kwargs")
-
-
-def _scanner(template: Template, tokenizer: FastTokenizer) -> ControlTokenScanner:
-    candidates = [tokenizer.added[index].content for index in tokenizer.nonblank_ids]
-    variants = template.variants
-    control_ids = frozenset().union(*(tokenizer.control_ids(each.source) for each in variants))
-    own = [literal for each in variants for literal in each.program.literals]
-    try:
-        control = [tokenizer.added[index].content for index in sorted(control_ids)]
-        return ControlTokenScanner(control, (*own, *template.tokens.values()), candidates)
-    except RecursionError:  # a pattern is nested as deeply as the token is long
-        raise Unsupported("the tokenizer has an added token that is too long to search for") from None
 
 
 def _fixtures() -> list[dict[str, Any]]:
@@ -203,7 +284,7 @@ def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expe
             try:
                 results.append((row, exact(record)))
             except BudgetError as error:  # the others would take as long
-                raise Unsupported(error.message) from None
+                raise Unsupported(error.message, lasting=False) from None
             except ChatTmplError:
                 results.append((row, None))
     return results

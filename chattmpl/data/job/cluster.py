@@ -15,9 +15,9 @@ from chattmpl import bounds
 from chattmpl.data.job.context import WorkerContext
 from chattmpl.data.job.plan import Payloads, Shard
 from chattmpl.data.job.pool import Task, Work, WorkerDied, cores
-from chattmpl.data.job.record import tokenizer_files
 from chattmpl.data.sources import load
 from chattmpl.encode import load_tokenizer
+from chattmpl.encode.tokenizer_loader import tokenizer_files
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.template.writer import replacing
 

@@ -191,7 +191,10 @@ class WorkFolder:
         filled = [data for (data, _), count in zip(shards, rows, strict=True) if count] or [shards[0][0]]
         concatenate((rejected for _, rejected in shards), output.rejected)
         if output.single:
-            if not output.path.exists() or all(path.exists() for path in filled):
+            if len(filled) == 1:
+                if filled[0].exists():
+                    filled[0].replace(output.path)
+            elif not output.path.exists() or all(path.exists() for path in filled):
                 join_files(filled, output.path, output.form, schema)
             return [output.path]
         named = [output.data(number, len(filled)) for number in range(len(filled))]

@@ -6,12 +6,14 @@ This process is one of the workers: it has loaded everything already, and works 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any
 
 from chattmpl import bounds
@@ -67,8 +69,8 @@ class _Pool:
         self.running: dict[Future[Any], Task] = {}
 
     def _start(self) -> ProcessPoolExecutor:
-        spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self.workers, spawn, _start_worker, (self.context, self.work))
+        method = multiprocessing.get_context("fork" if can_fork() else "spawn")
+        return ProcessPoolExecutor(self.workers, method, _start_worker, (self.context, self.work))
 
     def run(self, tasks: Iterator[Task]) -> Iterator[tuple[Shard, Any]]:
         try:
@@ -124,11 +126,13 @@ class _Pool:
     def _stop(self) -> None:
         """Stop the workers now; unfinished shards will be done again."""
         processes = list((getattr(self.pool, "_processes", None) or {}).values())
+        manager = getattr(self.pool, "_executor_manager_thread", None)
         self.pool.shutdown(wait=False, cancel_futures=True)
         for process in processes:
             process.terminate()
-        for process in processes:
-            process.join(5)
+        # The exit of the interpreter would wake this thread while it closes the pipe for that.
+        for each in (*processes, *filter(None, (manager,))):
+            each.join(5)
 
 
 _state: list[tuple[WorkerContext, Work]] = []
@@ -139,7 +143,7 @@ def _start_worker(context: WorkerContext, work: Work) -> None:
     """Set up a worker process: it exits when its parent does, and leaves interrupts to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    bounds.enforce()
+    bounds.enforce(anew=True)
     warnings.simplefilter("ignore")  # the parent has shown them, and new ones are part of the counts
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -155,6 +159,18 @@ def _exit_with(sentinel: int) -> None:
 def _do(shard: Shard, payloads: Payloads) -> Any:
     context, work = _state[0]
     return work(context, shard, payloads)
+
+
+def can_fork() -> bool:
+    """Return true if a fork of this process can work: it has only this thread.
+
+    A fork has everything that was loaded, so it begins at once, but a lock that another thread holds, of Python or of a
+    library, would never be released in it. Only Linux shows the threads of libraries; on macOS forks are not safe.
+    """
+    try:
+        return sys.platform == "linux" and len(list(Path("/proc/self/task").iterdir())) == 1
+    except OSError:
+        return False
 
 
 def cores() -> int:

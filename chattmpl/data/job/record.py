@@ -15,11 +15,11 @@ from chattmpl.data.job.plan import Plan
 from chattmpl.data.sources import digest_of
 from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
+from chattmpl.encode.tokenizer_loader import tokenizer_files
 from chattmpl.template.template import Template
 from chattmpl.version import __version__
 
 _COUNTED = ("rows", "encoded", "rejected", "drawn", "samples", "tokens", "trained")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 # -- identity
@@ -66,15 +66,6 @@ def _tokenizer(tokenizer: object) -> dict[str, Any]:
         return {"name": type(tokenizer).__name__, "digest": _digest(definition)}
     digests = [digest_of(str(file)) for file in tokenizer_files(tokenizer)]
     return {"name": str(tokenizer), "digest": _digest("".join(digests)) if digests else None}
-
-
-def tokenizer_files(tokenizer: str | Path) -> list[Path]:
-    """Return the files from which a tokenizer is read, its definition first; none if it is not a path."""
-    path = Path(tokenizer)
-    files = [path / name for name in _TOKENIZER_FILES] if path.is_dir() else [path]
-    if path.is_file():
-        files.append(path.with_name(_TOKENIZER_FILES[1]))
-    return [file for file in dict.fromkeys(files) if file.is_file()]
 
 
 def _digest(text: str) -> str:

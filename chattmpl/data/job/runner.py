@@ -44,7 +44,7 @@ class Runner:
         context: the state of each worker.
         workplace: the processes.
         watcher: receives the progress of counting tokens.
-        bytes_per_worker: bytes of data for which another process is worth starting.
+        bytes_per_worker: bytes of data for which a process is worth starting that has to load everything first.
     """
 
     context: WorkerContext
@@ -59,9 +59,9 @@ class Runner:
             yield from cluster.run(self.context, work, plan.tasks(shards), workers, place.address)
             return
         if workers is None:
-            # A process has to load the tokenizer first, which takes longer than little work.
             weight = sum(shard.weight for shard in shards)
-            workers = max(1, min(pool.cores(), weight // self.bytes_per_worker))
+            workers = len(shards) if pool.can_fork() else weight // self.bytes_per_worker
+            workers = max(1, min(pool.cores(), workers))
         yield from pool.run(self.context, work, plan.tasks(shards), min(workers, len(shards)))
 
     def draw(self, plan: Plan) -> Plan:
