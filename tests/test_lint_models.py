@@ -93,7 +93,10 @@ def test_a_stop_token_at_which_generation_does_not_end_is_an_error(tmp_path: Pat
 def test_generation_ends_where_the_config_of_the_model_says_whatever_the_eos_is(tmp_path: Path, name: str) -> None:
     folder = model(tmp_path / "m", eos_token="<|im_end|>")
     (folder / name).write_text(json.dumps({"eos_token_id": stop_id(folder) + 1}))
-    assert [item["code"] for item in found_in(str(folder))] == ["CT605"]
+    (item,) = found_in(str(folder))
+    assert item["code"] == "CT605"
+    assert f"{name} stops at {stop_id(folder) + 1}" in item["message"]
+    assert item["hint"] == f"add {stop_id(folder)} to eos_token_id in {name}"
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stop_id(folder)}))
     assert found_in(str(folder)) == []
 

@@ -260,6 +260,20 @@ def test_laws_on_placeholders_say_so(tmp_path: Path, model: Path) -> None:
     assert "placeholders stand" not in shown.out
 
 
+def test_diff_and_engines_render_with_them(tmp_path: Path, model: Path) -> None:
+    configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
+    tagged, other = tmp_path / "tagged.jinja", tmp_path / "other.jinja"
+    tagged.write_text(TAGGED)
+    other.write_text(TAGGED.removeprefix("{{ bos_token }}"))
+    for options, told in (((), "placeholders stand for bos_token, eos_token"), (("--tokenizer", str(model)), "")):
+        compared = run("diff", str(tagged), str(other), "--no-laws", *options)
+        assert compared.code == 1
+        assert ("<bos>" if options else "<|bos_token|>") in compared.out
+        assert told in compared.err
+        rendered = run("engines", str(tagged), "--engine", "tgi", *options)
+        assert (rendered.code, "note: " in rendered.err) == (0, not options)
+
+
 # -- named templates
 
 

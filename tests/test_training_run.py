@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from chattmpl import Template
+from chattmpl.encode.tokenizer_loader import DEMO_FILE
 from support.command import PROGRAM, Outcome, run_here
 from support.datasets import conversation, write_jsonl
 from support.extras import need
@@ -212,6 +214,41 @@ def test_a_template_without_tags_is_annotated_and_announced(tmp_path: Path) -> N
     encoded = run_here(["encode", "--tokenizer", "demo", "--fast", "off", *paths])
     assert encoded.code == 0
     assert "it was annotated automatically" in encoded.err
+
+
+def model_directory(folder: Path, **named: str) -> Path:
+    """Write a directory with the demo tokenizer and named templates."""
+    folder.mkdir()
+    shutil.copy(DEMO_FILE, folder / "tokenizer.json")
+    templates = [{"name": name, "template": text} for name, text in named.items()]
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": templates}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    return folder
+
+
+def test_named_templates_are_saved_with_the_model(tmp_path: Path) -> None:
+    tools = "{{ 'T' if tools else '' }}" + PLAIN_TEMPLATE
+    model_directory(tmp_path / "m", default=PLAIN_TEMPLATE, tool_use=tools, rag="{{ messages }}")
+    plain = [conversation(number) for number in range(0, 16, 2)]
+    write_jsonl(tmp_path / "plain.jsonl", plain)
+    path = write_run(tmp_path, template="m", tokenizer="./m", data="plain.jsonl", trainer={"max_steps": 1})
+    outcome = trained(path)
+    assert "named templates are saved as they are, and not trained: rag" in outcome.err
+    folder = tmp_path / "out"
+    named = folder / "additional_chat_templates"
+    assert (folder / "chat_template.jinja").read_text() == PLAIN_TEMPLATE
+    assert (named / "tool_use.jinja").read_text() == tools
+    assert (named / "rag.jinja").read_text() == "{{ messages }}"
+    assert "endgeneration" in (folder / "chat_template.train.tool_use.jinja").read_text()
+
+
+@pytest.mark.parametrize("template", ["hybrid", {"name": "m", "variant": "default"}])
+def test_named_templates_that_are_not_trained_are_not_saved(tmp_path: Path, template: Any) -> None:
+    model_directory(tmp_path / "m", default=PLAIN_TEMPLATE, tool_use=PLAIN_TEMPLATE)
+    write_jsonl(tmp_path / "plain.jsonl", [conversation(number) for number in range(0, 16, 2)])
+    path = write_run(tmp_path, template=template, tokenizer="./m", data="plain.jsonl", trainer={"max_steps": 1})
+    assert "are not saved, since they are not trained: tool_use" in trained(path).err
+    assert not (tmp_path / "out" / "additional_chat_templates").exists()
 
 
 def test_a_template_that_cannot_be_annotated_is_refused_with_the_reason(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.inputs import tokenizer_of
+from chattmpl.cli.inputs import tokenizer_of, with_special_tokens
 from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
@@ -20,7 +20,7 @@ from chattmpl.errors import UsageError
 @RETENTION
 @VARIANT
 @KWARGS
-@tokenizer_option("Tokenizer for counting trained tokens and for the laws about tokens")
+@tokenizer_option("Tokenizer for special tokens, for counting trained tokens and for the laws about tokens")
 @click.option("--laws/--no-laws", default=True, help="Compare the laws as well, which takes longer.")
 @format_option("rich", "text", "json")
 def diff(
@@ -57,6 +57,7 @@ def diff(
             pair = (at(since, before, Path(folder), **options), load(before, Path(folder), **options))
         else:
             pair = (load(before, Path(folder), **options), load(after or "", Path(folder), **options))
+        pair = (with_special_tokens(pair[0], loaded), with_special_tokens(pair[1], loaded))
         for name in template_kwargs:
             if not any(name in template.program.variables for template in pair):
                 raise UsageError(f"neither template reads a kwarg {name!r}", hint="check its spelling")

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, LazyOption, command, format_option
+from chattmpl.cli.inputs import tokenizer_of, with_special_tokens
+from chattmpl.cli.options import (
+    CONVERSATIONS_TOO,
+    KWARGS,
+    RETENTION,
+    VARIANT,
+    LazyOption,
+    command,
+    format_option,
+    tokenizer_option,
+)
 from chattmpl.cli.output import FOUND, OK, write
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ def _describe_engines() -> str:
 @KWARGS
 @RETENTION
 @VARIANT
+@tokenizer_option("Tokenizer for special tokens")
 @format_option("rich", "text", "json")
 def engines(
     template: str,
@@ -42,6 +53,7 @@ def engines(
     template_kwargs: dict[str, Any],
     retention: str | None,
     variant: str | None,
+    tokenizer: str | None,
     form: str,
 ) -> int:
     """Render a template with other engines and find the construct that causes each difference.
@@ -60,6 +72,7 @@ def engines(
     from chattmpl.template.template import Template
 
     loaded = Template.load(template, retention=retention, variant=variant)
+    loaded = with_special_tokens(loaded, tokenizer_of(tokenizer))
     given = list(cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs)))
     found: list[EngineReport | Missing] = []
     for item in available(names, clock=CLOCK):

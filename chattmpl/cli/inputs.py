@@ -198,6 +198,22 @@ def tokenizer_of(name: str | None) -> Any:
     return load_tokenizer(name)
 
 
+def with_special_tokens(template: Template, tokenizer: Any) -> Template:
+    """Return a template with the special tokens of a tokenizer, or with placeholders for them, which a note names.
+
+    Args:
+        template: the template.
+        tokenizer: from `tokenizer_of`; None if there is none.
+    """
+    from chattmpl.encode import template_for
+    from chattmpl.probing.facts import placeholders_in, with_placeholders
+
+    known = with_placeholders(template_for(template, tokenizer))
+    if names := placeholders_in(known):
+        note(f"placeholders stand for {', '.join(names)} in {template.name}: give --tokenizer")
+    return known
+
+
 def _has_lines(text: str) -> bool:
     """Return whether the first line is a complete JSON value that is followed by others."""
     first, _, rest = text.strip().partition("\n")

@@ -84,11 +84,15 @@ class ModelDirectory:
 
         They are those of ``generation_config.json``, else of ``config.json``, which transformers then copies.
         """
-        given = self._read(_GENERATION)
-        ids = ((self._read(_MODEL) if given is None else given) or {}).get("eos_token_id")
+        ids = (self._read(self.stop_file) or {}).get("eos_token_id")
         if isinstance(ids, int):
             return (ids,)
         return None if ids is None else tuple(number for number in ids if isinstance(number, int))
+
+    @property
+    def stop_file(self) -> str:
+        """The name of the file that defines `stop_ids`."""
+        return _GENERATION if (self.path / _GENERATION).is_file() else _MODEL
 
     @property
     def added_tokens(self) -> frozenset[str]:

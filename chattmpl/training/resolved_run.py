@@ -60,7 +60,10 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
     with located(read, "template"):
         template = template.with_tokens(special_tokens_of(tokenizer) or special_tokens_of(source))
         template.require_tokens(table.kwargs)
-        tagged, served = template.program.has_generation, template.export("inference")
+        tagged = template.program.has_generation
+        served = {"default": template.export("inference")}
+        if template.tool_use is not None:
+            served["tool_use"] = template.tool_use.export("inference")
         hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
         template, proven = ensure_annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
         stop_tokens = _stop_tokens(template, config.stop_tokens or proven)
@@ -75,11 +78,8 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
             place=read.place(("lora",)),
             hint="lora.modules_to_save: [embed_tokens, lm_head] trains them too",
         )
-    tool_use = template.tool_use
-    tokenizer.chat_template = (
-        served if tool_use is None else {"default": served, "tool_use": tool_use.export("inference")}
-    )
-    return ResolvedRun(template, tokenizer, stops, served, not tagged)
+    tokenizer.chat_template = _with_others(served, template, tokenizer.chat_template, source, note)
+    return ResolvedRun(template, tokenizer, stops, served["default"], not tagged)
 
 
 def load_tokenizer(name: str) -> Any:
@@ -109,6 +109,31 @@ def load_tokenizer(name: str) -> Any:
     if not hasattr(tokenizer, "backend_tokenizer"):
         raise EncodeError(f"the tokenizer {name!r} has no tokenizer.json", hint="save it as a fast tokenizer")
     return tokenizer
+
+
+def _with_others(
+    served: dict[str, str], template: Template, before: Any, source: str, note: Note
+) -> str | dict[str, str]:
+    """Return the served templates with other named ones of the same model directory, as a tokenizer has them.
+
+    Args:
+        served: the templates that are trained, by name, as they are served.
+        template: the training template.
+        before: the chat templates that the tokenizer was loaded with.
+        source: the model directory of the tokenizer.
+        note: receives what is saved untrained, and what is not saved.
+    """
+    others = {name: text for name, text in before.items() if name not in served} if isinstance(before, dict) else {}
+    directory = template.resolved.directory
+    same = directory is not None and directory.path.resolve() == Path(source).resolve()
+    # With tools, transformers would choose it instead of the trained one.
+    kept = {name: text for name, text in others.items() if same and name != "tool_use"}
+    if kept:
+        note(f"named templates are saved as they are, and not trained: {', '.join(sorted(kept))}")
+    if dropped := sorted(others.keys() - kept.keys()):
+        note(f"named templates of the tokenizer are not saved, since they are not trained: {', '.join(dropped)}")
+    all_named = {**served, **kept}
+    return all_named if len(all_named) > 1 else served["default"]
 
 
 def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, note: Note) -> int:

@@ -17,7 +17,8 @@ from chattmpl.training.process_group import ProcessGroup
 from chattmpl.training.resolved_run import ResolvedRun
 
 TRAINING_FILE = "chat_template.train.jinja"
-"""The template with generation tags, saved next to the served one."""
+TOOL_TRAINING_FILE = "chat_template.train.tool_use.jinja"
+"""The templates with generation tags, saved next to the served ones; the second if there is one for tools."""
 
 
 def save(trainer: Any, folder: Path, resolved: ResolvedRun, *, merge: bool, group: ProcessGroup) -> None:
@@ -44,7 +45,10 @@ def save(trainer: Any, folder: Path, resolved: ResolvedRun, *, merge: bool, grou
         if generation is not None:
             # transformers does not save it with adapters.
             generation.save_pretrained(folder)
-        for name, text in ((TEMPLATE, resolved.served), (TRAINING_FILE, resolved.template.export("train"))):
+        written = {TEMPLATE: resolved.served, TRAINING_FILE: resolved.template.export("train")}
+        if resolved.template.tool_use is not None:
+            written[TOOL_TRAINING_FILE] = resolved.template.tool_use.export("train")
+        for name, text in written.items():
             with replacing(folder / name) as file:
                 file.write(text.encode())
 

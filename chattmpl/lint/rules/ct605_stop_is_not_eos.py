@@ -22,8 +22,14 @@ class StopIsNotEos(Rule):
         "{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     )
     severity = "error"
-    message = "an answer ends with {token} (id {id}), at which no engine stops: {known}"
-    hint = "add {id} to eos_token_id in generation_config.json, or set eos_token to {token}"
+    message = {
+        "model": "an answer ends with {token} (id {id}), at which generation does not stop: {file} stops at {ends}",
+        "tokenizer": "an answer ends with {token} (id {id}), but the tokenizer's EOS token is {eos}",
+    }
+    hint = {
+        "model": "add {id} to eos_token_id in {file}",
+        "tokenizer": "set eos_token to {token}, and add {id} to eos_token_id in generation_config.json",
+    }
     law = "stop"
     probes = True
     needs_tokenizer = True
@@ -40,13 +46,14 @@ class StopIsNotEos(Rule):
         eos = subject.special_tokens.get("eos_token")
         if own is None or (own in ends if ends is not None else eos in (None, stop)):
             return
-        known = [] if eos is None else [f"the tokenizer's EOS token is {eos}"]
-        known += [] if ends is None else [f"generation_config.json stops at {', '.join(map(str, ends))}"]
         yield self.finding(
             subject.blame(found.rendering, found.start),
+            "tokenizer" if ends is None else "model",
             token=stop,
             id=own,
-            known=" and ".join(known),
+            eos=eos,
+            ends=", ".join(map(str, ends or ())),
+            file=subject.directory.stop_file if subject.directory is not None else None,
             severity="warning" if ends is None else None,
             rendering=found.rendering,
         )
