@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from chattmpl import Conversation, Template
-from chattmpl.compare.cases import cases, named_conversations
+from chattmpl.compare.cases import cases
 from chattmpl.compare.template_diff import diff, hunks
 from support.command import Outcome, run_here
+from support.extras import need
 from support.snapshots import matches_snapshot
 
 HEADER = "{% for m in messages %}{{ '<|' ~ m.role ~ '|>' }}"
@@ -117,7 +118,6 @@ def test_json_has_the_cases_both_texts_and_their_lines(tmp_path: Path) -> None:
 
 def test_conversations_of_a_file_are_compared_too(tmp_path: Path) -> None:
     (tmp_path / "own.json").write_text(json.dumps([{"role": "user", "content": "  odd"}]))
-    assert len(named_conversations(str(tmp_path / "own.json"))) == len(named_conversations()) + 1
     done = run(tmp_path, "a.jinja", "b.jinja", "--conversations", "own.json", "--no-laws", a=PLAIN, b=STRIPPED)
     assert "own.json" in done.out
 
@@ -205,3 +205,15 @@ def test_without_git_or_a_repository_that_is_said(tmp_path: Path, monkeypatch: p
     done = run(tmp_path, "HEAD:x.jinja", "chatml")
     assert done.code == 2
     assert "needs git" in done.err
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("command", ["check", "diff", "engines"])
+def test_conversations_may_be_of_any_data_file(command: str, tmp_path: Path) -> None:
+    need("numpy", "pyarrow")
+    own, template = tmp_path / "own.csv", tmp_path / "a.jinja"
+    own.write_text("instruction,output\nWhat is 2 + 2?,It is  odd\n", encoding="utf-8")
+    template.write_text("{% for m in messages %}{{ m.content | trim }}{% endfor %}", encoding="utf-8")
+    also = {"check": [], "diff": [str(template)], "engines": ["--engine", "tgi"]}[command]
+    done = run_here([command, str(template), *also, "--conversations", str(own)])
+    assert (done.code in (0, 1), done.err) == (True, "")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chattmpl.cli.inputs import conversations as read_conversations
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, say, write_diagnostics
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @command("Checking")
 @click.argument("templates", nargs=-1, metavar="TEMPLATE...")
-@click.option("--conversations", metavar="FILE", help="File of conversations to check on. Default: the fixtures.")
+@click.option("--conversations", metavar="FILE", help="Data file of conversations to check on. Default: the fixtures.")
 @click.option("--law", "names", multiple=True, metavar="LAW", help="Law to check. May be repeated. Default: all laws.")
 @click.option(
     "--examples",
@@ -52,7 +53,6 @@ def check(
     file. Laws that could not be evaluated are listed as such. The exit code is 1 if a law is broken; notes do not
     count.
     """
-    from chattmpl.conversation.files import load_conversations
     from chattmpl.laws import laws as known_laws
     from chattmpl.laws import laws_named
     from chattmpl.report.laws import report_lines
@@ -62,7 +62,7 @@ def check(
     if not templates:
         raise UsageError("no template given", hint="chattmpl check TEMPLATE, where TEMPLATE is a family or a path")
     laws = laws_named(names or None)
-    given = None if conversations is None else list(load_conversations(conversations))
+    given = None if conversations is None else list(read_conversations(conversations))
     loaded = tokenizer_of(tokenizer)
     reports: list[LawReport] = []
     failures = Failures()

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chattmpl.cli.inputs import tokenizer_of, with_special_tokens
+from chattmpl.cli.inputs import compared_conversations, tokenizer_of, with_special_tokens
 from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
@@ -40,7 +40,7 @@ def diff(
     A and B are families, files, model directories, or REVISION:PATH in git. With --since there is no B. The exit code
     is 1 if anything changes.
     """
-    from chattmpl.compare.cases import cases, named_conversations, settings_of
+    from chattmpl.compare.cases import cases, settings_of
     from chattmpl.compare.revisions import at, load
     from chattmpl.compare.template_diff import diff as compare
     from chattmpl.compare.template_diff import law_differences
@@ -49,7 +49,7 @@ def diff(
 
     if (after is None) == (since is None):
         raise UsageError("expected two templates", hint="chattmpl diff A B, or chattmpl diff A --since HEAD~1")
-    given = named_conversations(conversations)
+    given = compared_conversations(conversations)
     loaded = tokenizer_of(tokenizer)
     options: dict[str, str | None] = {"retention": retention, "variant": variant}
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import tokenizer_of, with_special_tokens
+from chattmpl.cli.inputs import compared_conversations, tokenizer_of, with_special_tokens
 from chattmpl.cli.options import (
     CONVERSATIONS_TOO,
     KWARGS,
@@ -62,7 +62,7 @@ def engines(
     Jinja2 with the settings of transformers. The exit code is 1 if an engine differs in a way that the family does not
     declare.
     """
-    from chattmpl.compare.cases import cases, engine_probes, named_conversations, settings_of
+    from chattmpl.compare.cases import cases, engine_probes, settings_of
     from chattmpl.compare.portability import compare, served
     from chattmpl.engine import Missing
     from chattmpl.engine import engines as available
@@ -73,7 +73,8 @@ def engines(
 
     loaded = Template.load(template, retention=retention, variant=variant)
     loaded = with_special_tokens(loaded, tokenizer_of(tokenizer))
-    given = list(cases(named_conversations(conversations) + engine_probes(), settings_of([loaded], template_kwargs)))
+    compared = compared_conversations(conversations) + engine_probes()
+    given = list(cases(compared, settings_of([loaded], template_kwargs)))
     found: list[EngineReport | Missing] = []
     for item in available(names, clock=CLOCK):
         if isinstance(item, Missing):

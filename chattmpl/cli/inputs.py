@@ -108,10 +108,17 @@ def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversatio
     """Read the conversations of a file; ``-`` is stdin, which holds one JSON value or one per line.
 
     Raises:
-        ConversationError: see `chattmpl.conversation.files.load_conversations`.
+        ConversationError, UsageError: see `records`.
     """
     for record in records(file, shape):
         yield record()[0]
+
+
+def compared_conversations(file: str | None) -> list[tuple[str, Conversation]]:
+    """Return the names and conversations that ship with chattmpl, and those of a file; raise as `conversations`."""
+    from chattmpl.compare.cases import named_conversations
+
+    return named_conversations() if file is None else named_conversations(file, list(conversations(file)))
 
 
 def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep") -> Iterator[Record]:

@@ -171,7 +171,7 @@ def library_option(name: str, *arguments: str, default: bool = True) -> _Option:
 
 SHAPE = library_option("shape")
 CONVERSATIONS_TOO = click.option(
-    "--conversations", metavar="FILE", help="File of conversations to compare on, in addition to the fixtures."
+    "--conversations", metavar="FILE", help="Data file of conversations to compare on, in addition to the fixtures."
 )
 EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 

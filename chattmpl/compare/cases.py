@@ -1,10 +1,10 @@
 """The cases of a comparison: named conversations, each with and without the generation prompt, in each mode."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattmpl.conversation.files import load_conversation, load_conversations
+from chattmpl.conversation.files import load_conversation
 from chattmpl.conversation.models import Conversation
 from chattmpl.laws.checker import settings_to_check
 from chattmpl.template.family import shipped_folder
@@ -39,17 +39,11 @@ class RenderCase:
         return {"conversation": self.name, "generation_prompt": self.prompt, "kwargs": self.kwargs}
 
 
-def named_conversations(file: str | None = None) -> list[tuple[str, Conversation]]:
-    """Return the conversations that ship with chattmpl, named by their files, and those of a further file.
-
-    Raises:
-        ConversationError: if the file cannot be read as conversations.
-    """
+def named_conversations(file: str = "", further: Sequence[Conversation] = ()) -> list[tuple[str, Conversation]]:
+    """Return the conversations that ship with chattmpl, named by their files, and those of a further file."""
     found = [(path.stem, load_conversation(path)) for path in sorted(shipped_folder("fixtures").glob("*.json"))]
-    if file is not None:
-        given = list(load_conversations(file))
-        found += [(file if len(given) == 1 else f"{file}[{index}]", item) for index, item in enumerate(given)]
-    return found
+    names = [file] if len(further) == 1 else (f"{file}[{index}]" for index in range(len(further)))
+    return [*found, *zip(names, further, strict=True)]
 
 
 def settings_of(templates: Iterable[Template], given: dict[str, Any]) -> list[dict[str, Any]]:
