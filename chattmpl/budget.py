@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from jinja2.utils import Namespace
 
-from chattmpl.errors import BudgetError, Reason, RunawayError
+from chattmpl.errors import TRANSIENT, BudgetError, ChatTmplError, Reason, RunawayError
 from chattmpl.source import Place
 
 BYTES_PER_STEP = 512
@@ -84,10 +84,14 @@ class Allowance:
 
     Args:
         steps: maximum number of steps.
+
+    Attributes:
+        lasting: whether another run would have the same results; false after a render that lacked time or memory.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = self.left = steps
+        self.lasting = True
         self._place: Place | None = None
 
     def take(self, steps: int, place: Place) -> None:
@@ -97,6 +101,10 @@ class Allowance:
         self.left -= steps
         if self.left < 0:
             self._place = self._place or place
+
+    def fail(self, error: ChatTmplError) -> None:
+        """Take note of the error of a render."""
+        self.lasting = self.lasting and error.reason not in TRANSIENT
 
     def check(self) -> None:
         """Raise if nothing is left."""

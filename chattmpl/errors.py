@@ -35,6 +35,10 @@ class Reason(StrEnum):
     """The template needs more memory than is available."""
 
 
+TRANSIENT = frozenset((Reason.TIME, Reason.MEMORY))
+"""The causes that depend on the machine and its load, not only on the input."""
+
+
 class ChatTmplError(Exception):
     """The base class of all errors that chattmpl raises on purpose.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from test_rewrite_command import ALWAYS_PRINTED, LAST
 
 from chattmpl import Template, cache
 from chattmpl.compiler.program import compile_program
+from chattmpl.errors import BudgetError, Reason
+from chattmpl.probing.shapes import generated_conversations
 from chattmpl.rewrite.annotate import annotator
 from chattmpl.rewrite.refusal import CannotAnnotate, CannotRetain
 from chattmpl.rewrite.retain import retainer
+from support.extras import need
 
 SOURCE = (
     "{% for m in messages %}{{ 'a' | upper ~ m.content }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
@@ -181,3 +185,50 @@ def test_another_policy_is_another_entry(folder: Path) -> None:
         for policy in ("all", "last", "none")
     }
     assert len(set(sources.values())) == 3
+
+
+@pytest.mark.parametrize("reason", [Reason.TIME, Reason.MEMORY])
+def test_a_refusal_for_want_of_time_or_memory_is_not_cached(
+    reason: Reason, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failure is of a slow machine; it happens while the template runs, as the operating system's bounds do."""
+
+    def fails(*_: object) -> None:
+        if reason is Reason.MEMORY:
+            raise MemoryError
+        raise BudgetError("the template ran for more than 10 seconds", reason=reason)
+
+    with monkeypatch.context() as slow:
+        slow.setattr("chattmpl.compiler.program.gather", fails)
+        with pytest.raises(CannotAnnotate):
+            Template.from_source(CHATML).annotate(examples=4)
+    assert Template.from_source(CHATML).annotate(examples=4).template.program.has_generation
+
+
+def test_a_rewrite_without_hypothesis_is_not_cached(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as bare:
+        bare.setitem(sys.modules, "hypothesis", None)
+        generated_conversations.cache_clear()
+        with pytest.raises(ImportError, match="hypothesis"):
+            Template.from_source(CHATML).annotate(examples=4)
+        with pytest.raises(ImportError, match="hypothesis"):
+            Template.from_source(LAST).retain("none", examples=4)
+    assert Template.from_source(CHATML).annotate(examples=4).template.program.has_generation
+    assert Template.from_source(LAST).retain("none", examples=4).proof
+
+
+def test_control_tokens_are_not_cached_for_want_of_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    need("numpy")
+    from chattmpl.data.fast.tokens import TokenizerHandle
+    from chattmpl.data.template_notes import lacking_tokens
+
+    def fails(*_: object) -> None:
+        raise BudgetError("the template ran for more than 10 seconds", reason=Reason.TIME)
+
+    source = CHATML.replace("im_end", "im_finish")
+    tokenizer = TokenizerHandle("demo")
+    with monkeypatch.context() as slow:
+        slow.setattr("chattmpl.compiler.program.gather", fails)
+        assert lacking_tokens(Template.from_source(source), tokenizer) == ()
+    assert lacking_tokens(Template.from_source(source), tokenizer) == ("<|im_finish|>",)
+    assert lacking_tokens(Template.from_source(source), tokenizer) == ("<|im_finish|>",)

@@ -125,12 +125,17 @@ class Program:
             # Who keeps the error does not keep the values of the template.
             clear_frames(error.__traceback__)
             context.vars.clear()
+            if allowance is not None:
+                allowance.fail(error)
             raise
         except Exception as error:
             place = self._place(error)
             clear_frames(error.__traceback__)
             context.vars.clear()
-            raise render_error(error, place, self.environment, variables) from error
+            made = render_error(error, place, self.environment, variables)
+            if allowance is not None:
+                allowance.fail(made)
+            raise made from error
         finally:
             METER.reset(token)
             if allowance is not None:

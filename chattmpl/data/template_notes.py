@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from chattmpl import cache
+from chattmpl.budget import allow
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.probing import facts_of
@@ -17,6 +18,9 @@ from chattmpl.template.template import Template
 
 _CODE = ("budget", "compiler", "conversation", "encode", "probing", "provenance", "syntax", "template")
 """The modules that the search for control tokens depends on."""
+
+_STEPS = 10_000_000
+"""Enough for all renders, each of which has a budget of its own."""
 
 
 class TemplateWarning(UserWarning):
@@ -89,8 +93,11 @@ def lacking_tokens(template: Template, tokenizer: TokenizerHandle) -> tuple[str,
             key = ("lacking tokens", cache.hash_of_code(*_CODE), tokenizer.digest, repr(variants))
     if key and (stored := cache.load(*key)) is not None:
         return tuple(stored)
-    found = (token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer.loaded))
+    with allow(_STEPS) as allowance:
+        found = [
+            token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer.loaded)
+        ]
     lacking = tuple(dict.fromkeys(token.content for token in found))
-    if key:
+    if key and allowance.lasting:
         cache.store(lacking, *key)
     return lacking

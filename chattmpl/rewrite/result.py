@@ -59,7 +59,7 @@ def rewrite(
     request: tuple[object, ...],
     find: Callable[[], tuple[str, ProofT]],
 ) -> Rewrite[TemplateT, ProofT]:
-    """Rewrite a template, or return the cached result. A refusal is cached too.
+    """Rewrite a template, or return the cached result. A refusal is cached too, unless a render lacked time or memory.
 
     Entries of the cache are pickled; see `chattmpl.cache` for whose entries are read.
 
@@ -88,7 +88,8 @@ def rewrite(
                 result = error
             # With nothing left, the templates before and after a change would seem to refuse the same conversations.
             allowance.check()
-        cache.store(pickle.dumps(result), *key)
+        if allowance.lasting:
+            cache.store(pickle.dumps(result), *key)
     if isinstance(result, CannotRewrite):
         raise result
     return Rewrite.of(template, *result)
