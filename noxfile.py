@@ -89,6 +89,25 @@ def latest(session: nox.Session) -> None:
 
 
 @nox.session
+def oldest(session: nox.Session) -> None:
+    """Repeat the sessions data and upstream with the oldest supported version of everything. Not run by default."""
+    project = nox.project.load_toml("pyproject.toml")["project"]
+    extras = project["optional-dependencies"]
+    compared = [each for each in extras["train"] if each.startswith(("transformers", "datasets"))]
+    given = [*project["dependencies"], *extras["data"], *extras["engines"], *extras["test"], *compared]
+    session.install(*map(_oldest, given), *FORMATS, "psutil>=6", "pre-commit>=4")
+    session.install("--no-deps", ".")
+    session.run("pytest", *WORKERS, "-m", "(data or upstream) and not node", *session.posargs)
+
+
+def _oldest(requirement: str) -> str:
+    """Return a requirement of the oldest version that another one allows, as in ``numpy==1.26.*``."""
+    name, _, version = requirement.partition(">=")
+    version = version.partition(",")[0]
+    return f"{name}=={version}" if version.count(".") > 1 else f"{name}=={version}{'' if '.' in version else '.0'}.*"
+
+
+@nox.session
 def data(session: nox.Session) -> None:
     """Test the encoding of datasets. Needs the extra data; no torch."""
     session.install(".[test,data]", "datasets>=3", "psutil>=6")
