@@ -200,7 +200,7 @@ def test_a_refusal_for_want_of_time_or_memory_is_not_cached(
 
     with monkeypatch.context() as slow:
         slow.setattr("chattmpl.compiler.program.gather", fails)
-        with pytest.raises(CannotAnnotate):
+        with pytest.raises(CannotAnnotate, match="cannot render a question and an answer"):
             Template.from_source(CHATML).annotate(examples=4)
     assert Template.from_source(CHATML).annotate(examples=4).template.program.has_generation
 

@@ -16,10 +16,14 @@ from support.extras import need
 need("numpy", "pyarrow", "transformers", session="transformers")
 
 from chattmpl import Encoder, Template  # noqa: E402
-from chattmpl.encode import special_tokens_of  # noqa: E402
+from chattmpl.encode import load_tokenizer, special_tokens_of  # noqa: E402
 from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
 from chattmpl.errors import TemplateError  # noqa: E402
+from chattmpl.probing import facts_of  # noqa: E402
+from chattmpl.probing.control_tokens import missing_tokens  # noqa: E402
+from chattmpl.template.family import family_for_tokens, family_names  # noqa: E402
 from support.command import Outcome, run_here  # noqa: E402
+from support.fetched import REAL_TOKENIZERS, real_tokenizer_path  # noqa: E402
 from support.small_tokenizers import tokenizers_without_bytes  # noqa: E402
 
 pytestmark = [pytest.mark.data, pytest.mark.upstream]
@@ -152,6 +156,51 @@ def test_a_character_that_the_tokenizer_does_not_know_is_encoded_at_every_entry_
     audited = run("audit", data, "-t", str(tmp_path), "--tokenizer", str(tmp_path), "--select", "AU1,AU4")
     assert "AU403" in audited.out
     assert "AU109" not in audited.out
+
+
+# -- templates of another model
+
+OWN = {"qwen3": "qwen3", "llama3_1": "llama3", "gemma3": "gemma3", "deepseek_v3": "deepseek_r1", "gptoss": "gpt_oss"}
+FITS = {name: {family} for name, family in OWN.items()} | {"qwen3": {"qwen3", "chatml", "hybrid", "smollm3"}}
+
+
+@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+def test_control_tokens_that_a_real_tokenizer_lacks_are_found_for_other_families_only(name: str) -> None:
+    tokenizer = load_tokenizer(real_tokenizer_path(name))
+    fits = {
+        family for family in family_names() if not missing_tokens(facts_of(Template.load(family)).prober, tokenizer)
+    }
+    assert fits == FITS[name]
+    assert family_for_tokens({token.content for token in tokenizer.added.values()}) == OWN[name]
+
+
+@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+def test_a_template_of_another_model_is_one_clear_finding(tmp_path: Path, name: str) -> None:
+    tokenizer = str(real_tokenizer_path(name))
+    other = "chatml" if name != "qwen3" else "llama3"
+    data = write(tmp_path / "chats.jsonl", *[CHAT] * 3)
+    done = run("encode", data, "-t", other, "--tokenizer", tokenizer, "-o", str(tmp_path / "out.jsonl"))
+    assert done.err.startswith("note: CT601: <|")
+    assert done.err.count("CT601") == 1
+    assert f"such as the family {OWN[name]}" in done.err
+    audited = run("audit", data, "-t", other, "--tokenizer", tokenizer, "--format", "json", "--ignore", "AU6")
+    assert audited.code == 1
+    assert "AU404" in [finding["code"] for finding in json.loads(audited.out)["findings"]]
+    assert "AU106" not in [finding["code"] for finding in json.loads(audited.out)["findings"]]
+    linted = run("lint", other, "--tokenizer", tokenizer, "--select", "CT601", "--format", "json")
+    assert {finding["code"] for finding in json.loads(linted.out)} == {"CT601"}
+    fine = run("encode", data, "-t", OWN[name], "--tokenizer", tokenizer, "-o", str(tmp_path / "fine.jsonl"))
+    assert (fine.code, "CT601" in fine.err) == (0, False)
+
+
+@pytest.mark.parametrize("name", REAL_TOKENIZERS)
+def test_a_real_tokenizer_without_a_template_names_its_family(tmp_path: Path, name: str) -> None:
+    shutil.copy(real_tokenizer_path(name), tmp_path / "tokenizer.json")
+    data = write(tmp_path / "chats.jsonl", CHAT)
+    done = run("render", data, "-t", str(tmp_path))
+    assert done.code == 2
+    assert "holds no chat template" in done.err
+    assert f"the family {OWN[name]} has the control tokens of its tokenizer" in done.err
 
 
 # -- special tokens

@@ -20,7 +20,7 @@ _CODE = ("budget", "compiler", "conversation", "encode", "probing", "provenance"
 """The modules that the search for control tokens depends on."""
 
 _STEPS = 10_000_000
-"""Enough for all renders, each of which has a budget of its own."""
+"""Enough for all renders, each of which is bounded as well."""
 
 
 class TemplateWarning(UserWarning):

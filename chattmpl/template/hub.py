@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from functools import cache
+import time
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -16,14 +17,23 @@ _FILES = [CONFIG, TEMPLATE, LEGACY_TEMPLATE, PROCESSOR, TOKENIZER, f"{ADDITIONAL
 _FILES += ["config.json", "generation_config.json"]
 
 _SECONDS = 3.0
+"""The longest that one attempt to connect may take."""
+
+_FRESH = 60
+"""The seconds after which the hub is tried again."""
 
 
-@cache
 def is_reachable() -> bool:
-    """Return whether the hub can be reached. Its own client tries for half a minute before it gives up.
+    """Return whether the hub can be reached, now or a moment ago.
 
-    It cannot if ``HF_HUB_OFFLINE`` is set. Behind a proxy, it is assumed to.
+    Its own client tries for half a minute before it gives up. The hub cannot be reached if ``HF_HUB_OFFLINE`` is set.
+    Behind a proxy, it is assumed to be.
     """
+    return _answers(int(time.monotonic() // _FRESH))
+
+
+@lru_cache(maxsize=1)
+def _answers(moment: int) -> bool:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -12,6 +12,7 @@ from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template import hub
+from chattmpl.template.family import family_for_tokens
 from chattmpl.template.special_tokens import PIPED_CONTROL, read_by
 from chattmpl.template.template import Rendering, Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
@@ -155,9 +156,11 @@ def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, no
     required = [token for token in missing if token in plain]
     if required and add is None:
         noun = "control token" if len(required) == 1 else "control tokens"
+        fits = family_for_tokens({token.content for token in raw.get_added_tokens_decoder().values()})
         raise UsageError(
-            f"the tokenizer does not have the {noun} {', '.join(required)}, which {template.name} writes",
-            hint="add_tokens: true adds them as special tokens, with new embeddings; add_tokens: false encodes each as "
+            f"the tokenizer does not have the {noun} {', '.join(required)}, which {template.name} writes (CT601)",
+            hint=(f"the family {fits} has the control tokens of the tokenizer; " if fits else "")
+            + "add_tokens: true adds them as special tokens, with new embeddings; add_tokens: false encodes each as "
             "several tokens",
         )
     if missing and add is None:
