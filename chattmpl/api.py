@@ -74,11 +74,7 @@ class Template(core.Template):
     ) -> Rendering:
         """Render a conversation; see `chattmpl.template.template.Template.render`."""
         rendering = super().render(
-            conversation,
-            add_generation_prompt,
-            clock,
-            continue_final_message=continue_final_message,
-            **template_kwargs,
+            conversation, add_generation_prompt, clock, continue_final_message=continue_final_message, **template_kwargs
         )
         assert isinstance(rendering, Rendering)
         return rendering

@@ -116,11 +116,7 @@ class _Bounds:
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._began and time.monotonic() - self._began >= SECONDS:
-            raise BudgetError(
-                f"the template ran for more than {SECONDS:g} seconds",
-                hint=HINT,
-                reason=Reason.TIME,
-            )
+            raise BudgetError(f"the template ran for more than {SECONDS:g} seconds", hint=HINT, reason=Reason.TIME)
 
 
 def _address_space() -> int:

@@ -155,10 +155,7 @@ def render_error(
     text = _OURS.sub(lambda match: (match[1] or "str").lower(), said).rstrip(".")
     if getattr(error, "raised_by_template", False):
         return RenderError(
-            f"the template refuses this conversation: {error}",
-            place=place,
-            reason=Reason.REFUSED,
-            complaint=str(error),
+            f"the template refuses this conversation: {error}", place=place, reason=Reason.REFUSED, complaint=str(error)
         )
     if isinstance(error, RecursionError):
         return BudgetError("the template recurses or nests values too deeply", place=place, reason=Reason.DEPTH)

@@ -197,9 +197,7 @@ class Message(_OrderedModel):
     whether an assistant message is trained on; templates never see them.
     """
 
-    _names = frozenset(
-        {"role", "content", "tool_calls", "tool_call_id", "name", "train", "weight", *REASONING_NAMES},
-    )
+    _names = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "train", "weight", *REASONING_NAMES})
 
     _spellings = {"reasoning_content": REASONING_NAMES}
 

@@ -62,11 +62,7 @@ def parse_record(record: Any, shape: Shape | None = None, *, clean_nulls: NullCl
 
 
 def read_conversation(
-    record: Any,
-    shape: Shape | None = None,
-    *,
-    clean_nulls: NullCleaning = "auto",
-    arguments: Arguments = "keep",
+    record: Any, shape: Shape | None = None, *, clean_nulls: NullCleaning = "auto", arguments: Arguments = "keep"
 ) -> tuple[Conversation, tuple[ReadingNote, ...]]:
     """Return the conversation of a record, and the notes on it; see `parse_record` and `read_record`."""
     reader = _RecordReader(record, shape, arguments)

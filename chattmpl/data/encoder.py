@@ -174,10 +174,7 @@ class Encoder:
         self._check_options()
 
     def _check_options(self) -> None:
-        for what, given, known in (
-            ("column", self.columns, COLUMNS),
-            ("attribute to keep", sorted(self.keep), KEEP),
-        ):
+        for what, given, known in (("column", self.columns, COLUMNS), ("attribute to keep", sorted(self.keep), KEEP)):
             for name in given:
                 if name not in known:
                     hint = did_you_mean(str(name), known) or f"choose from {', '.join(known)}"

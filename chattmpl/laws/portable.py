@@ -68,13 +68,7 @@ class Portable(Law):
     @staticmethod
     def _context(case: Case) -> dict[str, Any]:
         data = case.conversation.to_template_input()
-        return {
-            **case.template.tokens,
-            **data.pop("kwargs"),
-            **case.kwargs,
-            **data,
-            "add_generation_prompt": False,
-        }
+        return {**case.template.tokens, **data.pop("kwargs"), **case.kwargs, **data, "add_generation_prompt": False}
 
 
 @cache

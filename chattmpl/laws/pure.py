@@ -44,13 +44,7 @@ class Pure(Law):
                 block = case.block_at(case.rendering, span.start)
                 sites = {site("tag-start", block), site("tag-end", block), "foreign text is trained"}
                 return self.broken(
-                    case,
-                    "input-trained",
-                    data=data,
-                    place=place,
-                    field=field,
-                    sites=frozenset(sites),
-                    **details,
+                    case, "input-trained", data=data, place=place, field=field, sites=frozenset(sites), **details
                 )
             return self.broken(
                 case,

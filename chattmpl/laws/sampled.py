@@ -97,11 +97,7 @@ class Sampled(Law):
         own = [span for span in row.spans if span.message == turn and span.field != "role"]
         place = case.place_at(row, own[0].start) if own else None
         return self._broken(
-            case,
-            "nothing-generated",
-            turn=turn,
-            place=place,
-            sites=frozenset({site("untrained", place)}),
+            case, "nothing-generated", turn=turn, place=place, sites=frozenset({site("untrained", place)})
         )
 
     def _not_the_prompt(self, case: Case, turn: int, row: Rendering, start: int) -> Counterexample:

@@ -43,10 +43,7 @@ class Fixed:
 
 
 def fix(
-    found: TemplateSource,
-    chosen: Sequence[Rule],
-    tokenizer: Any = None,
-    live: Live = lambda given: given,
+    found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any = None, live: Live = lambda given: given
 ) -> Fixed:
     """Fix all findings of rules that can be fixed without changing any rendered text; ``live`` filters those to fix."""
     subject, findings = examine(found, chosen, tokenizer)

@@ -20,9 +20,7 @@ from chattmpl.template.resolver import TemplateSource
 
 
 def lint(
-    found: TemplateSource,
-    chosen: Sequence[Rule] | None = None,
-    tokenizer: Any = None,
+    found: TemplateSource, chosen: Sequence[Rule] | None = None, tokenizer: Any = None
 ) -> list[TemplateDiagnostic]:
     """Return the findings of rules in one template, sorted by place.
 
@@ -84,10 +82,7 @@ def _all(subject: LintContext, chosen: Sequence[Rule]) -> list[TemplateDiagnosti
 
 
 def _again(
-    found: TemplateSource,
-    chosen: Sequence[Rule],
-    tokenizer: Any,
-    source: str,
+    found: TemplateSource, chosen: Sequence[Rule], tokenizer: Any, source: str
 ) -> list[TemplateDiagnostic] | None:
     """Return the findings of rules in another source; None if it does not compile."""
     other = replace(found, source=found.source.with_text(source))

@@ -173,10 +173,7 @@ def conversation_options(setup: Setup, state: State) -> Options:
     own = list(setup.conversations)
     if state.fixture not in (*fixtures, *own):
         own.append(state.fixture)
-    return {
-        "Yours": {name: name for name in own},
-        "Fixtures": {name: name.replace("_", " ") for name in fixtures},
-    }
+    return {"Yours": {name: name for name in own}, "Fixtures": {name: name.replace("_", " ") for name in fixtures}}
 
 
 def retention_options(own: str | None, chosen: str | None) -> Options:

@@ -80,12 +80,7 @@ def call_message(tusks: tuple[str, ...] = TUSKS[:1], *, text: bool = False, cont
 
 def result_message(number: int = 0) -> Message:
     """Return the tool message that answers a call."""
-    return {
-        "role": "tool",
-        "name": TOOL_NAME,
-        "content": RESULTS[number],
-        "tool_call_id": IDENTIFIERS[number],
-    }
+    return {"role": "tool", "name": TOOL_NAME, "content": RESULTS[number], "tool_call_id": IDENTIFIERS[number]}
 
 
 def _values() -> Message:

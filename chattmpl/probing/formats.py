@@ -64,10 +64,7 @@ CALLS = (
     Format("hunyuan v3", r"<tool_call(:\w+)?>[^<\n]+<tool_sep(:\w+)?>", ("hy_v3",), ("hunyuan",)),
     Format("jamba", r'<tool_calls>\s*\[\s*\{"name"', ("hunyuan_a13b", "jamba")),
     Format(
-        "cohere command 4",
-        r"(?s)<\|START_ACTION\|>\[.*<\|START_TEXT\|>",
-        ("cohere_command4",),
-        ("cohere_command4",),
+        "cohere command 4", r"(?s)<\|START_ACTION\|>\[.*<\|START_TEXT\|>", ("cohere_command4",), ("cohere_command4",)
     ),
     Format("cohere command 3", r"<\|START_ACTION\|>\[", ("cohere_command3",)),
     Format(

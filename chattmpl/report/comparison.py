@@ -14,11 +14,7 @@ _AROUND = 20
 _LONGEST = 60
 _REFERENCE = "Jinja2"
 
-_HEADS = {
-    "text": "the text changes",
-    "refused": "B refuses what A renders",
-    "accepted": "B renders what A refuses",
-}
+_HEADS = {"text": "the text changes", "refused": "B refuses what A renders", "accepted": "B renders what A refuses"}
 
 
 def diff_lines(found: Difference, conversations: int) -> Iterator[Line]:

@@ -46,8 +46,7 @@ class Refusal(Enum):
         "write the sampled text in a separate output",
     )
     SHARED_OUTPUT = _Text(
-        "this output writes sampled and other text, and cannot be split",
-        "write the sampled text in a separate output",
+        "this output writes sampled and other text, and cannot be split", "write the sampled text in a separate output"
     )
     SHARED_MACRO = _Text(
         "the macro {name} writes sampled and other text, and transformers ignores tags in macros",

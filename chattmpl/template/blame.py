@@ -12,12 +12,7 @@ from chattmpl.template.template import Rendering, Template
 
 
 def written_at(
-    rendering: Rendering,
-    at_c: int,
-    *,
-    prompt: bool = False,
-    clock: Any = None,
-    kwargs: dict[str, Any] | None = None,
+    rendering: Rendering, at_c: int, *, prompt: bool = False, clock: Any = None, kwargs: dict[str, Any] | None = None
 ) -> Place:
     """Return the place that wrote a character: the string constant, the variable, or the tag.
 

@@ -233,11 +233,7 @@ class Template:
         return Rendering
 
     def writers(
-        self,
-        conversation: Any,
-        add_generation_prompt: bool = False,
-        clock: Clock = None,
-        **template_kwargs: Any,
+        self, conversation: Any, add_generation_prompt: bool = False, clock: Clock = None, **template_kwargs: Any
     ) -> list[tuple[int, int | None]]:
         """Return the statement that writes each part of the text; the arguments are those of `render`.
 

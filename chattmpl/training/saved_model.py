@@ -54,11 +54,7 @@ def save(trainer: Any, folder: Path, resolved: ResolvedRun, *, merge: bool, grou
 
 
 def check_saved_tokenizer(
-    tokenizer: Any,
-    template: Template,
-    conversations: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    clock: datetime | None,
+    tokenizer: Any, template: Template, conversations: Sequence[Any], kwargs: Mapping[str, Any], clock: datetime | None
 ) -> int:
     """Check the renderings of a tokenizer after it is saved and loaded; see `check_saved_model`."""
     with tempfile.TemporaryDirectory() as folder:

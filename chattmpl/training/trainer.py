@@ -188,13 +188,7 @@ def build_trainer(
     callbacks = [StepReporter(watcher), CheckpointMarker(identity, resolved.stops)]
     try:
         trainer = sft_trainer(
-            model,
-            args,
-            rows,
-            resolved.tokenizer,
-            eval_dataset=eval_rows,
-            peft_config=peft_config,
-            callbacks=callbacks,
+            model, args, rows, resolved.tokenizer, eval_dataset=eval_rows, peft_config=peft_config, callbacks=callbacks
         )
     except Exception as error:
         raise library_error("trl cannot build the trainer", error) from error

@@ -24,10 +24,7 @@ _SEPARATOR = SEPARATOR.encode()
 _UNKNOWN_LENGTH = 1 << 20
 """Length of a token that spells no bytes or is unknown: rows with one are never aligned."""
 
-_SAFE_NORMALIZERS: tuple[Any, ...] = (
-    {"type": "NFC"},
-    {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
-)
+_SAFE_NORMALIZERS: tuple[Any, ...] = ({"type": "NFC"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"})
 """Normalizers with which the bytes of the tokens add up to those of the text if and only if the text is unchanged (for
 NFC: if it was in that form before)."""
 

@@ -230,8 +230,7 @@ class _Batch:
             ready = list(self._split(ready, options.longest))
         limit = None if options.overflow == "truncate-tokens" else options.longest
         unrolled = _all_or_each(
-            lambda some: unroll(encoder, some, max_length=limit),
-            [conversation for _, conversation in ready],
+            lambda some: unroll(encoder, some, max_length=limit), [conversation for _, conversation in ready]
         )
         for (number, conversation), result in zip(ready, unrolled, strict=True):
             if isinstance(result, Rejection):

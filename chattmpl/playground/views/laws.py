@@ -43,11 +43,7 @@ def view(state: State) -> dict[str, Any]:
         tokenizer = load_tokenizer(state.tokenizer) if state.tokenizer else None
     report = check(template, laws_named(None), [conversation, *shipped_conversations()], tokenizer)
     rows = [_row(verdict, report) for verdict in report.verdicts]
-    return {
-        "rows": rows,
-        "html": f'<div class="laws">{"".join(map(_html, rows))}</div>',
-        "counts": _counts(rows),
-    }
+    return {"rows": rows, "html": f'<div class="laws">{"".join(map(_html, rows))}</div>', "counts": _counts(rows)}
 
 
 def _row(verdict: Verdict, report: LawReport) -> LawRow:

@@ -275,10 +275,7 @@ def _is_namespace(name: str, tree: Tree) -> bool:
 
 
 def ensure_annotated(
-    template: Template,
-    note: Callable[[str], None],
-    stop_tokens: tuple[str, ...] = (),
-    stop_hint: str | None = None,
+    template: Template, note: Callable[[str], None], stop_tokens: tuple[str, ...] = (), stop_hint: str | None = None
 ) -> tuple[Template, tuple[str, ...]]:
     """Annotate a template unless it has generation tags.
 

@@ -17,11 +17,7 @@ _HOISTED = "keep_reasoning"
 
 
 def rewritten(
-    tree: Tree,
-    terms: list[Term],
-    changes: Iterable[Change],
-    policy: str,
-    shared: Collection[int] = (),
+    tree: Tree, terms: list[Term], changes: Iterable[Change], policy: str, shared: Collection[int] = ()
 ) -> str:
     """Return the source with changes of terms, and with the code that they need at its start.
 

@@ -101,11 +101,7 @@ class OverridableTemplate:
                 yield less
 
     def _run(
-        self,
-        changes: Mapping[int, str],
-        conversation: Conversation,
-        kwargs: dict[str, Any],
-        prompt: bool,
+        self, changes: Mapping[int, str], conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> tuple[Rendering | None, dict[int, set[_Value]]]:
         values: dict[int, set[_Value]] = defaultdict(set)
         keep = POLICIES[self._policy].keeps(conversation.messages, prompt)

@@ -25,10 +25,7 @@ class ModeUnpaired(Check):
     """
 
     severity = "warning"
-    message = {
-        "missing": "there are no {detail} rows",
-        "source": "{key} has only {detail} rows and no counterpart",
-    }
+    message = {"missing": "there are no {detail} rows", "source": "{key} has only {detail} rows and no counterpart"}
     hint = "add conversations of the same kind in the other mode"
 
     def check_dataset(self, totals: Totals, settings: AuditSettings) -> DatasetFindings:
