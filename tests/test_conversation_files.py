@@ -11,7 +11,7 @@ import hypothesis.strategies as st
 import pytest
 
 from chattmpl.conversation.detection import detect_shape
-from chattmpl.conversation.files import load_conversation, load_conversations, parse_text
+from chattmpl.conversation.files import load_conversation, load_conversations, records_of_text
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.shapes import parse_record
@@ -105,10 +105,11 @@ def test_one_conversation_is_loaded_where_there_is_one(tmp_path: Path) -> None:
 
 def test_a_text_is_parsed_like_a_file() -> None:
     text = json.dumps(MESSAGES)
-    assert list(parse_text(text)) == [Conversation.coerce(MESSAGES)]
-    assert list(parse_text(f"{text}\n{text}\n", lines=True)) == [Conversation.coerce(MESSAGES)] * 2
+    assert [record()[0] for record in records_of_text(text)] == [Conversation.coerce(MESSAGES)]
+    lines = records_of_text(f"{text}\n{text}\n", lines=True)
+    assert [record()[0] for record in lines] == [Conversation.coerce(MESSAGES)] * 2
     with pytest.raises(ConversationError, match="<stdin>:1:1: not JSON"):
-        list(parse_text("{", name="<stdin>"))
+        list(records_of_text("{", name="<stdin>"))
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\x85", "\x0c"])

@@ -13,7 +13,6 @@ from typing import Any
 
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
-from chattmpl.conversation.normalization import NullCleaning
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import read_conversation
 from chattmpl.conversation.spellings import is_record
@@ -48,34 +47,23 @@ def find_conversation_files(pattern: str) -> list[Path]:
     return found
 
 
-def load_conversations(
-    path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
-) -> Iterator[Conversation]:
-    """Yield the conversations of a file, one at a time.
+def load_conversations(path: str | os.PathLike[str], *, shape: Shape | None = None) -> Iterator[Conversation]:
+    """Yield the conversations of a file, one at a time, in a shape that is detected from their keys if it is None.
 
     A .jsonl (or .ndjson) file has one conversation per line and is read as a stream; blank lines are skipped. Any other
     file is one JSON value: a conversation, a list of messages, or a list of conversations. Files are UTF-8; a byte
     order mark is skipped.
 
-    Args:
-        path: the file.
-        shape: the shape of the records; detected from the keys of each record if None.
-        clean_nulls: see :func:`parse_record`.
-
     Raises:
         ConversationError: the file cannot be read, is empty, or contains a value that is not a conversation.
         UsageError: there is no shape of that name.
     """
-    for record in records_of(path, shape=shape, clean_nulls=clean_nulls):
+    for record in records_of(path, shape=shape):
         yield record()[0]
 
 
 def records_of(
-    path: str | os.PathLike[str],
-    *,
-    shape: Shape | None = None,
-    clean_nulls: NullCleaning = "auto",
-    arguments: Arguments = "keep",
+    path: str | os.PathLike[str], *, shape: Shape | None = None, arguments: Arguments = "keep"
 ) -> Iterator[Record]:
     """Yield the records of a file, each to be read by a call; see `load_conversations` and `read_conversation`.
 
@@ -83,44 +71,23 @@ def records_of(
         ConversationError: the file cannot be read, or is empty.
     """
     name = os.fspath(path)
-    reader = _Reader(shape, clean_nulls, arguments)
+    reader = _Reader(shape, arguments)
     if name.endswith(_LINE_SUFFIXES):
         return _from_lines(_lines(name), name, reader)
     return records_of_text(_decode(_read(name), name), name=name, shape=shape, arguments=arguments)
 
 
-def load_conversation(
-    path: str | os.PathLike[str], *, shape: Shape | None = None, clean_nulls: NullCleaning = "auto"
-) -> Conversation:
+def load_conversation(path: str | os.PathLike[str]) -> Conversation:
     """Load the only conversation of a file; see :func:`load_conversations`.
 
     Raises:
         ConversationError: as there, or the file contains more than one conversation.
     """
-    conversations = load_conversations(path, shape=shape, clean_nulls=clean_nulls)
+    conversations = load_conversations(path)
     first = next(conversations)
     for _ in conversations:
         raise ConversationError(f"{os.fspath(path)} contains more than one conversation", hint="use load_conversations")
     return first
-
-
-def parse_text(
-    text: str,
-    *,
-    name: str = "<string>",
-    lines: bool = False,
-    shape: Shape | None = None,
-    clean_nulls: NullCleaning = "auto",
-) -> Iterator[Conversation]:
-    """Yield the conversations of a JSON text, or of one value per line, in the formats of :func:`load_conversations`.
-
-    The name stands for the text in errors; for the other arguments see :func:`parse_record`.
-
-    Raises:
-        ConversationError: the text is empty, or contains a value that is not a conversation.
-    """
-    for record in records_of_text(text, name=name, lines=lines, shape=shape, clean_nulls=clean_nulls):
-        yield record()[0]
 
 
 def records_of_text(
@@ -129,15 +96,14 @@ def records_of_text(
     name: str = "<string>",
     lines: bool = False,
     shape: Shape | None = None,
-    clean_nulls: NullCleaning = "auto",
     arguments: Arguments = "keep",
 ) -> Iterator[Record]:
-    """Yield the records of a JSON text, each to be read by a call; see `parse_text` and `read_conversation`.
+    """Yield the records of a JSON text, or of one value per line, each to be read by a call; see `read_conversation`.
 
     Raises:
         ConversationError: the text is empty.
     """
-    reader = _Reader(shape, clean_nulls, arguments)
+    reader = _Reader(shape, arguments)
     if lines:
         yield from _from_lines(enumerate(text.split("\n"), 1), name, reader)
         return
@@ -145,16 +111,11 @@ def records_of_text(
         raise ConversationError(f"{name} is empty")
     source = JsonText(text, name)
     value = source.value()
-    if not _is_list_of_records(value):
+    if not (isinstance(value, list) and value and is_record(value[0])):  # a list of messages is one conversation
         yield partial(reader.read, value, source, ())
         return
     for index, record in enumerate(value):
         yield partial(reader.read, record, source, (index,))
-
-
-def _is_list_of_records(value: Any) -> bool:
-    """Return whether a value is a list of conversations; a list of messages or ShareGPT turns is one conversation."""
-    return isinstance(value, list) and bool(value) and is_record(value[0])
 
 
 def _from_lines(lines: Iterable[tuple[int, str]], name: str, reader: _Reader) -> Iterator[Record]:
@@ -172,7 +133,6 @@ class _Reader:
     """Reader of the records of a text; errors point into the text."""
 
     shape: Shape | None
-    clean_nulls: NullCleaning
     arguments: Arguments
 
     def read_line(self, line: str, name: str, number: int) -> tuple[Conversation, tuple[ReadingNote, ...]]:
@@ -183,7 +143,7 @@ class _Reader:
     def read(self, record: Any, source: JsonText, path: FieldPath) -> tuple[Conversation, tuple[ReadingNote, ...]]:
         """Read the record at a path of a text."""
         try:
-            return read_conversation(record, self.shape, clean_nulls=self.clean_nulls, arguments=self.arguments)
+            return read_conversation(record, self.shape, arguments=self.arguments)
         except FieldError as error:
             whole = path + error.path
             raise error.moved(whole, source.locate(whole, on_key=error.on_key)) from None

@@ -18,8 +18,6 @@ from chattmpl.conversation.validation_errors import FieldError, FieldPath, find_
 from chattmpl.options import Arguments, Shape, check_options
 
 _FIELDS = frozenset(Conversation.model_fields)
-_SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
-_CANONICAL_FLAGS = frozenset({"train", "weight"})
 _NAME_OF = {
     **dict.fromkeys(spellings.SYSTEM, "system"),
     **dict.fromkeys(spellings.TOOLS, "tools"),

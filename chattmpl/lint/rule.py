@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from chattmpl.diagnostic import Quoted, Severity, TemplateDiagnostic, wording
 from chattmpl.lint.context import MASKED, LintContext
+from chattmpl.probing.prober import Turn
 from chattmpl.rule_registry import Entry, Registry
 from chattmpl.source import Place
 from chattmpl.syntax.edits import Edit
@@ -83,6 +84,15 @@ class Rule(Entry, ABC):
         They need not be correct: a candidate is used only if it is proven to change no text; see `chattmpl.lint.fix`.
         """
         yield from ()
+
+    def finding_in(
+        self, subject: LintContext, shown: Rendering | Turn, offset: int, kind: str = "", **details: Any
+    ) -> TemplateDiagnostic:
+        """Return a diagnostic about a character of a rendering or of a turn, which shows it; see `finding`."""
+        if isinstance(shown, Turn):
+            place = subject.blame(shown.whole, offset)
+            return self.finding(place, kind, counterexample=shown.counterexample(), **details)
+        return self.finding(subject.blame(shown, offset), kind, rendering=shown, **details)
 
     @classmethod
     def documentation(cls) -> str:

@@ -311,8 +311,10 @@ def _name(node: Node) -> str | None:
 
 # -- settings to check a template in
 
+_MOST_SETTINGS = 8
 
-def find_settings(template: Template, modes: Mapping[str, Mode], most: int = 8) -> list[dict[str, Any]]:
+
+def find_settings(template: Template, modes: Mapping[str, Mode]) -> list[dict[str, Any]]:
     """Return the kwargs to check a template with, one value each: ``[{"enable_thinking": False}, …]``.
 
     For a family, the values of its ``[modes]`` that are not the default. For another template, the values of switches
@@ -329,4 +331,4 @@ def find_settings(template: Template, modes: Mapping[str, Mode], most: int = 8) 
             if texts not in known:
                 known.append(texts)
                 found.append(setting)
-    return found[:most]
+    return found[:_MOST_SETTINGS]

@@ -54,16 +54,16 @@ def excerpt(place: Place, indent: str = "  ") -> list[Line]:
     return [line(indent, (source, "dim")), line(indent, (caret, "bold yellow"))]
 
 
-def versus(labels: tuple[str, str], texts: tuple[str, str], at: int, indent: str = "  ") -> list[Line]:
+def versus(labels: tuple[str, str], texts: tuple[str, str], at: int) -> list[Line]:
     """Return two texts around the offset where they diverge, with a caret under the first difference."""
     width = max(map(len, labels))
     start = max(0, at - _AROUND)
     head = ("…" if start else "") + one_line(texts[0][start:at])
     lines = [
-        line(indent, (label.ljust(width), "dim"), "  ", head, (_tail(text, at), style))
+        line("  ", (label.ljust(width), "dim"), "  ", head, (_tail(text, at), style))
         for label, text, style in zip(labels, texts, ("green", "red"), strict=True)
     ]
-    return [*lines, line(indent, " " * (width + 2 + len(head)), ("^", "bold yellow"))]
+    return [*lines, line(" " * (width + 4 + len(head)), ("^", "bold yellow"))]
 
 
 def _tail(text: str, at: int) -> str:

@@ -33,12 +33,8 @@ _HIDDEN = "bold magenta"
 _ESCAPED = "bold #ffffff on #9f1239"
 
 
-def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend: bool = True) -> None:
-    """Print a picture.
-
-    ``heading`` begins with a horizontal rule, as for one of several pictures; ``legend`` ends with an explanation of
-    the signs.
-    """
+def print_picture(to: Console, shown: Picture, *, heading: bool = False) -> None:
+    """Print a picture and the meaning of its signs, with ``heading`` after a horizontal rule that names it."""
     if heading:
         to.print(Rule(Text(shown.name, "bold"), style="bold"))
     to.print(_headline(shown))
@@ -47,8 +43,7 @@ def print_picture(to: Console, shown: Picture, *, heading: bool = False, legend:
     for box in _boxes(shown):
         to.print(box)
     to.print(_flowing((Text(part, "bold") for part in shown.summary), Text(" · ", "dim"), to.width))
-    if legend:
-        to.print(_flowing(_legend(to, shown), Text("   "), to.width))
+    to.print(_flowing(_legend(to, shown), Text("   "), to.width))
 
 
 def _headline(shown: Picture) -> Text:

@@ -98,6 +98,12 @@ class Check(Entry):
         """Yield the findings in the whole data set."""
         yield from ()
 
+    @classmethod
+    def documentation(cls) -> str:
+        """Return the docstring in Markdown; unless it says what to do, the hint does."""
+        text, heading = super().documentation(), f"## {SECTIONS[-1]}"
+        return text if heading in text else f"{text}\n\n{heading}\n\n{cls.hint[:1].upper()}{cls.hint[1:]}."
+
 
 class NoteCheck(Check):
     """A check that reports the notes of one kind on how rows were read; the key is what the note is about."""

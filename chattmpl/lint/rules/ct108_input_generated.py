@@ -42,9 +42,10 @@ class InputGenerated(Rule):
         if first is None:
             return
         rendering, span = first
-        yield self.finding(
-            subject.blame(rendering, span.start),
-            rendering=rendering,
+        yield self.finding_in(
+            subject,
+            rendering,
+            span.start,
             roles=" and the ".join(seen),
             text=Quoted(rendering.text[span.start : span.end]),
         )

@@ -27,11 +27,7 @@ class PromptGenerated(Rule):
         for turn, (start, _) in subject.generated_turns():
             if start >= turn.common:
                 continue
-            yield self.finding(
-                subject.blame(turn.whole, start),
-                counterexample=turn.counterexample(),
-                text=Quoted(turn.whole.text[start : turn.common]),
-            )
+            yield self.finding_in(subject, turn, start, text=Quoted(turn.whole.text[start : turn.common]))
 
     fix_spans = "shrink"
 

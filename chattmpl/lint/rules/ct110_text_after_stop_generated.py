@@ -27,11 +27,7 @@ class TextAfterStopGenerated(Rule):
         for turn, (_, end) in subject.generated_turns():
             covered = [stop for _, stop in stop_ranges(turn) if stop <= end]
             if covered and covered[-1] < end:
-                yield self.finding(
-                    subject.blame(turn.whole, covered[-1]),
-                    counterexample=turn.counterexample(),
-                    text=Quoted(turn.whole.text[covered[-1] : end]),
-                )
+                yield self.finding_in(subject, turn, covered[-1], text=Quoted(turn.whole.text[covered[-1] : end]))
 
     fix_spans = "shrink"
 

@@ -37,11 +37,7 @@ class StopNotGenerated(Rule):
             late = [span for span in (*found[:1], *last) if span[1] > generated_end]
             if late:
                 start, end = late[0]
-                yield self.finding(
-                    subject.blame(turn.whole, start),
-                    counterexample=turn.counterexample(),
-                    token=turn.whole.text[start:end],
-                )
+                yield self.finding_in(subject, turn, start, token=turn.whole.text[start:end])
 
     fix_spans = "grow"
 

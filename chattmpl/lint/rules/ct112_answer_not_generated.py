@@ -50,13 +50,7 @@ class AnswerNotGenerated(Rule):
                 if field in seen:
                     continue
                 seen.add(field)
-                yield self.finding(
-                    subject.blame(turn.whole, span.start),
-                    "field",
-                    counterexample=turn.counterexample(),
-                    field=field,
-                    text=Quoted(text),
-                )
+                yield self.finding_in(subject, turn, span.start, "field", field=field, text=Quoted(text))
         yield from self._earlier(subject)
 
     def _earlier(self, subject: LintContext) -> Findings:
@@ -69,12 +63,13 @@ class AnswerNotGenerated(Rule):
         for span in answers:
             if trained and span.message not in trained:
                 which = "first" if span.message == 1 else "last"
-                yield self.finding(
-                    subject.blame(rendering, span.start),
+                yield self.finding_in(
+                    subject,
+                    rendering,
+                    span.start,
                     "answer",
                     severity="warning" if which == "first" else None,
                     which=which,
                     text=Quoted(rendering.text[span.start : span.end]),
-                    rendering=rendering,
                 )
                 return

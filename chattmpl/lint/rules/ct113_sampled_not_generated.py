@@ -36,11 +36,8 @@ class SampledNotGenerated(Rule):
                 continue
             text = turn.whole.text[turn.common : start]
             if turn.is_continuation and text:
-                yield self.finding(
-                    subject.blame(turn.whole, turn.common),
-                    text=Quoted(text),
-                    severity=None if text.strip() else "warning",
-                    counterexample=turn.counterexample(),
+                yield self.finding_in(
+                    subject, turn, turn.common, text=Quoted(text), severity=None if text.strip() else "warning"
                 )
 
     fix_spans = "grow"

@@ -45,9 +45,5 @@ class NoStopToken(Rule):
                 closers |= found
             # If plain answers have none either, one finding is enough.
             elif turn.name == "turn" or closers:
-                yield self.finding(
-                    subject.blame(turn.whole, turn.content[1] - 1),
-                    counterexample=turn.counterexample(),
-                    turn=_WHAT.get(turn.name, "an answer"),
-                )
+                yield self.finding_in(subject, turn, turn.content[1] - 1, turn=_WHAT.get(turn.name, "an answer"))
                 return

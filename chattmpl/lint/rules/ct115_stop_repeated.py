@@ -46,10 +46,11 @@ class StopRepeated(Rule):
                 # A token that ends a turn, directly followed by one that ends a document.
                 two = not between and other[0] in {eos, *_ENDS} and one[0] in _TURN_ENDS and turn.covers(other.end())
                 if two or (one[0] == other[0] and not between.strip()):
-                    yield self.finding(
-                        subject.blame(turn.whole, other.start()),
+                    yield self.finding_in(
+                        subject,
+                        turn,
+                        other.start(),
                         "same" if one[0] == other[0] else "other",
-                        counterexample=turn.counterexample(),
                         token=one[0],
                         other=other[0],
                     )

@@ -36,6 +36,4 @@ class NoGenerationPrompt(Rule):
             framed = token is not None and token[0] in turn.before.text
             # If the text always ends with the header, the text after it is what the model samples.
             if framed or ASSISTANT_NAME.search(header):
-                yield self.finding(
-                    subject.blame(turn.whole, turn.common), counterexample=turn.counterexample(), header=Quoted(header)
-                )
+                yield self.finding_in(subject, turn, turn.common, header=Quoted(header))

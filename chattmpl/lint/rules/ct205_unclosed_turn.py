@@ -107,11 +107,7 @@ class UnclosedTurn(Rule):
         headed = opener in rendering.text[rendering.text.find("righttusk") + 1 : max(start, 0)]
         if not headed or opens == closes:
             return
-        yield self.finding(
-            subject.blame(rendering, end - 1),
-            "nested-result" if opens > closes else "loose-result",
-            rendering=rendering,
-        )
+        yield self.finding_in(subject, rendering, end - 1, "nested-result" if opens > closes else "loose-result")
 
     def _plain(self, subject: LintContext) -> Findings:
         """Yield a finding if only questions or only answers are closed, and both open with the same token."""
@@ -138,12 +134,8 @@ class UnclosedTurn(Rule):
             shared = [token for token in others[0] if token in others[1] and token not in tokens]
             # Some vocabularies have a separate token for the end of an answer.
             if shared and not (what == "an answer" and own_end & set(tokens)):
-                yield self.finding(
-                    subject.blame(rendering, max(offset - 1, 0)),
-                    "other-close",
-                    rendering=rendering,
-                    what=what,
-                    tokens=shared[-1],
+                yield self.finding_in(
+                    subject, rendering, max(offset - 1, 0), "other-close", what=what, tokens=shared[-1]
                 )
                 return
 

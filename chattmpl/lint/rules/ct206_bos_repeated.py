@@ -53,12 +53,8 @@ class BosRepeated(Rule):
             rendering = subject.probe.render(name)
             if rendering is not None and rendering.text.count(bos) > 1:
                 second = rendering.text.index(bos, rendering.text.index(bos) + 1)
-                yield self.finding(
-                    subject.blame(rendering, second),
-                    "repeated",
-                    rendering=rendering,
-                    token=bos,
-                    count=rendering.text.count(bos),
+                yield self.finding_in(
+                    subject, rendering, second, "repeated", token=bos, count=rendering.text.count(bos)
                 )
                 return
 
@@ -71,14 +67,8 @@ class BosRepeated(Rule):
         before = [token for token in _LITERAL if rendering and 0 < start == rendering.text.find(token) + len(token)]
         token = (beside or before or [""])[0]
         if rendering is not None and start >= 0 and token and token != bos:
-            yield self.finding(
-                subject.blame(rendering, start + len(bos) if beside else start), "two", rendering=rendering, token=token
-            )
+            yield self.finding_in(subject, rendering, start + len(bos) if beside else start, "two", token=token)
         elif rendering is not None and len({match[0] for match in written}) == 1 and len(written) > 1:
-            yield self.finding(
-                subject.blame(rendering, written[1].start()),
-                "repeated",
-                rendering=rendering,
-                token=written[1][0],
-                count=len(written),
+            yield self.finding_in(
+                subject, rendering, written[1].start(), "repeated", token=written[1][0], count=len(written)
             )

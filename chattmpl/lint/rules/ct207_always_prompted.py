@@ -38,23 +38,20 @@ class AlwaysPrompted(Rule):
         if question is not None and prompted is not None and question.text.startswith(prompted.text):
             header = question.text[len(prompted.text) :]
             if ASSISTANT_NAME.search(header):
-                yield self.finding(
-                    subject.blame(question, len(prompted.text)), "inverted", rendering=question, header=Quoted(header)
-                )
+                yield self.finding_in(subject, question, len(prompted.text), "inverted", header=Quoted(header))
                 return
             behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
             tail = question.text[behind[-1] :] if behind else ""
             if not header and ASSISTANT_NAME.search(tail) and "add_generation_prompt" not in subject.variables:
-                yield self.finding(
-                    subject.blame(question, len(question.text) - 1),
+                yield self.finding_in(
+                    subject,
+                    question,
+                    len(question.text) - 1,
                     "header-after-question",
                     header=Quoted(tail),
                     severity="info",
-                    rendering=question,
                 )
         start = subject.facts.unrequested_prompt
         rendering = subject.probe.render("turn")
         if start is not None and rendering is not None:
-            yield self.finding(
-                subject.blame(rendering, start), "always", header=Quoted(rendering.text[start:]), rendering=rendering
-            )
+            yield self.finding_in(subject, rendering, start, "always", header=Quoted(rendering.text[start:]))

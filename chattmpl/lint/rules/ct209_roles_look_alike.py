@@ -54,10 +54,11 @@ class RolesLookAlike(Rule):
         yield from self._results(subject)
         same = found.between[0] == found.between[1] == found.between[2]
         if same or (_ASSISTANT.search(found.between[1]) and not _USER.search(found.between[1])):
-            yield self.finding(
-                subject.blame(found.rendering, found.starts[1] + len(found.between[1]) - 1),
+            yield self.finding_in(
+                subject,
+                found.rendering,
+                found.starts[1] + len(found.between[1]) - 1,
                 "same" if same else "question",
-                rendering=found.rendering,
                 header=Quoted(found.between[1]),
             )
 
@@ -71,7 +72,7 @@ class RolesLookAlike(Rule):
         call, result = rendering.text.rfind("lefttusk"), rendering.text.find("Result raspberry")
         start = rendering.text.find(header, call, result) if 0 <= call < result else -1
         if _ASSISTANT.search(header + " ") and prompted.text.startswith(question.text) and start >= 0:
-            yield self.finding(subject.blame(rendering, start), "result", header=Quoted(header), rendering=rendering)
+            yield self.finding_in(subject, rendering, start, "result", header=Quoted(header))
 
     def _system(self, subject: LintContext) -> Findings:
         """Yield a finding if a system message is in a separate turn with the header of a question."""
@@ -86,10 +87,4 @@ class RolesLookAlike(Rule):
         if not header or not _USER.search(header) or not rendering.text[:system].endswith(header):
             return
         if rendering.text[:question].endswith(header) and system < question:
-            yield self.finding(
-                subject.blame(rendering, system - 1),
-                "system",
-                header=Quoted(header),
-                severity="warning",
-                rendering=rendering,
-            )
+            yield self.finding_in(subject, rendering, system - 1, "system", header=Quoted(header), severity="warning")

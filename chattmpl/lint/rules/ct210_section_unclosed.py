@@ -37,10 +37,5 @@ class SectionUnclosed(Rule):
             for match in _OPENING.finditer(text):
                 closing = f"</{match[1]}>"
                 if closing in own and text.count(match[0]) > text.count(closing):
-                    yield self.finding(
-                        subject.blame(rendering, start + match.start()),
-                        opening=match[0],
-                        closing=closing,
-                        rendering=rendering,
-                    )
+                    yield self.finding_in(subject, rendering, start + match.start(), opening=match[0], closing=closing)
                     return

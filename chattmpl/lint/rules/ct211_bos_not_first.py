@@ -43,11 +43,7 @@ class BosNotFirst(Rule):
         for rendering in renderings:
             before = "" if rendering is None else rendering.text[: max(rendering.text.find(bos), 0)]
             if rendering is not None and before.strip():
-                yield self.finding(
-                    subject.blame(rendering, len(before) - len(before.lstrip())),
-                    "not-first",
-                    token=bos,
-                    text=Quoted(before),
-                    rendering=rendering,
+                yield self.finding_in(
+                    subject, rendering, len(before) - len(before.lstrip()), "not-first", token=bos, text=Quoted(before)
                 )
                 return

@@ -59,9 +59,4 @@ class ToolsDropped(Rule):
             return
         missing = [what for what, word in _PARTS.items() if word not in rendering.text]
         if missing:
-            yield self.finding(
-                subject.blame(rendering, rendering.text.index("find_walrus")),
-                "partly",
-                part=missing[0],
-                rendering=rendering,
-            )
+            yield self.finding_in(subject, rendering, rendering.text.index("find_walrus"), "partly", part=missing[0])

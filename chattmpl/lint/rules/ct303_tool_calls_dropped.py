@@ -65,12 +65,7 @@ class ToolCallsDropped(Rule):
         if rendering is None or "lefttusk" not in rendering.text:
             return
         if "messages[1].tool_calls[0].function.name" in rendering.lost:
-            yield self.finding(
-                subject.blame(rendering, rendering.text.index("lefttusk")),
-                "nameless",
-                severity="error",
-                rendering=rendering,
-            )
+            yield self.finding_in(subject, rendering, rendering.text.index("lefttusk"), "nameless", severity="error")
 
     def _beside_text(self, subject: LintContext) -> Findings:
         """Yield a finding if a call is written only in a message without text, or its text only without a call."""

@@ -44,11 +44,8 @@ class PartsMishandled(Rule):
             return
         printed = _PRINTED.search(rendering.text)
         if printed is not None:
-            yield self.finding(
-                subject.blame(rendering, printed.start()),
-                "printed",
-                rendering=rendering,
-                text=Quoted(rendering.text[printed.start() :], 32),
+            yield self.finding_in(
+                subject, rendering, printed.start(), "printed", text=Quoted(rendering.text[printed.start() :], 32)
             )
         elif any(word not in rendering.text.casefold() for word in _WORDS):
             parts = subject.first(r"\bcontent\b")

@@ -49,11 +49,12 @@ class NonePrinted(Rule):
             rendering = subject.probe.render(name)
             match = _NONE.search(rendering.text) if rendering is not None else None
             if rendering is not None and match is not None:
-                yield self.finding(
-                    subject.blame(rendering, match.start()),
+                yield self.finding_in(
+                    subject,
+                    rendering,
+                    match.start(),
                     "printed",
                     text=Quoted(rendering.text[max(match.start() - 20, 0) :], 40),
-                    rendering=rendering,
                 )
 
     def _null(self, subject: LintContext) -> Findings:

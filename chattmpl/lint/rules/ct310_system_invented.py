@@ -58,12 +58,13 @@ class SystemInvented(Rule):
             header = given.text[max(badger - _HEADER, 0) : badger]
             second = always and 0 <= own < badger and _opener(header) in given.text[:own] and _opener(header) != ""
             when = "Even with a system message" if always else "Without a system message"
-            yield self.finding(
-                subject.blame(without, span.start + sentence.start()),
+            yield self.finding_in(
+                subject,
+                without,
+                span.start + sentence.start(),
                 when=when.lower(),
                 text=Quoted(sentence[0]),
                 severity="info" if always and not second else None,
-                rendering=without,
             )
             if not always or second:
                 return

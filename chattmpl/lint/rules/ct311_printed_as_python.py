@@ -38,8 +38,6 @@ class PrintedAsPython(Rule):
                 # Calls in Python syntax are meant to be Python.
                 continue
             if rendering is not None and match is not None:
-                yield self.finding(
-                    subject.blame(rendering, match.start()),
-                    text=Quoted(rendering.text[match.start() :], 40),
-                    rendering=rendering,
+                yield self.finding_in(
+                    subject, rendering, match.start(), text=Quoted(rendering.text[match.start() :], 40)
                 )

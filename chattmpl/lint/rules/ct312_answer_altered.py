@@ -43,12 +43,13 @@ class AnswerAltered(Rule):
             whole = given if isinstance(given, str) else given[0]["text"]
             spans = [span for span in marks.spans if span.message == 1 and span.field != "role"]
             if spans and whole not in marks.text:
-                yield self.finding(
-                    subject.blame(marks, spans[0].start),
+                yield self.finding_in(
+                    subject,
+                    marks,
+                    spans[0].start,
                     "answer",
                     text=Quoted(marks.text[spans[0].start : spans[-1].end]),
                     severity="warning",
-                    rendering=marks,
                 )
                 return
         for name, path, words in _BESIDE:
@@ -57,13 +58,14 @@ class AnswerAltered(Rule):
                 continue
             spans = [span for span in rendering.spans if span.message == 1 and span.field == path.rpartition(".")[2]]
             if spans:
-                yield self.finding(
-                    subject.blame(rendering, spans[0].start),
+                yield self.finding_in(
+                    subject,
+                    rendering,
+                    spans[0].start,
                     "other",
                     given=Quoted(words),
                     text=Quoted(rendering.text[spans[0].start : spans[-1].end]),
                     severity="warning",
-                    rendering=rendering,
                 )
                 return
         rendering = subject.probe.render("spaces", 2)
@@ -71,6 +73,4 @@ class AnswerAltered(Rule):
         whole = given if isinstance(given, str) else given[0]["text"]
         if rendering is None or "Answer apricot" not in rendering.text or whole in rendering.text:
             return
-        yield self.finding(
-            subject.blame(rendering, rendering.text.index("Answer apricot")), "trimmed", rendering=rendering
-        )
+        yield self.finding_in(subject, rendering, rendering.text.index("Answer apricot"), "trimmed")

@@ -30,10 +30,5 @@ class ArgumentsEncodedTwice(Rule):
             if rendering is None or start < 0:
                 continue
             what = "arguments" if name == "calls" else "arguments that are a JSON string"
-            yield self.finding(
-                subject.blame(rendering, start),
-                what=what,
-                severity=severity,  # type: ignore[arg-type]
-                rendering=rendering,
-            )
+            yield self.finding_in(subject, rendering, start, what=what, severity=severity)
             return

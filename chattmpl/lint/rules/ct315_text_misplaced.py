@@ -47,13 +47,14 @@ class TextMisplaced(Rule):
                 late = name == "spoken" and count == 1
                 if late:
                     offset = rendering.text.index("Plan plum")
-                yield self.finding(
-                    subject.blame(rendering, offset),
+                yield self.finding_in(
+                    subject,
+                    rendering,
+                    offset,
                     "late" if late else "repeated" if count > 1 else "order",
                     text=Quoted(word),
                     count=count,
                     severity="warning" if late else None,
-                    rendering=rendering,
                 )
                 return
 

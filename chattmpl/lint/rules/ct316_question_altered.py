@@ -57,10 +57,11 @@ class QuestionAltered(Rule):
             return None
         written = rendering.text[spans[0].start : spans[-1].end]
         cut = whole.startswith(written)
-        return self.finding(
-            subject.blame(rendering, spans[0].start),
+        return self.finding_in(
+            subject,
+            rendering,
+            spans[0].start,
             "cut" if cut else "other",
-            rendering=rendering,
             message=case[2],
             text=Quoted(written),
             length=len(written) if cut else None,

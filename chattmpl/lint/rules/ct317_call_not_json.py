@@ -41,9 +41,5 @@ class CallNotJson(Rule):
             try:
                 json.JSONDecoder().raw_decode(rendering.text, openings[-1])
             except ValueError:
-                yield self.finding(
-                    subject.blame(rendering, openings[-1]),
-                    text=Quoted(rendering.text[openings[-1] :], 80),
-                    rendering=rendering,
-                )
+                yield self.finding_in(subject, rendering, openings[-1], text=Quoted(rendering.text[openings[-1] :], 80))
                 return

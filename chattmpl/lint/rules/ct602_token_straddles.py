@@ -29,6 +29,4 @@ class TokenStraddles(Rule):
             if rendering is None:
                 continue
             for straddle in encode(rendering, subject.tokenizer).straddles:
-                yield self.finding(
-                    subject.blame(rendering, straddle.start_c), rendering=rendering, token=Quoted(straddle.text)
-                )
+                yield self.finding_in(subject, rendering, straddle.start_c, token=Quoted(straddle.text))

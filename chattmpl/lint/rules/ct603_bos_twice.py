@@ -29,4 +29,4 @@ class BosTwice(Rule):
     def check(self, subject: LintContext) -> Findings:
         bos, rendering = bos_that_is_added(subject), subject.probe.render("turn")
         if bos is not None and rendering is not None and rendering.text.startswith(bos):
-            yield self.finding(subject.blame(rendering, 0), rendering=rendering, token=bos)
+            yield self.finding_in(subject, rendering, 0, token=bos)

@@ -46,8 +46,10 @@ class StopIsNotEos(Rule):
         eos = subject.special_tokens.get("eos_token")
         if own is None or (own in ends if ends is not None else eos in (None, stop)):
             return
-        yield self.finding(
-            subject.blame(found.rendering, found.start),
+        yield self.finding_in(
+            subject,
+            found.rendering,
+            found.start,
             "tokenizer" if ends is None else "model",
             token=stop,
             id=own,
@@ -55,5 +57,4 @@ class StopIsNotEos(Rule):
             ends=", ".join(map(str, ends or ())),
             file=subject.directory.stop_file if subject.directory is not None else None,
             severity="warning" if ends is None else None,
-            rendering=found.rendering,
         )

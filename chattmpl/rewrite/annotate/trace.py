@@ -95,14 +95,14 @@ class Tracer:
                 children += _split(child, next(outputs), self._bold)
             node.nodes = children
 
-    def trace(self, conversation: Any, kwargs: dict[str, Any], *, prompt: bool = False) -> Trace:
+    def trace(self, conversation: Any, kwargs: dict[str, Any]) -> Trace:
         """Render a conversation and trace which part wrote what.
 
         Raises:
             Exception: whatever the template raises.
         """
         template = self._template
-        variables = template.variables(conversation, prompt, kwargs, InputTracer())
+        variables = template.variables(conversation, False, kwargs, InputTracer())
         meter = Meter(template.budget)
         context = self._compiled.new_context(variables)
         assert isinstance(context, RenderContext)

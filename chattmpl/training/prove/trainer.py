@@ -117,6 +117,9 @@ def _settings(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+_BATCH = 64
+
+
 def sample_turns(
     model: Any,
     tokenizer: Any,
@@ -124,10 +127,9 @@ def sample_turns(
     tests: Sequence[Dialogue],
     *,
     limit: int,
-    batch: int = 64,
     progress: Progress = lambda *_: None,
 ) -> list[SampledTurn]:
-    """Sample each assistant turn of held-out dialogues, ``batch`` at once; the turns before it are the correct ones.
+    """Sample each assistant turn of held-out dialogues, `_BATCH` at once; the turns before it are the correct ones.
 
     ``limit`` is the largest number of tokens of a completion.
     """
@@ -145,6 +147,6 @@ def sample_turns(
     prompts = [dialogue.conversation(turn.index) for dialogue, turn in turns]
     with quiet():
         completions = complete(
-            model, tokenizer, template, prompts, max_new_tokens=limit, batch_size=batch, clock=CLOCK, progress=advance
+            model, tokenizer, template, prompts, max_new_tokens=limit, batch_size=_BATCH, clock=CLOCK, progress=advance
         )
     return [SampledTurn(turn, completion) for (_, turn), completion in zip(turns, completions, strict=True)]

@@ -12,10 +12,6 @@ class StopNotTrained(Check):
 
     A model that never trained its stop token does not stop. One that trained the line break after it learned a token
     that no engine will let it sample.
-
-    ## What to do
-
-    End the generation tag directly after the stop token. `chattmpl lint` shows the line of the template.
     """
 
     severity = "error"

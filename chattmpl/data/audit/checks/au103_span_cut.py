@@ -10,10 +10,6 @@ class SpanCut(Check):
     ## Why is this bad?
 
     An answer without its end lacks the stop token, and teaches the model to stop anywhere.
-
-    ## What to do
-
-    Raise the limit, or shorten rows by whole turns with `chattmpl encode --overflow truncate-turns`.
     """
 
     severity = "warning"

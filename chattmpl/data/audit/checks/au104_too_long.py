@@ -9,10 +9,6 @@ class TooLong(Check):
     ## Why is this bad?
 
     trl silently truncates such rows, and packing with `bfd` discards the rest.
-
-    ## What to do
-
-    Raise the limit, or choose how to handle them with `chattmpl encode --overflow`.
     """
 
     severity = "warning"

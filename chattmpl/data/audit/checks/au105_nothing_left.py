@@ -10,10 +10,6 @@ class NothingLeft(Check):
 
     After truncation such a row contains only a prompt. Packing keeps it, and the effective batch is smaller than it
     seems.
-
-    ## What to do
-
-    Raise the limit, or remove the rows: `chattmpl encode` rejects and counts them.
     """
 
     severity = "error"

@@ -9,10 +9,6 @@ class NoLastAnswer(Check):
     ## Why is this bad?
 
     Tokens after the last answer are never trained, but cost time. Often an answer was lost in preprocessing.
-
-    ## What to do
-
-    Remove the messages after the last answer, or restore the missing answer.
     """
 
     severity = "warning"

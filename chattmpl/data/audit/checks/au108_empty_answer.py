@@ -11,10 +11,6 @@ class EmptyAnswer(Check):
     ## Why is this bad?
 
     The model learns to stop immediately.
-
-    ## What to do
-
-    Remove such turns, or mark them `train: false`.
     """
 
     severity = "warning"

@@ -11,10 +11,6 @@ class InstructionsEmpty(Check):
 
     transformers passes None to the template, and a template that tests `is defined` prints it. A column of a data set
     is often filled in one source and null in another.
-
-    ## What to do
-
-    Omit the key if there are no instructions.
     """
 
     severity = "warning"

@@ -14,10 +14,6 @@ class SystemReplaced(Check):
 
     The default becomes part of training although no one chose it. Without a dropped prompt, the answers have nothing to
     answer to.
-
-    ## What to do
-
-    Put the system prompt into the data, or choose a template that renders it.
     """
 
     severity = "warning"

@@ -17,10 +17,6 @@ class FieldDropped(Check):
     ## Why is this bad?
 
     The author of the answer saw the field, but the model will not.
-
-    ## What to do
-
-    Choose a template that renders the field, or remove it from the data deliberately.
     """
 
     severity = "warning"

@@ -15,10 +15,6 @@ class KwargBeside(Check):
     ## Why is this bad?
 
     Only `chat_template_kwargs` are passed to the template, so the row is rendered as if the column did not exist.
-
-    ## What to do
-
-    Move it into `chat_template_kwargs`, or list it under `kwargs_from` in a mixture.
     """
 
     severity = "warning"

@@ -11,10 +11,6 @@ class Media(NoteCheck):
 
     Only a processor can turn it into tokens. The template writes at most a placeholder, so the model learns to answer
     without the image.
-
-    ## What to do
-
-    Remove such rows, or train with a processor that encodes them.
     """
 
     severity = "warning"

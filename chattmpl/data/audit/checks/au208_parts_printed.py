@@ -10,10 +10,6 @@ class PartsPrinted(NoteCheck):
     ## Why is this bad?
 
     The model learns the list instead of the text, and at inference most servers join the parts first.
-
-    ## What to do
-
-    Store the text as a string, or choose a template that reads parts.
     """
 
     severity = "error"

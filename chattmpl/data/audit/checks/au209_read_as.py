@@ -10,10 +10,6 @@ class ReadAs(NoteCheck):
     ## Why is this bad?
 
     It is not, if the meaning is right. Other tools may ignore these names.
-
-    ## What to do
-
-    Check that each is meant in this way. If not, rename it.
     """
 
     severity = "info"

@@ -10,10 +10,6 @@ class NoThinkWithReasoning(Check):
     ## Why is this bad?
 
     The model learns to reason against its instructions, or the template drops the trace and the answer lacks its basis.
-
-    ## What to do
-
-    Remove the reasoning, or enable it.
     """
 
     severity = "error"

@@ -11,10 +11,6 @@ class ThinkWithoutReasoning(Check):
     ## Why is this bad?
 
     The model learns to answer without reasoning when asked to reason, which dilutes the mode.
-
-    ## What to do
-
-    Mark such rows as `enable_thinking: false` or `/no_think`, or remove them.
     """
 
     severity = "warning"

@@ -12,10 +12,6 @@ class ModeContradicted(Check):
     ## Why is this bad?
 
     Templates differ in which of the two takes precedence, and so will the model.
-
-    ## What to do
-
-    Keep one of the two, and write booleans as booleans.
     """
 
     severity = "error"

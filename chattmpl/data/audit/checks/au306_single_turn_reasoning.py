@@ -11,10 +11,6 @@ class SingleTurnReasoning(Check):
 
     The model learns that only first answers have reasoning: in a longer conversation it stops reasoning, or copies the
     absence of earlier traces.
-
-    ## What to do
-
-    Add conversations of several turns with reasoning.
     """
 
     severity = "warning"

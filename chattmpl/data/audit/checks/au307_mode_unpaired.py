@@ -18,10 +18,6 @@ class ModeUnpaired(Check):
     ## Why is this bad?
 
     If each mode occurs only with one kind of task, the model learns the task, not the switch.
-
-    ## What to do
-
-    Add conversations of the same kind in the other mode.
     """
 
     severity = "warning"

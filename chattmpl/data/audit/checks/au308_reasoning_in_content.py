@@ -11,10 +11,6 @@ class ReasoningInContent(Check):
 
     Retention, modes and masks apply only to the field `reasoning_content`: reasoning in the content is kept in history,
     and a template that writes its own think block writes two.
-
-    ## What to do
-
-    Move the text to `reasoning_content`.
     """
 
     severity = "warning"

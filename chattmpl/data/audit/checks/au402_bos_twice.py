@@ -11,10 +11,6 @@ class RepeatedBos(Check):
     ## Why is this bad?
 
     The model never saw two. This happens if texts were rendered before they became data.
-
-    ## What to do
-
-    Remove the token from the data.
     """
 
     severity = "error"

@@ -9,10 +9,6 @@ class UnknownText(Check):
     ## Why is this bad?
 
     The model does not see that text. In an answer, it is trained to write the unknown token.
-
-    ## What to do
-
-    Use a tokenizer that has bytes for such text, or remove the characters from the data.
     """
 
     severity = "warning"

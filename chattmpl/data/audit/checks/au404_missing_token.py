@@ -11,10 +11,6 @@ class MissingToken(Check):
 
     The model gets ten ordinary tokens instead of the one that it knows. They merge with the text around them, and the
     last of them stops nothing.
-
-    ## What to do
-
-    Choose the template of the tokenizer's model, or add the tokens to the tokenizer and train their embeddings.
     """
 
     severity = "error"

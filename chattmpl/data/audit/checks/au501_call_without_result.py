@@ -10,10 +10,6 @@ class CallWithoutResult(Check):
     ## Why is this bad?
 
     The model learns to call a tool and to continue without waiting for the result.
-
-    ## What to do
-
-    Add the results, or remove the calls.
     """
 
     severity = "warning"

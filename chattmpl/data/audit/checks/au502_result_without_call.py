@@ -10,10 +10,6 @@ class ResultWithoutCall(Check):
     ## Why is this bad?
 
     The model sees a result that nothing requested, or one that follows the wrong call.
-
-    ## What to do
-
-    Correct the ids, or remove the results.
     """
 
     severity = "error"

@@ -10,10 +10,6 @@ class ToolUndeclared(Check):
     ## Why is this bad?
 
     The model learns to invent tools.
-
-    ## What to do
-
-    Declare the tool, or remove the row.
     """
 
     severity = "warning"

@@ -12,10 +12,6 @@ class ArgumentsNotJson(Check):
     ## Why is this bad?
 
     The model learns arguments that no parser can read.
-
-    ## What to do
-
-    Store arguments as an object.
     """
 
     severity = "error"

@@ -11,10 +11,6 @@ class ArgumentsEncodedTwice(NoteCheck):
 
     The model learns `"arguments": "{\"hour\": 12}"`, a string instead of an object, and parsers pass that string to
     the tool.
-
-    ## What to do
-
-    Decode them with `--arguments decode`, or store arguments as objects.
     """
 
     severity = "error"

@@ -11,10 +11,6 @@ class ResultPrinted(NoteCheck):
 
     Engines that are not Jinja print other text: @huggingface/jinja prints JSON, others differ in quotes and in `None`.
     There the prompt is not the one that was trained.
-
-    ## What to do
-
-    Store the result as a string, such as its JSON.
     """
 
     severity = "warning"
