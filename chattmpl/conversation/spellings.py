@@ -143,6 +143,7 @@ def is_record(value: Any) -> bool:
 TRAINED = frozenset(
     {
         *("train", "trained", "training", "trainable", "is_trainable", "train_on", "train_mask", "training_mask"),
+        *("train_on_turn", "train_on_message", "should_train"),
         *("loss", "has_loss", "use_loss", "compute_loss", "calculate_loss", "loss_mask", "loss_masks", "turn_mask"),
         *("learn", "supervised"),
     }
@@ -156,6 +157,22 @@ UNCERTAIN = frozenset(
 )
 """Flags whose meaning differs between tools, or that concern a part of a message."""
 FLAGS = TRAINED | MASKED | WEIGHTS | UNCERTAIN
+
+_FLAG_LIKE = re.compile(r"(^|_)(train\w*|loss|learn\w*|supervised?|masked|skip\w*|ignored?|exclud\w*)(_|$)")
+
+
+def is_flag(key: str, value: Any) -> bool:
+    """Return true for a key of a message that decides whether it is trained, or may do so."""
+    if key in FLAGS:
+        return True
+    name = folded(key)
+    return name in FLAGS or (isinstance(value, (bool, int)) and value in (0, 1) and _looks_like_flag(name))
+
+
+@lru_cache(maxsize=4096)
+def _looks_like_flag(name: str) -> bool:
+    return _FLAG_LIKE.search(name) is not None
+
 
 ROW_NUMBERS = frozenset({"loss", "ignore", "mask", "supervised", "learn"})
 """Flags that name other values in a row, such as the loss that was measured; there, only booleans and lists count."""
@@ -177,7 +194,7 @@ _LONG_METADATA = re.compile(
 """Names of metadata of any length and type; under the others, only a short text on one line is metadata."""
 _CONTENT = re.compile(
     r"system|prompt|instruct|context|persona|tool|function|message|question|answer|response|knowledge|rule|document|"
-    r"passage|thought|think|rationale|explanation|solution|text|content|example|query|completion|image|audio|video"
+    r"passage|thought|think|cot|chain|analysis|scratch|rationale|explanation|solution|text|content|example|query|completion|image|audio|video"
 )
 _SHORT = 80
 

@@ -124,7 +124,7 @@ class TurnReader:
                 if key not in ("content", "value"):
                     self.note(NoteKind.READ_AS, f"{sender_key}+{key}", "role+content")
                 continue
-            if key in spellings.FLAGS:
+            if spellings.is_flag(key, value):
                 if value is not None:
                     flags[key] = value
                 if key in _CANONICAL_FLAGS:
@@ -329,7 +329,7 @@ def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:
 def flag_meaning(key: str, value: Any, path: FieldPath) -> bool:
     """Return true for a flag that asks to train; raise `FieldError` if the meaning is not certain."""
     name = folded(key)
-    if name in spellings.UNCERTAIN:
+    if name in spellings.UNCERTAIN or name not in spellings.FLAGS:
         part = "detail" in name
         problem = "training parts of a message is not supported" if part else "the meaning of this flag is not certain"
         raise FieldError(problem, path, hint="write train: true or train: false on each assistant message")
