@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from support.small_tokenizers import (
     SlowBytes,
     byte_level_bpe,
     metaspace_bpe,
+    tokenizers_that_drop_text,
     tokenizers_without_bytes,
     unigram_with_control_pieces,
     with_control,
@@ -40,6 +42,7 @@ KINDS: dict[str, Any] = {
     "slow": SlowBytes(),
     **tokenizers_without_bytes(),
 }
+DROPPING = tokenizers_that_drop_text()
 PARTS = ("<|im_", "start|>", "end|>", "<", "|>", "<|", "think>", "</", " ", "\n", "\r\n", "a", "é", "\x00", "\u0301")
 PIECES = st.sampled_from([*CONTROL, *PARTS])
 HOSTILE = st.lists(PIECES | st.text(alphabet=st.characters(codec="utf-8"), max_size=3), max_size=6).map("".join)
@@ -112,6 +115,28 @@ def test_text_that_is_not_in_the_vocabulary_is_no_control_token(kind: str, conte
     assert encoding.escaped == ()
     assert "".join("".join(encoding.tokens).split()) == "".join(encoding.text.split())
     assert rendering.encode(KINDS[kind]).input_ids == own_ids(KINDS[kind], rendering.text)
+
+
+@given(contents=st.lists(st.text(alphabet="aé日<>| \n", max_size=6), min_size=1, max_size=3))
+@pytest.mark.parametrize("kind", tokenizers_that_drop_text())
+def test_text_that_a_tokenizer_drops_is_known_and_moves_no_mask(kind: str, contents: list[str]) -> None:
+    tokenizer = DROPPING[kind]
+    rendering = render(*contents)
+    encoding = rendering.encode(tokenizer)
+    assert encoding.input_ids == own_ids(tokenizer, rendering.text)
+    assert [rendering.text[start:end] for start, end in encoding.unknown] == re.findall("[é日]", rendering.text)
+    assert "".join(encoding.tokens) == re.sub("[é日]", "", rendering.text)
+    trained = [text for text, mask in zip(encoding.tokens, encoding.assistant_masks, strict=True) if mask]
+    generated = "".join(rendering.text[start:end] for start, end in rendering.generated)
+    assert "".join(trained) == re.sub("[é日]", "", generated)
+
+
+def test_a_text_that_a_tokenizer_refuses_is_one_clear_error() -> None:
+    model = models.Unigram([("▁", -1.0), ("a", -1.0)], unk_id=None)
+    with pytest.raises(
+        EncodeError, match=r"the tokenizer cannot encode this text: .*\nhint: use a tokenizer with bytes"
+    ):
+        NOTHING.render([{"role": "user", "content": "é"}]).encode(Tokenizer(model))
 
 
 @pytest.mark.parametrize("kind", tokenizers_without_bytes())

@@ -143,7 +143,9 @@ def test_a_character_that_the_tokenizer_does_not_know_is_encoded_at_every_entry_
         for chat in chats
     ]
     data = write(tmp_path / "chats.jsonl", *chats)
-    assert encoded(data, str(tmp_path), str(tmp_path), tmp_path / "out.jsonl") == wanted
+    done = run("encode", data, "-t", str(tmp_path), "--tokenizer", str(tmp_path), "-o", str(tmp_path / "out.jsonl"))
+    assert [json.loads(line)["input_ids"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == wanted
+    assert "texts that are not in the vocabulary: " in done.out
     for fast in ("off", "auto"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -489,6 +489,7 @@ class _ExactPath:
             np.array(encoding.assistant_masks, dtype=np.uint8),
             len({straddle.edge_c for straddle in encoding.straddles}),
             len(encoding.escaped),
+            len(encoding.unknown),
         )
         if "text" in self.keep:
             row.text = rendering.text

@@ -60,6 +60,7 @@ class Row:
         mask: 1 for each token that is trained, else 0, an array of uint8.
         straddles: number of edges of generated spans inside a token.
         escaped: number of control tokens in the texts of messages that were encoded as ordinary text.
+        unknown: number of texts that the tokenizer does not know.
         text: the rendered text, if the encoder was asked to keep it.
         generated: the generated character ranges, if the encoder was asked to keep them.
         message_index: for each token the index of the message in whose turn it starts, -1 outside of turns, an array
@@ -70,6 +71,7 @@ class Row:
     mask: Any
     straddles: int = 0
     escaped: int = 0
+    unknown: int = 0
     text: str | None = None
     generated: tuple[tuple[int, int], ...] | None = None
     message_index: Any = None
@@ -162,7 +164,7 @@ class RowArrays:
         input_ids: the tokens of all rows, one row after another, int32.
         mask: 1 for each token that is trained, else 0, uint8.
         offsets: offsets of the rows in these arrays, one more than there are rows, int64.
-        straddles, escaped: for each row; see `Row`.
+        straddles, escaped, unknown: for each row; see `Row`.
         extras: for each row, its optional attributes; empty if the encoder was asked to keep none.
     """
 
@@ -171,6 +173,7 @@ class RowArrays:
     offsets: Any
     straddles: Any
     escaped: Any
+    unknown: Any
     extras: Sequence[dict[str, Any]] = field(default=())
 
     def __len__(self) -> int:
@@ -186,6 +189,7 @@ class RowArrays:
             np.cumsum([0, *map(len, rows)], dtype=np.int64),
             np.array([row.straddles for row in rows], dtype=np.int64),
             np.array([row.escaped for row in rows], dtype=np.int64),
+            np.array([row.unknown for row in rows], dtype=np.int64),
             [{name: getattr(row, name) for name in keep} for row in rows] if keep else (),
         )
 
@@ -202,6 +206,7 @@ class RowArrays:
             np.append(0, np.cumsum(joined("lengths"))),
             joined("straddles"),
             joined("escaped"),
+            joined("unknown"),
             [extra for part in parts for extra in part.extras],
         )
 
@@ -226,8 +231,8 @@ class RowArrays:
 
     def rows(self) -> list[Row]:
         """Return the rows one by one."""
-        straddles, escaped = self.straddles.tolist(), self.escaped.tolist()
-        parts = zip(self.split(self.input_ids), self.split(self.mask), straddles, escaped, strict=True)
+        counts = (self.straddles.tolist(), self.escaped.tolist(), self.unknown.tolist())
+        parts = zip(self.split(self.input_ids), self.split(self.mask), *counts, strict=True)
         if not self.extras:
             return [Row(*part) for part in parts]
         return [Row(*part, **extra) for part, extra in zip(parts, self.extras, strict=True)]
@@ -239,9 +244,8 @@ class RowArrays:
         offsets = np.append(0, np.cumsum(lengths))
         tokens = np.arange(offsets[-1]) + np.repeat(self.offsets[indices] - offsets[:-1], lengths)
         extras = [self.extras[index] for index in indices.tolist()] if self.extras else ()
-        return RowArrays(
-            self.input_ids[tokens], self.mask[tokens], offsets, self.straddles[indices], self.escaped[indices], extras
-        )
+        counts = (self.straddles[indices], self.escaped[indices], self.unknown[indices])
+        return RowArrays(self.input_ids[tokens], self.mask[tokens], offsets, *counts, extras)
 
 
 @dataclass(frozen=True)

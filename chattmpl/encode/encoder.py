@@ -101,6 +101,7 @@ def encode(
         ends_c=ranges[1],
         straddles=straddles,
         escaped=escaped,
+        unknown=tuple(adapted.unknown_ranges(index.text, ids, ranges)),
     )
     if max_length is not None:
         encoding = encoding.cut(max_length, truncation_side)

@@ -76,6 +76,7 @@ class Encoding:
         starts_c, ends_c: the characters that each token covers, half-open, as two lists; see ``offsets``.
         straddles: the tokens across an edge of a generated span.
         escaped: the control tokens that were encoded as ordinary text.
+        unknown: the characters, half-open, that are not in the vocabulary: they have the unknown token, or none.
         truncated: the tokens that were cut off.
 
     Raises:
@@ -91,6 +92,7 @@ class Encoding:
     ends_c: list[int] = field(repr=False)
     straddles: tuple[Straddle, ...] = ()
     escaped: tuple[Escape, ...] = ()
+    unknown: tuple[tuple[int, int], ...] = ()
     truncated: Truncation = Truncation()
 
     def __post_init__(self) -> None:

@@ -10,10 +10,19 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.encode.offsets import Ranges, TokenBytes, TokenDecoder, close_gaps, decode_byte_level, decode_metaspace
+from chattmpl.encode.offsets import (
+    BYTE_ALPHABET,
+    Ranges,
+    TokenBytes,
+    TokenDecoder,
+    close_gaps,
+    decode_byte_level,
+    decode_metaspace,
+)
 from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, Reencoding, TextTokenizer
 from chattmpl.errors import EncodeError
 
@@ -46,6 +55,7 @@ class FastTokenizer(TextTokenizer):
             {index: AddedTokenInfo(token.content, token.special, token.lstrip, token.rstrip) for index, token in tokens}
         )
         self.unknown_id = _unknown_id(self.raw)
+        self._drops = _drops_text(self.raw, self._decoder is decode_byte_level)
         self._bare_copy = None
         self._sentinel_copies.clear()
 
@@ -88,7 +98,30 @@ class FastTokenizer(TextTokenizer):
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:
         """Return the ranges of the tokens, from their bytes if possible, else from the tokenizer's own offsets."""
         aligned = self._table.align(text, data, ids) if self._decoder is not None else None
+        if aligned is None and self._drops:
+            aligned = self._align_kept(text, ids)
         return aligned or close_gaps(text, _encoded(self._bare, text, ids).offsets)
+
+    def unknown_ranges(self, text: str, ids: Sequence[int], ranges: Ranges) -> Iterator[tuple[int, int]]:
+        """Yield the characters that have the unknown token, or none because the model drops them."""
+        yield from super().unknown_ranges(text, ids, ranges)
+        if self._drops:
+            yield from ((at, at + 1) for at, char in enumerate(text) if not self._keeps(char))
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - tokenizers are kept for as long as they are used
+    def _keeps(self, char: str) -> bool:
+        """Return whether a character has a token."""
+        return bool(_ids(self._bare, char))
+
+    def _align_kept(self, text: str, ids: Sequence[int]) -> Ranges | None:
+        """Align the tokens with the characters that the model does not drop."""
+        kept = [at for at, char in enumerate(text) if self._keeps(char)]
+        short = "".join(map(text.__getitem__, kept))
+        aligned = self._table.align(short, short.encode(), ids)
+        if aligned is None:
+            return None
+        starts, ends = aligned
+        return [kept[start] for start in starts], [kept[end - 1] + 1 for end in ends]
 
     def pad_id(self, original: object) -> int | None:
         """Return the padding token that the tokenizer is set to, else as for any tokenizer."""
@@ -107,6 +140,8 @@ class FastTokenizer(TextTokenizer):
         encoded = _ids(copy.raw, replaced)
         result = [token_id for token_id in encoded if token_id != copy.cut_id]
         aligned = self._table.align(text, request.data, result) if self._decoder is not None else None
+        if aligned is None and self._drops:
+            aligned = self._align_kept(text, result)
         return result, aligned or close_gaps(text, copy.offsets(text, replaced, encoded))
 
     def _sentinel_copy(self, text: str) -> _SentinelCopy:
@@ -164,7 +199,13 @@ class _SentinelCopy:
 
 def _ids(tokenizer: Tokenizer, text: str) -> list[int]:
     # Offsets cost about a fifth of the time and are rarely needed, so this leaves them out.
-    ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    try:
+        ids: list[int] = tokenizer.encode_batch_fast([text], add_special_tokens=False)[0].ids
+    except Exception as error:
+        raise EncodeError(
+            f"the tokenizer cannot encode this text: {error}",
+            hint="use a tokenizer with bytes or an unknown token for text that is not in its vocabulary",
+        ) from None
     return ids
 
 
@@ -184,6 +225,16 @@ def _decoder(raw: Tokenizer) -> TokenDecoder | None:
     if "ByteLevel" in parts:
         return decode_byte_level
     return decode_metaspace if "Metaspace" in parts or "ByteFallback" in parts else None
+
+
+def _drops_text(raw: Tokenizer, byte_level: bool) -> bool:
+    """Return whether the model drops characters that are not in its vocabulary."""
+    if raw.normalizer is not None or not (byte_level or "Metaspace" in str(raw.pre_tokenizer)):
+        return False  # Other parts may drop characters, or join them.
+    try:
+        return any(not raw.model.tokenize(text) for text in (BYTE_ALPHABET if byte_level else (_NONCHARACTER,)))
+    except Exception:  # A Unigram model without an unknown token raises.
+        return False
 
 
 def _unknown_id(raw: Tokenizer) -> int | None:

@@ -3,7 +3,7 @@
 import abc
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple
@@ -49,9 +49,6 @@ class AddedTokenInfo:
             return self.special and not self.blank
         content = self.content.strip("▁ \t\r\n")
         return _DELIMITED.fullmatch(content) is not None and HTML_TAG.fullmatch(content) is None
-
-
-_NONE = AddedTokenInfo("", special=False)
 
 
 class AddedTokenMatch(NamedTuple):
@@ -128,10 +125,23 @@ class TextTokenizer(abc.ABC):
     def encode(self, text: str) -> list[int]:
         """Return the tokens of a text."""
 
+    def is_unknown(self, token_id: int, text: str) -> bool:
+        """Return whether a token is the unknown one, and stands for another text than its own."""
+        return token_id == self.unknown_id and (
+            token_id not in self.added or text.strip() != self.added[token_id].content
+        )
+
+    def unknown_ranges(self, text: str, ids: Sequence[int], ranges: Ranges) -> Iterator[tuple[int, int]]:
+        """Yield the characters, half-open, that are not in the vocabulary."""
+        if self.unknown_id in ids:
+            for token_id, start, end in zip(ids, *ranges, strict=True):
+                if self.is_unknown(token_id, text[start:end]):
+                    yield start, end
+
     def has_token(self, content: str) -> bool:
         """Return whether a text is one token, and not the unknown one."""
         ids = self.encode(content)
-        return len(ids) == 1 and (ids[0] != self.unknown_id or self.added.get(ids[0], _NONE).content == content)
+        return len(ids) == 1 and not self.is_unknown(ids[0], content)
 
     @abc.abstractmethod
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:
@@ -183,7 +193,7 @@ def find_added_tokens(tokenizer: TextTokenizer, text: str, ids: Sequence[int], r
     matches = []
     for index in compress(range(len(ids)), map(tokenizer.nonblank_ids.__contains__, ids)):
         token = tokenizer.added[ids[index]]
-        if ids[index] == tokenizer.unknown_id and text[starts[index] : ends[index]].strip() != token.content:
+        if tokenizer.is_unknown(ids[index], text[starts[index] : ends[index]]):
             continue
         if token.strips:
             found = text.find(token.content, starts[index], ends[index])

@@ -88,7 +88,11 @@ def _notes(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{count(cut['spans_cut'], 'generated span')} cut in the middle"
     if rolled := summary.get("unroll"):
         yield f"unrolled: {count(rolled['samples'], 'sample')} from {count(rolled['rows'], 'row')}"
-    for name, word in (("straddles", "edges of generated spans inside a token"), ("escaped", "control tokens escaped")):
+    for name, word in (
+        ("straddles", "edges of generated spans inside a token"),
+        ("escaped", "control tokens escaped"),
+        ("unknown", "texts that are not in the vocabulary"),
+    ):
         if some := summary.get(name):
             yield f"{word}: {some['tokens']:,} in {count(some['rows'], 'sample')}"
     if pack := summary.get("pack"):

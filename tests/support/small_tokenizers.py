@@ -89,6 +89,23 @@ def tokenizers_without_bytes() -> dict[str, Tokenizer]:
     return made
 
 
+def tokenizers_that_drop_text() -> dict[str, Tokenizer]:
+    """Vocabularies of ASCII, without a token for other text."""
+    letters = [chr(code) for code in range(33, 127)]
+    made = {}
+    for name, space in (("characters", ("▁", "\n")), ("bytes", ("Ġ", "Ċ"))):
+        vocabulary = {piece: index for index, piece in enumerate([*space, *letters])}
+        tokenizer = made[name] = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+        if name == "bytes":
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            tokenizer.decoder = decoders.ByteLevel()
+        else:
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+            tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+        with_control(tokenizer)
+    return made
+
+
 def word_pieces() -> Tokenizer:
     """BERT's kind: lower-cases, strips accents, and drops all white space."""
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))

@@ -232,8 +232,9 @@ class FastPath:
         if undecided.any():
             return undecided, "straddles"
         batch.data, batch.ends = data, stream.text_ends
-        escaped = np.zeros(count, dtype=np.int64)
-        batch.arrays = RowArrays(ids.astype(np.int32), masks.mask, offsets, masks.straddles, escaped)
+        # Rows with control tokens, or with text that the tokenizer does not know, were deferred.
+        none = np.zeros(count, dtype=np.int64)
+        batch.arrays = RowArrays(ids.astype(np.int32), masks.mask, offsets, masks.straddles, none, none)
         return undecided, ""
 
     def _undecided(self, masks: TokenMasks) -> Any:

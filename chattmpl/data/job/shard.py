@@ -320,7 +320,8 @@ class _Batch:
 
     def _keep(self, rows: RowArrays, origins: Sequence[DrawnRow]) -> None:
         """Keep encoded rows with their origins."""
-        for what, amounts in (("straddles", rows.straddles), ("escaped", rows.escaped)):
+        for what in ("straddles", "escaped", "unknown"):
+            amounts = getattr(rows, what)
             if amounts.any():
                 count(self.result.counts, what, "rows", by=int((amounts > 0).sum()))
                 count(self.result.counts, what, "tokens", by=int(amounts.sum()))

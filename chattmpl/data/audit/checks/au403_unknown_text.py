@@ -4,7 +4,8 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class UnknownText(Check):
     """Text is not in the vocabulary of the tokenizer.
 
-    Reports rows in which the tokenizer replaces text by its unknown token, such as `<unk>`. `amount` counts the tokens.
+    Reports rows in which the tokenizer replaces text by its unknown token, such as `<unk>`, or drops it. `amount`
+    counts these texts.
 
     ## Why is this bad?
 
@@ -12,21 +13,11 @@ class UnknownText(Check):
     """
 
     severity = "warning"
-    message = "text is not in the vocabulary of the tokenizer, and becomes its unknown token"
+    message = "text is not in the vocabulary of the tokenizer, which replaces or drops it"
     hint = "use a tokenizer that has bytes for such text, or remove the characters from the data"
-    unit = "tokens"
+    unit = "texts"
 
     def check_row(self, view: RowView) -> RowFindings:
-        unknown = view.encoder.tokenizer.unknown_id
-        if unknown is None or unknown not in view.row.input_ids:
-            return
-        content = view.encoder.tokenizer.added[unknown].content if unknown in view.encoder.tokenizer.added else None
-        encoding = view.encoding
-        replaced = [
-            (start, encoding.text[start:end])
-            for token_id, start, end in zip(encoding.input_ids, encoding.starts_c, encoding.ends_c, strict=True)
-            if token_id == unknown and encoding.text[start:end] != content
-        ]
-        if replaced:
-            start, text = replaced[0]
-            yield RowFinding("", f"{text!r} in {view.spans.field(start)}", len(replaced))
+        if view.row.unknown:
+            start, end = view.encoding.unknown[0]
+            yield RowFinding("", f"{view.text[start:end]!r} in {view.spans.field(start)}", view.row.unknown)
