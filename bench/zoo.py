@@ -103,11 +103,16 @@ class Zoo:
     def table(self) -> Table:
         """Return the counts as a table: a line for each kind of model directory, shape of data and entry point."""
         columns = [verdict for verdict in Verdict if any(verdict in each for each in self.counts.values())]
-        table = Table("model directory", "shape", "entry point", *columns)
-        for (group, shape, door), counts in self.counts.items():
-            table.add_row(group, shape, door, *(str(counts[column] or "") for column in columns))
+        table = Table("", *columns)
+        for place in range(3):
+            lines: dict[str, Counter[Verdict]] = defaultdict(Counter)
+            for key, counts in self.counts.items():
+                lines[key[place]] += counts
+            for name, counts in lines.items():
+                table.add_row(name, *(str(counts[column] or "") for column in columns))
+            table.add_section()
         total: Counter[Verdict] = sum(self.counts.values(), Counter())
-        table.add_row("all", "", "", *(str(total[column] or "") for column in columns))
+        table.add_row("all rows", *(str(total[column] or "") for column in columns))
         return table
 
     def differences(self) -> list[str]:

@@ -24,7 +24,9 @@ pytestmark = [pytest.mark.data, pytest.mark.upstream]
 
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return next(layout_cases(tmp_path_factory.mktemp("zoo")))
+    """A model with named templates, one of them for conversations with tools."""
+    cases = layout_cases(tmp_path_factory.mktemp("zoo"))
+    return next(case for case in cases if case.name == "additional_chat_templates, strings")
 
 
 def verdict(case: Case, truth: list[int] | str, result: Result) -> Verdict:

@@ -99,7 +99,9 @@ def _dataset(records: Sequence[Any]) -> Any:
     import datasets
 
     datasets.disable_progress_bars()
-    return datasets.Dataset.from_list(list(records))
+    # The columns of a dataset are those of its first row.
+    columns = dict.fromkeys(name for record in records for name in record)
+    return datasets.Dataset.from_list([{name: record.get(name) for name in columns} for record in records])
 
 
 def _parquet(records: Sequence[Any], path: Path) -> None:
