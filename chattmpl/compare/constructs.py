@@ -187,14 +187,10 @@ def untrimmed(code: Code, _: str) -> Iterator[Site]:
 def json_options(code: Code, option: str) -> Iterator[Site]:
     """Yield the filters ``tojson`` with an option; the rewrite removes it."""
     for node, _value in _filters(code, "tojson"):
-        kept = [argument.text for argument in node.arguments if not _names(argument, option)]
+        kept = [one.text for one in node.arguments if not (isinstance(one, Keyword) and one.name == option)]
         if len(kept) < len(node.arguments):
             words = f"({', '.join(kept)})" if kept else ""
             yield _site(node, Edit(node.name_start + len(node.name), node.end, words))
-
-
-def _names(argument: Node, option: str) -> bool:
-    return isinstance(argument, Keyword) and argument.name == option
 
 
 def generation(code: Code, _: str) -> Iterator[Site]:

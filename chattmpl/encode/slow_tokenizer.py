@@ -9,21 +9,12 @@ from chattmpl.encode.tokenizer import AddedTokenInfo, AddedTokenMatch, Reencodin
 from chattmpl.errors import EncodeError
 from chattmpl.source import Place, Source
 
-
-def _decode_plain(token: str) -> bytes:
-    return token.encode()
-
-
-def _decode_word_piece(token: str) -> bytes:
-    return token.removeprefix("##").encode()
-
-
 _DECODERS: tuple[TokenDecoder, ...] = (
     decode_byte_level,
     decode_metaspace,
     decode_latin1,
-    _decode_word_piece,
-    _decode_plain,
+    lambda token: token.removeprefix("##").encode(),
+    str.encode,
 )
 """The known encodings of vocabularies; the one that restores the text is the right one."""
 

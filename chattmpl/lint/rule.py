@@ -50,7 +50,6 @@ class Rule(Entry, ABC):
             finding's data.
         law: the law that its findings break, if any.
         needs_tokenizer: whether it runs only with a tokenizer.
-        probes: whether it renders conversations.
         per_mode: whether the rule is also checked in each mode of the template. What is dropped or printed wrongly in
             one mode usually is in all, so most rules need not be.
         loses: the fields, as a family's limits name them, whose loss the rule reports.
@@ -67,7 +66,6 @@ class Rule(Entry, ABC):
     hint: ClassVar[str | Mapping[str, str]]
     law: ClassVar[str | None] = None
     needs_tokenizer: ClassVar[bool] = False
-    probes: ClassVar[bool] = False
     per_mode: ClassVar[bool] = False
     loses: ClassVar[tuple[str, ...]] = ()
     compares: ClassVar[str | None] = None

@@ -112,7 +112,7 @@ def check_in_modes(rule: Rule, subject: LintContext) -> Iterator[TemplateDiagnos
     found = list(rule.check(subject))
     yield from found
     # What is found without kwargs has the same cause with them.
-    if not rule.probes or not rule.per_mode or any(one.severity != "info" for one in found):
+    if not rule.per_mode or any(one.severity != "info" for one in found):
         return
     plain = subject.facts
     lines = {finding.place.line for finding in found}

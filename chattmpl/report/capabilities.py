@@ -116,12 +116,8 @@ def _cells(found: Sequence[Capabilities]) -> Iterator[tuple[str, list[Text]]]:
 
 def _answer(answer: Answer) -> Text:
     # The reasons why answers were not evaluated are below the table.
-    note = "" if answer.state == "unknown" else shortened(visible(answer.note), _LONGEST)
-    return Text.assemble((SIGNS[answer.state], _STYLES[answer.state]), " ", note or _word(answer.state))
-
-
-def _word(state: State) -> str:
-    return "not evaluated" if state == "unknown" else state
+    note = "not evaluated" if answer.state == "unknown" else shortened(visible(answer.note), _LONGEST)
+    return Text.assemble((SIGNS[answer.state], _STYLES[answer.state]), " ", note or answer.state)
 
 
 def _policy(item: Capabilities) -> str:

@@ -43,7 +43,9 @@ class Hooks:
             pytest.UsageError: for the first error.
         """
         bounds.enforce()
-        if not self._wants_all(session.config) and all(_is_python(argument) for argument in session.config.args):
+        # Python tests need no templates.
+        only_python = all(argument.partition("::")[0].endswith(".py") for argument in session.config.args)
+        if only_python and not self._wants_all(session.config):
             return
         try:
             self.settings.check()
@@ -161,11 +163,6 @@ def stale_snapshots(items: Iterable[pytest.Item]) -> Iterable[Path]:
         for path in sorted(folder.glob(f"*{snapshots.SUFFIX}")):
             if not {path.stem, _TEST.split(path.stem)[0]} & names:
                 yield path
-
-
-def _is_python(argument: str) -> bool:
-    """Return whether an argument names Python tests, which need no templates."""
-    return argument.partition("::")[0].endswith(".py")
 
 
 def _notes(reporter: pytest.TerminalReporter) -> Iterable[str]:

@@ -20,7 +20,6 @@ class NothingGenerated(Rule):
     hint = "put the tag where messages of the assistant are rendered"
     law = "sampled"
     explains = ("CT303",)
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

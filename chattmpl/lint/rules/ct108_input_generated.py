@@ -22,7 +22,6 @@ class InputGenerated(Rule):
     hint = "end the generation tag before it, or move the tag into the assistant's branch"
     explains = ("CT109", "CT110", "CT113")
     law = "pure"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

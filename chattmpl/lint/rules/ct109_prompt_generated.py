@@ -20,7 +20,6 @@ class PromptGenerated(Rule):
     message = "{text} is in the generated span, although the prompt supplies it"
     hint = "begin the generation tag after it: the text of the generation prompt is never sampled"
     law = "sampled"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

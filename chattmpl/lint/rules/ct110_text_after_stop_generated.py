@@ -20,7 +20,6 @@ class TextAfterStopGenerated(Rule):
     message = "{text} after the stop token is in the generated span"
     hint = "end the generation tag directly after the stop token"
     law = "stop"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -22,7 +22,6 @@ class StopNotGenerated(Rule):
     message = "the stop token {token} is not in the generated span: the model does not learn to stop"
     hint = "end the generation tag after it"
     law = "stop"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

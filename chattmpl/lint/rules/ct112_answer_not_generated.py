@@ -26,7 +26,6 @@ class AnswerNotGenerated(Rule):
     }
     explains = ("CT113",)
     law = "pure"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

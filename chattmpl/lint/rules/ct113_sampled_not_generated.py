@@ -27,7 +27,6 @@ class SampledNotGenerated(Rule):
     message = "{text} is between the prompt and the generated span: it is sampled but not trained"
     hint = "begin the generation tag where the prompt ends, or let the generation prompt supply the text"
     law = "sampled"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -29,7 +29,6 @@ class NoStopToken(Rule):
     hint = "write {{ eos_token }}, or the family's stop token, at the end of the generated span"
     explains = ("CT205",)
     law = "stop"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -32,7 +32,6 @@ class StopRepeated(Rule):
     hint = "write it once, at the end of the generated span"
     explains = ("CT205", "CT110")
     law = "stop"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

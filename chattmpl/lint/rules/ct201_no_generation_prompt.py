@@ -23,7 +23,6 @@ class NoGenerationPrompt(Rule):
     message = "no generation prompt: the template does not read add_generation_prompt, but answers begin with {header}"
     hint = "end with {% if add_generation_prompt %}, the header of an answer, and {% endif %}"
     law = "sampled"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

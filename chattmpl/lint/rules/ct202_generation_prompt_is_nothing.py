@@ -22,7 +22,6 @@ class GenerationPromptIsNothing(Rule):
     message = "add_generation_prompt adds nothing after {last}, although answers begin with {header}"
     hint = "write the header if add_generation_prompt is true and the last message is not the assistant's"
     law = "sampled"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -29,7 +29,6 @@ class PromptNotAPrefix(Rule):
     hint = "render the text before an answer as the generation prompt does"
     explains = ("CT204:line", "CT305:line")
     law = "sampled"
-    probes = True
     per_mode = True
     compares = "prompt"
 

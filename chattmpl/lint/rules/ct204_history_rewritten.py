@@ -20,7 +20,6 @@ class HistoryRewritten(Rule):
     message = "another message changes the text before it: {before} becomes {after}"
     hint = "train on one row per answer (unrolled), or render earlier turns as they were sampled"
     law = "prefix"
-    probes = True
     per_mode = True
     compares = "before"
 

@@ -62,7 +62,6 @@ class UnclosedTurn(Rule):
         "other-close": "write {tokens} at its end",
     }
     explains = ("CT204:line",)
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

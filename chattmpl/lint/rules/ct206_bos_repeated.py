@@ -39,7 +39,6 @@ class BosRepeated(Rule):
     hint = {"repeated": "write it once, before the loop over the messages", "two": "write only {{ bos_token }}"}
     explains = ("CT203", "CT205", "CT211")
     law = "single-bos"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

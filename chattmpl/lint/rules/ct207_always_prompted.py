@@ -30,7 +30,6 @@ class AlwaysPrompted(Rule):
     hint = "write it only inside {% if add_generation_prompt %}"
     explains = ("CT113", "CT204")
     law = "prefix"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

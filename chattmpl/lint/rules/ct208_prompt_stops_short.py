@@ -20,7 +20,6 @@ class PromptStopsShort(Rule):
     message = "the generation prompt ends before {rest}, which precedes the answer in training"
     hint = "end the generation prompt where the header of an answer ends"
     law = "sampled"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

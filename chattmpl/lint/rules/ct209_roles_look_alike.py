@@ -43,7 +43,6 @@ class RolesLookAlike(Rule):
         "result": "name the role of the tool, or that of the user, in its header",
         "system": "name its role in its header, or put its text into the turn of the first question",
     }
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -23,7 +23,6 @@ class SectionUnclosed(Rule):
     message = "{opening} opens a section that {closing} does not close"
     hint = "write {closing} at its end"
     law = "roundtrip"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -28,7 +28,6 @@ class BosNotFirst(Rule):
         "not-first": "write it first: {{ bos_token }}",
     }
     law = "single-bos"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -27,7 +27,6 @@ class SystemDropped(Rule):
     }
     explains = ("CT304:line", "CT318")
     law = "lossless"
-    probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Findings:

@@ -35,7 +35,6 @@ class ToolsDropped(Rule):
         "partly": "write every tool with its description and parameters: {{ tool | tojson }}",
     }
     law = "lossless"
-    probes = True
     loses = ("tools",)
 
     def check(self, subject: LintContext) -> Findings:

@@ -36,7 +36,6 @@ class ToolCallsDropped(Rule):
         "with-text": "render both, or refuse one of them with raise_exception",
     }
     law = "lossless"
-    probes = True
     per_mode = True
     loses = ("messages[].tool_calls",)
 

@@ -22,7 +22,6 @@ class ToolResultsDropped(Rule):
     message = "tool results are silently dropped"
     hint = "render messages with the role tool, or refuse them with raise_exception"
     law = "lossless"
-    probes = True
     per_mode = True
     loses = ("messages[].content", "messages[role=tool].content")
 

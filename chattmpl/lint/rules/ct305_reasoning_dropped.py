@@ -22,7 +22,6 @@ class ReasoningDropped(Rule):
     message = "reasoning is silently dropped, even from the last answer"
     hint = "render message.reasoning_content, or train without reasoning and with a prompt that does not ask for it"
     law = "lossless"
-    probes = True
     loses = ("messages[].reasoning_content",)
 
     def check(self, subject: LintContext) -> Findings:

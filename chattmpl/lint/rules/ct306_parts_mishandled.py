@@ -35,7 +35,6 @@ class PartsMishandled(Rule):
     }
     hint = "join the text of the parts, or refuse lists with raise_exception"
     law = "lossless"
-    probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Findings:

@@ -18,7 +18,6 @@ class ParallelCallsDropped(Rule):
     message = "the {which} of two tool calls in one message is silently dropped"
     hint = "loop over message.tool_calls, or refuse more than one with raise_exception"
     law = "lossless"
-    probes = True
     loses = ("messages[].tool_calls",)
 
     def check(self, subject: LintContext) -> Findings:

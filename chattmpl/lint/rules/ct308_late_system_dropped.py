@@ -24,7 +24,6 @@ class LateSystemDropped(Rule):
     }
     hint = dict.fromkeys(message, "render it at its position, or refuse it with raise_exception")
     law = "lossless"
-    probes = True
     loses = ("messages[].content",)
 
     def check(self, subject: LintContext) -> Findings:

@@ -40,7 +40,6 @@ class NonePrinted(Rule):
     }
     explains = ("CT306:line",)
     law = "steady"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         yield from self._null(subject)

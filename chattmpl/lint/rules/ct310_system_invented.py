@@ -37,7 +37,6 @@ class SystemInvented(Rule):
     message = "{when}, the template writes its own: {text}"
     hint = "write nothing, or put the system message into the data"
     explains = ("CT211:line",)
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         without, given = subject.probe.render("turn"), subject.probe.render("system")

@@ -25,7 +25,6 @@ class PrintedAsPython(Rule):
     hint = "write … | tojson"
     explains = ("CT317",)
     law = "portable"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         own = any("True" in text for text in subject.literals)

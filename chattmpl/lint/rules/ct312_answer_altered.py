@@ -34,7 +34,6 @@ class AnswerAltered(Rule):
     }
     law = "roundtrip"
     explains = ("CT204:line", "CT306:line")
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         marks = subject.probe.render("marks")

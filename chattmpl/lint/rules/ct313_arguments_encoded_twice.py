@@ -21,7 +21,6 @@ class ArgumentsEncodedTwice(Rule):
     message = "{what} are encoded a second time, with their quotes escaped"
     hint = "write strings unchanged: {{ arguments if arguments is string else arguments | tojson }}"
     explains = ("CT317",)
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         for name, severity in (("calls", "warning"), ("text_arguments", "info")):

@@ -36,7 +36,6 @@ class TextDropped(Rule):
         "CT316",
     )
     law = "lossless"
-    probes = True
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:

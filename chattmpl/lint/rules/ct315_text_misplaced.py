@@ -33,7 +33,6 @@ class TextMisplaced(Rule):
     hint = "render every message once, in the order of the conversation"
     explains = ("CT107", "CT109", "CT203", "CT204", "CT205", "CT209", "CT306", "CT004")
     law = "lossless"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         for name, words in _WORDS.items():

@@ -32,7 +32,6 @@ class QuestionAltered(Rule):
     hint = "write the text of {owner} unchanged: {{ message.content }}"
     explains = ("CT306:line",)
     law = "lossless"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         given = subject.probe.conversation("marks")["messages"][0]["content"]

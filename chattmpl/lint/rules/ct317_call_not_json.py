@@ -26,7 +26,6 @@ class CallNotJson(Rule):
     message = "a tool call begins like JSON but is not valid JSON: {text}"
     hint = "write names and arguments with tojson, and close each brace"
     law = "roundtrip"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         for name in ("calls", "values"):

@@ -27,7 +27,6 @@ class DeveloperDropped(Rule):
     }
     hint = dict.fromkeys(message, "render it as a system message, or refuse it with raise_exception")
     law = "lossless"
-    probes = True
     loses = ("messages[role=developer]", "messages[].content")
 
     def check(self, subject: LintContext) -> Findings:

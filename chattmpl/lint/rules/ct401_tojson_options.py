@@ -8,10 +8,6 @@ _OPTIONS = frozenset({"ensure_ascii", "separators", "sort_keys"})
 _DEFAULTS = ("ensure_ascii=false", "sort_keys=false", "indent=none", "separators=none", "separators=(', ',': ')")
 
 
-def _options(node: Filter) -> list[Keyword]:
-    return [argument for argument in node.arguments if isinstance(argument, Keyword)]
-
-
 def _without_defaults(node: Filter) -> Iterator[Edit]:
     """Yield edits that remove options of tojson with their default value."""
     kept = [argument for argument in node.arguments if _spelt(argument.text) not in _DEFAULTS]
@@ -49,7 +45,7 @@ class TojsonOptions(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         for node in subject.nodes(Filter):
-            options = [option for option in _options(node) if option.name in _OPTIONS]
+            options = [one for one in node.arguments if isinstance(one, Keyword) and one.name in _OPTIONS]
             if options and node.name == "tojson":
                 name = options[0].name
                 yield self.finding(subject.at(options[0].start, len(name)), option=name)

@@ -1,5 +1,5 @@
 from chattmpl.lint.rule import Findings, LintContext, Rule
-from chattmpl.syntax.nodes import Call, Expression, Tuple
+from chattmpl.syntax.nodes import Call, Tuple
 
 _LACKED = frozenset({
     "casefold", "center", "count", "find", "index", "isalnum", "isalpha", "isdigit", "isspace", "join", "ljust",
@@ -9,16 +9,13 @@ _LACKED = frozenset({
 """Methods of strings that @huggingface/jinja 0.5 lacks."""
 
 
-def _is_tuple(argument: Expression) -> bool:
-    return isinstance(argument.unwrapped, Tuple)
-
-
 def _difference(method: str, call: Call) -> str | None:
     if method in ("strip", "lstrip", "rstrip") and call.arguments:
         return f"{method}() with an argument: @huggingface/jinja ignores the argument and strips all white space"
     if method == "replace" and len(call.arguments) > 2:
         return "replace() with a count: llama.cpp does not support it"
-    if method in ("startswith", "endswith") and call.arguments and _is_tuple(call.arguments[0]):
+    first = call.arguments[0].unwrapped if call.arguments else None
+    if method in ("startswith", "endswith") and isinstance(first, Tuple):
         return f"{method}() with a tuple: llama.cpp does not support it"
     if method == "split" and not call.arguments:
         return "split() without an argument: minja does not support it"

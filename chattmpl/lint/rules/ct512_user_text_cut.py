@@ -28,7 +28,6 @@ class UserTextCut(Rule):
     message = "{marker} in a question removes the text {side} it"
     hint = "search for tags only in messages of the assistant"
     law = "lossless"
-    probes = True
 
     def check(self, subject: LintContext) -> Findings:
         plain = subject.probe.render("turn", 1)

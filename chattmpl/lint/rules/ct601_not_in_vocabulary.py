@@ -26,7 +26,6 @@ class NotInVocabulary(Rule):
         "stop": "correct its spelling, or add it to the tokenizer and train its embedding",
         "config": "use the tokenizer that belongs to the model, or correct the config",
     }
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -20,7 +20,6 @@ class TokenStraddles(Rule):
     message = "the token {token} straddles the edge of a generated span"
     hint = "put a control token at the edge, or end the prompt after all text that the token covers"
     law = "boundary"
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

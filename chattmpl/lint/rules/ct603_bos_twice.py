@@ -23,7 +23,6 @@ class BosTwice(Rule):
     message = "the tokenizer adds {token}, and the template writes it too"
     hint = "encode rendered text with add_special_tokens=False, as apply_chat_template does"
     law = "single-bos"
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -19,7 +19,6 @@ class BosMissing(Rule):
     message = "the tokenizer begins every text with {token}, but the template never writes it"
     hint = "write {{ bos_token }} first: apply_chat_template tells the tokenizer not to add it"
     law = "single-bos"
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

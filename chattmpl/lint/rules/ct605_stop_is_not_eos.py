@@ -31,7 +31,6 @@ class StopIsNotEos(Rule):
         "tokenizer": "set eos_token to {token}, and add {id} to eos_token_id in generation_config.json",
     }
     law = "stop"
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

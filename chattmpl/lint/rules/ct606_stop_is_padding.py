@@ -22,7 +22,6 @@ class StopIsPadding(Rule):
     message = "{token} ends an answer and is also the padding token, which some collators remove from the loss"
     hint = "choose another pad_token, one that occurs in no text"
     law = "stop"
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -21,7 +21,6 @@ class NotSpecial(Rule):
     severity = "info"
     message = "{token} is in the vocabulary, but not marked as special"
     hint = 'mark it as special in tokenizer.json ("special": true)'
-    probes = True
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:

@@ -89,16 +89,13 @@ def _edit(item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
         alone = len(group) == 1
         words = [_expression(item.source, piece, alone=alone) for piece in group]
         node = group[0].part.node
-        if careful and alone and operator == " + " and group[0].part.constant is None and not _is_text(node):
+        is_text = group[0].part.constant is not None or (isinstance(node, Filter) and node.name in _TEXT_FILTERS)
+        if careful and alone and operator == " + " and not is_text:
             words = ["''", _expression(item.source, group[0], alone=False)]
         expressions.append(operator.join(words))
     before = inside[: len(inside) - len(inside.lstrip())]
     after = inside[len(inside.rstrip()) :]
     return Edit(start, end, f"{before}{' }}{{ '.join(expressions)}{after}")
-
-
-def _is_text(node: object) -> bool:
-    return isinstance(node, Filter) and node.name in _TEXT_FILTERS
 
 
 def _expression(source: str, piece: LabeledPart, *, alone: bool) -> str:

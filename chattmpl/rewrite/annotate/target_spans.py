@@ -192,16 +192,11 @@ def header_of(case: Case, frame: AnswerFrame) -> str:
 
 def echoes(case: Case) -> list[Span]:
     """Return spans of assistant messages that are rendered again in the turns of other messages."""
-    regions = {turn: _region(case.rendering, turn) for turn in case.assistant_turns()}
-    return [
-        span
-        for span in case.rendering.spans
-        if span.message in regions and span.field != "role" and _is_outside(span, regions[span.message])
-    ]
-
-
-def _is_outside(span: Span, region: tuple[int, int] | None) -> bool:
-    return region is not None and not region[0] <= span.start < region[1]
+    regions: dict[int | None, tuple[int, int] | None] = {
+        turn: _region(case.rendering, turn) for turn in case.assistant_turns()
+    }
+    own = [(span, regions.get(span.message)) for span in case.rendering.spans if span.field != "role"]
+    return [span for span, region in own if region is not None and not region[0] <= span.start < region[1]]
 
 
 def _stop_end(rendering: Rendering, at: int, turn: int, stops: tuple[str, ...]) -> int | None:

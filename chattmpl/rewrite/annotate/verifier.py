@@ -130,7 +130,7 @@ class AnnotationVerifier:
             return _failure(FailureKind.MASK, wrong, old)
         for law in self._laws:
             if law.name == "pure" and (repeated := echoes(old)):
-                repeated_field = _without_indices(repeated[0].field)
+                repeated_field = re.sub(r"\[\d+\]", "[]", repeated[0].field or "text of an answer")
                 proof.exempt(Exemption("pure", Obstacle.REPEATED, conversation, kwargs, repeated_field))
                 continue
             outcome = evaluate(law, new)
@@ -197,10 +197,6 @@ def _misplaced(case: Case, targets: list[TargetSpan]) -> Iterator[str]:
         late = [end for _, end in prompted.generated if end > len(rendering.text)]
         if late:
             yield f"{prompted.text[len(rendering.text) : late[-1]]!r} in the generation prompt is generated"
-
-
-def _without_indices(path: str | None) -> str:
-    return re.sub(r"\[\d+\]", "[]", path or "text of an answer")
 
 
 def _place(error: ChatTmplError | None) -> tuple[int, int] | None:

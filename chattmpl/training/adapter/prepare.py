@@ -151,10 +151,6 @@ def _batches(dataset: Iterable[Any]) -> Iterator[list[DrawnRow]]:
             f"dataset must be conversations, not {dataset!r:.80}",
             hint="pass a datasets.Dataset, or a list of conversations",
         )
-    rows = enumerate(dataset)
+    rows, part = enumerate(dataset), ShardPart(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0)
     while batch := list(islice(rows, _BATCH)):
-        yield [_item(number, value) for number, value in batch]
-
-
-def _item(number: int, value: Any) -> DrawnRow:
-    return DrawnRow(RawRow(number, None, value), ShardPart(0, 0, Chunk(0, 0, 0, 0, 0, 0), 0))
+        yield [DrawnRow(RawRow(number, None, value), part) for number, value in batch]
