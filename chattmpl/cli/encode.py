@@ -74,10 +74,10 @@ def encode(
     if resume and force:
         raise UsageError("--resume and --force are mutually exclusive", hint="remove one of them")
     require_packages("chattmpl encode", ("numpy", "pyarrow"), "data")
-    from chattmpl.data.job import Allowance, encode_dataset
+    from chattmpl.data.job import RejectionLimit, encode_dataset
     from chattmpl.report.encoded import summary_text
 
-    allowance = Allowance.parse(max_rejected)
+    allowance = RejectionLimit.parse(max_rejected)
     chosen = training_template(templates, must=True)
     with job_progress() as watcher, _stoppable():
         summary = encode_dataset(

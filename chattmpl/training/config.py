@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from chattmpl.data.config_file import SUFFIXES, ConfigFile, read_config
-from chattmpl.data.job import Allowance, MixtureSource, Options
+from chattmpl.data.job import MixtureSource, Options, RejectionLimit
 from chattmpl.data.mixture import Mixture, load_mixture, resolve_mixture
 from chattmpl.encode.tokenizer_loader import DEMO
 from chattmpl.errors import ChatTmplError, UsageError, did_you_mean
@@ -339,7 +339,7 @@ def _check(config: TrainConfig, read: ConfigFile) -> None:
         for keys, message, hint in problems:
             raise UsageError(message, place=read.place(keys), hint=hint)
     with located(read, "max_rejected"):
-        Allowance.parse(config.max_rejected)
+        RejectionLimit.parse(config.max_rejected)
     try:
         options = config.encoding_options
     except ValueError:

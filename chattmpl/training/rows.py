@@ -11,7 +11,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.job import Allowance, JobNote, JobNoteKind, Options, Summary, Watcher, encode_dataset
+from chattmpl.data.job import JobNote, JobNoteKind, Options, RejectionLimit, Summary, Watcher, encode_dataset
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.rows import Rejection, attempt
@@ -108,7 +108,7 @@ class _RowsWatcher(Watcher):
 
 
 def _check_rejected(config: TrainConfig, summary: Summary) -> None:
-    if summary.exceeds(Allowance.parse(config.max_rejected)):
+    if summary.exceeds(RejectionLimit.parse(config.max_rejected)):
         raise ConversationError(
             f"{summary.rejected_rows} of {summary.data['rows']['rows']} rows cannot be trained on; the first is "
             f"{_first_rejected(summary.rejected)}",

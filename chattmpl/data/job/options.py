@@ -150,14 +150,14 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class RejectionLimit:
     """Maximum number of rejected rows: a number, or a share of all rows."""
 
     rows: int = 0
     share: float | None = None
 
     @classmethod
-    def parse(cls, text: str | int) -> Allowance:
+    def parse(cls, text: str | int) -> RejectionLimit:
         """Parse ``"10"`` or ``"1%"``; raise `UsageError` if the text is neither a number nor a percentage."""
         given = str(text).strip()
         try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.job.events import Counts
-from chattmpl.data.job.options import Allowance, Options
+from chattmpl.data.job.options import Options, RejectionLimit
 from chattmpl.data.job.plan import Plan
 from chattmpl.data.sources import digest_of
 from chattmpl.encode import load_tokenizer
@@ -94,7 +94,7 @@ class Summary:
         """Number of rows that were rejected wholly or partly."""
         return int(self.data["rows"]["rejected"])
 
-    def exceeds(self, allowance: Allowance) -> bool:
+    def exceeds(self, allowance: RejectionLimit) -> bool:
         """Return true if more rows than allowed were rejected."""
         return allowance.is_exceeded(self.rejected_rows, int(self.data["rows"]["rows"]))
 

@@ -11,7 +11,7 @@ from chattmpl.data.sources.tables import stream_table, table_chunks, table_rows
 
 
 @dataclass(frozen=True)
-class Format:
+class DataFormat:
     """A format of data files.
 
     Attributes:
@@ -31,12 +31,12 @@ class Format:
 
 
 FORMATS = {
-    "jsonl": Format((".jsonl", ".ndjson"), jsonl_chunks, jsonl_rows),
-    "json": Format((".json",), json_chunks, json_rows),
-    "parquet": Format((".parquet",), table_chunks, table_rows, stream_table, by_path=True),
-    "arrow": Format((".arrow",), table_chunks, table_rows, stream_table, by_path=True),
-    "csv": Format((".csv",), delimited_chunks, delimited_rows, stream_delimited),
-    "tsv": Format((".tsv", ".tab"), delimited_chunks, delimited_rows, stream_delimited),
+    "jsonl": DataFormat((".jsonl", ".ndjson"), jsonl_chunks, jsonl_rows),
+    "json": DataFormat((".json",), json_chunks, json_rows),
+    "parquet": DataFormat((".parquet",), table_chunks, table_rows, stream_table, by_path=True),
+    "arrow": DataFormat((".arrow",), table_chunks, table_rows, stream_table, by_path=True),
+    "csv": DataFormat((".csv",), delimited_chunks, delimited_rows, stream_delimited),
+    "tsv": DataFormat((".tsv", ".tab"), delimited_chunks, delimited_rows, stream_delimited),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from chattmpl.data.encoder import UnreadDataWarning
 from chattmpl.data.job.context import WorkerContext, add
 from chattmpl.data.job.events import Counts
-from chattmpl.data.job.options import Allowance, Options, RowOptions
+from chattmpl.data.job.options import Options, RejectionLimit, RowOptions
 from chattmpl.data.job.plan import ShardPart
 from chattmpl.data.job.shard import DrawnRow, encode_items
 from chattmpl.data.lengths import best_fit
@@ -94,7 +94,7 @@ def encode_documents(
 ) -> list[RowBlock]:
     """Encode conversations into documents, which are not packed yet; see `prepare`."""
     context = _context(template, tokenizer, options)
-    allowance = Allowance.parse(max_rejected)
+    allowance = RejectionLimit.parse(max_rejected)
     blocks: list[RowBlock] = []
     refused: list[dict[str, Any]] = []
     count = 0
