@@ -1,5 +1,6 @@
 """Static analysis of a template before it is compiled to Python: its constructs, and the kinds of its names."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -7,8 +8,14 @@ from jinja2 import nodes
 
 from chattmpl.data.fast.markers import MARKERS, Unsupported
 
-TEXT_METHODS = frozenset(name for name in vars(str) if name[0] != "_") - {"format_map", "encode", "maketrans"}
-"""Methods of strings that are called directly, except ``format``, which the sandbox replaces."""
+GROWING_METHODS = frozenset({"replace", "join", "format"})
+"""Methods of strings whose result may be much longer than the string."""
+TEXT_METHODS = frozenset(name for name in vars(str) if name[0] != "_") - {
+    *("format_map", "encode", "maketrans", "translate", "center", "ljust", "rjust", "zfill", "expandtabs"),
+}
+"""Methods of strings that are compiled, all but those of `GROWING_METHODS` to direct calls."""
+FROM_RIGHT = frozenset({"rfind", "rindex", "rsplit", "rpartition"})
+"""Methods that take the product of the lengths of the string and the argument in the worst case."""
 DICT_METHODS = frozenset({"items", "keys", "values", "get"})
 FUNCTIONS = frozenset({"raise_exception", "strftime_now", "namespace", "range", "dict"})
 
@@ -18,6 +25,14 @@ _UNSUPPORTED: tuple[type[nodes.Node], ...] = (
 )
 _IMPLICIT = frozenset({"caller", "kwargs", "varargs"})
 """Names that Jinja2 defines in macros that use them."""
+
+_SMALL_MACRO = 200
+"""Maximum number of values that a macro may create that does not count what it does."""
+
+_CREATING = (nodes.Add, nodes.Filter, nodes.Call, nodes.Slice, nodes.List, nodes.Tuple, nodes.Dict, nodes.Compare)
+"""Expressions that may create a value, or read a whole one."""
+_TRIVIAL = 1 / 8
+"""The cost of any other node, which takes constant time."""
 
 _Stores = list[tuple[str, nodes.Node | None]]
 
@@ -29,7 +44,8 @@ class TemplateNames:
     Attributes:
         namespaces: names whose value is always a namespace, with the attributes that it always has.
         messages: names whose value is always a list of messages.
-        recursive: macros that may call themselves, directly or through macros defined after them.
+        work: number of values that a call of each macro may create, without loops; 1 for those that count it.
+        counted: macros that count what they do: recursive and large ones.
         pass_through: macros that return their first argument unchanged if it is a string.
         pure: macros whose output depends on their arguments alone, apart from the variables listed for each.
     """
@@ -37,9 +53,32 @@ class TemplateNames:
     macros: dict[str, nodes.Macro]
     namespaces: dict[str, frozenset[str]] = field(default_factory=dict)
     messages: set[str] = field(default_factory=set)
-    recursive: set[str] = field(default_factory=set)
+    work: dict[str, int] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
     pass_through: set[str] = field(default_factory=set)
     pure: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def work_of(self, body: Sequence[nodes.Node]) -> int:
+        """Return the number of values that one pass over statements may create, without the bodies of loops."""
+        found = 0.0
+        ahead = [*body]
+        while ahead:
+            node = ahead.pop()
+            if isinstance(node, nodes.If):
+                branches = (node.body, *(branch.body for branch in node.elif_), node.else_)
+                found += max(map(self.work_of, branches))
+                ahead += (node.test, *(branch.test for branch in node.elif_))
+            elif isinstance(node, nodes.For):
+                ahead += (node.iter, *node.else_)
+            elif not isinstance(node, nodes.Macro):
+                if isinstance(node, (nodes.Output, nodes.Concat)):
+                    found += sum(constant_text(part) is None for part in node.nodes)
+                elif isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name):
+                    found += self.work.get(node.node.name, 1)
+                else:
+                    found += 1 if isinstance(node, _CREATING) else _TRIVIAL
+                ahead += node.iter_child_nodes()
+        return math.ceil(found)
 
     def is_messages(self, node: nodes.Node | None) -> bool:
         """Return true if an expression is a list of messages or a slice of one."""
@@ -99,11 +138,13 @@ def _names(node: nodes.Node) -> Iterator[nodes.Name]:
 
 
 def _classify_macros(names: TemplateNames) -> None:
-    seen: set[str] = set()
     for name, macro in names.macros.items():
-        if {called.name for called in macro.find_all(nodes.Name)} & names.macros.keys() - seen:
-            names.recursive.add(name)
-        seen.add(name)
+        work = names.work_of(macro.body)
+        unknown = {called.name for called in macro.find_all(nodes.Name)} & names.macros.keys() - names.work.keys()
+        if unknown or work > _SMALL_MACRO:
+            names.counted.add(name)
+            work = 1
+        names.work[name] = work
         if _passes_through(macro):
             names.pass_through.add(name)
 
@@ -235,6 +276,39 @@ def constant_text(node: nodes.Node) -> str | None:
     if isinstance(node, nodes.Name):
         return MARKERS.get(node.name)
     return None
+
+
+def is_number(node: nodes.Node) -> bool:
+    """Return true if a value is surely a small number, or an operation with it an error."""
+    if isinstance(node, nodes.Const):
+        return type(node.value) in (int, float) and abs(node.value) < 1 << 64
+    if isinstance(node, nodes.Getattr):
+        return isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr.startswith(("index", "rev"))
+    if isinstance(node, nodes.CondExpr):
+        return node.expr2 is not None and is_number(node.expr1) and is_number(node.expr2)
+    return isinstance(node, nodes.Filter) and node.name in ("length", "count")
+
+
+def may_grow(node: nodes.Node | None, names: TemplateNames) -> bool:
+    """Return true if a value may be larger than all others: put together from some, and not measured yet."""
+    if node is None or isinstance(node, (nodes.Compare, nodes.Test, nodes.Not, nodes.Name)):
+        return False
+    if isinstance(node, (nodes.Add, nodes.Sub)):
+        return not (is_number(node.left) or is_number(node.right))
+    if isinstance(node, (nodes.List, nodes.Tuple, nodes.Dict)):
+        return next(node.find_all((nodes.Name, nodes.Getattr)), None) is not None
+    if isinstance(node, nodes.Call) and isinstance(node.node, nodes.Name) and node.node.name in {*names.macros, "dict"}:
+        return True
+    return isinstance(node, nodes.Concat) or any(may_grow(child, names) for child in node.iter_child_nodes())
+
+
+def appended(node: nodes.Node) -> list[nodes.List]:
+    """Return the lists that are appended to a value, of ``value + [a] + [b]``; none for any other expression."""
+    found: list[nodes.List] = []
+    while isinstance(node, nodes.Add) and isinstance(node.right, nodes.List):
+        found.append(node.right)
+        node = node.left
+    return found if isinstance(node, (nodes.Name, nodes.Getattr)) else []
 
 
 def uses_loop_variable(node: nodes.For) -> bool:

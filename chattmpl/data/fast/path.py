@@ -15,7 +15,7 @@ from chattmpl.bounds import bounded
 from chattmpl.budget import Budget
 from chattmpl.data.fast.markers import CLOSE, OPEN, RESERVED, SEPARATOR, TokenMasks, mask_tokens, parse_markers
 from chattmpl.data.fast.renderers import Renderer
-from chattmpl.data.fast.rows import PreparedRow, join_texts
+from chattmpl.data.fast.rows import PreparedRow
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 from chattmpl.data.rows import RowArrays
@@ -25,6 +25,8 @@ _GROUP = 32
 """Number of rows that are checked together, and rendered while their texts are still in the processor's cache."""
 _LONGEST = Budget.characters
 """Maximum length of a text in characters, as on the exact path."""
+_FEW = 1000
+"""Number of pieces of a text that are joined before it is measured."""
 
 _ALLOWED_CONTROLS = frozenset(("\t", "\n", "\r", OPEN, CLOSE))
 
@@ -96,36 +98,37 @@ class FastPath:
     def encode(self, rows: Iterable[PreparedRow | None]) -> FastBatch:
         """Encode the rows that can be encoded; skip those that are None."""
         batch = FastBatch()
-        pieces: list[str] = []
+        texts: list[str] = []
         rest = iter(rows)
         first = 0
         while group := list(islice(rest, _GROUP)):
-            safe = self._all_safe(group)
+            contents = ["" if row is None else row.joined_texts for row in group]
+            safe = self._all_safe(group, contents)
             with bounded():
-                for index, row in enumerate(group, first):
+                for index, (row, content) in enumerate(zip(group, contents, strict=True), first):
                     if row is None:
                         continue
-                    reason = (None if safe else self._reason_to_defer(row)) or self._write(row, pieces)
+                    reason = None if safe else self._reason_to_defer(row, content)
+                    reason = reason or self._write(row, texts, len(content))
                     if reason is not None:
                         batch.deferred[index] = reason
                         continue
                     batch.rows.append(index)
-                    pieces.append(SEPARATOR)
             first += len(group)
         if batch.rows:
-            pieces.pop()
-            self._encode(batch, "".join(pieces))
+            self._encode(batch, SEPARATOR.join(texts))
         if batch.rows:
             batch.rendered_by = {self.renderer.name: len(batch.rows)}
         return batch
 
-    def render(self, row: PreparedRow, renderer: Renderer) -> str:
+    def render(self, row: PreparedRow) -> str:
         """Return the text of a row with markers; raise any exception if the renderer fails."""
-        return renderer.render(self._variables(row))
+        return self.renderer.render(self._variables(row))
 
     def defers(self, row: PreparedRow, text: str | None = None) -> bool:
         """Return true if a row is left to the exact path, whatever the renderer; with ``text``, its rendered text."""
-        if self._reason_to_defer(row) is not None or self._is_recomposed(row.joined_texts if text is None else text):
+        content = row.joined_texts
+        if self._reason_to_defer(row, content) is not None or self._is_recomposed(content if text is None else text):
             return True
         return text is not None and any(char < " " and char not in _ALLOWED_CONTROLS for char in set(text))
 
@@ -137,20 +140,23 @@ class FastPath:
         variables["add_generation_prompt"] = False
         return variables
 
-    def _write(self, row: PreparedRow, pieces: list[str]) -> str | None:
-        """Append the pieces of a row's text; return the reason if it cannot be rendered."""
+    def _write(self, row: PreparedRow, texts: list[str], size: int) -> str | None:
+        """Append the text of a row with this number of characters; return the reason if it cannot be rendered."""
         if self.runaway:
             return "cannot be rendered"
-        before = len(pieces)
+        pieces: list[str] = []
         try:
-            self.renderer.write(self._variables(row), pieces)
+            self.renderer.write(self._variables(row), pieces, size)
         except Exception as error:  # the exact path reports it properly
             self.runaway = isinstance(error, (MemoryError, BudgetError))
-        else:
-            if sum(map(len, pieces[before:])) <= _LONGEST:
-                return None
-        del pieces[before:]
-        return "cannot be rendered"
+            return "cannot be rendered"
+        if len(pieces) > _FEW and sum(map(len, pieces)) > _LONGEST:
+            return "cannot be rendered"
+        text = "".join(pieces)
+        if len(text) > _LONGEST:
+            return "cannot be rendered"
+        texts.append(text)
+        return None
 
     def _is_recomposed(self, text: str) -> bool:
         """Return true if the tokenizer's normalization changes the text."""
@@ -158,16 +164,16 @@ class FastPath:
 
     # -- texts of the rows
 
-    def _all_safe(self, rows: Sequence[PreparedRow | None]) -> bool:
+    def _all_safe(self, rows: Sequence[PreparedRow | None], contents: list[str]) -> bool:
         """Return true if no row has a reason to be deferred; checked together, since most have none."""
         if any(row is not None and (row.flagged or row.kwargs) for row in rows):
             return False
-        return self._reason_in(join_texts([text for row in rows if row is not None for text in row.texts])) is None
+        return self._reason_in("".join(contents)) is None
 
-    def _reason_to_defer(self, row: PreparedRow) -> str | None:
+    def _reason_to_defer(self, row: PreparedRow, content: str) -> str | None:
         if row.flagged:
             return "flags"
-        reason = self._reason_in(row.joined_texts)
+        reason = self._reason_in(content)
         if reason is not None:
             return reason
         if row.kwargs and any(name.startswith(RESERVED) or type(name) is not str for name in row.kwargs):

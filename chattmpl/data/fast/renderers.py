@@ -1,12 +1,13 @@
-"""Renderers without provenance: the template compiled to plain Python, and Jinja2 for templates that are not compiled.
+"""The renderer without provenance: the template compiled to plain Python.
 
 Jinja2 compiles templates for any object and asks its sandbox about each attribute. Rows are dicts, lists and strings
 from JSON, so most attributes are keys and most calls are methods of strings, which are compiled as such. A template
-that does anything not known to be safe is rendered by Jinja2's sandbox.
+that does anything not known to be safe is not compiled.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from abc import ABC, abstractmethod
@@ -15,14 +16,15 @@ from datetime import datetime
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
-from jinja2.compiler import CodeGenerator, Frame
 from jinja2.ext import loopcontrols
 from jinja2.runtime import Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.sandbox import safe_range
 from jinja2.utils import internalcode, missing
 
+from chattmpl.budget import Budget
 from chattmpl.data.fast.codegen import Environment
-from chattmpl.data.fast.markers import MARKERS, Unsupported
+from chattmpl.data.fast.limits import Limits, RenderRefused
+from chattmpl.data.fast.markers import Unsupported
 
 _SETTINGS: dict[str, Any] = {
     "trim_blocks": True,
@@ -32,13 +34,6 @@ _SETTINGS: dict[str, Any] = {
 }
 """The settings of transformers, but that the optimizer computes no constant expression when a template is compiled."""
 
-_STEPS = 2_000_000
-"""Bound on the iterations of nested loops in one row, for templates that would not end."""
-
-
-class RenderRefused(Exception):
-    """A row that the exact path has to render, or reject with a proper message."""
-
 
 class Renderer(ABC):
     """A renderer of one lowered template; its output contains markers."""
@@ -46,8 +41,14 @@ class Renderer(ABC):
     name: str
 
     @abstractmethod
-    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
-        """Append the text of one conversation, in pieces; an exception may leave some of them appended."""
+    def write(self, variables: dict[str, Any], pieces: list[str], size: int = 0) -> None:
+        """Append the text of one conversation, in pieces; an exception may leave some of them appended.
+
+        Args:
+            variables: the variables of the template.
+            pieces: the list to append to.
+            size: number of characters in the conversation, in proportion to which values may grow.
+        """
 
     def render(self, variables: dict[str, Any]) -> str:
         """Return the text of one conversation; raise any exception if it cannot be rendered."""
@@ -68,38 +69,9 @@ class _RendererByTools(Renderer):
         self.name = default.name
         self._default, self._tool_use = default, tool_use
 
-    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+    def write(self, variables: dict[str, Any], pieces: list[str], size: int = 0) -> None:
         chosen = self._default if variables["tools"] is None else self._tool_use
-        chosen.write(variables, pieces)
-
-
-class _Generator(CodeGenerator):
-    """Jinja's code generator, but it computes no constant expression, however large, when it compiles."""
-
-    def _output_child_to_const(self, node: nodes.Expr, frame: Frame, finalize: Any) -> str:
-        if not isinstance(node, (nodes.Const, nodes.TemplateData)):
-            raise nodes.Impossible
-        return super()._output_child_to_const(node, frame, finalize)
-
-
-class JinjaRenderer(Renderer):
-    """Jinja2's immutable sandbox with the settings of transformers."""
-
-    name = "jinja2"
-
-    def __init__(self, source: str, now: Callable[[], datetime]) -> None:
-        environment = ImmutableSandboxedEnvironment(**_SETTINGS)
-        environment.code_generator_class = _Generator
-        environment.filters["tojson"] = tojson
-        environment.globals.update({"raise_exception": raise_exception, "strftime_now": _Clock(now), **MARKERS})
-        try:
-            self._render = environment.from_string(source).render
-        except Exception as error:
-            raise Unsupported(f"Jinja2 cannot compile the lowered template ({first_line(error)})") from error
-
-    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
-        """See `Renderer.write`."""
-        pieces.append(self._render(variables))
+        chosen.write(variables, pieces, size)
 
 
 class CompiledRenderer(Renderer):
@@ -109,13 +81,15 @@ class CompiledRenderer(Renderer):
 
     def __init__(self, source: str, now: Callable[[], datetime]) -> None:
         environment = Environment(**_SETTINGS)
-        self._cache = ToolTextCache()
-        environment.filters["tojson"] = self._cache.tojson
+        self._limits = Limits()
+        self._cache = ToolTextCache(self._limits.weigh)
+        environment.filters = {**self._limits.filters(), "tojson": self._cache.tojson}
         try:
             code = environment.compile(source, "chat", "<chat>")
             space: dict[str, Any] = {"internalcode": internalcode, "TemplateRuntimeError": TemplateRuntimeError}
             exec(code, space)
-            self._context, self._lock = _Context(environment, now, self._cache), threading.Lock()
+            self._context = _Context(environment, now, self._cache, self._limits)
+            self._lock = threading.Lock()
             self._root = space["make"](self._context, environment)
         except Unsupported as unsupported:
             raise Unsupported(f"the template cannot be compiled to Python ({unsupported})") from None
@@ -123,12 +97,12 @@ class CompiledRenderer(Renderer):
             raise Unsupported(f"the template cannot be compiled to Python ({first_line(error)})") from error
         self._own_names, self._outside = environment.own_names, environment.outside_names
 
-    def write(self, variables: dict[str, Any], pieces: list[str]) -> None:
+    def write(self, variables: dict[str, Any], pieces: list[str], size: int = 0) -> None:
         """See `Renderer.write`."""
         if not self._own_names.isdisjoint(variables):
             raise RenderRefused
         with self._lock:
-            self._context.steps_left = _STEPS
+            self._limits.start(size, pieces)
             self._cache.set_tools(variables.get("tools") if self._outside.isdisjoint(variables) else None)
             self._root(variables.get, pieces)
 
@@ -136,11 +110,12 @@ class CompiledRenderer(Renderer):
 class _Context:
     """Functions and values that the compiled template uses while it renders one row."""
 
-    steps_left: int
     missing, Undefined = missing, Undefined
 
-    def __init__(self, environment: Environment, now: Callable[[], datetime], cache: ToolTextCache) -> None:
-        self.environment, self.eval_ctx = environment, nodes.EvalContext(environment)
+    def __init__(
+        self, environment: Environment, now: Callable[[], datetime], cache: ToolTextCache, limits: Limits
+    ) -> None:
+        self.environment, self.eval_ctx, self.limits = environment, nodes.EvalContext(environment), limits
         self.macro_text = cache.macro_text
         self.nothing = nothing = Undefined()
         self.getattribute = environment.getattr
@@ -160,17 +135,13 @@ class _Context:
             return environment.getitem(value, key)
 
         def method(value: Any, name: str) -> Any:
+            if name in limits.methods:
+                return functools.partial(limits.methods[name], value)
             if isinstance(value, (str, dict, list, tuple)):
                 return environment.getattr(value, name)
             raise RenderRefused
 
         self.getitem, self.method = getitem, method
-
-    def charge(self, steps: int) -> None:
-        """Count the iterations of a loop."""
-        self.steps_left -= steps
-        if self.steps_left < 0:
-            raise RenderRefused
 
 
 class _Clock:
@@ -195,11 +166,15 @@ class ToolTextCache:
     """Cache of the texts that a template makes of tools, since many rows of a data set have the same tools.
 
     Values are recognised by identity, so tools must not be changed while they are cached.
+
+    Args:
+        written: is called with each other JSON text.
     """
 
     _SIZE = 64
 
-    def __init__(self) -> None:
+    def __init__(self, written: Callable[[str], str]) -> None:
+        self._written = written
         self._seen: dict[int, tuple[Any, frozenset[int], dict[Any, str]]] = {}
         self._ids: frozenset[int] = frozenset()
         self._texts: dict[Any, str] = {}
@@ -220,7 +195,7 @@ class ToolTextCache:
     def tojson(self, value: Any, **options: Any) -> str:
         """Return a value as JSON; see the function `tojson`."""
         if id(value) not in self._ids:
-            return tojson(value, **options)
+            return self._written(tojson(value, **options))
         key = (id(value), *options.items()) if options else id(value)
         text = self._texts.get(key)
         if text is None:
@@ -273,9 +248,22 @@ def tojson(
     if not (ensure_ascii or indent or separators or sort_keys) and indent is None:
         return _as_json(value) if type(value) is not dict else _flat_json(value) or _as_json(value)
     pair = None if separators is None else (separators[0], separators[1])
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
+    if max(indent or 0, *map(len, pair or ("",))) > _LONGEST_MARK:
+        raise RenderRefused
+    encoder = json.JSONEncoder(ensure_ascii=ensure_ascii, indent=indent, separators=pair, sort_keys=sort_keys)
+    if indent is None:
+        return encoder.encode(value)
+    chunks, size = [], 0
+    for chunk in encoder.iterencode(value):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > Budget.characters:
+            raise RenderRefused
+    return "".join(chunks)
 
 
+_LONGEST_MARK = 8
+"""Maximum length of the separators and the indentation of JSON."""
 _as_json = json.JSONEncoder(ensure_ascii=False).encode
 _quoted = json.encoder.encode_basestring
 

@@ -60,12 +60,7 @@ class PreparedRow:
     @property
     def joined_texts(self) -> str:
         """All of its texts, with `BOUNDARY` around each."""
-        return join_texts(self.texts)
-
-
-def join_texts(texts: list[str]) -> str:
-    """Join texts, with `BOUNDARY` around each."""
-    return f"{BOUNDARY}{BOUNDARY.join(texts)}{BOUNDARY}"
+        return f"{BOUNDARY}{BOUNDARY.join(self.texts)}{BOUNDARY}"
 
 
 def prepare_row(record: dict[str, Any] | Conversation) -> PreparedRow:

@@ -14,7 +14,7 @@ from chattmpl import cache
 from chattmpl.data.fast.markers import Ranges, Unsupported, split_markers, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
-from chattmpl.data.fast.renderers import CompiledRenderer, JinjaRenderer, Renderer, by_tools
+from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenizerHandle, TokenLengths
@@ -22,9 +22,6 @@ from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
     from chattmpl.template.template import Template
-
-RENDERERS: tuple[type[CompiledRenderer | JinjaRenderer], ...] = (CompiledRenderer, JinjaRenderer)
-"""The fast one, and its fallback."""
 
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
 _CODE = ("budget", "compiler", "conversation", "data/fast", "encode", "provenance", "syntax", "template")
@@ -58,8 +55,7 @@ class FastPathVerdict:
     """The result of a differential check, valid in other processes with the same packages.
 
     Attributes:
-        renderer: name of the renderer; empty if there is no fast path.
-        engine: name of the token engine.
+        engine: name of the token engine; empty if there is no fast path.
         notes: what is not used, and why.
         versions: versions of Python and the packages.
         as_is: see `TokenizerHandle`.
@@ -68,7 +64,6 @@ class FastPathVerdict:
         control: the control tokens to search for, and the other added tokens.
     """
 
-    renderer: str
     engine: str
     notes: tuple[str, ...]
     versions: tuple[str, ...]
@@ -154,15 +149,14 @@ class _Opening:
         Raises:
             Unsupported: there is none, or a part of it is missing here.
         """
-        if not verdict.renderer:
+        if not verdict.engine:
             raise Unsupported("; ".join(verdict.notes))
         self.tokenizer.as_is = verdict.as_is
-        renderer = self._renderer({make.name: make for make in RENDERERS}[verdict.renderer])
         engine = {make.name: make for make in ENGINES}[verdict.engine](self.tokenizer)
-        return self._path(renderer, engine, verdict)
+        return self._path(self._renderer(), engine, verdict)
 
-    def _renderer(self, make: type[CompiledRenderer | JinjaRenderer]) -> Renderer:
-        return by_tools([make(source, self.now) for source in self.sources])
+    def _renderer(self) -> Renderer:
+        return by_tools([CompiledRenderer(source, self.now) for source in self.sources])
 
     def _path(self, renderer: Renderer, engine: TokenEngine, verdict: FastPathVerdict) -> FastPath:
         return FastPath(
@@ -194,7 +188,7 @@ class _Opening:
         try:
             path, verdict = self._check(exact)
         except Unsupported as unsupported:
-            self._store(FastPathVerdict("", "", (str(unsupported),), self.versions), unsupported.lasting)
+            self._store(FastPathVerdict("", (str(unsupported),), self.versions), unsupported.lasting)
             raise
         self._store(replace(verdict, lengths=path.lengths.all() if cache.is_enabled() else b""), self.lasting)
         return path, verdict
@@ -206,30 +200,25 @@ class _Opening:
     def _check(self, exact: Exact) -> tuple[FastPath, FastPathVerdict]:
         composes = self.tokenizer.check()
         control = self._control_tokens()
-        verdict = FastPathVerdict("", "", (), self.versions, self.tokenizer.as_is, composes, b"", control)
-        renderers: list[Renderer] = []
-        for kind in RENDERERS:
+        verdict = FastPathVerdict("", (), self.versions, self.tokenizer.as_is, composes, b"", control)
+        renderer = self._renderer()
+        expected: Expected | None = None
+        for make in ENGINES:
             try:
-                renderers.append(self._renderer(kind))
+                path = self._path(renderer, make(self.tokenizer), verdict)
             except Unsupported as unsupported:
                 self._note(unsupported)
-        expected: Expected | None = None
-        for make in ENGINES if renderers else ():
+                continue
+            if expected is None:
+                variables = frozenset().union(*(each.program.variables for each in self.template.variants))
+                expected = _exact_results([*_fixtures(), *probes(variables)], exact, path)
+                _check_texts(path, expected)
             try:
-                path = self._path(renderers[0], make(self.tokenizer), verdict)
-                if expected is None:
-                    variables = frozenset().union(*(each.program.variables for each in self.template.variants))
-                    expected = _exact_results([*_fixtures(), *probes(variables)], exact, path)
-                    renderers = _first_correct(renderers, path, expected, self.notes)
-                    if not renderers:
-                        break
-                    path.renderer = renderers[0]
                 _check_tokens(path, expected)
             except Unsupported as unsupported:
                 self._note(unsupported)
                 continue
-            notes = tuple(dict.fromkeys(self.notes))
-            return path, replace(verdict, renderer=path.renderer.name, engine=path.engine.name, notes=notes)
+            return path, replace(verdict, engine=path.engine.name, notes=tuple(dict.fromkeys(self.notes)))
         raise Unsupported("; ".join(dict.fromkeys(self.notes)), lasting=self.lasting)
 
     def _note(self, unsupported: Unsupported) -> None:
@@ -290,26 +279,19 @@ def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expe
     return results
 
 
-def _first_correct(
-    renderers: Iterable[Renderer], path: FastPath, expected: Expected, notes: list[str]
-) -> list[Renderer]:
-    """Return the first renderer whose texts and generated ranges are all correct, if any; note the others."""
-    for renderer in renderers:
-        differences = (_text_difference(path, renderer, row, result) for row, result in expected)
-        difference = next(filter(None, differences), None)
-        if difference is None:
-            return [renderer]
-        notes.append(f"{renderer.name} is not used: {difference}")
-    return []
+def _check_texts(path: FastPath, expected: Expected) -> None:
+    """Compare the texts and the generated ranges.
 
-
-def _text_difference(path: FastPath, renderer: Renderer, row: PreparedRow, expected: ExactResult | None) -> str | None:
-    """Describe the error of a rendered text; None if there is none, or the row is deferred."""
-    try:
-        text = path.render(row, renderer)
-    except Exception:  # the row is deferred to the exact path
-        return None
-    return None if path.defers(row, text) else describe_difference(expected, text)
+    Raises:
+        Unsupported: they differ.
+    """
+    for row, result in expected:
+        try:
+            text = path.render(row)
+        except Exception:  # the row is deferred to the exact path
+            continue
+        if not path.defers(row, text) and (difference := describe_difference(result, text)):
+            raise Unsupported(f"{path.renderer.name} is not used: {difference}")
 
 
 def _check_tokens(path: FastPath, expected: Expected) -> None:
