@@ -38,7 +38,19 @@ Rendered = Rendering | ChatTmplError
 Fate = Literal["rendered", "dropped", "refused", "failed"]
 """The fate of a part of a conversation; *refused* is an error that the template raises on purpose."""
 
-"""Maximum length of an error's reason, in characters."""
+
+@dataclass(frozen=True)
+class Treatment:
+    """The treatment of a part of a conversation.
+
+    Attributes:
+        fate: its fate.
+        error: the error, where the template raises.
+    """
+
+    fate: Fate
+    error: ChatTmplError | None = None
+
 
 _FIRST_ANSWER_ONLY = frozenset({"spoken"})
 """Conversations whose later answers repeat those of others."""

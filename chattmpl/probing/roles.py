@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing.corpus import ASK, ASK_MORE, DEVELOPER, DOCUMENT, SAY, SAY_MORE, SYSTEM, SYSTEM_MORE, Message
 from chattmpl.probing.frames import text_before_questions
-from chattmpl.probing.prober import Fate, Prober, Rendered, common_length, fate
+from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, common_length, fate
 from chattmpl.template.template import Rendering
 
 _PROSE = re.compile(r"\b[A-Z][A-Za-z]*(?: [A-Za-z,'-]+){2,}[^\n<]*")
@@ -16,16 +16,13 @@ _PRINTED = re.compile(r"""['"]type['"]\s*:""")
 
 
 @dataclass(frozen=True)
-class FirstMessage:
+class FirstMessage(Treatment):
     """A system or developer message at the start of a conversation.
 
     Attributes:
-        error: the error, where the template raises.
         merged: True if it is written into the turn of the first question.
     """
 
-    fate: Fate
-    error: ChatTmplError | None = None
     merged: bool = False
 
 
@@ -135,17 +132,13 @@ def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]
 
 
 @dataclass(frozen=True)
-class Documents:
+class Documents(Treatment):
     """Documents in a rendering.
 
     Attributes:
-        fate: their fate.
-        error: the error, where the template raises.
         titles: True if titles are rendered.
     """
 
-    fate: Fate
-    error: ChatTmplError | None = None
     titles: bool = False
 
 
@@ -167,19 +160,16 @@ def find_documents(prober: Prober) -> Documents:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Parts(Treatment):
     """Content that is a list of parts.
 
     Attributes:
-        error: the error, where the template raises.
         printed: True if the list is printed as data.
         media: the placeholder that is written for each kind of part: ``image``, ``video``, ``audio``.
     """
 
-    fate: Fate
-    error: ChatTmplError | None
-    printed: bool
-    media: dict[str, str]
+    printed: bool = False
+    media: dict[str, str] = field(default_factory=dict)
 
 
 def find_parts(prober: Prober) -> Parts:

@@ -19,7 +19,7 @@ from chattmpl.probing.corpus import (
     call_message,
     result_message,
 )
-from chattmpl.probing.prober import Fate, Prober, fate, holds
+from chattmpl.probing.prober import Fate, Prober, Treatment, fate, holds
 from chattmpl.syntax.nodes import Test
 from chattmpl.template.template import Rendering, Template
 
@@ -29,20 +29,16 @@ ArgumentsFate = Literal["rendered", "dropped", "encoded twice", "refused", "fail
 
 
 @dataclass(frozen=True)
-class ToolDefinitions:
+class ToolDefinitions(Treatment):
     """Tool definitions in a rendering.
 
     Attributes:
-        fate: their fate.
-        error: the error, where the template raises.
         form: the notation.
         place: where they are written.
         beside_system_only: True if they are rendered only in conversations with a system message.
         missing: ``description`` or ``parameters``, where they are dropped.
     """
 
-    fate: Fate
-    error: ChatTmplError | None = None
     form: DefinitionForm | None = None
     place: Place | None = None
     beside_system_only: bool = False
@@ -83,12 +79,10 @@ def _place(text: str) -> Place:
 
 
 @dataclass(frozen=True)
-class ToolCalls:
+class ToolCalls(Treatment):
     """Tool calls in a rendering.
 
     Attributes:
-        fate: the fate of a call.
-        error: the error, where the template raises.
         told_from_null: True if calls are dropped, but the template tests for content that is None, which chattmpl
             treats as absent.
         arguments: the fate of arguments that are an ``object`` or a ``string``, with the error if there is one.
@@ -98,8 +92,6 @@ class ToolCalls:
         parallel: the fate of two calls in one message, with the error if there is one; ``dropped`` if one is.
     """
 
-    fate: Fate
-    error: ChatTmplError | None = None
     told_from_null: bool = False
     arguments: dict[str, tuple[ArgumentsFate, ChatTmplError | None]] | None = None
     ids: bool = False
@@ -148,20 +140,16 @@ def _arguments(prober: Prober, text: bool) -> tuple[ArgumentsFate, ChatTmplError
 
 
 @dataclass(frozen=True)
-class ToolResults:
+class ToolResults(Treatment):
     """Tool results in a rendering.
 
     Attributes:
-        fate: the fate of a result.
-        error: the error, where the template raises.
         in_pieces: True if it is rendered in several pieces.
         several: the fate of two results in a row, with the error if there is one.
         ids: True if the id of the call is rendered.
         objects: the form of a result that is an object; None if it is not rendered.
     """
 
-    fate: Fate
-    error: ChatTmplError | None = None
     in_pieces: bool = False
     several: tuple[Fate, ChatTmplError | None] = ("dropped", None)
     ids: bool = False
