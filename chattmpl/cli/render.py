@@ -124,11 +124,7 @@ _FEW = 3
 
 
 def _chosen(found: Iterator[Record], file: str, row: int | None, most: int | None) -> Iterator[Record]:
-    """Yield the chosen record, or the first ones with a note on the others.
-
-    Raises:
-        UsageError: there is no such row.
-    """
+    """Yield the chosen record, or the first ones with a note on the others."""
     if row is not None:
         record = next(itertools.islice(found, row, None), None)
         if record is None:

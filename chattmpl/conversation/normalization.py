@@ -275,11 +275,7 @@ def normalize_content(content: Any, *, tool: bool) -> Any:
 
 
 def _normalize_part(part: Any, index: int) -> Any:
-    """Return a content part without null padding.
-
-    Raises:
-        PydanticCustomError: it is not a dict, or the type or a key is misspelled.
-    """
+    """Return a content part without null padding."""
     given = as_dict(part)
     if given is None:
         problem = f"must be a content part (a dict with 'type'), not {shown(part)}"

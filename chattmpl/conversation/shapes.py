@@ -237,11 +237,7 @@ class _RecordReader:
         return given
 
     def _mark(self, position: int) -> str:
-        """Return the column of the record for a column of the shape, and count it as read.
-
-        Raises:
-            FieldError: there is none, or more than one by other names.
-        """
+        """Return the column of the record for a column of the shape, and count it as read."""
         names = next(shape.columns for shape in SHAPES if shape.name == self.shape)[position]
         if self.record.get(names[0]) is not None:
             found = [names[0]]

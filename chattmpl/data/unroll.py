@@ -85,11 +85,7 @@ def _only(messages: Sequence[Message], turn: int, mask: str) -> Iterable[Message
 
 
 def _prompt(encoder: Encoder, head: Head) -> NDArray[np.int32]:
-    """Return the tokens of the prompt for a head's turn, as at inference.
-
-    Raises:
-        ChatTmplError: the template refuses the conversation so far.
-    """
+    """Return the tokens of the prompt for a head's turn, as at inference."""
     earlier = head.conversation.with_messages(head.conversation.messages[: head.turn_m])
     rendering = encoder.template.render(earlier, True, encoder.now, **encoder.kwargs)
     ids = encode(rendering, encoder.tokenizer, control_tokens=encoder.options["control_tokens"]).input_ids

@@ -237,9 +237,6 @@ def _preambles(grammar: Grammar, text: str, render: Render) -> Iterator[Preamble
     """Yield the preambles that the text may have, the one without a system message first.
 
     They are found by rendering conversations with known messages.
-
-    Raises:
-        ParseRefusal: no rendering starts like the text.
     """
     refusal: ParseRefusal | None = None
     any_found = False
@@ -351,9 +348,6 @@ def _scan(grammar: Grammar, text: str, position: int, *, in_user: bool = False, 
         position: the character offset of the first turn.
         in_user: the position is inside the content of a user turn.
         partial: stop at text that is not a turn, since more text may follow.
-
-    Raises:
-        ParseRefusal: a part of the text is not a turn.
     """
     turns: list[ParsedTurn] = []
     while position < len(text) or in_user:

@@ -411,11 +411,7 @@ def _text(path: Path) -> str:
 
 
 def _roots() -> list[Path]:
-    """Return the folders of families, the shipped ones last.
-
-    Raises:
-        UsageError: if one that the user names is no folder of families.
-    """
+    """Return the folders of families, the shipped ones last."""
     given = [(Path(root), f"the environment variable {SEARCH_PATH}") for root in _searched()]
     given += [(root, f"families in {path}") for path, root in _of_project(Path.cwd())]
     roots: dict[Path, Path] = {}

@@ -212,11 +212,7 @@ class LawItem(SubjectItem):
         return Broken("\n\n".join(shown), f"{here.message}{more}", here.place.line if here.place else 1)
 
     def _renders(self) -> None:
-        """Fail if the template renders no conversation at all, because then no law applies.
-
-        Raises:
-            Broken: if it renders none.
-        """
+        """Fail if the template renders no conversation at all, because then no law applies."""
         conversations = [named.conversation for named in self.settings.conversations]
         why = self.judge.refusal(self.conversation.conversation)
         if why is not None and not self.judge.renders_any(conversations):

@@ -97,11 +97,7 @@ def _from_scratch(table: ModelConfig, tokenizer: Any) -> Any:
 
 
 def _pretrained_config(values: Mapping[str, Any], **defaults: Any) -> Any:
-    """Return the ``PretrainedConfig`` of a model from scratch.
-
-    Raises:
-        UsageError: for an unknown ``model_type`` or key, or an invalid value.
-    """
+    """Return the ``PretrainedConfig`` of a model from scratch."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
     options = dict(values)

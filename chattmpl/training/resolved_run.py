@@ -142,9 +142,6 @@ def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, no
 
     The tokens that a plain conversation is written with are required. Others, such as those of tool calls, may be
     several tokens each; this is how some published models encode them. ``add=False`` accepts that for all tokens.
-
-    Raises:
-        UsageError: required tokens are missing, and ``add`` is None.
     """
     raw = raw_tokenizer(tokenizer)
     missing = [token for token in _control_tokens(template) if raw.token_to_id(token) is None]
@@ -193,9 +190,6 @@ def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Non
 
     transformers passes ``bos_token`` and the like from the tokenizer to the template. They differ where a family
     declares others, and where the tokenizer was loaded from a file that names none.
-
-    Raises:
-        UsageError: the tokenizer does not have a special token of the template.
     """
     existing = special_tokens_of(tokenizer)
     for name in read_by(template.program.variables):
@@ -212,11 +206,7 @@ def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> Non
 
 
 def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
-    """Return the texts that end an assistant turn: those known already, else those of the family or a rendering.
-
-    Raises:
-        UsageError: no stop token is known.
-    """
+    """Return the texts that end an assistant turn: those known already, else those of the family or a rendering."""
     if known:
         return list(known)
     if template.family is not None:
@@ -233,11 +223,7 @@ def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
 
 
 def _settle_stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str]) -> dict[int, str]:
-    """Return the stop tokens by id, and give the tokenizer a pad and an EOS token if it has none.
-
-    Raises:
-        MissingStopTokens: the tokenizer has no stop token.
-    """
+    """Return the stop tokens by id, and give the tokenizer a pad and an EOS token if it has none."""
     family = template.family
     explicit = family is None or list(stop_tokens) != list(family.generation.stop_tokens)
     try:

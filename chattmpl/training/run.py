@@ -144,12 +144,7 @@ class _Run:
         self.resolved = resolve(self.config, self.read, self.watcher.notice)
 
     def _prepare(self, resume: str, force: bool) -> _Prepared:
-        """Check the state that an earlier run left, and encode the rows.
-
-        Raises:
-            UsageError: the output contains another run, or something else.
-            ConversationError: see `encode_rows`.
-        """
+        """Check the state that an earlier run left, and encode the rows."""
         config, folder, resolved = self.config, self.folder, self.resolved
         folder.refuse_foreign()
         if force:

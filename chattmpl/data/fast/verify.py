@@ -261,11 +261,7 @@ def _version(package: str) -> str:
 
 
 def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expected:
-    """Return the results of the exact path, except for rows that the fast path always defers to it.
-
-    Raises:
-        Unsupported: a row exceeds the budget.
-    """
+    """Return the results of the exact path, except for rows that the fast path always defers to it."""
     results: Expected = []
     for record in records:
         row = prepare_row(record)
@@ -295,11 +291,7 @@ def _check_texts(path: FastPath, expected: Expected) -> None:
 
 
 def _check_tokens(path: FastPath, expected: Expected) -> None:
-    """Compare the tokens and masks of the whole path.
-
-    Raises:
-        Unsupported: they differ, or no row could be encoded.
-    """
+    """Compare the tokens and masks of the whole path."""
     batch = path.encode([row for row, _ in expected])
     if not batch.rows:
         raise Unsupported(f"no row could be encoded ({', '.join(sorted(set(batch.deferred.values())))})")

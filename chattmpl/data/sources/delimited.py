@@ -17,11 +17,7 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 
 def _rows(source: io.BufferedReader, file: DataFile) -> Iterator[tuple[int, _Values]]:
-    """Yield the line at which each row starts, and its values by column, or what is wrong with it.
-
-    Raises:
-        ConversationError: the columns have no names, or the file is not in the format.
-    """
+    """Yield the line at which each row starts, and its values by column, or what is wrong with it."""
     csv.field_size_limit(LONGEST_LINE)
     # A byte that is not UTF-8 is rejected with the row that it is in.
     text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
