@@ -7,8 +7,9 @@ of the figures. They read the same file and the same model directory (a real tok
 family as its template), run one after the other in each round, and write the same rows, which is checked. Rows have
 about 800 tokens, a third of them tools and half of the answers reasoning.
 
-*First* is the first run of chattmpl with an empty cache; the other figures are medians over the rounds after it. The
-*steady state* is what a further row costs: the difference between two sizes, without start-up.
+*First* is the first run of chattmpl with an empty cache; the other figures are medians over the rounds after it, by the
+clock and of all processors, which depends less on other load. The *steady state* is what a further row costs: the
+difference between two sizes, without start-up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -38,6 +40,13 @@ from chattmpl import Template
 from support.fetched import real_tokenizer_path
 
 _SCRIPT = Path(__file__).with_name("transformers_encode.py")
+
+
+class Seconds(NamedTuple):
+    """Seconds by the clock, and of all processors."""
+
+    clock: float
+    processors: float
 
 
 class Sides:
@@ -68,7 +77,7 @@ class Sides:
                     file.write(json.dumps(conversation(rng, tools=self.tools and index % 3 == 0)) + "\n")
         return path
 
-    def ours(self, rows: int) -> float:
+    def ours(self, rows: int) -> Seconds:
         """Return the seconds of ``chattmpl encode``."""
         command = [sys.executable, "-c", "import sys; from chattmpl.cli import run; sys.exit(run())", "encode"]
         model = str(self.model)
@@ -76,15 +85,17 @@ class Sides:
         given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force"]
         return self._seconds([*command, *given, *self.options])
 
-    def theirs(self, rows: int) -> float:
+    def theirs(self, rows: int) -> Seconds:
         """Return the seconds of the script."""
         output = self.folder / "theirs.parquet"
         return self._seconds([sys.executable, str(_SCRIPT), str(self.model), str(self.data(rows)), str(output)])
 
-    def _seconds(self, command: list[str]) -> float:
-        start = time.perf_counter()
+    def _seconds(self, command: list[str]) -> Seconds:
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True, env=self.environment)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return Seconds(time.perf_counter() - start, used)
 
     def check_equal(self) -> None:
         """Check that both sides wrote the same rows.
@@ -101,7 +112,7 @@ class Sides:
 def measure(family: str, sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> list[list[str]]:
     """Return the lines of the table for one family."""
     lines = []
-    seconds: dict[int, tuple[float, float]] = {}
+    medians: dict[int, list[Seconds]] = {}
     with tempfile.TemporaryDirectory(prefix="whole-process") as temporary:
         sides = Sides(family, Path(temporary), options)
         for rows in dict.fromkeys((*sizes, *steady)):
@@ -110,28 +121,36 @@ def measure(family: str, sizes: list[int], steady: list[int], rounds: int, optio
             first = sides.ours(rows)
             times = [(sides.ours(rows), sides.theirs(rows)) for _ in range(rounds)]
             sides.check_equal()
-            ours, theirs = (statistics.median(side) for side in zip(*times, strict=True))
-            seconds[rows] = ours, theirs
-            ratio = statistics.median(b / a for a, b in times)
-            lines.append([family, f"{rows:,}", f"{first:.2f}", f"{ours:.2f}", f"{theirs:.2f}", f"{ratio:.1f}"])
+            ours, theirs = medians[rows] = [
+                Seconds(*(statistics.median(values) for values in zip(*side, strict=True)))
+                for side in zip(*times, strict=True)
+            ]
+            ratio = statistics.median(b.clock / a.clock for a, b in times)
+            shown = [f"{value:.2f}" for value in (first.clock, *ours, *theirs)]
+            lines.append([family, f"{rows:,}", *shown, f"{ratio:.1f}", f"{theirs.processors / ours.processors:.1f}"])
     if steady:
-        few, many = steady
+        few, many = (medians[rows] for rows in steady)
+        count = steady[1] - steady[0]
         ours, theirs = (
-            (more - less) / (many - few) * 1e6 for less, more in zip(seconds[few], seconds[many], strict=True)
+            Seconds(*((b - a) / count * 1e6 for a, b in zip(less, more, strict=True)))
+            for less, more in zip(few, many, strict=True)
         )
-        lines.append([family, "steady state", "", f"{ours:.0f} µs/row", f"{theirs:.0f} µs/row", f"{theirs / ours:.1f}"])
+        shown = ["", *(f"{value:.0f} µs/row" for value in (*ours, *theirs))]
+        ratios = [f"{theirs.clock / ours.clock:.1f}", f"{theirs.processors / ours.processors:.1f}"]
+        lines.append([family, "steady state", *shown, *ratios])
     return lines
 
 
 def table(families: list[str], sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> None:
     """Print the table."""
     result = Table(title=f"whole processes, JSONL to Parquet: seconds, median of {rounds} rounds")
-    for heading in ("family", "rows", "chattmpl, first", "chattmpl", "transformers", "times as fast"):
+    headings = ("chattmpl, first", "chattmpl", "processors", "transformers", "processors")
+    for heading in ("family", "rows", *headings, "times as fast", "by processors"):
         result.add_column(heading, justify="left" if heading == "family" else "right")
     for family in families:
         for line in measure(family, sizes, steady, rounds, options):
             result.add_row(*line)
-    Console(width=120).print(result)
+    Console(width=150).print(result)
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from chattmpl import Conversation, Template
 from chattmpl.encode import load_tokenizer
+from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.errors import UsageError
 from chattmpl.template.template import Template as CoreTemplate
 from support.extras import need
@@ -88,6 +90,31 @@ def test_many_rows_stay_in_order() -> None:
     assert texts[701] == "conversation"
     assert isinstance(results[700], Row)
     assert results[700].escaped == 1
+
+
+def test_the_exact_path_tokenizes_rows_together_and_gives_each_its_own_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [
+        {"messages": [CHAT[0], {"role": "assistant", "content": f"<|im_end|> {n}" * (n % 3)}]} for n in range(70)
+    ]
+    records[3] = records[66] = {"messages": "none"}
+    encoder = Encoder("hybrid", "demo", fast="off")
+    alone = [encoder.encode_many([record])[0] for record in records]
+    sizes: list[int] = []
+    encode_batch = FastTokenizer.encode_batch
+
+    def counted(self: FastTokenizer, texts: Sequence[str]) -> list[list[int]]:
+        sizes.append(len(texts))
+        return encode_batch(self, texts)
+
+    monkeypatch.setattr(FastTokenizer, "encode_batch", counted)
+    together = encoder.encode_many(records)
+    assert sizes == [63, 5]
+    assert [type(each) for each in together] == [type(each) for each in alone]
+    for one, other in zip(together, alone, strict=True):
+        if isinstance(one, Row) and isinstance(other, Row):
+            assert one.input_ids.tolist() == other.input_ids.tolist()
+            assert one.mask.tolist() == other.mask.tolist()
+            assert one.escaped == other.escaped
 
 
 @pytest.mark.parametrize("fast", ["auto", "off"])

@@ -35,7 +35,6 @@ from chattmpl.options import Arguments, ControlTokenChoice, Fast, MaskChoice, St
 from chattmpl.template.template import Template
 
 if TYPE_CHECKING:
-    from chattmpl.encode import Encoding
     from chattmpl.template.template import Rendering
 
 __all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
@@ -45,6 +44,9 @@ KEEP = ("text", "generated", "message_index")
 
 _BATCH = 512
 """Number of rows encoded together; larger batches are not faster, and these stay in the processor's cache."""
+
+_EXACT_BATCH = 64
+"""Number of rows that the exact path encodes together, whose texts are tokenized on all cores."""
 
 _TAIL = 256
 """Number of bytes at the end of a text that decide whether a row is compared."""
@@ -350,19 +352,19 @@ class Encoder:
         return reading.value
 
     def _encode_exact(self, records: Sequence[Any]) -> EncodedBatch:
-        rows: dict[int, Row] = {}
-        rejected: dict[int, Rejection] = {}
-        for index, record in enumerate(records):
-            self._encode_one(index, record, rows, rejected)
+        rows, rejected = self._encode_each(dict(enumerate(records)))
         self._report.exact["all rows"] += len(records)
         return EncodedBatch(len(records), list(rows), RowArrays.of(list(rows.values()), self.keep), rejected)
 
-    def _encode_one(self, index: int, record: Any, rows: dict[int, Row], rejected: dict[int, Rejection]) -> None:
-        result = record if isinstance(record, Rejection) else attempt(self._exact.encode, record)
-        if isinstance(result, Rejection):
-            rejected[index] = result
-        else:
-            rows[index] = result
+    def _encode_each(self, records: Mapping[int, Any]) -> tuple[dict[int, Row], dict[int, Rejection]]:
+        """Encode records by the exact path; return the rows and the rejections, each by the number of its record."""
+        results: list[Row | Rejection] = []
+        rest = iter(records.values())
+        while group := list(islice(rest, _EXACT_BATCH)):
+            results += self._exact.encode(group)
+        rows = {index: result for index, result in zip(records, results, strict=True) if isinstance(result, Row)}
+        others = zip(records, results, strict=True)
+        return rows, {index: result for index, result in others if isinstance(result, Rejection)}
 
     def _encode_fast(self, given: Iterable[Any], records: list[Any]) -> EncodedBatch | None:
         """Encode by the fast path, and deferred rows by the exact path; None if the fast path proves wrong.
@@ -373,10 +375,7 @@ class Encoder:
         """
         path = self._fast
         assert path is not None
-        rows: dict[int, Row] = {}
-        rejected: dict[int, Rejection] = {}
         prepared: list[PreparedRow | None] = []
-
         broken: list[Exception] = []
 
         def prepared_rows() -> Iterator[PreparedRow | None]:
@@ -393,9 +392,11 @@ class Encoder:
         if isinstance(batch, Rejection) or not self._agrees(batch, records):
             return None
         batch.deferred.update((index, "cannot be read") for index, row in enumerate(prepared) if row is None)
+        deferred = {}
         for index in batch.deferred:
             row = prepared[index]
-            self._encode_one(index, (row and row.conversation) or records[index], rows, rejected)
+            deferred[index] = (row and row.conversation) or records[index]
+        rows, rejected = self._encode_each(deferred)
         self._report.fast.update(batch.rendered_by)
         self._report.exact.update(batch.deferred.values())
         extras = [self._extras(batch.text(place)) for place in range(len(batch.rows))] if self.keep else ()
@@ -463,27 +464,35 @@ class _ExactPath:
     keep: frozenset[str]
     runaways: Runaways = field(default_factory=Runaways)
 
-    def render_and_encode(self, record: Any) -> tuple[Rendering, Encoding]:
-        """Render and encode a record.
+    def render(self, record: Any) -> Rendering:
+        """Render a record.
 
         Raises:
-            ChatTmplError: it cannot be read, rendered or encoded.
+            ChatTmplError: it cannot be read or rendered.
             RunawayError: the template exceeds its budget on row after row.
         """
         conversation = Conversation.coerce(record)
         with self.runaways.watch(self.template.budget, len(conversation.messages)):
-            rendering = self.template.render(conversation, clock=self.now, **self.kwargs)
-        return rendering, encode(rendering, self.tokenizer, **self.options)
+            return self.template.render(conversation, clock=self.now, **self.kwargs)
 
     def result(self, record: Any) -> ExactResult:
-        """Return the result for a comparison; raise as `render_and_encode`."""
-        rendering, encoding = self.render_and_encode(record)
+        """Return the result for a comparison; raise as `render` and `chattmpl.encode.encode`."""
+        rendering = self.render(record)
+        encoding = encode(rendering, self.tokenizer, **self.options)
         generated = merge_touching(rendering.generated)
         return ExactResult(rendering.text, generated, encoding.input_ids, encoding.assistant_masks)
 
-    def encode(self, record: Any) -> Row:
-        """Return one row; raise as `render_and_encode`."""
-        rendering, encoding = self.render_and_encode(record)
+    def encode(self, records: Iterable[Any]) -> list[Row | Rejection]:
+        """Return a row or a rejection for each record, which may be one already; the texts are encoded together."""
+        rendered = [each if isinstance(each, Rejection) else attempt(self.render, each) for each in records]
+        texts = [each.text for each in rendered if not isinstance(each, Rejection)]
+        known = attempt(self.tokenizer.encode_batch, texts)
+        # If one text cannot be encoded, none was, and each is encoded by itself.
+        ids = iter(() if isinstance(known, Rejection) else known)
+        return [each if isinstance(each, Rejection) else attempt(self._row, each, next(ids, None)) for each in rendered]
+
+    def _row(self, rendering: Rendering, token_ids: list[int] | None) -> Row:
+        encoding = encode(rendering, self.tokenizer, **self.options, token_ids=token_ids)
         row = Row(
             np.array(encoding.input_ids, dtype=np.int32),
             np.array(encoding.assistant_masks, dtype=np.uint8),

@@ -48,6 +48,7 @@ def encode(
     pad_to: int | None = None,
     padding_side: Side = "right",
     pad_token_id: int | None = None,
+    token_ids: Sequence[int] | None = None,
 ) -> Encoding:
     """Encode a rendering, and mask the tokens that the model will be asked to sample.
 
@@ -72,6 +73,7 @@ def encode(
         pad_to: minimum number of tokens; padding is untrained and outside the attention mask.
         padding_side: the side at which padding is added.
         pad_token_id: the padding token, if the tokenizer names none.
+        token_ids: the tokens of the text if it was encoded before, as by ``TextTokenizer.encode_batch``.
 
     Raises:
         EncodeError: the tokenizer cannot be found or used, the text cannot be encoded, or an option set to ``error``
@@ -87,7 +89,7 @@ def encode(
     trained = trained_ranges(index, rendering.conversation, mask)
     edges = range_edges(index.generated, trained)
     cuts = edges if straddle == "split" else ()
-    ids, ranges, escaped = _tokens(adapted, index, rendering.template.source, control_tokens, cuts)
+    ids, ranges, escaped = _tokens(adapted, index, token_ids, rendering.template.source, control_tokens, cuts)
     straddles = tuple(find_straddles(index.text, ranges, edges))
     if straddles and straddle == "error":
         _refuse_straddle(index.text, straddles[0])
@@ -111,11 +113,16 @@ def encode(
 
 
 def _tokens(
-    tokenizer: TextTokenizer, index: SpanIndex, source: str, control_tokens: ControlTokenChoice, edges: Iterable[int]
+    tokenizer: TextTokenizer,
+    index: SpanIndex,
+    known: Sequence[int] | None,
+    source: str,
+    control_tokens: ControlTokenChoice,
+    edges: Iterable[int],
 ) -> tuple[list[int], Ranges, tuple[Escape, ...]]:
     """Return the tokens, their ranges and the escaped control tokens; re-encode only if the tokens must change."""
     text, data = index.text, _utf8(index)
-    ids = tokenizer.encode(text)
+    ids = tokenizer.encode(text) if known is None else list(known)
     ranges = tokenizer.locate(text, data, ids)
     added = find_added_tokens(tokenizer, text, ids, ranges)
     foreign = [] if control_tokens == "allow" else list(_foreign_control_tokens(tokenizer, index, added, source))

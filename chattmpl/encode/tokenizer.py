@@ -143,6 +143,10 @@ class TextTokenizer(abc.ABC):
         ids = self.encode(content)
         return len(ids) == 1 and not self.is_unknown(ids[0], content)
 
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of several texts."""
+        return [self.encode(text) for text in texts]
+
     @abc.abstractmethod
     def locate(self, text: str, data: bytes, ids: Sequence[int]) -> Ranges:
         """Return the ranges of the tokens that ``encode`` gave for a text with the UTF-8 bytes ``data``.

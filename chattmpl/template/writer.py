@@ -190,7 +190,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         with os.fdopen(handle, "wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if file.tell():
+                os.fsync(file.fileno())
         Path(name).chmod(_mode(path))
         Path(name).replace(path)
     except BaseException:

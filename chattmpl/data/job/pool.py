@@ -142,6 +142,7 @@ _state: list[tuple[WorkerContext, Work]] = []
 def _start_worker(context: WorkerContext, work: Work) -> None:
     """Set up a worker process: it exits when its parent does, and leaves interrupts to the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the other cores have workers of their own
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     bounds.enforce(anew=True)
     warnings.simplefilter("ignore")  # the parent has shown them, and new ones are part of the counts

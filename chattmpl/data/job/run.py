@@ -25,6 +25,9 @@ from chattmpl.template.template import Template
 
 _BYTES_PER_WORKER_FAST, _BYTES_PER_WORKER_EXACT = 48 << 20, 2 << 20
 
+_SMALL = 1 << 19
+"""Bytes of data that the exact path encodes in less time than the check of the fast path takes."""
+
 
 def encode_dataset(
     data: Data,
@@ -145,10 +148,13 @@ class _Job:
 
     def _runner(self, plan: Plan) -> Runner:
         keep = ("message_index",) if "message_index" in self.options.all_columns else ()
+        options = self.options
+        if options.fast == "auto" and sum(shard.weight for shard in plan.shards()) < _SMALL:
+            options = replace(options, fast="off")
         context = WorkerContext.open(
             self.template,
             self.tokenizer,
-            self.options,
+            options,
             self.mixture,
             plan=plan,
             keep=keep,
