@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -43,9 +42,6 @@ _POLL = 0.2
 
 _TWICE = 0.3
 """Seconds within which two interrupts are one."""
-
-_FRESH = 1.0
-"""Seconds for which a measurement of the process's size is used again."""
 
 _BEGAN = struct.Struct("d")
 """The time on the monotonic clock at which the template began, or 0: the memory shared with the supervisor."""
@@ -73,8 +69,10 @@ class _Bounds:
         self._thread = threading.main_thread().ident
         self._depth = 0
         self._began = 0.0
-        self._measured = 0.0
-        self._limit = self._soft = self._hard = -1
+        self._soft = self._hard = -1
+        self._statm = -1
+        with contextlib.suppress(OSError):  # only Linux has it
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY)
         with contextlib.suppress(ImportError):  # not available on Windows
             import resource
 
@@ -100,31 +98,26 @@ class _Bounds:
             if limited:
                 self._resource.setrlimit(self._resource.RLIMIT_AS, (self._soft, self._hard))
 
+    def close(self) -> None:
+        """Close the file of the process's size."""
+        with contextlib.suppress(OSError):
+            os.close(self._statm)
+
     def _limit_memory(self) -> bool:
-        """Limit the address space; return whether this was possible."""
-        if self._began - self._measured > _FRESH:
-            self._measured = self._began
-            size = _address_space()
-            limits = [size + MEMORY, self._soft, self._hard]
-            self._limit = min(limit for limit in limits if limit >= 0) if size else -1
-        if self._limit < 0:
-            return False
+        """Limit the address space; return whether this was possible.
+
+        It is measured each time, for a module or a thread that was loaded or started since may have added any amount.
+        """
         with contextlib.suppress(ValueError, OSError):
-            self._resource.setrlimit(self._resource.RLIMIT_AS, (self._limit, self._hard))
+            size = int(os.pread(self._statm, 64, 0).split()[0]) * mmap.PAGESIZE
+            limit = min(limit for limit in (size + MEMORY, self._soft, self._hard) if limit >= 0)
+            self._resource.setrlimit(self._resource.RLIMIT_AS, (limit, self._hard))
             return True
         return False
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._began and time.monotonic() - self._began >= SECONDS:
             raise BudgetError(f"the template ran for more than {SECONDS:g} seconds", hint=HINT, reason=Reason.TIME)
-
-
-def _address_space() -> int:
-    """Return the size of this process's address space in bytes, or 0 if it is not known."""
-    try:
-        return int(Path("/proc/self/statm").read_bytes().split()[0]) * mmap.PAGESIZE
-    except OSError:
-        return 0
 
 
 _bounds: _Bounds | None = None
@@ -168,6 +161,7 @@ def release() -> None:
         atexit.unregister(release)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, _bounds.before)
+        _bounds.close()
         _bounds = None
 
 

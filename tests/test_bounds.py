@@ -69,6 +69,12 @@ def test_memory_is_refused_and_available_again_afterwards() -> None:
     assert (again.returncode, again.stderr) == ((3 << 29) % 7, "")
 
 
+def test_memory_that_was_added_since_the_last_template_does_not_count() -> None:
+    added = "import mmap; run(); held = mmap.mmap(-1, 2 << 30)"
+    done = outcome("bytes(64 << 20)", f"bounds.enforce(); {added}; sys.exit(run())")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
 def test_time_outside_a_template_is_not_bounded() -> None:
     done = outcome("pass", "sys.exit(bounds.supervise(lambda: run() or time.sleep(1.5) or 5))")
     assert done.returncode == 5

@@ -93,7 +93,7 @@ def test_many_rows_stay_in_order() -> None:
 
 
 def test_the_exact_path_tokenizes_rows_together_and_gives_each_its_own_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    records = [
+    records: list[Any] = [
         {"messages": [CHAT[0], {"role": "assistant", "content": f"<|im_end|> {n}" * (n % 3)}]} for n in range(70)
     ]
     records[3] = records[66] = {"messages": "none"}
@@ -344,7 +344,7 @@ def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_ri
 ) -> None:
     encoder = Encoder(LOUD, "demo", check_every=1, keep=["text"]).prepare()
     monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "late", "soon"))
-    records = [
+    records: list[Any] = [
         {"messages": CHAT},
         {"messages": [CHAT[0], {"role": "assistant", "content": "late"}]},
         {"messages": CHAT},

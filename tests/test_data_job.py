@@ -26,6 +26,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from chattmpl.conversation.notes import NoteKind, ReadingNote  # noqa: E402
 from chattmpl.data.encoder import Encoder  # noqa: E402
 from chattmpl.data.job import JobNote, JobNoteKind, Options, Phase, Watcher, encode_dataset  # noqa: E402
+from chattmpl.data.job import run as run_module  # noqa: E402
 from chattmpl.data.job.plan import make_plan, read_mixture  # noqa: E402
 from chattmpl.data.rows import RejectionReason  # noqa: E402
 from chattmpl.encode import encode  # noqa: E402
@@ -584,7 +585,9 @@ def test_each_note_and_each_reason_has_words() -> None:
     assert REASONS.keys() == set(RejectionReason)
 
 
-def test_events_and_rejections_are_data(tmp_path: Path) -> None:
+def test_events_and_rejections_are_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "_SMALL", 0)
+
     class Seen(Watcher):
         def __init__(self) -> None:
             self.notes: list[JobNote] = []
@@ -622,3 +625,13 @@ def test_functions_have_the_defaults_and_choices_of_the_table_of_options() -> No
     hints = get_type_hints(Options)
     for name in ("straddle", "control_tokens", "mask", "overflow", "form", "fast"):
         assert get_args(hints[name]) == OPTIONS[name].choices
+
+
+def test_little_data_take_the_exact_path_without_a_check_of_the_fast_one(tmp_path: Path) -> None:
+    data = write_many(tmp_path / "data.jsonl", 20)
+    chosen = ("-t", "chatml", "--tokenizer", "demo", str(data))
+    for name, options in (("auto", ()), ("require", ("--fast", "require"))):
+        assert run_here(["encode", *chosen, "-o", str(tmp_path / name), *options]).code == 0
+    assert summary_of(tmp_path / "auto")["paths"] == {"exact": 20}
+    assert summary_of(tmp_path / "require")["paths"]["fast"] == 20
+    assert rows_of(tmp_path / "auto") == rows_of(tmp_path / "require")
