@@ -112,7 +112,7 @@ def generated_conversations(count: int, shape: Shape | None = None) -> tuple[Con
 
     from chattmpl.conversation.strategies import conversations
 
-    found: list[Conversation] = []
+    found: list[dict[str, Any]] = []
 
     @settings(
         max_examples=count,
@@ -124,7 +124,7 @@ def generated_conversations(count: int, shape: Shape | None = None) -> tuple[Con
     )
     @given(conversations(**asdict(shape or Shape())))
     def collect(conversation: dict[str, Any]) -> None:
-        found.append(Conversation.coerce(conversation))
+        found.append(conversation)
 
     collect()
-    return tuple(found)
+    return tuple(map(Conversation.coerce, found))

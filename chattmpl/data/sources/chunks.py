@@ -139,7 +139,7 @@ def open_file(file: DataFile) -> Iterator[tuple[io.BufferedReader, DigestReader]
     except (EOFError, OSError) as error:
         raise unreadable(file.path, error, ConversationError) from None
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("zlib", "zstandard"):
+        if type(error).__module__.partition(".")[0] in ("zlib", "zstandard", "zstd"):
             raise ConversationError(f"cannot read {file.path}: {error}") from None
         raise
 
