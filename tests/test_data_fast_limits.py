@@ -38,6 +38,9 @@ GROWING = {
     "trees": f"{TWICE}{{% set ns.x = [ns.x, ns.x] %}}{{% endfor %}}{{{{ ns.x }}}}",
     "trees of dicts": f"{TWICE}{{% set ns.x = {{'a': ns.x, 'b': ns.x}} %}}{{% endfor %}}{{{{ ns.x|tojson }}}}",
     "trees in appended lists": f"{TWICE}{{% set ns.x = [] + [ns.x, ns.x] %}}{{% endfor %}}{{{{ ns.x }}}}",
+    "trees in namespaces": (
+        f"{TWICE}{{% set n = namespace(x=[ns.x, ns.x]) %}}{{% set ns.x = n %}}{{% endfor %}}{{{{ ns.x }}}}"
+    ),
     "appended": (
         "{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = ns.x + [messages] %}{% endfor %}"
         "{{ ns.x }}"

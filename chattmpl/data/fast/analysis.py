@@ -42,7 +42,8 @@ class TemplateNames:
     """Kinds of the names in a template.
 
     Attributes:
-        namespaces: names whose value is always a namespace, with the attributes that it always has.
+        namespaces: names whose value is always a namespace compiled to a dict, with the keys that it always has.
+        dicts: ids of the calls that make these.
         messages: names whose value is always a list of messages.
         work: number of values that a call of each macro may create, without loops; 1 for those that count it.
         counted: macros that count what they do: recursive and large ones.
@@ -52,6 +53,7 @@ class TemplateNames:
 
     macros: dict[str, nodes.Macro]
     namespaces: dict[str, frozenset[str]] = field(default_factory=dict)
+    dicts: set[int] = field(default_factory=set)
     messages: set[str] = field(default_factory=set)
     work: dict[str, int] = field(default_factory=dict)
     counted: set[str] = field(default_factory=set)
@@ -100,7 +102,6 @@ def analyze(tree: nodes.Template) -> TemplateNames:
     for loop in tree.find_all(nodes.For):
         _check_loop(loop, names)
     stores = list(_stores(tree))
-    _check_namespaces(tree, stores)
     _find_namespaces(tree, names, stores)
     _find_messages(names, stores)
     _find_pure(tree, names)
@@ -123,12 +124,14 @@ def _find_macros(tree: nodes.Template) -> dict[str, nodes.Macro]:
 
 
 def _unscoped(body: Sequence[nodes.Node]) -> Iterator[nodes.Node]:
-    """Yield the statements of a template that are in its global scope, those in the branches of an ``if`` included."""
+    """Yield the statements of a template outside of macros and blocks, those in branches and loops included."""
     for node in body:
         yield node
         if isinstance(node, nodes.If):
             for branch in (node.body, node.elif_, node.else_):
                 yield from _unscoped(branch)
+        elif isinstance(node, nodes.For):
+            yield from _unscoped(node.body)
 
 
 def _names(node: nodes.Node) -> Iterator[nodes.Name]:
@@ -208,20 +211,6 @@ def _check_loop(loop: nodes.For, names: TemplateNames) -> None:
         raise Unsupported("the condition of a loop may change while it runs")
 
 
-def _check_namespaces(tree: nodes.Template, stores: _Stores) -> None:
-    """Check that namespaces, which are compiled to dicts, are used only in ways that do not show the difference."""
-    made = {id(node): name for name, node in stores if isinstance(node, nodes.Call) and _is_namespace(node)}
-    if any(_is_namespace(call) and id(call) not in made for call in tree.find_all(nodes.Call)):
-        raise Unsupported("a namespace is not assigned to a name")
-    accesses = [use.node for use in tree.find_all(nodes.Getattr) if not hasattr(dict, use.attr)]
-    accesses += [use.node for use in tree.find_all(nodes.Test) if use.name in ("defined", "undefined")]
-    fine = {id(node) for node in accesses}
-    spaces = set(made.values())
-    for name in tree.find_all(nodes.Name):
-        if name.ctx == "load" and name.name in spaces and id(name) not in fine:
-            raise Unsupported("a namespace is used for more than its attributes")
-
-
 def _stores(tree: nodes.Template) -> Iterator[tuple[str, nodes.Node | None]]:
     """Yield each name that is assigned, with its value; None if that is not from a plain ``set``."""
     plain = {id(node.target): node.node for node in tree.find_all(nodes.Assign) if isinstance(node.target, nodes.Name)}
@@ -231,14 +220,23 @@ def _stores(tree: nodes.Template) -> Iterator[tuple[str, nodes.Node | None]]:
 
 
 def _find_namespaces(tree: nodes.Template, names: TemplateNames, stores: _Stores) -> None:
-    """Find the namespaces; only their attributes may be assigned, since nothing else may change."""
-    for space in tree.find_all(nodes.NSRef):
-        made = [node for name, node in stores if name == space.name]
-        calls = [node for node in made if isinstance(node, nodes.Call) and _is_namespace(node)]
-        if hasattr(dict, space.attr) or not calls or len(calls) < len(made):
-            raise Unsupported("a namespace has an attribute that dicts have too, or its name has other values")
-        keys = [frozenset(pair.key for pair in call.kwargs) for call in calls]
-        names.namespaces[space.name] = frozenset.intersection(*keys)
+    """Find the namespaces that can be dicts: names that have no other values, and of which only attributes are used."""
+    accesses = [use.node for use in tree.find_all(nodes.Getattr) if not hasattr(dict, use.attr)]
+    accesses += [use.node for use in tree.find_all(nodes.Test) if use.name in ("defined", "undefined")]
+    fine = {id(node) for node in accesses}
+    other = {name.name for name in tree.find_all(nodes.Name) if name.ctx == "load" and id(name) not in fine}
+    other |= {space.name for space in tree.find_all(nodes.NSRef) if hasattr(dict, space.attr)}
+    made: dict[str, list[nodes.Call]] = {}
+    for name, node in stores:
+        if isinstance(node, nodes.Call) and _is_namespace(node) and not node.args:
+            made.setdefault(name, []).append(node)
+        else:
+            other.add(name)
+    for name in made.keys() - other:
+        names.namespaces[name] = frozenset.intersection(
+            *(frozenset(pair.key for pair in call.kwargs) for call in made[name])
+        )
+        names.dicts.update(map(id, made[name]))
 
 
 def _is_namespace(call: nodes.Call) -> bool:

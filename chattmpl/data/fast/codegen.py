@@ -108,6 +108,7 @@ class _Generator(Expressions):
         if isinstance(node.target, nodes.Name) and node.target.name == MARK:
             return
         self.push_assign_tracking()
+        self._check_namespaces(node.target, frame)
         self.newline(node)
         self.visit(node.target, frame)
         self.write(" = ")
@@ -116,9 +117,22 @@ class _Generator(Expressions):
         self.visit(node.node, frame)
         if not lists and may_grow(node.node, self.names):
             for name in _targets(node.target):
-                ref = frame.symbols.ref(name.name) + (f"[{name.attr!r}]" if isinstance(name, nodes.NSRef) else "")
+                ref = frame.symbols.ref(name.name)
+                if isinstance(name, nodes.NSRef):
+                    is_dict = name.name in self.names.namespaces
+                    ref = f"{ref}[{name.attr!r}]" if is_dict else f"getattribute({ref}, {name.attr!r})"
                 self.writeline(f"if type({ref}) is not str or len({ref}) > {SMALL}: weigh({ref})")
         self.pop_assign_tracking(frame)
+
+    def _check_namespaces(self, target: nodes.Node, frame: Frame) -> None:
+        """Write the check that attributes are assigned to namespaces only, as nothing else may change."""
+        for name in _targets(target):
+            if isinstance(name, nodes.NSRef) and name.name not in self.names.namespaces:
+                ref = frame.symbols.ref(name.name)
+                self.writeline(f"if not isinstance({ref}, Namespace):")
+                self.writeline(
+                    "    raise TemplateRuntimeError('the template sets an attribute of a value that is no namespace')"
+                )
 
     def visit_List(self, node: nodes.List, frame: Frame) -> None:
         weighed = id(node) in self.weighed
@@ -148,6 +162,7 @@ class _Generator(Expressions):
         self.enter_frame(block)
         self.buffer(block)
         self.blockvisit(node.body, block)
+        self._check_namespaces(node.target, frame)
         self.newline(node)
         self.visit(node.target, frame)
         self.write(" = ")

@@ -232,7 +232,7 @@ class Expressions(CodeGenerator):
             self._call_method(node, called, frame)
         elif isinstance(called, nodes.Name) and called.name in self.names.macros:
             self._call_macro(node, self.names.macros[called.name], frame)
-        elif isinstance(called, nodes.Name) and called.name == "namespace" and not node.args:
+        elif isinstance(called, nodes.Name) and id(node) in self.names.dicts:
             self.write("{")
             for pair in node.kwargs:
                 self.write(f"{pair.key!r}: ")

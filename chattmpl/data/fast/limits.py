@@ -14,6 +14,7 @@ from time import perf_counter, thread_time
 from typing import Any
 
 from jinja2.filters import FILTERS
+from jinja2.utils import Namespace
 
 from chattmpl.budget import LONGEST_INTEGER, Budget
 from chattmpl.errors import BudgetError, Reason
@@ -97,7 +98,7 @@ class Limits:
         elif isinstance(value, str):
             if len(value) > SMALL:
                 self._grow(len(value))
-        elif isinstance(value, (list, tuple, dict)):
+        elif isinstance(value, (list, tuple, dict, Namespace)):
             self._grow(_size(value, self._growth_left))
         return value
 
@@ -229,4 +230,6 @@ def _size(value: Any, limit: int) -> int:
             ahead += item.values()
         elif isinstance(item, (list, tuple)):
             ahead += item
+        elif isinstance(item, Namespace):
+            ahead += object.__getattribute__(item, "_Namespace__attrs").values()
     return size

@@ -19,7 +19,7 @@ from jinja2 import TemplateError, TemplateRuntimeError, nodes
 from jinja2.ext import loopcontrols
 from jinja2.runtime import Undefined
 from jinja2.sandbox import safe_range
-from jinja2.utils import internalcode, missing
+from jinja2.utils import Namespace, internalcode, missing
 
 from chattmpl.budget import Budget
 from chattmpl.data.fast.codegen import Environment
@@ -87,6 +87,7 @@ class CompiledRenderer(Renderer):
         try:
             code = environment.compile(source, "chat", "<chat>")
             space: dict[str, Any] = {"internalcode": internalcode, "TemplateRuntimeError": TemplateRuntimeError}
+            space["Namespace"] = Namespace
             exec(code, space)
             self._context = _Context(environment, now, self._cache, self._limits)
             self._lock = threading.Lock()
@@ -119,7 +120,7 @@ class _Context:
         self.macro_text = cache.macro_text
         self.nothing = nothing = Undefined()
         self.getattribute = environment.getattr
-        self.namespace = self.dict = dict
+        self.namespace, self.dict = Namespace, dict
         self.range = safe_range
         self.raise_exception = raise_exception
         self.strftime_now = _Clock(now)
