@@ -31,6 +31,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).parent))
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from render import FAMILIES, conversation
 from rich.console import Console
@@ -81,7 +82,7 @@ class Sides:
         """Return the seconds of ``chattmpl encode``."""
         command = [sys.executable, "-c", "import sys; from chattmpl.cli import run; sys.exit(run())", "encode"]
         model = str(self.model)
-        output = self.folder / "ours.parquet"
+        output = self.folder / "ours"
         given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force"]
         return self._seconds([*command, *given, *self.options])
 
@@ -103,9 +104,10 @@ class Sides:
         Raises:
             SystemExit: they did not.
         """
-        ours, theirs = (pq.read_table(self.folder / name) for name in ("ours.parquet", "theirs.parquet"))
+        ours = pa.concat_tables(map(pq.read_table, sorted((self.folder / "ours").glob("*.parquet"))))
+        theirs = pq.read_table(self.folder / "theirs.parquet")
         for name in ("input_ids", "labels"):
-            if ours[name].to_pylist() != theirs[name].to_pylist():
+            if not ours[name].combine_chunks().equals(theirs[name].combine_chunks()):
                 sys.exit(f"the two sides wrote different {name}")
 
 
