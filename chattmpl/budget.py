@@ -279,9 +279,16 @@ def weigh_search(wanted: Any, container: Any) -> None:
         meter = METER.get()
         if meter is not None:
             items = len(cast(Sized, container))
-            weight = 0 if isinstance(wanted, (str, bytes)) else _weight(wanted, meter)
-            # A string is compared only with strings of its length.
-            meter.tick(items * (1 + weight) // 16)
+            if not isinstance(wanted, (str, bytes)):
+                meter.tick(items * (1 + _weight(wanted, meter)) // 16)
+                return
+            meter.tick(items // 16)
+            if len(wanted) > _SMALL:  # a string is compared only with strings of its length
+                alike = sum(
+                    isinstance(item, (str, bytes)) and len(item) == len(wanted)
+                    for item in cast(Iterable[Any], container)
+                )
+                meter.tick(alike * len(wanted) // BYTES_PER_STEP)
     elif isinstance(container, range) and type(wanted) not in (int, bool):
         # Python finds only an integer without looking at each number.
         charge(BYTES_PER_STEP * len(container) // 16)

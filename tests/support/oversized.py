@@ -10,6 +10,7 @@ from chattmpl.compiler.filters import FILTERS, LAZY, TESTS
 
 VALUES = {
     "text": "{% set text = 'ab<1 ' * 150000 %}",
+    "twin": "{% set twin = 'ab<1 ' * 149999 ~ 'ab<2 ' %}",
     "safe": "{% set safe = ('ab<1 ' * 150000)|safe %}",
     "raw": "{% set raw = ('ab<1 ' * 150000).encode() %}",
     "many": "{% set many = [1] * 120000 %}",
@@ -126,6 +127,14 @@ def _operators() -> Iterator[str]:
         yield f"{{% call range({left}) %}}{{% endcall %}}"
         yield f"{{% with a={left} %}}{{{{ a }}}}{{% endwith %}}"
         yield f"{{% filter upper %}}{{{{ {left} }}}}{{% endfilter %}}"
+
+    for search in (
+        "text in [twin, twin, twin, twin]",
+        "[twin, twin, twin, twin].count(text)",
+        "text is in [twin, twin]",
+    ):
+        yield f"{{% for i in range(9999) %}}{{% set x = {search} %}}{{% endfor %}}"
+    yield "{% set twins = [twin] * 20000 %}{{ text in twins }}{{ twins.count(text) }}{{ text is in twins }}"
 
 
 def _globals() -> Iterator[str]:
