@@ -139,8 +139,8 @@ DOORS: dict[str, Door] = {
 }
 """The entry points by name."""
 
-ANNOTATING = ("encode", "train")
-"""Entry points that annotate a template without generation tags, which takes a while."""
+NEED_TAGS = ("prepare", "encode", "train")
+"""Entry points that refuse a template without generation tags, or annotate it, which takes a while."""
 
 
 def enter(door: Door, job: Job) -> Result:

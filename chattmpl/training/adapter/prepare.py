@@ -18,6 +18,7 @@ from chattmpl.data.lengths import best_fit
 from chattmpl.data.mixture import Mixture, MixtureSource
 from chattmpl.data.reading import WARNINGS, concerning, from_counts
 from chattmpl.data.sources import Chunk, DataFile, RawRow
+from chattmpl.data.template_notes import TemplateNoteKind
 from chattmpl.data.writers import RowBlock, record_batch, schema
 from chattmpl.encode import template_for
 from chattmpl.errors import ConversationError, UsageError, did_you_mean
@@ -113,7 +114,9 @@ def encode_documents(
     if allowance.is_exceeded(rejected, count):
         raise _rejection_error(refused[0], rejected, count)
     if not blocks:
-        raise ConversationError("there are no rows to train on", hint="the dataset is empty, or all of it was rejected")
+        notes_on_tags = [note for note in context.encoder.template_notes if note.kind is TemplateNoteKind.NO_GENERATION]
+        hint = notes_on_tags[0].message() if notes_on_tags else "the dataset is empty, or all of it was rejected"
+        raise ConversationError("there are no rows to train on", hint=hint)
     return blocks
 
 
