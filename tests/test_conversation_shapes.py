@@ -336,6 +336,7 @@ def test_a_row_can_be_excluded(name: str, value: Any) -> None:
         ({"messages": [ASK, {**SAY, "weight": 0.5}]}, "the weight 0.5 is not supported"),
         ({"messages": [ASK, {**SAY, "loss_weight": 2}]}, "the weight 2 is not supported"),
         ({"messages": CHAT, "weight": 0.3}, "the weight 0.3 is not supported"),
+        ({"messages": CHAT, "weight": "0.3"}, "the weight 0.3 is not supported"),
         ({"messages": CHAT, "weights": [0, 0.3]}, "the weight 0.3 is not supported"),
         ({"messages": [ASK, {**SAY, "mask": True}]}, "not certain"),
         ({"messages": [ASK, {**SAY, "skip": True}]}, "not certain"),
@@ -363,7 +364,34 @@ def test_a_flag_on_another_message_is_noted() -> None:
 
 
 def test_words_and_figures_in_columns_named_like_flags_are_metadata() -> None:
-    assert flags({"messages": CHAT, "train": "yes", "loss": 1.83, "split": "train"}) == [None, None]
+    assert flags({"messages": CHAT, "train": "part 1", "loss": 1.83, "split": "train"}) == [None, None]
+
+
+@pytest.mark.parametrize("text", ["0", " no", "False", "0.0"])
+def test_flags_of_a_row_may_be_texts_as_in_tables(text: str) -> None:
+    assert flags({"prompt": "hi", "completion": "bad", "weight": text}) == [None, False]
+    assert flags({"messages": TALK, "train": text}) == [None, False, None, False]
+
+
+@pytest.mark.parametrize("flag", [0, "0", False, "no"])
+def test_a_loss_of_a_row_that_is_not_measured_is_a_flag(flag: Any) -> None:
+    assert flags({"messages": TALK, "loss": flag}) == [None, False, None, False]
+    assert flags({"messages": TALK, "loss": "1.83"}) == [None] * 4
+
+
+@pytest.mark.parametrize("key", ["reply", "utterance", "body"])
+@pytest.mark.parametrize("text", ["42", "hello", "https://example.org/a", "How are you?"])
+def test_a_message_whose_text_has_an_unknown_key_is_refused_whatever_its_text_is(key: str, text: str) -> None:
+    with pytest.raises(FieldError, match="'content' is missing") as raised:
+        read_record({"messages": [ASK, {"role": "assistant", key: text}]})
+    assert key in str(raised.value.hint)
+
+
+@pytest.mark.parametrize("name", ["add_generation_prompt", "continue_final_message"])
+def test_a_row_does_not_decide_how_its_text_ends(name: str) -> None:
+    with pytest.raises(FieldError, match="a conversation does not decide this"):
+        Conversation.coerce({"messages": CHAT, "chat_template_kwargs": {name: True}})
+    assert Conversation.coerce({"messages": CHAT, "chat_template_kwargs": {name: False}})
 
 
 # Nothing is lost

@@ -392,3 +392,53 @@ def test_both_templates_are_annotated_for_training(model: Path) -> None:
     assert made.program.has_generation
     assert made.tool_use.program.has_generation
     assert made.render(WITH_TOOLS).generated
+
+
+# -- tokens that only other files declare
+
+ENTRY = {**added("<turn>"), "rstrip": True}
+
+DECLARING: dict[str, tuple[dict[str, Any], dict[str, Any] | None, dict[str, int] | None]] = {
+    "named": ({"bos_token": "<first>", "pad_token": "[PAD]", "unk_token": "<unk>"}, None, None),
+    "named dicts": ({"eos_token": ENTRY, "cls_token": {**ENTRY, "content": "<cls>"}}, None, None),
+    "of the model": ({"image_token": "<image>", "eos_token": "<last>"}, None, None),
+    "additional": ({"additional_special_tokens": ["<one>", ENTRY]}, None, None),
+    "extra": ({"extra_special_tokens": ["<one>", "<two>"], "bos_token": "<first>"}, None, None),
+    "extra and named": ({"extra_special_tokens": {"video_token": "<video>"}, "bos_token": "<first>"}, None, None),
+    "mapped": ({"bos_token": "<b>"}, {"bos_token": "<first>", "additional_special_tokens": ["<one>"]}, None),
+    "a list of its own": ({"eos_token": "<two>"}, None, {"<two>": 3145, "<one>": 3146}),
+    "a decoder beside": (
+        {
+            "added_tokens_decoder": {"3145": {key: value for key, value in ENTRY.items() if key != "__type"}},
+            "pad_token": "<pad>",
+        },
+        {"bos_token": "<b>"},
+        None,
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.FastPathWarning")
+@pytest.mark.parametrize("case", DECLARING)
+def test_tokens_that_only_other_files_declare_are_those_of_transformers(case: str, model: Path) -> None:
+    config, mapped, listed = DECLARING[case]
+    configure(model, config, mapped)
+    if listed is not None:
+        (model / "added_tokens.json").write_text(json.dumps(listed))
+    reference = upstream(model)
+    tokenizer = load_tokenizer(str(model))
+    theirs = {index: (str(token), token.special) for index, token in reference.added_tokens_decoder.items()}
+    assert {index: (token.content, token.special) for index, token in tokenizer.added.items()} == theirs
+    text = " a river ".join(content for content, _ in theirs.values())
+    ids = list(reference(text, add_special_tokens=False)["input_ids"])
+    template = Template.from_source("{{ messages[0].content }}")
+    rendering = template.render([{"role": "user", "content": text}])
+    assert rendering.encode(str(model), control_tokens="allow").input_ids == ids
+    record = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "a river"}]}
+    written = "".join(content for content, _ in theirs.values())
+    tagged = Template.from_source(
+        written + "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
+    )
+    expected = list(reference(written + "hia river", add_special_tokens=False)["input_ids"])
+    for fast in ("off", "auto"):
+        assert rows_of(tagged, str(model), fast, [record]) == [expected], fast

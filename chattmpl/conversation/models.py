@@ -299,6 +299,7 @@ class Conversation(_Model):
             return handler(data)
         cleaning: NullCleaning = (info.context or {}).get("clean_nulls", "auto")
         check_spelling(data, _CONVERSATION_NAMES)
+        _check_kwargs(data.get("chat_template_kwargs"))
         given = dict(data)
         messages = given["messages"] = as_list(given.get("messages"))
         padded = False
@@ -390,6 +391,18 @@ class Conversation(_Model):
 
 def _too_deep() -> ConversationError:
     return ConversationError("the conversation is nested too deeply or contains itself")
+
+
+PROMPT_KWARGS = frozenset({"add_generation_prompt", "continue_final_message"})
+"""Variables that say how a text ends, which whoever renders a conversation decides."""
+
+
+def _check_kwargs(kwargs: Any) -> None:
+    """Refuse template kwargs that would give a conversation another end."""
+    for name in PROMPT_KWARGS.intersection(kwargs) if isinstance(kwargs, dict) else ():
+        if kwargs[name]:
+            hint = "remove it; a row ends with its last message, and render has an option for prompts"
+            raise FieldError("a conversation does not decide this", ("chat_template_kwargs", name), hint=hint)
 
 
 _CONVERSATION_NAMES = frozenset(Conversation.model_fields)

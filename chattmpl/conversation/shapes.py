@@ -378,13 +378,12 @@ class _RecordReader:
 
     def _row_flag(self, key: str, name: str, value: Any) -> None:
         if isinstance(value, str):
-            text = value.strip().lower()
-            value = {"true": True, "false": False}.get(text) if text in ("true", "false") else json_of(value, list)
+            value = spellings.flag_of_text(value)
             if value is None:
                 return  # a word, such as the name of a split
         values = as_list(value)
         if not isinstance(values, list):
-            if isinstance(value, bool) or name not in spellings.ROW_NUMBERS:
+            if (type(value) in (bool, int) and value in (0, 1)) or name not in spellings.ROW_NUMBERS:
                 meaning = flag_meaning(name, value, (key,))
                 self.read.add(key)
                 if meaning is False:

@@ -1,5 +1,6 @@
 """Names that datasets use for the columns of a row, the keys of a turn, roles and flags: one table for every reader."""
 
+import json
 import re
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -175,7 +176,22 @@ def _looks_like_flag(name: str) -> bool:
 
 
 ROW_NUMBERS = frozenset({"loss", "ignore", "mask", "supervised", "learn"})
-"""Flags that name other values in a row, such as the loss that was measured; there, only booleans and lists count."""
+"""Flags that name other values in a row, such as the loss that was measured; there, booleans, 0, 1 and lists count."""
+
+_FLAG_WORDS = {"true": True, "yes": True, "false": False, "no": False}
+
+
+def flag_of_text(text: str) -> Any:
+    """Return the flag in a text, as CSV files have it: a boolean, a number or a JSON list; None for other words."""
+    text = text.strip().lower()
+    if text in _FLAG_WORDS:
+        return _FLAG_WORDS[text]
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (int, float, list)) else None
+
 
 # -- columns that are not read
 
@@ -219,6 +235,11 @@ def is_content(name: str, value: Any) -> bool:
     if len(text) > _SHORT or "\n" in text:
         return True
     return bool(text) and kind != "short metadata" and (kind == "content" or len(text.split()) > 1)
+
+
+def may_be_text_of_message(name: str, value: Any) -> bool:
+    """Return true if a value may be what a message says, where it has no content: any text that is not metadata."""
+    return has_text(value) and "metadata" not in _kind_of_name(name)
 
 
 @lru_cache(maxsize=4096)

@@ -249,18 +249,17 @@ class TurnReader:
 
     def _look_at_keys(self, given: dict[str, Any], message: dict[str, Any], path: FieldPath) -> None:
         """Note keys of a message that few templates read, and refuse a message that has nothing else."""
-        unknown = [
-            key
-            for key, value in message.items()
-            if key not in spellings.MESSAGE_KEYS and key not in _CANONICAL_FLAGS and is_content(str(key), value)
-            if value != message.get("content")
-        ]
-        if not unknown or find_misspelling(tuple(given), spellings.MESSAGE_KEYS) is not None:
+        others = [key for key in message if key not in spellings.MESSAGE_KEYS and key not in _CANONICAL_FLAGS]
+        if not others or find_misspelling(tuple(given), spellings.MESSAGE_KEYS) is not None:
             return  # a misspelt key, which the model reports, is not one that is left out
         known = ("content", "tool_calls", *REASONING_NAMES)
         if "content" not in given and not any(message.get(key) for key in known):
-            hint = f"did you mean 'content' instead of {unknown[0]!r}?"
-            raise FieldError("'content' is missing", path, hint=hint)
+            for key in others:
+                if spellings.may_be_text_of_message(str(key), message[key]):
+                    raise FieldError("'content' is missing", path, hint=f"did you mean 'content' instead of {key!r}?")
+        unknown = [
+            key for key in others if is_content(str(key), message[key]) and message[key] != message.get("content")
+        ]
         for key in unknown:
             self.note(NoteKind.UNREAD_KEY, str(key))
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.slow_tokenizer import SlowTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.errors import ChatTmplError, EncodeError, Reason, did_you_mean
-from chattmpl.input_files import check_regular, read_json
+from chattmpl.errors import ChatTmplError, EncodeError, Reason, TemplateError, did_you_mean
+from chattmpl.input_files import check_regular
 from chattmpl.template import hub
 from chattmpl.template.family import family_for_tokens
-from chattmpl.template.model_directory import CONFIG, TOKENIZER, ModelDirectory
+from chattmpl.template.model_directory import TOKENIZER, TOKENIZER_FILES, ModelDirectory
 from chattmpl.template.resolver import tokens_of_object
 from chattmpl.template.special_tokens import SpecialTokens, complete
 from chattmpl.template.template import Template
@@ -30,6 +30,9 @@ DEMO = "demo"
 DEMO_TOKENS = complete({"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|pad|>"})
 
 DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
+_FLAGS = ("special", "lstrip", "rstrip", "single_word", "normalized")
+"""The properties of an added token, as files name them."""
+
 _KINDS = "a tokenizers.Tokenizer, a transformers tokenizer, a tokenizer.json, a model directory, a hub id, or 'demo'"
 _OBJECTS_KEPT = 8
 
@@ -65,7 +68,8 @@ def tokenizer_files(tokenizer: str | Path) -> list[Path]:
     """Return the files from which a tokenizer is read, its definition first; none if it is not a path."""
     path = Path(tokenizer)
     path = path / TOKENIZER if path.is_dir() else path
-    return [file for file in (path, path.with_name(CONFIG)) if file.is_file()] if path.is_file() else []
+    files = (path, *(path.with_name(name) for name in TOKENIZER_FILES if name != path.name))
+    return [file for file in files if file.is_file()] if path.is_file() else []
 
 
 def special_tokens_of(tokenizer: object) -> SpecialTokens:
@@ -168,36 +172,35 @@ def _from_file(path: Path, modified: float) -> TextTokenizer:
         raise EncodeError(
             f"{path} is not a tokenizer.json ({error})", hint="pass a file that tokenizers or transformers saved"
         ) from error
-    _add_configured(raw, path.with_name(CONFIG))
+    directory = ModelDirectory(path.parent)
+    _add_declared(raw, directory)
     tokenizer = FastTokenizer(raw)
-    tokenizer.directory = ModelDirectory(path.parent)
-    tokenizer.special_tokens = tokenizer.directory.tokens
+    tokenizer.directory, tokenizer.special_tokens = directory, directory.tokens
     return tokenizer
 
 
-def _add_configured(raw: Tokenizer, config: Path) -> None:
-    """Add the tokens that only ``tokenizer_config.json`` declares, as transformers does."""
+def _add_declared(raw: Tokenizer, directory: ModelDirectory) -> None:
+    """Add the tokens that only the files next to ``tokenizer.json`` declare, as transformers does."""
     from tokenizers import AddedToken
 
-    if not config.is_file():
-        return
-    declared = read_json(config, EncodeError).get("added_tokens_decoder") or {}
+    added = {token.content for token in raw.get_added_tokens_decoder().values()}
     try:
-        flags = ("special", "lstrip", "rstrip", "single_word", "normalized")
-        tokens = {
-            int(index): AddedToken(token["content"], **{flag: token[flag] for flag in flags if flag in token})
-            for index, token in declared.items()
-        }
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise EncodeError(f"{config} cannot be read ({error!r})") from error
-    for index, token in sorted(tokens.items()):
-        if raw.token_to_id(token.content) is None:
-            raw.add_tokens([token])
-            if raw.token_to_id(token.content) != index:
+        for entry in directory.added_tokens:
+            content = entry["content"]
+            if content in added:
+                continue
+            known = raw.token_to_id(content)
+            raw.add_tokens([AddedToken(content, **{flag: entry[flag] for flag in _FLAGS if flag in entry})])
+            added.add(content)
+            if known is None and raw.token_to_id(content) != entry.get("id", raw.token_to_id(content)):
                 raise EncodeError(
-                    f"{config} gives {token.content!r} the id {index}, but the tokenizer cannot",
+                    f"{directory.path} gives {content!r} the id {entry['id']}, but the tokenizer cannot",
                     hint="load it with transformers and save it again",
                 )
+    except TemplateError as error:  # the directory reads files for templates too
+        raise EncodeError(error.message, hint=error.hint) from None
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise EncodeError(f"the added tokens of {directory.path} cannot be read ({error!r})") from error
 
 
 @cache

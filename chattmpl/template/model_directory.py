@@ -9,7 +9,7 @@ from typing import Any
 
 from chattmpl import input_files
 from chattmpl.errors import TemplateError, decode
-from chattmpl.template.special_tokens import SpecialTokens, complete, read_tokens
+from chattmpl.template.special_tokens import NAMES, SpecialTokens, complete, read_tokens
 
 CONFIG = "tokenizer_config.json"
 TEMPLATE = "chat_template.jinja"
@@ -26,6 +26,9 @@ TOKENIZER = "tokenizer.json"
 _GENERATION = "generation_config.json"
 _MODEL = "config.json"
 _SPECIAL_TOKENS = "special_tokens_map.json"
+_ADDED_TOKENS = "added_tokens.json"
+TOKENIZER_FILES = (TOKENIZER, CONFIG, _SPECIAL_TOKENS, _ADDED_TOKENS)
+"""The files that define a tokenizer."""
 
 _CLASSES_WITHOUT_TOKENS = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend", "PythonBackend")
 """Tokenizer classes without default special tokens. The classes of models have some, where the files name none."""
@@ -94,11 +97,39 @@ class ModelDirectory:
         """The name of the file that defines `stop_ids`."""
         return _GENERATION if (self.path / _GENERATION).is_file() else _MODEL
 
+    @cached_property
+    def added_tokens(self) -> tuple[dict[str, Any], ...]:
+        """The tokens that files add to those of ``tokenizer.json``, each a dict with ``content`` and its flags.
+
+        They are in the order in which transformers adds them: those with an ``id``, special tokens by name, others.
+        """
+        config, listed = self.config, self.config.get("added_tokens_decoder")
+        if listed is None:
+            config = {**config, **(self._read(_SPECIAL_TOKENS) or {})}
+        further = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+        entries = [config.get(name) for name in NAMES]
+        entries += [value for name, value in config.items() if name.endswith("_token") and name not in NAMES]
+        for values in (config.get("model_specific_special_tokens"), further):
+            entries += values.values() if isinstance(values, dict) else values if isinstance(values, list) else []
+        special = [
+            {**entry, "special": True} if isinstance(entry, dict) else {"content": entry, "special": True}
+            for entry in entries
+            if isinstance(entry, (str, dict)) and entry
+        ]
+        if listed is None:
+            contents = {entry.get("content") for entry in special}
+            listed = {
+                index: {"content": content, "special": content in contents, "normalized": content not in contents}
+                for content, index in (self._read(_ADDED_TOKENS) or {}).items()
+            }
+        with_ids = [{**entry, "id": int(index)} for index, entry in listed.items()]
+        return (*sorted(with_ids, key=lambda entry: int(entry["id"])), *special)
+
     @property
-    def added_tokens(self) -> frozenset[str]:
+    def token_contents(self) -> frozenset[str]:
         """The contents of the added tokens of the tokenizer; empty if there is none."""
         listed = (self._read(TOKENIZER) or {}).get("added_tokens") or []
-        tokens = [*listed, *(self.config.get("added_tokens_decoder") or {}).values()]
+        tokens = [*listed, *self.added_tokens]
         return frozenset(token["content"] for token in tokens if isinstance(token, dict) and "content" in token)
 
     @property

@@ -152,7 +152,7 @@ def _no_template(what: str, folder: Path, added: Iterable[str] | None = None) ->
     """
     if added is None:
         try:
-            added = ModelDirectory(folder).added_tokens
+            added = ModelDirectory(folder).token_contents
         except ChatTmplError:
             added = ()
     own = f"put the {TEMPLATE} of the model into {folder}"

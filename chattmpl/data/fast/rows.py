@@ -9,7 +9,7 @@ import marshal
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.conversation.models import Conversation, Message
+from chattmpl.conversation.models import PROMPT_KWARGS, Conversation, Message
 from chattmpl.conversation.normalization import (
     REASONING_NAMES,
     clean_tools,
@@ -254,7 +254,7 @@ class _Reader:
         return cleaned
 
     def _kwargs(self, kwargs: Any) -> dict[str, Any]:
-        if type(kwargs) is not dict:
+        if type(kwargs) is not dict or not PROMPT_KWARGS.isdisjoint(kwargs):
             raise _Unusual
         kept = {key: value for key, value in kwargs.items() if value is not None}
         if kept:
