@@ -115,6 +115,7 @@ def test_with_a_real_tokenizer_hostile_conversations_give_the_same_rows(
 
 
 @pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.FastPathWarning")
+@pytest.mark.filterwarnings("ignore::chattmpl.data.template_notes.TemplateWarning")
 def test_most_templates_that_people_train_with_have_a_fast_path() -> None:
     found: dict[str, bool] = {}
     for name, source in trl_templates().items():
