@@ -109,6 +109,15 @@ def test_a_conversation_that_cannot_be_trained_on_stops_with_its_place() -> None
     assert len(prepared(conversations=[*CONVERSATIONS, broken], max_rejected=1)) == len(CONVERSATIONS)
 
 
+@pytest.mark.filterwarnings("ignore::chattmpl.data.template_notes.TemplateWarning")
+@pytest.mark.parametrize("max_rejected", [0, "100%"])
+def test_a_template_without_generation_tags_is_an_error_that_says_so(max_rejected: Any) -> None:
+    untagged = Template.from_source("{% for m in messages %}{{ m.content }}{% endfor %}")
+    with pytest.raises(ConversationError, match="no rows to train on") as raised:
+        prepared(untagged, max_rejected=max_rejected)
+    assert "has no generation tags" in str(raised.value.hint)
+
+
 def test_one_conversation_is_not_taken_for_many() -> None:
     with pytest.raises(UsageError, match="not a single conversation"):
         prepared(conversations=CONVERSATIONS[0])

@@ -471,7 +471,7 @@ def unknown_tokens_error(name: str, unknown: Sequence[str]) -> TemplateError:
     """Return the error about special tokens that a template reads, and that no tokenizer defines."""
     noun = "special token" if len(unknown) == 1 else "special tokens"
     return TemplateError(
-        f"{name} reads the {noun} {', '.join(unknown)}, which no tokenizer defines: the text would lack it silently",
+        f"{name} reads the {noun} {', '.join(unknown)}, which no tokenizer defines",
         hint="name a model directory as the tokenizer, with a tokenizer_config.json that has "
         f"{unknown[0]} (null if there is none), or set the template kwarg, as in --set {unknown[0]}='<s>'",
     )

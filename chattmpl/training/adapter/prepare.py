@@ -110,13 +110,15 @@ def encode_documents(
     for note, rows in concerning(notes, context.encoder.template, one_row=context.options.one_row):
         if note.kind in WARNINGS:
             warnings.warn(note.message(rows), UnreadDataWarning, stacklevel=3)
+    if not blocks:
+        for about in context.encoder.template_notes:
+            if about.kind is TemplateNoteKind.NO_GENERATION:
+                raise ConversationError("there are no rows to train on", hint=about.message())
     rejected = len({each["index"] for each in refused})
     if allowance.is_exceeded(rejected, count):
         raise _rejection_error(refused[0], rejected, count)
     if not blocks:
-        notes_on_tags = [note for note in context.encoder.template_notes if note.kind is TemplateNoteKind.NO_GENERATION]
-        hint = notes_on_tags[0].message() if notes_on_tags else "the dataset is empty, or all of it was rejected"
-        raise ConversationError("there are no rows to train on", hint=hint)
+        raise ConversationError("there are no rows to train on", hint="the dataset is empty, or all of it was rejected")
     return blocks
 
 
