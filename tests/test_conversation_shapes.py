@@ -342,6 +342,7 @@ def test_a_row_can_be_excluded(name: str, value: Any) -> None:
         ({"messages": [ASK, {**SAY, "skip": True}]}, "not certain"),
         ({"messages": [ASK, {**SAY, "excludeFromTraining": 1}]}, "not certain"),
         ({"messages": [ASK, {**SAY, "learnable": False}]}, "not certain"),
+        ({"messages": [ASK, {**SAY, "include": False}]}, "not certain"),
         ({"messages": [ASK, {**SAY, "training_detail": [{"begin_offset": 0}]}]}, "parts of a message"),
         ({"messages": [ASK, {**SAY, "trainable": "perhaps"}]}, "must be true or false"),
         ({"messages": [ASK, {**SAY, "trainable": True, "masked": True}]}, "but"),

@@ -142,6 +142,15 @@ def test_what_a_template_reads_is_no_reason_for_a_note() -> None:
     assert not concerns(ReadingNote(NoteKind.TEXT_ARGUMENTS, "arguments"), Template.load("hybrid"))
 
 
+def test_a_column_named_like_a_kwarg_of_the_template_is_noted() -> None:
+    note = ReadingNote(NoteKind.METADATA, "enable_thinking")
+    assert concerns(note, Template.load("qwen3"))
+    assert not concerns(note, Template.load("chatml"))
+    assert "put it into chat_template_kwargs" in note.message(3)
+    with pytest.warns(UnreadDataWarning, match="'enable_thinking' is not passed to the template"):
+        Encoder("qwen3", "demo").encode_many([{"messages": ROWS[0]["messages"], "enable_thinking": False}])
+
+
 def test_counts_of_notes_are_json_and_are_read_back() -> None:
     notes = {ReadingNote(NoteKind.READ_AS, "a", "b"): 2, ReadingNote(NoteKind.READ_AS, "a", "c"): 1}
     notes[ReadingNote(NoteKind.MEDIA, "a")] = 3

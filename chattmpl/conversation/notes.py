@@ -14,7 +14,8 @@ class NoteKind(StrEnum):
     UNREAD_KEY = "unread-key"
     """The key ``name`` of a message has text or objects, and is read only by templates that name it."""
     METADATA = "metadata"
-    """The column ``name`` describes the row, as an id or a score does, and is not read."""
+    """The column ``name`` describes the row, as an id or a score does, and is not read: of interest only to a template
+    that has a kwarg of this name."""
     MEDIA = "media"
     """``name`` is an image, audio or video, which only a processor can read."""
     NOT_TRAINED = "not-trained"
@@ -35,7 +36,8 @@ _WORDS = {
     NoteKind.READ_AS: "{name!r} is read as {target} in {rows}",
     NoteKind.UNREAD_COLUMN: "the column {name!r} is not read; it has text or objects in {rows}",
     NoteKind.UNREAD_KEY: "the key {name!r} of messages is not rendered; it has text or objects in {rows}",
-    NoteKind.METADATA: "the column {name!r} is taken for metadata in {rows}",
+    NoteKind.METADATA: "the column {name!r} is not passed to the template, which has a kwarg of this name, in {rows}; "
+    "put it into chat_template_kwargs",
     NoteKind.MEDIA: "{name!r} is not encoded, since there is no processor for it, in {rows}; only the template's "
     "placeholder is",
     NoteKind.NOT_TRAINED: "{name!r} excludes {rows} from training",

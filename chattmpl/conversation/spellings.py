@@ -159,7 +159,7 @@ UNCERTAIN = frozenset(
 """Flags whose meaning differs between tools, or that concern a part of a message."""
 FLAGS = TRAINED | MASKED | WEIGHTS | UNCERTAIN
 
-_FLAG_LIKE = re.compile(r"(^|_)(train\w*|loss|learn\w*|supervised?|masked|skip\w*|ignored?|exclud\w*)(_|$)")
+_FLAG_LIKE = re.compile(r"(^|_)(train\w*|loss|learn\w*|supervised?|masked|skip\w*|ignored?|(?:in|ex)clude\w*)(_|$)")
 
 
 def is_flag(key: str, value: Any) -> bool:

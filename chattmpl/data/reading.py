@@ -7,7 +7,7 @@ from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.probing import facts_of
 from chattmpl.template.template import Template
 
-WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS, NoteKind.METADATA}
+WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS}
 """The kinds of notes about something that the model will not see as it was written."""
 
 
@@ -18,7 +18,7 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
     """
     match note.kind:
         case NoteKind.METADATA:
-            return False
+            return template.reads(note.name)
         case NoteKind.UNREAD_KEY:
             quoted = (f"'{note.name}'", f'"{note.name}"')
             return note.name not in template.program.syntax.names and not any(key in template.source for key in quoted)
