@@ -295,6 +295,6 @@ def test_a_condition_that_is_no_regular_expression_is_an_error_with_its_place(tm
     bug = '[[engine_bugs]]\nengine = "minijinja"\nwhat = "x"\nwhen = "("\n'
     (tmp_path / "family.toml").write_text(text[: text.index("[[engine_bugs]]")] + bug, encoding="utf-8")
     (tmp_path / "template.jinja").write_text("")
-    with pytest.raises(FamilyError, match=r"engine_bugs\.0\.when: .*is not a regular expression") as caught:
+    with pytest.raises(FamilyError, match=r"engine_bugs\[0\]\.when: .*is not a regular expression") as caught:
         Template.load(tmp_path)
     assert caught.value.place is not None

@@ -130,9 +130,10 @@ def test_special_tokens_come_from_the_folder_of_a_tokenizer_that_is_named(tmp_pa
 
 def test_a_special_token_that_the_template_reads_must_be_in_the_vocabulary(tmp_path: Path) -> None:
     folder = model(tmp_path / "m", bos_token="<s_o_s>", eos_token="<|im_end|>")
-    assert found_in(str(folder)) == []
     (folder / "chat_template.jinja").write_text("{{- bos_token -}}" + TEMPLATE)
-    (item,) = found_in(str(folder))
+    assert found_in(str(folder)) == [], "the config adds it to the tokenizer"
+    other = model(tmp_path / "other", eos_token="<|im_end|>")
+    (item,) = found_in(str(folder), "--tokenizer", str(other / "tokenizer.json"))
     assert (item["code"], item["line"], item["column"]) == ("CT601", 1, 5)
     assert "bos_token <s_o_s> from the config is not a token" in item["message"]
 
