@@ -16,10 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import transformers
 from rich.console import Console
@@ -94,23 +91,27 @@ class Case:
     tokenizer: Callable[[], Tokenizer] = byte_level
     threads: int = 1
 
+    def of_thread(self, thread: int) -> Messages:
+        """Return the conversation of a thread, whose answer is repeated once more than that of the one before."""
+        *others, answer = self.messages
+        return [*others, {**answer, "content": answer["content"] * (thread + 1)}]
+
 
 CASES = (
     Case("the answer is the first token", [assistant("A"), user("q")], "A", BARE),
     Case("the answer is empty and comes first", [assistant(""), user("q")], "", BARE),
-    Case(
-        "the answer ends with a space that the tokenizer drops",
-        [user("q"), assistant("yes "), user("r"), assistant("no")],
-        "yesno",
-        SPACED,
-        partial(byte_level, drops_spaces=True),
-    ),
-    Case(
-        "the answer begins with such a space",
-        [user("q"), assistant(" yes"), user("r"), assistant("no")],
-        "yesno",
-        SPACED,
-        partial(byte_level, drops_spaces=True),
+    *(
+        Case(
+            name,
+            [user("q"), assistant(answer), user("r"), assistant("no")],
+            "yesno",
+            SPACED,
+            partial(byte_level, drops_spaces=True),
+        )
+        for name, answer in {
+            "the answer ends with a space that the tokenizer drops": "yes ",
+            "the answer begins with such a space": " yes",
+        }.items()
     ),
     Case("the tag is in a {% set %} block", [user("q"), assistant("yes")], "yes</s>", SET_BLOCK),
     Case(
@@ -143,9 +144,8 @@ def theirs(case: Case) -> str:
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=case.tokenizer(), extra_special_tokens=list(CONTROL))
 
     def encode(thread: int) -> str:
-        messages = [*case.messages[:-1], {**case.messages[-1], "content": case.messages[-1]["content"] * (thread + 1)}]
         encoded = tokenizer.apply_chat_template(
-            messages, chat_template=case.template, return_dict=True, return_assistant_tokens_mask=True
+            case.of_thread(thread), chat_template=case.template, return_dict=True, return_assistant_tokens_mask=True
         )
         return masked(tokenizer, list(encoded["input_ids"]), list(encoded["assistant_masks"]))
 
@@ -158,8 +158,7 @@ def ours(case: Case) -> str:
     decoder = PreTrainedTokenizerFast(tokenizer_object=tokenizer, extra_special_tokens=list(CONTROL))
 
     def encode(thread: int) -> str:
-        messages = [*case.messages[:-1], {**case.messages[-1], "content": case.messages[-1]["content"] * (thread + 1)}]
-        encoding = template.render(messages).encode(tokenizer)
+        encoding = template.render(case.of_thread(thread)).encode(tokenizer)
         straddles = f", {len(encoding.straddles)} straddle reported" if encoding.straddles else ""
         return masked(decoder, encoding.input_ids, encoding.assistant_masks) + straddles
 

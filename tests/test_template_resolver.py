@@ -232,3 +232,10 @@ def test_a_render_changes_none_of_its_inputs() -> None:
 
 def test_the_same_source_is_compiled_once() -> None:
     assert Template.from_source(SOURCE).program is Template.from_source(SOURCE).program
+
+
+@pytest.mark.parametrize("listed", [{"x": 1}, {"3": 1}, [1]])
+def test_added_tokens_that_are_none_do_not_hide_that_there_is_no_template(listed: Any, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": listed}))
+    with pytest.raises(TemplateError, match="holds no chat template"):
+        Template.load(tmp_path)

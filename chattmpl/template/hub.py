@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from chattmpl.errors import EncodeError
-from chattmpl.template.model_directory import ADDITIONAL, CONFIG, LEGACY_TEMPLATE, PROCESSOR, TEMPLATE, TOKENIZER
+from chattmpl.template.model_directory import ADDITIONAL, LEGACY_TEMPLATE, PROCESSOR, TEMPLATE, TOKENIZER_FILES
 
-_FILES = [CONFIG, TEMPLATE, LEGACY_TEMPLATE, PROCESSOR, TOKENIZER, f"{ADDITIONAL}/*.jinja", "special_tokens_map.json"]
+_FILES = [*TOKENIZER_FILES, TEMPLATE, LEGACY_TEMPLATE, PROCESSOR, f"{ADDITIONAL}/*.jinja"]
 _FILES += ["config.json", "generation_config.json"]
 
 _SECONDS = 3.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,16 @@ class ModelDirectory:
         """The tokens that files add to those of ``tokenizer.json``, each a dict with ``content`` and its flags.
 
         They are in the order in which transformers adds them: those with an ``id``, special tokens by name, others.
+
+        Raises:
+            TemplateError: a file does not hold tokens.
         """
+        try:
+            return self._declared_tokens()
+        except (ValueError, TypeError, AttributeError) as error:
+            raise TemplateError(f"the added tokens of {self.path} cannot be read ({error!r})") from error
+
+    def _declared_tokens(self) -> tuple[dict[str, Any], ...]:
         config, listed = self.config, self.config.get("added_tokens_decoder")
         if listed is None:
             config = {**config, **(self._read(_SPECIAL_TOKENS) or {})}
@@ -123,7 +133,7 @@ class ModelDirectory:
                 for content, index in (self._read(_ADDED_TOKENS) or {}).items()
             }
         with_ids = [{**entry, "id": int(index)} for index, entry in listed.items()]
-        return (*sorted(with_ids, key=lambda entry: int(entry["id"])), *special)
+        return (*sorted(with_ids, key=itemgetter("id")), *special)
 
     @property
     def token_contents(self) -> frozenset[str]:

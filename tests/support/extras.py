@@ -1,4 +1,4 @@
-"""What only some tests need: packages, which must be there where these tests are asked for, and Linux."""
+"""Requirements of single tests: packages, which must be there where these tests are asked for, and Linux."""
 
 from __future__ import annotations
 

@@ -83,10 +83,15 @@ def tokenizers_without_bytes() -> dict[str, Tokenizer]:
         if name == "words":
             tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
         else:
-            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
-            tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+            _spell_spaces(tokenizer)
         with_control(tokenizer)
     return made
+
+
+def _spell_spaces(tokenizer: Tokenizer) -> None:
+    """Makes ▁ of spaces, and splits at nothing."""
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
 
 
 def tokenizers_that_drop_text() -> dict[str, Tokenizer]:
@@ -100,8 +105,7 @@ def tokenizers_that_drop_text() -> dict[str, Tokenizer]:
             tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
             tokenizer.decoder = decoders.ByteLevel()
         else:
-            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="never", split=False)
-            tokenizer.decoder = decoders.Metaspace(prepend_scheme="never")
+            _spell_spaces(tokenizer)
         with_control(tokenizer)
     return made
 
