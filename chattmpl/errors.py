@@ -49,6 +49,7 @@ class ChatTmplError(Exception):
         reason: the cause, if the class of the error does not determine it.
         complaint: the message of another program, such as Jinja2 or an engine, or of ``raise_exception``.
         option: the name of the option or setting that is wrong.
+        family: the family whose template the hint suggests.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class ChatTmplError(Exception):
         reason: StrEnum | None = None,
         complaint: str = "",
         option: str | None = None,
+        family: str | None = None,
     ) -> None:
         # What a template or another program says may hold line breaks, after which a log would read commands.
         message = one_line(message) if "\n" in message or "\r" in message else message
@@ -70,6 +72,7 @@ class ChatTmplError(Exception):
         self.reason = reason
         self.complaint = complaint
         self.option = option
+        self.family = family
 
     @property
     def cause(self) -> tuple[str, str, str]:

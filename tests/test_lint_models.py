@@ -145,10 +145,36 @@ def test_a_stop_token_of_any_form_must_be_in_the_vocabulary(tmp_path: Path) -> N
     assert item["message"].startswith("the stop token <end_of_turn> is not a token of the tokenizer: it is split into ")
 
 
-def test_a_config_that_is_broken_tells_nothing_and_stops_nothing(tmp_path: Path) -> None:
-    folder = model(tmp_path / "m", eos_token="<|im_end|>")
-    (folder / "generation_config.json").write_text("{")
-    assert found_in(str(folder)) == []
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"eos_token_id": "2"}', '{"eos_token_id": [2.0]}', '{"eos_token_id": true}']
+)
+def test_a_config_that_cannot_be_read_is_one_finding_beside_the_others(tmp_path: Path, name: str, text: str) -> None:
+    folder = model(tmp_path / "m", bos_token="</s>", eos_token="<|im_end|>", add_bos_token=True)
+    (folder / name).write_text(text)
+    found = found_in(str(folder))
+    assert sorted(item["code"] for item in found) == ["CT604", "CT605"]
+    assert any(str(folder / name) in item["message"] for item in found)
+    (folder / "tokenizer.json").unlink()
+    assert [item["code"] for item in found_in(str(folder))] == ["CT605"]
+
+
+def test_a_tokenizer_that_cannot_be_used_does_not_hide_findings_in_others(tmp_path: Path) -> None:
+    broken = model(tmp_path / "broken", eos_token="<|im_end|>", split_special_tokens=True)
+    other = model(tmp_path / "other", bos_token="</s>", eos_token="<|im_end|>", add_bos_token=True)
+    result = run_here(["lint", str(broken), str(other), "--select", "CT6", "--format", "text"])
+    assert result.code == 2
+    assert "split_special_tokens is true" in result.err
+    assert "CT604" in result.out
+    assert str(other) in result.out
+
+
+def test_placeholders_for_special_tokens_are_named(tmp_path: Path) -> None:
+    alone = tmp_path / "alone.jinja"
+    alone.write_text("{{ bos_token }}{{ my_token }}" + TEMPLATE)
+    folder = model(tmp_path / "m", bos_token="<s>", eos_token="<|im_end|>")
+    assert "placeholders stand for bos_token, my_token" in run_here(["lint", str(alone)]).err
+    assert "placeholders stand for my_token where" in run_here(["lint", str(alone), "--tokenizer", str(folder)]).err
 
 
 def test_a_tokenizer_of_the_fixtures_is_one_of_those_that_are_known() -> None:

@@ -18,7 +18,7 @@ need("numpy", "pyarrow", "transformers", session="transformers")
 from chattmpl import Encoder, Template  # noqa: E402
 from chattmpl.encode import load_tokenizer, special_tokens_of  # noqa: E402
 from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
-from chattmpl.errors import TemplateError  # noqa: E402
+from chattmpl.errors import EncodeError, TemplateError  # noqa: E402
 from chattmpl.probing import facts_of  # noqa: E402
 from chattmpl.probing.control_tokens import missing_tokens  # noqa: E402
 from chattmpl.template.family import family_for_tokens, family_names  # noqa: E402
@@ -442,3 +442,40 @@ def test_tokens_that_only_other_files_declare_are_those_of_transformers(case: st
     expected = list(reference(written + "hia river", add_special_tokens=False)["input_ids"])
     for fast in ("off", "auto"):
         assert rows_of(tagged, str(model), fast, [record]) == [expected], fast
+
+
+@pytest.mark.parametrize("file", ["tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("bos_token", {"bos_token": 5}),
+        ("eos_token", {"eos_token": ["<eos>"]}),
+        ("pad_token", {"pad_token": {"content": None}}),
+        ("unk_token", {"unk_token": False}),
+        ("image_token", {"extra_special_tokens": {"image_token": 7}}),
+    ],
+)
+@pytest.mark.parametrize("command", ["encode", "render", "lint"])
+def test_a_special_token_of_another_type_is_an_error_that_names_file_and_key(
+    model: Path, command: str, name: str, entry: dict[str, Any], file: str
+) -> None:
+    (model / "tokenizer_config.json").write_text("{}")
+    (model / file).write_text(json.dumps(entry))
+    (model / "chat_template.jinja").write_text(TAGGED)
+    data = model / "chats.jsonl"
+    data.write_text(json.dumps(CHAT))
+    rest = {"encode": ["--tokenizer", str(model), "-o", str(model / "o")], "render": [], "lint": []}[command]
+    first = [str(model)] if command == "lint" else [str(data), "-t", str(model)]
+    result = run_here([command, *first, *rest])
+    assert result.code == 2
+    assert f"{model / file}: {name} must be a token" in result.err
+
+
+@pytest.mark.parametrize("given", ["directory", "object"])
+def test_a_tokenizer_that_splits_control_tokens_is_refused(model: Path, given: str) -> None:
+    (model / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<eos>", "split_special_tokens": True}))
+    from transformers import AutoTokenizer
+
+    tokenizer = str(model) if given == "directory" else AutoTokenizer.from_pretrained(str(model))
+    with pytest.raises(EncodeError, match="split_special_tokens is true"):
+        load_tokenizer(tokenizer)

@@ -9,8 +9,8 @@ import click
 
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, WRONG, Failures, say, write, write_diagnostics
-from chattmpl.errors import UsageError
+from chattmpl.cli.output import FOUND, OK, WRONG, Failures, note, say, write, write_diagnostics
+from chattmpl.errors import EncodeError, UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
@@ -57,7 +57,6 @@ def lint(
     """
     from chattmpl.lint import baseline as known
     from chattmpl.lint.rule import rules
-    from chattmpl.lint.runner import lint as lint_one
     from chattmpl.lint.settings import read_settings
     from chattmpl.template.resolver import find_templates
 
@@ -67,12 +66,12 @@ def lint(
     chosen = settings.chosen(select, ignore)
     loaded = tokenizer_of(tokenizer or settings.tokenizer)
     failures = Failures()
-    inputs = [_Input(item, loaded, settings) for item in find_templates(paths or settings.paths, failures)]
+    inputs = [_Input(item, loaded, settings, failures) for item in find_templates(paths or settings.paths, failures)]
     if failures.count and not inputs:
         return WRONG
     file = _baseline(baseline or settings.baseline)
     if write_baseline:
-        found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
+        found = _findings(inputs, chosen)
         file = file or Path(BASELINE)
         say(f"wrote {known.write_baseline(file, found)} known findings to {file}")
         return failures.or_else(OK)
@@ -81,7 +80,7 @@ def lint(
         if diff:
             return failures.or_else(FOUND if changed and not exit_zero else OK)
     else:
-        found = [one for item in inputs for one in lint_one(item.found, item.rules(chosen), item.tokenizer)]
+        found = _findings(inputs, chosen)
         found = found if file is None else known.without_known(file, found)
     write_diagnostics(form, found, rules())
     failed = any(diagnostic.severity != "info" for diagnostic in found)
@@ -91,15 +90,35 @@ def lint(
 class _Input:
     """A template with its tokenizer and its rules."""
 
-    def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any) -> None:
+    def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any, failures: Failures) -> None:
         beside = found.directory.tokenizer if tokenizer is None and found.directory is not None else None
-        self.tokenizer = tokenizer_of(str(beside)) if beside is not None else tokenizer
+        try:
+            self.tokenizer = tokenizer_of(str(beside)) if beside is not None else tokenizer
+        except EncodeError as error:
+            failures(error)
+            self.tokenizer = None
         self.found = found if tokenizer is None else found.with_tokens(tokenizer.special_tokens)
         self._settings, self._path = settings, found.path or Path(found.source.name)
 
     def rules(self, chosen: list[Rule]) -> list[Rule]:
         rules: list[Rule] = self._settings.for_file(chosen, self._path)
         return rules
+
+
+def _findings(inputs: list[_Input], chosen: list[Rule]) -> list[TemplateDiagnostic]:
+    """Return the findings in all templates, and print a note on the special tokens that are not known."""
+    from chattmpl.lint.runner import examine
+    from chattmpl.probing.facts import placeholders_in
+
+    findings: list[TemplateDiagnostic] = []
+    unknown: dict[str, None] = {}
+    for item in inputs:
+        subject, found = examine(item.found, item.rules(chosen), item.tokenizer)
+        findings += found
+        unknown.update(dict.fromkeys(placeholders_in(subject.template) if subject is not None else ()))
+    if unknown:
+        note(f"placeholders stand for {', '.join(unknown)} where no file defines them: give --tokenizer")
+    return findings
 
 
 def _fix(

@@ -47,15 +47,22 @@ def guarded(run: Callable[[], Any]) -> int:
 
 
 class Failures:
-    """Errors about single inputs, after which a command goes on with the others: printed, and counted."""
+    """Errors about single inputs, after which a command goes on with the others: printed once, and counted."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self._printed: set[str] = set()
 
     def __call__(self, error: ChatTmplError) -> None:
         """Print and count an error."""
-        self.count += 1
-        say(f"error: {message(error)}")
+        text = message(error)
+        if text not in self._printed:
+            say(f"error: {text}")
+        self._printed.add(text)
+
+    @property
+    def count(self) -> int:
+        """The number of different errors."""
+        return len(self._printed)
 
     def or_else(self, code: int) -> int:
         """Return the exit code of the command, which has this one if no input failed."""

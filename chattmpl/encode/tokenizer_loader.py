@@ -16,7 +16,7 @@ from chattmpl.errors import ChatTmplError, EncodeError, Reason, TemplateError, d
 from chattmpl.input_files import check_regular
 from chattmpl.template import hub
 from chattmpl.template.family import family_for_tokens
-from chattmpl.template.model_directory import TOKENIZER, TOKENIZER_FILES, ModelDirectory
+from chattmpl.template.model_directory import CONFIG, TOKENIZER, TOKENIZER_FILES, ModelDirectory
 from chattmpl.template.resolver import tokens_of_object
 from chattmpl.template.special_tokens import SpecialTokens, complete
 from chattmpl.template.template import Template
@@ -53,6 +53,8 @@ def load_tokenizer(tokenizer: object) -> TextTokenizer:
         return tokenizer
     if isinstance(tokenizer, str | Path):
         return _from_name(str(tokenizer))
+    if getattr(tokenizer, "split_special_tokens", None) is True:
+        raise _splits_tokens(f"the {type(tokenizer).__name__}")
     raw = _unwrap(tokenizer)
     known = _objects.get(id(raw))
     adapted = known[1] if known is not None and known[0] is raw else _adapt(raw)
@@ -114,7 +116,7 @@ def naming_family(tokenizer: object) -> Iterator[None]:
     except ChatTmplError as error:
         if error.reason is Reason.NO_TEMPLATE and tokenizer is not None:
             fits = family_for_tokens({token.content for token in load_tokenizer(tokenizer).added.values()})
-            if fits and f"the family {fits}" not in (error.hint or ""):
+            if fits and fits != error.family:
                 error.hint = f"the family {fits} has the control tokens of the tokenizer; or {error.hint}"
         raise
 
@@ -173,10 +175,23 @@ def _from_file(path: Path, modified: float) -> TextTokenizer:
             f"{path} is not a tokenizer.json ({error})", hint="pass a file that tokenizers or transformers saved"
         ) from error
     directory = ModelDirectory(path.parent)
-    _add_declared(raw, directory)
+    try:
+        if directory.config.get("split_special_tokens") is True:
+            raise _splits_tokens(str(directory.path / CONFIG))
+        tokens = directory.tokens
+        _add_declared(raw, directory)
+    except TemplateError as error:  # the directory reads files for templates too
+        raise EncodeError(error.message, hint=error.hint) from None
     tokenizer = FastTokenizer(raw)
-    tokenizer.directory, tokenizer.special_tokens = directory, directory.tokens
+    tokenizer.directory, tokenizer.special_tokens = directory, tokens
     return tokenizer
+
+
+def _splits_tokens(where: str) -> EncodeError:
+    return EncodeError(
+        f"{where}: split_special_tokens is true, so each control token of a template would be split as ordinary text",
+        hint="set split_special_tokens to false; texts of messages are escaped anyway, as --control-tokens says",
+    )
 
 
 def _add_declared(raw: Tokenizer, directory: ModelDirectory) -> None:
@@ -197,8 +212,6 @@ def _add_declared(raw: Tokenizer, directory: ModelDirectory) -> None:
                     f"{directory.path} gives {content!r} the id {entry['id']}, but the tokenizer cannot",
                     hint="load it with transformers and save it again",
                 )
-    except TemplateError as error:  # the directory reads files for templates too
-        raise EncodeError(error.message, hint=error.hint) from None
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise EncodeError(f"the added tokens of {directory.path} cannot be read ({error!r})") from error
 

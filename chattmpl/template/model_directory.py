@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl import input_files
+from chattmpl.conversation.validation_errors import shown
 from chattmpl.errors import TemplateError, decode
 from chattmpl.template.special_tokens import NAMES, SpecialTokens, complete, read_tokens
 
@@ -70,12 +71,19 @@ class ModelDirectory:
         As in transformers, ``special_tokens_map.json`` counts only, and then overrides the config, where that has no
         ``added_tokens_decoder``.
         """
-        tokens = read_tokens(self.config)
-        if "added_tokens_decoder" not in self.config:
-            tokens |= read_tokens(self._read(_SPECIAL_TOKENS) or {})
+        tokens = read_tokens(self._merged, self.path / CONFIG)
         known = {name: token for name, token in tokens.items() if token is not None}
         own = self.config.get("tokenizer_class") in _CLASSES_WITHOUT_TOKENS
         return {**(complete(known) if own else {}), **tokens}
+
+    @cached_property
+    def _merged(self) -> dict[str, Any]:
+        """The config with ``special_tokens_map.json``, where that counts."""
+        if self.config.get("added_tokens_decoder") is not None:
+            return self.config
+        more = self._read(_SPECIAL_TOKENS) or {}
+        read_tokens(more, self.path / _SPECIAL_TOKENS)
+        return {**self.config, **more}
 
     @property
     def adds_bos(self) -> bool:
@@ -88,10 +96,20 @@ class ModelDirectory:
 
         They are those of ``generation_config.json``, else of ``config.json``, which transformers then copies.
         """
-        ids = (self._read(self.stop_file) or {}).get("eos_token_id")
-        if isinstance(ids, int):
-            return (ids,)
-        return None if ids is None else tuple(number for number in ids if isinstance(number, int))
+        ids = {name: self._stop_ids(name) for name in (_MODEL, _GENERATION)}
+        return ids[self.stop_file]
+
+    def _stop_ids(self, name: str) -> tuple[int, ...] | None:
+        given = (self._read(name) or {}).get("eos_token_id")
+        if given is None:
+            return None
+        ids = given if isinstance(given, list) else [given]
+        if not all(type(number) is int for number in ids):
+            raise TemplateError(
+                f"{self.path / name}: eos_token_id must be a token id or a list of them, not {shown(given)}",
+                hint="write the ids at which generation ends, as in 151645",
+            )
+        return tuple(ids)
 
     @property
     def stop_file(self) -> str:
@@ -113,9 +131,7 @@ class ModelDirectory:
             raise TemplateError(f"the added tokens of {self.path} cannot be read ({error!r})") from error
 
     def _declared_tokens(self) -> tuple[dict[str, Any], ...]:
-        config, listed = self.config, self.config.get("added_tokens_decoder")
-        if listed is None:
-            config = {**config, **(self._read(_SPECIAL_TOKENS) or {})}
+        config, listed = self._merged, self.config.get("added_tokens_decoder")
         further = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
         entries = [config.get(name) for name in NAMES]
         entries += [value for name, value in config.items() if name.endswith("_token") and name not in NAMES]

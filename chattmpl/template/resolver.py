@@ -160,7 +160,7 @@ def _no_template(what: str, folder: Path, added: Iterable[str] | None = None) ->
     hint = f"{own}, or choose a family; chattmpl families lists them"
     if fits:
         hint = f"the family {fits} has the control tokens of its tokenizer; use that, or {own}"
-    return TemplateError(f"{what} holds no chat template", hint=hint, reason=Reason.NO_TEMPLATE)
+    return TemplateError(f"{what} holds no chat template", hint=hint, reason=Reason.NO_TEMPLATE, family=fits)
 
 
 def _hint_for_name(name: str, otherwise: str | None = None) -> str:
@@ -285,7 +285,7 @@ def _in_json(path: Path) -> dict[str, TemplateSource]:
     """Return the templates of a ``tokenizer_config.json`` or another JSON file by name."""
     directory = ModelDirectory.of(path)
     config = read_json(path)
-    tokens = read_tokens(config) if directory is None else directory.tokens
+    tokens = read_tokens(config, path) if directory is None else directory.tokens
     return _named(config.get("chat_template"), path, tokens, directory)
 
 

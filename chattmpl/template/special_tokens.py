@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from chattmpl.conversation.validation_errors import shown
+from chattmpl.errors import TemplateError
+
 SpecialTokens = Mapping[str, str | None]
 """Special tokens by name: None where there is known to be none, as ``bos_token`` in Qwen; unknown names are absent."""
 
@@ -42,20 +45,31 @@ def complete(tokens: Mapping[str, str]) -> dict[str, str | None]:
     return {**dict.fromkeys(NAMES), **tokens} if tokens else {}
 
 
-def read_tokens(config: Mapping[str, Any]) -> dict[str, str | None]:
+def read_tokens(config: Mapping[str, Any], file: object) -> dict[str, str | None]:
     """Return the special tokens of a ``tokenizer_config.json``, those of the model among them.
 
     As in transformers, these are the entries named ``*_token``, and the named tokens in ``extra_special_tokens``. A
-    token is a string, or a dict with its ``content``.
+    token is a string, or a dict with its ``content``. Other entries may have such a name too, as ``add_bos_token``.
+
+    Raises:
+        TemplateError: a special token is something else; ``file`` is the file to name.
     """
     named = {key: value for key, value in config.items() if key.endswith("_token")}
+    certain = set(NAMES)
     for key in ("extra_special_tokens", "model_specific_special_tokens"):
-        named |= config[key] if isinstance(config.get(key), dict) else {}
+        more = config[key] if isinstance(config.get(key), dict) else {}
+        named |= more
+        certain.update(more)
     tokens: dict[str, str | None] = {}
     for name, value in named.items():
         content = value.get("content") if isinstance(value, dict) else value
         if isinstance(content, str) or (value is None and name in NAMES):
             tokens[name] = content
+        elif name in certain and value is not None:
+            raise TemplateError(
+                f"{file}: {name} must be a token (a string, or an object with its content), not {shown(content)}",
+                hint="write the text of the token, or null if there is none",
+            )
     return tokens
 
 
