@@ -90,6 +90,47 @@ def mixed(tmp_path: Path) -> Path:
     return path
 
 
+WRONG_RENDERER = """
+import sys
+from chattmpl import cache
+from chattmpl.data import encoder
+from chattmpl.data.fast.renderers import CompiledRenderer
+from chattmpl.data.job import encode_dataset, plan
+
+def wrongly(self, variables, pieces, size=0, write=CompiledRenderer.write):
+    some = []
+    write(self, variables, some, size)
+    pieces.append("".join(some).replace("quokka", "wombat"))
+
+cache.enable()
+plan._SMALLEST = 1
+CompiledRenderer.write = wrongly
+encoder.zlib.crc32 = lambda tail: b"wombat leaves" not in tail
+encode_dataset(sys.argv[1], "chatml", "demo", sys.argv[2], fast="require", workers=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_shard_with_a_wrong_row_in_another_process_is_encoded_again_by_the_first(tmp_path: Path) -> None:
+    texts = ["early", "the quokka leaves", "the quokka stays", "late"]
+    (tmp_path / "data").mkdir()
+    for number, text in enumerate(texts):
+        answer = {"role": "assistant", "content": text}
+        write_jsonl(tmp_path / "data" / f"{number}.jsonl", [{"messages": [{"role": "user", "content": "?"}, answer]}])
+    # The verdict of an earlier job is in the cache: a check starts threads, after which no process is forked.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "CHATTMPL_CACHE": str(tmp_path / "cache")}
+    first = ["encode", "-t", "chatml", "--tokenizer", "demo", "--fast", "require", "-o", str(tmp_path / "first")]
+    subprocess.run([str(PROGRAM), *first, str(tmp_path / "data")], check=True, env=environment, timeout=300)
+    command = [sys.executable, "-c", WRONG_RENDERER, str(tmp_path / "data"), str(tmp_path / "fast")]
+    subprocess.run(command, check=True, env=environment, timeout=300)
+    assert run(tmp_path / "data", "-o", tmp_path / "exact", "-t", "chatml").code == 0
+    wrong = [
+        row for row, right in zip(rows_of(tmp_path / "fast"), rows_of(tmp_path / "exact"), strict=True) if row != right
+    ]
+    assert len(wrong) <= 1, "only the shard that was done before may be wrong"
+    assert summary_of(tmp_path / "fast")["paths"]["differing"] == 1
+
+
 def test_rows_are_what_the_library_makes_of_each_conversation_in_their_order(data: Path, tmp_path: Path) -> None:
     outcome = run(data, "-o", tmp_path / "out")
     assert outcome.code == 0, outcome.err

@@ -22,8 +22,15 @@ from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
 from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
-from chattmpl.data.fast.tokens import TokenizerHandle
-from chattmpl.data.fast.verify import ExactResult, FastPathOptions, FastPathVerdict, describe_difference, open_fast_path
+from chattmpl.data.fast.tokens import PickledTokenizer, TokenizerHandle
+from chattmpl.data.fast.verify import (
+    ExactResult,
+    FastPathOptions,
+    FastPathVerdict,
+    Sample,
+    describe_difference,
+    open_fast_path,
+)
 from chattmpl.data.reading import WARNINGS, concerns
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
@@ -173,6 +180,7 @@ class Encoder:
         self._clock = clock if clock is not None or not self.template.reads_clock else datetime.now()
         self._verdict: FastPathVerdict | None = None
         self._report = EncoderReport()
+        self._samples: list[Sample] | None = None
         self._check_options()
 
     def _check_options(self) -> None:
@@ -197,7 +205,7 @@ class Encoder:
         if not isinstance(self.tokenizer_source, (str, Path)):
             adapted = load_tokenizer(self.tokenizer_source)
             if isinstance(adapted, FastTokenizer):
-                state["tokenizer_source"] = _PickledTokenizer(adapted.raw.to_str())
+                state["tokenizer_source"] = PickledTokenizer(adapted.raw.to_str())
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -211,7 +219,7 @@ class Encoder:
 
     @cached_property
     def _handle(self) -> TokenizerHandle:
-        if isinstance(self.tokenizer_source, _PickledTokenizer):
+        if isinstance(self.tokenizer_source, PickledTokenizer):
             self.tokenizer_source = self.tokenizer_source.load()
         return TokenizerHandle(self.tokenizer_source)
 
@@ -411,19 +419,43 @@ class Encoder:
         """Compare a sample of the rows with the exact path; if they differ, drop the fast path."""
         if not self.check_every:
             return True
-        sample = [place for place, tail in enumerate(batch.tails(_TAIL)) if not zlib.crc32(tail) % self.check_every]
-        for place in sample:
-            self._report.checked += 1
-            exact = attempt(self._exact.result, records[batch.rows[place]])
+        sample = [
+            Sample(records[batch.rows[place]], batch.text(place), *batch.tokens(place))
+            for place, tail in enumerate(batch.tails(_TAIL))
+            if not zlib.crc32(tail) % self.check_every
+        ]
+        self._report.checked += len(sample)
+        if self._samples is not None:
+            self._samples += sample
+            return True
+        if (difference := self._difference(sample)) is None:
+            return True
+        self._report.disagreements.append(difference)
+        self.__dict__["_fast"] = None
+        message = f"the fast path gave a wrong result, all rows take the exact path from now on: {difference}"
+        warnings.warn(message, FastPathWarning, stacklevel=5)
+        return False
+
+    def _difference(self, samples: Iterable[Sample]) -> str | None:
+        """Compare rows with the exact path, and describe the first difference; None if there is none."""
+        for record, text, ids, mask in samples:
+            exact = attempt(self._exact.result, record)
             expected = None if isinstance(exact, Rejection) else exact
-            difference = describe_difference(expected, batch.text(place), *batch.tokens(place))
-            if difference is not None:
-                self._report.disagreements.append(difference)
-                self.__dict__["_fast"] = None
-                message = f"the fast path gave a wrong result, all rows take the exact path from now on: {difference}"
-                warnings.warn(message, FastPathWarning, stacklevel=5)
-                return False
-        return True
+            if difference := describe_difference(expected, text, ids, mask):
+                return difference
+        return None
+
+    def hand_over_samples(self) -> list[Sample]:
+        """Return the rows to compare since the last call; from the first call on, `confirms` of another process does.
+
+        A comparison needs the tokenizer of the exact path, which takes as long to load as many rows take to encode.
+        """
+        samples, self._samples = self._samples or [], []
+        return samples
+
+    def confirms(self, samples: Iterable[Sample]) -> bool:
+        """Return true if the fast path was never wrong in this process, and not in these rows of another one."""
+        return not self._report.disagreements and self._difference(samples) is None
 
     def _as_columns(self, encoded: EncodedBatch) -> dict[str, list[Any]]:
         """Return the requested columns."""
@@ -508,19 +540,6 @@ class _ExactPath:
             index = [-1 if message is None else message for message in encoding.message_index]
             row.message_index = np.array(index, dtype=np.int32)
         return row
-
-
-class _PickledTokenizer:
-    """The definition of a tokenizer, as it is pickled."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def load(self) -> Any:
-        """Load the tokenizer."""
-        from tokenizers import Tokenizer
-
-        return Tokenizer.from_str(self.text)
 
 
 def _file_state(tokenizer: Any) -> tuple[int, int] | None:

@@ -7,8 +7,6 @@ import threading
 import time
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from chattmpl.errors import EncodeError
 from chattmpl.template.model_directory import ADDITIONAL, LEGACY_TEMPLATE, PROCESSOR, TEMPLATE, TOKENIZER_FILES
@@ -34,6 +32,9 @@ def is_reachable() -> bool:
 
 @lru_cache(maxsize=1)
 def _answers(moment: int) -> bool:
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:

@@ -15,6 +15,7 @@ import numpy as np
 
 from chattmpl.data.fast.markers import SEPARATOR, Unsupported
 from chattmpl.data.fast.renderers import first_line
+from chattmpl.data.sources.chunks import digest_of
 from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
@@ -126,8 +127,9 @@ class TokenizerHandle:
     @cached_property
     def digest(self) -> str:
         """A hash of its files, or of its definition; raise `Unsupported` if it has neither."""
-        contents = [file.read_bytes() for file in self._files] or [self._written.encode("utf-8", "surrogatepass")]
-        return "".join(hashlib.blake2b(content, digest_size=16).hexdigest() for content in contents)
+        if self._files:
+            return "".join(digest_of(str(file)) for file in self._files)
+        return hashlib.sha256(self._written.encode("utf-8", "surrogatepass")).hexdigest()
 
     @cached_property
     def as_is(self) -> bool:
@@ -174,6 +176,19 @@ class TokenizerHandle:
         if any(token.strips for token in tokenizer.added.values()):
             raise Unsupported("the tokenizer has added tokens that strip white space")
         return {"type": "NFC"} in normalizers
+
+
+class PickledTokenizer:
+    """The definition of a tokenizer, as it is pickled."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def load(self) -> Any:
+        """Load the tokenizer."""
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_str(self.text)
 
 
 class TokenLengths:

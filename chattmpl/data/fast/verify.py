@@ -43,6 +43,15 @@ class ExactResult(NamedTuple):
     mask: list[int]
 
 
+class Sample(NamedTuple):
+    """A row of the fast path to compare with the exact path: its record, text with markers, tokens and mask."""
+
+    record: Any
+    text: str
+    ids: list[int]
+    mask: list[int]
+
+
 Exact = Callable[[Any], ExactResult]
 """The exact path for a record; it raises `ChatTmplError`."""
 

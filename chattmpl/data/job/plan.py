@@ -62,7 +62,7 @@ def check_kwargs(mixture: Mixture, template: Template) -> None:
     for source in mixture.sources:
         named = {**mixture.chat_template_kwargs, **source.chat_template_kwargs}
         template.check_kwargs({name: value for name, value in named.items() if value is not None})
-        template.check_kwargs(dict.fromkeys(set(source.kwargs_from) - template.program.variables))
+        template.check_kwargs(dict.fromkeys(name for name in source.kwargs_from if not template.reads(name)))
 
 
 def check_columns(plan: Plan) -> None:

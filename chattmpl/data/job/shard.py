@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -99,7 +99,11 @@ def _write(write: Callable[[Any], None], results: Sequence[Result], options: Opt
 
 def count_tokens(context: WorkerContext, shard: Shard, payloads: Payloads) -> list[tuple[int, int, int]]:
     """Encode a shard; return the source, the number in its source and the number of tokens of each row."""
-    return [length for result in _results(context, shard, payloads) for length in result.lengths]
+    return [
+        (item.part.source, _number(item), tokens)
+        for result in _results(context, shard, payloads)
+        for item, tokens in zip(result.items, result.lengths.tolist(), strict=True)
+    ]
 
 
 def _results(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iterator[Result]:
@@ -138,13 +142,16 @@ class Result:
         block: the encoded rows, in order.
         rejected: the rows that gave none, or not all that they contain, as JSON.
         counts: what happened.
-        lengths: source, number in the source and number of tokens of each drawn row.
+        items: the drawn rows.
+        lengths: the number of tokens of each.
+        tokens: the number of tokens in the block.
     """
 
     block: RowBlock
     rejected: list[dict[str, Any]] = field(default_factory=list)
     counts: Counts = field(default_factory=dict)
-    lengths: list[tuple[int, int, int]] = field(default_factory=list)
+    items: Sequence[DrawnRow] = ()
+    lengths: Any = ()
     tokens: int = 0
 
 
@@ -161,7 +168,6 @@ class _Batch:
         self.options = context.options
         self.result = Result(RowBlock(RowArrays.of([])))
         self.outcomes: list[list[Row | Rejection]] = [[] for _ in items]
-        self.sums: dict[ShardPart, Counter[str]] = {}
 
     def run(self) -> Result:
         ready: list[tuple[int, Reading]] = []
@@ -184,8 +190,6 @@ class _Batch:
         else:
             self._encode(ready)
             self._settle()
-        for part, sums in self.sums.items():
-            add(self.result.counts, {"sources": {self.context.name(part): dict(sums)}})
         return self.result
 
     def _encode_at_once(self, ready: Sequence[tuple[int, Reading]]) -> EncodedBatch | None:
@@ -271,14 +275,18 @@ class _Batch:
 
     def _settle(self) -> None:
         """Count the outcomes, and keep the rows."""
+        rejected: dict[int, list[Rejection]] = {}
         kept: list[Row] = []
         origins: list[DrawnRow] = []
-        for item, outcome in zip(self.items, self.outcomes, strict=True):
-            rejected = [NOTHING_TO_TRAIN if isinstance(each, Row) else each for each in outcome if not _trains(each)]
+        figures = []
+        for number, (item, outcome) in enumerate(zip(self.items, self.outcomes, strict=True)):
+            if failed := [NOTHING_TO_TRAIN if isinstance(each, Row) else each for each in outcome if not _trains(each)]:
+                rejected[number] = failed
             trained = [each for each in outcome if isinstance(each, Row) and each.trained]
-            self._count(item, rejected, sum(map(len, trained)), sum(row.trained for row in trained), len(trained))
+            figures.append((sum(map(len, trained)), sum(row.trained for row in trained), len(trained)))
             kept += trained
             origins += [item] * len(trained)
+        self._count(np.array(figures, dtype=np.int64).T, rejected)
         keep = ("message_index",) if "message_index" in self.options.all_columns else ()
         self._keep(RowArrays.of(kept, keep), origins)
 
@@ -287,36 +295,42 @@ class _Batch:
         for index, rejection in encoded.rejected.items():
             self.outcomes[numbers[index]].append(rejection)
         rows, trained = encoded.rows, encoded.rows.trained
-        kept = [numbers[index] for index in encoded.kept]
-        figures = dict(zip(kept, zip(rows.lengths.tolist(), trained.tolist(), strict=True), strict=True))
-        for number, item in enumerate(self.items):
-            tokens, supervised = figures.get(number, (0, 0))
-            if supervised:
-                self._count(item, (), tokens, supervised, 1)
-            else:
-                rejected = [each for each in self.outcomes[number] if isinstance(each, Rejection)]
-                self._count(item, rejected or [NOTHING_TO_TRAIN], 0, 0, 0)
+        kept = np.array([numbers[index] for index in encoded.kept], dtype=np.int64)
         good = np.flatnonzero(trained)
-        origins = [self.items[kept[index]] for index in good.tolist()]
+        figures = np.zeros((3, len(self.items)), dtype=np.int64)
+        figures[:, kept[good]] = rows.lengths[good], trained[good], np.ones(len(good))
+        self._count(
+            figures,
+            {
+                number: [each for each in self.outcomes[number] if isinstance(each, Rejection)] or [NOTHING_TO_TRAIN]
+                for number in np.flatnonzero(figures[2] == 0).tolist()
+            },
+        )
+        origins = [self.items[number] for number in kept[good].tolist()]
         self._keep(rows if len(good) == len(rows) else rows.take(good), origins)
 
-    def _count(self, item: DrawnRow, rejected: Sequence[Rejection], tokens: int, trained: int, kept: int) -> None:
-        """Count the outcome of a row, and record its rejections."""
-        self.result.lengths.append((item.part.source, _number(item), tokens))
-        sums = self.sums.get(item.part)
-        if sums is None:
-            sums = self.sums[item.part] = Counter()
-        sums["drawn"] += 1
-        sums["samples"] += kept
-        sums["tokens"] += tokens
-        sums["trained"] += trained
-        if item.part.round == 0:
-            sums["rows"] += 1
-            sums["encoded"] += bool(kept)
-            sums["rejected"] += bool(rejected)
-            for rejection in rejected:
-                self.result.rejected.append(self._rejected_row(item, rejection))
-                count(self.result.counts, "reasons", rejection.reason)
+    def _count(self, figures: Any, rejected: Mapping[int, Sequence[Rejection]]) -> None:
+        """Count the outcomes of the items.
+
+        Args:
+            figures: for each item its tokens, its trained tokens and its rows, an array of three rows of int64.
+            rejected: the rejections of items, by their number, in order.
+        """
+        self.result.items, self.result.lengths = self.items, figures[0]
+        start = 0
+        for part, group in groupby(item.part for item in self.items):
+            end = start + sum(1 for _ in group)
+            some = figures[:, start:end]
+            sums = dict(zip(("tokens", "trained", "samples"), some.sum(axis=1).tolist(), strict=True))
+            sums["drawn"] = end - start
+            if part.round == 0:
+                failed = [number for number in rejected if start <= number < end]
+                sums |= {"rows": end - start, "encoded": int(np.count_nonzero(some[2])), "rejected": len(failed)}
+                for item, rejection in ((self.items[number], each) for number in failed for each in rejected[number]):
+                    self.result.rejected.append(self._rejected_row(item, rejection))
+                    count(self.result.counts, "reasons", rejection.reason)
+            add(self.result.counts, {"sources": {self.context.name(part): sums}})
+            start = end
 
     def _keep(self, rows: RowArrays, origins: Sequence[DrawnRow]) -> None:
         """Keep encoded rows with their origins."""

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
@@ -93,15 +93,12 @@ _COMPRESSED_BLOCK = 1 << 12
 """Number of compressed bytes read together; small, since the decompressed bytes are held in memory."""
 
 
-_hash = partial(hashlib.blake2b, digest_size=16)
-
-
 class DigestReader(io.RawIOBase):
     """A reader that computes a digest of the bytes that are read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._hash = _hash()
+        self._hash = hashlib.sha256()
 
     def readable(self) -> bool:
         """Return true."""
@@ -119,9 +116,15 @@ class DigestReader(io.RawIOBase):
 
 
 def digest_of(path: str) -> str:
-    """Return the digest of a file."""
+    """Return the digest of a file; one that has not changed since is not read again."""
+    status = Path(path).stat()
+    return _digest_of(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(path: str, size: int, time: int) -> str:
     with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, _hash).hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

@@ -118,17 +118,15 @@ def _is_lossless(text: bytes, written: bytes) -> bool:
 def _keys(text: bytes) -> int:
     """Return the number of keys in a text; -1 if it is not certain."""
     array = np.frombuffer(text, dtype=np.uint8)
-    places = np.flatnonzero(array[1:] == _COLON)
-    places = places[array[places] == _QUOTE]
-    escaped = places[array[places - 1] == _BACKSLASH]
-    return -1 if (array[escaped - 2] == _BACKSLASH).any() else len(places) - len(escaped)
+    ends = (array[:-1] == _QUOTE) & (array[1:] == _COLON)
+    escaped = ends[1:] & (array[:-2] == _BACKSLASH)
+    count = int(np.count_nonzero(escaped))
+    return -1 if count and (escaped[1:] & (array[:-3] == _BACKSLASH)).any() else int(np.count_nonzero(ends)) - count
 
 
 def _may_space_colons(text: bytes) -> bool:
     array = np.frombuffer(text, dtype=np.uint8)
-    places = np.flatnonzero(array[1:] == _COLON)
-    places = places[array[places] <= 32]
-    return bool(len(places)) and re.search(rb'"\s+:', text) is not None
+    return bool(((array[:-1] <= 32) & (array[1:] == _COLON)).any()) and re.search(rb'"\s+:', text) is not None
 
 
 def _has_long_number(text: bytes) -> bool:
