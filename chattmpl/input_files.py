@@ -4,18 +4,31 @@ import codecs
 import glob
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from chattmpl.errors import ChatTmplError, UsageError, decode, did_you_mean
+from chattmpl.errors import ChatTmplError, ConversationError, UsageError, decode, did_you_mean
 
 LARGEST = 64 << 20
 """Maximum size of a configuration in JSON, in bytes; the added tokens of a tokenizer's config take a few MiB."""
 
 LARGEST_SETTINGS = 1 << 20
 """Maximum size of a configuration in TOML or YAML, in bytes."""
+
+LONGEST_LINE = 64 << 20
+"""Maximum length of a row in bytes; a small compressed file can hold one of any length."""
+
+MOST_VALUES = 1 << 20
+"""Maximum number of values of a row in JSON; the memory of each is many times its length."""
+
+LONGEST_SKIPPED = 4 << 30
+"""Maximum length in bytes of a row that is skipped since it is too long; a longer one ends the file."""
+
+_BLOCK = 1 << 20
+_STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*+"', re.DOTALL)
 
 DEEPEST = 254
 """Maximum depth of objects and lists in JSON; that of orjson."""
@@ -99,6 +112,55 @@ def read_config_text(path: Path, error: Error = UsageError, limit: int = LARGEST
     if data.startswith(_UTF16_MARKS):
         raise error(f"{path} is UTF-16", hint="save it as UTF-8")
     return decode(data.removeprefix(codecs.BOM_UTF8), path, error)
+
+
+# -- rows that are too long
+
+
+def too_long(size: int) -> ConversationError:
+    """Return the error of a row of a number of bytes that is too long to be read."""
+    return ConversationError(
+        f"the row is longer than {LONGEST_LINE >> 20} MiB: {size:,} bytes", hint="split the row, or remove it"
+    )
+
+
+def check_values(data: str | bytes) -> None:
+    """Raise `ConversationError` if a row in JSON has more than `MOST_VALUES` values."""
+    if len(data) > 2 * MOST_VALUES:  # each takes two characters
+        text = data.decode("latin-1") if isinstance(data, bytes) else data
+        if _values(text) > MOST_VALUES and _values(_STRING.sub("", text)) > MOST_VALUES:
+            problem = f"the row has more than {MOST_VALUES:,} values"
+            raise ConversationError(problem, hint="split the row, or remove it")
+
+
+def _values(text: str) -> int:
+    return text.count(",") + text.count("[") + text.count("{")
+
+
+def check_skipped(size: int, name: object, line: int) -> None:
+    """Raise `ConversationError` if a row that is skipped, and starts at a line of a file, does not seem to end."""
+    if size > LONGEST_SKIPPED:
+        problem = f"{name}:{line}: the row is longer than {LONGEST_SKIPPED >> 20:,} MiB"
+        raise ConversationError(problem, hint="the rows after it are not read; split the file, or remove the row")
+
+
+def skip_line(stream: IO[bytes], size: int, name: object, line: int) -> int:
+    """Skip the rest of a line in bounded memory, and return its length in bytes.
+
+    Args:
+        stream: a reader of the file.
+        size: number of bytes of the line that were read.
+        name: the file, for errors.
+        line: number of the line, from 1.
+
+    Raises:
+        ConversationError: the line is longer than `LONGEST_SKIPPED`.
+    """
+    part = b""
+    while not part.endswith(b"\n") and (part := stream.readline(_BLOCK)):
+        size += len(part)
+        check_skipped(size, name, line)
+    return size
 
 
 # -- parsing

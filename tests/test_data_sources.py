@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chattmpl import input_files
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
-from support.command import run_here
 from support.extras import need
 
 need("numpy", "orjson", "pyarrow", "zstandard")
@@ -28,7 +29,6 @@ from chattmpl.data.sources import (  # noqa: E402
     DataFile,
     RawRow,
     find_files,
-    json_rows,
     load,
     read,
     rows,
@@ -139,16 +139,68 @@ def test_a_line_that_is_no_strict_json_is_a_row_with_an_error(tmp_path: Path, li
     assert bad.line == 2
 
 
-def test_a_line_that_is_too_long_is_one_error_with_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_rows, "LONGEST_LINE", 1 << 20)
-    path = tmp_path / "a.jsonl.gz"
-    with gzip.open(path, "wb") as file:
-        file.write(b'{"messages": []}\n{"messages": [], "x": "')
-        file.write(b"a" * (3 << 20))
-        file.write(b'"}\n')
-    done = run_here(["stats", str(path), "-t", "chatml", "--tokenizer", "demo"])
-    assert done.code == 2
-    assert "line 2 is longer than 1 MiB" in done.err
+LONG = b'{"messages": [], "x": "\\"' + b"[]{}, " * (1 << 19) + b'"}'
+LONG_ROWS = {
+    "a.jsonl": (b'{"messages": []}\n%b\n\n{"messages": []}\n%b', {1: False, 2: True, 4: False, 5: True}),
+    "a.json": (b'[{"messages": []},\n%b\n,\n{"messages": []},\n%b]', {1: False, 2: True, 4: False, 5: True}),
+    "one.json": (b"\n%b", {2: True}),
+    "first.json": (b'[%b,\n\n{"messages": []}]', {1: True, 3: False}),
+    "a.csv": (b"messages,x\n[],1\n[],%b\n\n[],2\n[],%b", {2: False, 3: True, 5: False, 6: True}),
+}
+"""Files with rows that are too long, and for each line at which a row starts whether it is."""
+
+
+def with_long_rows(name: str) -> bytes:
+    return LONG_ROWS[name][0].replace(b"%b", LONG.replace(b'"', b"") if name == "a.csv" else LONG)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("name", LONG_ROWS)
+def test_a_row_that_is_too_long_is_rejected_with_its_line_and_size_and_the_others_are_read(
+    name: str, suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(input_files, "LONGEST_LINE", 1 << 20)
+    path = tmp_path / f"{name}{suffix}"
+    pack = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[suffix]
+    path.write_bytes(pack(with_long_rows(name)))
+    found = {row.line: row.error and str(row.error).split("\n")[0] for row in read(one(path))}
+    too_long = re.compile("the row is longer than 1 MiB: 3,14[0-9],[0-9]{3} bytes")
+    assert {line: bool(error and too_long.fullmatch(error)) for line, error in found.items()} == LONG_ROWS[name][1]
+
+
+def test_a_line_that_does_not_end_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_files, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(input_files, "LONGEST_SKIPPED", 2 << 20)
+    for name in LONG_ROWS:
+        path = tmp_path / name
+        path.write_bytes(with_long_rows(name))
+        with pytest.raises(ConversationError, match=rf"{name}:[0-9]: the row is longer than 2 MiB"):
+            list(read(one(path)))
+
+
+def test_a_quoted_value_that_does_not_end_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_files, "LONGEST_LINE", 1 << 20)
+    path = tmp_path / "a.csv"
+    path.write_text('messages\n"' + "a,b\n" * (1 << 19), encoding="utf-8")
+    with pytest.raises(ConversationError, match=r"a.csv:2: the row is longer than 1 MiB") as caught:
+        list(read(one(path)))
+    assert "quotation mark" in str(caught.value.hint)
+
+
+def test_an_element_of_a_list_that_is_invalid_inside_is_rejected_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('[{"messages": []},\n{"messages" []},\n{"messages": []}]', encoding="utf-8")
+    assert [(row.line, row.error is None) for row in read(one(path))] == [(1, True), (2, False), (3, True)]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_row_of_too_many_values_is_rejected_and_commas_in_texts_do_not_count(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    rows = ['{"messages": []}', '{"x": [' + "[]," * (1 << 20) + "1]}", '{"x": "' + "[]," * (1 << 20) + '"}']
+    path.write_text("[" + ",".join(rows) + "]" if name == "a.json" else "\n".join(rows), encoding="utf-8")
+    good, dense, text = read(one(path))
+    assert (good.error, text.error) == (None, None)
+    assert str(dense.error).startswith("the row has more than 1,048,576 values")
 
 
 @pytest.mark.parametrize(

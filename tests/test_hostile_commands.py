@@ -200,7 +200,7 @@ def _counts(output: Path) -> tuple[int, int]:
 def test_a_command_ends_on_hostile_rows(
     command: str, template: str | None, good: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    attacks = [attack for attack in read("rows") if attack.ends != "refused"]
+    attacks = read("rows")
     assert len(attacks) > 25
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(b"".join(attack.data + f"\n{GOOD}\n".encode() for attack in attacks))
@@ -216,16 +216,6 @@ def test_a_command_ends_on_hostile_rows(
         by_attack = {attack.name: 2 * index + 1 in numbers for index, attack in enumerate(attacks)}
         expected = {attack.name: attack.ends == "rejected" for attack in attacks if attack.ends != "any"}
         assert {name: by_attack[name] for name in expected} == expected
-
-
-def test_a_line_that_is_longer_than_any_row_is_refused(good: tuple[Path, Path], tmp_path: Path) -> None:
-    [attack] = [attack for attack in read("rows") if attack.ends == "refused"]
-    rows = tmp_path / "rows.jsonl"
-    rows.write_bytes(f"{GOOD}\n".encode() + attack.data)
-    commands = ("audit", "encode", "render", "stats")
-    endings = measure([call(tmp_path / name, COMMANDS[name][0], good[0], rows) for name in commands])
-    assert not problems(commands, endings, printed=False)
-    assert {name for name, ending in zip(commands, endings, strict=True) if ending.code != 2} == set()
 
 
 @pytest.mark.parametrize("suffix", [".jsonl.gz", ".json"])

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from chattmpl import input_files
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
@@ -18,7 +19,15 @@ from chattmpl.conversation.shapes import read_conversation
 from chattmpl.conversation.spellings import is_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
 from chattmpl.errors import ConversationError, UsageError
-from chattmpl.input_files import check_regular, matching_files, read_bytes, unreadable
+from chattmpl.input_files import (
+    check_regular,
+    check_values,
+    matching_files,
+    read_bytes,
+    skip_line,
+    too_long,
+    unreadable,
+)
 from chattmpl.options import Arguments, Shape
 
 Record = Callable[[], tuple[Conversation, tuple[ReadingNote, ...]]]
@@ -73,7 +82,7 @@ def records_of(
     name = os.fspath(path)
     reader = _Reader(shape, arguments)
     if name.endswith(_LINE_SUFFIXES):
-        return _from_lines(_lines(name), name, reader)
+        return _refuse_empty(_from_file(name, reader), name)
     return records_of_text(_decode(_read(name), name), name=name, shape=shape, arguments=arguments)
 
 
@@ -105,7 +114,9 @@ def records_of_text(
     """
     reader = _Reader(shape, arguments)
     if lines:
-        yield from _from_lines(enumerate(text.split("\n"), 1), name, reader)
+        numbered = enumerate(text.split("\n"), 1)
+        found = (partial(reader.read_line, line, name, number) for number, line in numbered if line.strip())
+        yield from _refuse_empty(found, name)
         return
     if not text.strip():
         raise ConversationError(f"{name} is empty")
@@ -118,12 +129,11 @@ def records_of_text(
         yield partial(reader.read, record, source, (index,))
 
 
-def _from_lines(lines: Iterable[tuple[int, str]], name: str, reader: _Reader) -> Iterator[Record]:
+def _refuse_empty(records: Iterable[Record], name: str) -> Iterator[Record]:
     empty = True
-    for number, line in lines:
-        if line.strip():
-            empty = False
-            yield partial(reader.read_line, line, name, number)
+    for record in records:
+        empty = False
+        yield record
     if empty:
         raise ConversationError(f"{name} is empty")
 
@@ -135,8 +145,11 @@ class _Reader:
     shape: Shape | None
     arguments: Arguments
 
-    def read_line(self, line: str, name: str, number: int) -> tuple[Conversation, tuple[ReadingNote, ...]]:
+    def read_line(self, line: str | bytes, name: str, number: int) -> tuple[Conversation, tuple[ReadingNote, ...]]:
         """Read a line of a file."""
+        if isinstance(line, bytes):
+            line = _decode(line, name, number)
+            check_values(line)
         source = JsonText(line.rstrip("\r\n"), name, number)
         return self.read(source.value(), source, ())
 
@@ -151,15 +164,26 @@ class _Reader:
             raise ConversationError(error.message, place=source.locate(path), hint=error.hint) from None
 
 
-def _lines(name: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file with their numbers from 1, decoded one by one; only a newline ends a line."""
+def _from_file(name: str, reader: _Reader) -> Iterator[Record]:
+    """Yield the records of a file, one per line; only a newline ends a line."""
     try:
         check_regular(name, ConversationError)
         with Path(name).open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield number, _decode(line, name, number)
+            number = 0
+            while line := file.readline(input_files.LONGEST_LINE + 1):
+                number += 1
+                if len(line) > input_files.LONGEST_LINE:
+                    size = len(line) if line.endswith(b"\n") else skip_line(file, len(line), name, number)
+                    yield partial(_refuse, name, number, size)
+                elif line.removeprefix(codecs.BOM_UTF8).strip():
+                    yield partial(reader.read_line, line, name, number)
     except OSError as error:
         raise unreadable(name, error, ConversationError) from None
+
+
+def _refuse(name: str, number: int, size: int) -> NoReturn:
+    error = too_long(size)
+    raise ConversationError(f"{name}:{number}: {error.message}", hint=error.hint)
 
 
 def _read(name: str) -> bytes:

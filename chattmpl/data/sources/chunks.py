@@ -38,6 +38,7 @@ class Chunk:
         line: line of the file at which they start, from 1; 0 for tables.
         weight: approximate number of bytes.
         whole: for .json, true if the bytes are the whole value, not elements of its list.
+        too_long: true if it is one row that is too long to be read; its bytes are skipped.
     """
 
     start: int
@@ -47,6 +48,7 @@ class Chunk:
     line: int
     weight: int
     whole: bool = False
+    too_long: bool = False
 
 
 @dataclass(frozen=True)

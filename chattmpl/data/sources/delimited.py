@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from chattmpl import input_files
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, open_file
-from chattmpl.data.sources.json_rows import LONGEST_LINE
 from chattmpl.errors import ConversationError
+from chattmpl.input_files import check_skipped, too_long
 
 _Values = dict[str, Any] | tuple[str, str]
 """The values of a row by column; or what is wrong with it, and how to fix it."""
@@ -18,23 +19,90 @@ _DELIMITERS = {"csv": ",", "tsv": "\t"}
 
 def _rows(source: io.BufferedReader, file: DataFile) -> Iterator[tuple[int, _Values]]:
     """Yield the line at which each row starts, and its values by column, or what is wrong with it."""
-    csv.field_size_limit(LONGEST_LINE)
+    csv.field_size_limit(input_files.LONGEST_LINE)
     # A byte that is not UTF-8 is rejected with the row that it is in.
     text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    reader = csv.reader(text, delimiter=_DELIMITERS[file.kind], strict=True)
+    lines = _Lines(text, file.path)
+    reader = csv.reader(lines, delimiter=_DELIMITERS[file.kind], strict=True)
     try:
         names = next(reader, [])
         _check_names(names, file)
-        line = reader.line_num + 1
-        for values in reader:
+        while True:
+            line = lines.begin()
+            try:
+                values = next(reader, None)
+            except _TooLongError:
+                error = too_long(lines.skip())
+                yield line, (error.message, str(error.hint))
+                continue
+            if values is None:
+                return
             if values:
                 yield line, _row(names, values)
-            line = reader.line_num + 1
+    except _TooLongError:
+        raise ConversationError(f"{file.path}: the names of its columns are too long") from None
     except csv.Error as error:
         hint = "a quotation mark inside a quoted value is written twice"
-        raise ConversationError(f"{file.path}:{reader.line_num}: not {file.kind.upper()}: {error}", hint=hint) from None
+        raise ConversationError(f"{file.path}:{lines.number}: not {file.kind.upper()}: {error}", hint=hint) from None
     finally:
         text.detach()
+
+
+class _TooLongError(Exception):
+    """A row that is too long to be read."""
+
+
+class _Lines:
+    """The lines of a file, for a reader of its rows, which may have many.
+
+    Attributes:
+        number: number of lines that were read.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, name: str) -> None:
+        self._text, self._name = text, name
+        self.number = self._length = self._quotes = 0
+        self._ended = True
+        self._first = 1
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        part = self._read(input_files.LONGEST_LINE + 1)
+        if self._length > input_files.LONGEST_LINE:
+            raise _TooLongError
+        if not part:
+            raise StopIteration
+        return part
+
+    def begin(self) -> int:
+        """Begin a row; return the line at which it starts, from 1."""
+        self._length = self._quotes = 0
+        self._first = self.number + 1
+        return self._first
+
+    def skip(self) -> int:
+        """Skip the rest of a row that is one line; return its length in bytes.
+
+        Raises:
+            ConversationError: it has more lines, so that a quotation mark is probably missing, or it does not end.
+        """
+        while not self._ended and self._read(1 << 20):
+            check_skipped(self._length, self._name, self._first)
+        if self._quotes % 2 or self.number > self._first:
+            error = too_long(self._length)
+            hint = "a quotation mark is missing, or one inside a quoted value is not written twice"
+            raise ConversationError(f"{self._name}:{self._first}: {error.message}", hint=hint)
+        return self._length
+
+    def _read(self, limit: int) -> str:
+        part = self._text.readline(limit)
+        self._ended = part.endswith(("\n", "\r"))
+        self.number += self._ended
+        self._length += len(part.encode("utf-8", "surrogateescape"))
+        self._quotes += part.count('"')
+        return part
 
 
 def _check_names(names: list[str], file: DataFile) -> None:

@@ -14,11 +14,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from chattmpl import input_files
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.spellings import is_record
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.errors import ConversationError
-from chattmpl.input_files import is_too_deep
+from chattmpl.input_files import MOST_VALUES, check_skipped, check_values, is_too_deep, skip_line
 
 try:
     import orjson
@@ -43,6 +44,7 @@ _has_spaced_colon = re.compile(r'"\s+:').search
 
 def parse_value(text: str, name: str, line: int) -> Any:
     """Parse a JSON text that starts at a line of a file, from 1; for errors see `JsonText.value`."""
+    check_values(text)
     try:
         value = _loads(text)
         written = _dumps(value)
@@ -91,8 +93,9 @@ def parse_lines(lines: Sequence[bytes]) -> list[Any]:
     found: list[Any] = []
     for line in lines:
         try:
+            check_values(line)
             found.append(orjson.loads(line))
-        except ValueError:
+        except (ValueError, ConversationError):
             found.append(UNPARSED)
     read = [(line, value) for line, value in zip(lines, found, strict=True) if value is not UNPARSED]
     try:
@@ -141,9 +144,6 @@ def _has_long_number(text: bytes) -> bool:
 _GROUP = 32
 """Number of lines parsed together; small, so that their values are still in the processor's cache when used."""
 
-LONGEST_LINE = 64 << 20
-"""Maximum length of a line in bytes; a small compressed file can hold one of any length."""
-
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -151,22 +151,29 @@ def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: in
     """Yield the chunks of a file: whole lines, about ``size`` bytes each; blank lines are not rows.
 
     Raises:
-        ConversationError: the file is UTF-16, or a line is too long.
+        ConversationError: the file is UTF-16, or a line does not end.
     """
     start, first, line = 0, 0, 1
     while block := stream.read(size):
+        skipped = 0
         if not block.endswith(b"\n"):
-            rest = stream.readline(LONGEST_LINE)
-            if len(rest) == LONGEST_LINE and not rest.endswith(b"\n"):
-                number = line + block.count(b"\n")
-                problem = f"{file.path}: line {number} is longer than {LONGEST_LINE >> 20} MiB"
-                raise ConversationError(problem, hint="a line holds one row; split the file, or remove the line")
-            block += rest
+            cut = block.rfind(b"\n") + 1
+            rest = stream.readline(input_files.LONGEST_LINE)
+            if len(block) - cut + len(rest) <= input_files.LONGEST_LINE:
+                block += rest
+            else:
+                skipped, block = len(block) - cut + len(rest), block[:cut]
+                if not rest.endswith(b"\n"):
+                    skipped = skip_line(stream, skipped, file.path, line + block.count(b"\n"))
         if not start and block.startswith(_UTF16_MARKS):
             raise ConversationError(f"{file.path} is UTF-16", hint="save it as UTF-8")
-        rows = sum(1 for row in block.split(b"\n") if row and not row.isspace())
-        yield Chunk(start, len(block), first, rows, line, len(block))
-        start, first, line = start + len(block), first + rows, line + block.count(b"\n")
+        if block:
+            rows = sum(1 for row in block.split(b"\n") if row and not row.isspace())
+            yield Chunk(start, len(block), first, rows, line, len(block))
+            start, first, line = start + len(block), first + rows, line + block.count(b"\n")
+        if skipped and (limit is None or first < limit):
+            yield Chunk(start, skipped, first, 1, line, size, too_long=True)
+            start, first, line = start + skipped, first + 1, line + 1
         if limit is not None and first >= limit:
             return
 
@@ -219,8 +226,41 @@ def _integer(digits: str) -> int:
 
 
 _DECODER = json.JSONDecoder(parse_int=_integer)
-_BRACKET = re.compile(r'[\[{]|([\]}])|"(?:[^"\\]|\\.)*"', re.DOTALL)
+_MARK = re.compile(r"""[\[{]|([\]}])|(")""")
+_STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*+', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class _TooLongError(Exception):
+    """A value that is too long to be read, and was skipped; its argument is the number of its bytes."""
+
+
+class _Value:
+    """A JSON value, read in parts to find its end; it may be nested deeply, or be invalid."""
+
+    def __init__(self) -> None:
+        self._depth = 0
+        self._in_string = self._escaped = False
+
+    def end(self, part: str, at: int) -> int:
+        """Return the end of the value if it is in a part, from an offset; -1 if it is not."""
+        while True:
+            if self._in_string:
+                found = _STRING.match(part, at + self._escaped)
+                at = found.end() if found else len(part)
+                self._escaped = part[at:] == "\\"
+                if at == len(part) or self._escaped:
+                    return -1
+                self._in_string = False
+                at += 1
+            elif (found := _MARK.search(part, at)) is None:
+                return -1
+            else:
+                self._in_string = found[2] is not None
+                self._depth += 0 if self._in_string else -1 if found[1] else 1
+                at = found.end()
+            if not (self._depth or self._in_string):
+                return at
 
 
 class _Window:
@@ -244,52 +284,64 @@ class _Window:
         self.line += taken.count("\n")
         return taken
 
-    def skip(self) -> str:
-        """Consume white space."""
-        taken = ""
+    def skip(self) -> int:
+        """Consume white space; return its length."""
+        length = 0
         while True:
             found = _SPACE.match(self.text, self.at)
-            taken += self.take(found.end() if found else self.at)
+            length += len(self.take(found.end() if found else self.at))
             if self.at < len(self.text) or not self.more():
-                return taken
+                return length
 
     def peek(self) -> str:
         """Return the next character; an empty string at the end."""
         return self.text[self.at : self.at + 1]
 
-    def element(self) -> tuple[str, Any]:
-        """Consume the value that starts here; return its text and the value.
+    def element(self) -> str:
+        """Consume the value that starts here, and return its text; if it is long or deep, it may be invalid inside.
 
         Raises:
             ConversationError: it is not JSON, or incomplete.
+            _TooLongError: it is longer than `LONGEST_LINE`.
         """
+        value, scanned = _Value(), -1
         while True:
-            try:
-                value, end = _DECODER.raw_decode(self.text, self.at)
-            except RecursionError:
-                value, end = None, _end_of_brackets(self.text, self.at)
-                if end < 0 and self.more():
-                    continue
-            except ValueError:
-                if self.more():
-                    continue
-                JsonText(self.text[self.at :], self.name, self.line).value()
-                raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete") from None
+            end = -1
+            if scanned < 0:
+                try:
+                    end = _DECODER.raw_decode(self.text, self.at)[1]
+                except RecursionError:
+                    scanned = self.at
+                except ValueError:
+                    is_long = len(self.text) - self.at > min(2 * MOST_VALUES, input_files.LONGEST_LINE)
+                    scanned = self.at if self.ended or is_long else -1
+            if scanned >= 0:
+                end = value.end(self.text, scanned)
             # A number may continue in the part that is not read yet.
-            if end == len(self.text) and not self.ended and self.more():
-                continue
-            return self.take(end), value
+            if end < 0 or (end == len(self.text) and not self.ended):
+                if len(self.text) - self.at > input_files.LONGEST_LINE:
+                    raise _TooLongError(self._skip(value))
+                scanned = len(self.text) - self.at if scanned >= 0 else -1
+                if self.more() or scanned < 0:
+                    continue
+            if end < 0:
+                JsonText(self.text[self.at :], self.name, self.line).value()
+                raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete")
+            text = self.take(end)
+            if len(text) > input_files.LONGEST_LINE:
+                raise _TooLongError(len(_bytes(text)))
+            return text
 
-
-def _end_of_brackets(text: str, start: int) -> int:
-    """Return the end of the object or list at an offset, however deeply it is nested; -1 if it is incomplete."""
-    depth = 0
-    for found in _BRACKET.finditer(text, start):
-        if found[0][0] != '"':
-            depth += -1 if found[1] else 1
-            if depth == 0:
-                return found.end()
-    return -1
+    def _skip(self, value: _Value) -> int:
+        """Consume the rest of a value in bounded memory; return the number of its bytes."""
+        end, length, line = -1, 0, self.line
+        while end < 0:
+            length += len(_bytes(self.take(len(self.text))))
+            check_skipped(length, self.name, line)
+            if not self.more():
+                return length
+            end = value.end(self.text, 0)
+        return length + len(_bytes(self.take(end)))
 
 
 def json_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
@@ -310,14 +362,16 @@ def json_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int
 def _window_chunks(window: _Window, size: int, limit: int | None) -> Iterator[Chunk]:
     window.more()
     start = len(window.take(1).encode()) if window.text.startswith("\ufeff") else 0
-    start += len(window.skip().encode())
+    start += window.skip()
     if not window.peek():
         return
     if window.peek() != "[" or not _lists_records(window):
-        line = window.line
-        text, _ = window.element()
-        length = len(_bytes(text))
-        yield Chunk(start, length, 0, 1, line, length, whole=True)
+        line, text = window.line, "0"
+        try:
+            text = window.element()
+            yield Chunk(start, len(_bytes(text)), 0, 1, line, len(text), whole=True)
+        except _TooLongError as error:
+            yield Chunk(start, error.args[0], 0, 1, line, size, too_long=True)
         window.skip()
         if window.peek():
             JsonText(text + " " + window.text[window.at :], window.name, line).value()
@@ -339,6 +393,8 @@ def _lists_records(window: _Window) -> bool:
             first = _DECODER.raw_decode(head)[0]
             return is_record(first)
         except ValueError:
+            if len(window.text) > input_files.LONGEST_LINE:  # no message is that long
+                return True
             at = window.at
             window.at = 0
             grew = window.more()
@@ -349,26 +405,33 @@ def _lists_records(window: _Window) -> bool:
 
 def _elements(window: _Window, start: int, size: int, limit: int | None) -> Iterator[Chunk]:
     first = count = length = 0
-    start += len(window.skip().encode())
+    start += window.skip()
     line = window.line
     while window.peek() not in ("]", ""):
-        length += len(_bytes(window.element()[0]))
+        skipped, here = 0, window.line
+        try:
+            length += len(_bytes(window.element()))
+        except _TooLongError as error:
+            skipped = error.args[0]
+            if count:
+                yield Chunk(start, length, first, count, line, length)
+            start, first, count, length, line = start + length, first + count, 0, skipped, here
         count += 1
         between = window.skip()
         if window.peek() == ",":
-            between += window.take(window.at + 1) + window.skip()
+            between += len(window.take(window.at + 1)) + window.skip()
             if window.peek() == "]":
                 JsonText("[" + window.text[max(window.at - 2, 0) :], window.name, window.line).value()
         elif window.peek() != "]":
             break
-        if length >= size or (limit is not None and first + count >= limit):
-            yield Chunk(start, length, first, count, line, length)
+        if skipped or length + between >= size or (limit is not None and first + count >= limit):
+            yield Chunk(start, length, first, count, line, min(length, size), too_long=bool(skipped))
             if limit is not None and first + count >= limit:
                 return
-            start += length + len(_bytes(between))
+            start += length + between
             first, count, length, line = first + count, 0, 0, window.line
         else:
-            length += len(_bytes(between))
+            length += between
     if window.peek() != "]":
         raise ConversationError(
             f"{window.name}:{window.line}: not JSON: the list is not closed",
@@ -384,11 +447,11 @@ def json_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     if chunk.whole:
         yield _text_row(text, chunk.first, chunk.line, file.path)
         return
-    window = _Window(io.StringIO(text), file.path, len(text), chunk.line)
+    window = _Window(io.StringIO(text), file.path, MOST_VALUES, chunk.line)
     window.more()
     for index in range(chunk.first, chunk.first + chunk.rows):
         line = window.line
-        yield _text_row(window.element()[0], index, line, file.path)
+        yield _text_row(window.element(), index, line, file.path)
         window.skip()
         if window.peek() == ",":
             window.take(window.at + 1)

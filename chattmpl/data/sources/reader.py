@@ -6,7 +6,7 @@ from pathlib import Path
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of, open_file
 from chattmpl.data.sources.formats import FORMATS
 from chattmpl.errors import ConversationError
-from chattmpl.input_files import unreadable
+from chattmpl.input_files import too_long, unreadable
 
 CHUNK_BYTES = 1 << 20
 
@@ -57,14 +57,19 @@ def stream(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
         at = 0
         for chunk in wanted:
             while at < chunk.start:
-                at += len(source.read(min(chunk.start - at, CHUNK_BYTES)))
-            data = source.read(chunk.size)
+                skipped = len(source.read(min(chunk.start - at, CHUNK_BYTES)))
+                if not skipped:
+                    raise ConversationError(f"{file.path} changed while it was read")
+                at += skipped
+            data = b"" if chunk.too_long else source.read(chunk.size)
             at += len(data)
             yield data
 
 
 def load(file: DataFile, chunk: Chunk) -> bytes:
     """Return the bytes of a chunk of a seekable file; raise `ConversationError` if it cannot be read."""
+    if chunk.too_long:
+        return b""
     try:
         with Path(file.path).open("rb") as source:
             source.seek(chunk.start)
@@ -75,6 +80,8 @@ def load(file: DataFile, chunk: Chunk) -> bytes:
 
 def rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     """Return the rows of a chunk from its bytes."""
+    if chunk.too_long:
+        return iter([RawRow(chunk.first, chunk.line, None, too_long(chunk.size))])
     return FORMATS[file.kind].rows(data, chunk, file)
 
 
