@@ -205,7 +205,7 @@ REFUSED = {
     "a trace that is not closed": ("qwen3", "<think>\nhm", {"completion": True}),
     "a call that is not closed": ("qwen3", '<think>\n\n</think>\n\n<tool_call>\n{"name": "f"', {"completion": True}),
     "arguments in other spacing": (
-        "chatml", '<tool_call>\n{"name": "f", "arguments": {"a":1}}\n</tool_call>', {"completion": True},
+        "chatml", '<tool_call>\n{"name": "f", "arguments": {"a":1}}\n</tool_call>', {"completion": True, "exact": True},
     ),
     "analysis alone": ("gpt_oss", "<|channel|>analysis<|message|>hm<|end|>", {"completion": True}),
     "text after the stop token": ("llama3", "Hi<|eot_id|> there", {"completion": True}),
@@ -309,7 +309,7 @@ def test_each_turn_of_the_goldens_is_parsed_after_its_prompt(family: str) -> Non
         prompt = {**conversation_of(row), "messages": row["messages"][:index]}
         refusable = "</think>" in str(row["messages"][index]) and family == "qwen3"
         try:
-            parsed = template.parse(text, completion=True, prompt=prompt, clock=CLOCK, **kwargs_of(row))
+            parsed = template.parse(text, completion=True, exact=True, prompt=prompt, clock=CLOCK, **kwargs_of(row))
         except NotRepresentable:
             assert refusable, row["id"]
             continue

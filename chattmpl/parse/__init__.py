@@ -10,7 +10,6 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
 from chattmpl.parse.completion import parse_completion
 from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_conversation
-from chattmpl.parse.grammar import grammar_of
 from chattmpl.parse.refusal import ParseRefusal
 from chattmpl.parse.stream import Parser, partial_completion
 from chattmpl.template.template import Clock, Template
@@ -24,6 +23,7 @@ def parse(
     /,
     *,
     completion: bool = False,
+    exact: bool | None = None,
     generation_prompt: bool | None = None,
     prompt: Any = None,
     clock: Clock = None,
@@ -35,7 +35,9 @@ def parse(
         raise UsageError(f"parse takes text, not {type(text).__name__}", hint="decode the tokens first")
     try:
         if completion:
-            return parse_completion(request, text, prompt, generation_prompt)
+            return parse_completion(request, text, prompt, generation_prompt, exact=bool(exact))
+        if exact is False:
+            raise UsageError("a whole conversation is always parsed exactly", hint="use exact with completion=True")
         return parse_conversation(request, text, generation_prompt)
     except ParseRefusal as refusal:
         raise refusal.error(text) from None
@@ -69,4 +71,4 @@ def _request(template: Template, completion: bool, prompt: Any, clock: Clock, kw
     for name in ("add_generation_prompt", "continue_final_message"):
         if name in kwargs:
             raise UsageError(f"parsing takes no {name}", hint="say with generation_prompt whether the text has one")
-    return ParseRequest(template, grammar_of(template), clock, kwargs)
+    return ParseRequest(template, clock, kwargs)

@@ -1,16 +1,27 @@
-"""Parsing of completions: the text that a model sampled after a prompt, as one assistant message."""
+"""Parsing of completions: the text that a model sampled after a prompt, as one assistant message.
 
+Each message that the grammar reads is rendered again. *Exact* parsing returns the one whose rendering is the text, and
+refuses all others; *serving* also returns a message that the template writes differently, with the difference.
+"""
+
+from __future__ import annotations
+
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from pydantic import PrivateAttr
+
 from chattmpl.conversation.models import Conversation
-from chattmpl.errors import ConversationError, RenderError, UsageError
+from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
-from chattmpl.parse.grammar import Grammar
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
-from chattmpl.parse.reply import MessageData, read_reply
+from chattmpl.parse.reply import read_completion
+from chattmpl.parse.turn_grammar import CONTROL_TOKENS, MessageData, TurnGrammar, schemas_of, turn_grammar
+from chattmpl.probing.facts import placeholders_in, with_placeholders
+from chattmpl.probing.prober import before_split_token, common_length
 from chattmpl.template.template import Template
 
 _QUESTION: dict[str, Any] = {"role": "user", "content": "?"}
@@ -18,6 +29,29 @@ _QUESTION: dict[str, Any] = {"role": "user", "content": "?"}
 
 _MAX_CALLS = 1000
 """Greatest number of earlier calls that a substitute prompt contains."""
+
+
+class ParsedConversation(Conversation):
+    """A conversation that was read from a completion."""
+
+    _differs: NotRepresentable | None = PrivateAttr(default=None)
+
+    @property
+    def differs(self) -> NotRepresentable | None:
+        """The first place where the template writes the message differently; None if it writes this text."""
+        return self._differs
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Conversation) and self.dump() == other.dump()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def of(cls, conversation: Conversation, differs: NotRepresentable | None) -> ParsedConversation:
+        """Return a conversation with the place where its rendering differs."""
+        made = cls.model_construct(conversation.model_fields_set, **dict(conversation))
+        made._differs = differs
+        return made
 
 
 @dataclass(frozen=True)
@@ -65,45 +99,54 @@ def reply_start(prompt: Prompt, text: str, generation_prompt: bool | None) -> in
     return 0
 
 
-def _reply_end(grammar: Grammar, text: str, start: int) -> int:
-    """Return the end of the reply: before its stop token, if any, and the text that the frame writes after it."""
-    for ending in grammar.endings:
-        if text.endswith(ending) and len(text) - len(ending) >= start:
-            return len(text) - len(ending)
-    return len(text)
-
-
-def parse_completion(request: ParseRequest, text: str, prompt: Any, generation_prompt: bool | None) -> Conversation:
-    """Return the messages of the prompt, if one was given, followed by the message that renders to the completion.
+def parse_completion(
+    request: ParseRequest, text: str, prompt: Any, generation_prompt: bool | None, *, exact: bool
+) -> ParsedConversation:
+    """Return the messages of the prompt, if one was given, followed by the message that the completion is.
 
     Raises:
-        ParseRefusal: no message renders to it.
+        ParseRefusal: no message is written like this, or with ``exact``, none renders to it.
     """
-    grammar = request.grammar
     request = replace(request, template=keep_reasoning(request.template))
+    if placeholders_in(with_placeholders(request.template)):
+        # The template writes special tokens that are not known here, so any control token may be the stop token.
+        request = replace(request, template=with_placeholders(request.template))
+        text = re.sub(rf"(?:{CONTROL_TOKENS.pattern})\s*\Z", "", text)
     rendered = render_prompt(request, prompt)
     start = reply_start(rendered, text, generation_prompt)
+    messages = rendered.conversation.messages
+    grammar = turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
+    reading = _Reading(request, text, start, grammar, rendered)
     refusal: ParseRefusal | None = None
-    for message in read_reply(grammar, text, start, _reply_end(grammar, text, start)):
-        _check_stop_token(grammar, message, text, start)
-        for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
-            try:
-                found = _prove(request, text, start, context, message)
-                return found if prompt is not None else Conversation(messages=found.messages[-1:])
-            except ParseRefusal as error:
-                refusal = later(refusal, error)
-    assert refusal is not None, "a reply has at least one candidate"
-    raise refusal
+    found: MessageData | None = None
+    for source in reading.sources():
+        try:
+            for message in source.messages:
+                found = message if found is None and source.serves else found
+                for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
+                    try:
+                        return _result(reading.prove(context, message, source.as_history), prompt, None)
+                    except ParseRefusal as error:
+                        refusal = later(refusal, error)
+        except ParseRefusal as error:
+            refusal = refusal or error
+    assert refusal is not None, "a source that yields no message refuses"
+    if found is None or exact:
+        raise refusal
+    made = rendered.conversation.with_messages([*messages, _message(found, text, start)])
+    return _result(made, prompt, refusal.error(text))
 
 
-def _check_stop_token(grammar: Grammar, message: MessageData, text: str, start: int) -> None:
-    """Raise if content or reasoning contains a stop token, since no model continues after one."""
-    for token in grammar.stop_tokens:
-        if token in message["content"] or token in message.get("reasoning_content", ""):
-            found = text.find(token, start)
-            raise ParseRefusal(
-                ParseFailure.AFTER_STOP, "the text continues after a stop token", found, found + len(token)
-            )
+def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable | None) -> ParsedConversation:
+    alone = conversation if prompt is not None else Conversation(messages=conversation.messages[-1:])
+    return ParsedConversation.of(alone, differs)
+
+
+def _message(data: MessageData, text: str, start: int) -> Any:
+    try:
+        return Conversation.coerce([data], clean_nulls="never").messages[0]
+    except ConversationError as error:
+        raise ParseRefusal(ParseFailure.NOT_A_CONVERSATION, error.message, start, len(text), error.hint) from None
 
 
 def _substitute_prompts(request: ParseRequest, prompt: Prompt, message: MessageData) -> Iterator[Prompt]:
@@ -115,29 +158,66 @@ def _substitute_prompts(request: ParseRequest, prompt: Prompt, message: MessageD
         yield render_prompt(request, [_QUESTION, {"role": "assistant", "tool_calls": calls}, _QUESTION])
 
 
-def _prove(request: ParseRequest, text: str, start: int, prompt: Prompt, data: MessageData) -> Conversation:
-    try:
-        message = Conversation.coerce([data], clean_nulls="never").messages[0]
+@dataclass(frozen=True)
+class _Source:
+    """Messages that a completion may be, by one grammar.
+
+    Attributes:
+        messages: the messages; reading them may raise `ParseRefusal`.
+        serves: whether a message that the template writes differently may be one of them.
+        as_history: whether the text is read as the turn in the history, where that does not begin like the prompt.
+    """
+
+    messages: Iterator[MessageData]
+    serves: bool = True
+    as_history: bool = False
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A completion that is read: the text from ``start`` on, after a prompt."""
+
+    request: ParseRequest
+    text: str
+    start: int
+    grammar: TurnGrammar
+    prompt: Prompt
+
+    def sources(self) -> Iterator[_Source]:
+        """Yield the messages that the completion may be, by each grammar."""
+        request = self.request
+        if request.template.family is not None and request.template.family.parse is not None:
+            yield _Source(read_completion(request.grammar, self.text, self.start), serves=False)
+        schemas = schemas_of(request.kwargs.get("tools") or self.prompt.conversation.tools)
+        yield _Source(self.grammar.read(self.text, self.start, schemas))
+        for head in self.grammar.heads:
+            history = replace(self.grammar, supplied=head)
+            yield _Source(history.read(self.text, self.start, schemas), serves=False, as_history=True)
+
+    def prove(self, prompt: Prompt, data: MessageData, as_history: bool) -> Conversation:
+        """Return the conversation of a prompt and a message whose rendering continues the prompt with the text."""
+        text, start = self.text, self.start
+        message = _message(data, text, start)
         conversation = prompt.conversation.with_messages([*prompt.conversation.messages, message])
-        rendered = request.render(conversation)
-    except (ConversationError, RenderError) as error:
-        raise ParseRefusal(
-            ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", start, len(text), error.hint
-        ) from None
-    if not rendered.startswith(prompt.text):
+        try:
+            rendered = self.request.render(conversation)
+        except (ConversationError, RenderError) as error:
+            raise ParseRefusal(
+                ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", start, len(text), error.hint
+            ) from None
+        rest = text[start:]
+        if rendered.startswith(prompt.text):
+            sampled = rendered[len(prompt.text) :]
+            if sampled.startswith(rest) and self._unsampled(sampled[len(rest) :]):
+                return conversation
+            raise difference(text, sampled, start)
+        if as_history and rendered[before_split_token(rendered, common_length(rendered, prompt.text)) :] == rest:
+            return conversation
         problem = "the template does not start such a turn with its generation prompt"
         raise ParseRefusal(ParseFailure.PROMPT, problem, start, len(text))
-    sampled = rendered[len(prompt.text) :]
-    rest = text[start:]
-    if sampled.startswith(rest) and _may_be_missing(request.grammar, sampled[len(rest) :]):
-        return conversation
-    raise difference(text, sampled, start)
 
-
-def _may_be_missing(grammar: Grammar, missing: str) -> bool:
-    """Return whether the missing end is text that is not sampled, or the stop token, which servers remove."""
-    for close in ("", *grammar.closes, *grammar.stop_tokens):
-        stop = max((token for token in grammar.stop_tokens if close.startswith(token)), key=len, default="")
-        if missing in (close, close[len(stop) :]):
-            return True
-    return False
+    def _unsampled(self, missing: str) -> bool:
+        """Return whether a missing end is the stop token, which servers remove, or text that is not sampled."""
+        family = self.request.template.family
+        declared = family is not None and family.parse is not None and missing in self.request.grammar.unsampled
+        return declared or missing in self.grammar.unsampled

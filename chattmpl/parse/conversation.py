@@ -9,7 +9,15 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ConversationError, RenderError
-from chattmpl.parse.grammar import Grammar, PatternMatch, SequenceMatch, SequencePattern, TurnFrame, compile_pattern
+from chattmpl.parse.grammar import (
+    Grammar,
+    PatternMatch,
+    SequenceMatch,
+    SequencePattern,
+    TurnFrame,
+    compile_pattern,
+    grammar_of,
+)
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, common_length, difference, later
 from chattmpl.parse.reply import MessageData, read_reply
 from chattmpl.template.family import SequenceFacts
@@ -34,10 +42,14 @@ class ParseRequest:
     """The arguments of a parse besides the text."""
 
     template: Template
-    grammar: Grammar
     clock: Clock
     kwargs: dict[str, Any]
     """Template kwargs, including tools and documents if given."""
+
+    @property
+    def grammar(self) -> Grammar:
+        """The grammar of whole conversations; raises `UsageError` if the template has none."""
+        return grammar_of(self.template)
 
     def render(self, conversation: Any, *, add_generation_prompt: bool = False) -> str:
         """Render a conversation with these arguments."""

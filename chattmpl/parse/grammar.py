@@ -350,6 +350,15 @@ class Grammar:
         return tuple(dict.fromkeys(close for frame in self.frames for close in frame.facts.closes if close))
 
     @cached_property
+    def unsampled(self) -> frozenset[str]:
+        """The texts that a completion may lack at its end: the stop token, and what follows it."""
+        found = {"", *self.stop_tokens, *self.closes}
+        for close in self.closes:
+            stop = max((token for token in self.stop_tokens if close.startswith(token)), key=len, default="")
+            found.add(close[len(stop) :])
+        return frozenset(found)
+
+    @cached_property
     def reasoning(self) -> tuple[Pattern, ...]:
         """The patterns of a reasoning trace."""
         return tuple(map(compile_pattern, self.facts.reply.reasoning))

@@ -1,6 +1,6 @@
 """Assistant replies: the content of a turn split into reasoning trace, answer and tool calls."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from chattmpl.parse.grammar import CallArguments, Grammar, Pattern, SequenceMatch
@@ -8,6 +8,22 @@ from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 
 MessageData = dict[str, Any]
 """A message as plain data."""
+
+
+def read_completion(grammar: Grammar, text: str, start: int) -> Iterator[MessageData]:
+    """Yield the messages that the completion from ``start`` on may be, with or without its stop token.
+
+    Raises:
+        ParseRefusal: it is not written as the family writes replies, or continues after a stop token.
+    """
+    endings = (ending for ending in grammar.endings if text.endswith(ending) and len(text) - len(ending) >= start)
+    for message in read_reply(grammar, text, start, len(text) - len(next(endings, ""))):
+        for token in grammar.stop_tokens:
+            if token in message["content"] or token in message.get("reasoning_content", ""):
+                found = text.find(token, start)
+                problem = "the text continues after a stop token"
+                raise ParseRefusal(ParseFailure.AFTER_STOP, problem, found, found + len(token))
+        yield message
 
 
 def read_reply(grammar: Grammar, text: str, start: int, end: int, *, inline: bool = False) -> list[MessageData]:

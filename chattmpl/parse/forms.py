@@ -1,0 +1,226 @@
+"""Forms of an assistant turn: the template's own text, with slots for the parts of a message.
+
+A grammar holds one form for each kind of message, as the template renders it. Of Qwen3, with reasoning and calls:
+
+    <think>⏎{reasoning}⏎</think>⏎⏎{content}{⏎<tool_call>⏎{"name": …, "arguments": …}⏎</tool_call>}…<|im_end|>⏎
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from chattmpl.parse.values import Members, Notation, Scan, read_json, read_whole
+
+Fields = dict[str, Any]
+"""The values of slots, by the names of their fields; ``calls`` is a list with the fields of each call."""
+
+_NAME = re.compile(r"[^\s{}()\[\]<>\"',|]+")
+"""A name or an id that no text of the template follows."""
+
+_MAX_NAME = 256
+"""Characters of the longest name or id."""
+
+_MAX_CALLS = 1000
+"""Number of calls that are read in one turn."""
+
+_OPTIONAL = frozenset({"id", "type", "index"})
+"""Fields that a model may leave out of a call in JSON."""
+
+
+# -- one call
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of a field: ``reasoning`` or ``content``; in a call ``name``, ``id``, ``type`` or ``index``."""
+
+    field: str
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The place of the arguments of a call, written at once or member by member."""
+
+    notation: Notation | Members
+
+
+@dataclass(frozen=True)
+class JsonCall:
+    """The place of a call that is a JSON object: ``{"name": Slot("name"), "arguments": Slot("arguments")}``.
+
+    A slot may also be the only key of an object.
+    """
+
+    shape: Mapping[Any, Any]
+
+    def fields(self, value: Any, shape: Any = None) -> Fields | None:
+        """Return the fields of a call; None if the value is not such a call. Constants and ids may be missing."""
+        shape = self.shape if shape is None else shape
+        if isinstance(shape, Slot):
+            return {shape.field: value}
+        if not isinstance(shape, Mapping):
+            return {} if value == shape else None
+        if not isinstance(value, dict):
+            return None
+        keys = list(shape)
+        if len(keys) == 1 and isinstance(keys[0], Slot):
+            if len(value) != 1:
+                return None
+            key, inner = next(iter(value.items()))
+            return _merged({keys[0].field: key}, self.fields(inner, shape[keys[0]]))
+        if value.keys() - shape.keys():
+            return None
+        result: Fields | None = {}
+        for key, inner in shape.items():
+            if key in value:
+                result = _merged(result, self.fields(value[key], inner))
+            elif isinstance(inner, Mapping) or (isinstance(inner, Slot) and inner.field not in _OPTIONAL):
+                return None
+        return result
+
+
+def _merged(first: Fields | None, second: Fields | None) -> Fields | None:
+    """Return the fields of both; None if one is None, or a field that both have differs."""
+    if first is None or second is None or any(second.get(name, value) != value for name, value in first.items()):
+        return None
+    return {**first, **second}
+
+
+CallPart = str | Slot | Arguments | JsonCall
+
+
+@dataclass(frozen=True)
+class Calls:
+    """The place of tool calls.
+
+    Attributes:
+        opens, closes: the text around all calls.
+        call: the parts of one call.
+        separator: the text between two calls.
+        many: False if the template writes one call a turn.
+    """
+
+    opens: str
+    call: tuple[CallPart, ...]
+    separator: str
+    closes: str
+    many: bool
+
+    @property
+    def start(self) -> str:
+        """The text with which calls begin."""
+        return self.opens + (self.call[0] if isinstance(self.call[0], str) else "")
+
+    def read(self, scan: Scan, position: int) -> Iterator[tuple[list[Fields], int]]:
+        """Read the calls at a position; yield their fields, and the end of the closing text."""
+        place = scan.skip(self.opens, position)
+        found: list[Fields] = []
+        while place is not None and len(found) < (_MAX_CALLS if self.many else 1):
+            read = next(self._call(scan, 0, place, {}), None)
+            if read is None:
+                break
+            fields, end = read
+            found.append(fields)
+            position, place = end, scan.skip(self.separator, end)
+        stop = scan.skip(self.closes, position) if found else None
+        if stop is not None:
+            yield found, stop
+
+    def _call(self, scan: Scan, index: int, position: int, fields: Fields) -> Iterator[tuple[Fields, int]]:
+        if index == len(self.call):
+            yield fields, position
+            return
+        part = self.call[index]
+        following = self.call[index + 1] if index + 1 < len(self.call) else ""
+        for found, stop in _read_part(scan, part, position, following if isinstance(following, str) else "", fields):
+            merged = _merged(fields, found)
+            if merged is not None:
+                yield from self._call(scan, index + 1, stop, merged)
+
+
+def _read_part(
+    scan: Scan, part: CallPart, position: int, following: str, fields: Fields
+) -> Iterator[tuple[Fields, int]]:
+    if isinstance(part, str):
+        stop = scan.skip(part, position)
+        if stop is not None:
+            yield {}, stop
+    elif isinstance(part, Slot):
+        match = None if following else _NAME.match(scan.text, position, scan.end)
+        ends = [match.end()] if match else []
+        for end in (start for start, _ in scan.find(following, position)) if following else ends:
+            name = scan.text[position:end]
+            if len(name) > _MAX_NAME or "\n" in name:
+                return
+            yield {part.field: name}, end
+    elif isinstance(part, JsonCall):
+        found = read_json(scan, position)
+        call = None if found is None else part.fields(found[0])
+        if found is not None and call is not None:
+            yield call, found[1]
+    elif isinstance(part.notation, Members):
+        for value, stop in part.notation.read(scan, position, following, scan.schemas.get(fields.get("name", ""))):
+            yield {"arguments": value}, stop
+    else:
+        for value, stop in read_whole(scan, position, part.notation, following):
+            yield {"arguments": value, "written": scan.text[position:stop]}, stop
+
+
+# -- one turn
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of one kind of turn.
+
+    Attributes:
+        parts: the template's text, slots and calls, from the header of the turn on.
+        ending: the text that ends the turn, from its stop token on; empty if it has none.
+        stop: the stop token at the start of ``ending``.
+    """
+
+    parts: tuple[str | Slot | Calls, ...]
+    ending: str
+    stop: str
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields that this kind of turn has: ``reasoning``, ``content``, ``calls``."""
+        return frozenset(
+            "calls" if isinstance(part, Calls) else part.field for part in self.parts if not isinstance(part, str)
+        )
+
+    def read(self, scan: Scan, start: int) -> Iterator[Fields]:
+        """Yield the fields of each way to read the text from ``start`` to its end."""
+        text = scan.text
+        ends = [scan.end - len(self.ending), scan.end - len(self.stop), scan.end]
+        for end, tail in zip(ends, (self.ending, self.stop, ""), strict=True):
+            if end >= start and text.endswith(tail):
+                yield from self._read(replace(scan, end=end), 0, start, {})
+                if tail:
+                    return
+
+    def _read(self, scan: Scan, index: int, position: int, fields: Fields) -> Iterator[Fields]:
+        if index == len(self.parts):
+            if position == scan.end:
+                yield fields
+            return
+        part = self.parts[index]
+        if isinstance(part, str):
+            stop = scan.skip(part, position)
+            if stop is not None:
+                yield from self._read(scan, index + 1, stop, fields)
+        elif isinstance(part, Calls):
+            for calls, stop in part.read(scan, position):
+                yield from self._read(scan, index + 1, stop, {**fields, "calls": calls})
+        else:
+            following = self.parts[index + 1] if index + 1 < len(self.parts) else None
+            if following is None:
+                places = iter([(scan.end, scan.end)])
+            else:
+                places = scan.find(following.start if isinstance(following, Calls) else str(following), position)
+            for end, _ in places:
+                yield from self._read(scan, index + 1, end, {**fields, part.field: scan.text[position:end]})

@@ -1,0 +1,481 @@
+"""Derivation of the forms of assistant turns: the origin of each rendered character tells text from slots.
+
+Each kind of turn is rendered as the last one: with and without reasoning and content, and with up to three calls. What
+came from a field of the message is a slot, and the rest is the template's own text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.parse.forms import Arguments, CallPart, Calls, Form, JsonCall, Slot
+from chattmpl.parse.value_derivation import KEYS, WORDS, Underivable, members_of, whole_notation
+from chattmpl.parse.values import KEY, Members, common_end, common_start
+from chattmpl.probing.corpus import ASK, TRACES, Message, call_message, result_message, with_trace
+from chattmpl.probing.facts import TemplateFacts
+from chattmpl.probing.prober import before_split_token, common_length
+from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
+
+_CONTENT = "Plan plum and pear"
+_NAMES = ("find_walrus", "count_seals", "feed_otter")
+_IDS = ("walrusone", "walrustwo", "walrusthr")
+
+
+_CALL_FIELD = re.compile(r"tool_calls\[(\d+)\](?:\.function)?\.(name|id|type|arguments)\b")
+_MARK = "\ue000"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text of one origin: a field, of the call with a number if it belongs to one, or None for the template's text."""
+
+    text: str
+    field: str | None = None
+    call: int | None = None
+
+
+@dataclass(frozen=True)
+class DerivedForms:
+    """The forms of a template's assistant turns.
+
+    Attributes:
+        supplied: the beginning of a turn that the generation prompt supplies, such as ``<think>``.
+        heads: what turns have in common with it that begin otherwise in the history.
+        forms: the forms, the ones with most fields first.
+        openers: the texts before the first call of a turn, the longest first.
+        underived: the kinds of turns that no form describes, with the reason.
+    """
+
+    supplied: str
+    heads: tuple[str, ...]
+    forms: tuple[Form, ...]
+    openers: tuple[str, ...]
+    underived: tuple[str, ...]
+
+
+def derive(facts: TemplateFacts, after_result: bool = False) -> DerivedForms:
+    """Derive the forms of the turns that follow a question, or a tool result."""
+    return _Derivation(facts, after_result).result()
+
+
+class _Derivation:
+    def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
+        self.prober = facts.prober
+        self.traces = facts.traces
+        form = self.prober.call_form[0]
+        self.calls = form is not None
+        self.as_text = bool(form and form["text"])
+        self.filler = (form or {}).get("content", "")
+        self.before: list[Message] = [ASK]
+        if after_result:
+            self.before += [call_message(**(form or {})), result_message()]
+        prompt = self._rendered(self.before, prompt=True)
+        if prompt is None:
+            raise Underivable("the template does not render a question with its generation prompt")
+        self.prompt = prompt.text
+        self.underived: list[str] = []
+        self.value_end = ""
+        self.openers: list[str] = []
+
+    # -- rendering
+
+    def _rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
+        for tools in (True, False):
+            made = self.prober.outcome(
+                messages, prompt=prompt, tools=tools, template=self.traces.template, kwargs=self.traces.kwargs
+            )
+            if not isinstance(made, ChatTmplError):
+                return made
+        return None
+
+    def _message(self, traced: bool, content: str | None, calls: Sequence[dict[str, Any]]) -> Message:
+        message: Message = {"role": "assistant", "content": content}
+        if calls:
+            message["tool_calls"] = [
+                {
+                    "id": identifier,
+                    "type": "function",
+                    "function": {"name": name, "arguments": json.dumps(given) if self.as_text else given},
+                }
+                for identifier, name, given in zip(_IDS, _NAMES, calls, strict=False)
+            ]
+        return with_trace(message, TRACES[0], self.traces.carrier or "field") if traced else message
+
+    def _turn(self, message: Message) -> Rendering | None:
+        made = self._rendered([*self.before, message])
+        if made is None or self._common(made.text) < self.prompt.rfind(ASK["content"]):
+            return None
+        return made
+
+    def _common(self, text: str) -> int:
+        if text.startswith(self.prompt):
+            return len(self.prompt)
+        return before_split_token(text, common_length(text, self.prompt))
+
+    # -- forms
+
+    def result(self) -> DerivedForms:
+        """Render all kinds of turns and return their forms."""
+        kinds: dict[tuple[bool, bool], dict[int, Rendering]] = {}
+        traced = (True, False) if self.traces.carrier in ("field", "part") else (False,)
+        counts = (1, 2, 3) if self.calls else ()
+        for reasons, speaks in itertools.product(traced, (True, False)):
+            for count in (0, *counts):
+                content = _CONTENT if speaks else (self.filler if count else "")
+                made = self._turn(self._message(reasons, content, [{KEYS[0][0]: WORDS[0]}] * count))
+                if (
+                    made is not None
+                    and (not reasons or TRACES[0] in made.text)
+                    and (not speaks or _CONTENT in made.text)
+                ):
+                    kinds.setdefault((reasons, speaks), {})[count] = made
+        every = [made.text for turns in kinds.values() for made in turns.values()]
+        if not every:
+            raise Underivable("the template renders no assistant turn after its prompt")
+        start = min([*map(self._common, every), *map(_trace_opening, every)])
+        stops = self._stops([pieces_of(turns[0], start, len(self.before)) for turns in kinds.values() if 0 in turns])
+        arguments = self._arguments(start) if self.calls else None
+        forms: list[Form] = []
+        for turns in kinds.values():
+            read = {count: pieces_of(made, start, len(self.before)) for count, made in turns.items()}
+            for make in (self._with_calls, self._without_calls):
+                try:
+                    forms += make(read, arguments, stops)
+                except Underivable as error:
+                    self.underived.append(str(error))
+            self.openers += filter(None, map(_opener, read.values()))
+        unique = list(dict.fromkeys(map(_Hashed, forms)))
+        ordered = sorted(
+            (each.form for each in unique), key=lambda form: ("calls" not in form.fields, -len(form.fields))
+        )
+        openers = tuple(sorted(set(self.openers), key=lambda opener: (-len(opener), opener)))
+        heads = {self.prompt[start : self._common(text)] for text in every if not text.startswith(self.prompt)}
+        return DerivedForms(
+            self.prompt[start:], tuple(sorted(heads)), tuple(ordered), openers, tuple(dict.fromkeys(self.underived))
+        )
+
+    def _stops(self, turns: Iterable[list[Piece]]) -> tuple[str, ...]:
+        """Return the control tokens that end turns without calls."""
+        tails = [turn[-1].text for turn in turns if turn and turn[-1].field is None]
+        found = [matches[-1][0] for tail in tails if (matches := list(CONTROL.finditer(tail)))]
+        return tuple(dict.fromkeys(found))
+
+    def _without_calls(
+        self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
+    ) -> Iterator[Form]:
+        if 0 in turns:
+            yield _form([_part(piece) for piece in turns[0]], stops)
+
+    def _with_calls(
+        self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
+    ) -> Iterator[Form]:
+        if 1 not in turns or arguments is None:
+            return
+        split = {count: _Split.of(pieces, arguments, self.value_end) for count, pieces in turns.items() if count}
+        one = split[1]
+        if one is None:
+            return
+        many = split.get(3)
+        if many is not None and len(many.calls) == 3:
+            listed = many.as_list()
+            yield _form([*many.prefix, listed.calls, *many.suffix], stops)
+            if (listed.first, listed.last) == (one.head, one.tail):
+                return
+        single = Calls("", _json_call((one.head, *one.calls[0], one.tail)), "", "", False)
+        yield _form([*one.prefix, single, *one.suffix], stops)
+
+    # -- arguments
+
+    def _arguments(self, start: int) -> Arguments | None:
+        """Return the notation of arguments."""
+        given = dict(zip(KEYS[0], WORDS, strict=True))
+        for speaks in (False, True):
+            made = self._turn(self._message(False, _CONTENT if speaks else self.filler, [given]))
+            pieces = pieces_of(made, start, len(self.before)) if made is not None else []
+            region = next((piece.text for piece in pieces if piece.field == "arguments"), None)
+            if region is not None:
+                break
+        else:
+            self.underived.append("the template does not write the arguments of calls")
+            return None
+        notation = whole_notation(region, given)
+        if notation is not None:
+            return Arguments(notation)
+        before = sum(len(piece.text) for piece in itertools.takewhile(lambda piece: piece.field != "arguments", pieces))
+        literal = pieces[next(index for index, piece in enumerate(pieces) if piece.field == "arguments") - 1]
+        place = start + before - (len(literal.text) if literal.field is None else 0)
+        content = _CONTENT if speaks else self.filler
+
+        def write(values: list[Any]) -> str | None:
+            made = self._turn(self._message(False, content, [dict(zip(KEYS[0], values, strict=False))]))
+            return None if made is None else made.text[place:]
+
+        try:
+            members, self.value_end = members_of(write, keyed=True)
+            return Arguments(members)
+        except Underivable as error:
+            self.underived.append(str(error))
+            return None
+
+
+def pieces_of(rendering: Rendering, start: int, index: int) -> list[Piece]:
+    """Return the pieces of a message's turn from an offset on; the arguments of each call are one piece."""
+    pieces: list[Piece] = []
+    for span in rendering.spans:
+        if span.end <= start:
+            continue
+        text = rendering.text[max(span.start, start) : span.end]
+        pieces.append(_piece(text, span.field if span.message == index else None, span.derived))
+    return _merged(_with_regions(pieces))
+
+
+def _trace_opening(text: str) -> int:
+    """Return the offset of the control token that opens the trace; the length of the text if there is none."""
+    trace = text.rfind(TRACES[0])
+    token = next((match for match in reversed(list(CONTROL.finditer(text, 0, max(trace, 0))))), None)
+    return len(text) if token is None or text[token.end() : trace].strip() else token.start()
+
+
+def _opener(pieces: list[Piece]) -> str | None:
+    """Return the text before the first call of a turn, without white space; None if there is no call, or no text."""
+    first = next((index for index, piece in enumerate(pieces) if piece.call is not None), 0)
+    return pieces[first - 1].text.strip() or None if first and pieces[first - 1].field is None else None
+
+
+def _piece(text: str, field: str | None, derived: bool) -> Piece:
+    if field is None:
+        return Piece(text, "index" if derived and text.isdigit() else None)
+    if field.startswith("content") and TRACES[0] not in text:
+        return Piece(text, "content") if text.strip() else Piece(text)
+    if field.startswith(("reasoning", "thinking")) or TRACES[0] in text:
+        return Piece(text, "reasoning")
+    match = _CALL_FIELD.match(field)
+    return Piece(text, match[2], int(match[1])) if match else Piece(text)
+
+
+def _with_regions(pieces: list[Piece]) -> Iterator[Piece]:
+    """Join the pieces from the first to the last of each call's arguments."""
+    position = 0
+    while position < len(pieces):
+        piece = pieces[position]
+        last = position
+        if piece.field == "arguments":
+            same = [
+                at
+                for at in range(position, len(pieces))
+                if (pieces[at].field, pieces[at].call) == (piece.field, piece.call)
+            ]
+            last = same[-1]
+            yield Piece("".join(each.text for each in pieces[position : last + 1]), "arguments", piece.call)
+        else:
+            yield piece
+        position = last + 1
+
+
+def _merged(pieces: Iterable[Piece]) -> list[Piece]:
+    merged: list[Piece] = []
+    for key, group in itertools.groupby(pieces, key=lambda piece: (piece.field, piece.call)):
+        merged.append(Piece("".join(piece.text for piece in group), *key))
+    return merged
+
+
+def _part(piece: Piece) -> str | Slot:
+    if piece.field is None:
+        return piece.text
+    if piece.call is not None or piece.field == "index":
+        raise Underivable("a call is written where there should be none")
+    return Slot(piece.field)
+
+
+# -- calls
+
+
+@dataclass(frozen=True)
+class _Split:
+    """A turn with calls, cut into the parts before and after them, and the calls with the texts around them."""
+
+    prefix: list[str | Slot]
+    head: str
+    calls: list[tuple[CallPart, ...]]
+    between: list[str]
+    tail: str
+    suffix: list[str | Slot]
+
+    @classmethod
+    def of(cls, pieces: list[Piece], arguments: Arguments, value_end: str) -> _Split | None:
+        """Split the pieces of a turn; None if no call is written."""
+        pieces = _numbered(pieces)
+        inside = [index for index, piece in enumerate(pieces) if piece.call is not None]
+        if not inside:
+            return None
+        first, last = inside[0], inside[-1]
+        if any(piece.field is not None and piece.call is None for piece in pieces[first:last]):
+            raise Underivable("text stands between the calls of a turn")
+        head = pieces[first - 1].text if first and pieces[first - 1].field is None else ""
+        tail = pieces[last + 1].text if last + 1 < len(pieces) and pieces[last + 1].field is None else ""
+        calls: list[list[CallPart]] = []
+        between: list[str] = []
+        held = ""
+        number = None
+        for piece in pieces[first : last + 1]:
+            if piece.field is None:
+                held = piece.text
+                continue
+            if piece.call != number:
+                if calls:
+                    between.append(held)
+                calls.append([])
+                number = piece.call
+            elif held:
+                calls[-1].append(held)
+            held = ""
+            calls[-1].append(arguments if piece.field == "arguments" else Slot(piece.field))
+        if isinstance(arguments.notation, Members):
+            head, calls, between, tail = _without_members(head, calls, between, tail, arguments.notation, value_end)
+        return cls(
+            [_part(piece) for piece in pieces[: first - bool(head or (first and pieces[first - 1].field is None))]],
+            head,
+            [tuple(call) for call in calls],
+            between,
+            tail,
+            [
+                _part(piece)
+                for piece in pieces[last + 1 + (last + 1 < len(pieces) and pieces[last + 1].field is None) :]
+            ],
+        )
+
+    def as_list(self) -> _Listed:
+        """Return the calls as a list of which each item has the same form."""
+        if len(set(map(_Hashed, self.calls))) != 1 or self.between[0] != self.between[1]:
+            raise Underivable("the calls of a turn are not written alike")
+        between = self.between[0]
+        closing = common_start(between, self.tail)
+        rest = between[closing:]
+        opening = common_end(self.head, rest)
+        call = _json_call((rest[len(rest) - opening :], *self.calls[0], between[:closing]))
+        opens, closes = self.head[: len(self.head) - opening], self.tail[closing:]
+        return _Listed(Calls(opens, call, rest[: len(rest) - opening], closes, True), self.head, self.tail)
+
+
+class _Listed(NamedTuple):
+    """Calls in a list, with the text before the first and after the last call."""
+
+    calls: Calls
+    first: str
+    last: str
+
+
+def _numbered(pieces: list[Piece]) -> list[Piece]:
+    """Give each counter the number of the call that it counts."""
+    result = list(pieces)
+    for index, piece in enumerate(pieces):
+        if piece.field == "index":
+            near = next((other.call for other in pieces[index:] if other.call is not None), None)
+            if near is None:
+                near = next((other.call for other in reversed(pieces[:index]) if other.call is not None), None)
+            result[index] = Piece(piece.text, "index", near) if near is not None else Piece(piece.text)
+    return result
+
+
+def _without_members(
+    head: str, calls: list[list[CallPart]], between: list[str], tail: str, members: Members, end: str
+) -> tuple[str, list[list[CallPart]], list[str], str]:
+    """Take the text that belongs to the notation of the arguments from the text around them."""
+    start, end = members.opens + (members.key_opens or ""), end.replace(KEY, KEYS[0][0])
+    befores, afters = [head, *between], [*between, tail]
+    for number, call in enumerate(calls):
+        if not isinstance(call[-1], Arguments):
+            raise Underivable("a field follows the arguments of a call")
+        if len(call) > 1:
+            text = call[-2]
+            if not isinstance(text, str) or not text.endswith(start):
+                raise Underivable("arguments are not written alike in all calls")
+            call[-2:] = [text[: len(text) - len(start)], call[-1]] if text != start else [call[-1]]
+        else:
+            befores[number] = befores[number].removesuffix(start)
+        if not afters[number].startswith(end):
+            raise Underivable("arguments are not written alike in all calls")
+        afters[number] = afters[number][len(end) :]
+    between = list(afters[:-1])
+    if len(calls[0]) == 1:
+        between = [text.removesuffix(start) for text in between]
+    return befores[0], calls, between, afters[-1]
+
+
+def _json_call(parts: tuple[CallPart, ...]) -> tuple[CallPart, ...]:
+    """Return the parts of a call with those that make up a JSON object replaced by one."""
+    slots: dict[str, CallPart] = {}
+    text = ""
+    for number, part in enumerate(parts):
+        if isinstance(part, str):
+            text += part
+        elif isinstance(part, Arguments) and part.notation not in ("json", "encoded"):
+            return tuple(part for part in parts if part != "")
+        else:
+            mark = f"{_MARK}{number}{_MARK}"
+            slots[mark] = part
+            text += f'"{mark}"' if isinstance(part, Arguments) else mark
+    start, end = text.find("{"), text.rfind("}") + 1
+    try:
+        shape = _shape(json.loads(text[start:end]), slots) if start >= 0 else None
+    except ValueError:
+        shape = None
+    if shape is None or _MARK in text[:start] or _MARK in text[end:]:
+        return tuple(part for part in parts if part != "")
+    return tuple(part for part in (text[:start], JsonCall(shape), text[end:]) if part != "")
+
+
+def _shape(value: Any, slots: dict[str, CallPart]) -> Any:
+    if isinstance(value, dict):
+        return {_shape(key, slots): _shape(each, slots) for key, each in value.items()}
+    part = slots.get(value) if isinstance(value, str) else None
+    if part is not None:
+        return part if isinstance(part, Slot) else Slot("arguments")
+    if isinstance(value, str) and _MARK in value:
+        raise ValueError(value)
+    return value
+
+
+def _form(parts: list[str | Slot | Calls], stops: tuple[str, ...]) -> Form:
+    """Return the form of a turn, with the ending cut off its last text."""
+    parts = list(parts)
+    last = parts[-1] if parts else ""
+    text, calls = last, None
+    if isinstance(last, Calls):
+        calls = last
+        text = calls.closes or (calls.call[-1] if isinstance(calls.call[-1], str) and not calls.many else "")
+    if not isinstance(text, str):
+        return Form(tuple(parts), "", "")
+    places = [match for match in CONTROL.finditer(text) if match[0] in stops]
+    if not places or text[places[-1].end() :].strip():
+        return Form(tuple(part for part in parts if part != ""), "", "")
+    start, stop = places[-1].start(), places[-1][0]
+    if calls is None:
+        parts[-1] = text[:start]
+    elif calls.closes:
+        parts[-1] = Calls(calls.opens, calls.call, calls.separator, text[:start], calls.many)
+    else:
+        parts[-1] = Calls(
+            calls.opens, (*calls.call[:-1], text[:start]) if start else calls.call[:-1], calls.separator, "", calls.many
+        )
+    return Form(tuple(part for part in parts if part != ""), text[start:], stop)
+
+
+class _Hashed:
+    """A value that is compared by its notation, since mappings have no hash."""
+
+    def __init__(self, form: Any) -> None:
+        self.form = form
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Hashed) and self.form == other.form
+
+    def __hash__(self) -> int:
+        return hash(repr(self.form))

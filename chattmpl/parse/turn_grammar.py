@@ -1,0 +1,205 @@
+"""The grammar of assistant turns, and the messages that a completion may be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+from chattmpl.errors import UsageError
+from chattmpl.parse.forms import Calls, Fields, Form
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal
+from chattmpl.parse.turn_derivation import derive
+from chattmpl.parse.value_derivation import Underivable
+from chattmpl.parse.values import TYPES, JsonType, Scan
+from chattmpl.probing.facts import TemplateFacts, facts_of
+from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL, TAG
+from chattmpl.template.template import Template
+
+MessageData = dict[str, Any]
+"""A message as plain data."""
+
+CONTROL_TOKENS = re.compile(rf"{PIPED_CONTROL.pattern}|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>")
+"""Control tokens of any model, which no answer contains as text."""
+
+_CODE = re.compile(r"(?s)```.*?(?:```|\Z)|`[^`\n]*`")
+"""Markdown code, in which markup may be quoted."""
+
+_NAME_IN_ID = re.compile(r"functions\.(.+):\d+\Z")
+"""A call id that holds the name of the function, as Kimi K2 writes them: ``functions.get_weather:0``."""
+
+_SHORT = 2
+"""Characters of an opening text, such as ``[``, that only begins a call at the beginning of an answer."""
+
+_TYPES: Mapping[str, JsonType] = {name: name for name in TYPES}
+
+
+@dataclass(frozen=True)
+class TurnGrammar:
+    """The grammar of a template's assistant turns.
+
+    Attributes:
+        supplied: the beginning of a turn that the generation prompt supplies.
+        heads: what turns have in common with it that begin otherwise in the history.
+        forms: the forms of turns, those with most fields first.
+        openers: the texts with which calls begin, the longest first.
+        underived: the kinds of turns that it does not describe, with the reason.
+    """
+
+    supplied: str
+    heads: tuple[str, ...]
+    forms: tuple[Form, ...]
+    openers: tuple[str, ...] = ()
+    underived: tuple[str, ...] = ()
+
+    @cached_property
+    def markup(self) -> re.Pattern[str]:
+        """A pattern of the control tokens and tags that the template writes in a turn, and of common control tokens."""
+        tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
+        return re.compile(
+            "|".join([*map(re.escape, sorted(tokens, key=lambda token: (-len(token), token))), CONTROL_TOKENS.pattern])
+        )
+
+    @cached_property
+    def unsampled(self) -> frozenset[str]:
+        """The texts that a completion may lack at its end: the stop token, and what follows it."""
+        endings = [(form.ending, form.stop) for form in self.forms]
+        return frozenset({"", *(text for ending, stop in endings for text in (ending, stop, ending[len(stop) :]))})
+
+    def _texts(self) -> Iterator[str]:
+        yield self.supplied
+        for form in self.forms:
+            yield from (part for part in form.parts if isinstance(part, str))
+            yield form.ending
+            for calls in (part for part in form.parts if isinstance(part, Calls)):
+                yield from (calls.opens, calls.closes, *(part for part in calls.call if isinstance(part, str)))
+
+    def read(self, text: str, start: int, schemas: Mapping[str, Mapping[str, JsonType]]) -> Iterator[MessageData]:
+        """Yield the messages that the completion from ``start`` on may be, the most exact reading first.
+
+        Raises:
+            ParseRefusal: no message may be.
+        """
+        whole = self.supplied + text[start:]
+        shift = start - len(self.supplied)
+        seen: list[MessageData] = []
+        refusal: ParseRefusal | None = None
+        for loose in (False, True):
+            scan = Scan(whole, len(whole.rstrip()) if loose else len(whole), loose, schemas)
+            for form in self.forms:
+                for fields in form.read(scan, 0):
+                    found = self._markup_in(fields)
+                    if found is not None:
+                        refusal = refusal or _quoted(found, whole, shift)
+                        continue
+                    for message in _messages(fields):
+                        if message not in seen:
+                            seen.append(message)
+                            yield message
+        if not seen:
+            raise refusal or ParseRefusal(
+                ParseFailure.REPLY_FORMAT,
+                "neither an answer nor a tool call in this template's format",
+                start,
+                len(text),
+            )
+
+    def _markup_in(self, fields: Fields) -> str | None:
+        """Return the first control token in the text of a message, outside of Markdown code."""
+        for name in ("reasoning", "content"):
+            text = _CODE.sub("", fields.get(name, ""))
+            if (found := self.markup.search(text)) is not None:
+                return found[0]
+            for opener in self.openers:
+                if opener in text if len(opener) > _SHORT else text.lstrip().startswith(opener):
+                    return opener
+        return None
+
+
+def _quoted(token: str, whole: str, shift: int) -> ParseRefusal:
+    place = whole.find(token) + shift
+    return ParseRefusal(
+        ParseFailure.REPLY_FORMAT,
+        f"{token!r} stands where the template writes no markup",
+        max(place, 0),
+        place + len(token),
+    )
+
+
+def _messages(fields: Fields) -> Iterator[MessageData]:
+    """Yield the messages with these fields: arguments as objects first, then as the text that was read."""
+    message: MessageData = {"role": "assistant", "content": fields.get("content", "")}
+    if fields.get("reasoning"):
+        message = {"role": "assistant", "reasoning_content": fields["reasoning"], **message}
+    calls = fields.get("calls")
+    if calls is None:
+        yield message
+        if "reasoning" in fields and not fields["reasoning"]:
+            yield {**message, "reasoning_content": ""}
+        return
+    for as_text in (False, True):
+        made = [_call(call, as_text) for call in calls]
+        if all(each is not None for each in made):
+            yield {**message, "tool_calls": made}
+        if not any("written" in call for call in calls):
+            break
+
+
+def _call(fields: Fields, as_text: bool) -> dict[str, Any] | None:
+    identifier, name = fields.get("id"), fields.get("name")
+    if name is None and isinstance(identifier, str) and (match := _NAME_IN_ID.match(identifier)):
+        name = match[1]
+    arguments = fields.get("written") if as_text else fields.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(arguments, dict | str):
+        return None
+    call: dict[str, Any] = {"id": identifier} if isinstance(identifier, str) else {}
+    return {**call, "type": fields.get("type", "function"), "function": {"name": name, "arguments": arguments}}
+
+
+def schemas_of(tools: Iterable[Any] | None) -> dict[str, dict[str, JsonType]]:
+    """Return the types of parameters, by function and parameter, that tool definitions declare."""
+    schemas: dict[str, dict[str, JsonType]] = {}
+    for tool in tools or ():
+        function = tool.get("function", tool) if isinstance(tool, dict) else {}
+        parameters = function.get("parameters") if isinstance(function, dict) else None
+        properties = parameters.get("properties") if isinstance(parameters, dict) else None
+        if isinstance(properties, dict):
+            schemas[str(function.get("name"))] = {
+                name: _TYPES[about["type"]]
+                for name, about in properties.items()
+                if isinstance(about, dict) and isinstance(about.get("type"), str) and about["type"] in _TYPES
+            }
+    return schemas
+
+
+@lru_cache(maxsize=64)
+def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar | str:
+    facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
+    try:
+        found = derive(facts, after_result)
+    except Underivable as error:
+        return str(error)
+    return TurnGrammar(found.supplied, found.heads, found.forms, found.openers, found.underived)
+
+
+def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:
+    """Return the grammar of a template's assistant turns under template kwargs, derived once.
+
+    Raises:
+        UsageError: the template renders no assistant turns, or none that a form describes.
+    """
+    found = _derived(
+        template,
+        json.dumps(
+            {name: value for name, value in kwargs.items() if name not in ("tools", "documents")},
+            sort_keys=True,
+            default=str,
+        ),
+        after_result,
+    )
+    if isinstance(found, str):
+        raise UsageError(f"no grammar can be derived for {template.name}: {found}")
+    return found
