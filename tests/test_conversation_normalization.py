@@ -12,6 +12,8 @@ import hypothesis.strategies as st
 import pytest
 
 from chattmpl.conversation.models import Conversation, Message
+from chattmpl.conversation.notes import NoteKind
+from chattmpl.conversation.shapes import read_record
 from chattmpl.errors import ConversationError
 
 REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
@@ -286,7 +288,6 @@ PADDED_TOOLS = [
     [
         ("auto", {"type": "string"}),
         ("always", {"type": "string"}),
-        ("never", {"type": "string", "default": None}),
     ],
 )
 def test_a_null_default_goes_where_the_schema_is_seen_to_be_padded(cleaning: Any, x: dict[str, Any]) -> None:
@@ -294,6 +295,21 @@ def test_a_null_default_goes_where_the_schema_is_seen_to_be_padded(cleaning: Any
     assert conversation.tools == [
         {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": x}}}},
     ]
+
+
+def test_tools_and_messages_in_a_string_of_json_keep_their_nulls() -> None:
+    call = {"type": "function", "function": {"name": "f", "arguments": {"x": None}}}
+    asked = {"role": "user", "content": "a", "tool_calls": None}
+    messages = [asked, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    assert Conversation.coerce({"messages": messages, "tools": PADDED_TOOLS}, clean_nulls="never").tools == PADDED_TOOLS
+    stored = {"messages": json.dumps(messages), "tools": json.dumps(PADDED_TOOLS)}
+    for reading, dropped in ((read_record(stored), False), (read_record({"messages": messages}), True)):
+        seen = Conversation.coerce(reading.value).to_template_input()
+        assert seen["messages"][1]["tool_calls"][0]["function"]["arguments"] == ({} if dropped else {"x": None})
+        assert dropped == any(note.kind is NoteKind.DROPPED_NULLS for note in reading.notes)
+        assert seen["tools"] == (None if dropped else PADDED_TOOLS)
+    padded = read_record({**stored, "messages": messages}).value
+    assert Conversation.coerce(padded).tools == PADDED_TOOLS, "the messages are padded, and the tools are not"
 
 
 def test_nulls_are_cleaned_from_content_parts_tool_calls_and_documents() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.shapes import parse_record, read_record
-from chattmpl.conversation.spellings import PREFERENCES, is_content
+from chattmpl.conversation.spellings import is_content
 from chattmpl.conversation.turns import TurnReader, is_simple
 from chattmpl.conversation.validation_errors import FieldError
 
@@ -182,6 +182,24 @@ def test_answers_that_are_calls_become_tool_calls() -> None:
 def test_columns_that_could_each_be_the_answer_are_refused() -> None:
     with pytest.raises(FieldError, match="'solution' and 'answer' could each be the completion"):
         read_record({"problem": "Tide?", "solution": "It is 2.4 m.", "answer": "2.4"})
+
+
+PREFERENCES = (
+    ("chosen", "rejected"),
+    ("chosen_response", "rejected_response"),
+    ("response_chosen", "response_rejected"),
+    ("prompt_chosen", "prompt_rejected"),
+    ("chosenMessages", "rejectedMessages"),
+    ("preferred_output", "non_preferred_output"),
+    ("answer-accepted", "answer-rejected"),
+    ("preferred", "dispreferred"),
+    ("better answer", "worse answer"),
+)
+
+
+@pytest.mark.parametrize("columns", [("chosen_score", "rejected_score"), ("non_preferred", "x")])
+def test_scores_of_answers_are_no_preference_pair(columns: tuple[str, str]) -> None:
+    assert read_record({"messages": CHAT, **dict.fromkeys(columns, 0.5)}).value == {"messages": CHAT}
 
 
 @pytest.mark.parametrize("pair", PREFERENCES, ids="+".join)
@@ -520,3 +538,59 @@ def test_usual_tool_calls_are_simple() -> None:
     call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
     assert all(is_simple({"role": "assistant", "tool_calls": [call], **more}) for more in ({}, {"content": ""}))
     assert not is_simple({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]})
+
+
+# Flags where none are read, and fields that not every template renders
+
+
+@pytest.mark.parametrize("name", ["labels", "assistant_masks", "assistant_mask", "completion_mask", "token_weights"])
+def test_a_number_for_each_token_is_named(name: str) -> None:
+    values = [[0, 1, 1], [[0, 1], [1]], "[-100, 5, 6]"]
+    assert [noted({"messages": CHAT, name: value}, NoteKind.UNREAD_FLAG) for value in values] == [{name}] * 3
+    assert noted({"messages": [ASK, {**SAY, name: values[0]}]}, NoteKind.UNREAD_FLAG) == {name}
+    assert noted({"prompt": "Tide?", "completion": "2.4 m", name: values[0]}, NoteKind.UNREAD_FLAG) == {name}
+    assert noted({"messages": CHAT, "attention_mask": [1, 1], "input_ids": [5, 6]}, NoteKind.UNREAD_FLAG) == set()
+
+
+@pytest.mark.parametrize(
+    "flag", [{"train": False}, {"weight": 0}, {"loss": False}, {"masked": True}, {"a": {"learn": False}}]
+)
+@pytest.mark.parametrize("written", [dict, json.dumps], ids=["object", "JSON"])
+def test_a_flag_against_training_inside_another_field_is_refused(flag: dict[str, Any], written: Any) -> None:
+    value = written(flag)
+    for record in ({"messages": [ASK, {**SAY, "metadata": value}]}, {"messages": CHAT, "extra": value}):
+        with pytest.raises(FieldError, match="says what is not trained"):
+            read_record(record)
+
+
+def test_a_flag_for_training_inside_another_field_is_named_and_other_values_are_not_flags() -> None:
+    assert noted({"messages": [ASK, {**SAY, "metadata": {"train": True}}]}, NoteKind.UNREAD_FLAG) == {"metadata.train"}
+    others = {"loss": 0.37, "split": "train", "mask": "x", "ignore": 0}
+    assert noted({"messages": CHAT, "metadata": others}, NoteKind.UNREAD_FLAG) == set()
+    assert noted({"messages": [{**ASK, "metadata": {"train": False}}, SAY]}, NoteKind.UNREAD_FLAG) == set()
+
+
+def test_fields_that_not_every_template_renders_are_noted_with_their_role() -> None:
+    calling = {**CALLING, "content": "", "reasoning_content": "Look it up."}
+    result = {"role": "tool", "content": "2.4", "name": "tide"}
+    messages = [{**ASK, "name": "Ann"}, calling, result, {"role": "system", "content": "Be brief."}, SAY]
+    record = {"messages": messages, "tools": [TOOL], "documents": [{"text": "Tides"}], "source": "x"}
+    expected = {
+        *(("name", "user"), ("tool_calls", "assistant"), ("reasoning_content", "assistant"), ("content", "tool")),
+        *(("name", "tool"), ("content", "later system"), ("tools", ""), ("documents", "")),
+    }
+    for each in (record, {**record, "messages": tuple(messages)}, parse_record(record)):
+        found = {(note.name, note.target) for note in read_record(each).notes if note.kind is NoteKind.FIELD}
+        assert found == expected
+
+
+def test_content_parts_of_other_types_are_noted() -> None:
+    parts = [
+        {"type": "text", "text": "Tide?"},
+        {"type": "output_text", "text": "Now"},
+        {"type": "file", "file": "x"},
+        {"text": "y"},
+    ]
+    notes = read_record({"messages": [{**ASK, "content": parts}, SAY]}).notes
+    found = {(note.name, note.target) for note in notes if note.kind is NoteKind.PART}
+    assert found == {("output_text", "text"), ("file", "no text"), ("None", "text")}

@@ -23,6 +23,7 @@ from chattmpl.data.audit import audit  # noqa: E402
 from chattmpl.data.encoder import Encoder, UnreadDataWarning  # noqa: E402
 from chattmpl.data.job import JobNote, JobNoteKind, Watcher, encode_dataset  # noqa: E402
 from chattmpl.data.reading import as_counts, concerns, from_counts  # noqa: E402
+from chattmpl.data.stats import stats  # noqa: E402
 from chattmpl.errors import RenderError  # noqa: E402
 from chattmpl.template.template import Template  # noqa: E402
 from support.command import run_here  # noqa: E402
@@ -104,7 +105,9 @@ def test_a_job_reports_what_is_not_read_with_the_number_of_rows(tmp_path: Path, 
     path = _write(tmp_path, ROWS * 2)
     summary = encode_dataset(str(path), "hybrid", "demo", str(tmp_path / "out"), workers=workers, watcher=notes)
     assert notes.found == {ReadingNote(NoteKind.UNREAD_COLUMN, "persona"): 2}
-    expected = {"unread-column": {"persona": 2}, "metadata": {"id": 4}, "earlier-answers": {"messages": 2}}
+    fields = {"content": {"tool": 2}, "tool_calls": {"assistant": 2}, "tools": 4}
+    unread = {"unread-column": {"persona": 2}, "metadata": {"id": 4}}
+    expected = {**unread, "earlier-answers": {"messages": 2}, "field": fields}
     assert summary.data["reading"] == expected
 
 
@@ -121,6 +124,35 @@ def test_the_command_reports_what_is_not_read(tmp_path: Path) -> None:
     found = audit(str(path), "hybrid", "demo")
     keys = {(finding.code, finding.key, finding.count) for finding in found if finding.code.startswith("AU20")}
     assert keys >= {("AU206", "persona", 1), ("AU207", "images", 1), ("AU209", "sys_prompt", 1)}
+
+
+def test_every_entry_point_names_the_fields_that_the_template_drops(tmp_path: Path) -> None:
+    parts = [{"type": "text", "text": "Tide?"}, {"type": "file", "file": "x"}]
+    traced = {"role": "assistant", "content": "2.4 m", "reasoning_content": "Look it up."}
+    rows: list[dict[str, Any]] = [
+        {"messages": [{"role": "user", "content": parts, "name": "Ann"}, traced]},
+        {"messages": [{"role": "user", "content": "Tide?"}, traced], "labels": [0, 1]},
+    ]
+    expected = {
+        ReadingNote(NoteKind.FIELD, "reasoning_content", "assistant"): 2,
+        ReadingNote(NoteKind.FIELD, "name", "user"): 1,
+        ReadingNote(NoteKind.PART, "file", "no text"): 1,
+        ReadingNote(NoteKind.UNREAD_FLAG, "labels"): 1,
+    }
+    path = str(_write(tmp_path, rows))
+    notes, seen = Notes(), Notes()
+    encode_dataset(path, "gemma3", "demo", str(tmp_path / "out"), workers=1, watcher=notes)
+    assert notes.found == expected
+    stats(path, "gemma3", "demo", watcher=seen)
+    assert seen.found == expected
+    with pytest.warns(UnreadDataWarning) as caught:
+        Encoder("gemma3", "demo").encode_many(rows)
+    assert {str(each.message) for each in caught} == {note.message() for note in expected}
+    found = {finding.code for finding in audit(path, "gemma3", "demo")}
+    assert found >= {"AU204", "AU206", "AU305"}
+    notes.found.clear()
+    encode_dataset(path, "qwen3", "demo", str(tmp_path / "other"), workers=1, watcher=notes)
+    assert {note.name for note in notes.found} == {"name", "file", "labels"}, "the template renders the reasoning"
 
 
 @pytest.mark.parametrize("fast", ["auto", "off"])

@@ -299,6 +299,8 @@ def test_a_saved_data_set_with_several_splits_asks_for_one(folder: Path) -> None
         ("a.json", b" ", "is empty"),
         ("a.json", b"[]", None),
         ("a.jsonl", "x".encode("utf-16"), "is UTF-16"),
+        ("a.jsonl", b'[\n {"messages": []}\n]', "begins with JSON over several lines"),
+        ("a.jsonl", b'{\n "messages": []\n}', "begins with JSON over several lines"),
         ("a.jsonl.gz", b"not gzip", "cannot read"),
         ("a.jsonl.gz", gzip.compress(LINES.encode())[:-20], "cannot read"),
         ("a.jsonl.zst", b"not zstd", "cannot read"),

@@ -16,6 +16,7 @@ from support.extras import need
 need("numpy", "pyarrow", "transformers", session="transformers")
 
 from chattmpl import Encoder, Template  # noqa: E402
+from chattmpl.data.encoder import UnreadDataWarning  # noqa: E402
 from chattmpl.encode import load_tokenizer, special_tokens_of  # noqa: E402
 from chattmpl.encode.tokenizer_loader import DEMO_FILE  # noqa: E402
 from chattmpl.errors import EncodeError, TemplateError  # noqa: E402
@@ -174,6 +175,49 @@ def test_control_tokens_that_a_real_tokenizer_lacks_are_found_for_other_families
     }
     assert fits == FITS[name]
     assert family_for_tokens({token.content for token in tokenizer.added.values()}) == OWN[name]
+
+
+_EACH = "{% for m in messages %}"
+_USER = "{% if m.role == 'user' %}"
+_ANSWER = "{% else %}{% generation %}{{ m.content }}"
+_END = "{% endgeneration %}{% endif %}{% endfor %}"
+FORMS = {
+    "angle": (
+        f"{_EACH}{_USER}<start_of_turn>user\n{{{{ m.content }}}}<end_of_turn>{_ANSWER}<end_of_turn>{_END}",
+        "<start_of_turn>",
+    ),
+    "square": (f"{_EACH}{_USER}[INST] {{{{ m.content }}}} [/INST]{_ANSWER}</s>{_END}", "[INST]"),
+    "bos": (f"<s>{_EACH}{_USER}{{{{ m.content }}}}<|sep|>{_ANSWER}<|end|>{_END}", "<s>"),
+    "wide": (
+        f"{_EACH}{_USER}<｜User｜>{{{{ m.content }}}}<｜Assistant｜>{_ANSWER}<｜end▁of▁sentence｜>{_END}",
+        "<｜User｜>",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_control_tokens_of_every_form_are_missed(tmp_path: Path, form: str) -> None:
+    source, token = FORMS[form]
+    (tmp_path / "t.jinja").write_text(source)
+    data, options = write(tmp_path / "chats.jsonl", CHAT), ("-t", str(tmp_path / "t.jinja"), "--tokenizer")
+    tokenizer = str(real_tokenizer_path("qwen3"))
+    assert (
+        f"{token}"
+        in run("encode", data, *options, tokenizer, "-o", str(tmp_path / "out")).err.partition(" of the tokenizer")[0]
+    )
+    audited = json.loads(run("audit", data, *options, tokenizer, "--select", "AU404", "--format", "json").out)
+    assert [token in finding["message"] for finding in audited["findings"]] == [True]
+    linted = json.loads(run("lint", *options[1:], tokenizer, "--select", "CT601", "--format", "json").out)
+    assert {finding["code"] for finding in linted} == {"CT601"}
+
+
+_TEXT = f"{_EACH}{{% if loop.first %}}Use <a>.{{% endif %}}<think>\\n</think>{{{{ m.content }}}}</s>{{% endfor %}}"
+
+
+@pytest.mark.parametrize("source", [FORMS["square"][0], _TEXT])
+def test_markers_that_are_text_to_the_model_are_no_missing_tokens(source: str) -> None:
+    tokenizer = load_tokenizer(real_tokenizer_path("llama2"))
+    assert missing_tokens(facts_of(Template.from_source(source)).prober, tokenizer) == []
 
 
 @pytest.mark.parametrize("name", REAL_TOKENIZERS)
@@ -368,10 +412,22 @@ def test_rows_with_tools_are_rendered_with_the_template_for_tools(
 
 def test_the_choice_is_noted(model: Path, tmp_path: Path) -> None:
     place(model, "list")
-    data = write(tmp_path / "chats.jsonl", CHAT)
-    noted = "conversations with tools are rendered with its template tool_use"
-    assert noted in run("render", data, "-t", str(model)).err
-    assert noted not in run("render", data, "-t", str(model), "--variant", "default").err
+    data, other = write(tmp_path / "tools.jsonl", WITH_TOOLS, CHAT), write(tmp_path / "chats.jsonl", CHAT)
+    noted = "the template 'tool_use' renders 1 row with tools"
+    encode = ("-t", str(model), "--tokenizer", str(model), "-o", str(tmp_path / "out"), "--force")
+    for command, options in (("render", ("-t", str(model))), ("encode", encode), ("stats", encode[:4])):
+        assert noted in run(command, data, *options).err
+        assert noted not in run(command, other, *options).err
+        assert noted not in run(command, data, *options, "--variant", "default").err
+    from chattmpl.training.adapter.prepare import prepare
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Encoder(str(model), str(model)).encode_many([WITH_TOOLS])
+        prepare([WITH_TOOLS, CHAT], str(model), str(model))
+    said = [str(each.message) for each in caught if each.category is UnreadDataWarning]
+    assert any(each.startswith("the template 'tool_use' renders some rows") for each in said)
+    assert any(each.startswith(noted) for each in said)
 
 
 @pytest.mark.parametrize("name", ["chat_template.json", "processor_config.json"])

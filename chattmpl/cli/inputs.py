@@ -71,14 +71,9 @@ class Templates:
         if name not in self._loaded:
             if reason is not None:
                 say(f"template: {name} ({reason})")
-            template = Template.load(name, retention=self.retention, variant=self.variant, tokenizer=self.tokenizer)
-            if template.tool_use is not None:
-                variant = template.tool_use.resolved.variant
-                say(
-                    f"template: conversations with tools are rendered with its template {variant}, as in transformers; "
-                    "--variant names one for all"
-                )
-            self._loaded[name] = template
+            self._loaded[name] = Template.load(
+                name, retention=self.retention, variant=self.variant, tokenizer=self.tokenizer
+            )
         return self._loaded[name]
 
 

@@ -153,13 +153,15 @@ def _named(found: Iterator[Record], name: str, row: int | None) -> tuple[_Named,
 def _concerning(notes: Iterable[ReadingNote], template: Template) -> list[ReadingNote]:
     from chattmpl.conversation.notes import NoteKind
 
-    # Nothing is trained here. Most conversations have no other note, and need no further import.
-    notes = [note for note in notes if note.kind is not NoteKind.EARLIER_ANSWERS]
+    # Nothing is trained here, and the picture shows what is lost. Most conversations have no other note, and need no
+    # further import.
+    known = {NoteKind.EARLIER_ANSWERS, *([NoteKind.FIELD] if template.tool_use is None else [])}
+    notes = [note for note in notes if note.kind not in known]
     if not notes:
         return []
-    from chattmpl.data.reading import concerns
+    from chattmpl.data.reading import printed_notes
 
-    return [note for note in notes if concerns(note, template)]
+    return [printed for note in notes for printed in printed_notes(note, template)]
 
 
 def _items(

@@ -186,6 +186,9 @@ def render_error(
 def _missing(text: str, variables: Iterable[str]) -> str:
     """Return the hint for an undefined variable or attribute."""
     attribute = re.search(r"has no attribute '(\w+)'", text)
+    if attribute is not None and attribute[1] == "function":
+        form = "{'type': 'function', 'function': {'name': …, 'arguments': …}}"
+        return f"if a tool call of the conversation has name and arguments at its top level, write it as {form}"
     if attribute is not None and attribute[1] in _MESSAGE_KEYS:
         name = attribute[1]
         return f"{name} may be null or absent in a message; allow for it, as in {{{{ message.{name} or '' }}}}"

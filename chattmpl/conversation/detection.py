@@ -35,16 +35,14 @@ def fitting_shape(present: tuple[str, ...]) -> Shape | FieldError:
     """Return the shape that has these keys, or why there is none."""
     names = {folded(key) for key in present}
     seen = ", ".join(map(repr, present)) or "none"
-    for pair in spellings.PREFERENCES:
-        if names.issuperset(pair):
-            own = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
-            shown = ", ".join(key for key in present if folded(key) in pair)
-            other = f"; to train on its other columns, choose shape={own[0]!r}" if own else ""
-            return FieldError(
-                f"a preference pair ({shown}), which supervised training does not use",
-                hint=f"to train on the preferred answer, rename {pair[0]!r} to 'completion', or to 'messages' if it "
-                f"includes the prompt, and remove {pair[1]!r}{other}",
-            )
+    if (pair := spellings.preference_pair(present)) is not None:
+        own = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
+        other = f"; to train on its other columns, choose shape={own[0]!r}" if own else ""
+        return FieldError(
+            f"a preference pair ({', '.join(pair)}), which supervised training does not use",
+            hint=f"to train on the preferred answer, rename {pair[0]!r} to 'completion', or to 'messages' if it "
+            f"includes the prompt, and remove {pair[1]!r}{other}",
+        )
     fitting = [shape.name for shape in SHAPES if names.issuperset(shape.own)]
     if len(fitting) > 1:
         hint = f"choose one, for example shape={fitting[0]!r}"

@@ -37,14 +37,13 @@ from chattmpl.conversation.normalization import (
     normalize_tools,
     plain_data,
 )
+from chattmpl.conversation.spellings import CANONICAL_FLAGS
 from chattmpl.conversation.validation_errors import FieldError, Role, to_field_error, validation_error
 from chattmpl.errors import ConversationError
 
 __all__ = ["Conversation", "FieldError", "Function", "Message", "NullCleaning", "ToolCall"]
 
 _Text = Annotated[str, Field(strict=True)]
-
-_FLAGS = frozenset({"train", "weight"})
 
 
 class _Model(BaseModel):
@@ -197,7 +196,7 @@ class Message(_OrderedModel):
     whether an assistant message is trained on; templates never see them.
     """
 
-    _names = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", "train", "weight", *REASONING_NAMES})
+    _names = frozenset({"role", "content", "tool_calls", "tool_call_id", "name", *CANONICAL_FLAGS, *REASONING_NAMES})
 
     _spellings = {"reasoning_content": REASONING_NAMES}
 
@@ -257,7 +256,7 @@ class Message(_OrderedModel):
         values = self.__dict__
         plain: dict[str, Any] = {}
         for key in self._keys():
-            if key in _FLAGS:
+            if key in CANONICAL_FLAGS:
                 continue
             if key == "tool_calls":
                 value: Any = None if self.tool_calls is None else [call._copied(plain_data) for call in self.tool_calls]
@@ -308,13 +307,16 @@ class Conversation(_Model):
             if padded or cleaning == "always":
                 given["messages"] = [clean_arguments(m) if isinstance(m, dict) else m for m in messages]
         if given.get("tools") is not None:
-            given["tools"] = clean_tools(normalize_tools(given["tools"]), cleaning, padded=padded)
+            decided = (info.context or {}).get("tool_nulls") or cleaning
+            given["tools"] = clean_tools(normalize_tools(given["tools"]), decided, padded=padded)
         if isinstance(documents := as_list(given.get("documents")), list):
             given["documents"] = [drop_nulls(d) if isinstance(d, dict) else d for d in documents]
         return handler(given)
 
     @classmethod
-    def coerce(cls, value: Any, *, clean_nulls: NullCleaning = "auto") -> Conversation:
+    def coerce(
+        cls, value: Any, *, clean_nulls: NullCleaning = "auto", tool_nulls: NullCleaning | None = None
+    ) -> Conversation:
         """Convert any value that the public functions accept as a conversation.
 
         Args:
@@ -322,7 +324,8 @@ class Conversation(_Model):
                 dict, a :class:`Message`, a dataclass or an object with ``model_dump``. The value is not changed.
             clean_nulls: whether nulls in dict arguments, and null defaults and constants in tools, are dropped as
                 padding; ``auto`` drops them if the conversation shows that it was padded (see
-                `chattmpl.conversation.normalization`).
+                `chattmpl.conversation.normalization`). ``never`` keeps all nulls of tools.
+            tool_nulls: the same for tools, if they have another origin than the messages.
 
         Raises:
             ConversationError: the value is not a conversation. A :class:`FieldError` names the field.
@@ -341,7 +344,7 @@ class Conversation(_Model):
                 f"a conversation must be a dict with 'messages' or a list of messages, not {kind}", hint=hint
             )
         try:
-            return cls.model_validate(given, context={"clean_nulls": clean_nulls})
+            return cls.model_validate(given, context={"clean_nulls": clean_nulls, "tool_nulls": tool_nulls})
         except ValidationError as error:
             raise to_field_error(error) from None
         except RecursionError:

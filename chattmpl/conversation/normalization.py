@@ -4,9 +4,10 @@ Null padding: a column of dicts is one struct type in Arrow and Parquet, with ev
 that lacks a key gets it back as null, so a tool without ``enum`` gets ``"enum": null`` and a call of ``ping()`` gets
 the arguments of every other tool.
 
-Most of these nulls carry no meaning and are always dropped: in tools, in tool calls and in content parts. Two kinds
-can be intended: a null in the ``arguments`` of a call, and ``"default": null`` or ``"const": null`` in a JSON schema.
-They are kept unless the caller says otherwise or the conversation itself shows that it was padded.
+Most of these nulls carry no meaning and are dropped, as trl does: in tools, in tool calls and in content parts. Two
+kinds can be intended: a null in the ``arguments`` of a call, and ``"default": null`` or ``"const": null`` in a JSON
+schema. They are kept unless the caller says otherwise or the conversation itself shows that it was padded. Messages
+and tools that are stored as strings of JSON were never padded, and keep all nulls.
 """
 
 import dataclasses
@@ -139,8 +140,10 @@ def clean_tools(tools: list[Any], cleaning: NullCleaning, *, padded: bool = Fals
     """Copy JSON schemas of tools without padding; items that are not dicts are returned unchanged.
 
     ``cleaning`` decides whether ``"default": null`` and ``"const": null`` are dropped too; for ``auto``, ``padded``
-    says that other parts of the conversation show padding.
+    says that other parts of the conversation show padding. ``never`` keeps all nulls.
     """
+    if cleaning == "never":
+        return tools
     schemas = [as_dict(tool) if not isinstance(tool, dict) else tool for tool in tools]
     if cleaning == "always" or (cleaning == "auto" and (padded or any(map(_schema_is_padded, schemas)))):
         keep: frozenset[str] = frozenset()

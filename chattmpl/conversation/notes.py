@@ -13,6 +13,15 @@ class NoteKind(StrEnum):
     """The column ``name`` has text or objects, and is not read."""
     UNREAD_KEY = "unread-key"
     """The key ``name`` of a message has text or objects, and is read only by templates that name it."""
+    UNREAD_FLAG = "unread-flag"
+    """``name`` marks what is trained, by a number for each token or inside another field, where it is not read."""
+    FIELD = "field"
+    """Messages of the role ``target`` have the field ``name``, which not every template renders; without a role, the
+    conversation has it."""
+    NAMED_TEMPLATE = "named-template"
+    """Conversations with tools are rendered with the template ``name``, one of several."""
+    PART = "part"
+    """A content part of the type ``name`` is neither text nor media; ``target`` says whether it has a ``text``."""
     METADATA = "metadata"
     """The column ``name`` describes the row, as an id or a score does, and is not read: of interest only to a template
     that has a kwarg of this name."""
@@ -28,6 +37,8 @@ class NoteKind(StrEnum):
     """A content is a list with text parts."""
     OBJECT_RESULT = "object-result"
     """A tool result is an object, a list or a number."""
+    DROPPED_NULLS = "dropped-nulls"
+    """Nulls in the arguments of tool calls are dropped as padding, which they may not be."""
     EARLIER_ANSWERS = "earlier-answers"
     """There are trained answers before the last one."""
 
@@ -36,10 +47,15 @@ _WORDS = {
     NoteKind.READ_AS: "{name!r} is read as {target} in {rows}",
     NoteKind.UNREAD_COLUMN: "the column {name!r} is not read; it has text or objects in {rows}",
     NoteKind.UNREAD_KEY: "the key {name!r} of messages is not rendered; it has text or objects in {rows}",
+    NoteKind.UNREAD_FLAG: "{name!r} marks what is trained, but is not read, in {rows}; write train: true or "
+    "train: false on each assistant message",
+    NoteKind.FIELD: "the template does not render {name!r}{of_target}, in {rows}",
+    NoteKind.NAMED_TEMPLATE: "the template {name!r} renders {rows} with tools, as in transformers; --variant names one "
+    "template for all",
+    NoteKind.PART: "content parts of type {name!r} are not rendered, in {rows}; store their text in text parts",
     NoteKind.METADATA: "the column {name!r} is not passed to the template, which has a kwarg of this name, in {rows}; "
     "put it into chat_template_kwargs",
-    NoteKind.MEDIA: "{name!r} is not encoded, since there is no processor for it, in {rows}; only the template's "
-    "placeholder is",
+    NoteKind.MEDIA: "{name!r} is not encoded, since there is no processor for it, in {rows}; at most a placeholder is",
     NoteKind.NOT_TRAINED: "{name!r} excludes {rows} from training",
     NoteKind.FLAG_WITHOUT_EFFECT: "{name!r} marks a message that is not the assistant's in {rows}; only the "
     "assistant's are trained",
@@ -49,6 +65,8 @@ _WORDS = {
     "the text as a string",
     NoteKind.OBJECT_RESULT: "tool results are objects in {rows}, and the template prints them as Python, which other "
     "engines write differently; store them as strings of JSON",
+    NoteKind.DROPPED_NULLS: "nulls in arguments of tool calls are dropped as padding of Arrow or Parquet in {rows}; "
+    "store messages as strings of JSON to keep them",
     NoteKind.EARLIER_ANSWERS: "earlier answers are trained as the template writes them in history, not as the "
     "model samples them, in {rows}; unroll the rows, or keep all reasoning (retention all)",
 }
@@ -69,4 +87,5 @@ class ReadingNote(NamedTuple):
     def message(self, rows: int | None = None) -> str:
         """Return the note in words, for a number of rows if it is known."""
         counted = "some rows" if rows is None else f"{rows:,} {'row' if rows == 1 else 'rows'}"
-        return _WORDS[self.kind].format(name=self.name, target=self.target, rows=counted)
+        of_target = f" of {self.target} messages" if self.target else ""
+        return _WORDS[self.kind].format(name=self.name, target=self.target, of_target=of_target, rows=counted)

@@ -3,6 +3,7 @@
 `chattmpl.conversation.spellings` is the table of the names. Whatever is not read is in the notes of the `Reading`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -13,7 +14,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import NullCleaning, as_dict, as_list, decoded_tools
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.spellings import SHAPES, folded, is_content
-from chattmpl.conversation.turns import TurnReader, earlier_answers, flag_meaning, is_simple, json_of
+from chattmpl.conversation.turns import TurnReader, flag_meaning, hidden_flags, is_simple, json_of, notes_on_fields
 from chattmpl.conversation.validation_errors import FieldError, FieldPath, find_misspelling, found_keys
 from chattmpl.options import Arguments, Shape, check_options
 
@@ -79,8 +80,10 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
         FieldError, UsageError: see `parse_record`.
     """
     if isinstance(record, Conversation):
-        messages: list[Any] = [{"role": one.role, "train": one.trained} for one in record.messages]
-        return Reading(record, earlier_answers(messages))
+        names = ("role", "reasoning_content", "tool_calls", "name")
+        given = ({name: getattr(one, name) for name in names} | {"train": one.trained} for one in record.messages)
+        messages: list[Any] = list(given)
+        return Reading(record, notes_on_fields(messages, record.tools, record.documents, nulls_kept=True))
     if type(record) is dict and shape in (None, "messages") and (plain := _read_plain(record)) is not None:
         return plain
     reader = _RecordReader(record, shape, arguments)
@@ -107,11 +110,11 @@ def _read_plain(record: dict[str, Any]) -> Reading | None:
         return None
     if record.get("template") is not None or isinstance(record.get("documents"), str):
         return None
-    answers = earlier_answers(messages)
+    noted = notes_on_fields(messages, tools, record.get("documents"))
     if not others:
-        return Reading(record, answers)
-    notes = [note for key in others if (note := _unread_note(key, record[key], messages)) is not None]
-    return Reading({key: value for key, value in record.items() if key not in others}, (*notes, *answers))
+        return Reading(record, noted)
+    notes = [note for key in others for note in _unread_notes(key, record[key], messages)]
+    return Reading({key: value for key, value in record.items() if key not in others}, (*notes, *noted))
 
 
 def _is_plain_tool(tool: Any) -> bool:
@@ -135,16 +138,19 @@ def _others_of_plain(keys: tuple[Any, ...]) -> tuple[str, ...] | None:
     return None if any(folded(key) in special for key in others) else others
 
 
-def _unread_note(key: Any, value: Any, messages: list[Any]) -> ReadingNote | None:
-    """Return the note on a column that is not read; None if it is empty."""
+def _unread_notes(key: Any, value: Any, messages: list[Any]) -> Iterator[ReadingNote]:
+    """Yield the notes on a column that is not read; none if it is empty."""
     if value is None or value == "" or value == [] or value == {}:
-        return None
+        return
     name = str(key)
+    if not isinstance(value, str) or value[0] in "[{":
+        yield from hidden_flags(name, value, ())
     if folded(name) in spellings.MEDIA:
-        return ReadingNote(NoteKind.MEDIA, name)
-    if is_content(name, value) and not _repeats(value, messages):
-        return ReadingNote(NoteKind.UNREAD_COLUMN, name)
-    return ReadingNote(NoteKind.METADATA, name)
+        yield ReadingNote(NoteKind.MEDIA, name)
+    elif is_content(name, value) and not _repeats(value, messages):
+        yield ReadingNote(NoteKind.UNREAD_COLUMN, name)
+    else:
+        yield ReadingNote(NoteKind.METADATA, name)
 
 
 def _repeats(value: Any, messages: list[Any]) -> bool:
@@ -171,6 +177,7 @@ class _RecordReader:
         origins: the path of each message in the record.
         read: the columns that were read.
         unread: the columns that were not read.
+        tool_nulls: the treatment of nulls in tools, if it is known.
         unchanged: whether the record is what an encoder reads.
     """
 
@@ -179,6 +186,7 @@ class _RecordReader:
         self.unchanged = type(record) is dict
         self.read: set[str] = set()
         self.unread: list[str] = []
+        self.tool_nulls: NullCleaning | None = None
         self.fields: dict[str, Any] = {}
         if shape is None:
             shape = detect_shape(record)
@@ -198,7 +206,8 @@ class _RecordReader:
             self._read_flags()
             self._read_others()
             self._find_unread()
-            self.notes.update(dict.fromkeys(earlier_answers(self.messages)))
+            others = ({**self.record, **self.fields}.get(name) for name in ("tools", "documents"))
+            self.notes.update(dict.fromkeys(notes_on_fields(self.messages, *others, nulls_kept=self.turns.from_json)))
         except FieldError as error:
             raise self._moved(error, error.path) from None
 
@@ -207,7 +216,9 @@ class _RecordReader:
         rest = {key: value for key, value in self.record.items() if key not in self.read}
         data = {**rest, **self.fields, "messages": self.messages}
         try:
-            return Conversation.coerce(data, clean_nulls=clean_nulls)
+            tool_nulls = clean_nulls if self.tool_nulls is None or clean_nulls != "auto" else self.tool_nulls
+            kept = clean_nulls == "auto" and self.turns.from_json
+            return Conversation.coerce(data, clean_nulls="never" if kept else clean_nulls, tool_nulls=tool_nulls)
         except FieldError as error:
             raise self._moved(error, self._path(error.path)) from None
 
@@ -362,19 +373,20 @@ class _RecordReader:
             name = folded(key)
             if name in spellings.FLAGS:
                 self._row_flag(key, name, value)
-            elif name in spellings.KTO_LABELS and self._is_kto(name, value):
+            elif name in spellings.KTO_LABELS and (wanted := self._wanted(name, value)) is not None:
                 self.read.add(key)
-                if value in (False, 0) or str(value).strip().lower() in ("false", "0"):
+                if not wanted:
                     self._exclude(key, [False] * len(self.messages))
                     self.note(NoteKind.NOT_TRAINED, key)
 
-    def _is_kto(self, name: str, value: Any) -> bool:
-        """Return true for the label of unpaired preference data: true for a wanted answer."""
+    def _wanted(self, name: str, value: Any) -> bool | None:
+        """Return the label of unpaired preference data, true for a wanted answer; None for any other label."""
         if isinstance(value, bool):
-            return True
-        words = ("true", "false", "0", "1") if isinstance(value, str) else (0, 1)
-        plain = value.strip().lower() if isinstance(value, str) else value
-        return (self.shape == "prompt-completion" or name == "kto_tag") and plain in words
+            return value
+        if self.shape != "prompt-completion" and name != "kto_tag":
+            return None
+        flag = spellings.flag_of_text(value) if isinstance(value, str) else value
+        return bool(flag) if isinstance(flag, (bool, int)) and flag in (0, 1) else None
 
     def _row_flag(self, key: str, name: str, value: Any) -> None:
         if isinstance(value, str):
@@ -475,8 +487,10 @@ class _RecordReader:
     def _add_tools(self, tools: dict[str, Any], key: str, value: Any, *, wrap: bool = False) -> None:
         self.read.add(key)
         decoded = decoded_tools(value)
-        if decoded is not value and key != "tools":
-            self.note(NoteKind.READ_AS, key, "JSON")
+        if decoded is not value:
+            self.tool_nulls = "never"
+            if key != "tools":
+                self.note(NoteKind.READ_AS, key, "JSON")
         if wrap and isinstance(decoded, list):
             decoded = [_as_tool(function) for function in decoded]
         tools[key] = decoded
@@ -529,9 +543,9 @@ class _RecordReader:
                 continue
             if key != "template":
                 self.unread.append(key)
-            note = _unread_note(key, value, self.messages)
-            if note is not None and (key != "template" or note.kind is NoteKind.UNREAD_COLUMN):
-                self.notes[note] = None
+            for note in _unread_notes(key, value, self.messages):
+                if key != "template" or note.kind is NoteKind.UNREAD_COLUMN:
+                    self.notes[note] = None
 
 
 def _role_of(message: Any) -> Any:
@@ -543,7 +557,7 @@ def _untrained(message: Any) -> Any:
     given = as_dict(message)
     if given is None or given.get("role") != "assistant":
         return message
-    flagged = given.get("train") is not None or given.get("weight") is not None
+    flagged = any(given.get(flag) is not None for flag in spellings.CANONICAL_FLAGS)
     return message if flagged else {**given, "train": False}
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -45,16 +46,22 @@ SHAPES = (
 
 _FIRST_COLUMNS = frozenset(shape.own[0] for shape in SHAPES)
 
-PREFERENCES = (
-    ("chosen", "rejected"),
-    ("chosen_response", "rejected_response"),
-    ("response_chosen", "response_rejected"),
-    ("chosen_messages", "rejected_messages"),
-    ("preferred_output", "non_preferred_output"),
-    ("accepted", "rejected"),
-    ("preferred", "dispreferred"),
+_PREFERRED = re.compile(r"(?<![a-z])(?<!non_)(?<!not_)(chosen|accepted|preferred|winning|winner|better)(?![a-z])")
+_REJECTED = re.compile(
+    r"(?<![a-z])(rejected|dispreferred|unpreferred|nonpreferred|non_preferred|not_preferred|losing|loser|worse)(?![a-z])"
 )
-"""The columns of the preferred and the other answer in preference data."""
+"""Words in the columns of the preferred and of the other answer in preference data, alone or with others."""
+
+
+def preference_pair(columns: Iterable[str]) -> tuple[str, str] | None:
+    """Return the columns of the preferred and of the other answer; None if there are none.
+
+    Scores of answers and other metadata are none of them.
+    """
+    names = [name for name in columns if "metadata" not in _kind_of_name(name)]
+    found = [next((name for name in names if words.search(folded(name))), None) for words in (_PREFERRED, _REJECTED)]
+    return (found[0], found[1]) if found[0] is not None and found[1] is not None else None
+
 
 # -- columns next to those of a shape
 
@@ -153,6 +160,8 @@ TRAINED = frozenset(
 MASKED = frozenset({"masked", "is_masked", "ignore_loss", "no_loss", "no_train", "exclude_from_loss"})
 """Flags that are true for what is not trained."""
 WEIGHTS = frozenset({"weight", "weights", "loss_weight", "loss_weights", "loss_scale", "message_weights"})
+CANONICAL_FLAGS = frozenset({"train", "weight"})
+"""The flags of a message in a conversation, as which all others are read."""
 UNCERTAIN = frozenset(
     {"mask", "masks", "ignore", "train_detail", "train_details", "training_detail", "training_details"}
 )
@@ -173,6 +182,42 @@ def is_flag(key: str, value: Any) -> bool:
 @lru_cache(maxsize=4096)
 def _looks_like_flag(name: str) -> bool:
     return _FLAG_LIKE.search(name) is not None
+
+
+_OF_TOKENS = re.compile(r"(^|_)(labels?|masks?|weights?|train\w*|loss)(_|$)")
+_OF_INPUT = re.compile(r"(^|_)(attention|special|padding|causal|class|topic|sentiment)(_|$)")
+
+
+def marks_tokens(name: str, value: Any) -> bool:
+    """Return true for a list of numbers that mark what is trained, such as ``labels``, one for each token."""
+    if isinstance(value, str) and value[:1] == "[":
+        value = flag_of_text(value)
+    while isinstance(value, (list, tuple)) and value and isinstance(value[0], (list, tuple)):
+        value = value[0]
+    if not isinstance(value, (list, tuple)) or not value or not all(isinstance(one, (int, float)) for one in value):
+        return False
+    return _OF_TOKENS.search(folded(name)) is not None and _OF_INPUT.search(folded(name)) is None
+
+
+def flags_inside(value: Any, depth: int = 4) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the path and the value of each flag inside an object, which may be a string of JSON."""
+    if isinstance(value, str) and value[:1] == "{":
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return
+    if not isinstance(value, dict) or not depth:
+        return
+    for key, inner in value.items():
+        name = folded(str(key))
+        if isinstance(inner, (bool, int, float)):
+            counts = isinstance(inner, bool) or (name not in ROW_NUMBERS and (inner in (0, 1) or name in WEIGHTS))
+            if counts and name in TRAINED | MASKED | WEIGHTS:
+                yield (str(key),), inner
+        elif marks_tokens(name, inner):
+            yield (str(key),), inner
+        else:
+            yield from (((str(key), *rest), flag) for rest, flag in flags_inside(inner, depth - 1))
 
 
 ROW_NUMBERS = frozenset({"loss", "ignore", "mask", "supervised", "learn"})

@@ -1,13 +1,21 @@
 """Reading of one turn of a conversation, whose keys, role, calls and flags have many spellings, as a message."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from chattmpl.conversation import spellings
-from chattmpl.conversation.normalization import PART_TYPES, REASONING_NAMES, as_dict, as_list
+from chattmpl.conversation.normalization import (
+    PART_TYPES,
+    REASONING_NAMES,
+    as_dict,
+    as_list,
+    clean_arguments,
+    messages_are_padded,
+)
 from chattmpl.conversation.notes import NoteKind, ReadingNote
-from chattmpl.conversation.spellings import folded, has_text, is_content
+from chattmpl.conversation.spellings import CANONICAL_FLAGS, folded, has_text, is_content
 from chattmpl.conversation.validation_errors import (
     ROLES,
     FieldError,
@@ -22,7 +30,6 @@ from chattmpl.options import Shape
 
 _ROLES = frozenset(ROLES)
 _SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
-_CANONICAL_FLAGS = frozenset({"train", "weight"})
 
 
 class TurnReader:
@@ -34,11 +41,13 @@ class TurnReader:
 
     Attributes:
         notes: the notes, in order and without repetition.
+        from_json: True if the turns were a string of JSON.
     """
 
     def __init__(self, shape: Shape, *, decode: bool) -> None:
         self.shape, self.decode = shape, decode
         self.notes: dict[ReadingNote, None] = {}
+        self.from_json = False
 
     def note(self, kind: NoteKind, name: str, target: str = "") -> None:
         """Add a note."""
@@ -50,7 +59,7 @@ class TurnReader:
             decoded = json_of(value, list)
             if decoded is not None:
                 self.note(NoteKind.READ_AS, str(path[-1]), "JSON")
-                value = decoded
+                value, self.from_json = decoded, True
         turns = as_list(value)
         if not isinstance(turns, list):
             raise FieldError(f"must be a list of {what}, not {shown(turns)}", path)
@@ -127,7 +136,7 @@ class TurnReader:
             if spellings.is_flag(key, value):
                 if value is not None:
                     flags[key] = value
-                if key in _CANONICAL_FLAGS:
+                if key in CANONICAL_FLAGS:
                     made[key] = value
                 else:
                     same = False
@@ -236,20 +245,23 @@ class TurnReader:
             if message.get("role") == "tool":
                 self.note(NoteKind.OBJECT_RESULT, "content")
             return
-        kinds = {part.get("type") for part in parts if isinstance(part, dict)}
-        for kind in kinds:
-            if kind in spellings.MEDIA_PARTS:
-                self.note(NoteKind.MEDIA, spellings.MEDIA_PARTS[kind])
-        if "text" in kinds:
-            self.note(NoteKind.TEXT_PARTS, "content")
-        if message.get("role") == "tool" and not all(
-            isinstance(p, dict) and p.get("type") in PART_TYPES for p in parts
-        ):
+        given = [part for part in parts if isinstance(part, dict)]
+        known = all(isinstance(part, dict) and part.get("type") in PART_TYPES for part in parts)
+        if message.get("role") == "tool" and not known:
             self.note(NoteKind.OBJECT_RESULT, "content")
+            return
+        for part in given:
+            kind = part.get("type")
+            if kind == "text":
+                self.note(NoteKind.TEXT_PARTS, "content")
+            elif isinstance(kind, str) and kind in spellings.MEDIA_PARTS:
+                self.note(NoteKind.MEDIA, spellings.MEDIA_PARTS[kind])
+            else:
+                self.note(NoteKind.PART, str(kind), "text" if has_text(part.get("text")) else "no text")
 
     def _look_at_keys(self, given: dict[str, Any], message: dict[str, Any], path: FieldPath) -> None:
         """Note keys of a message that few templates read, and refuse a message that has nothing else."""
-        others = [key for key in message if key not in spellings.MESSAGE_KEYS and key not in _CANONICAL_FLAGS]
+        others = [key for key in message if key not in spellings.MESSAGE_KEYS and key not in CANONICAL_FLAGS]
         if not others or find_misspelling(tuple(given), spellings.MESSAGE_KEYS) is not None:
             return  # a misspelt key, which the model reports, is not one that is left out
         known = ("content", "tool_calls", *REASONING_NAMES)
@@ -257,11 +269,11 @@ class TurnReader:
             for key in others:
                 if spellings.may_be_text_of_message(str(key), message[key]):
                     raise FieldError("'content' is missing", path, hint=f"did you mean 'content' instead of {key!r}?")
-        unknown = [
-            key for key in others if is_content(str(key), message[key]) and message[key] != message.get("content")
-        ]
-        for key in unknown:
-            self.note(NoteKind.UNREAD_KEY, str(key))
+        for key in others:
+            if message.get("role") == "assistant":
+                self.notes.update(dict.fromkeys(hidden_flags(str(key), message[key], path)))
+            if is_content(str(key), message[key]) and message[key] != message.get("content"):
+                self.note(NoteKind.UNREAD_KEY, str(key))
 
     def _apply_flags(self, message: dict[str, Any], flags: dict[str, Any], role: str, path: FieldPath) -> bool:
         """Set ``train`` by the flags of a message; return true for ``train`` and ``weight``, which stay as they are."""
@@ -274,9 +286,9 @@ class TurnReader:
                 self.note(NoteKind.FLAG_WITHOUT_EFFECT, next(iter(flags)))
         else:
             for key in flags:
-                if key not in _CANONICAL_FLAGS:
+                if key not in CANONICAL_FLAGS:
                     self.note(NoteKind.READ_AS, key, "train")
-        if _CANONICAL_FLAGS.issuperset(flags):
+        if CANONICAL_FLAGS.issuperset(flags):
             return True
         message["train"] = next(iter(meanings.values()))
         return False
@@ -303,14 +315,58 @@ def _arguments(call: dict[Any, Any]) -> Any:
     return function.get("arguments") if type(function) is dict else ""
 
 
-def earlier_answers(messages: list[Any]) -> tuple[ReadingNote, ...]:
-    """Return the note that there are trained answers before the last one, or nothing."""
-    answers = [message for message in messages if isinstance(message, dict) and message.get("role") == "assistant"]
-    several = len(answers) > 1 and sum(message.get("train") is not False for message in answers) > 1
-    return _EARLIER_ANSWERS if several else ()
+def notes_on_fields(
+    messages: list[Any], tools: Any, documents: Any, *, nulls_kept: bool = False
+) -> tuple[ReadingNote, ...]:
+    """Return the notes on fields that not every template renders, on dropped nulls and on earlier trained answers."""
+    fields: dict[tuple[str, str], None] = {}
+    answers = trained = 0
+    for message in messages:
+        if not isinstance(message, dict):
+            continue
+        role = message.get("role")
+        if role == "assistant":
+            answers += 1
+            trained += message.get("train") is not False
+        elif role != "user":
+            fields["content", "later system" if role == "system" and message is not messages[0] else str(role)] = None
+        if len(message) > 2:
+            for name in message:
+                if name in _OPTIONAL and message[name]:
+                    fields[name, str(role)] = None
+    if tools:
+        fields["tools", ""] = None
+    if documents:
+        fields["documents", ""] = None
+    calls = not nulls_kept and ("tool_calls", "assistant") in fields and messages_are_padded(messages)
+    nulls = calls and any(clean_arguments(message) != message for message in messages)
+    return _field_notes(tuple(fields), nulls, answers > 1 and trained > 1)
 
 
-_EARLIER_ANSWERS = (ReadingNote(NoteKind.EARLIER_ANSWERS, "messages"),)
+@lru_cache(maxsize=512)
+def _field_notes(fields: tuple[tuple[str, str], ...], nulls: bool, earlier_answers: bool) -> tuple[ReadingNote, ...]:
+    notes = [ReadingNote(NoteKind.FIELD, name, role) for name, role in fields]
+    notes += [ReadingNote(NoteKind.DROPPED_NULLS, "arguments")] if nulls else []
+    return (*notes, ReadingNote(NoteKind.EARLIER_ANSWERS, "messages")) if earlier_answers else tuple(notes)
+
+
+_OPTIONAL = frozenset({"tool_calls", "name", *REASONING_NAMES})
+
+
+def hidden_flags(key: str, value: Any, path: FieldPath) -> Iterator[ReadingNote]:
+    """Yield a note on each flag in a field that is not read.
+
+    Raises:
+        FieldError: a flag says that something is not trained.
+    """
+    if spellings.marks_tokens(key, value):
+        yield ReadingNote(NoteKind.UNREAD_FLAG, key)
+    for where, flag in spellings.flags_inside(value):
+        inside = (*path, key, *where)
+        if flag in (0, 1) and not flag_meaning(where[-1], flag, inside):
+            hint = "write train: false on the assistant message itself, or in a column of the row"
+            raise FieldError("says what is not trained, but flags inside other fields are not read", inside, hint=hint)
+        yield ReadingNote(NoteKind.UNREAD_FLAG, ".".join((key, *where)))
 
 
 def json_of(text: str, kinds: type | tuple[type, ...]) -> Any:

@@ -31,7 +31,7 @@ from chattmpl.data.fast.verify import (
     describe_difference,
     open_fast_path,
 )
-from chattmpl.data.reading import WARNINGS, concerns
+from chattmpl.data.reading import WARNINGS, printed_notes
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
 from chattmpl.encode import EncodeOptions, encode, load_tokenizer, template_for
@@ -354,8 +354,9 @@ class Encoder:
             return reading
         for note in reading.notes:
             new = note not in self._report.reading and note.kind in WARNINGS
-            if new and concerns(note, self.template, one_row=self.options["mask"] != "last"):
-                warnings.warn(note.message(), UnreadDataWarning, stacklevel=4)
+            one_row = self.options["mask"] != "last"
+            for said in printed_notes(note, self.template, one_row=one_row) if new else ():
+                warnings.warn(said.message(), UnreadDataWarning, stacklevel=4)
             self._report.reading[note] += 1
         return reading.value
 

@@ -20,8 +20,15 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
         case NoteKind.METADATA:
             return template.reads(note.name)
         case NoteKind.UNREAD_KEY:
-            quoted = (f"'{note.name}'", f'"{note.name}"')
-            return note.name not in template.program.syntax.names and not any(key in template.source for key in quoted)
+            return not any(
+                note.name in each.program.syntax.names or _names(each, note.name) for each in template.variants
+            )
+        case NoteKind.FIELD:
+            return all(facts_of(each).drops(note.name, note.target) for each in template.variants)
+        case NoteKind.PART:
+            parts = facts_of(template).parts
+            rendered = parts.printed or (parts.of_any_type and note.target == "text")
+            return not rendered and not any(_names(each, note.name) for each in template.variants)
         case NoteKind.TEXT_ARGUMENTS:
             fates = facts_of(template).tool_calls.arguments
             return fates is not None and fates["string"][0] == "encoded twice"
@@ -34,13 +41,25 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
     return True
 
 
+def printed_notes(note: ReadingNote, template: Template, *, one_row: bool = True) -> Iterator[ReadingNote]:
+    """Yield the notes to print for one on how rows were read; none if it does not concern the template."""
+    if concerns(note, template, one_row=one_row):
+        yield note
+    if template.tool_use is not None and (note.kind, note.name) == (NoteKind.FIELD, "tools"):
+        yield ReadingNote(NoteKind.NAMED_TEMPLATE, template.tool_use.resolved.variant or "tool_use")
+
+
+def _names(template: Template, word: str) -> bool:
+    """Return true if a template has a word as a string."""
+    return f"'{word}'" in template.source or f'"{word}"' in template.source
+
+
 def concerning(
     notes: Mapping[ReadingNote, int], template: Template, *, one_row: bool = True
 ) -> Iterator[tuple[ReadingNote, int]]:
-    """Yield the notes that concern a template, with the number of rows, in the order of their kinds; see `concerns`."""
-    for kind in NoteKind:
-        of_kind = ((note, rows) for note, rows in notes.items() if note.kind is kind)
-        yield from ((note, rows) for note, rows in of_kind if concerns(note, template, one_row=one_row))
+    """Yield the notes that concern a template, with the number of rows, in the order of their kinds."""
+    found = [(one, rows) for note, rows in notes.items() for one in printed_notes(note, template, one_row=one_row)]
+    yield from sorted(found, key=lambda each: list(NoteKind).index(each[0].kind))
 
 
 def as_counts(notes: Mapping[ReadingNote, int]) -> dict[str, Any]:

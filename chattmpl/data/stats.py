@@ -10,6 +10,7 @@ from typing import Any, Unpack
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading
+from chattmpl.conversation.spellings import CANONICAL_FLAGS
 from chattmpl.data.encoder import Encoder
 from chattmpl.data.job.context import open_encoder
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
@@ -25,8 +26,6 @@ from chattmpl.options import check_options
 from chattmpl.template.template import Template
 
 BATCH_SIZES = (8, 32)
-
-_FLAGS = ("train", "weight")
 
 
 # -- counting
@@ -133,11 +132,11 @@ class _Counter:
 
 
 def _flagged(conversation: Any) -> bool:
-    return any(message.get(name) is not None for message in messages_of(conversation) for name in _FLAGS)
+    return any(message.get(name) is not None for message in messages_of(conversation) for name in CANONICAL_FLAGS)
 
 
 def _without_flags(conversation: Any) -> Any:
-    messages = [{k: v for k, v in message.items() if k not in _FLAGS} for message in messages_of(conversation)]
+    messages = [{k: v for k, v in message.items() if k not in CANONICAL_FLAGS} for message in messages_of(conversation)]
     if isinstance(conversation, Conversation):
         return Conversation.coerce({**conversation.dump(), "messages": messages})
     return {**conversation, "messages": messages} if isinstance(conversation, dict) else messages

@@ -1,13 +1,15 @@
 """The control tokens that a template writes."""
 
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.probing.frames import stop_ranges
+from chattmpl.probing.formats import reasoning_start
+from chattmpl.probing.frames import find_bos, find_frames, stop_ranges
 from chattmpl.probing.prober import Prober
 from chattmpl.template.blame import span_at
-from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL, PLACEHOLDER
+from chattmpl.template.special_tokens import CONTROL, HTML_TAG, NAMES, PIPED_CONTROL, PLACEHOLDER
 from chattmpl.template.template import Rendering, Template
 
 
@@ -73,23 +75,48 @@ def stop_token(prober: Prober) -> WrittenToken | None:
 def missing_tokens(prober: Prober, tokenizer: TextTokenizer) -> list[WrittenToken]:
     """Return the control tokens that a template writes and a tokenizer lacks, each once.
 
-    They are those of the form ``<|name|>`` in the template's own text of small conversations, and the stop token.
-    Placeholders for special tokens are none of them.
+    They are the stop token, and in the template's own text: those of the form ``<|name|>`` in small conversations,
+    those that the family declares, BOS, and whatever resembles a control token around the messages. Tags around a
+    section, as of reasoning, and placeholders for special tokens are none of them.
     """
-    known = prober.template.tokens
-    placeholders = {token for name, token in known.items() if token == PLACEHOLDER.format(name)}
-    written: dict[str, WrittenToken] = {}
+    template = prober.template
+    placeholders = {token for name, token in template.tokens.items() if token == PLACEHOLDER.format(name)}
     stop = stop_token(prober)
-    for name in ("turn", "system", "calls"):
-        rendering = prober.render(name, prompt=name == "turn")
-        for match in PIPED_CONTROL.finditer(rendering.text) if rendering is not None else ():
-            if rendering is not None and match[0] not in written and span_at(rendering, match.start()).literal:
-                is_stop = stop is not None and match[0] == stop.content
-                written[match[0]] = WrittenToken(match[0], is_stop, rendering, match.start())
-    if stop is not None:
-        written.setdefault(stop.content, stop)
+    written = {} if stop is None else {stop.content: stop}
+    for rendering, start, end, pattern in _own_text(prober):
+        for match in pattern.finditer(rendering.text, start, end):
+            if match[0] not in written and span_at(rendering, match.start()).literal:
+                written[match[0]] = WrittenToken(match[0], False, rendering, match.start())
     return [
         token
-        for token in written.values()
-        if token.content not in placeholders and not tokenizer.has_token(token.content)
+        for token in sorted(written.values(), key=lambda token: token.start)
+        if token.content not in placeholders and not tokenizer.has_token(token.content) and _counts(token, tokenizer)
     ]
+
+
+def _own_text(prober: Prober) -> Iterator[tuple[Rendering, int, int, re.Pattern[str]]]:
+    """Yield parts of renderings, with the pattern of the control tokens to look for there."""
+    declared = control_pattern(prober.template) if prober.template.family is not None else PIPED_CONTROL
+    for name, pattern in (("turn", declared), ("system", declared), ("reasoning", declared), ("calls", PIPED_CONTROL)):
+        rendering = prober.render(name, prompt=name == "turn")
+        if rendering is not None:
+            yield rendering, 0, len(rendering.text), pattern
+    if (bos := find_bos(prober)) is not None and (first := prober.render("turn", prompt=True)) is not None:
+        yield first, 0, len(bos), CONTROL
+    if prober.template.family is None and (frames := find_frames(prober)) is not None:
+        for text, start in zip(frames.between, frames.starts, strict=True):
+            yield frames.rendering, start, start + len(text), CONTROL
+
+
+def _counts(token: WrittenToken, tokenizer: TextTokenizer) -> bool:
+    """Return true for a control token that is intended to be one token."""
+    content, text = token.content, token.rendering.text
+    if token.stop or PIPED_CONTROL.fullmatch(content) or token.rendering.template.family is not None:
+        return True
+    if content.startswith("["):
+        # [INST] is ordinary text to models of Llama 2's kind, whose tokenizers have special tokens alone.
+        return sum(added.control for added in tokenizer.added.values()) > len(NAMES)
+    if reasoning_start(content) < len(content):
+        return False
+    name = content.strip("</>")
+    return name == "s" or not ((f"<{name}>" in text and f"</{name}>" in text) or HTML_TAG.fullmatch(content))

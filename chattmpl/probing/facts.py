@@ -2,18 +2,19 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from typing import Any
 
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
 from chattmpl.probing import control_tokens, formats, frames, modes, reasoning, roles, tools
 from chattmpl.probing.corpus import ASK, DEVELOPER, SAY, SYSTEM, TRACES, with_trace
 from chattmpl.probing.formats import Format
 from chattmpl.probing.frames import Delimiter, TurnFrames
 from chattmpl.probing.modes import Mode
-from chattmpl.probing.prober import Fate, Prober
+from chattmpl.probing.prober import Fate, Prober, Treatment
 from chattmpl.probing.shapes import Shape, find_shape
 from chattmpl.template import special_tokens
 from chattmpl.template.special_tokens import PLACEHOLDER, PLACEHOLDERS
@@ -136,6 +137,31 @@ class TemplateFacts:
     def tool_results(self) -> tools.ToolResults:
         """Tool results, alone and in a row."""
         return tools.find_tool_results(self.prober)
+
+    def drops(self, name: str, role: str = "") -> bool:
+        """Return true if the template is known to render nothing of a field, whatever the conversation.
+
+        Args:
+            name: a field of messages, or ``tools`` or ``documents``.
+            role: the role of the messages; ``later system`` is a system message after the first message.
+        """
+        if name == "name":
+            return roles.drops_name(self.prober, role)
+        if name in REASONING_NAMES:
+            seen = self.prober.text([ASK, with_trace(SAY, TRACES[0])])
+            unknown = seen is None or TRACES[0] in seen or self.traces_unseen
+            return not unknown and self.traces.carrier != "field"
+        finders: dict[tuple[str, str], Callable[[], Treatment | roles.PlacedMessage]] = {
+            ("tool_calls", "assistant"): lambda: self.tool_calls,
+            ("content", "tool"): lambda: self.tool_results,
+            ("content", "system"): lambda: self.system,
+            ("content", "developer"): lambda: self.developer,
+            ("content", "later system"): lambda: dict(self.late_system())["second"],
+            ("tools", ""): lambda: self.tool_definitions,
+            ("documents", ""): lambda: self.documents,
+        }
+        find = finders.get((name, role))
+        return find is not None and find().fate == "dropped"
 
     # -- reasoning
 

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing.corpus import ASK, ASK_MORE, DEVELOPER, DOCUMENT, SAY, SAY_MORE, SYSTEM, SYSTEM_MORE, Message
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    DEVELOPER,
+    DOCUMENT,
+    SAY,
+    SAY_MORE,
+    SYSTEM,
+    SYSTEM_MORE,
+    Message,
+    call_message,
+    result_message,
+)
 from chattmpl.probing.frames import text_before_questions
 from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, common_length, fate
 from chattmpl.template.template import Rendering
@@ -131,6 +143,22 @@ def find_repeats(prober: Prober) -> dict[str, tuple[Fate, ChatTmplError | None]]
     return found
 
 
+def drops_name(prober: Prober, role: str) -> bool:
+    """Return true if the name of a message of a role is not rendered."""
+    call = call_message(**prober.call_options)
+    before, message = {
+        "user": ([], ASK),
+        "assistant": ([ASK], SAY),
+        "system": ([], SYSTEM),
+        "tool": ([ASK, call], result_message()),
+    }.get(role, ([], None))
+    if message is None:
+        return False
+    after = [ASK] if role == "system" else []
+    made = prober.outcome([*before, {**message, "name": "nightjar"}, *after], tools=role == "tool")
+    return isinstance(made, Rendering) and f"messages[{len(before)}].name" in made.lost
+
+
 @dataclass(frozen=True)
 class Documents(Treatment):
     """Documents in a rendering.
@@ -165,10 +193,12 @@ class Parts(Treatment):
 
     Attributes:
         printed: True if the list is printed as data.
+        of_any_type: True if the text of a part is rendered whatever the type of the part.
         media: the placeholder that is written for each kind of part: ``image``, ``video``, ``audio``.
     """
 
     printed: bool = False
+    of_any_type: bool = False
     media: dict[str, str] = field(default_factory=dict)
 
 
@@ -177,9 +207,12 @@ def find_parts(prober: Prober) -> Parts:
     made = prober.outcome([{**ASK, "content": [{"type": "text", "text": ASK["content"]}]}], raw=True)
     media = dict(_media(prober))
     if isinstance(made, ChatTmplError):
-        return Parts(fate(made), made, False, media)
+        return Parts(fate(made), made, media=media)
     kept = ASK["content"] in made.text
-    return Parts("rendered" if kept else "dropped", None, kept and bool(_PRINTED.search(made.text)), media)
+    other = prober.text([{**ASK, "content": [{"type": "swan", "text": ASK["content"]}]}], raw=True)
+    of_any_type = other is not None and ASK["content"] in other
+    printed = kept and bool(_PRINTED.search(made.text))
+    return Parts("rendered" if kept else "dropped", None, printed, of_any_type, media)
 
 
 _MEDIA: dict[str, tuple[dict[str, Any], ...]] = {

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.config_file import ConfigFile
+from chattmpl.encode import tokenizer_loader
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE, special_tokens_of
 from chattmpl.errors import EncodeError, UsageError
-from chattmpl.probing.corpus import ASK, SAY, SYSTEM, TRACES, with_trace
+from chattmpl.probing.control_tokens import missing_tokens
+from chattmpl.probing.corpus import ASK, SAY
 from chattmpl.probing.facts import facts_of
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template import hub
@@ -144,13 +146,14 @@ def _add_control_tokens(template: Template, tokenizer: Any, add: bool | None, no
     several tokens each; this is how some published models encode them. ``add=False`` accepts that for all tokens.
     """
     raw = raw_tokenizer(tokenizer)
-    missing = [token for token in _control_tokens(template) if raw.token_to_id(token) is None]
+    lacking = missing_tokens(facts_of(template).prober, tokenizer_loader.load_tokenizer(tokenizer))
+    required = [token.content for token in lacking if not token.rendering.conversation.tools]
+    written = (token for token in _control_tokens(template) if raw.token_to_id(token) is None)
+    missing = list(dict.fromkeys((*(token.content for token in lacking), *written)))
     if missing and add:
         tokenizer.add_tokens(missing, special_tokens=True)
         note(f"added to the tokenizer: {', '.join(missing)}")
         return len(missing)
-    plain = _render_plain(template)
-    required = [token for token in missing if token in plain]
     if required and add is None:
         noun = "control token" if len(required) == 1 else "control tokens"
         fits = family_for_tokens({token.content for token in raw.get_added_tokens_decoder().values()})
@@ -172,17 +175,6 @@ def _control_tokens(template: Template) -> list[str]:
     """Return the control tokens that the template writes; without a family, only those of an unmistakable form."""
     tokens = facts_of(template).control_tokens
     return [token for token in tokens if template.family is not None or PIPED_CONTROL.fullmatch(token)]
-
-
-def _render_plain(template: Template) -> str:
-    """Render plain conversations: with and without a system message, with reasoning, and as prompts."""
-    prober = facts_of(template).prober
-    texts = [
-        prober.text(messages, prompt=prompt) or ""  # the template may have no system messages
-        for system in ([], [SYSTEM])
-        for messages, prompt in (([*system, ASK], True), ([*system, ASK, with_trace(SAY, TRACES[0])], False))
-    ]
-    return "".join(texts)
 
 
 def _align_special_tokens(template: Template, tokenizer: Any, note: Note) -> None:

@@ -106,15 +106,15 @@ class Check(Entry):
 
 
 class NoteCheck(Check):
-    """A check that reports the notes of one kind on how rows were read; the key is what the note is about."""
+    """A check that reports notes of some kinds on how rows were read; the key is what the note is about."""
 
-    note: ClassVar[NoteKind]
+    notes: ClassVar[tuple[NoteKind, ...]]
     needs_row = False
 
     def check_row(self, view: RowView) -> RowFindings:
         """Yield the notes on one row that concern the template."""
         for note in view.scanned.notes:
-            if note.kind is self.note and concerns(note, view.encoder.template):
+            if note.kind in self.notes and concerns(note, view.encoder.template):
                 yield RowFinding(note.name, note.target)
 
 

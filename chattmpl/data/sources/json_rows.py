@@ -151,7 +151,7 @@ def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: in
     """Yield the chunks of a file: whole lines, about ``size`` bytes each; blank lines are not rows.
 
     Raises:
-        ConversationError: the file is UTF-16, or a line does not end.
+        ConversationError: the file is UTF-16 or indented JSON, or a line does not end.
     """
     start, first, line = 0, 0, 1
     while block := stream.read(size):
@@ -167,6 +167,9 @@ def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: in
                     skipped = skip_line(stream, skipped, file.path, line + block.count(b"\n"))
         if not start and block.startswith(_UTF16_MARKS):
             raise ConversationError(f"{file.path} is UTF-16", hint="save it as UTF-8")
+        if not start and block.partition(b"\n")[0].strip() in (b"[", b"{"):
+            hint = "a .jsonl file has one row on each line; give a file with one list or object the suffix .json"
+            raise ConversationError(f"{file.path} begins with JSON over several lines", hint=hint)
         if block:
             rows = sum(1 for row in block.split(b"\n") if row and not row.isspace())
             yield Chunk(start, len(block), first, rows, line, len(block))

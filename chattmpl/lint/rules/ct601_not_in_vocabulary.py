@@ -5,8 +5,10 @@ from chattmpl.probing.control_tokens import missing_tokens
 class NotInVocabulary(Rule):
     """A control token of the template is not a token of the tokenizer.
 
-    Renders conversations, encodes them with the tokenizer, and reports control tokens (`<|name|>`) and stop tokens of
-    the template that become several tokens. Also checks the special tokens of the model's config. Needs a tokenizer.
+    Renders conversations, and reports control tokens of the template that the tokenizer splits: stop tokens, those of
+    the form `<|name|>`, and others around the messages, such as `<start_of_turn>`. Tags around a section, as of
+    reasoning, are text, and so is `[INST]` to tokenizers that have special tokens alone. Also checks the special
+    tokens of the model's config. Needs a tokenizer.
 
     ## Why is this bad?
 

@@ -20,4 +20,4 @@ class FlagWithoutEffect(NoteCheck):
     severity = "warning"
     message = "{key} marks a message that is not the assistant's"
     hint = "remove the flag; only the assistant's messages are trained"
-    note = NoteKind.FLAG_WITHOUT_EFFECT
+    notes = (NoteKind.FLAG_WITHOUT_EFFECT,)

@@ -30,5 +30,7 @@ class FieldDropped(Check):
             elsewhere = path in view.lost_instructions or _REASONING.match(path)
             if elsewhere or path == "chat_template_kwargs.custom_instructions":
                 continue
+            if ".content[" in path:
+                why = None  # what a family declares of a content is about its text
             known = why or ("an id, which models do not need" if field.endswith(_IDS) else "")
             yield RowFinding(f"{field} ({known})" if known else field, path, severity="info" if known else None)

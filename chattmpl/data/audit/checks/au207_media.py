@@ -16,4 +16,4 @@ class Media(NoteCheck):
     severity = "warning"
     message = "{key} is not encoded, since there is no processor for it"
     hint = "remove such rows, or train with a processor"
-    note = NoteKind.MEDIA
+    notes = (NoteKind.MEDIA,)

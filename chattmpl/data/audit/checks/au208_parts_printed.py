@@ -15,4 +15,4 @@ class PartsPrinted(NoteCheck):
     severity = "error"
     message = "the template prints a list of text parts as a Python list"
     hint = "store the text as a string, or choose a template that reads parts"
-    note = NoteKind.TEXT_PARTS
+    notes = (NoteKind.TEXT_PARTS,)

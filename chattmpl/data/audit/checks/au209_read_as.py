@@ -15,4 +15,4 @@ class ReadAs(NoteCheck):
     severity = "info"
     message = "{key} is read under another name"
     hint = "check that it is meant in this way, or rename it"
-    note = NoteKind.READ_AS
+    notes = (NoteKind.READ_AS,)

@@ -16,4 +16,4 @@ class ArgumentsEncodedTwice(NoteCheck):
     severity = "error"
     message = "the template encodes the arguments of a tool call as JSON twice"
     hint = "decode them with --arguments decode, or store them as objects"
-    note = NoteKind.TEXT_ARGUMENTS
+    notes = (NoteKind.TEXT_ARGUMENTS,)

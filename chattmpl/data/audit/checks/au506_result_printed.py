@@ -16,4 +16,4 @@ class ResultPrinted(NoteCheck):
     severity = "warning"
     message = "a tool result that is an object is printed as Python, which other engines write differently"
     hint = "store the result as a string, such as its JSON"
-    note = NoteKind.OBJECT_RESULT
+    notes = (NoteKind.OBJECT_RESULT,)
