@@ -64,6 +64,45 @@ def test_entry_points_that_disagree_are_reported() -> None:
     assert refused == ["Encoder and encode: only encode refuses: no"]
 
 
+ROW_KINDS = {("AU206",), ("AU203", "AU204", "AU304", "AU305")}
+
+
+@pytest.mark.parametrize(
+    ("audited", "expected"),
+    [
+        (Result(kinds={("AU206",), ("AU305",), ("AU602",)}, rejected={0: "no"}, untrained={1}), None),
+        (Result(kinds={("AU206",)}, rejected={0: "no"}, untrained={1}), "only encode reports AU203 or AU204"),
+        (
+            Result(kinds={("AU206",), ("AU204",), ("AU404",)}, rejected={0: "no"}, untrained={1}),
+            "only audit reports AU404",
+        ),
+        (Result(kinds={("AU206",), ("AU204",)}, rejected={0: "no"}), "other rows are not trained"),
+        (Result(kinds={("AU206",), ("AU204",)}, rejected={2: "no"}, untrained={1}), "other rows are rejected"),
+        (Result(refused="no"), "only audit refuses"),
+    ],
+)
+def test_encode_and_audit_that_disagree_are_reported(audited: Result, expected: str | None) -> None:
+    encoded = Result(kinds=ROW_KINDS, rejected={0: "no", 1: "nothing"}, untrained={1})
+    found = list(disagreements({"encode": encoded, "audit": audited}))
+    assert [expected is not None and expected in each for each in found] == [True] * (expected is not None)
+
+
+def test_encode_and_train_that_note_other_things_are_reported() -> None:
+    found = list(disagreements({"encode": Result(kinds=ROW_KINDS), "train": Result()}))
+    assert [each.startswith("encode and train: other notes") for each in found] == [True]
+
+
+@pytest.mark.parametrize("shape", ["unread columns", "legacy calls", "role and value"])
+def test_encode_train_and_audit_say_the_same_of_the_same_rows(shape: str, case: Case, tmp_path: Path) -> None:
+    held = SHAPES[shape].held()
+    data = tmp_path / f"data{SHAPES[shape].suffix}"
+    SHAPES[shape].write(list(held.values()), data)
+    job = Job(case, SHAPES[shape], list(held.values()), data, tmp_path / "job")
+    results = {name: enter(DOORS[name], job) for name in ("encode", "audit")}
+    assert list(disagreements(results)) == []
+    assert results["encode"].kinds
+
+
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=lambda shape: shape.name)
 @pytest.mark.parametrize("door", ["Encoder", "prepare", "encode"])
 def test_rows_of_a_model_directory_are_those_of_transformers(

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.cli.output import INTERRUPTED
+from chattmpl.conversation.notes import NoteKind
 from chattmpl.data.encoder import Encoder, Row
+from chattmpl.data.reading import concerning, from_counts
+from chattmpl.encode import template_for
 from chattmpl.errors import ChatTmplError
 from chattmpl.options import Fast
 from support.command import run_here
@@ -35,6 +38,8 @@ class Result:
         rejected: the reason, by index of the conversation.
         refused: the reason why the case as a whole was refused.
         notes: notes and warnings.
+        untrained: indices of the conversations without a trained token.
+        kinds: kinds of the notes on the data and the template, as the codes of the audit that find the same.
         crash: an error that is not meant for users.
     """
 
@@ -43,6 +48,8 @@ class Result:
     refused: str | None = None
     notes: list[str] = field(default_factory=list)
     crash: str | None = None
+    untrained: set[int] = field(default_factory=set)
+    kinds: set[tuple[str, ...]] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ def _command(job: Job) -> Result:
     case, out = job.case, job.folder / "out"
     arguments = [str(job.data), "-t", str(case.template), "--tokenizer", str(case.tokenizer), "-o", str(out)]
     arguments += ["--format", "jsonl", "--columns", ",".join(_COLUMNS), "--max-rejected", "100%", "--fast", "off"]
-    return _ran(["encode", *arguments, "--clock", CLOCK.isoformat()], out)
+    return _with_kinds(_ran(["encode", *arguments, "--clock", CLOCK.isoformat()], out), job, out / "summary.json")
 
 
 def _train(job: Job) -> Result:
@@ -127,7 +134,53 @@ def _train(job: Job) -> Result:
     }
     path = job.folder / "run.yaml"
     path.write_text(json.dumps(config), encoding="utf-8")
-    return _ran(["train", str(path), "--dry-run"], out / "rows")
+    return _with_kinds(_ran(["train", str(path), "--dry-run"], out / "rows"), job, out / "rows" / "summary.json")
+
+
+FOUND_BY: dict[NoteKind, tuple[str, ...]] = {
+    NoteKind.UNREAD_COLUMN: ("AU206",),
+    NoteKind.UNREAD_FLAG: ("AU206",),
+    NoteKind.UNREAD_KEY: ("AU204",),
+    NoteKind.PART: ("AU204",),
+    NoteKind.FIELD: ("AU203", "AU204", "AU304", "AU305"),
+    NoteKind.MEDIA: ("AU207",),
+    NoteKind.READ_AS: ("AU209",),
+    NoteKind.TEXT_PARTS: ("AU208",),
+    NoteKind.TEXT_ARGUMENTS: ("AU505",),
+    NoteKind.OBJECT_RESULT: ("AU506",),
+    NoteKind.FLAG_WITHOUT_EFFECT: ("AU110",),
+    NoteKind.EARLIER_ANSWERS: ("AU111",),
+}
+"""The codes of the audit that find what a note says; others say nothing about the rows."""
+_MISSING = ("AU404",)
+
+
+def _audit(job: Job) -> Result:
+    """Audit the data; the rows are those that ``encode`` would reject or not train."""
+    case = job.case
+    arguments = [str(job.data), "-t", str(case.template), "--tokenizer", str(case.tokenizer), "--format", "json"]
+    outcome = run_here(["audit", *arguments, "--fast", "off", "--clock", CLOCK.isoformat(), "--examples", "99"])
+    if outcome.code not in (0, 1):
+        return Result(refused=outcome.err) if outcome.code == 2 else Result(crash=outcome.err.strip()[-300:])
+    result = Result()
+    for found in json.loads(outcome.out)["findings"]:
+        rows = {each["number"] for each in found["examples"]}
+        if found["code"] == "AU109":
+            result.rejected.update(dict.fromkeys(rows, found["message"]))
+        elif found["code"] == "AU101":
+            result.untrained |= rows
+        result.kinds.add((found["code"],))
+    return result
+
+
+def _with_kinds(result: Result, job: Job, summary: Path) -> Result:
+    """Add the kinds of notes in the summary of a job to its result."""
+    reading = json.loads(summary.read_text(encoding="utf-8")).get("reading", {}) if summary.is_file() else {}
+    template = template_for(str(job.case.template), str(job.case.tokenizer))
+    kinds = {note.kind for note, _ in concerning(from_counts(reading), template)}
+    result.kinds = {FOUND_BY[kind] for kind in kinds if kind in FOUND_BY}
+    result.kinds |= {_MISSING} if any("CT601" in note for note in result.notes) else set()
+    return result
 
 
 DOORS: dict[str, Door] = {
@@ -136,10 +189,14 @@ DOORS: dict[str, Door] = {
     "prepare": _prepare,
     "encode": _command,
     "train": _train,
+    "audit": _audit,
 }
 """The entry points by name."""
 
-NEED_TAGS = ("prepare", "encode", "train")
+WITHOUT_ROWS = ("audit",)
+"""Entry points that return no rows."""
+
+NEED_TAGS = ("prepare", "encode", "train", "audit")
 """Entry points that refuse a template without generation tags, or annotate it, which takes a while."""
 
 
@@ -175,6 +232,8 @@ def _ran(arguments: Sequence[str], out: Path) -> Result:
     for line in rejected.read_text(encoding="utf-8").splitlines() if rejected.is_file() else ():
         each = json.loads(line)
         result.rejected[each["index"]] = each["message"]
+        if each["reason"] == "nothing-to-train":
+            result.untrained.add(each["index"])
     # Rows are numbered by their lines, which are not those of conversations in each format.
     indices = (index for index in itertools.count() if index not in result.rejected)
     rows = sorted(_read(out), key=lambda row: _number(row["place"]))

@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from support.reference import CLOCK
-from zoo_parts.doors import Result
+from zoo_parts.doors import FOUND_BY, WITHOUT_ROWS, Result
 from zoo_parts.models import Case
 from zoo_parts.rows import Conversation
 
@@ -121,9 +121,11 @@ def _difference(case: Case, ids: list[int], truth: list[int]) -> str:
 
 def disagreements(results: Mapping[str, Result]) -> Iterator[str]:
     """Yield a sentence for each entry point whose rows or labels differ from those of the first."""
-    if not results:
+    yield from _other_findings(results)
+    with_rows = [name for name in results if name not in WITHOUT_ROWS]
+    if not with_rows:
         return
-    first, *others = results
+    first, *others = with_rows
     base = results[first]
     for name in others:
         other = results[name]
@@ -136,3 +138,30 @@ def disagreements(results: Mapping[str, Result]) -> Iterator[str]:
             yield f"{first} and {name}: the ids differ"
         elif base.rows != other.rows:
             yield f"{first} and {name}: the labels differ"
+
+
+def _other_findings(results: Mapping[str, Result]) -> Iterator[str]:
+    """Yield a sentence for each difference between what ``encode``, ``train`` and ``audit`` say of the same data."""
+    encode, audit, train = (results.get(name) for name in ("encode", "audit", "train"))
+    if encode is None or encode.refused is not None:
+        return
+    if train is not None and train.refused is None and train.kinds != encode.kinds:
+        yield f"encode and train: other notes: {sorted(encode.kinds ^ train.kinds)}"
+    if audit is None:
+        return
+    if audit.refused is not None or audit.crash is not None:
+        yield f"encode and audit: only audit refuses: {audit.refused or audit.crash}"
+        return
+    if audit.untrained != encode.untrained:
+        yield f"encode and audit: other rows are not trained: {sorted(audit.untrained ^ encode.untrained)}"
+    if audit.rejected.keys() != encode.rejected.keys() - encode.untrained:
+        yield "encode and audit: other rows are rejected"
+    found = {code for codes in audit.kinds for code in codes}
+    said = {code for codes in encode.kinds for code in codes}
+    for codes in sorted(encode.kinds):
+        if found.isdisjoint(codes):
+            yield f"encode and audit: only encode reports {' or '.join(codes)}"
+    for code in sorted(
+        found.intersection(*[{each for codes in (*FOUND_BY.values(), ("AU404",)) for each in codes}]) - said
+    ):
+        yield f"encode and audit: only audit reports {code}"

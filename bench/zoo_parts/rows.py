@@ -176,6 +176,11 @@ def _legacy_calls(conversation: Conversation) -> Any:
     return {**conversation, "messages": messages}
 
 
+def _unread(conversation: Conversation) -> Any:
+    """Return the conversation with columns that are not read: a text, and a mask of another tokenizer."""
+    return {**conversation, "persona": "You are a lighthouse keeper.", "labels": [-100, -100, 5, 6], "id": "a1"}
+
+
 def _pair(conversation: Conversation) -> Any:
     """Return a prompt and a completion, both lists of messages."""
     *prompt, completion = conversation["messages"]
@@ -203,6 +208,7 @@ SHAPES = {
         Shape("columns", ".jsonl", _columns, _lines),
         Shape("json strings", ".jsonl", _text, _lines),
         Shape("kwargs", ".jsonl", _kwargs, _lines),
+        Shape("unread columns", ".jsonl", _unread, _lines),
         Shape("legacy calls", ".jsonl", _legacy_calls, _lines),
         Shape("prompt and completion", ".jsonl", _pair, _lines),
         Shape("instruction", ".csv", _instruction, _csv),
