@@ -10,9 +10,12 @@ import hashlib
 import marshal
 import os
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+_Made = TypeVar("_Made")
 
 _MOST_ENTRIES = 2_000
 _MOST_BYTES = 64 << 20
@@ -69,6 +72,15 @@ def store(value: Any, *inputs: str) -> None:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as entry:
             entry.write(marshal.dumps((name, value)))
         temporary.replace(_folder / name)
+
+
+def recall(make: Callable[[], _Made], *inputs: str) -> _Made:
+    """Return the value stored for these inputs, or make and store it."""
+    value: _Made | None = load(*inputs)
+    if value is None:
+        value = make()
+        store(value, *inputs)
+    return value
 
 
 @cache

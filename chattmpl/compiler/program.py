@@ -5,10 +5,11 @@ from __future__ import annotations
 import bisect
 import types
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import jinja2
 from jinja2 import Template as JinjaTemplate
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from chattmpl.compiler.export import Target
     from chattmpl.syntax.edits import Edited
     from chattmpl.syntax.tree import Tree
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,11 @@ class Program:
     has_reasoning: bool
     has_generation: bool
 
+    @property
+    def made_from(self) -> tuple[str, ...]:
+        """Everything it was compiled from, as a key of the cache."""
+        return self.source.text, *map(str, astuple(self.retention))
+
     @cached_property
     def syntax(self) -> Tree:
         """The syntax tree of the source."""
@@ -68,16 +76,26 @@ class Program:
     @cached_property
     def variables(self) -> frozenset[str]:
         """The variables that can be passed to the template."""
+        return self._recall("variables", self._read_variables) - self.environment.globals.keys()
+
+    def _read_variables(self) -> frozenset[str]:
         from chattmpl.compiler.variables import read_variables
 
-        return read_variables(self._lowered_syntax) - self.environment.globals.keys()
+        return read_variables(self._lowered_syntax)
 
     @cached_property
     def literals(self) -> tuple[str, ...]:
         """The template's own text: the text between its tags, and its string constants."""
+        return self._recall("literals", self._read_literals)
+
+    def _read_literals(self) -> tuple[str, ...]:
         from chattmpl.compiler.variables import own_text
 
         return tuple(own_text(self._lowered_syntax))
+
+    def _recall(self, what: str, read: Callable[[], _Read]) -> _Read:
+        """Return what was read from the syntax tree, now or in an earlier process."""
+        return cache.recall(read, what, *self.made_from)
 
     @cached_property
     def _lowered_syntax(self) -> Tree:
@@ -190,14 +208,14 @@ def compile_program(source: Source, retention: Retention, steps: int = Budget.st
     """
     environment = TemplateEnvironment()
     made_from = ("program", jinja2.__version__, source.text, *map(str, astuple(retention)))
-    stored = cache.load(*made_from)
-    if stored is None:
+
+    def compiled() -> tuple[Any, ...]:
         from chattmpl.compiler.compilation import compile_source
 
         with bounded():
-            stored = compile_source(source, retention, environment, steps)
-        cache.store(stored, *made_from)
-    text, reasoning, generation, code, code_lines, statements, constants = stored
+            return compile_source(source, retention, environment, steps)
+
+    text, reasoning, generation, code, code_lines, statements, constants = cache.recall(compiled, *made_from)
     environment.statements[:] = [Statement(*values) for values in statements]
     environment.constants[:] = [(text, environment.statements[index]) for text, index in constants]
     template = JinjaTemplate.from_code(environment, code, environment.make_globals(None))

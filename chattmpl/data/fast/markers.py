@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from chattmpl import cache
 from chattmpl.syntax.edits import apply_edits
 from chattmpl.syntax.items import Block
 from chattmpl.syntax.tree import parse
@@ -57,7 +58,11 @@ def with_markers(program: Program) -> str:
     Raises:
         Unsupported: a marker would not end up where the tag starts or ends in the rendered text.
     """
-    text = program.lowered.text
+    made_from = ("markers", cache.hash_of_code("data/fast"), *program.made_from)
+    return cache.recall(lambda: _with_markers(program.lowered.text), *made_from)
+
+
+def _with_markers(text: str) -> str:
     if _INHERITANCE.search(text):
         raise Unsupported("the template includes or inherits from other templates, or has blocks")
     if RESERVED in text or any(mark in text for mark in (OPEN, CLOSE, SEPARATOR)):

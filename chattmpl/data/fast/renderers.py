@@ -13,6 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from importlib.metadata import version
 from typing import Any, NoReturn
 
 from jinja2 import TemplateError, TemplateRuntimeError, nodes
@@ -21,6 +22,7 @@ from jinja2.runtime import Undefined
 from jinja2.sandbox import safe_range
 from jinja2.utils import Namespace, internalcode, missing
 
+from chattmpl import cache
 from chattmpl.budget import Budget
 from chattmpl.data.fast.codegen import Environment
 from chattmpl.data.fast.limits import Limits, RenderRefused
@@ -84,8 +86,14 @@ class CompiledRenderer(Renderer):
         self._limits = Limits()
         self._cache = ToolTextCache(self._limits.weigh)
         environment.filters = {**self._limits.filters(), "tojson": self._cache.tojson}
-        try:
+
+        def compiled() -> tuple[Any, frozenset[str], frozenset[str]]:
             code = environment.compile(source, "chat", "<chat>")
+            return code, environment.own_names, environment.outside_names
+
+        key = ("renderer", version("jinja2"), cache.hash_of_code("data/fast"), source)
+        try:
+            code, self._own_names, self._outside = cache.recall(compiled, *key)
             space: dict[str, Any] = {"internalcode": internalcode, "TemplateRuntimeError": TemplateRuntimeError}
             space["Namespace"] = Namespace
             exec(code, space)
@@ -96,7 +104,6 @@ class CompiledRenderer(Renderer):
             raise Unsupported(f"the template cannot be compiled to Python ({unsupported})") from None
         except (TemplateError, SyntaxError, RecursionError) as error:
             raise Unsupported(f"the template cannot be compiled to Python ({first_line(error)})") from error
-        self._own_names, self._outside = environment.own_names, environment.outside_names
 
     def write(self, variables: dict[str, Any], pieces: list[str], size: int = 0) -> None:
         """See `Renderer.write`."""
