@@ -82,7 +82,7 @@ ROW_KINDS = {("AU206",), ("AU203", "AU204", "AU304", "AU305")}
     ],
 )
 def test_encode_and_audit_that_disagree_are_reported(audited: Result, expected: str | None) -> None:
-    encoded = Result(kinds=ROW_KINDS, rejected={0: "no", 1: "nothing"}, untrained={1})
+    encoded = Result(rows={2: ([1], [1])}, kinds=ROW_KINDS, rejected={0: "no", 1: "nothing"}, untrained={1})
     found = list(disagreements({"encode": encoded, "audit": audited}))
     assert [expected is not None and expected in each for each in found] == [True] * (expected is not None)
 

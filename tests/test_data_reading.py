@@ -107,7 +107,7 @@ def test_a_job_reports_what_is_not_read_with_the_number_of_rows(tmp_path: Path, 
     assert notes.found == {ReadingNote(NoteKind.UNREAD_COLUMN, "persona"): 2}
     fields = {"content": {"tool": 2}, "tool_calls": {"assistant": 2}, "tools": 4}
     unread = {"unread-column": {"persona": 2}, "metadata": {"id": 4}}
-    expected = {**unread, "earlier-answers": {"messages": 2}, "field": fields}
+    expected = {**unread, "earlier-answers": {"answers and calls": 2}, "field": fields}
     assert summary.data["reading"] == expected
 
 

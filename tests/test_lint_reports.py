@@ -244,8 +244,10 @@ def test_a_few_equal_findings_are_reported_one_by_one_and_all_are_fixed(tmp_path
 def test_findings_that_differ_only_in_an_index_are_equal_and_files_are_not() -> None:
     def finding(number: int, file: str) -> TemplateDiagnostic:
         place = Place.of_line(Source("a\n" * 99, file), number + 1)
-        message = f"messages[{number}] is lost, as in line {number}"
-        return TemplateDiagnostic(code="CT999", severity="error", message=message, hint="h", place=place)
+        data = {"path": f"messages[{number}].content"}
+        return TemplateDiagnostic(
+            code="CT999", severity="error", message=f"message {number}", hint="h", place=place, data=data
+        )
 
     found = [finding(number, file) for number in range(20) for file in ("a.jinja", "b.jinja")]
     assert [len(one.others) for one in repeated(found)] == [19, 19]

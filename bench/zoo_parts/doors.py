@@ -39,7 +39,8 @@ class Result:
         refused: the reason why the case as a whole was refused.
         notes: notes and warnings.
         untrained: indices of the conversations without a trained token.
-        kinds: kinds of the notes on the data and the template, as the codes of the audit that find the same.
+        kinds: kinds of the notes on the data and the template, as the codes of the audit that find the same; those
+            of an audit are its own codes, with ``info`` for what is only a note.
         crash: an error that is not meant for users.
     """
 
@@ -152,7 +153,7 @@ FOUND_BY: dict[NoteKind, tuple[str, ...]] = {
     NoteKind.EARLIER_ANSWERS: ("AU111",),
 }
 """The codes of the audit that find what a note says; others say nothing about the rows."""
-_MISSING = ("AU404",)
+MISSING = ("AU404",)
 
 
 def _audit(job: Job) -> Result:
@@ -169,7 +170,7 @@ def _audit(job: Job) -> Result:
             result.rejected.update(dict.fromkeys(rows, found["message"]))
         elif found["code"] == "AU101":
             result.untrained |= rows
-        result.kinds.add((found["code"],))
+        result.kinds.add((found["code"], *([] if found["severity"] != "info" else ["info"])))
     return result
 
 
@@ -179,7 +180,7 @@ def _with_kinds(result: Result, job: Job, summary: Path) -> Result:
     template = template_for(str(job.case.template), str(job.case.tokenizer))
     kinds = {note.kind for note, _ in concerning(from_counts(reading), template)}
     result.kinds = {FOUND_BY[kind] for kind in kinds if kind in FOUND_BY}
-    result.kinds |= {_MISSING} if any("CT601" in note for note in result.notes) else set()
+    result.kinds |= {MISSING} if any("CT601" in note for note in result.notes) else set()
     return result
 
 

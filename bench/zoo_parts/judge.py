@@ -12,7 +12,7 @@ from typing import Any
 from unittest import mock
 
 from support.reference import CLOCK
-from zoo_parts.doors import FOUND_BY, WITHOUT_ROWS, Result
+from zoo_parts.doors import FOUND_BY, MISSING, WITHOUT_ROWS, Result
 from zoo_parts.models import Case
 from zoo_parts.rows import Conversation
 
@@ -156,12 +156,14 @@ def _other_findings(results: Mapping[str, Result]) -> Iterator[str]:
         yield f"encode and audit: other rows are not trained: {sorted(audit.untrained ^ encode.untrained)}"
     if audit.rejected.keys() != encode.rejected.keys() - encode.untrained:
         yield "encode and audit: other rows are rejected"
+    if not encode.rows:
+        return  # most checks of the audit need a row that can be encoded
     found = {code for codes in audit.kinds for code in codes}
     said = {code for codes in encode.kinds for code in codes}
     for codes in sorted(encode.kinds):
         if found.isdisjoint(codes):
             yield f"encode and audit: only encode reports {' or '.join(codes)}"
-    for code in sorted(
-        found.intersection(*[{each for codes in (*FOUND_BY.values(), ("AU404",)) for each in codes}]) - said
-    ):
+    comparable = {code for codes in (*FOUND_BY.values(), MISSING) for code in codes}
+    serious = {codes[0] for codes in audit.kinds if "info" not in codes}
+    for code in sorted(serious.intersection(comparable) - said):
         yield f"encode and audit: only audit reports {code}"

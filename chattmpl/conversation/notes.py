@@ -40,7 +40,7 @@ class NoteKind(StrEnum):
     DROPPED_NULLS = "dropped-nulls"
     """Nulls in the arguments of tool calls are dropped as padding, which they may not be."""
     EARLIER_ANSWERS = "earlier-answers"
-    """There are trained answers before the last one."""
+    """There are trained answers before the last one; ``name`` lists what they have: answers, calls, reasoning."""
 
 
 _WORDS = {

@@ -320,14 +320,16 @@ def notes_on_fields(
 ) -> tuple[ReadingNote, ...]:
     """Return the notes on fields that not every template renders, on dropped nulls and on earlier trained answers."""
     fields: dict[tuple[str, str], None] = {}
-    answers = trained = 0
+    trained: list[Any] = []
+    last: Any = None
     for message in messages:
         if not isinstance(message, dict):
             continue
         role = message.get("role")
         if role == "assistant":
-            answers += 1
-            trained += message.get("train") is not False
+            last = message
+            if message.get("train") is not False:
+                trained.append(message)
         elif role != "user":
             fields["content", "later system" if role == "system" and message is not messages[0] else str(role)] = None
         if len(message) > 2:
@@ -340,14 +342,25 @@ def notes_on_fields(
         fields["documents", ""] = None
     calls = not nulls_kept and ("tool_calls", "assistant") in fields and messages_are_padded(messages)
     nulls = calls and any(clean_arguments(message) != message for message in messages)
-    return _field_notes(tuple(fields), nulls, answers > 1 and trained > 1)
+    earlier = {kind for message in trained if message is not last for kind in _kinds_of_answer(message)}
+    return _field_notes(tuple(fields), nulls, " and ".join(sorted(earlier)))
+
+
+def _kinds_of_answer(message: dict[str, Any]) -> Iterator[str]:
+    """Yield what an answer has that templates may write in another way when messages follow."""
+    yield "answers"
+    if message.get("tool_calls"):
+        yield "calls"
+    content = message.get("content")
+    if any(message.get(name) for name in REASONING_NAMES) or (isinstance(content, str) and "</think>" in content):
+        yield "reasoning"
 
 
 @lru_cache(maxsize=512)
-def _field_notes(fields: tuple[tuple[str, str], ...], nulls: bool, earlier_answers: bool) -> tuple[ReadingNote, ...]:
+def _field_notes(fields: tuple[tuple[str, str], ...], nulls: bool, earlier_answers: str) -> tuple[ReadingNote, ...]:
     notes = [ReadingNote(NoteKind.FIELD, name, role) for name, role in fields]
     notes += [ReadingNote(NoteKind.DROPPED_NULLS, "arguments")] if nulls else []
-    return (*notes, ReadingNote(NoteKind.EARLIER_ANSWERS, "messages")) if earlier_answers else tuple(notes)
+    return (*notes, ReadingNote(NoteKind.EARLIER_ANSWERS, earlier_answers)) if earlier_answers else tuple(notes)
 
 
 _OPTIONAL = frozenset({"tool_calls", "name", *REASONING_NAMES})

@@ -1,5 +1,6 @@
 """Notes on how rows were read: which of them concern a template, and their counts as JSON."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -37,14 +38,14 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
         case NoteKind.OBJECT_RESULT:
             return facts_of(template).tool_results.objects == "Python"
         case NoteKind.EARLIER_ANSWERS:
-            return one_row and facts_of(template).rewrites_answers
+            return one_row and not facts_of(template).rewritten_answers.isdisjoint(note.name.split(" and "))
     return True
 
 
 def printed_notes(note: ReadingNote, template: Template, *, one_row: bool = True) -> Iterator[ReadingNote]:
     """Yield the notes to print for one on how rows were read; none if it does not concern the template."""
     if concerns(note, template, one_row=one_row):
-        yield note
+        yield note if note.kind is not NoteKind.EARLIER_ANSWERS else ReadingNote(note.kind, "messages")
     if template.tool_use is not None and (note.kind, note.name) == (NoteKind.FIELD, "tools"):
         yield ReadingNote(NoteKind.NAMED_TEMPLATE, template.tool_use.resolved.variant or "tool_use")
 
@@ -58,8 +59,11 @@ def concerning(
     notes: Mapping[ReadingNote, int], template: Template, *, one_row: bool = True
 ) -> Iterator[tuple[ReadingNote, int]]:
     """Yield the notes that concern a template, with the number of rows, in the order of their kinds."""
-    found = [(one, rows) for note, rows in notes.items() for one in printed_notes(note, template, one_row=one_row)]
-    yield from sorted(found, key=lambda each: list(NoteKind).index(each[0].kind))
+    found: Counter[ReadingNote] = Counter()
+    for note, rows in notes.items():
+        for one in printed_notes(note, template, one_row=one_row):
+            found[one] += rows
+    yield from sorted(found.items(), key=lambda each: list(NoteKind).index(each[0].kind))
 
 
 def as_counts(notes: Mapping[ReadingNote, int]) -> dict[str, Any]:

@@ -200,9 +200,12 @@ class TemplateFacts:
         return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
 
     @cached_property
-    def rewrites_answers(self) -> bool:
-        """True if an answer, or the text before it, changes when messages follow: one row cannot train all answers."""
-        return frames.rewrites_answers(self.prober)
+    def rewritten_answers(self) -> frozenset[str]:
+        """The kinds of answers that change, or the text before them, when messages follow: one row cannot train all.
+
+        They are ``answers`` of text alone, ``calls`` and ``reasoning``.
+        """
+        return frozenset(frames.rewritten_answers(self.prober))
 
     # -- the template's own text
 

@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -50,12 +50,12 @@ def sampled_up_to(rendering: Rendering, turn: int) -> str | None:
     return rendering.text[: ends[-1]] if ends else None
 
 
-def rewrites_answers(prober: Prober) -> bool:
-    """Return whether an answer, or the text before it, is written differently when other messages follow.
+def rewritten_answers(prober: Prober) -> Iterator[str]:
+    """Yield the kinds of answers that are written differently, or the text before them, when other messages follow.
 
     The generated spans decide; without them, the text up to the answer's end as the last message.
     """
-    for name in ("turns", "calls", "reasoning_turns"):
+    for name, kind in (("turns", "answers"), ("calls", "calls"), ("reasoning_turns", "reasoning")):
         alone, followed = prober.render(name, 2), prober.render(name)
         if alone is None or followed is None:
             continue
@@ -63,8 +63,7 @@ def rewrites_answers(prober: Prober) -> bool:
         if expected is None and followed.text.startswith(alone.text):
             continue
         if expected is None or sampled_up_to(followed, 1) != expected:
-            return True
-    return False
+            yield kind
 
 
 # -- turn frames

@@ -61,9 +61,8 @@ def repeated(diagnostics: Sequence[Diagnostic]) -> list[Repeated]:
     """Join findings that are equal but for their place, if a file has many of them, at the first."""
     groups: dict[tuple[Any, ...], list[Diagnostic]] = {}
     for found in diagnostics:
-        file = found.locations[0].file if found.locations and isinstance(found, TemplateDiagnostic) else ""
-        words = _PLACE.sub("", found.message), _PLACE.sub("", found.hint)
-        groups.setdefault((found.code, found.kind, found.severity, file, *words), []).append(found)
+        if isinstance(found, TemplateDiagnostic):
+            groups.setdefault((found.place.source.name, _PLACE.sub("", repr(found.identity))), []).append(found)
     joined = {id(some[0]): some[1:] for some in groups.values() if len(some) > _SEPARATE}
     dropped = {id(found) for others in joined.values() for found in others}
     return [Repeated(found, joined.get(id(found), ())) for found in diagnostics if id(found) not in dropped]

@@ -144,7 +144,9 @@ def audit(
     loaded = template_for(template, tokenizer, retention)
     facts = facts_of(loaded)
     missing = lacking_tokens(loaded, TokenizerHandle(tokenizer))
-    background = Background(settings, find_switch(loaded), facts.fixed_text.default, facts.rewrites_answers, missing)
+    background = Background(
+        settings, find_switch(loaded), facts.fixed_text.default, bool(facts.rewritten_answers), missing
+    )
     visitor = _Auditor([check.code for check in checks], background)
     amount: dict[str, Any] = {"sample": sample, "workers": workers, "watcher": watcher}
     # The checks report what the notes on the template would.

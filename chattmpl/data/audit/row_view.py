@@ -56,7 +56,7 @@ class Background:
         settings: the thresholds.
         switch: the template kwarg that switches reasoning.
         default_system: a sentence that the template writes only if there is no system message; None if there is none.
-        rewrites_answers: see `TemplateFacts.rewrites_answers`.
+        rewrites_answers: true if there are `TemplateFacts.rewritten_answers`.
         missing_tokens: the control tokens that the template writes and the tokenizer lacks.
     """
 
