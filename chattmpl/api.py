@@ -131,6 +131,7 @@ class Template(core.Template):
         text: str,
         *,
         completion: bool = False,
+        exact: bool | None = None,
         generation_prompt: bool | None = None,
         prompt: Any = None,
         clock: Clock = None,
@@ -138,19 +139,25 @@ class Template(core.Template):
     ) -> Conversation:
         """Return the conversation that renders to this text with the same arguments.
 
+        A completion may also be written as models and servers write it: with other spaces and line breaks around
+        markup, JSON of another layout or order, escapes, without ids. The result is then a `ParsedConversation` whose
+        ``differs`` shows where the template writes the message differently.
+
         Args:
             text: a whole rendering or, with ``completion``, what a model sampled, with or without its stop token.
             completion: read one message of the assistant as it was sampled, whatever the retention policy.
+            exact: refuse a completion that the template writes differently. A whole text is always read exactly.
             generation_prompt: whether a whole text ends with the generation prompt, or a completion begins with it
                 (or with the whole prompt); None accepts both.
             prompt: the conversation that a completion answers; the result is that conversation with the answer.
             clock: see `render`.
             **template_kwargs: the kwargs that the text was rendered with, and ``tools`` and ``documents`` where the
-                text does not show them as data.
+                text does not show them as data. The schemas of tools decide whether bare ``12`` is text or a number.
 
         Raises:
-            NotRepresentable: if no conversation renders to exactly this text, with the place and the reason.
-            UsageError: for a template that is no family with a ``[parse]`` table, and as in `render`.
+            NotRepresentable: if no conversation renders to this text, with the place and the reason.
+            UsageError: for a whole text of a template that is no family with a ``[parse]`` table, for a completion of a
+                template that renders no assistant turns, and as in `render`.
         """
         from chattmpl.parse import parse
 
@@ -158,6 +165,7 @@ class Template(core.Template):
             self,
             text,
             completion=completion,
+            exact=exact,
             generation_prompt=generation_prompt,
             prompt=prompt,
             clock=clock,

@@ -1,20 +1,20 @@
 """Parsing: from a rendered text back to the conversation, or an error with the position and the reason.
 
-The format of a family's texts is data, in the ``[parse]`` table of its ``family.toml``. A candidate is returned only if
-rendering it gives the text again.
+Completions are read by a grammar that is derived from renderings of the template. The format of a family's whole
+conversations is data, in the ``[parse]`` table of its ``family.toml``.
 """
 
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
-from chattmpl.parse.completion import parse_completion
+from chattmpl.parse.completion import ParsedConversation, parse_completion
 from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_conversation
 from chattmpl.parse.refusal import ParseRefusal
 from chattmpl.parse.stream import Parser, partial_completion
 from chattmpl.template.template import Clock, Template
 
-__all__ = ["Parser", "parse", "parser"]
+__all__ = ["ParsedConversation", "Parser", "parse", "parser"]
 
 
 def parse(

@@ -19,7 +19,14 @@ from chattmpl.errors import ConversationError, NotRepresentable, RenderError, Us
 from chattmpl.parse.conversation import ParseRequest
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.reply import read_completion
-from chattmpl.parse.turn_grammar import CONTROL_TOKENS, MessageData, TurnGrammar, schemas_of, turn_grammar
+from chattmpl.parse.turn_grammar import (
+    CONTROL_TOKENS,
+    MessageData,
+    TurnGrammar,
+    quoted,
+    schemas_of,
+    turn_grammar,
+)
 from chattmpl.probing.facts import placeholders_in, with_placeholders
 from chattmpl.probing.prober import before_split_token, common_length
 from chattmpl.template.template import Template
@@ -118,23 +125,27 @@ def parse_completion(
     grammar = turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
     reading = _Reading(request, text, start, grammar, rendered)
     refusal: ParseRefusal | None = None
-    found: MessageData | None = None
+    found: tuple[MessageData, ParseRefusal] | None = None
     for source in reading.sources():
         try:
             for message in source.messages:
-                found = message if found is None and source.serves else found
+                markup = grammar.markup_in(message.get("reasoning_content", ""), message["content"])
+                if markup is not None:
+                    raise quoted(markup, text[start:], start)
                 for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
                     try:
                         return _result(reading.prove(context, message, source.as_history), prompt, None)
                     except ParseRefusal as error:
                         refusal = later(refusal, error)
+                        found = (message, error) if found is None and source.serves else found
         except ParseRefusal as error:
             refusal = refusal or error
     assert refusal is not None, "a source that yields no message refuses"
     if found is None or exact:
         raise refusal
-    made = rendered.conversation.with_messages([*messages, _message(found, text, start)])
-    return _result(made, prompt, refusal.error(text))
+    read, differs = found
+    made = rendered.conversation.with_messages([*messages, _message(read, text, start)])
+    return _result(made, prompt, differs.error(text))
 
 
 def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable | None) -> ParsedConversation:

@@ -17,14 +17,14 @@ from chattmpl.errors import ChatTmplError
 from chattmpl.parse.forms import Arguments, CallPart, Calls, Form, JsonCall, Slot
 from chattmpl.parse.value_derivation import KEYS, WORDS, Underivable, members_of, whole_notation
 from chattmpl.parse.values import KEY, Members, common_end, common_start
-from chattmpl.probing.corpus import ASK, TRACES, Message, call_message, result_message, with_trace
+from chattmpl.probing.corpus import ASK, TOOL_NAME, TRACES, Message, call_message, result_message, with_trace
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import before_split_token, common_length
-from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL
 from chattmpl.template.template import Rendering
 
 _CONTENT = "Plan plum and pear"
-_NAMES = ("find_walrus", "count_seals", "feed_otter")
+_NAMES = (TOOL_NAME,) * 3
 _IDS = ("walrusone", "walrustwo", "walrusthr")
 
 
@@ -312,6 +312,8 @@ class _Split:
     def of(cls, pieces: list[Piece], arguments: Arguments, value_end: str) -> _Split | None:
         """Split the pieces of a turn; None if no call is written."""
         pieces = _numbered(pieces)
+        if isinstance(arguments.notation, Members):
+            pieces = _cut_after_values(pieces)
         inside = [index for index, piece in enumerate(pieces) if piece.call is not None]
         if not inside:
             return None
@@ -384,6 +386,18 @@ def _numbered(pieces: list[Piece]) -> list[Piece]:
     return result
 
 
+def _cut_after_values(pieces: list[Piece]) -> list[Piece]:
+    """Cut the pieces of arguments after the value, where the template writes the key once more."""
+    cut: list[Piece] = []
+    for piece in pieces:
+        end = piece.text.find(WORDS[0]) + len(WORDS[0])
+        if piece.field == "arguments" and end >= len(WORDS[0]):
+            cut += [Piece(piece.text[:end], piece.field, piece.call), Piece(piece.text[end:])]
+        else:
+            cut.append(piece)
+    return [piece for piece in _merged(cut) if piece.text]
+
+
 def _without_members(
     head: str, calls: list[list[CallPart]], between: list[str], tail: str, members: Members, end: str
 ) -> tuple[str, list[list[CallPart]], list[str], str]:
@@ -454,6 +468,9 @@ def _form(parts: list[str | Slot | Calls], stops: tuple[str, ...]) -> Form:
     if not isinstance(text, str):
         return Form(tuple(parts), "", "")
     places = [match for match in CONTROL.finditer(text) if match[0] in stops]
+    if calls is not None and not calls.many:
+        # A turn with a call may end with a stop token of its own.
+        places = places or list(PIPED_CONTROL.finditer(text))
     if not places or text[places[-1].end() :].strip():
         return Form(tuple(part for part in parts if part != ""), "", "")
     start, stop = places[-1].start(), places[-1][0]

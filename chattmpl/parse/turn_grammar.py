@@ -12,6 +12,7 @@ from typing import Any
 from chattmpl.errors import UsageError
 from chattmpl.parse.forms import Calls, Fields, Form
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
+from chattmpl.parse.spellings import respelled
 from chattmpl.parse.turn_derivation import derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
@@ -31,9 +32,6 @@ _CODE = re.compile(r"(?s)```.*?(?:```|\Z)|`[^`\n]*`")
 _NAME_IN_ID = re.compile(r"functions\.(.+):\d+\Z")
 """A call id that holds the name of the function, as Kimi K2 writes them: ``functions.get_weather:0``."""
 
-_SHORT = 2
-"""Characters of an opening text, such as ``[``, that only begins a call at the beginning of an answer."""
-
 _TYPES: Mapping[str, JsonType] = {name: name for name in TYPES}
 
 
@@ -46,6 +44,7 @@ class TurnGrammar:
         heads: what turns have in common with it that begin otherwise in the history.
         forms: the forms of turns, those with most fields first.
         openers: the texts with which calls begin, the longest first.
+        stops: the tokens at which sampling ends.
         underived: the kinds of turns that it does not describe, with the reason.
     """
 
@@ -53,6 +52,7 @@ class TurnGrammar:
     heads: tuple[str, ...]
     forms: tuple[Form, ...]
     openers: tuple[str, ...] = ()
+    stops: tuple[str, ...] = ()
     underived: tuple[str, ...] = ()
 
     @cached_property
@@ -83,49 +83,58 @@ class TurnGrammar:
         Raises:
             ParseRefusal: no message may be.
         """
-        whole = self.supplied + text[start:]
+        sampled = text[start:]
         shift = start - len(self.supplied)
         seen: list[MessageData] = []
         refusal: ParseRefusal | None = None
-        for loose in (False, True):
+        spelled = respelled(sampled, self._texts(), self.stops)
+        readings = [(sampled, False), (sampled, True), (spelled, True)]
+        for whole, loose in ((self.supplied + each, loose) for each, loose in readings):
+            if whole == self.supplied + spelled and seen:
+                break
             scan = Scan(whole, len(whole.rstrip()) if loose else len(whole), loose, schemas)
             for form in self.forms:
                 for fields in form.read(scan, 0):
-                    found = self._markup_in(fields)
+                    found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
                     if found is not None:
-                        refusal = refusal or _quoted(found, whole, shift)
+                        refusal = refusal or quoted(found, whole, shift)
                         continue
                     for message in _messages(fields):
                         if message not in seen:
                             seen.append(message)
                             yield message
         if not seen:
-            raise refusal or ParseRefusal(
-                ParseFailure.REPLY_FORMAT,
-                "neither an answer nor a tool call in this template's format",
-                start,
-                len(text),
-            )
+            problem = "neither an answer nor a tool call in this template's format"
+            raise refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
 
-    def _markup_in(self, fields: Fields) -> str | None:
-        """Return the first control token in the text of a message, outside of Markdown code."""
-        for name in ("reasoning", "content"):
-            text = _CODE.sub("", fields.get(name, ""))
+    def markup_in(self, *texts: str) -> str | None:
+        """Return the first control token or opening of a call in texts of a message, outside of Markdown code."""
+        for text in (_CODE.sub("", text) for text in texts):
             if (found := self.markup.search(text)) is not None:
                 return found[0]
             for opener in self.openers:
-                if opener in text if len(opener) > _SHORT else text.lstrip().startswith(opener):
+                # Without a tag or a control token, only text at the beginning of an answer opens a call.
+                if opener in text if self.markup.search(opener) else _opens_call(text, opener):
                     return opener
         return None
 
 
-def _quoted(token: str, whole: str, shift: int) -> ParseRefusal:
-    place = whole.find(token) + shift
+def _opens_call(text: str, opener: str) -> bool:
+    """Return whether a text begins like a call, and is no JSON document of another kind."""
+    if not "".join(text.split()).startswith("".join(opener.split())):
+        return False
+    try:
+        json.loads(text)
+    except ValueError:
+        return True
+    return False
+
+
+def quoted(token: str, whole: str, shift: int) -> ParseRefusal:
+    """Return the refusal of a text that contains markup, which begins ``shift`` characters before the completion."""
+    place = max(whole.find(token) + shift, 0)
     return ParseRefusal(
-        ParseFailure.REPLY_FORMAT,
-        f"{token!r} stands where the template writes no markup",
-        max(place, 0),
-        place + len(token),
+        ParseFailure.REPLY_FORMAT, f"{token!r} stands where the template writes no markup", place, place + len(token)
     )
 
 
@@ -182,7 +191,10 @@ def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar
         found = derive(facts, after_result)
     except Underivable as error:
         return str(error)
-    return TurnGrammar(found.supplied, found.heads, found.forms, found.openers, found.underived)
+    family = template.family
+    declared = family.generation.stop_tokens if family is not None else ()
+    stops = tuple(dict.fromkeys([*declared, *(form.stop for form in found.forms if form.stop)]))
+    return TurnGrammar(found.supplied, found.heads, found.forms, found.openers, stops, found.underived)
 
 
 def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:

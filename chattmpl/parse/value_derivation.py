@@ -96,11 +96,10 @@ def members_of(write: Callable[[list[Any]], str | None], *, keyed: bool, depth: 
             found = Written(before, "nothing", after)
         if found is not None:
             types[name] = (found,)
-    none = write([])
-    empty = None
+    none, empty = write([]), None
     if none is not None and none != opens + closes:
-        empty = none[: len(none) - len(closes)] if none.endswith(closes) else None
-        empty = None if empty == opens else empty
+        # The text of arguments goes on to the end of the turn, that of a container inside them does not.
+        empty = none if depth else (none.removesuffix(closes) if none.endswith(closes) else None)
     members = Members(opens, key_opens, types, separator, "" if depth == 0 else closes, empty, tuple(nested))
     return WrittenMembers(members, after)
 
