@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ from render import FAMILIES, conversation
 from rich.console import Console
 from rich.table import Table
 
+import chattmpl
 from chattmpl import Template
 from support.fetched import real_tokenizer_path
 
@@ -66,7 +68,10 @@ class Sides:
         config.pop("chat_template", None)
         (self.model / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
         (self.model / "chat_template.jinja").write_text(template.export("train"), encoding="utf-8")
+        # The same chattmpl as here, whatever the current folder, with compiled modules, as pip installs them.
         self.environment = {**os.environ, "CHATTMPL_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
+        self.environment["PYTHONPATH"] = str(Path(chattmpl.__file__).parent.parent)
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
 
     def data(self, rows: int) -> Path:
         """Return a file of conversations, the same for each number of rows."""
@@ -93,7 +98,11 @@ class Sides:
 
     def _seconds(self, command: list[str]) -> Seconds:
         start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True, env=self.environment)
+        ended = subprocess.run(
+            command, capture_output=True, text=True, env=self.environment, cwd=self.folder, check=False
+        )
+        if ended.returncode:
+            sys.exit(f"{' '.join(command)}\nended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return Seconds(time.perf_counter() - start, used)
@@ -145,7 +154,8 @@ def measure(family: str, sizes: list[int], steady: list[int], rounds: int, optio
 
 def table(families: list[str], sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> None:
     """Print the table."""
-    result = Table(title=f"whole processes, JSONL to Parquet: seconds, median of {rounds} rounds")
+    machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, transformers {version('transformers')}"
+    result = Table(title=f"whole processes, JSONL to Parquet: seconds, median of {rounds} rounds; {machine}")
     headings = ("chattmpl, first", "chattmpl", "processors", "transformers", "processors")
     for heading in ("family", "rows", *headings, "times as fast", "by processors"):
         result.add_column(heading, justify="left" if heading == "family" else "right")

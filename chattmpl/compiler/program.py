@@ -94,7 +94,7 @@ class Program:
         return tuple(own_text(self._lowered_syntax))
 
     def _recall(self, what: str, read: Callable[[], _Read]) -> _Read:
-        """Return what was read from the syntax tree, now or in an earlier process."""
+        """Return the result of reading the syntax tree, now or in an earlier process."""
         return cache.recall(read, what, *self.made_from)
 
     @cached_property

@@ -19,18 +19,10 @@ from chattmpl.budget import Runaways, pause_gc
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading, read_record
+from chattmpl.data.fast.comparison import ExactResult, Sample, describe_difference
 from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
-from chattmpl.data.fast.path import FastBatch, FastPath
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.tokens import PickledTokenizer, TokenizerHandle
-from chattmpl.data.fast.verify import (
-    ExactResult,
-    FastPathOptions,
-    FastPathVerdict,
-    Sample,
-    describe_difference,
-    open_fast_path,
-)
 from chattmpl.data.reading import WARNINGS, printed_notes
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
@@ -41,7 +33,10 @@ from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.options import Arguments, ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
 from chattmpl.template.template import Template
 
+# The parts of the fast path are imported where rows take it, for few rows do not.
 if TYPE_CHECKING:
+    from chattmpl.data.fast.path import FastBatch, FastPath
+    from chattmpl.data.fast.verify import FastPathVerdict
     from chattmpl.template.template import Rendering
 
 __all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
@@ -237,6 +232,8 @@ class Encoder:
         """The checked fast path; None if there is none, after a warning."""
         if self.fast == "off":
             return None
+        from chattmpl.data.fast.verify import FastPathOptions, open_fast_path
+
         _ = self.template_notes
         overrides = {name: value for name, value in self.kwargs.items() if value is not None}
         try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chattmpl.conversation.notes import NoteKind, ReadingNote
-from chattmpl.probing import facts_of
+from chattmpl.data.template_notes import recall_fact
 from chattmpl.template.template import Template
 
 WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS}
@@ -24,6 +24,26 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
             return not any(
                 note.name in each.program.syntax.names or _names(each, note.name) for each in template.variants
             )
+        case NoteKind.EARLIER_ANSWERS if not one_row:
+            return False
+        case kind if kind in _SHOWN_BY_RENDERS:
+            return recall_fact(lambda: _is_written_otherwise(note, template), template, repr(note))
+    return True
+
+
+_SHOWN_BY_RENDERS = frozenset(
+    {
+        *(NoteKind.FIELD, NoteKind.PART, NoteKind.TEXT_ARGUMENTS, NoteKind.TEXT_PARTS),
+        *(NoteKind.OBJECT_RESULT, NoteKind.EARLIER_ANSWERS),
+    }
+)
+
+
+def _is_written_otherwise(note: ReadingNote, template: Template) -> bool:
+    """Return true if the template drops what a note names, or writes it otherwise than it was meant."""
+    from chattmpl.probing import facts_of
+
+    match note.kind:
         case NoteKind.FIELD:
             return all(facts_of(each).drops(note.name, note.target) for each in template.variants)
         case NoteKind.PART:
@@ -38,7 +58,7 @@ def concerns(note: ReadingNote, template: Template, *, one_row: bool = True) -> 
         case NoteKind.OBJECT_RESULT:
             return facts_of(template).tool_results.objects == "Python"
         case NoteKind.EARLIER_ANSWERS:
-            return one_row and not facts_of(template).rewritten_answers.isdisjoint(note.name.split(" and "))
+            return not facts_of(template).rewritten_answers.isdisjoint(note.name.split(" and "))
     return True
 
 

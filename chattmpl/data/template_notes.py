@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from chattmpl import cache
 from chattmpl.budget import allow
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
-from chattmpl.probing import facts_of
-from chattmpl.probing.control_tokens import missing_tokens
 from chattmpl.template.family import family_for_tokens
 from chattmpl.template.template import Template
 
+_Fact = TypeVar("_Fact")
+
 _CODE = ("budget", "compiler", "conversation", "encode", "probing", "provenance", "syntax", "template")
-"""The modules that the search for control tokens depends on."""
+"""The modules that facts about templates depend on."""
 
 _STEPS = 10_000_000
 """Enough for all renders, each of which is bounded as well."""
@@ -82,22 +82,38 @@ def template_notes(template: Template, tokenizer: TokenizerHandle, *, trains: bo
 
 
 def lacking_tokens(template: Template, tokenizer: TokenizerHandle) -> tuple[str, ...]:
-    """Return the control tokens that a template, or the one for tools, writes and a tokenizer lacks.
+    """Return the control tokens that a template, or the one for tools, writes and a tokenizer lacks."""
 
-    The result is stored in the cache, if that is enabled, for it takes renders, and the tokenizer.
-    """
-    key: tuple[str, ...] = ()
+    def find() -> tuple[str, ...]:
+        from chattmpl.probing import facts_of
+        from chattmpl.probing.control_tokens import missing_tokens
+
+        found = (missing_tokens(facts_of(each).prober, tokenizer.loaded) for each in template.variants)
+        return tuple(dict.fromkeys(token.content for tokens in found for token in tokens))
+
+    digest = None
     if cache.is_enabled():
-        variants = [(each.source, each.retention, each.tokens) for each in template.variants]
         with contextlib.suppress(Unsupported):
-            key = ("lacking tokens", cache.hash_of_code(*_CODE), tokenizer.digest, repr(variants))
+            digest = tokenizer.digest
+    return recall_fact(find, template, "lacking tokens", digest)
+
+
+def recall_fact(find: Callable[[], _Fact], template: Template, *inputs: str | None) -> _Fact:
+    """Return a fact about a template that renders show, now or in an earlier process, since they take time.
+
+    Args:
+        find: finds it, by renders.
+        template: the template.
+        *inputs: its other inputs; it is not stored if one of them is None.
+    """
+    key: list[str] = []
+    if cache.is_enabled() and None not in inputs:
+        variants = [(each.source, each.retention, each.tokens) for each in template.variants]
+        key = ["fact", cache.hash_of_code(*_CODE), repr(variants), *filter(None, inputs)]
     if key and (stored := cache.load(*key)) is not None:
-        return tuple(stored)
+        return stored  # type: ignore[no-any-return]
     with allow(_STEPS) as allowance:
-        found = [
-            token for each in template.variants for token in missing_tokens(facts_of(each).prober, tokenizer.loaded)
-        ]
-    lacking = tuple(dict.fromkeys(token.content for token in found))
+        found = find()
     if key and allowance.lasting:
-        cache.store(lacking, *key)
-    return lacking
+        cache.store(found, *key)
+    return found

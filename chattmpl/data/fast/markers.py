@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chattmpl import cache
-from chattmpl.syntax.edits import apply_edits
-from chattmpl.syntax.items import Block
-from chattmpl.syntax.tree import parse
 
 if TYPE_CHECKING:
     from chattmpl.compiler.program import Program
+    from chattmpl.syntax.items import Block
 
 OPEN, CLOSE, SEPARATOR = "\x01", "\x02", "\x03"
 """Written at the start and end of a generated span, and between rows. Rows that contain one take the exact path."""
@@ -52,6 +50,11 @@ class Unsupported(Exception):
         self.lasting = lasting
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or its type."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 def with_markers(program: Program) -> str:
     """Lower a template to plain Jinja in which each generation tag is a scope between two markers.
 
@@ -63,6 +66,9 @@ def with_markers(program: Program) -> str:
 
 
 def _with_markers(text: str) -> str:
+    from chattmpl.syntax.edits import apply_edits
+    from chattmpl.syntax.tree import parse
+
     if _INHERITANCE.search(text):
         raise Unsupported("the template includes or inherits from other templates, or has blocks")
     if RESERVED in text or any(mark in text for mark in (OPEN, CLOSE, SEPARATOR)):

@@ -26,7 +26,7 @@ from chattmpl import cache
 from chattmpl.budget import Budget
 from chattmpl.data.fast.codegen import Environment
 from chattmpl.data.fast.limits import Limits, RenderRefused
-from chattmpl.data.fast.markers import Unsupported
+from chattmpl.data.fast.markers import Unsupported, first_line
 
 _SETTINGS: dict[str, Any] = {
     "trim_blocks": True,
@@ -289,8 +289,3 @@ def _flat_json(value: dict[Any, Any]) -> str | None:
         else:
             return None
     return f"{{{', '.join(parts)}}}"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, or its type."""
-    return next(iter(str(error).splitlines()), type(error).__name__)

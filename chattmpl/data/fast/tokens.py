@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from chattmpl.data.fast.markers import SEPARATOR, Unsupported
-from chattmpl.data.fast.renderers import first_line
+from chattmpl.data.fast.markers import SEPARATOR, Unsupported, first_line
 from chattmpl.data.sources.chunks import digest_of
 from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer

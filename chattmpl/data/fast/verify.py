@@ -8,10 +8,11 @@ from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from chattmpl import cache
-from chattmpl.data.fast.markers import Ranges, Unsupported, split_markers, with_markers
+from chattmpl.data.fast.comparison import ExactResult, describe_difference
+from chattmpl.data.fast.markers import Unsupported, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
 from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, by_tools
@@ -26,30 +27,6 @@ if TYPE_CHECKING:
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
 _CODE = ("budget", "compiler", "conversation", "data/fast", "encode", "provenance", "syntax", "template")
 """The modules that a verdict depends on."""
-
-
-class ExactResult(NamedTuple):
-    """The result of the exact path for a conversation that it does not refuse.
-
-    Attributes:
-        text: the rendered text.
-        generated: the generated character ranges, touching ranges merged.
-        ids, mask: the tokens, and 1 for each that is trained.
-    """
-
-    text: str
-    generated: Ranges
-    ids: list[int]
-    mask: list[int]
-
-
-class Sample(NamedTuple):
-    """A row of the fast path to compare with the exact path: its record, text with markers, tokens and mask."""
-
-    record: Any
-    text: str
-    ids: list[int]
-    mask: list[int]
 
 
 Exact = Callable[[Any], ExactResult]
@@ -307,34 +284,3 @@ def _check_tokens(path: FastPath, expected: Expected) -> None:
     for place, index in enumerate(batch.rows):
         if difference := describe_difference(expected[index][1], batch.text(place), *batch.tokens(place)):
             raise Unsupported(f"{path.engine.name} is not used: {difference}")
-
-
-def describe_difference(
-    expected: ExactResult | None, text: str, ids: list[int] | None = None, mask: list[int] | None = None
-) -> str | None:
-    """Describe the difference between the results of the fast and the exact path; None if there is none.
-
-    Args:
-        expected: the result of the exact path; None if it refuses the conversation.
-        text: the text with markers.
-        ids: the tokens; None if only the text is compared.
-        mask: 1 for each token that is trained; None if only the text is compared.
-    """
-    if expected is None:
-        return f"it renders a conversation that the exact path refuses: {_excerpt(text)}"
-    plain, generated = split_markers(text)
-    if plain != expected.text:
-        at = next((i for i, (a, b) in enumerate(zip(plain, expected.text, strict=False)) if a != b), 0)
-        return f"it writes {_excerpt(plain[at:])} where the exact path writes {_excerpt(expected.text[at:])}"
-    if generated != expected.generated:
-        return f"its generated spans are {generated} instead of {expected.generated}"
-    for what, found, wanted in (("tokens", ids, expected.ids), ("mask", mask, expected.mask)):
-        if found is not None and found != wanted:
-            differing = (i for i, (a, b) in enumerate(zip(found, wanted, strict=False)) if a != b)
-            first = next(differing, min(len(found), len(wanted)))
-            return f"its {what} differ from token {first} on, in a row that begins with {_excerpt(plain)}"
-    return None
-
-
-def _excerpt(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "…")

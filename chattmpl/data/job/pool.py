@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl import bounds
-from chattmpl.data.fast.verify import Sample
+from chattmpl.data.fast.comparison import Sample
 from chattmpl.data.job.context import WorkerContext
 from chattmpl.data.job.plan import Payloads, Shard
 from chattmpl.errors import ChatTmplError
