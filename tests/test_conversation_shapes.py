@@ -553,7 +553,7 @@ def test_a_number_for_each_token_is_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", [{"train": False}, {"weight": 0}, {"loss": False}, {"masked": True}, {"a": {"learn": False}}]
+    "flag", [{"train": False}, {"weight": 0}, {"loss": False}, {"masked": True}, {"a": {"learn": "no"}}]
 )
 @pytest.mark.parametrize("written", [dict, json.dumps], ids=["object", "JSON"])
 def test_a_flag_against_training_inside_another_field_is_refused(flag: dict[str, Any], written: Any) -> None:

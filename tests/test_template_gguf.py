@@ -77,6 +77,16 @@ def test_the_templates_and_tokens_of_a_file_are_found(tmp_path: Path) -> None:
     assert found[0].tokens == {"eos_token": "</s>"}
 
 
+def test_a_special_token_that_is_named_by_no_id_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    others = [each for each in PAIRS if b"bos_token_id" not in each]
+    path.write_bytes(file_of(*others, pair("tokenizer.ggml.bos_token_id", 8, string("<s>"))))
+    with pytest.raises(
+        TemplateError, match=r"model.gguf: tokenizer.ggml.bos_token_id must be the id of a token, not '<s>'"
+    ):
+        list(find_templates([str(path)]))
+
+
 def test_a_file_may_be_big_endian(tmp_path: Path) -> None:
     data = file_of(pair("a", 8, string("b", ">"), ">"), pair("c", 9, strings(["d"], ">"), ">"), order=">")
     metadata = read(data, tmp_path)

@@ -210,6 +210,8 @@ def flags_inside(value: Any, depth: int = 4) -> Iterator[tuple[tuple[str, ...], 
         return
     for key, inner in value.items():
         name = folded(str(key))
+        if isinstance(inner, str) and name in TRAINED | MASKED and inner.strip().lower() in _FLAG_WORDS:
+            inner = flag_of_text(inner)
         if isinstance(inner, (bool, int, float)):
             counts = isinstance(inner, bool) or (name not in ROW_NUMBERS and (inner in (0, 1) or name in WEIGHTS))
             if counts and name in TRAINED | MASKED | WEIGHTS:

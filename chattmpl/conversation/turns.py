@@ -347,7 +347,7 @@ def notes_on_fields(
 
 
 def _kinds_of_answer(message: dict[str, Any]) -> Iterator[str]:
-    """Yield what an answer has that templates may write in another way when messages follow."""
+    """Yield the parts of an answer that templates may write in another way when messages follow."""
     yield "answers"
     if message.get("tool_calls"):
         yield "calls"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from chattmpl.conversation.validation_errors import shown
 from chattmpl.errors import ChatTmplError, Reason, TemplateError, UsageError, did_you_mean
 from chattmpl.input_files import check_regular, matching_files
 from chattmpl.source import Source
@@ -360,7 +361,7 @@ def _family_in(folder: Path) -> TemplateSource:
 
 def _in_gguf(path: Path) -> Iterator[TemplateSource]:
     metadata = read_metadata(path)
-    tokens = _gguf_tokens(metadata)
+    tokens = _gguf_tokens(metadata, path)
     keys = [key for key in sorted(metadata) if key == _GGUF_KEY or key.startswith(f"{_GGUF_KEY}.")]
     if not keys:
         raise TemplateError(f"{path} holds no chat template", hint="engines then use a template that they bring along")
@@ -369,12 +370,16 @@ def _in_gguf(path: Path) -> Iterator[TemplateSource]:
         yield TemplateSource(Source(str(metadata[key]), f"{path}:{key}", str(path)), tokens, path=path, variant=variant)
 
 
-def _gguf_tokens(metadata: dict[str, Any]) -> dict[str, str]:
-    """Return the special tokens, which the file names by their ids."""
-    tokens = {}
+def _gguf_tokens(metadata: dict[str, Any], path: Path) -> dict[str, str]:
+    """Return the special tokens, which the file names by their ids; an id outside of the vocabulary means none."""
+    tokens: dict[str, str] = {}
     vocabulary = metadata.get("tokenizer.ggml.tokens")
     for kind in ("bos", "eos"):
-        identifier = metadata.get(f"tokenizer.ggml.{kind}_token_id")
-        if isinstance(vocabulary, StringArray) and isinstance(identifier, int) and identifier < vocabulary.length:
+        identifier = metadata.get(key := f"tokenizer.ggml.{kind}_token_id")
+        if identifier is None or not isinstance(vocabulary, StringArray):
+            continue
+        if type(identifier) is not int:
+            raise TemplateError(f"{path}: {key} must be the id of a token, not {shown(identifier)}")
+        if 0 <= identifier < vocabulary.length:
             tokens[f"{kind}_token"] = vocabulary[identifier]
     return tokens
