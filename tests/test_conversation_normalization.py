@@ -312,6 +312,26 @@ def test_tools_and_messages_in_a_string_of_json_keep_their_nulls() -> None:
     assert Conversation.coerce(padded).tools == PADDED_TOOLS, "the messages are padded, and the tools are not"
 
 
+@pytest.mark.train
+def test_the_padding_of_arrow_is_dropped_as_trl_drops_it() -> None:
+    utils = pytest.importorskip("trl.trainer.utils")
+    arrow = pytest.importorskip("pyarrow")
+    calls = [{"type": "function", "function": {"name": name, "arguments": {name: 1}}} for name in "ab"]
+    answers = [{"role": "assistant", "content": "", "tool_calls": [call]} for call in calls]
+    tools = [
+        {"type": "function", "function": {"name": name, "parameters": {"properties": {name: {}}}}} for name in "ab"
+    ]
+    rows = [
+        {"messages": [{"role": "user", "content": "x"}, answer], "tools": [tool]}
+        for answer, tool in zip(answers, tools, strict=True)
+    ]
+    for padded, row in zip(arrow.Table.from_pylist(rows).to_pylist(), rows, strict=True):
+        seen = Conversation.coerce(read_record(padded).value).to_template_input()
+        theirs = Conversation.coerce(utils.remove_none_values(padded), clean_nulls="never").to_template_input()
+        assert seen["messages"] == theirs["messages"] == Conversation.coerce(row).to_template_input()["messages"]
+        assert seen["tools"] == theirs["tools"]
+
+
 def test_nulls_are_cleaned_from_content_parts_tool_calls_and_documents() -> None:
     parts = [{"type": "image", "text": None, "image": "a.png"}, {"type": "text", "text": "x", "image": None}]
     call = {"id": None, "type": "function", "index": None, "function": {"name": "f", "strict": None, "arguments": None}}
