@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chattmpl.cli.inputs import Templates
-from chattmpl.cli.options import command, template_options
+from chattmpl.cli.options import KWARGS, command, template_options
 from chattmpl.cli.output import say, write, write_change
 from chattmpl.errors import UsageError
 
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 @command("Rewriting")
 @template_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(("jinja", "gbnf")),
+    default="jinja",
+    help="jinja, the template, or gbnf, a grammar of its assistant turns for llama.cpp.",
+)
+@KWARGS
 @click.option(
     "--target",
     type=click.Choice(("train", "inference")),
@@ -50,8 +58,10 @@ def export(
     into_variant: str | None,
     dry_run: bool,
     response_template: bool,
+    form: str,
+    template_kwargs: dict[str, Any],
 ) -> None:
-    """Write a template as plain Jinja, for transformers, TRL and serving engines.
+    """Write a template as plain Jinja, or what servers need to read what its model writes.
 
     An existing file is backed up (.bak), and the change is shown on stderr. A tokenizer_config.json also gets
     transformers' response_template, with which tokenizer.parse_response parses completions.
@@ -61,6 +71,11 @@ def export(
             f"--{'dry-run' if dry_run else 'into-variant'} needs -o", hint="name the file to write with -o"
         )
     loaded = templates.of()
+    if form != "jinja":
+        _write_file(_for_servers(loaded, form, template_kwargs), output, dry_run=dry_run)
+        return
+    if template_kwargs:
+        raise UsageError("--set needs --format", hint="a template contains no kwargs")
     exported = loaded.export(target)
     if output is None or output == "-":
         write(exported)
@@ -80,6 +95,27 @@ def export(
         write_change(response, dry_run=dry_run, what="this response_template")
     if remark:
         say(remark)
+
+
+def _for_servers(template: Template, form: str, template_kwargs: dict[str, Any]) -> str:
+    """Return the text of a format that describes the turns of a template."""
+    from chattmpl.parse.gbnf import gbnf
+
+    return gbnf(template, **template_kwargs)
+
+
+def _write_file(text: str, output: str | None, *, dry_run: bool) -> None:
+    """Write a text to stdout or a file."""
+    if output is None or output == "-":
+        write(text)
+        return
+    from chattmpl.template.writer import Change
+
+    path = Path(output)
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", hint="name a file with -o")
+    old = path.read_bytes() if path.exists() else None
+    write_change(Change(path, None, text, text.encode(), old), dry_run=dry_run, what="this text")
 
 
 def _response(template: Template, path: Path, change: Change) -> tuple[Change | None, str]:

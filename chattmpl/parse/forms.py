@@ -26,7 +26,7 @@ _MAX_NAME = 256
 _MAX_CALLS = 1000
 """Number of calls that are read in one turn."""
 
-_OPTIONAL = frozenset({"id", "type", "index"})
+OPTIONAL = frozenset({"id", "type", "index"})
 """Fields that a model may leave out of a call in JSON."""
 
 
@@ -77,7 +77,7 @@ class JsonCall:
         for key, inner in shape.items():
             if key in value:
                 result = _merged(result, self.fields(value[key], inner))
-            elif isinstance(inner, Mapping) or (isinstance(inner, Slot) and inner.field not in _OPTIONAL):
+            elif isinstance(inner, Mapping) or (isinstance(inner, Slot) and inner.field not in OPTIONAL):
                 return None
         return result
 

@@ -56,12 +56,15 @@ class TurnGrammar:
     underived: tuple[str, ...] = ()
 
     @cached_property
+    def tokens(self) -> tuple[str, ...]:
+        """The control tokens and tags that the template writes in a turn, the longest first."""
+        tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
+        return tuple(sorted(tokens, key=lambda token: (-len(token), token)))
+
+    @cached_property
     def markup(self) -> re.Pattern[str]:
         """A pattern of the control tokens and tags that the template writes in a turn, and of common control tokens."""
-        tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
-        return re.compile(
-            "|".join([*map(re.escape, sorted(tokens, key=lambda token: (-len(token), token))), CONTROL_TOKENS.pattern])
-        )
+        return re.compile("|".join([*map(re.escape, self.tokens), CONTROL_TOKENS.pattern]))
 
     @cached_property
     def unsampled(self) -> frozenset[str]:

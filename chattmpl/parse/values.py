@@ -177,7 +177,8 @@ class Members:
     nested: tuple[Members, ...] = ()
 
     @cached_property
-    def _befores(self) -> tuple[str, ...]:
+    def befores(self) -> tuple[str, ...]:
+        """The texts that may stand before a value, the longest first."""
         befores = {written.before for each in self.types.values() for written in each}
         return tuple(sorted(befores, key=lambda text: (-len(text), text)))
 
@@ -208,13 +209,13 @@ class Members:
         self, scan: Scan, position: int, following: str, schema: Mapping[str, JsonType]
     ) -> tuple[str, Any, int] | None:
         if self.key_opens is None:
-            found = self._value(scan, position, following, "", None, [(before, position) for before in self._befores])
+            found = self._value(scan, position, following, "", None, [(before, position) for before in self.befores])
             return None if found is None else ("", *found)
         start = scan.skip(self.key_opens, position)
         if start is None:
             return None
         places = [
-            (*place, before) for before in self._befores for place in [next(scan.find(before, start), None)] if place
+            (*place, before) for before in self.befores for place in [next(scan.find(before, start), None)] if place
         ]
         if not places:
             return None
