@@ -232,3 +232,23 @@ def test_control_tokens_are_not_cached_for_want_of_time(folder: Path, monkeypatc
         assert lacking_tokens(Template.from_source(source), tokenizer) == ()
     assert lacking_tokens(Template.from_source(source), tokenizer) == ("<|im_finish|>",)
     assert lacking_tokens(Template.from_source(source), tokenizer) == ("<|im_finish|>",)
+
+
+def test_a_value_is_made_once_and_recalled(folder: Path) -> None:
+    made: list[str] = []
+
+    def make() -> tuple[str, ...]:
+        made.append("made")
+        return "a", "b"
+
+    assert cache.recall(make, "input") == cache.recall(make, "input") == ("a", "b")
+    assert made == ["made"]
+    assert cache.recall(make, "another") == ("a", "b")
+    assert len(made) == 2
+
+
+def test_variables_and_literals_from_the_cache_are_those_of_the_source(folder: Path) -> None:
+    found = [(program.variables, program.literals) for program in (fresh(SOURCE).program, fresh(SOURCE).program)]
+    assert found[0] == found[1]
+    assert found[0][0] == {"messages"}
+    assert "a" in found[0][1]

@@ -295,6 +295,30 @@ sys.exit(main())
         assert ("chattmpl.syntax.tree" in loaded) is first  # the second render finds the code in the cache
 
 
+def test_an_encode_of_few_rows_loads_no_fast_path_and_probes_a_template_only_once(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow", exc_type=ImportError)
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns * 2}) + "\n", encoding="utf-8")
+    options = ["-t", "qwen3", "--tokenizer", "demo", "-o", str(tmp_path / "out"), "--force", "--workers", "1"]
+    code = f"""
+import sys
+from chattmpl.cli import main
+assert main(["encode", {str(tmp_path / "rows.jsonl")!r}, *{options!r}]) == 0
+print(*sorted(sys.modules))
+"""
+    environment = {**os.environ, "CHATTMPL_CACHE": str(tmp_path / "cache")}
+    notes = []
+    for first in (True, False):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        loaded = set(done.stdout.splitlines()[-1].split())
+        assert "chattmpl.data.job.run" in loaded
+        assert not loaded & {"gigatoken", "chattmpl.data.fast.codegen", "chattmpl.data.fast.path"}
+        assert ("chattmpl.probing" in loaded, "chattmpl.syntax.tree" in loaded) == (first, first)
+        notes.append(done.stderr)
+    assert notes[0] == notes[1]
+    assert "earlier answers" in notes[0]
+
+
 def test_help_loads_no_package_but_that_of_the_command_line() -> None:
     code = """
 import json, sys
