@@ -81,12 +81,12 @@ class _Bounds:
         self.before = signal.signal(signal.SIGALRM, self._interrupt)
 
     @contextmanager
-    def bounded(self) -> Iterator[None]:
+    def bounded(self, *, time_too: bool) -> Iterator[None]:
         if threading.get_ident() != self._thread or self._depth:
             yield
             return
         self._depth = 1
-        self._began = time.monotonic()
+        self._began = time.monotonic() if time_too else 0.0
         _BEGAN.pack_into(self._shared, 0, self._began)
         limited = self._limit_memory()
         try:
@@ -124,8 +124,8 @@ _bounds: _Bounds | None = None
 
 
 @contextmanager
-def bounded() -> Iterator[None]:
-    """Bound the time and memory of what runs inside, in a process that enforces bounds.
+def bounded(*, time_too: bool = True) -> Iterator[None]:
+    """Bound the time and memory of what runs inside, or only its memory, in a process that enforces bounds.
 
     Raises:
         BudgetError: after `SECONDS`.
@@ -134,7 +134,7 @@ def bounded() -> Iterator[None]:
     if _bounds is None:
         yield
     else:
-        with _bounds.bounded():
+        with _bounds.bounded(time_too=time_too):
             yield
 
 

@@ -124,13 +124,17 @@ def too_long(size: int) -> ConversationError:
     )
 
 
+def too_many_values() -> ConversationError:
+    """Return the error of a row with more than `MOST_VALUES` values."""
+    return ConversationError(f"the row has more than {MOST_VALUES:,} values", hint="split the row, or remove it")
+
+
 def check_values(data: str | bytes) -> None:
     """Raise `ConversationError` if a row in JSON has more than `MOST_VALUES` values."""
     if len(data) > 2 * MOST_VALUES:  # each takes two characters
         text = data.decode("latin-1") if isinstance(data, bytes) else data
         if _values(text) > MOST_VALUES and _values(_STRING.sub("", text)) > MOST_VALUES:
-            problem = f"the row has more than {MOST_VALUES:,} values"
-            raise ConversationError(problem, hint="split the row, or remove it")
+            raise too_many_values()
 
 
 def _values(text: str) -> int:

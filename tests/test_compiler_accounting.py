@@ -39,7 +39,7 @@ CHANGING = frozenset(
 @pytest.mark.parametrize("part", range(PARTS))
 def test_no_use_of_a_large_value_exceeds_its_bounds(part: int) -> None:
     every = list(sources())[part::PARTS]
-    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run.py"), str(STEPS)]
+    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run.py"), str(STEPS), "16"]
     given = "".join(f"{json.dumps(each)}\n" for each in every)
     done = subprocess.run(command, input=given, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]

@@ -43,7 +43,7 @@ MESSAGES = [{"role": "user", "content": "hello"}]
 @cache
 def endings() -> dict[str, dict[str, Any]]:
     """Return the end of each template of the corpus."""
-    command = [sys.executable, str(FOLDER / "run.py"), str(STEPS), *map(str, CORPUS)]
+    command = [sys.executable, str(FOLDER / "run.py"), str(STEPS), "1", *map(str, CORPUS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     results = [json.loads(line) for line in done.stdout.splitlines()]
     return {result["template"]: result for result in results}

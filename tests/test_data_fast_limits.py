@@ -107,7 +107,7 @@ MEGABYTES = 700
 
 def run_all(given: list[tuple[str, str]]) -> list[dict[str, object]]:
     """Render templates on the fast path, each in a process of its own."""
-    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run_fast.py"), "1"]
+    command = [sys.executable, str(ROOT / "tests" / "sandbox" / "run_fast.py"), "1", "1"]
     lines = "".join(f"{json.dumps(each)}\n" for each in given)
     done = subprocess.run(command, input=lines, cwd=ROOT, capture_output=True, text=True, timeout=600, check=True)
     return [json.loads(line) for line in done.stdout.splitlines()]

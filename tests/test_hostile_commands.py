@@ -24,6 +24,9 @@ from support.measured import Call, Ending, measure
 
 need("numpy", "orjson", "pyarrow")
 
+import pyarrow as pa  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+
 pytestmark = [pytest.mark.hostile, ON_LINUX]
 
 SECONDS = 30.0
@@ -141,7 +144,13 @@ def test_every_command_has_its_attacks() -> None:
     assert sorted([*COMMANDS, *WITHOUT_TEMPLATE]) == sorted(command_names())
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+TRAINS = ("prove", "train")
+"""Commands that need torch: the session that has it attacks them."""
+
+
+@pytest.mark.parametrize(
+    "command", [pytest.param(each, marks=[pytest.mark.train] if each in TRAINS else []) for each in COMMANDS]
+)
 def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Path], tmp_path: Path) -> None:
     if not available(command):
         pytest.skip(f"{NEEDS[command]} is not installed")
@@ -154,7 +163,7 @@ def test_a_command_ends_on_hostile_templates(command: str, good: tuple[Path, Pat
         for index, arguments in enumerate(COMMANDS[command])
         if not index or attack.kind in ("time", "memory")
     }
-    endings = measure(calls.values())
+    endings = measure(calls.values(), NEEDS.get(command, ""))
     assert not problems(calls, endings, printed=command not in ("render", "export", "annotate", "retain"))
     if command == "encode":
         for one, ending in zip(calls.values(), endings, strict=True):
@@ -195,11 +204,14 @@ def _counts(output: Path) -> tuple[int, int]:
     return rows["encoded"], rows["rejected"]
 
 
-@pytest.mark.parametrize("template", [None, "hybrid"])
-@pytest.mark.parametrize("command", ["audit", "encode", "render", "stats"])
+@pytest.mark.parametrize(
+    ("command", "template"),
+    [("audit", "hybrid"), ("encode", None), ("encode", "hybrid"), ("render", None), ("stats", None)],
+)
 def test_a_command_ends_on_hostile_rows(
     command: str, template: str | None, good: tuple[Path, Path], tmp_path: Path
 ) -> None:
+    # The commands read rows with one reader, so one template for most of them is enough.
     attacks = read("rows")
     assert len(attacks) > 25
     rows = tmp_path / "rows.jsonl"
@@ -229,6 +241,23 @@ def test_encode_ends_on_a_file_of_one_endless_line(suffix: str, good: tuple[Path
         rows.write_bytes(b"[" * 5_000_000)
     calls = [call(tmp_path / name, COMMANDS[name][0], good[0], rows) for name in ("encode", "stats", "audit")]
     assert not problems(("encode", "stats", "audit"), measure(calls))
+
+
+def test_a_command_ends_on_a_small_table_of_large_rows(good: tuple[Path, Path], tmp_path: Path) -> None:
+    same = pa.array([0] * 1_500_000, pa.int32())
+    texts = pa.DictionaryArray.from_arrays(same, pa.array(["user"]))
+    messages = pa.StructArray.from_arrays([texts, texts], names=["role", "content"])
+    many = pa.ListArray.from_arrays(pa.array([0, 2, len(messages), len(messages)], pa.int32()), messages)
+    long = pa.DictionaryArray.from_arrays(same[:3000], pa.array(["a" * (1 << 20)]))
+    calls = []
+    for name, column in {"many": many, "long": long}.items():
+        pq.write_table(pa.table({"messages": column}), tmp_path / f"{name}.parquet")
+        assert (tmp_path / f"{name}.parquet").stat().st_size < 100_000
+        calls.append(call(tmp_path / name, COMMANDS["audit"][0], good[0], tmp_path / f"{name}.parquet"))
+    endings = dict(zip(("many", "long"), measure(calls), strict=True))
+    assert not problems(endings, endings.values())
+    assert "the row has more than 1,048,576 values" in endings["many"].out
+    assert "of its rows take more than 512 MiB of memory" in endings["long"].err
 
 
 @pytest.mark.parametrize("command", ["annotate", "check", "diff", "engines", "export", "inspect", "lint", "render"])

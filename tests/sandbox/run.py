@@ -1,9 +1,9 @@
-"""Renders hostile templates, each in a process of its own that may not grow past a bound, and tells how each ended.
+"""Renders hostile templates, a few in each process, which may not grow past a bound, and tells how each ended.
 
-``run.py STEPS FILE…``, or without files with pairs of a name and a source as lines of JSON on stdin,
+``run.py STEPS GROUP FILE…``, or without files with pairs of a name and a source as lines of JSON on stdin,
 prints one JSON object a line: ``{"template", "outcome", "text", "seconds", "megabytes"}``. The
 outcome is the name of the error, or ``harmless``; seconds are of processor time, and megabytes is how far the process
-grew.
+grew until then. A template that ends its process has the outcome ``killed``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from chattmpl import Template
@@ -41,35 +42,42 @@ def outcome(source: str, steps: int) -> tuple[str, str]:
     return "harmless", text[:200]
 
 
-def child(source: str, steps: int, pipe: int) -> None:
-    """Render, and report through the pipe."""
-    signal.alarm(SECONDS)
+def child(group: list[tuple[str, str]], steps: int, pipe: int) -> None:
+    """Render one after another, and report each through the pipe."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     limit = used + (MEGABYTES << 20)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.process_time()
-    name, text = outcome(source, steps)
-    seconds = time.process_time() - start
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    os.write(pipe, json.dumps([name, text, round(seconds, 2), round(grown)]).encode())
+    with os.fdopen(pipe, "w") as report:
+        for name, source in group:
+            signal.alarm(SECONDS)
+            start = time.process_time()
+            ending, text = outcome(source, steps)
+            seconds = round(time.process_time() - start, 2)
+            grown = round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+            result = {"template": name, "outcome": ending, "text": text, "seconds": seconds, "megabytes": grown}
+            print(json.dumps(result), file=report, flush=True)
 
 
-def run(name: str, source: str, steps: int) -> dict[str, object]:
-    """Render one template in a process of its own."""
+def run(group: list[tuple[str, str]], steps: int) -> Iterator[dict[str, object]]:
+    """Render templates in a process of their own; if it is killed, the rest of them in another one."""
     readable, writable = os.pipe()
     process = os.fork()
     if not process:
         try:
-            child(source, steps, writable)
+            os.close(readable)
+            child(group, steps, writable)
         finally:
             os._exit(0)
     os.close(writable)
     with os.fdopen(readable) as pipe:
-        told = pipe.read()
+        results = [json.loads(line) for line in pipe]
     os.waitpid(process, 0)
-    result = json.loads(told) if told else ["killed", "", SECONDS, None]
-    return dict(zip(("outcome", "text", "seconds", "megabytes"), result, strict=True)) | {"template": name}
+    yield from results
+    if len(results) < len(group):
+        name = group[len(results)][0]
+        yield {"template": name, "outcome": "killed", "text": "", "seconds": SECONDS, "megabytes": None}
+        yield from run(group[len(results) + 1 :], steps)
 
 
 def main(arguments: list[str]) -> None:
@@ -77,9 +85,12 @@ def main(arguments: list[str]) -> None:
     # Once here, so that no process imports what the first render imports.
     outcome("{{ messages[0].content | upper }}{% macro m() %}{% endmacro %}{{ m() }}{{ raise_exception('x') }}", 1000)
     gc.freeze()
-    files = [(path.stem, path.read_text(encoding="utf-8")) for path in map(Path, arguments[2:])]
-    for name, source in files or map(json.loads, sys.stdin):
-        print(json.dumps(run(name, source, int(arguments[1]))), flush=True)
+    steps, size = int(arguments[1]), int(arguments[2])
+    files = [(path.stem, path.read_text(encoding="utf-8")) for path in map(Path, arguments[3:])]
+    given = files or [(name, source) for name, source in map(json.loads, sys.stdin)]
+    for start in range(0, len(given), size):
+        for result in run(given[start : start + size], steps):
+            print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
+from chattmpl import input_files
+from chattmpl.bounds import bounded
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.data.sources.json_rows import parse_value
 from chattmpl.errors import ConversationError, UsageError
-from chattmpl.input_files import unreadable
+from chattmpl.input_files import MOST_VALUES, too_long, too_many_values, unreadable
 
 _BATCH = 1024
+
+_MAGIC = b"ARROW1"
+"""The first bytes of an Arrow file; a stream begins otherwise."""
+
+_LARGEST = 512 << 20
+"""Maximum number of bytes of rows that are read together."""
 
 
 def _arrow(file: DataFile) -> Any:
     try:
         import pyarrow
+        import pyarrow.compute
         import pyarrow.ipc
         import pyarrow.parquet
     except ImportError:
@@ -28,10 +38,34 @@ def _batches(file: DataFile) -> Iterator[Any]:
     """Yield the record batches of a file, one in memory at a time.
 
     Raises:
-        ConversationError: it cannot be read.
+        ConversationError: it cannot be read, or a batch does not fit into memory.
         UsageError: pyarrow is not installed.
     """
-    arrow = _arrow(file)
+    found = _read_batches(_arrow(file), file)
+    while True:
+        with _bounded(file):
+            batch = next(found, None)
+        if batch is None:
+            return
+        yield batch
+
+
+@contextmanager
+def _bounded(file: DataFile) -> Iterator[None]:
+    """Bound the memory of what is read, since values that are repeated take next to no space in a file."""
+    try:
+        with bounded(time_too=False):
+            yield
+    except MemoryError:
+        raise _too_large(file) from None
+
+
+def _too_large(file: DataFile) -> ConversationError:
+    problem = f"cannot read {file.path}: {_BATCH:,} of its rows take more than {_LARGEST >> 20} MiB of memory"
+    return ConversationError(problem, hint="remove the columns or rows that are this large")
+
+
+def _read_batches(arrow: Any, file: DataFile) -> Iterator[Any]:
     try:
         if file.kind == "parquet":
             with arrow.parquet.ParquetFile(file.path, pre_buffer=False) as table:
@@ -39,14 +73,17 @@ def _batches(file: DataFile) -> Iterator[Any]:
                     yield from table.iter_batches(_BATCH, row_groups=[group])
             return
         with arrow.OSFile(file.path) as source:
-            try:
-                yield from (_checked(arrow, batch) for batch in arrow.ipc.open_stream(source))
-            except arrow.ArrowInvalid:
-                source.seek(0)
+            is_file = source.read(len(_MAGIC)) == _MAGIC
+            source.seek(0)
+            if is_file:
                 reader = arrow.ipc.open_file(source)
                 yield from (_checked(arrow, reader.get_batch(index)) for index in range(reader.num_record_batches))
+            else:
+                yield from (_checked(arrow, batch) for batch in arrow.ipc.open_stream(source))
     except OSError as error:
         raise unreadable(file.path, error, ConversationError) from None
+    except MemoryError:
+        raise
     except Exception as error:  # pyarrow has many, and Python's for texts of the file that are not UTF-8
         raise ConversationError(f"cannot read {file.path}: {error}") from None
 
@@ -114,20 +151,25 @@ def stream_table(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
     held: Any = None
     position = 0  # number of the first row in `held`
     for chunk in wanted:
-        parts = []
         need, at = chunk.size, chunk.start
-        while need:
-            while held is None or position + held.num_rows <= at:
-                position += 0 if held is None else held.num_rows
-                held = next(source)
-            part = held.slice(at - position, need)
-            parts.append(part)
-            need, at = need - part.num_rows, at + part.num_rows
-        sink = arrow.BufferOutputStream()
-        with arrow.ipc.new_stream(sink, parts[0].schema) as writer:
-            for part in parts:
-                writer.write_batch(part)
-        yield sink.getvalue().to_pybytes()
+        with _bounded(file):
+            parts, size = [], 0
+            while need:
+                while held is None or position + held.num_rows <= at:
+                    position += 0 if held is None else held.num_rows
+                    held = next(source)
+                part = held.slice(at - position, need)
+                size += sum(_size(arrow, column)[1] for column in part.columns)
+                if size > _LARGEST:
+                    raise _too_large(file)
+                parts.append(part)
+                need, at = need - part.num_rows, at + part.num_rows
+            sink = arrow.BufferOutputStream()
+            with arrow.ipc.new_stream(sink, parts[0].schema) as writer:
+                for part in parts:
+                    writer.write_batch(part)
+            data = sink.getvalue().to_pybytes()
+        yield data
 
 
 def table_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
@@ -138,20 +180,50 @@ def table_rows(data: bytes, chunk: Chunk, file: DataFile) -> Iterator[RawRow]:
     decoders = _decoders(arrow, stream.schema, file.path)
     for batch in stream:
         try:
+            _check_size(arrow, batch)
             found = [RawRow(index + at, None, value) for at, value in enumerate(batch.to_pylist())]
         except Exception:  # such as a text that is not UTF-8 or a date that Python does not have: only in some rows
-            found = [_row(batch, at, index + at) for at in range(batch.num_rows)]
+            found = [_row(arrow, batch, at, index + at) for at in range(batch.num_rows)]
         yield from (_decoded(row, decoders) for row in found) if decoders else found
         index += len(found)
 
 
-def _row(batch: Any, at: int, index: int) -> RawRow:
+def _row(arrow: Any, batch: Any, at: int, index: int) -> RawRow:
     """Return one row of a batch, or the error if Python has no value for it."""
+    row = batch.slice(at, 1)
     try:
-        return RawRow(index, None, batch.slice(at, 1).to_pylist()[0])
+        _check_size(arrow, row)
+        return RawRow(index, None, row.to_pylist()[0])
+    except ConversationError as error:
+        return RawRow(index, None, None, error)
     except Exception as error:
         problem = f"a value cannot be converted: {type(error).__name__}: {error}"
         return RawRow(index, None, None, ConversationError(problem, hint="correct the value in the file"))
+
+
+def _check_size(arrow: Any, batch: Any) -> None:
+    """Raise `ConversationError` if a row that has these values alone would be too long or have too many."""
+    sizes = [_size(arrow, column) for column in batch.columns]
+    if (size := sum(size for _, size in sizes)) > input_files.LONGEST_LINE:
+        raise too_long(size)
+    if sum(count for count, _ in sizes) > MOST_VALUES:
+        raise too_many_values()
+
+
+def _size(arrow: Any, array: Any) -> tuple[int, int]:
+    """Return the number of values in an array, with those inside of them, and of their bytes; a dictionary's repeat."""
+    types = arrow.types
+    if types.is_dictionary(array.type):
+        inside = array.dictionary
+        if not any(is_one(inside.type) for is_one in (types.is_string, types.is_large_string, types.is_binary)):
+            return len(array), len(array) * inside.nbytes
+        each = arrow.compute.binary_length(inside.cast(arrow.large_binary())).take(array.indices)
+        return len(array), arrow.compute.sum(each).as_py() or 0
+    if not any(is_one(array.type) for is_one in (types.is_list, types.is_large_list, types.is_struct)):
+        return len(array), array.nbytes
+    inside = array.flatten()
+    sizes = [_size(arrow, part) for part in (inside if isinstance(inside, list) else [inside])]
+    return len(array) + sum(count for count, _ in sizes), sum(size for _, size in sizes)
 
 
 def _decoded(row: RawRow, decoders: dict[str, _Decoder]) -> RawRow:
