@@ -306,7 +306,11 @@ def test_an_error_says_what_is_wrong_and_where(tmp_path: Path, name: str, conten
         ('{"messages": None}', (1, 14), "this looks like Python; JSON uses double quotes, null, true and false"),
         ("[ // first\n]", (1, 3), "JSON has no comments"),
         ("[]\n[]", (2, 1), "name a file with one JSON value per line .jsonl"),
-        ('{"messages": [', (1, 14), "the text ends too early; in a .jsonl file each value must be on one line"),
+        (
+            '{"messages": [',
+            (1, 14),
+            "the text ends too early; a .jsonl file has one value on each line, a .json file one over several lines",
+        ),
     ],
 )
 def test_what_is_not_json_is_shown_with_a_hint(

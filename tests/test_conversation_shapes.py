@@ -571,13 +571,14 @@ def test_a_flag_for_training_inside_another_field_is_named_and_other_values_are_
 
 
 def test_fields_that_not_every_template_renders_are_noted_with_their_role() -> None:
-    calling = {**CALLING, "content": "", "reasoning_content": "Look it up."}
+    calling = {**CALLING, "content": "Wait.", "reasoning_content": "Look it up."}
     result = {"role": "tool", "content": "2.4", "name": "tide"}
     messages = [{**ASK, "name": "Ann"}, calling, result, {"role": "system", "content": "Be brief."}, SAY]
     record = {"messages": messages, "tools": [TOOL], "documents": [{"text": "Tides"}], "source": "x"}
     expected = {
         *(("name", "user"), ("tool_calls", "assistant"), ("reasoning_content", "assistant"), ("content", "tool")),
         *(("name", "tool"), ("content", "later system"), ("tools", ""), ("documents", "")),
+        ("content", "tool-calling assistant"),
     }
     for each in (record, {**record, "messages": tuple(messages)}, parse_record(record)):
         found = {(note.name, note.target) for note in read_record(each).notes if note.kind is NoteKind.FIELD}

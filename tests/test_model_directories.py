@@ -527,6 +527,15 @@ def test_a_special_token_of_another_type_is_an_error_that_names_file_and_key(
     assert f"{model / file}: {name} must be a token" in result.err
 
 
+@pytest.mark.parametrize("entry", [{"extra_special_tokens": [7]}, {"additional_special_tokens": "<image>"}])
+def test_further_special_tokens_of_another_type_are_an_error_that_names_the_key(
+    model: Path, entry: dict[str, Any]
+) -> None:
+    (model / "tokenizer_config.json").write_text(json.dumps(entry))
+    with pytest.raises(EncodeError, match=f"tokenizer_config.json: {next(iter(entry))} must be a list or an object"):
+        load_tokenizer(str(model))
+
+
 @pytest.mark.parametrize("given", ["directory", "object"])
 def test_a_tokenizer_that_splits_control_tokens_is_refused(model: Path, given: str) -> None:
     (model / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<eos>", "split_special_tokens": True}))

@@ -137,7 +137,9 @@ class JsonText:
         elif rest.startswith(("//", "/*", "#")):
             hint = "JSON has no comments"
         elif not self.text[position:].strip() or position >= len(self.text) - 1:
-            hint = "the text ends too early; in a .jsonl file each value must be on one line"
+            hint = (
+                "the text ends too early; a .jsonl file has one value on each line, a .json file one over several lines"
+            )
         problem = error.msg[:1].lower() + error.msg[1:]
         return ConversationError(f"not JSON: {problem}", place=self.place(position), hint=hint)
 

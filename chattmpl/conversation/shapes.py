@@ -80,7 +80,7 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
         FieldError, UsageError: see `parse_record`.
     """
     if isinstance(record, Conversation):
-        names = ("role", "reasoning_content", "tool_calls", "name")
+        names = ("role", "content", "reasoning_content", "tool_calls", "name")
         given = ({name: getattr(one, name) for name in names} | {"train": one.trained} for one in record.messages)
         messages: list[Any] = list(given)
         return Reading(record, notes_on_fields(messages, record.tools, record.documents, nulls_kept=True))
@@ -303,6 +303,8 @@ class _RecordReader:
         given = None if history is None else self.record[history]
         if isinstance(given, str):
             given = json_of(given, list) if given.strip() else []
+            if given is None:
+                raise FieldError("must be a list of pairs of strings, a question and its answer", (str(history),))
         for index, pair in enumerate(as_list(given) or []):
             pair = as_list(pair)
             if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):

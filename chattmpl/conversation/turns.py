@@ -336,6 +336,8 @@ def notes_on_fields(
             for name in message:
                 if name in _OPTIONAL and message[name]:
                     fields[name, str(role)] = None
+                    if name == "tool_calls" and has_text(message.get("content")):
+                        fields["content", "tool-calling assistant"] = None
     if tools:
         fields["tools", ""] = None
     if documents:

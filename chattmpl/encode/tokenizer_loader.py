@@ -53,7 +53,7 @@ def load_tokenizer(tokenizer: object) -> TextTokenizer:
         return tokenizer
     if isinstance(tokenizer, str | Path):
         return _from_name(str(tokenizer))
-    if getattr(tokenizer, "split_special_tokens", None) is True:
+    if getattr(getattr(tokenizer, "tokenizer", tokenizer), "split_special_tokens", None) is True:
         raise _splits_tokens(f"the {type(tokenizer).__name__}")
     raw = _unwrap(tokenizer)
     known = _objects.get(id(raw))

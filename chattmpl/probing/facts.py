@@ -143,7 +143,8 @@ class TemplateFacts:
 
         Args:
             name: a field of messages, or ``tools`` or ``documents``.
-            role: the role of the messages; ``later system`` is a system message after the first message.
+            role: the role of the messages; ``later system`` is a system message after the first message, and
+                ``tool-calling assistant`` an assistant message with calls.
         """
         if name == "name":
             return roles.drops_name(self.prober, role)
@@ -151,6 +152,8 @@ class TemplateFacts:
             seen = self.prober.text([ASK, with_trace(SAY, TRACES[0])])
             unknown = seen is None or TRACES[0] in seen or self.traces_unseen
             return not unknown and self.traces.carrier != "field"
+        if role == "tool-calling assistant":
+            return self.tool_calls.fate == "rendered" and self.tool_calls.content_beside[0] == "dropped"
         finders: dict[tuple[str, str], Callable[[], Treatment | roles.PlacedMessage]] = {
             ("tool_calls", "assistant"): lambda: self.tool_calls,
             ("content", "tool"): lambda: self.tool_results,

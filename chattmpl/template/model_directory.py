@@ -132,11 +132,15 @@ class ModelDirectory:
 
     def _declared_tokens(self) -> tuple[dict[str, Any], ...]:
         config, listed = self._merged, self.config.get("added_tokens_decoder")
-        further = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+        further = "extra_special_tokens" if config.get("extra_special_tokens") else "additional_special_tokens"
         entries = [config.get(name) for name in NAMES]
         entries += [value for name, value in config.items() if name.endswith("_token") and name not in NAMES]
-        for values in (config.get("model_specific_special_tokens"), further):
-            entries += values.values() if isinstance(values, dict) else values if isinstance(values, list) else []
+        for name in ("model_specific_special_tokens", further):
+            values = config.get(name) or []
+            given = list(values.values()) if isinstance(values, dict) else values
+            if not isinstance(given, list) or not all(isinstance(entry, (str, dict)) for entry in given):
+                raise TemplateError(f"{self.path / CONFIG}: {name} must be a list or an object of tokens")
+            entries += given
         special = [
             {**entry, "special": True} if isinstance(entry, dict) else {"content": entry, "special": True}
             for entry in entries
