@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import Templates
+from chattmpl.cli.inputs import Templates, read_text
 from chattmpl.cli.options import KWARGS, command, template_options
 from chattmpl.cli.output import say, write, write_change
 from chattmpl.errors import UsageError
+from chattmpl.printable import dumps
 
 if TYPE_CHECKING:
     from chattmpl.compiler.export import Target
@@ -23,10 +25,12 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("jinja", "gbnf")),
+    type=click.Choice(("jinja", "gbnf", "structural-tag", "vllm", "sglang")),
     default="jinja",
-    help="jinja, the template, or gbnf, a grammar of its assistant turns for llama.cpp.",
+    help="jinja, the template; gbnf, a grammar of its assistant turns for llama.cpp; structural-tag, one for xgrammar; "
+    "vllm or sglang, the flags of that server. Default: jinja.",
 )
+@click.option("--tools", metavar="FILE", help="JSON list of tools; a structural-tag allows only calls of these.")
 @KWARGS
 @click.option(
     "--target",
@@ -59,6 +63,7 @@ def export(
     dry_run: bool,
     response_template: bool,
     form: str,
+    tools: str | None,
     template_kwargs: dict[str, Any],
 ) -> None:
     """Write a template as plain Jinja, or what servers need to read what its model writes.
@@ -70,12 +75,14 @@ def export(
         raise UsageError(
             f"--{'dry-run' if dry_run else 'into-variant'} needs -o", hint="name the file to write with -o"
         )
+    if tools is not None and form != "structural-tag":
+        raise UsageError("--tools needs --format structural-tag", hint="the other formats do not depend on tools")
+    if template_kwargs and form not in ("gbnf", "structural-tag"):
+        raise UsageError("--set needs --format gbnf or structural-tag", hint="the others do not depend on kwargs")
     loaded = templates.of()
     if form != "jinja":
-        _write_file(_for_servers(loaded, form, template_kwargs), output, dry_run=dry_run)
+        _write_file(_for_servers(loaded, form, tools, template_kwargs), output, dry_run=dry_run)
         return
-    if template_kwargs:
-        raise UsageError("--set needs --format", hint="a template contains no kwargs")
     exported = loaded.export(target)
     if output is None or output == "-":
         write(exported)
@@ -97,11 +104,33 @@ def export(
         say(remark)
 
 
-def _for_servers(template: Template, form: str, template_kwargs: dict[str, Any]) -> str:
-    """Return the text of a format that describes the turns of a template."""
-    from chattmpl.parse.gbnf import gbnf
+def _for_servers(template: Template, form: str, tools: str | None, template_kwargs: dict[str, Any]) -> str:
+    """Return the text of a format that describes the turns of a template; print to stderr what it lacks."""
+    if form == "gbnf":
+        from chattmpl.parse.gbnf import gbnf
 
-    return gbnf(template, **template_kwargs)
+        return gbnf(template, **template_kwargs)
+    if form == "structural-tag":
+        from chattmpl.parse.structural_tag import structural_tag
+
+        made = structural_tag(template, None if tools is None else _tools(tools), **template_kwargs)
+        return dumps(made, indent=2) + "\n"
+    from chattmpl.parse.server_flags import server_flags
+
+    flags = server_flags(template, form)
+    for warning in flags.warnings:
+        say(f"warning: {warning}")
+    return f"{flags.text}\n" if flags.text else ""
+
+
+def _tools(file: str) -> list[Any]:
+    try:
+        found = json.loads(read_text(file))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: invalid JSON: {error}", hint="expected a list of tools") from None
+    if not isinstance(found, list):
+        raise UsageError(f"{file}: expected a list of tools, not {type(found).__name__}", hint="put it into [ ]")
+    return found
 
 
 def _write_file(text: str, output: str | None, *, dry_run: bool) -> None:

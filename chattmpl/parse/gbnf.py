@@ -22,7 +22,8 @@ from chattmpl.errors import UsageError
 from chattmpl.parse.forms import OPTIONAL, Arguments, Calls, Form, JsonCall, Slot
 from chattmpl.parse.turn_grammar import TurnGrammar, turn_grammar
 from chattmpl.parse.values import KEY, TYPES, JsonType, Members, Notation, Written
-from chattmpl.probing.facts import placeholders_in, with_placeholders
+from chattmpl.probing.corpus import ASK
+from chattmpl.probing.facts import TemplateFacts, placeholders_in, with_placeholders
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
@@ -52,7 +53,7 @@ _LIBRARY = {
 }
 """Rules that do not depend on the template, and the rules that they use."""
 
-_SHORT = 2
+SHORT = 2
 """Characters of a text, such as ``")``, that is too short to be kept out of text that it ends."""
 
 _SPACE = " \t\n\r"
@@ -70,7 +71,7 @@ def gbnf(template: Template, **kwargs: Any) -> str:
         UsageError: no grammar can be derived, or the template writes a kind of turn that GBNF cannot express.
     """
     grammars = completion_grammars(template, kwargs)
-    rules = _Rules()
+    rules = Rules()
     turns = [rules.turn(grammar, *variant) for grammar in grammars for variant in variants(grammar)]
     if not turns:
         raise UsageError(f"{template.name} has no GBNF grammar: none of its turns continues the generation prompt")
@@ -84,6 +85,15 @@ def completion_grammars(template: Template, kwargs: Mapping[str, Any]) -> list[T
         UsageError: a kind of turn is not described, or it contains a special token that is not known.
     """
     filled = with_placeholders(template)
+    facts = TemplateFacts(filled, kwargs=kwargs)
+    needs = ", ".join(f"{name}={json.dumps(value)}" for name, value in facts.traces.kwargs.items())
+    if needs and facts.prober.text([ASK], prompt=True) != facts.prober.text(
+        [ASK], prompt=True, kwargs=facts.traces.kwargs
+    ):
+        raise UsageError(
+            f"{template.name} has no grammar of its turns without {needs}: only then does it render reasoning",
+            hint=f"add --set {needs.replace(', ', ' --set ')}",
+        )
     unknown = placeholders_in(filled)
     found = [turn_grammar(filled, kwargs)]
     with contextlib.suppress(UsageError):  # It renders no tool results.
@@ -166,7 +176,7 @@ def _start(parts: Sequence[str | Slot | Calls]) -> str:
 
 
 @dataclass
-class _Rules:
+class Rules:
     """The rules of a grammar by name; equal rules are one."""
 
     bodies: dict[str, str] = field(default_factory=dict)
@@ -207,7 +217,7 @@ class _Rules:
                 following = _start(parts[index + 1 :]).strip()
                 marked = [opener for opener in grammar.openers if grammar.markup.search(opener)]
                 starts = {*grammar.openers} - {*marked, following}
-                own = () if grammar.markup.search(following) or len(following) <= _SHORT else (following,)
+                own = () if grammar.markup.search(following) or len(following) <= SHORT else (following,)
                 text = self.automaton({*grammar.tokens, *marked, *own}, starts, code=True)
                 # A call in JSON may begin as a document does.
                 made.append(f"({text} | ws json-value ws)" if starts and not following else text)
@@ -225,14 +235,15 @@ class _Rules:
             parts, end = list(calls.call), calls.closes
             if optional_end and not end and not calls.many and isinstance(parts[-1], str):
                 end = str(parts.pop())
-            call = self._named("call", (parts, calls.closes), lambda _: self._call(parts, calls.closes))
+            call = self._named("call", (parts, calls.closes), lambda _: self.call(parts, calls.closes))
             more = f"({_sequence(quoted(calls.separator), call)})*" if calls.many else ""
             closes = self._last_text(end) if optional_end else [quoted(end)]
             return _sequence(quoted(calls.opens), call, more, *closes)
 
         return self._named("calls", (calls, optional_end), body)
 
-    def _call(self, parts: Sequence[Any], closes: str) -> str:
+    def call(self, parts: Sequence[Any], closes: str) -> str:
+        """Return the alternative of the parts of one call, before the text that closes all calls."""
         made: list[str] = []
         skip = False
         for index, part in enumerate(parts):
@@ -311,11 +322,11 @@ class _Rules:
     ) -> str:
         after = self._after_value(written.after)
         if written.notation == "text":
-            if len(written.after.strip()) > _SHORT and KEY not in written.after:
+            if len(written.after.strip()) > SHORT and KEY not in written.after:
                 return self._until(written.after)
             stops = [written.after + members.separator + (members.key_opens or "")]
             stops.append(written.after + members.closes + following)
-            banned = [stop for stop in stops if len(stop.strip()) > _SHORT and KEY not in stop]
+            banned = [stop for stop in stops if len(stop.strip()) > SHORT and KEY not in stop]
             return _sequence(self.automaton(banned), after)
         if written.notation == "members":
             inner = next((each for each in nested if (each.key_opens is None) == (name == "array")), None)
