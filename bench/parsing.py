@@ -140,9 +140,10 @@ class _Bench:
 
     def _rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
         for tools in ([_TOOL], None):
+            self.tools = {"tools": tools} if tools else {}
             try:
                 return self.template.render(
-                    {"messages": messages, **({"tools": tools} if tools else {})},
+                    {"messages": messages, **self.tools},
                     prompt,
                     clock=CLOCK,
                     **self.facts.traces.kwargs,
@@ -192,7 +193,7 @@ class _Bench:
         text = made.text[start:]
         try:
             parsed = self.template.parse(
-                text, completion=True, exact=self.exact, clock=CLOCK, tools=[_TOOL], **self.facts.traces.kwargs
+                text, completion=True, exact=self.exact, clock=CLOCK, **self.tools, **self.facts.traces.kwargs
             ).messages[0]
         except NotRepresentable as error:
             self.row.shown.append((text, error.message))
@@ -205,6 +206,9 @@ class _Bench:
         given = (case.content.strip(), (case.trace or "").strip(), repr([(_NAME, each) for each in case.calls]))
         if found == given or (found[:2] == given[:2] and calls == [(_NAME, each) for each in case.calls]):
             return f"read{suffix}"
+        again = self._rendered([ASK, parsed.dump()])
+        if again is not None and again.text == made.text:
+            return f"another message of the same text{suffix}"
         self.row.shown.append((text, f"read as {found}"))
         return f"wrong{suffix}"
 

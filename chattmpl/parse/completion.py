@@ -7,7 +7,7 @@ refuses all others; *serving* also returns a message that the template writes di
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -29,6 +29,7 @@ from chattmpl.parse.turn_grammar import (
 )
 from chattmpl.probing.facts import placeholders_in, with_placeholders
 from chattmpl.probing.prober import before_split_token, common_length
+from chattmpl.template.special_tokens import PLACEHOLDER
 from chattmpl.template.template import Template
 
 _QUESTION: dict[str, Any] = {"role": "user", "content": "?"}
@@ -70,9 +71,14 @@ class Prompt:
     generation_prompt: str
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=64)
 def keep_reasoning(template: Template) -> Template:
-    """Return the template with the retention that renders each turn as it was sampled."""
+    """Return the template with the retention that renders each turn as it was sampled.
+
+    Special tokens that it writes and that are not known are placeholders.
+    """
+    complete = with_placeholders(template)
+    template = complete if placeholders_in(complete) else template
     return template.with_retention("all") if template.retention not in (None, "all") else template
 
 
@@ -115,14 +121,11 @@ def parse_completion(
         ParseRefusal: no message is written like this, or with ``exact``, none renders to it.
     """
     request = replace(request, template=keep_reasoning(request.template))
-    if placeholders_in(with_placeholders(request.template)):
-        # The template writes special tokens that are not known here, so any control token may be the stop token.
-        request = replace(request, template=with_placeholders(request.template))
-        text = re.sub(rf"(?:{CONTROL_TOKENS.pattern})\s*\Z", "", text)
     rendered = render_prompt(request, prompt)
     start = reply_start(rendered, text, generation_prompt)
     messages = rendered.conversation.messages
     grammar = turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
+    text = _known_stop(text, grammar, placeholders_in(request.template))
     reading = _Reading(request, text, start, grammar, rendered)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None
@@ -146,6 +149,14 @@ def parse_completion(
     read, differs = found
     made = rendered.conversation.with_messages([*messages, _message(read, text, start)])
     return _result(made, prompt, differs.error(text))
+
+
+def _known_stop(text: str, grammar: TurnGrammar, unknown: Sequence[str]) -> str:
+    """Return a text without its stop token, where the template writes a special token that is not known."""
+    placeholders = {PLACEHOLDER.format(name) for name in unknown}
+    if not placeholders.intersection(grammar.stops) or text.rstrip().endswith(grammar.stops):
+        return text
+    return re.sub(rf"(?:{CONTROL_TOKENS.pattern})\s*\Z", "", text)
 
 
 def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable | None) -> ParsedConversation:

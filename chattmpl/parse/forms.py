@@ -216,7 +216,7 @@ class Form:
         elif isinstance(part, Calls):
             for calls, stop in part.read(scan, position):
                 yield from self._read(scan, index + 1, stop, {**fields, "calls": calls})
-        else:
+        elif position >= scan.supplied:
             following = self.parts[index + 1] if index + 1 < len(self.parts) else None
             if following is None:
                 places = iter([(scan.end, scan.end)])

@@ -59,6 +59,7 @@ class TurnGrammar:
     def tokens(self) -> tuple[str, ...]:
         """The control tokens and tags that the template writes in a turn, the longest first."""
         tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
+        tokens |= {f"</{token[1:]}" for token in tokens if token[0] == "<" and token[1:2] not in "/|｜"}
         return tuple(sorted(tokens, key=lambda token: (-len(token), token)))
 
     @cached_property
@@ -95,7 +96,7 @@ class TurnGrammar:
         for whole, loose in ((self.supplied + each, loose) for each, loose in readings):
             if whole == self.supplied + spelled and seen:
                 break
-            scan = Scan(whole, len(whole.rstrip()) if loose else len(whole), loose, schemas)
+            scan = Scan(whole, len(whole.rstrip()) if loose else len(whole), loose, schemas, len(self.supplied))
             for form in self.forms:
                 for fields in form.read(scan, 0):
                     found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
@@ -117,7 +118,7 @@ class TurnGrammar:
                 return found[0]
             for opener in self.openers:
                 # Without a tag or a control token, only text at the beginning of an answer opens a call.
-                if opener in text if self.markup.search(opener) else _opens_call(text, opener):
+                if opener in text if CONTROL.search(opener) else _opens_call(text, opener):
                     return opener
         return None
 

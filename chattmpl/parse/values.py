@@ -48,6 +48,8 @@ class Scan:
     loose: bool = False
     schemas: Mapping[str, Mapping[str, JsonType]] = field(default_factory=dict)
     """The types of parameters, by function and parameter."""
+    supplied: int = 0
+    """Length of the beginning that the prompt supplies, where no field of the message begins."""
 
     def skip(self, literal: str, position: int) -> int | None:
         """Return the end of a literal at a position; None if the text differs."""
