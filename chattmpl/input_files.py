@@ -15,6 +15,9 @@ from chattmpl.errors import ChatTmplError, ConversationError, UsageError, decode
 LARGEST = 64 << 20
 """Maximum size of a configuration in JSON, in bytes; the added tokens of a tokenizer's config take a few MiB."""
 
+LARGEST_TEXT = 1 << 30
+"""Maximum size of a file that is read as a whole, in bytes."""
+
 LARGEST_SETTINGS = 1 << 20
 """Maximum size of a configuration in TOML or YAML, in bytes."""
 
@@ -87,7 +90,7 @@ def unreadable(name: object, problem: Exception, error: Error = UsageError) -> C
     return error(f"cannot read {name}: {reason.lower()}", hint=hint)
 
 
-def read_bytes(path: Path, error: Error = UsageError, limit: int | None = None) -> bytes:
+def read_bytes(path: Path, error: Error = UsageError, limit: int = LARGEST_TEXT) -> bytes:
     """Return the contents of a regular file.
 
     Raises:
@@ -95,8 +98,9 @@ def read_bytes(path: Path, error: Error = UsageError, limit: int | None = None) 
     """
     try:
         check_regular(path, error)
-        if limit is not None and path.stat().st_size > limit:
-            raise error(f"{path} is larger than {limit >> 20} MiB", hint="this file is not what it should be")
+        if path.stat().st_size > limit:
+            hint = "this file is not what it should be" if limit < LARGEST_TEXT else "write one row per line, as .jsonl"
+            raise error(f"{path} is larger than {limit >> 20:,} MiB", hint=hint)
         return path.read_bytes()
     except (OSError, ValueError) as problem:
         raise unreadable(path, problem, error) from None

@@ -180,4 +180,4 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def read_text(path: Path) -> str:
     """Read a file of UTF-8 text, with its newlines as they are; raise `TemplateError` if it is not UTF-8."""
-    return decode(input_files.read_bytes(path, TemplateError), path, TemplateError)
+    return decode(input_files.read_bytes(path, TemplateError, input_files.LARGEST), path, TemplateError)
