@@ -11,7 +11,7 @@ from chattmpl.errors import UsageError
 from chattmpl.parse.completion import ParsedConversation, parse_completion
 from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_conversation
 from chattmpl.parse.refusal import ParseRefusal
-from chattmpl.parse.stream import Parser, partial_completion
+from chattmpl.parse.stream import CompletionReader, Parser
 from chattmpl.template.template import Clock, Template
 
 __all__ = ["ParsedConversation", "Parser", "parse", "parser"]
@@ -60,9 +60,8 @@ def parser(
         options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
         return parse(template, text, clock=clock, **options, **template_kwargs)
 
-    if completion:
-        return Parser(finish, partial_completion(request, prompt, generation_prompt))
-    return Parser(finish, lambda text: complete_messages(request, text))
+    reader = CompletionReader(request, prompt, generation_prompt) if completion else None
+    return Parser(finish, lambda text: complete_messages(request, text), reader)
 
 
 def _request(template: Template, completion: bool, prompt: Any, clock: Clock, kwargs: dict[str, Any]) -> ParseRequest:

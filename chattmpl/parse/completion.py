@@ -17,6 +17,7 @@ from pydantic import PrivateAttr
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
+from chattmpl.parse.forms import NAME
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.reply import read_completion
 from chattmpl.parse.turn_grammar import (
@@ -112,6 +113,12 @@ def reply_start(prompt: Prompt, text: str, generation_prompt: bool | None) -> in
     return 0
 
 
+def grammar_after(request: ParseRequest, prompt: Prompt) -> TurnGrammar:
+    """Return the grammar of the turn that follows a prompt."""
+    messages = prompt.conversation.messages
+    return turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
+
+
 def parse_completion(
     request: ParseRequest, text: str, prompt: Any, generation_prompt: bool | None, *, exact: bool
 ) -> ParsedConversation:
@@ -124,9 +131,9 @@ def parse_completion(
     rendered = render_prompt(request, prompt)
     start = reply_start(rendered, text, generation_prompt)
     messages = rendered.conversation.messages
-    grammar = turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
+    grammar = grammar_after(request, rendered)
     text = _known_stop(text, grammar, placeholders_in(request.template))
-    reading = _Reading(request, text, start, grammar, rendered)
+    reading = _Reading(request, text, start, grammar, rendered, exact)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None
     for source in reading.sources():
@@ -162,6 +169,11 @@ def _known_stop(text: str, grammar: TurnGrammar, unknown: Sequence[str]) -> str:
 def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable | None) -> ParsedConversation:
     alone = conversation if prompt is not None else Conversation(messages=conversation.messages[-1:])
     return ParsedConversation.of(alone, differs)
+
+
+def _has_plain_names(data: MessageData) -> bool:
+    """Return whether the names of the called functions contain no markup or quotes."""
+    return all(NAME.fullmatch(call["function"]["name"]) for call in data.get("tool_calls", ()))
 
 
 def _message(data: MessageData, text: str, start: int) -> Any:
@@ -204,15 +216,17 @@ class _Reading:
     start: int
     grammar: TurnGrammar
     prompt: Prompt
+    exact: bool
 
     def sources(self) -> Iterator[_Source]:
         """Yield the messages that the completion may be, by each grammar."""
         request = self.request
         if request.template.family is not None and request.template.family.parse is not None:
-            yield _Source(read_completion(request.grammar, self.text, self.start), serves=False)
+            read = read_completion(request.grammar, self.text, self.start)
+            yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
         schemas = schemas_of(request.kwargs.get("tools") or self.prompt.conversation.tools)
         yield _Source(self.grammar.read(self.text, self.start, schemas))
-        for head in self.grammar.heads:
+        for head in self.grammar.heads if self.exact else ():
             history = replace(self.grammar, supplied=head)
             yield _Source(history.read(self.text, self.start, schemas), serves=False, as_history=True)
 

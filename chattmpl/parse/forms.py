@@ -17,10 +17,13 @@ from chattmpl.parse.values import Members, Notation, Scan, read_json, read_whole
 Fields = dict[str, Any]
 """The values of slots, by the names of their fields; ``calls`` is a list with the fields of each call."""
 
-_NAME = re.compile(r"[^\s{}()\[\]<>\"',|]+")
+NAME = re.compile(r"[^\s{}()\[\]<>\"',|]+")
 """A name or an id that no text of the template follows."""
 
-_MAX_NAME = 256
+NAME_IN_ID = re.compile(r"functions\.(.+):\d+\Z")
+"""A call id that holds the name of the function, as Kimi K2 writes them: ``functions.get_weather:0``."""
+
+MAX_NAME = 256
 """Characters of the longest name or id."""
 
 _MAX_CALLS = 1000
@@ -38,6 +41,11 @@ class Slot:
     """The place of a field: ``reasoning`` or ``content``; in a call ``name``, ``id``, ``type`` or ``index``."""
 
     field: str
+
+    def fits(self, text: str) -> bool:
+        """Return whether a text in a call may be the name, or another field."""
+        plain = NAME.fullmatch(text) if self.field == "name" else "\n" not in text
+        return 0 < len(text) <= MAX_NAME and bool(plain)
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ class Calls:
         place = scan.skip(self.opens, position)
         found: list[Fields] = []
         while place is not None and len(found) < (_MAX_CALLS if self.many else 1):
-            read = next(self._call(scan, 0, place, {}), None)
+            read = next(self.read_call(scan, 0, place, {}), None)
             if read is None:
                 break
             fields, end = read
@@ -129,7 +137,8 @@ class Calls:
         if stop is not None:
             yield found, stop
 
-    def _call(self, scan: Scan, index: int, position: int, fields: Fields) -> Iterator[tuple[Fields, int]]:
+    def read_call(self, scan: Scan, index: int, position: int, fields: Fields) -> Iterator[tuple[Fields, int]]:
+        """Read one call from the part with an index on; yield its fields, and its end."""
         if index == len(self.call):
             yield fields, position
             return
@@ -138,7 +147,7 @@ class Calls:
         for found, stop in _read_part(scan, part, position, following if isinstance(following, str) else "", fields):
             merged = _merged(fields, found)
             if merged is not None:
-                yield from self._call(scan, index + 1, stop, merged)
+                yield from self.read_call(scan, index + 1, stop, merged)
 
 
 def _read_part(
@@ -149,12 +158,11 @@ def _read_part(
         if stop is not None:
             yield {}, stop
     elif isinstance(part, Slot):
-        match = None if following else _NAME.match(scan.text, position, scan.end)
-        ends = [match.end()] if match else []
-        for end in (start for start, _ in scan.find(following, position)) if following else ends:
-            name = scan.text[position:end]
-            if len(name) > _MAX_NAME or "\n" in name:
-                return
+        match = None if following else NAME.match(scan.text, position, scan.end)
+        places = scan.find(following, position) if following else iter([(match.end(), 0)] if match else [])
+        end = next((start for start, _ in places), position)
+        name = scan.text[position:end]
+        if part.fits(name):
             yield {part.field: name}, end
     elif isinstance(part, JsonCall):
         found = read_json(scan, position)
@@ -166,7 +174,8 @@ def _read_part(
             yield {"arguments": value}, stop
     else:
         for value, stop in read_whole(scan, position, part.notation, following):
-            yield {"arguments": value, "written": scan.text[position:stop]}, stop
+            written = {"written": scan.text[position:stop].strip()} if part.notation == "json" else {}
+            yield {"arguments": value, **written}, stop
 
 
 # -- one turn
@@ -195,17 +204,16 @@ class Form:
 
     def read(self, scan: Scan, start: int) -> Iterator[Fields]:
         """Yield the fields of each way to read the text from ``start`` to its end."""
-        text = scan.text
         ends = [scan.end - len(self.ending), scan.end - len(self.stop), scan.end]
         for end, tail in zip(ends, (self.ending, self.stop, ""), strict=True):
-            if end >= start and text.endswith(tail):
+            if end >= start and scan.text.endswith(tail, 0, scan.end):
                 yield from self._read(replace(scan, end=end), 0, start, {})
                 if tail:
                     return
 
     def _read(self, scan: Scan, index: int, position: int, fields: Fields) -> Iterator[Fields]:
         if index == len(self.parts):
-            if position == scan.end:
+            if position == scan.end or (scan.loose and not scan.text[position : scan.end].strip()):
                 yield fields
             return
         part = self.parts[index]

@@ -1,9 +1,9 @@
 """Assistant replies: the content of a turn split into reasoning trace, answer and tool calls."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from chattmpl.parse.grammar import CallArguments, Grammar, Pattern, SequenceMatch
+from chattmpl.parse.grammar import CallArguments, Grammar, SequenceMatch
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 
 MessageData = dict[str, Any]
@@ -160,86 +160,3 @@ def _arguments(grammar: Grammar, found: Any) -> Any:
     if grammar.facts.reply.verbatim_arguments:
         return found.value if isinstance(found.value, dict) and found.canonical else found.text
     return found.value if isinstance(found.value, dict | str) else found.text
-
-
-# -- replies that may be continued
-
-
-def read_partial_reply(grammar: Grammar, text: str, start: int) -> MessageData:
-    """Return the part of a reply at ``start`` that later text cannot change."""
-    message: MessageData = {"role": "assistant"}
-    position = start
-    for pattern in grammar.reasoning:
-        if pattern.start.startswith(text[start:]):
-            return message
-        if (found := pattern.match(text, start, len(text))) is not None:
-            trace = found.values["reasoning"]
-            if trace or grammar.facts.reply.empty_reasoning:
-                message["reasoning_content"] = trace
-            position = found.end
-        elif text.startswith(pattern.start, start):
-            message["reasoning_content"] = _settled(text[start + len(pattern.start) :], _closing_texts(pattern))
-            return message
-    if grammar.content:
-        return {**message, **_partial_framed(grammar, text, position)}
-    return {**message, **_partial_content(grammar, text, position)}
-
-
-def _partial_content(grammar: Grammar, text: str, position: int) -> MessageData:
-    """Return content without a frame, up to a position where calls may begin."""
-    before = grammar.facts.reply.before_calls
-    if grammar.calls is None:
-        return _content(_settled(text[position:], grammar.endings))
-    if grammar.facts.reply.calls_alone:
-        rest = text[position:]
-        if any(rest.startswith(start) or start.startswith(rest) for start in grammar.calls.starts):
-            return {}  # Until the turn is complete, it may be a call.
-        return _content(_settled(rest, grammar.endings))
-    begins = grammar.calls.find(text, position, len(text))
-    if begins < 0:
-        starts = [before + start for start in grammar.calls.starts] + list(grammar.calls.starts)
-        return _content(_settled(text[position:], [*grammar.endings, *starts]))
-    content = text[position:begins]
-    known = _content(content[: -len(before)] if before and content.endswith(before) else content)
-    if grammar.call_token is None or grammar.call_token not in text[begins:]:
-        return known  # Without a control token, the call may still be content.
-    return {**known, **_complete_calls(grammar, text, begins)}
-
-
-def _partial_framed(grammar: Grammar, text: str, position: int) -> MessageData:
-    for pattern in grammar.content:
-        found = pattern.match(text, position, len(text))
-        closing = _closing_texts(pattern)
-        if found is not None and closing:
-            return {"content": found.values["content"], **_complete_calls(grammar, text, found.end)}
-        if text.startswith(pattern.start, position) and len(text) > position:
-            return {"content": _settled(text[position + len(pattern.start) :], closing or grammar.endings)}
-    return _complete_calls(grammar, text, position)
-
-
-def _complete_calls(grammar: Grammar, text: str, position: int) -> MessageData:
-    if grammar.calls is None or not (grammar.calls.facts.closes or all(pattern.end for pattern in grammar.calls.each)):
-        return {}  # Only the stop token shows that the last call is complete.
-    calls = grammar.calls.match(text, position, len(text))
-    if not calls.closed:
-        return {}
-    return {"tool_calls": [_tool_call(grammar, values) for values in calls.items]}
-
-
-def _content(text: str) -> MessageData:
-    return {"content": text} if text else {}
-
-
-def _closing_texts(pattern: Pattern) -> list[str]:
-    return [pattern.end] if pattern.end else []
-
-
-def _settled(text: str, tokens: Iterable[str]) -> str:
-    """Return the text without an end that is one of the tokens or may be the beginning of one."""
-    cut = len(text)
-    for token in tokens:
-        for length in range(min(len(token), len(text)), 0, -1):
-            if text.endswith(token[:length]):
-                cut = min(cut, len(text) - length)
-                break
-    return text[:cut]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.forms import Calls, Fields, Form
+from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.spellings import respelled
 from chattmpl.parse.turn_derivation import derive
@@ -29,8 +29,6 @@ CONTROL_TOKENS = re.compile(rf"{PIPED_CONTROL.pattern}|</?s>|<(?:bos|eos|pad|unk
 _CODE = re.compile(r"(?s)```.*?(?:```|\Z)|`[^`\n]*`")
 """Markdown code, in which markup may be quoted."""
 
-_NAME_IN_ID = re.compile(r"functions\.(.+):\d+\Z")
-"""A call id that holds the name of the function, as Kimi K2 writes them: ``functions.get_weather:0``."""
 
 _TYPES: Mapping[str, JsonType] = {name: name for name in TYPES}
 
@@ -87,26 +85,26 @@ class TurnGrammar:
         Raises:
             ParseRefusal: no message may be.
         """
-        sampled = text[start:]
-        shift = start - len(self.supplied)
+        whole, shift = self.supplied + text[start:], start - len(self.supplied)
+        respelt = self.supplied + respelled(text[start:], self._texts(), self.stops)
+        exact = Scan(whole, len(whole), False, schemas, len(self.supplied))
+        loose = replace(exact, end=len(whole.rstrip()), loose=True)
+        other = replace(loose, text=respelt, end=len(respelt.rstrip()))
+        readings = [(form, scan) for form in self.forms for scan in (exact, loose)]
         seen: list[MessageData] = []
         refusal: ParseRefusal | None = None
-        spelled = respelled(sampled, self._texts(), self.stops)
-        readings = [(sampled, False), (sampled, True), (spelled, True)]
-        for whole, loose in ((self.supplied + each, loose) for each, loose in readings):
-            if whole == self.supplied + spelled and seen:
+        for form, scan in [*readings, *((form, other) for form in self.forms)]:
+            if scan is other and seen:
                 break
-            scan = Scan(whole, len(whole.rstrip()) if loose else len(whole), loose, schemas, len(self.supplied))
-            for form in self.forms:
-                for fields in form.read(scan, 0):
-                    found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
-                    if found is not None:
-                        refusal = refusal or quoted(found, whole, shift)
-                        continue
-                    for message in _messages(fields):
-                        if message not in seen:
-                            seen.append(message)
-                            yield message
+            for fields in form.read(scan, 0):
+                found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
+                if found is not None:
+                    refusal = refusal or quoted(found, scan.text, shift)
+                    continue
+                for message in _messages(fields):
+                    if message not in seen:
+                        seen.append(message)
+                        yield message
         if not seen:
             problem = "neither an answer nor a tool call in this template's format"
             raise refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
@@ -163,7 +161,7 @@ def _messages(fields: Fields) -> Iterator[MessageData]:
 
 def _call(fields: Fields, as_text: bool) -> dict[str, Any] | None:
     identifier, name = fields.get("id"), fields.get("name")
-    if name is None and isinstance(identifier, str) and (match := _NAME_IN_ID.match(identifier)):
+    if name is None and isinstance(identifier, str) and (match := NAME_IN_ID.match(identifier)):
         name = match[1]
     arguments = fields.get("written") if as_text else fields.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict | str):

@@ -41,7 +41,7 @@ _MAX_STOPS = 1000
 
 @dataclass(frozen=True)
 class Scan:
-    """A text that is read, up to ``end``; ``loose`` ignores white space at the edges of markup."""
+    """A text that is read, up to ``end``; ``loose`` ignores white space around markup that is not there exactly."""
 
     text: str
     end: int
@@ -53,32 +53,41 @@ class Scan:
 
     def skip(self, literal: str, position: int) -> int | None:
         """Return the end of a literal at a position; None if the text differs."""
-        if not self.loose:
-            stop = position + len(literal)
-            return stop if stop <= self.end and self.text.startswith(literal, position) else None
+        stop = position + len(literal)
+        if stop <= self.end and self.text.startswith(literal, position):
+            return stop
+        return self._skip_words(literal, position) if self.loose else None
+
+    def _skip_words(self, literal: str, position: int) -> int | None:
         for word in literal.split():
-            position = self._after_space(position)
+            position = self.after_space(position)
             if not self.text.startswith(word, position) or position + len(word) > self.end:
                 return None
             position += len(word)
-        return self._after_space(position)
+        return self.after_space(position)
 
     def find(self, literal: str, position: int) -> Iterator[tuple[int, int]]:
         """Yield the start and end of each occurrence of a literal from a position on."""
-        words = literal.split() if self.loose else [literal]
-        if not words or not words[0]:
-            yield position, self._after_space(position) if self.loose else position
+        if not literal:
+            yield position, position
             return
+        word = literal.split()[0] if self.loose and literal.strip() else literal
+        lead = literal.index(word)
         start = position
         for _ in range(_MAX_STOPS):
-            start = self.text.find(words[0], start, self.end)
+            start = self.text.find(word, start, self.end)
             if start < 0:
                 return
-            if (stop := self.skip(literal, start)) is not None:
-                yield (self._before_space(start, position) if self.loose else start), stop
+            exact = start - lead
+            if exact >= position and self.text.startswith(literal, exact) and exact + len(literal) <= self.end:
+                blank = self.loose and not self.text[position:exact].strip()
+                yield (position if blank else exact), exact + len(literal)
+            elif self.loose and (stop := self._skip_words(literal, start)) is not None:
+                yield self._before_space(start, position), stop
             start += 1
 
-    def _after_space(self, position: int) -> int:
+    def after_space(self, position: int) -> int:
+        """Return the position of the first character from a position on that is not white space."""
         while position < self.end and self.text[position].isspace():
             position += 1
         return position
@@ -120,13 +129,20 @@ def _reject_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) != len(members):
+        raise ValueError("a key occurs twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique)
 
 
 def read_json(scan: Scan, position: int) -> tuple[Any, int] | None:
-    """Read a JSON value; return None also if it is nested too deeply or contains NaN or an infinity."""
+    """Read a JSON value; return None also if it is too deep, repeats a key, or contains NaN or an infinity."""
     try:
-        value, stop = _DECODER.raw_decode(scan.text, position)
+        value, stop = _DECODER.raw_decode(scan.text, scan.after_space(position) if scan.loose else position)
     except (ValueError, RecursionError):
         return None
     return (value, stop) if stop <= scan.end else None
