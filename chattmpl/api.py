@@ -210,7 +210,7 @@ class Template(core.Template):
             ``data``, the value in ``tokenizer_config.json``, and ``left_out``, what the format cannot express.
 
         Raises:
-            UsageError: for a template that is no family with a ``[parse]`` table, or that the format cannot express.
+            UsageError: no grammar can be derived from the template, or the format cannot express it.
         """
         from chattmpl.parse.response_template import response_template
 

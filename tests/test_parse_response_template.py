@@ -1,4 +1,4 @@
-"""transformers' response_template: derived from the family's data, written beside the template, read as we read."""
+"""transformers' response_template: derived from the forms of turns, written beside the template, read as we read."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_parse_derived import QUESTION, template
+from test_parse_gbnf import message as answer
+from test_parse_gbnf import turn
 
 from chattmpl import Template
 from chattmpl.errors import ChatTmplError, UsageError
@@ -32,8 +35,8 @@ def test_the_response_templates_of_the_families_are_these() -> None:
     matches_snapshot("response_templates.json", json.dumps(shown, ensure_ascii=False, indent=2) + "\n")
 
 
-def test_what_is_no_family_has_none() -> None:
-    with pytest.raises(UsageError, match="has no grammar"):
+def test_a_template_that_renders_no_answer_has_none() -> None:
+    with pytest.raises(UsageError, match="has no response_template: it renders no part of an answer"):
         Template.from_source("x").response_template()
 
 
@@ -76,7 +79,10 @@ def test_the_export_says_what_cannot_be_expressed(tmp_path: Path) -> None:
     foreign = tmp_path / "x.jinja"
     foreign.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     done = run_here(["export", "-t", str(foreign), "-o", str(config(tmp_path))])
-    assert "no response_template was written: the grammar of this template's completions is unknown" in done.err
+    assert "no response_template was written: write one for this template with" in done.err
+    done = run_here(["export", "-t", "hybrid", "--format", "response-template"])
+    assert json.loads(done.out) == Template.load("hybrid").response_template().data
+    assert "warning: calls written as '<code>" in done.err
 
 
 def completions(template: Template) -> list[tuple[str, str, dict[str, Any]]]:
@@ -121,3 +127,30 @@ def test_parse_response_of_transformers_reads_what_we_read(name: str) -> None:
     for prompt, sampled, ours in checked:
         theirs = tokenizer.parse_response(sampled, prefix=prompt)
         assert compared(theirs) == compared(ours), sampled
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize("notation", ["json", "name and arguments", "xml"])
+def test_parse_response_reads_the_turns_of_any_template(notation: str) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    transformers = pytest.importorskip("transformers")
+    loaded = template(notation)
+    response = loaded.response_template()
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0}, unk_token="a"))
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=core)
+    tokenizer.response_template = response.data
+    read_calls = "tool_calls" in response.data["fields"]
+    assert read_calls is (response.left_out == ())
+    assert read_calls is (notation == "json")
+    prompt = loaded.render([QUESTION], True).text
+    for content in ("", "Look."):
+        for reasoning in (None, "hm"):
+            for calls in ([], [("f", {"city": "Oslo"})], [("f", {"n": 1}), ("g", {})]) if read_calls else ([],):
+                asked = answer(content, calls, reasoning)
+                text = turn(loaded, asked)
+                assert text is not None
+                theirs = tokenizer.parse_response(text, prefix=prompt)
+                functions = [call["function"] for call in theirs.get("tool_calls") or []]
+                assert functions == [call["function"] for call in asked.get("tool_calls", [])], text
+                assert (theirs.get("reasoning_content") or None) == reasoning
+                assert theirs["content"] == content

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(("jinja", "gbnf", "structural-tag", "vllm", "sglang")),
+    type=click.Choice(("jinja", "gbnf", "structural-tag", "response-template", "vllm", "sglang")),
     default="jinja",
     help="jinja, the template; gbnf, a grammar of its assistant turns for llama.cpp; structural-tag, one for xgrammar; "
+    "response-template, what transformers' parse_response takes; "
     "vllm or sglang, the flags of that server. Default: jinja.",
 )
 @click.option("--tools", metavar="FILE", help="JSON list of tools; a structural-tag allows only calls of these.")
@@ -115,6 +116,13 @@ def _for_servers(template: Template, form: str, tools: str | None, template_kwar
 
         made = structural_tag(template, None if tools is None else _tools(tools), **template_kwargs)
         return dumps(made, indent=2) + "\n"
+    if form == "response-template":
+        from chattmpl.parse.response_template import response_template
+
+        response = response_template(template)
+        for sentence in response.left_out:
+            say(f"warning: {sentence}")
+        return dumps(response.data, indent=2) + "\n"
     from chattmpl.parse.server_flags import server_flags
 
     flags = server_flags(template, form)
@@ -155,7 +163,7 @@ def _response(template: Template, path: Path, change: Change) -> tuple[Change | 
     if not path.is_dir() and path.suffix != ".json":
         return None, ""
     if template.family is None or template.family.parse is None:
-        return None, "no response_template was written: the grammar of this template's completions is unknown"
+        return None, "no response_template was written: write one for this template with --format response-template"
     try:
         made = response_template(template)
     except UsageError as error:

@@ -1,22 +1,27 @@
-"""The ``response_template`` of a family, by which transformers' ``tokenizer.parse_response`` reads completions.
+"""The ``response_template`` of a template, by which transformers' ``tokenizer.parse_response`` reads completions.
 
-It is derived from the ``[parse]`` table of the family. The format has regions with an opening and a closing, each read
-by one parser; whatever it cannot express is listed as left out, or refused.
+It is derived from the forms of the template's turns. The format has regions with an opening and a closing, each read by
+one parser; whatever it cannot express is listed as left out, or refused.
 """
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.grammar import Grammar, Pattern, Placeholder, grammar_of
+from chattmpl.parse.forms import Arguments, Calls, Form, JsonCall, Slot
+from chattmpl.parse.grammar import grammar_of
+from chattmpl.parse.turn_grammar import TurnGrammar, turn_grammar
+from chattmpl.parse.values import common_end, common_start
+from chattmpl.probing.corpus import ASK, call_message, result_message
+from chattmpl.probing.facts import TemplateFacts, facts_of, placeholders_in, with_placeholders
+from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
 _VERBATIM = {"content": "text", "content_args": {"strip": False}}
 _CAPTURED = ("name", "id", "type")
-_MARK = "\ue000"
-"""Marks a placeholder while a pattern is parsed as JSON."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +38,50 @@ class ResponseTemplate:
 
 
 def response_template(template: Template) -> ResponseTemplate:
-    """Derive the ``response_template`` of a family.
+    """Derive the ``response_template`` of a template.
 
     Raises:
-        UsageError: the template is not a family with a ``[parse]`` table, or the format cannot express its replies.
+        UsageError: no grammar can be derived, or the format cannot express the template's turns.
     """
-    grammar = grammar_of(template)
-    left_out: list[str] = []
+    filled = with_placeholders(template)
+    grammar = turn_grammar(filled, {})
+    if not any(form.fields for form in grammar.forms):
+        raise _refusal(template, "it renders no part of an answer")
+    regions = _Regions(template, grammar)
     fields: dict[str, Any] = {}
-    if grammar.reasoning:
-        fields["reasoning_content"] = _reasoning(template, grammar)
-    fields["content"] = _content(grammar)
-    calls = _calls(template, grammar, left_out)
+    if regions.reasoning is not None:
+        opens, closes = regions.reasoning
+        fields["reasoning_content"] = {"open_pattern": rf"\A{re.escape(opens)}", "close": closes, **_VERBATIM}
+    fields["content"] = regions.content()
+    left_out = list(grammar.underived)
+    calls = regions.calls()
     if calls is not None:
-        fields["tool_calls"] = calls
-    opens = (frame.facts.opens for frame in grammar.frames if frame.facts.role == "assistant")
-    anchors = [text for text in dict.fromkeys(opens) if text and "${" not in text]
+        fields["tool_calls"] = calls if calls.get("transform_each") else {**calls, "repeats": True}
+    elif regions.every:
+        left_out.append("tool calls stay in the content: they are neither JSON nor a name with JSON arguments")
+    left_out += _family_calls(template, grammar)
+    anchors = list(dict.fromkeys(_anchors(facts_of(template), grammar)))
     if not anchors:
-        raise _refusal(template, "the header of its assistant turns varies")
+        raise _refusal(template, "no text opens its assistant turns")
     data = {
         "version": 1,
         "defaults": {"role": "assistant", "content": ""},
         "start_anchor": anchors[0] if len(anchors) == 1 else anchors,
         "fields": fields,
     }
+    text = json.dumps(data, ensure_ascii=False)
+    if unknown := next((token for token in placeholders_in(filled) if token in text), None):
+        raise _refusal(template, f"the text of {unknown.strip('<|>')!r} is unknown")
     return ResponseTemplate(data, tuple(left_out))
+
+
+def _family_calls(template: Template, grammar: TurnGrammar) -> Iterator[str]:
+    """Yield the notations of calls that the family reads and the template does not write by default."""
+    calls = grammar_of(template).calls if template.family is not None and template.family.parse is not None else None
+    for pattern in calls.each if calls else ():
+        start = pattern.start.strip()
+        if start and not any(start in opener for opener in grammar.openers):
+            yield f"calls written as {str(pattern)!r} stay in the content"
 
 
 def _refusal(template: Template, why: str) -> UsageError:
@@ -66,124 +90,202 @@ def _refusal(template: Template, why: str) -> UsageError:
     )
 
 
-def _reasoning(template: Template, grammar: Grammar) -> dict[str, Any]:
-    """Return the region of the trace, at the start of a reply."""
-    if len(grammar.reasoning) > 1:
-        raise _refusal(template, "its reasoning traces have more than one format")
-    opens, closes = _around(grammar.reasoning[0])
-    return {"open_pattern": rf"\A{re.escape(opens)}", "close": closes, **_VERBATIM}
-
-
-def _content(grammar: Grammar) -> dict[str, Any]:
-    """Return the region of the answer: the text inside its frame, or all text outside other regions."""
-    endings = list(grammar.endings)
-    if not grammar.content:
-        return {"close": endings, **_VERBATIM}
-    around = [_around(pattern) for pattern in grammar.content]
-    closes = list(dict.fromkeys([close for _, close in around if close] + endings))
-    return {"open": [opens for opens, _ in around], "close": closes, **_VERBATIM}
-
-
-def _around(pattern: Pattern) -> tuple[str, str]:
-    """Return the text before and after the only placeholder of a pattern."""
-    parts = list(pattern.parts)
-    index = next(number for number, part in enumerate(parts) if isinstance(part, Placeholder))
-    return "".join(map(str, parts[:index])), "".join(map(str, parts[index + 1 :]))
-
-
-def _calls(template: Template, grammar: Grammar, left_out: list[str]) -> dict[str, Any] | None:
-    """Return the region of the tool calls, in the first notation that the format can express."""
-    if grammar.calls is None:
-        return None
-    made: dict[str, Any] | None = None
-    for pattern in grammar.calls.each:
-        found = None if made else (_as_json(grammar, pattern) or _as_regions(grammar, pattern))
-        if found is None:
-            left_out.append(f"calls written as {str(pattern)!r} stay in the content")
-        made = made or found
-    if made is None:
-        raise _refusal(template, f"its calls are neither JSON nor a name with JSON arguments: {left_out[0]}")
-    return {**made, "repeats": True} if not made.get("transform_each") else made
-
-
-def _as_json(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
-    """Return the region of calls that are JSON objects, one region each or one for a list of them."""
-    assert grammar.calls is not None
-    facts = grammar.calls.facts
-    text = "".join(part if isinstance(part, str) else _placeholder(part) for part in pattern.parts)
-    start, end = text.find("{"), text.rfind("}") + 1
-    try:
-        value = json.loads(text[start:end]) if start >= 0 else None
-    except ValueError:
-        return None
-    names = {held.strip(_MARK): key for key, held in value.items()} if isinstance(value, dict) and _flat(value) else {}
-    if not {"name", "arguments"} <= names.keys():
-        return None
-    before, after = text[:start], text[end:]
-    if facts.opens.endswith("[") and facts.closes.startswith("]") and facts.separator.strip() == ",":
-        region = {"open": facts.opens[:-1], "close": facts.closes[1:], "content": "json"}
-        return {**region, "transform": _call(names, ""), "transform_each": True}
-    if facts.opens or facts.closes:
-        return None
-    # Otherwise the text between two calls, or before the first, would be content.
-    between = [text for text in (facts.separator, grammar.facts.reply.before_calls) if text]
-    gap = f"(?:{'|'.join(map(re.escape, dict.fromkeys(between)))})?" if between else ""
-    if before and after:
-        opening = {"open_pattern": gap + re.escape(before)} if gap else {"open": before}
-        return {**opening, "close": after, "content": "json", "transform": _call(names, "content.")}
-    if grammar.facts.reply.calls_alone:
-        first = re.escape(pattern.start)
-        opening = {"open_pattern": rf"\A(?={first})"}
-        return {**opening, "close": list(grammar.endings), "content": "json", "transform": _call(names, "content.")}
-    return None
-
-
-def _placeholder(placeholder: Placeholder) -> str:
-    """Return a placeholder as JSON: quoted in the place of a value, bare inside the pattern's own quotes."""
-    marked = f"{_MARK}{placeholder.name}{_MARK}"
-    return f'"{marked}"' if placeholder.kind in ("arguments", "json") else marked
-
-
-def _flat(value: dict[str, Any]) -> bool:
-    """Return whether every value of an object is a placeholder."""
-    return all(isinstance(held, str) and held[:1] == held[-1:] == _MARK for held in value.values())
-
-
-def _call(names: dict[str, str], scope: str) -> dict[str, Any]:
-    """Return the transform that builds a call from the keys of an object."""
-    call: dict[str, Any] = {"id": f"{{{scope}{names['id']}}}"} if "id" in names else {}
-    function = {"name": f"{{{scope}{names['name']}}}", "arguments": f"{{{scope}{names['arguments']}}}"}
-    return {**call, "type": "function", "function": function}
-
-
-def _as_regions(grammar: Grammar, pattern: Pattern) -> dict[str, Any] | None:
-    """Return the region of calls with the name in a header followed by JSON arguments."""
-    assert grammar.calls is not None
-    facts = grammar.calls.facts
-    placeholders = [part for part in pattern.parts if isinstance(part, Placeholder)]
-    if not placeholders or (placeholders[-1].name, placeholders[-1].kind) != ("arguments", "arguments"):
-        return None
-    names = [placeholder.name for placeholder in placeholders]
-    if any(placeholder.kind != "text" for placeholder in placeholders[:-1]) or "name" not in names:
-        return None
-    index = pattern.parts.index(placeholders[-1])
-    after = "".join(map(str, pattern.parts[index + 1 :]))
-    if (facts.separator or facts.closes) and not after:
-        return None
-    before = [text for text in (facts.opens, *facts.also_opens, facts.separator) if text]
-    expression = f"(?:{'|'.join(map(re.escape, dict.fromkeys(before)))})?" if before else ""
-    for part in pattern.parts[:index]:
-        if isinstance(part, str):
-            expression += re.escape(part)
+def _anchors(facts: TemplateFacts, grammar: TurnGrammar) -> Iterator[str]:
+    """Yield the text that opens a turn, after a question and after a tool result."""
+    form = facts.prober.call_form[0]
+    for messages in ([ASK], *([[ASK, call_message(**form), result_message()]] if form else [])):
+        for tools in (True, False):
+            prompt, history = (facts.prober.text(messages, prompt=prompt, tools=tools) for prompt in (True, False))
+            if prompt is not None and history is not None:
+                break
         else:
-            expression += f"(?P<{part.name}>.*?)" if part.name in _CAPTURED else "(?:.*?)"
-    captured = {name: f"{{{name}}}" for name in names if name in _CAPTURED}
-    function = {"name": captured.pop("name"), "arguments": "{content}"}
-    # Otherwise the text that closes the last call would be content.
-    closes = list(dict.fromkeys([after + facts.closes, after])) if after else list(grammar.endings)
-    return {
-        "open_pattern": expression,
-        "close": closes,
-        "content": "json",
-        "transform": {"type": "function", **captured, "function": function},
-    }
+            continue
+        header = prompt[len(history) :] if prompt.startswith(history) else ""
+        header = header.removesuffix(grammar.supplied)
+        token = next(reversed(list(CONTROL.finditer(prompt))), None)
+        if not header and token is not None and not prompt[token.end() :].strip():
+            header = prompt[token.start() :]
+        if header:
+            yield header
+
+
+class _Regions:
+    """The regions of a template's turns: their openings and closings."""
+
+    def __init__(self, template: Template, grammar: TurnGrammar) -> None:
+        self.template = template
+        self.grammar = grammar
+        tails = [text for form in grammar.forms for text in (form.ending, form.stop) if text]
+        self.endings = list(dict.fromkeys([*tails, *grammar.stops]))
+        self.reasoning = self._reasoning()
+        self.every = [
+            (self._before(form, index) + part.start, part)
+            for form in grammar.forms
+            for index, part in enumerate(form.parts)
+            if isinstance(part, Calls)
+        ]
+
+    def _reasoning(self) -> tuple[str, str] | None:
+        """Return the text around the trace, at the start of a turn."""
+        opens: set[str] = set()
+        closes: str | None = None
+        for form in self.grammar.forms:
+            if "reasoning" not in form.fields:
+                continue
+            index = form.parts.index(Slot("reasoning"))
+            opens.add("".join(map(str, form.parts[:index])))
+            following = form.parts[index + 1] if index + 1 < len(form.parts) else ""
+            text = following.start if isinstance(following, Calls) else str(following)
+            closes = text if closes is None else closes[: common_start(closes, text)]
+        if not opens:
+            return None
+        if len(opens) > 1 or not closes:
+            raise _refusal(self.template, "its reasoning traces have more than one format")
+        return opens.pop(), closes
+
+    def _before(self, form: Form, index: int) -> str:
+        """Return the text between the region of the trace and a part, if no other field stands there."""
+        text = form.parts[index - 1] if index and isinstance(form.parts[index - 1], str) else ""
+        return self._after_trace(str(text), index < 2)
+
+    def _after_trace(self, text: str, first: bool) -> str:
+        if self.reasoning is None:
+            return text
+        opens, closes = self.reasoning
+        return (
+            text.removeprefix(opens + closes)
+            if first and text.startswith(opens + closes)
+            else text.removeprefix(closes)
+        )
+
+    def content(self) -> dict[str, Any]:
+        """Return the region of the answer: the text inside its frame, or all text outside other regions."""
+        opens: list[str] = []
+        closes: list[str] = []
+        for form in self.grammar.forms:
+            if "content" not in form.fields:
+                continue
+            index = form.parts.index(Slot("content"))
+            opens.append(self._before(form, index))
+            following = form.parts[index + 1] if index + 1 < len(form.parts) else ""
+            if isinstance(following, Calls):
+                prefix = following.start[: len(following.start) - len(self._begin())]
+                closes.append(prefix.rstrip() if CONTROL.search(prefix) else "")
+            else:
+                closes.append(following if isinstance(following, str) else "")
+        trace = self.reasoning[0] if self.reasoning else None
+        framed = list(dict.fromkeys(text for text in opens if text and text != trace))
+        if not framed:
+            closes = []
+        found = list(dict.fromkeys([*filter(None, closes), *self.endings]))
+        return {**({"open": framed} if framed else {}), "close": found, **_VERBATIM}
+
+    # -- calls
+
+    def _begin(self) -> str:
+        """Return the text with which each call begins, whatever stands before it."""
+        begin: str | None = None
+        for _, calls in self.every:
+            first = calls.call[0] if isinstance(calls.call[0], str) else ""
+            begin = first if begin is None else begin[len(begin) - common_end(begin, first) :]
+        return (begin or "").lstrip()
+
+    def _gap(self, begin: str) -> str:
+        """Return the pattern of the text that may stand before a call, which would be content otherwise."""
+        found: list[str] = []
+        for start, calls in self.every:
+            first = calls.call[0] if isinstance(calls.call[0], str) else ""
+            lead = self._after_trace(start[: len(start) - len(begin)], True)
+            own = first[: len(first) - len(begin)]
+            found += [lead, calls.separator + own] if calls.many else [lead]
+        texts = sorted(set(filter(None, found)), key=lambda text: (-len(text), text))
+        return f"(?:{'|'.join(map(re.escape, texts))})?" if texts else ""
+
+    def calls(self) -> dict[str, Any] | None:
+        """Return the region of the tool calls; None if the format cannot express them."""
+        if not self.every:
+            return None
+        start, calls = self.every[-1]
+        if any(isinstance(part, JsonCall) for part in calls.call):
+            return self._json(self._after_trace(start, True), calls)
+        return self._with_arguments(calls)
+
+    def _json(self, start: str, calls: Calls) -> dict[str, Any] | None:
+        """Return the region of calls that are JSON objects, one region each or one for a list of them."""
+        before, shape, after = _around(calls.call)
+        if shape is None:
+            return None
+        paths = dict(_paths(shape.shape))
+        if not {"name", "arguments"} <= paths.keys():
+            return None
+        opens, closes = start.rstrip(), calls.closes.lstrip()
+        if opens.endswith("[") and closes.startswith("]") and calls.separator.strip() == "," and not after.strip():
+            region = {"open": opens[:-1], "close": closes[1:], "content": "json"}
+            return {**region, "transform": _call(paths, ""), "transform_each": True} if closes[1:] else None
+        begin = self._begin()
+        if begin and (after or calls.closes):
+            close = list(dict.fromkeys(filter(None, [after + calls.closes, after])))
+            opening = {"open_pattern": gap + re.escape(begin)} if (gap := self._gap(begin)) else {"open": begin}
+            ends = close[0] if len(close) == 1 else close
+            return {**opening, "close": ends, "content": "json", "transform": _call(paths, "content.")}
+        if not begin and not before and not calls.many and self.grammar.openers:
+            opening = {"open_pattern": rf"\A(?={re.escape(self.grammar.openers[-1])})"}
+            return {**opening, "close": self.endings, "content": "json", "transform": _call(paths, "content.")}
+        return None
+
+    def _with_arguments(self, calls: Calls) -> dict[str, Any] | None:
+        """Return the region of calls with the name in a header followed by JSON arguments."""
+        parts = list(calls.call)
+        index = next((number for number, part in enumerate(parts) if isinstance(part, Arguments)), None)
+        begin = self._begin()
+        if index is None or parts[index] != Arguments("json") or Slot("name") not in parts[:index] or not begin:
+            return None
+        after = "".join(str(part) for part in parts[index + 1 :] if isinstance(part, str))
+        if (calls.separator or calls.closes or calls.many) and not after and not calls.closes:
+            return None
+        expression = self._gap(begin) + re.escape(begin)
+        names: list[str] = []
+        for part in parts[1:index]:
+            if isinstance(part, str):
+                expression += re.escape(part)
+            elif isinstance(part, Slot):
+                named = part.field in _CAPTURED
+                names += [part.field] if named else []
+                expression += f"(?P<{part.field}>.*?)" if named else "(?:.*?)"
+        captured = {name: f"{{{name}}}" for name in names}
+        function = {"name": captured.pop("name"), "arguments": "{content}"}
+        # Otherwise the text that closes the last call would be content.
+        closes = list(dict.fromkeys(filter(None, [after + calls.closes, after]))) or self.endings
+        return {
+            "open_pattern": expression,
+            "close": closes,
+            "content": "json",
+            "transform": {"type": "function", **captured, "function": function},
+        }
+
+
+def _around(parts: Iterable[Any]) -> tuple[str, JsonCall | None, str]:
+    """Return the only JSON object of a call, and the text before and after it."""
+    listed = list(parts)
+    index = next(number for number, part in enumerate(listed) if isinstance(part, JsonCall))
+    if not all(isinstance(part, str) for part in [*listed[:index], *listed[index + 1 :]]):
+        return "", None, ""
+    return "".join(listed[:index]), listed[index], "".join(listed[index + 1 :])
+
+
+def _paths(shape: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the fields of a call with their paths in its JSON object."""
+    for key, inner in shape.items():
+        if isinstance(key, Slot):
+            return
+        if isinstance(inner, Slot):
+            yield ("id" if inner.field == "index" else inner.field), f"{path}{key}"
+        elif isinstance(inner, Mapping):
+            yield from _paths(inner, f"{path}{key}.")
+
+
+def _call(paths: Mapping[str, str], scope: str) -> dict[str, Any]:
+    """Return the transform that builds a call from the keys of an object."""
+    call: dict[str, Any] = {"id": f"{{{scope}{paths['id']}}}"} if "id" in paths else {}
+    function = {"name": f"{{{scope}{paths['name']}}}", "arguments": f"{{{scope}{paths['arguments']}}}"}
+    return {**call, "type": "function", "function": function}

@@ -59,10 +59,12 @@ def structural_tag(template: Template, tools: Iterable[Any] | None = None, **kwa
         tag = _tag(calls, begin, stop, functions)
         if tag not in tags:
             tags.append(tag)
-    stops = sorted({form.stop for grammar in grammars for form in grammar.forms if form.stop})
-    trigger = _trigger(begin, grammars)
-    text = {"type": "triggered_tags", "triggers": [trigger], "tags": tags, "stop_after_first": True}
-    return {"type": "structural_tag", "format": {**text, "excludes": stops}}
+    forms = [form for grammar in grammars for form in grammar.forms]
+    inside = [part.start if isinstance(part, Calls) else str(part) for form in forms for part in form.parts]
+    stops = {form.stop for form in forms if form.stop and not any(form.stop in text for text in inside)}
+    last = all(isinstance(form.parts[-1], Calls) for form in forms if "calls" in form.fields)
+    text = {"type": "triggered_tags", "triggers": [_trigger(begin, grammars)], "tags": tags, "stop_after_first": last}
+    return {"type": "structural_tag", "format": {**text, "excludes": sorted(stops)}}
 
 
 def _trigger(begin: str, grammars: Sequence[TurnGrammar]) -> str:
