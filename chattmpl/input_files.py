@@ -68,17 +68,22 @@ def matching_files(pattern: str) -> list[Path]:
     return sorted(found for found in Path(path.anchor).glob(relative) if asks_hidden or not is_hidden(found))
 
 
-def check_regular(path: str | os.PathLike[str], error: Error = UsageError) -> None:
+def check_regular(path: str | os.PathLike[str], error: Error = UsageError, limit: int | None = None) -> None:
     """Check that a path is not a pipe, a device, a socket or a folder, which may block or never end.
+
+    With ``limit``, also that it has at most this number of bytes.
 
     Raises:
         ChatTmplError: of the given class, if it is.
         OSError: there is nothing at the path.
     """
-    mode = Path(path).stat().st_mode
-    kind = next((name for test, name in _KINDS if test(mode)), None)
+    status = Path(path).stat()
+    kind = next((name for test, name in _KINDS if test(status.st_mode)), None)
     if kind is not None:
         raise error(f"{os.fspath(path)} is {kind}, not a file", hint="name a file; write what it yields to one first")
+    if limit is not None and status.st_size > limit:
+        hint = "this file is not what it should be" if limit < LARGEST_TEXT else "write one row per line, as .jsonl"
+        raise error(f"{os.fspath(path)} is larger than {limit >> 20:,} MiB", hint=hint)
 
 
 def unreadable(name: object, problem: Exception, error: Error = UsageError) -> ChatTmplError:
@@ -97,10 +102,7 @@ def read_bytes(path: Path, error: Error = UsageError, limit: int = LARGEST_TEXT)
         ChatTmplError: of the given class, if it cannot be read, or has more than ``limit`` bytes.
     """
     try:
-        check_regular(path, error)
-        if path.stat().st_size > limit:
-            hint = "this file is not what it should be" if limit < LARGEST_TEXT else "write one row per line, as .jsonl"
-            raise error(f"{path} is larger than {limit >> 20:,} MiB", hint=hint)
+        check_regular(path, error, limit)
         return path.read_bytes()
     except (OSError, ValueError) as problem:
         raise unreadable(path, problem, error) from None

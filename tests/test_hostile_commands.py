@@ -252,6 +252,7 @@ def test_encode_ends_on_a_file_of_one_endless_line(suffix: str, good: tuple[Path
         ("check", ".gguf"),
         ("parse", ".txt"),
         ("inspect", ".json"),
+        ("stats", ".json"),
     ],
 )
 def test_a_command_refuses_a_file_that_is_larger_than_memory(
@@ -263,6 +264,7 @@ def test_a_command_refuses_a_file_that_is_larger_than_memory(
     arguments = {
         "render": [command, "-t", "chatml", str(large)],
         "parse": [command, "-t", "chatml", str(large)],
+        "stats": [command, str(good[1]), "-t", "chatml", "--tokenizer", str(large)],
     }.get(command, [command, str(large)])
     endings = measure([call(tmp_path / "call", arguments, *good)])
     assert not problems([command], endings)

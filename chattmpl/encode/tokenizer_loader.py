@@ -29,6 +29,9 @@ DEMO = "demo"
 
 DEMO_TOKENS = complete({"bos_token": "<|begin_of_text|>", "eos_token": "<|end_of_text|>", "pad_token": "<|pad|>"})
 
+_LARGEST = 512 << 20
+"""Maximum size of a ``tokenizer.json`` in bytes; known ones have tens of MiB."""
+
 DEMO_FILE = Path(__file__).parent / "demo_tokenizer.json"
 _FLAGS = ("special", "lstrip", "rstrip", "single_word", "normalized")
 """The properties of an added token, as files name them."""
@@ -152,10 +155,9 @@ def _from_name(name: str) -> TextTokenizer:
                 f"{name} has no tokenizer.json",
                 hint="load it with transformers, then pass the tokenizer itself or save it",
             )
-    if path.is_file():
-        return _from_file(path, path.stat().st_mtime)
     if name and path.exists():
-        check_regular(path, EncodeError)
+        check_regular(path, EncodeError, _LARGEST)
+        return _from_file(path, path.stat().st_mtime)
     if path.suffix == ".json" or name.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
         raise EncodeError(f"no such file: {name!r}", hint=f"pass {_KINDS}")
     if "/" not in name and (hint := did_you_mean(name, [DEMO])):
