@@ -133,5 +133,7 @@ def test_the_command_writes_it(tmp_path: Path) -> None:
     path = tmp_path / "qwen3.gbnf"
     assert run_here(["export", "-t", "qwen3", "--format", "gbnf", "-o", str(path)]).code == 0
     assert path.read_text(encoding="utf-8") == done.out
+    assert run_here(["export", "-t", "qwen3", "--format", "gbnf", "-o", str(path), "--into-variant", "x"]).code == 2
+    assert run_here(["export", "-t", "qwen3", "--format", "gbnf", "-o", str(tmp_path)]).code == 2
     off = run_here(["export", "-t", "qwen3", "--format", "gbnf", "--set", "enable_thinking=false"]).out
     assert not Gbnf(off).accepts("<think>\nhm\n</think>\n\nHi")

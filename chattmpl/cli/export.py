@@ -80,6 +80,8 @@ def export(
         raise UsageError("--tools needs --format structural-tag", hint="the other formats do not depend on tools")
     if template_kwargs and form not in ("gbnf", "structural-tag"):
         raise UsageError("--set needs --format gbnf or structural-tag", hint="the others do not depend on kwargs")
+    if into_variant and form != "jinja":
+        raise UsageError("--into-variant needs --format jinja", hint="name a file for the other formats with -o")
     loaded = templates.of()
     if form != "jinja":
         _write_file(_for_servers(loaded, form, tools, template_kwargs), output, dry_run=dry_run)
