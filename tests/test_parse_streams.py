@@ -189,6 +189,7 @@ SHOWN = {
         ["Hi", "f", '{"a": 1}'],
     ),
     "a trace that the prompt opened": ("opened", "hm `<thi", ["hm `"]),
+    "JSON that may be a call, at the end": ("llama3", ' {"name": "f", "parameters": {}}<|eot_id|>', []),
     "half a tag": ("json", "Hi<tool_ca", ["Hi"]),
     "what is no tag": ("json", "Hi<tool_cat> x", ["Hi<tool_cat> x"]),
     "a tag in code, when the code ends": ("json", "a `<tool_call>` b", ["a `<tool_call>` b"]),

@@ -100,11 +100,14 @@ class _Field:
         self._codes: list[tuple[int, int]] = []
         self.call_like = bool(markup.calls)
 
-    def may_end(self, place: int) -> bool:
-        """Return whether the field may end at an offset: not inside a line's code after markup, which it then is."""
+    def may_end(self, place: int, last: bool) -> bool:
+        """Return whether the field may end at an offset: not inside a line's code after markup, which it then is.
+
+        A field that begins like a call may only be the ``last``, since the end of the text shows if it is one.
+        """
         inside = self.mode == _INLINE and self.quoted is not None and self.quoted < place
         called = self.call_like and "".join(self.window.cut(self.start, place).split()).startswith(self.markup.calls)
-        return not called and not inside and not any(quoted < place <= end for quoted, end in self._codes)
+        return (last or not called) and not inside and not any(quoted < place <= end for quoted, end in self._codes)
 
     def scan(self) -> None:
         """Search the text that has come."""
@@ -222,6 +225,8 @@ class _Reading:
 
     def window_end(self, current: _Field) -> int:
         """Return the end of the slot that may end here."""
+        if current.call_like and self.index == len(self.form.parts):
+            return current.start
         return current.window.before_space(self.place, current.start)
 
     @property
@@ -358,7 +363,7 @@ class TurnReader:
         while word and (found := self._window.find(word, place)) != MORE:
             if current.marked is not None and found > current.marked:
                 break
-            if current.may_end(found):
+            if current.may_end(found, last):
                 forks.append(replace(inside, place=found))
             place = found + 1
         return (replace(reading, searched=self._window.end) if current.marked is None else None), forks

@@ -63,7 +63,7 @@ class Window:
                 return MORE if word.startswith(there) and place + len(there) == self.end else None
             place += len(word)
         place = self.after_space(place)
-        return MORE if place == self.end and literal.strip() else place
+        return MORE if place == self.end else place
 
     def find(self, word: str, place: int) -> int:
         """Return the offset of a word, or of the beginning of one at the end of the text; `MORE` if there is none."""

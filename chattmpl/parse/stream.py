@@ -35,7 +35,7 @@ class Parser:
         self._completion = completion
         self._parts: list[str] = []
         self._deltas: list[Delta] = []
-        self._shown: list[Delta] = []
+        self._taken = 0
         self._known: tuple[int, list[Message]] | None = None
 
     @property
@@ -63,8 +63,8 @@ class Parser:
         of its ``arguments``, which are JSON text. Later text only adds to them, and after `finish` all together are
         the message.
         """
-        deltas, self._deltas = self._deltas, []
-        self._shown += deltas
+        deltas = self._deltas[self._taken :]
+        self._taken = len(self._deltas)
         return deltas
 
     @property
@@ -78,7 +78,7 @@ class Parser:
             if self._completion is None:
                 known = self._messages(self.text)
             else:
-                message = joined([*self._shown, *self._deltas])
+                message = joined(self._deltas)
                 known = Conversation.coerce([message], clean_nulls="never").messages if len(message) > 1 else []
             self._known = len(self._parts), known
         return list(self._known[1])
@@ -92,7 +92,7 @@ class Parser:
         conversation = self._finish(self.text)
         if self._completion is not None:
             message = conversation.messages[-1]
-            self._deltas += remaining(joined([*self._shown, *self._deltas]), message.dump(), self.text)
+            self._deltas += remaining(joined(self._deltas), message.dump(), self.text)
             self._known = len(self._parts), [message]
         return conversation
 
