@@ -161,3 +161,33 @@ def test_what_the_prompt_opens_belongs_to_the_turn() -> None:
     )
     message = opened.parse("hm\n</think>\nHi<|end|>", completion=True).messages[0]
     assert (message.reasoning_content, message.content) == ("hm", "Hi")
+
+
+OPENED = """{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}
+{{- m.content.split('</think>')[-1] }}<|end|>
+{%- else %}{{ m.content }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}<|assistant|>{{ '<think>' if thinking else '' }}
+{%- endif %}"""
+"""A template whose prompt opens a trace where it is asked to, and that renders none."""
+
+
+def test_a_trace_that_only_the_prompt_knows_is_read_where_the_prompt_opens_it() -> None:
+    opened = Template.from_source(OPENED)
+    message = opened.parse("hm</think>Hi<|end|>", completion=True, thinking=True).messages[0]
+    assert (message.reasoning_content, message.content) == ("hm", "Hi")
+    with pytest.raises(NotRepresentable, match=r"markup|neither"):
+        opened.parse("hm", completion=True, thinking=True)
+
+
+def test_a_mode_is_parsed_as_its_prompt_begins_the_turn() -> None:
+    closed = Template.from_source(
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content and thinking %}"
+        "<think>{{ m.reasoning_content }}</think>{% elif m.role == 'assistant' %}</think>{% endif %}"
+        "{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{{ '<think>' if thinking else '</think>' }}{% endif %}"
+    )
+    assert closed.parse("Hi<|end|>", completion=True).messages[0].content == "Hi"
+    message = closed.parse("hm</think>Hi<|end|>", completion=True, thinking=True).messages[0]
+    assert (message.reasoning_content, message.content) == ("hm", "Hi")
+    with pytest.raises(NotRepresentable, match="'</think>' stands where"):
+        closed.parse("hm</think>Hi<|end|>", completion=True)

@@ -22,8 +22,7 @@ from chattmpl.errors import UsageError
 from chattmpl.parse.forms import OPTIONAL, Arguments, Calls, Form, JsonCall, Slot
 from chattmpl.parse.turn_grammar import TurnGrammar, turn_grammar
 from chattmpl.parse.values import KEY, TYPES, JsonType, Members, Notation, Written
-from chattmpl.probing.corpus import ASK
-from chattmpl.probing.facts import TemplateFacts, placeholders_in, with_placeholders
+from chattmpl.probing.facts import placeholders_in, with_placeholders
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
@@ -85,15 +84,6 @@ def completion_grammars(template: Template, kwargs: Mapping[str, Any]) -> list[T
         UsageError: a kind of turn is not described, or it contains a special token that is not known.
     """
     filled = with_placeholders(template)
-    facts = TemplateFacts(filled, kwargs=kwargs)
-    needs = ", ".join(f"{name}={json.dumps(value)}" for name, value in facts.traces.kwargs.items())
-    if needs and facts.prober.text([ASK], prompt=True) != facts.prober.text(
-        [ASK], prompt=True, kwargs=facts.traces.kwargs
-    ):
-        raise UsageError(
-            f"{template.name} has no grammar of its turns without {needs}: only then does it render reasoning",
-            hint=f"add --set {needs.replace(', ', ' --set ')}",
-        )
     unknown = placeholders_in(filled)
     found = [turn_grammar(filled, kwargs)]
     with contextlib.suppress(UsageError):  # It renders no tool results.

@@ -28,6 +28,9 @@ _NAMES = (TOOL_NAME,) * 3
 _IDS = ("walrusone", "walrustwo", "walrusthr")
 
 
+_OPENED = re.compile(r"<([\w:]+)>\s*\Z")
+"""A tag at the end of a prompt that opens a trace."""
+
 _CALL_FIELD = re.compile(r"tool_calls\[(\d+)\](?:\.function)?\.(name|id|type|arguments)\b")
 _MARK = "\ue000"
 
@@ -46,6 +49,7 @@ class DerivedForms:
     """The forms of a template's assistant turns.
 
     Attributes:
+        header: the end of a prompt, from the last message on.
         supplied: the beginning of a turn that the generation prompt supplies, such as ``<think>``.
         heads: what turns have in common with it that begin otherwise in the history.
         forms: the forms, the ones with most fields first.
@@ -53,6 +57,7 @@ class DerivedForms:
         underived: the kinds of turns that no form describes, with the reason.
     """
 
+    header: str
     supplied: str
     heads: tuple[str, ...]
     forms: tuple[Form, ...]
@@ -88,9 +93,7 @@ class _Derivation:
 
     def _rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
         for tools in (True, False):
-            made = self.prober.outcome(
-                messages, prompt=prompt, tools=tools, template=self.traces.template, kwargs=self.traces.kwargs
-            )
+            made = self.prober.outcome(messages, prompt=prompt, tools=tools, template=self.traces.template)
             if not isinstance(made, ChatTmplError):
                 return made
         return None
@@ -151,6 +154,8 @@ class _Derivation:
                 except Underivable as error:
                     self.underived.append(str(error))
             self.openers += filter(None, map(_opener, read.values()))
+        header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
+        forms += list(_with_opened_trace(forms, header, self.prompt[start:]))
         unique = list(dict.fromkeys(map(_Hashed, forms)))
         ordered = sorted(
             (each.form for each in unique), key=lambda form: ("calls" not in form.fields, -len(form.fields))
@@ -158,7 +163,12 @@ class _Derivation:
         openers = tuple(sorted(set(self.openers), key=lambda opener: (-len(opener), opener)))
         heads = {self.prompt[start : self._common(text)] for text in every if not text.startswith(self.prompt)}
         return DerivedForms(
-            self.prompt[start:], tuple(sorted(heads)), tuple(ordered), openers, tuple(dict.fromkeys(self.underived))
+            header,
+            self.prompt[start:],
+            tuple(sorted(heads)),
+            tuple(ordered),
+            openers,
+            tuple(dict.fromkeys(self.underived)),
         )
 
     def _stops(self, turns: Iterable[list[Piece]]) -> tuple[str, ...]:
@@ -223,6 +233,20 @@ class _Derivation:
         except Underivable as error:
             self.underived.append(str(error))
             return None
+
+
+def _with_opened_trace(forms: Sequence[Form], header: str, supplied: str) -> Iterator[Form]:
+    """Yield the forms with a trace, where the prompt opens one and the template renders none."""
+    opened = _OPENED.search(header)
+    if opened is None or any("reasoning" in form.fields for form in forms):
+        return
+    closing = f"</{opened[1]}>"
+    for form in forms:
+        first = form.parts[0] if form.parts else ""
+        closed = isinstance(first, str) and first.lstrip().startswith(closing)
+        rest = form.parts if closed else (closing, *form.parts)
+        parts = (supplied, Slot("reasoning"), *rest)
+        yield Form(tuple(part for part in parts if part != ""), form.ending, form.stop)
 
 
 def pieces_of(rendering: Rendering, start: int, index: int) -> list[Piece]:

@@ -38,6 +38,7 @@ class TurnGrammar:
     """The grammar of a template's assistant turns.
 
     Attributes:
+        header: the end of a prompt, from the last message on.
         supplied: the beginning of a turn that the generation prompt supplies.
         heads: what turns have in common with it that begin otherwise in the history.
         forms: the forms of turns, those with most fields first.
@@ -46,6 +47,7 @@ class TurnGrammar:
         underived: the kinds of turns that it does not describe, with the reason.
     """
 
+    header: str
     supplied: str
     heads: tuple[str, ...]
     forms: tuple[Form, ...]
@@ -72,7 +74,7 @@ class TurnGrammar:
         return frozenset({"", *(text for ending, stop in endings for text in (ending, stop, ending[len(stop) :]))})
 
     def _texts(self) -> Iterator[str]:
-        yield self.supplied
+        yield self.header
         for form in self.forms:
             yield from (part for part in form.parts if isinstance(part, str))
             yield form.ending
@@ -196,7 +198,7 @@ def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar
     family = template.family
     declared = family.generation.stop_tokens if family is not None else ()
     stops = tuple(dict.fromkeys([*declared, *(form.stop for form in found.forms if form.stop)]))
-    return TurnGrammar(found.supplied, found.heads, found.forms, found.openers, stops, found.underived)
+    return TurnGrammar(found.header, found.supplied, found.heads, found.forms, found.openers, stops, found.underived)
 
 
 def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:
