@@ -57,8 +57,12 @@ def parser(
     request = _request(template, completion, prompt, clock, template_kwargs)
 
     def finish(text: str) -> Conversation:
-        options: dict[str, Any] = {"completion": completion, "generation_prompt": generation_prompt, "prompt": prompt}
-        return parse(template, text, clock=clock, **options, **template_kwargs)
+        try:
+            if completion:
+                return parse_completion(request, text, prompt, generation_prompt, sampled=True)
+            return parse_conversation(request, text, generation_prompt)
+        except ParseRefusal as refusal:
+            raise refusal.error(text) from None
 
     reader = CompletionReader(request, prompt, generation_prompt) if completion else None
     return Parser(finish, lambda text: complete_messages(request, text), reader)

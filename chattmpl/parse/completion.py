@@ -120,9 +120,23 @@ def grammar_after(request: ParseRequest, prompt: Prompt) -> TurnGrammar:
 
 
 def parse_completion(
-    request: ParseRequest, text: str, prompt: Any, generation_prompt: bool | None, *, exact: bool
+    request: ParseRequest,
+    text: str,
+    prompt: Any,
+    generation_prompt: bool | None,
+    *,
+    exact: bool = False,
+    sampled: bool = False,
 ) -> ParsedConversation:
     """Return the messages of the prompt, if one was given, followed by the message that the completion is.
+
+    Args:
+        request: the template, and the kwargs that the text was rendered with.
+        text: the completion.
+        prompt: the conversation that it answers, or None.
+        generation_prompt: whether the text begins with the generation prompt; None accepts both.
+        exact: refuse what the template writes differently.
+        sampled: the text follows the prompt, so it is no turn that the template begins otherwise in the history.
 
     Raises:
         ParseRefusal: no message is written like this, or with ``exact``, none renders to it.
@@ -133,7 +147,7 @@ def parse_completion(
     messages = rendered.conversation.messages
     grammar = grammar_after(request, rendered)
     text = _known_stop(text, grammar, placeholders_in(request.template))
-    reading = _Reading(request, text, start, grammar, rendered, exact)
+    reading = _Reading(request, text, start, grammar, rendered, exact, sampled)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None
     for source in reading.sources():
@@ -217,6 +231,7 @@ class _Reading:
     grammar: TurnGrammar
     prompt: Prompt
     exact: bool
+    sampled: bool
 
     def sources(self) -> Iterator[_Source]:
         """Yield the messages that the completion may be, by each grammar."""
@@ -226,7 +241,7 @@ class _Reading:
             yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
         schemas = schemas_of(request.kwargs.get("tools") or self.prompt.conversation.tools)
         yield _Source(self.grammar.read(self.text, self.start, schemas))
-        for head in self.grammar.heads if self.exact else ():
+        for head in () if self.sampled else self.grammar.heads:
             history = replace(self.grammar, supplied=head)
             yield _Source(history.read(self.text, self.start, schemas), serves=False, as_history=True)
 
