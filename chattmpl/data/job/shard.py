@@ -65,6 +65,7 @@ def encode_shard(context: WorkerContext, shard: Shard, payloads: Payloads) -> Co
         for result in _results(context, shard, payloads):
             add(counts, result.counts)
             records += result.rejected
+            result.items = ()  # the rows as they were read, which are not needed any more
             waiting.append(result)
             if not packed and sum(some.tokens for some in waiting) >= ROW_GROUP_TOKENS:
                 _write(write, waiting, options, counts)
