@@ -27,11 +27,13 @@ if TYPE_CHECKING:
     "form",
     type=click.Choice(("jinja", "gbnf", "structural-tag", "response-template", "vllm", "sglang")),
     default="jinja",
-    help="jinja, the template; gbnf, a grammar of its assistant turns for llama.cpp; structural-tag, one for xgrammar; "
-    "response-template, what transformers' parse_response takes; "
-    "vllm or sglang, the flags of that server. Default: jinja.",
+    help="Output format: the template as jinja; a grammar of its assistant turns for llama.cpp (gbnf) or xgrammar "
+    "(structural-tag); a response-template for transformers' parse_response; the flags of vllm or sglang. "
+    "Default: jinja.",
 )
-@click.option("--tools", metavar="FILE", help="JSON list of tools; a structural-tag allows only calls of these.")
+@click.option(
+    "--tools", metavar="FILE", help="JSON list of the tools that a structural-tag allows to call. Default: any."
+)
 @KWARGS
 @click.option(
     "--target",

@@ -164,6 +164,9 @@ def parse_completion(
                         found = (message, error) if found is None and source.serves else found
         except ParseRefusal as error:
             refusal = refusal or error
+        except RecursionError:
+            problem = "its values are nested too deeply"
+            refusal = refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
     assert refusal is not None, "a source that yields no message refuses"
     if found is None or exact:
         raise refusal

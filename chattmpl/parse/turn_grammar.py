@@ -129,7 +129,7 @@ def _opens_call(text: str, opener: str) -> bool:
         return False
     try:
         json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return False
 

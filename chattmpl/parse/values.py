@@ -10,9 +10,11 @@ A reader yields each value that may begin at a position, with its end, the most 
 from __future__ import annotations
 
 import ast
+import heapq
+import itertools
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NoReturn
@@ -34,6 +36,9 @@ KEY = "\ue001"
 
 _MAX_KEY = 200
 """Characters of the longest name of an argument."""
+
+_MAX_QUOTED = 20
+"""Number of places where a value in Python notation may end that are tried."""
 
 _MAX_STOPS = 1000
 """Number of places where a text value may end that are tried."""
@@ -280,17 +285,19 @@ class Members:
         elif notation in ("json", "encoded"):
             found = read_whole(scan, start, notation, after)
         else:
-            found = self._by_end(scan, start, notation, after, following)
+            # The text after a value is no part of it, but of a string, or of one inside it.
+            tries = _MAX_STOPS if notation == "text" else (_MAX_QUOTED if name in ("array", "object", "string") else 1)
+            found = self._by_end(
+                scan, start, notation, itertools.islice(self._text_ends(scan, start, after, following), tries)
+            )
         for value, end in found:
             stop = scan.skip(after, end)
             if stop is not None and self._ends_member(scan, stop, following):
                 yield value, stop
 
-    def _by_end(
-        self, scan: Scan, start: int, notation: Notation, after: str, following: str
-    ) -> Iterator[tuple[Any, int]]:
+    def _by_end(self, scan: Scan, start: int, notation: Notation, ends: Iterable[int]) -> Iterator[tuple[Any, int]]:
         """Yield values whose end is known only from the text after them."""
-        for end in self._text_ends(scan, start, after, following):
+        for end in ends:
             if notation == "python":
                 yield from read_whole(replace(scan, end=end), start, "python", "")
             elif notation == "text":
@@ -307,8 +314,8 @@ class Members:
                 after + self.closes + (following if not self.closes.strip() else ""),
             ]
         )
-        places = sorted({end for stop in stops if stop.strip() or not scan.loose for end, _ in scan.find(stop, start)})
-        yield from places
+        places = heapq.merge(*(scan.find(stop, start) for stop in stops if stop.strip() or not scan.loose))
+        yield from (end for end, _ in itertools.groupby(end for end, _ in places))
         if not following and not self.closes and not after:
             yield scan.end
 

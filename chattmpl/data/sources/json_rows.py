@@ -12,8 +12,6 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NoReturn
 
-import numpy as np
-
 from chattmpl import input_files
 from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.spellings import is_record
@@ -22,6 +20,7 @@ from chattmpl.errors import ConversationError
 from chattmpl.input_files import MOST_VALUES, check_skipped, check_values, is_too_deep, skip_line
 
 try:
+    import numpy as np
     import orjson
 except ImportError:  # the strict parser reads all rows
     orjson = None
