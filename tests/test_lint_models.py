@@ -134,7 +134,7 @@ def test_a_special_token_that_the_template_reads_must_be_in_the_vocabulary(tmp_p
     assert found_in(str(folder)) == [], "the config adds it to the tokenizer"
     other = model(tmp_path / "other", eos_token="<|im_end|>")
     (item,) = found_in(str(folder), "--tokenizer", str(other / "tokenizer.json"))
-    assert (item["code"], item["line"], item["column"]) == ("CT601", 1, 1)
+    assert (item["code"], item["line"], item["column"]) == ("CT601", 1, 5)
     assert "bos_token <s_o_s> from the config is not a token" in item["message"]
 
 

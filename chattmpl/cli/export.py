@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(("jinja", "gbnf", "structural-tag", "response-template", "vllm", "sglang")),
     default="jinja",
     help="Output format: the template as jinja; a grammar of its assistant turns for llama.cpp (gbnf) or xgrammar "
-    "(structural-tag); a response-template for transformers' parse_response; the flags of vllm or sglang. "
-    "Default: jinja.",
+    "(structural-tag); a response-template for transformers' parse_response; the flags of vllm or sglang.",
 )
 @click.option(
     "--tools", metavar="FILE", help="JSON list of the tools that a structural-tag allows to call. Default: any."

@@ -31,17 +31,19 @@ class NotInVocabulary(Rule):
     needs_tokenizer = True
 
     def check(self, subject: LintContext) -> Findings:
-        missing = missing_tokens(subject.probe, subject.tokenizer)
+        read = {name: content for name, content in sorted(subject.special_tokens.items()) if subject.reads(name)}
+        found = missing_tokens(subject.probe, subject.tokenizer)
+        missing = [token for token in found if token.stop or token.content not in read.values()]
         for token in missing:
             count = len(subject.tokenizer.encode(token.content))
             place = subject.blame(token.rendering, token.start)
             yield self.finding(place, "stop" if token.stop else "control", token=token.content, count=count)
         seen = {token.content for token in missing}
-        special = [
-            (name, content)
-            for name, content in sorted(subject.special_tokens.items())
-            if subject.reads(name) and content not in seen and not subject.tokenizer.has_token(content)
-        ]
+        special = {
+            name: content
+            for name, content in read.items()
+            if content not in seen and not subject.tokenizer.has_token(content)
+        }
         if special:
-            told = ", ".join(f"{name} {content}" for name, content in special)
-            yield self.finding(subject.first(*(rf"\b{name}\b" for name, _ in special)), "config", token=told)
+            told = ", ".join(f"{name} {content}" for name, content in special.items())
+            yield self.finding(subject.first(*(rf"\b{name}\b" for name in special)), "config", token=told)
