@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chattmpl.conversation.notes import NoteKind, ReadingNote
-from chattmpl.data.template_notes import recall_fact
+from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Template
 
 WARNINGS = frozenset(NoteKind) - {NoteKind.READ_AS}

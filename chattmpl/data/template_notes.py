@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from chattmpl import cache
-from chattmpl.budget import allow
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.template.family import family_for_tokens
+from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Template
-
-_Fact = TypeVar("_Fact")
-
-_CODE = ("budget", "compiler", "conversation", "encode", "probing", "provenance", "syntax", "template")
-"""The modules that facts about templates depend on."""
-
-_STEPS = 10_000_000
-"""Enough for all renders, each of which is bounded as well."""
 
 
 class TemplateWarning(UserWarning):
@@ -96,24 +88,3 @@ def lacking_tokens(template: Template, tokenizer: TokenizerHandle) -> tuple[str,
         with contextlib.suppress(Unsupported):
             digest = tokenizer.digest
     return recall_fact(find, template, "lacking tokens", digest)
-
-
-def recall_fact(find: Callable[[], _Fact], template: Template, *inputs: str | None) -> _Fact:
-    """Return a fact about a template that renders show, now or in an earlier process, since they take time.
-
-    Args:
-        find: finds it, by renders.
-        template: the template.
-        *inputs: its other inputs; it is not stored if one of them is None.
-    """
-    key: list[str] = []
-    if cache.is_enabled() and None not in inputs:
-        variants = [(each.source, each.retention, each.tokens) for each in template.variants]
-        key = ["fact", cache.hash_of_code(*_CODE), repr(variants), *filter(None, inputs)]
-    if key and (stored := cache.load(*key)) is not None:
-        return stored  # type: ignore[no-any-return]
-    with allow(_STEPS) as allowance:
-        found = find()
-    if key and allowance.lasting:
-        cache.store(found, *key)
-    return found
