@@ -10,9 +10,11 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
 from chattmpl.parse.completion import ParsedConversation, parse_completion
 from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_conversation
-from chattmpl.parse.refusal import ParseRefusal
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.stream import CompletionReader, Parser
 from chattmpl.template.template import Clock, Template
+
+_TOO_DEEP = ParseRefusal(ParseFailure.REPLY_FORMAT, "its values are nested too deeply", 0)
 
 __all__ = ["ParsedConversation", "Parser", "parse", "parser"]
 
@@ -41,6 +43,8 @@ def parse(
         return parse_conversation(request, text, generation_prompt)
     except ParseRefusal as refusal:
         raise refusal.error(text) from None
+    except RecursionError:
+        raise _TOO_DEEP.error(text) from None
 
 
 def parser(
@@ -63,6 +67,8 @@ def parser(
             return parse_conversation(request, text, generation_prompt)
         except ParseRefusal as refusal:
             raise refusal.error(text) from None
+        except RecursionError:
+            raise _TOO_DEEP.error(text) from None
 
     reader = CompletionReader(request, prompt, generation_prompt) if completion else None
     return Parser(finish, lambda text: complete_messages(request, text), reader)

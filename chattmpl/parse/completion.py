@@ -158,10 +158,17 @@ def parse_completion(
                     raise quoted(markup, text[start:], start)
                 for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
                     try:
-                        return _result(reading.prove(context, message, source.as_history), prompt, None)
+                        proven = reading.prove(context, message, source.as_history)
+                        called = None if exact or "tool_calls" in message else reading.untagged_call()
+                        if called is None:
+                            return _result(proven, prompt, None)
+                        # JSON that is a call in another spelling is one, although it is an answer, too.
+                        message = called
+                        reading.prove(context, called, source.as_history)
                     except ParseRefusal as error:
                         refusal = later(refusal, error)
-                        found = (message, error) if found is None and source.serves else found
+                        serves = source.serves or "tool_calls" in message
+                        found = (message, error) if found is None and serves else found
         except ParseRefusal as error:
             refusal = refusal or error
         except RecursionError:
@@ -244,9 +251,22 @@ class _Reading:
             yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
         schemas = schemas_of(request.kwargs.get("tools") or self.prompt.conversation.tools)
         yield _Source(self.grammar.read(self.text, self.start, schemas))
+        if (closed := self.grammar.after_supplied) is not None:
+            yield _Source(closed.read(self.text, self.start, schemas))
         for head in () if self.sampled else self.grammar.heads:
             history = replace(self.grammar, supplied=head)
             yield _Source(history.read(self.text, self.start, schemas), serves=False, as_history=True)
+
+    def untagged_call(self) -> MessageData | None:
+        """Return the message with calls that no tag marks; None if the text is none."""
+        if not self.grammar.untagged_calls:
+            return None
+        schemas = schemas_of(self.request.kwargs.get("tools") or self.prompt.conversation.tools)
+        try:
+            messages = self.grammar.read(self.text, self.start, schemas)
+            return next((message for message in messages if "tool_calls" in message), None)
+        except ParseRefusal:
+            return None
 
     def prove(self, prompt: Prompt, data: MessageData, as_history: bool) -> Conversation:
         """Return the conversation of a prompt and a message whose rendering continues the prompt with the text."""

@@ -17,9 +17,10 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, NoReturn
+from typing import Any
 
 from chattmpl.errors import UsageError
+from chattmpl.parse.values import Scan, read_json
 from chattmpl.template.family import Family, ParseFacts, SequenceFacts, TurnFacts
 from chattmpl.template.template import Template
 
@@ -204,20 +205,8 @@ class CallArguments:
         return json.dumps(self.value, ensure_ascii=False) == self.text
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_reject_constant)
-
-
 def _read_json(text: str, position: int, end: int) -> tuple[Any, int] | None:
-    """Read a JSON value; return None also if it is nested too deeply or contains NaN or an infinity."""
-    try:
-        value, stop = _DECODER.raw_decode(text, position)
-    except (ValueError, RecursionError):
-        return None
-    return (value, stop) if stop <= end else None
+    return read_json(Scan(text, end), position)
 
 
 def _read_arguments(text: str, position: int, end: int) -> tuple[Any, int] | None:

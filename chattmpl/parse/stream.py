@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,7 +54,8 @@ class Parser:
             self._parts.append(text)
             self._known = None
             if self._completion is not None:
-                self._deltas += self._completion.feed(text)
+                with contextlib.suppress(RecursionError):  # `finish` says that values are nested too deeply
+                    self._deltas += self._completion.feed(text)
 
     def deltas(self) -> list[Delta]:
         """Return the additions to a completion since the last call, as the OpenAI API writes them.

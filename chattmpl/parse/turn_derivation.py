@@ -28,7 +28,7 @@ _NAMES = (TOOL_NAME,) * 3
 _IDS = ("walrusone", "walrustwo", "walrusthr")
 
 
-_OPENED = re.compile(r"<([\w:]+)>\s*\Z")
+OPENED = re.compile(r"<([\w:]+)>\s*\Z")
 """A tag at the end of a prompt that opens a trace."""
 
 _CALL_FIELD = re.compile(r"tool_calls\[(\d+)\](?:\.function)?\.(name|id|type|arguments)\b")
@@ -237,7 +237,7 @@ class _Derivation:
 
 def _with_opened_trace(forms: Sequence[Form], header: str, supplied: str) -> Iterator[Form]:
     """Yield the forms with a trace, where the prompt opens one and the template renders none."""
-    opened = _OPENED.search(header)
+    opened = OPENED.search(header)
     if opened is None or any("reasoning" in form.fields for form in forms):
         return
     closing = f"</{opened[1]}>"

@@ -13,7 +13,7 @@ from chattmpl.errors import UsageError
 from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.spellings import respelled
-from chattmpl.parse.turn_derivation import derive
+from chattmpl.parse.turn_derivation import OPENED, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
 from chattmpl.probing.facts import TemplateFacts, facts_of
@@ -25,6 +25,9 @@ MessageData = dict[str, Any]
 
 CONTROL_TOKENS = re.compile(rf"{PIPED_CONTROL.pattern}|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>")
 """Control tokens of any model, which no answer contains as text."""
+
+_LEADING_TAG = re.compile(r"<[^<>\s]{2,}>?|\[[A-Z_]{3,}\]")
+"""A tag with which an opening text begins."""
 
 _CODE = re.compile(r"(?s)```.*?(?:```|\Z)|`[^`\n]*`")
 """Markdown code, in which markup may be quoted."""
@@ -59,6 +62,7 @@ class TurnGrammar:
     def tokens(self) -> tuple[str, ...]:
         """The control tokens and tags that the template writes in a turn, the longest first."""
         tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
+        tokens |= {match[0] for opener in self.openers if (match := _LEADING_TAG.match(opener))}
         tokens |= {f"</{token[1:]}" for token in tokens if token[0] == "<" and token[1:2] not in "/|｜"}
         return tuple(sorted(tokens, key=lambda token: (-len(token), token)))
 
@@ -110,6 +114,19 @@ class TurnGrammar:
         if not seen:
             problem = "neither an answer nor a tool call in this template's format"
             raise refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
+
+    @property
+    def after_supplied(self) -> TurnGrammar | None:
+        """The grammar of turns after a trace that the prompt closes, where the history has none; else None."""
+        if not self.supplied or not self.heads or OPENED.search(self.header):
+            return None
+        forms = tuple(form for form in self.forms if "reasoning" not in form.fields)
+        return replace(self, supplied="", forms=forms)
+
+    @property
+    def untagged_calls(self) -> bool:
+        """True if calls begin with text that no tag or control token marks, as JSON does."""
+        return any(not CONTROL.search(opener) for opener in self.openers)
 
     def markup_in(self, *texts: str) -> str | None:
         """Return the first control token or opening of a call in texts of a message, outside of Markdown code."""

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NoReturn
 
+from chattmpl.input_files import is_too_deep
+
 JsonType = Literal["null", "boolean", "integer", "number", "array", "object", "string"]
 
 TYPES: tuple[JsonType, ...] = ("null", "boolean", "integer", "number", "array", "object", "string")
@@ -33,6 +35,16 @@ Notation = Literal["json", "python", "encoded", "text", "nothing", "members"]
 
 KEY = "\ue001"
 """Stands for the key in a text after its value, such as ``</city>``."""
+
+_SPELLED: Mapping[str, bool | None] = {
+    "true": True,
+    "True": True,
+    "false": False,
+    "False": False,
+    "null": None,
+    "None": None,
+}
+"""Spellings of values that are no strings where a schema expects none."""
 
 _MAX_KEY = 200
 """Characters of the longest name of an argument."""
@@ -150,7 +162,9 @@ def read_json(scan: Scan, position: int) -> tuple[Any, int] | None:
         value, stop = _DECODER.raw_decode(scan.text, scan.after_space(position) if scan.loose else position)
     except (ValueError, RecursionError):
         return None
-    return (value, stop) if stop <= scan.end else None
+    if stop > scan.end or is_too_deep(scan.text[position:stop], value):
+        return None
+    return value, stop
 
 
 def read_whole(scan: Scan, position: int, notation: Notation, following: str) -> Iterator[tuple[Any, int]]:
@@ -168,7 +182,7 @@ def read_whole(scan: Scan, position: int, notation: Notation, following: str) ->
         value, stop = found
         if notation == "encoded" and isinstance(value, str):
             try:
-                yield json.loads(value, parse_constant=_reject_constant), stop
+                yield _DECODER.decode(value), stop
             except (ValueError, RecursionError):
                 return
         else:
@@ -271,6 +285,8 @@ class Members:
                         continue
                     after = written.after.replace(KEY, key)
                     for value, end in self._written(scan, start, written.notation, after, name, following):
+                        if name == "string" and expected in ("boolean", "null") and value in _SPELLED:
+                            return _SPELLED[value], end
                         if type_of(value) == name or (name == "number" and type_of(value) == "integer"):
                             return value, end
         return None
@@ -298,6 +314,8 @@ class Members:
     def _by_end(self, scan: Scan, start: int, notation: Notation, ends: Iterable[int]) -> Iterator[tuple[Any, int]]:
         """Yield values whose end is known only from the text after them."""
         for end in ends:
+            if end < start:
+                return  # The text after the value is written in another way.
             if notation == "python":
                 yield from read_whole(replace(scan, end=end), start, "python", "")
             elif notation == "text":
@@ -306,14 +324,18 @@ class Members:
                 yield None, end
 
     def _text_ends(self, scan: Scan, start: int, after: str, following: str) -> Iterator[int]:
-        stops = (
-            [after]
-            if after.strip()
-            else [
-                after + self.separator + (self.key_opens or ""),
-                after + self.closes + (following if not self.closes.strip() else ""),
-            ]
-        )
+        if after.strip():
+            # The first closing text that another member or the end follows, whatever white space is between, ends it.
+            loosely = replace(scan, loose=True)
+            for first, stop in loosely.find(after, start):
+                if self._ends_member(loosely, stop, following):
+                    yield first if scan.loose else scan.text.find(after, first, stop)
+                    return
+            return
+        stops = [
+            after + self.separator + (self.key_opens or ""),
+            after + self.closes + (following if not self.closes.strip() else ""),
+        ]
         places = heapq.merge(*(scan.find(stop, start) for stop in stops if stop.strip() or not scan.loose))
         yield from (end for end, _ in itertools.groupby(end for end, _ in places))
         if not following and not self.closes and not after:
