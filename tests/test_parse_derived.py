@@ -191,3 +191,33 @@ def test_a_mode_is_parsed_as_its_prompt_begins_the_turn() -> None:
     assert (message.reasoning_content, message.content) == ("hm", "Hi")
     with pytest.raises(NotRepresentable, match="'</think>' stands where"):
         closed.parse("hm</think>Hi<|end|>", completion=True)
+
+
+def test_white_space_between_parameters_does_not_join_them() -> None:
+    text = "<tool_call>\n<function=f>\n<parameter=a>\nx</parameter>\n\n<parameter=b>\n2\n</parameter>\n"
+    text += "</function>\n</tool_call>"
+    message = template("xml").parse(text, completion=True).messages[0]
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].function.arguments == {"a": "x", "b": 2}
+
+
+def test_json_that_is_a_call_in_another_spelling_is_a_call() -> None:
+    for text, called in (('{"name": "f", "parameters": {"a":1}}', True), ('{"name": "Bob"}', False)):
+        message = Template.load("llama3").parse(text, completion=True).messages[0]
+        assert bool(message.tool_calls) is called
+
+
+@pytest.mark.parametrize("value", ["1e400", "[" * 900 + "]" * 900])
+def test_a_value_that_no_message_can_hold_is_refused(value: str) -> None:
+    text = f'<tool_call>\n{{"name": "f", "arguments": {{"a": {value}}}}}\n</tool_call>'
+    with pytest.raises(NotRepresentable, match=r"markup|neither an answer"):
+        template("json").parse(text, completion=True)
+
+
+def test_a_trace_that_the_prompt_closes_precedes_any_answer() -> None:
+    closed = Template.from_source(
+        "{% for m in messages %}<|{{ m.role }}|>{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>"
+        "{% endif %}{{ m.content }}<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|><think></think>{% endif %}"
+    )
+    assert closed.parse("Hi", completion=True).messages[0].content == "Hi"

@@ -13,6 +13,7 @@ import ast
 import heapq
 import itertools
 import json
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -153,7 +154,15 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-_DECODER = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique)
+def _finite(digits: str) -> float:
+    """Return a float; raise ``ValueError`` if it is too large to be one."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(digits)
+    return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique, parse_float=_finite)
 
 
 def read_json(scan: Scan, position: int) -> tuple[Any, int] | None:
