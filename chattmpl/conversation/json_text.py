@@ -48,6 +48,14 @@ def _integer(text: str) -> int:
         raise _InvalidValue("digits") from None
 
 
+_HOOKS: dict[str, Any] = {
+    "object_pairs_hook": _object, "parse_constant": _constant, "parse_float": _float, "parse_int": _integer,
+}  # fmt: skip
+
+STRICT = json.JSONDecoder(**_HOOKS)
+"""A decoder that raises ``ValueError`` also for a repeated key, NaN, an infinity and a number that is too long."""
+
+
 @dataclass(frozen=True)
 class JsonEntry:
     """A value in a JSON text: its path, the character range of its key (None in a list) and its own range."""
@@ -86,9 +94,7 @@ class JsonText:
                 contains NaN, an infinity or half of a surrogate pair, which JSON does not allow.
         """
         try:
-            value = json.loads(
-                self.text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
-            )
+            value = json.loads(self.text, **_HOOKS)
         except json.JSONDecodeError as error:
             raise self._syntax_error(error) from None
         except _InvalidValue as error:

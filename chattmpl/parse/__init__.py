@@ -4,6 +4,8 @@ Completions are read by a grammar that is derived from renderings of the templat
 conversations is data, in the ``[parse]`` table of its ``family.toml``.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from chattmpl.conversation.models import Conversation
@@ -13,8 +15,6 @@ from chattmpl.parse.conversation import ParseRequest, complete_messages, parse_c
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.stream import CompletionReader, Parser
 from chattmpl.template.template import Clock, Template
-
-_TOO_DEEP = ParseRefusal(ParseFailure.REPLY_FORMAT, "its values are nested too deeply", 0)
 
 __all__ = ["ParsedConversation", "Parser", "parse", "parser"]
 
@@ -35,16 +35,12 @@ def parse(
     request = _request(template, completion, prompt, clock, template_kwargs)
     if not isinstance(text, str):
         raise UsageError(f"parse takes text, not {type(text).__name__}", hint="decode the tokens first")
-    try:
+    with _refusals_as_errors(text):
         if completion:
             return parse_completion(request, text, prompt, generation_prompt, exact=bool(exact))
         if exact is False:
             raise UsageError("a whole conversation is always parsed exactly", hint="use exact with completion=True")
         return parse_conversation(request, text, generation_prompt)
-    except ParseRefusal as refusal:
-        raise refusal.error(text) from None
-    except RecursionError:
-        raise _TOO_DEEP.error(text) from None
 
 
 def parser(
@@ -61,17 +57,25 @@ def parser(
     request = _request(template, completion, prompt, clock, template_kwargs)
 
     def finish(text: str) -> Conversation:
-        try:
+        with _refusals_as_errors(text):
             if completion:
                 return parse_completion(request, text, prompt, generation_prompt, sampled=True)
             return parse_conversation(request, text, generation_prompt)
-        except ParseRefusal as refusal:
-            raise refusal.error(text) from None
-        except RecursionError:
-            raise _TOO_DEEP.error(text) from None
 
     reader = CompletionReader(request, prompt, generation_prompt) if completion else None
     return Parser(finish, lambda text: complete_messages(request, text), reader)
+
+
+@contextmanager
+def _refusals_as_errors(text: str) -> Iterator[None]:
+    """Raise `NotRepresentable` for a refusal of a text, and for values that are nested too deeply."""
+    try:
+        yield
+    except ParseRefusal as refusal:
+        raise refusal.error(text) from None
+    except RecursionError:
+        too_deep = ParseRefusal(ParseFailure.REPLY_FORMAT, "its values are nested too deeply", 0)
+        raise too_deep.error(text) from None
 
 
 def _request(template: Template, completion: bool, prompt: Any, clock: Clock, kwargs: dict[str, Any]) -> ParseRequest:

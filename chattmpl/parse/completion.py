@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic import PrivateAttr
@@ -153,27 +153,21 @@ def parse_completion(
     for source in reading.sources():
         try:
             for message in source.messages:
+                if not exact and "tool_calls" not in message:
+                    # JSON that is a call in another spelling is one, although it is an answer, too.
+                    message = reading.untagged_call or message
                 markup = grammar.markup_in(message.get("reasoning_content", ""), message["content"])
                 if markup is not None:
                     raise quoted(markup, text[start:], start)
                 for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
                     try:
-                        proven = reading.prove(context, message, source.as_history)
-                        called = None if exact or "tool_calls" in message else reading.untagged_call()
-                        if called is None:
-                            return _result(proven, prompt, None)
-                        # JSON that is a call in another spelling is one, although it is an answer, too.
-                        message = called
-                        reading.prove(context, called, source.as_history)
+                        return _result(reading.prove(context, message, source.as_history), prompt, None)
                     except ParseRefusal as error:
                         refusal = later(refusal, error)
                         serves = source.serves or "tool_calls" in message
                         found = (message, error) if found is None and serves else found
         except ParseRefusal as error:
             refusal = refusal or error
-        except RecursionError:
-            problem = "its values are nested too deeply"
-            refusal = refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
     assert refusal is not None, "a source that yields no message refuses"
     if found is None or exact:
         raise refusal
@@ -249,22 +243,23 @@ class _Reading:
         if request.template.family is not None and request.template.family.parse is not None:
             read = read_completion(request.grammar, self.text, self.start)
             yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
-        schemas = schemas_of(request.kwargs.get("tools") or self.prompt.conversation.tools)
-        yield _Source(self.grammar.read(self.text, self.start, schemas))
+        yield _Source(self._read(self.grammar))
         if (closed := self.grammar.after_supplied) is not None:
-            yield _Source(closed.read(self.text, self.start, schemas))
+            yield _Source(self._read(closed))
         for head in () if self.sampled else self.grammar.heads:
-            history = replace(self.grammar, supplied=head)
-            yield _Source(history.read(self.text, self.start, schemas), serves=False, as_history=True)
+            yield _Source(self._read(replace(self.grammar, supplied=head)), serves=False, as_history=True)
 
+    def _read(self, grammar: TurnGrammar) -> Iterator[MessageData]:
+        schemas = schemas_of(self.request.kwargs.get("tools") or self.prompt.conversation.tools)
+        return grammar.read(self.text, self.start, schemas)
+
+    @cached_property
     def untagged_call(self) -> MessageData | None:
-        """Return the message with calls that no tag marks; None if the text is none."""
+        """The message with calls that no tag marks; None if the text is none."""
         if not self.grammar.untagged_calls:
             return None
-        schemas = schemas_of(self.request.kwargs.get("tools") or self.prompt.conversation.tools)
         try:
-            messages = self.grammar.read(self.text, self.start, schemas)
-            return next((message for message in messages if "tool_calls" in message), None)
+            return next((message for message in self._read(self.grammar) if "tool_calls" in message), None)
         except ParseRefusal:
             return None
 

@@ -196,6 +196,15 @@ class Form:
     stop: str
 
     @property
+    def texts(self) -> Iterator[str]:
+        """The template's own texts, without the ending."""
+        for part in self.parts:
+            if isinstance(part, Calls):
+                yield from (part.opens, part.closes, part.separator, *(x for x in part.call if isinstance(x, str)))
+            elif isinstance(part, str):
+                yield part
+
+    @property
     def fields(self) -> frozenset[str]:
         """The fields that this kind of turn has: ``reasoning``, ``content``, ``calls``."""
         return frozenset(

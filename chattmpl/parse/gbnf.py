@@ -97,21 +97,13 @@ def completion_grammars(template: Template, kwargs: Mapping[str, Any]) -> list[T
                 hint="servers without a grammar can use the parsers that chattmpl inspect names",
             )
         for form in grammar.forms:
-            token = next((token for token in unknown if any(token in text for text in _texts(form))), None)
+            token = next((token for token in unknown if any(token in text for text in form.texts)), None)
             if token is not None:
                 raise UsageError(
                     f"{template.name} has no grammar: the text of {token.strip('<|>')!r} is unknown",
                     hint="load the template from its model directory, which holds its special tokens",
                 )
     return [replace(grammar, forms=tuple(_without(form, unknown) for form in grammar.forms)) for grammar in found]
-
-
-def _texts(form: Form) -> Iterator[str]:
-    for part in form.parts:
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, Calls):
-            yield from (part.opens, part.closes, part.separator, *(each for each in part.call if isinstance(each, str)))
 
 
 def _without(form: Form, unknown: Iterable[str]) -> Form:

@@ -10,7 +10,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from chattmpl.errors import ChatTmplError
@@ -74,13 +74,13 @@ class _Derivation:
     def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
         self.prober = facts.prober
         self.traces = facts.traces
-        form = self.prober.call_form[0]
-        self.calls = form is not None
-        self.as_text = bool(form and form["text"])
-        self.filler = (form or {}).get("content", "")
+        options = self.prober.call_options
+        self.calls = bool(options)
+        self.as_text = bool(options.get("text"))
+        self.filler = options.get("content", "")
         self.before: list[Message] = [ASK]
         if after_result:
-            self.before += [call_message(**(form or {})), result_message()]
+            self.before += [call_message(**options), result_message()]
         prompt = self._rendered(self.before, prompt=True)
         if prompt is None:
             raise Underivable("the template does not render a question with its generation prompt")
@@ -156,10 +156,8 @@ class _Derivation:
             self.openers += filter(None, map(_opener, read.values()))
         header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
         forms += list(_with_opened_trace(forms, header, self.prompt[start:]))
-        unique = list(dict.fromkeys(map(_Hashed, forms)))
-        ordered = sorted(
-            (each.form for each in unique), key=lambda form: ("calls" not in form.fields, -len(form.fields))
-        )
+        unique = [form for index, form in enumerate(forms) if form not in forms[:index]]
+        ordered = sorted(unique, key=lambda form: ("calls" not in form.fields, -len(form.fields)))
         openers = tuple(sorted(set(self.openers), key=lambda opener: (-len(opener), opener)))
         heads = {self.prompt[start : self._common(text)] for text in every if not text.startswith(self.prompt)}
         return DerivedForms(
@@ -379,7 +377,7 @@ class _Split:
 
     def as_list(self) -> _Listed:
         """Return the calls as a list of which each item has the same form."""
-        if len(set(map(_Hashed, self.calls))) != 1 or self.between[0] != self.between[1]:
+        if any(call != self.calls[0] for call in self.calls) or self.between[0] != self.between[1]:
             raise Underivable("the calls of a turn are not written alike")
         between = self.between[0]
         closing = common_start(between, self.tail)
@@ -501,22 +499,7 @@ def _form(parts: list[str | Slot | Calls], stops: tuple[str, ...]) -> Form:
     if calls is None:
         parts[-1] = text[:start]
     elif calls.closes:
-        parts[-1] = Calls(calls.opens, calls.call, calls.separator, text[:start], calls.many)
+        parts[-1] = replace(calls, closes=text[:start])
     else:
-        parts[-1] = Calls(
-            calls.opens, (*calls.call[:-1], text[:start]) if start else calls.call[:-1], calls.separator, "", calls.many
-        )
+        parts[-1] = replace(calls, call=tuple(part for part in (*calls.call[:-1], text[:start]) if part != ""))
     return Form(tuple(part for part in parts if part != ""), text[start:], stop)
-
-
-class _Hashed:
-    """A value that is compared by its notation, since mappings have no hash."""
-
-    def __init__(self, form: Any) -> None:
-        self.form = form
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Hashed) and self.form == other.form
-
-    def __hash__(self) -> int:
-        return hash(repr(self.form))

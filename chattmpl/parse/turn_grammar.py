@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form
+from chattmpl.parse.forms import NAME_IN_ID, Fields, Form
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.spellings import respelled
-from chattmpl.parse.turn_derivation import OPENED, derive
+from chattmpl.parse.turn_derivation import OPENED, DerivedForms, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
 from chattmpl.probing.facts import TemplateFacts, facts_of
@@ -37,31 +37,19 @@ _TYPES: Mapping[str, JsonType] = {name: name for name in TYPES}
 
 
 @dataclass(frozen=True)
-class TurnGrammar:
+class TurnGrammar(DerivedForms):
     """The grammar of a template's assistant turns.
 
     Attributes:
-        header: the end of a prompt, from the last message on.
-        supplied: the beginning of a turn that the generation prompt supplies.
-        heads: what turns have in common with it that begin otherwise in the history.
-        forms: the forms of turns, those with most fields first.
-        openers: the texts with which calls begin, the longest first.
         stops: the tokens at which sampling ends.
-        underived: the kinds of turns that it does not describe, with the reason.
     """
 
-    header: str
-    supplied: str
-    heads: tuple[str, ...]
-    forms: tuple[Form, ...]
-    openers: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
-    underived: tuple[str, ...] = ()
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
         """The control tokens and tags that the template writes in a turn, the longest first."""
-        tokens = {token for text in self._texts() for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
+        tokens = {token for text in self.texts for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
         tokens |= {match[0] for opener in self.openers if (match := _LEADING_TAG.match(opener))}
         tokens |= {f"</{token[1:]}" for token in tokens if token[0] == "<" and token[1:2] not in "/|｜"}
         return tuple(sorted(tokens, key=lambda token: (-len(token), token)))
@@ -77,13 +65,10 @@ class TurnGrammar:
         endings = [(form.ending, form.stop) for form in self.forms]
         return frozenset({"", *(text for ending, stop in endings for text in (ending, stop, ending[len(stop) :]))})
 
-    def _texts(self) -> Iterator[str]:
-        yield self.header
-        for form in self.forms:
-            yield from (part for part in form.parts if isinstance(part, str))
-            yield form.ending
-            for calls in (part for part in form.parts if isinstance(part, Calls)):
-                yield from (calls.opens, calls.closes, *(part for part in calls.call if isinstance(part, str)))
+    @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The texts that the template writes in turns and at the end of a prompt."""
+        return (self.header, *(text for form in self.forms for text in (*form.texts, form.ending)))
 
     def read(self, text: str, start: int, schemas: Mapping[str, Mapping[str, JsonType]]) -> Iterator[MessageData]:
         """Yield the messages that the completion from ``start`` on may be, the most exact reading first.
@@ -92,16 +77,20 @@ class TurnGrammar:
             ParseRefusal: no message may be.
         """
         whole, shift = self.supplied + text[start:], start - len(self.supplied)
-        respelt = self.supplied + respelled(text[start:], self._texts(), self.stops)
         exact = Scan(whole, len(whole), False, schemas, len(self.supplied))
         loose = replace(exact, end=len(whole.rstrip()), loose=True)
-        other = replace(loose, text=respelt, end=len(respelt.rstrip()))
-        readings = [(form, scan) for form in self.forms for scan in (exact, loose)]
         seen: list[MessageData] = []
         refusal: ParseRefusal | None = None
-        for form, scan in [*readings, *((form, other) for form in self.forms)]:
-            if scan is other and seen:
-                break
+
+        def readings() -> Iterator[tuple[Form, Scan]]:
+            yield from ((form, scan) for form in self.forms for scan in (exact, loose))
+            respelt = "" if seen else self.supplied + respelled(text[start:], self.texts, self.stops)
+            for form in self.forms:
+                if seen:
+                    return
+                yield form, replace(loose, text=respelt, end=len(respelt.rstrip()))
+
+        for form, scan in readings():
             for fields in form.read(scan, 0):
                 found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
                 if found is not None:
@@ -215,7 +204,7 @@ def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar
     family = template.family
     declared = family.generation.stop_tokens if family is not None else ()
     stops = tuple(dict.fromkeys([*declared, *(form.stop for form in found.forms if form.stop)]))
-    return TurnGrammar(found.header, found.supplied, found.heads, found.forms, found.openers, stops, found.underived)
+    return TurnGrammar(**vars(found), stops=stops)
 
 
 def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:

@@ -12,14 +12,13 @@ from __future__ import annotations
 import ast
 import heapq
 import itertools
-import json
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
+from chattmpl.conversation.json_text import STRICT
 from chattmpl.input_files import is_too_deep
 
 JsonType = Literal["null", "boolean", "integer", "number", "array", "object", "string"]
@@ -143,32 +142,10 @@ class Written:
     after: str
 
 
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(members)
-    if len(found) != len(members):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _finite(digits: str) -> float:
-    """Return a float; raise ``ValueError`` if it is too large to be one."""
-    value = float(digits)
-    if math.isinf(value):
-        raise ValueError(digits)
-    return value
-
-
-_DECODER = json.JSONDecoder(parse_constant=_reject_constant, object_pairs_hook=_unique, parse_float=_finite)
-
-
 def read_json(scan: Scan, position: int) -> tuple[Any, int] | None:
     """Read a JSON value; return None also if it is too deep, repeats a key, or contains NaN or an infinity."""
     try:
-        value, stop = _DECODER.raw_decode(scan.text, scan.after_space(position) if scan.loose else position)
+        value, stop = STRICT.raw_decode(scan.text, scan.after_space(position) if scan.loose else position)
     except (ValueError, RecursionError):
         return None
     if stop > scan.end or is_too_deep(scan.text[position:stop], value):
@@ -191,7 +168,7 @@ def read_whole(scan: Scan, position: int, notation: Notation, following: str) ->
         value, stop = found
         if notation == "encoded" and isinstance(value, str):
             try:
-                yield _DECODER.decode(value), stop
+                yield STRICT.decode(value), stop
             except (ValueError, RecursionError):
                 return
         else:

@@ -118,7 +118,7 @@ class Gbnf:
         return tuple(found)
 
     def accepts(self, text: str) -> bool:
-        """Whether the whole text can be read."""
+        """Return whether the whole text can be read."""
         stacks = set(self._closure((("rule", "root"), None)))
         for char in text:
             after = {stack[1] for stack in stacks if stack is not None and char in stack[0][1]}
