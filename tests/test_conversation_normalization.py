@@ -12,10 +12,12 @@ import hypothesis.strategies as st
 import pytest
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.conversation.notes import NoteKind
+from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.shapes import read_record
 from chattmpl.errors import ConversationError
 
+CHAT = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+DROPPED = ReadingNote(NoteKind.DROPPED_NULLS, "tools")
 REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -308,6 +310,8 @@ def test_tools_and_messages_in_a_string_of_json_keep_their_nulls() -> None:
         assert seen["messages"][1]["tool_calls"][0]["function"]["arguments"] == ({} if dropped else {"x": None})
         assert dropped == any(note.kind is NoteKind.DROPPED_NULLS for note in reading.notes)
         assert seen["tools"] == (None if dropped else PADDED_TOOLS)
+    assert DROPPED in read_record({"messages": CHAT, "tools": PADDED_TOOLS}).notes
+    assert DROPPED not in read_record({"messages": CHAT, "tools": json.dumps(PADDED_TOOLS)}).notes
     padded = read_record({**stored, "messages": messages}).value
     assert Conversation.coerce(padded).tools == PADDED_TOOLS, "the messages are padded, and the tools are not"
 
@@ -396,3 +400,36 @@ def test_a_conversation_that_went_through_arrow_is_what_it_was() -> None:
     assert padded[0] != rows[0]
     assert Conversation.coerce(padded[0]).messages == Conversation.coerce(rows[0]).messages
     assert Conversation.coerce(padded[0], clean_nulls="always") == Conversation.coerce(rows[0])
+
+
+_KEYWORDS = st.sampled_from(["type", "default", "const", "enum", "examples", "properties", "items"])
+_SCHEMAS = st.recursive(
+    st.none() | st.booleans() | st.text(max_size=3),
+    lambda inner: st.dictionaries(_KEYWORDS, inner, max_size=3) | st.lists(inner, max_size=2),
+    max_leaves=12,
+)
+
+
+@hypothesis.given(_SCHEMAS, st.booleans())
+def test_a_note_says_that_nulls_of_tools_were_dropped_that_could_be_intended(schema: Any, padded: bool) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": schema}}}}]
+    messages = [{**message, "tool_calls": None} for message in CHAT] if padded else CHAT
+    reading = read_record({"messages": messages, "tools": tools})
+    seen = Conversation.coerce(reading.value).tools
+    assert (DROPPED in reading.notes) == (_intended_nulls(seen) < _intended_nulls(tools))
+
+
+def _intended_nulls(value: Any, *, inside: bool = False, names: bool = False) -> int:
+    """Count the nulls of dicts that are the values of a default, a constant or an example, or inside them."""
+    if isinstance(value, list):
+        return sum(_intended_nulls(item, inside=inside) for item in value)
+    if not isinstance(value, dict):
+        return 0
+    count = 0
+    for key, item in value.items():
+        within = inside or (not names and key in ("default", "const", "examples"))
+        if item is None:
+            count += inside or (not names and key in ("default", "const"))
+        elif names or key != "enum" or inside:
+            count += _intended_nulls(item, inside=within, names=key == "properties" and not names and not within)
+    return count

@@ -507,6 +507,8 @@ _CALLS = st.sampled_from(
         {"function": '{"name": "f", "arguments": "{}"}'},
         {"name": "f", "arguments": {"x": "y"}},
         {"name": "f", "arguments": "{}"},
+        {"name": "f", "args": {}},
+        {"function": {"name": "f", "parameters": {}}},
         '{"name": "f", "arguments": {}}',
         None,
     ]
@@ -532,6 +534,39 @@ def test_a_simple_message_is_one_that_the_general_reader_leaves_as_it_is(turn: d
         reader = TurnReader("messages", decode=decode)
         assert reader._turn(turn, ("messages", 0)) is turn
         assert not reader.notes
+
+
+@pytest.mark.parametrize(
+    ("call", "spelling"),
+    [
+        ({"name": "f", "arguments": {"x": 1}}, "tool_calls[].arguments"),
+        ({"id": "1", "type": "tool_call", "name": "f", "args": {"x": 1}}, "tool_calls[].args"),
+        ({"type": "tool_use", "name": "f", "input": {"x": 1}}, "tool_calls[].input"),
+        ({"tool_name": "f", "parameters": {"x": 1}}, "tool_calls[].parameters"),
+        ({"function": "f", "arguments": {"x": 1}}, "tool_calls[].arguments"),
+        ({"function": {"name": "f", "parameters": {"x": 1}}}, "tool_calls[].function.parameters"),
+        ({"function": {"name": "f", "arguments": None, "args": {"x": 1}}}, "tool_calls[].function.args"),
+    ],
+)
+def test_a_tool_call_in_another_spelling_is_read_with_a_note(call: dict[str, Any], spelling: str) -> None:
+    record = {"messages": [ASK, {"role": "assistant", "content": "", "tool_calls": [call]}]}
+    (read,) = seen(record)["messages"][1]["tool_calls"]
+    assert read["function"] == {"name": "f", "arguments": {"x": 1}}
+    assert read.get("id") == call.get("id")
+    assert noted(record, NoteKind.READ_AS) == {spelling}
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        ({"name": "f", "argument": {"x": 1}}, "unknown key 'argument'"),
+        ({"function": '{"name": "f", "argum'}, "must be a dict with 'name' and 'arguments'"),
+        ({"nam": "f", "arguments": {"x": 1}}, "unknown key 'nam'"),
+    ],
+)
+def test_a_call_that_is_misspelt_or_cut_off_is_refused(call: dict[str, Any], problem: str) -> None:
+    with pytest.raises(FieldError, match=problem):
+        seen({"messages": [ASK, {"role": "assistant", "content": "", "tool_calls": [call]}]})
 
 
 def test_usual_tool_calls_are_simple() -> None:

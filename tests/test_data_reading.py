@@ -155,6 +155,34 @@ def test_every_entry_point_names_the_fields_that_the_template_drops(tmp_path: Pa
     assert {note.name for note in notes.found} == {"name", "file", "labels"}, "the template renders the reasoning"
 
 
+def test_calls_after_the_first_that_the_template_drops_are_named_and_counted(tmp_path: Path) -> None:
+    def row(count: int) -> dict[str, Any]:
+        calls = [{"type": "function", "function": {"name": f"f{at}", "arguments": {"x": at}}} for at in range(count)]
+        results = [{"role": "tool", "name": f"f{at}", "content": "2"} for at in range(count)]
+        calling = {"role": "assistant", "content": "", "tool_calls": calls}
+        return {
+            "messages": [
+                {"role": "user", "content": "Tide?"},
+                calling,
+                *results[:1],
+                {"role": "assistant", "content": "2.4 m"},
+            ]
+        }
+
+    expected = ReadingNote(NoteKind.FIELD, "tool_calls[1:]", "assistant")
+    rows = [row(1), row(2), row(3)]
+    path, notes = str(_write(tmp_path, rows)), Notes()
+    encode_dataset(path, "gpt_oss", "demo", str(tmp_path / "out"), workers=1, watcher=notes)
+    assert notes.found[expected] == 2
+    with pytest.warns(UnreadDataWarning) as caught:
+        Encoder("gpt_oss", "demo").encode_many(rows)
+    assert expected.message() in {str(each.message) for each in caught}
+    for template in ("qwen3", "llama3"):  # one renders them, the other refuses them
+        notes.found.clear()
+        encode_dataset(path, template, "demo", str(tmp_path / template), workers=1, watcher=notes)
+        assert expected not in notes.found
+
+
 @pytest.mark.parametrize("fast", ["auto", "off"])
 def test_an_encoder_warns_once_of_each_column_and_counts_the_rows(fast: Any) -> None:
     encoder = Encoder("hybrid", "demo", fast=fast)

@@ -10,8 +10,10 @@ schema. They are kept unless the caller says otherwise or the conversation itsel
 and tools that are stored as strings of JSON were never padded, and keep all nulls.
 """
 
+import contextlib
 import dataclasses
 import json
+import marshal
 import sys
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -154,6 +156,20 @@ def clean_tools(tools: list[Any], cleaning: NullCleaning, *, padded: bool = Fals
     ]
 
 
+_MAY_HAVE_NULLS = (b"defaultN", b"default[", b"default{", b"constN", b"const[", b"const{", b"example")
+"""Marshalled keywords whose value is null or may contain one: the byte after a key is the type of its value."""
+
+
+def drops_nulls(tools: list[Any], *, padded: bool) -> bool:
+    """Return true if `clean_tools` drops nulls for ``auto`` that could be intended."""
+    with contextlib.suppress(ValueError):  # other types than JSON's
+        marshalled = marshal.dumps(tools, 2)
+        if not any(keyword in marshalled for keyword in _MAY_HAVE_NULLS):
+            return False
+    cleaned = clean_tools(tools, "auto", padded=padded)
+    return cleaned != [_clean_schema(as_dict(tool) or tool, _NULL_KEYWORDS) for tool in tools]
+
+
 def _clean_schema(schema: Any, keep: frozenset[str], *, names: bool = False) -> Any:
     """Copy a schema without padding; with ``names`` its keys are property names, not keywords."""
     if isinstance(schema, list):
@@ -165,7 +181,7 @@ def _clean_schema(schema: Any, keep: frozenset[str], *, names: bool = False) -> 
         if value is None and (names or key not in keep):
             continue
         if not names and key in _VALUE_KEYWORDS:
-            cleaned[key] = value if keep else _drop_nulls_deep(value)
+            cleaned[key] = value if keep or key == "enum" else _drop_nulls_deep(value)
         else:
             cleaned[key] = _clean_schema(value, keep, names=not names and key in _NAMES_INSIDE)
     return cleaned

@@ -38,7 +38,7 @@ class NoteKind(StrEnum):
     OBJECT_RESULT = "object-result"
     """A tool result is an object, a list or a number."""
     DROPPED_NULLS = "dropped-nulls"
-    """Nulls in the arguments of tool calls are dropped as padding, which they may not be."""
+    """Nulls in ``name`` are dropped as padding, which they may not be: arguments of calls, or schemas of tools."""
     EARLIER_ANSWERS = "earlier-answers"
     """There are trained answers before the last one; ``name`` lists what they have: answers, calls, reasoning."""
 
@@ -65,8 +65,8 @@ _WORDS = {
     "the text as a string",
     NoteKind.OBJECT_RESULT: "tool results are objects in {rows}, and the template prints them as Python, which other "
     "engines write differently; store them as strings of JSON",
-    NoteKind.DROPPED_NULLS: "nulls in arguments of tool calls are dropped as padding of Arrow or Parquet in {rows}; "
-    "store messages as strings of JSON to keep them",
+    NoteKind.DROPPED_NULLS: "nulls in {name} are dropped as padding of Arrow or Parquet in {rows}; store messages and "
+    "tools as strings of JSON to keep them",
     NoteKind.EARLIER_ANSWERS: "earlier answers are trained as the template writes them in history, not as the "
     "model samples them, in {rows}; unroll the rows, or keep all reasoning (retention all)",
 }

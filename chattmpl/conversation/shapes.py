@@ -83,7 +83,10 @@ def read_record(record: Any, shape: Shape | None = None, *, arguments: Arguments
         names = ("role", "content", "reasoning_content", "tool_calls", "name")
         given = ({name: getattr(one, name) for name in names} | {"train": one.trained} for one in record.messages)
         messages: list[Any] = list(given)
-        return Reading(record, notes_on_fields(messages, record.tools, record.documents, nulls_kept=True))
+        return Reading(
+            record,
+            notes_on_fields(messages, record.tools, record.documents, nulls_kept=True, tool_nulls_kept=True),
+        )
     if type(record) is dict and shape in (None, "messages") and (plain := _read_plain(record)) is not None:
         return plain
     reader = _RecordReader(record, shape, arguments)
@@ -207,7 +210,8 @@ class _RecordReader:
             self._read_others()
             self._find_unread()
             others = ({**self.record, **self.fields}.get(name) for name in ("tools", "documents"))
-            self.notes.update(dict.fromkeys(notes_on_fields(self.messages, *others, nulls_kept=self.turns.from_json)))
+            kept = {"nulls_kept": self.turns.from_json, "tool_nulls_kept": self.tool_nulls == "never"}
+            self.notes.update(dict.fromkeys(notes_on_fields(self.messages, *others, **kept)))
         except FieldError as error:
             raise self._moved(error, error.path) from None
 
@@ -332,8 +336,8 @@ class _RecordReader:
                 value = self._messages_in(value, key) or value
             elif as_dict(value) is not None:
                 value = [value]
-            if position and (calls := _calls_in(value)) is not None:
-                messages.append({"role": role, "content": "", "tool_calls": calls})
+            if position and _are_calls(value):
+                messages += self.turns.turns([{"role": role, "content": "", "tool_calls": value}], (key,), "messages")
                 origins.append((key,))
             elif isinstance(value, str):
                 messages.append({"role": role, "content": value})
@@ -351,7 +355,7 @@ class _RecordReader:
         value = json_of(text, list)
         if not value or not all(isinstance(item, dict) for item in value):
             return None
-        if all(any(sender in item for sender in spellings.SENDER_KEYS) for item in value) or _calls_in(value):
+        if all(any(sender in item for sender in spellings.SENDER_KEYS) for item in value) or _are_calls(value):
             self.note(NoteKind.READ_AS, key, "JSON")
             return list(value)
         return None
@@ -563,13 +567,11 @@ def _untrained(message: Any) -> Any:
     return message if flagged else {**given, "train": False}
 
 
-def _calls_in(value: Any) -> list[dict[str, Any]] | None:
-    """Return the tool calls that a completion is a list of, as in function-calling data; None if it is none."""
-    if not isinstance(value, list) or not value:
-        return None
-    if not all(isinstance(call, dict) and call.keys() == {"name", "arguments"} for call in value):
-        return None
-    return [{"type": "function", "function": call} for call in value]
+def _are_calls(value: Any) -> bool:
+    """Return true for a completion that is a list of tool calls, as in function-calling data."""
+    calls = value if isinstance(value, list) else []
+    names = ({"name", arguments} for arguments in spellings.ARGUMENT_KEYS)
+    return bool(calls) and any(all(isinstance(call, dict) and call.keys() == keys for call in calls) for keys in names)
 
 
 def _as_tool(function: Any) -> Any:

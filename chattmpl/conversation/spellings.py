@@ -120,6 +120,9 @@ MEDIA_PARTS = {
 
 SENDER_KEYS = ("role", "from", "speaker", "author", "sender")
 TEXT_KEYS = ("content", "value", "text", "message")
+FUNCTION_KEYS = ("name", "function", "function_name", "tool_name")
+ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "tool_input")
+"""Keys for the name and for the arguments of a tool call; the first of each is read as it is."""
 
 ROLE_OF_SENDER = {
     **{role: role for role in ROLES},

@@ -12,6 +12,7 @@ from chattmpl.conversation.normalization import (
     as_dict,
     as_list,
     clean_arguments,
+    drops_nulls,
     messages_are_padded,
 )
 from chattmpl.conversation.notes import NoteKind, ReadingNote
@@ -30,6 +31,7 @@ from chattmpl.options import Shape
 
 _ROLES = frozenset(ROLES)
 _SIMPLE = spellings.MESSAGE_KEYS - {"tool_calls"}
+_CALL_KEYS = frozenset({"id", "type", "name", "arguments"})
 
 
 class TurnReader:
@@ -184,7 +186,7 @@ class TurnReader:
         return calls or [made]
 
     def _call(self, function: dict[str, Any], path: FieldPath) -> dict[str, Any]:
-        return {"type": "function", "function": self._function(function, path)}
+        return {"type": "function", "function": self._function(function, path, "function_call")}
 
     def _tool_calls(self, value: Any, path: FieldPath) -> Any:
         calls = value
@@ -208,18 +210,29 @@ class TurnReader:
         if given is None:
             return call
         function = given.get("function")
-        if isinstance(function, str) and (decoded := json_of(function, dict)) is not None:
-            return {**given, "function": self._function(decoded, path)}
-        inner = given if function is None else as_dict(function)
-        if inner is None or inner.get("arguments") is None:
-            return call
-        made = self._function(inner, path)
-        if made is inner:
-            return call
-        return made if function is None else {**given, "function": made}
+        if isinstance(function, str):
+            function = json_of(function, dict) or function
+        nested = as_dict(function)
+        if nested is not None:
+            made = self._function(nested, path, "tool_calls[].function")
+            return call if made is given.get("function") else {**given, "function": made}
+        name = next((key for key in spellings.FUNCTION_KEYS if isinstance(given.get(key), str)), None)
+        arguments = next((key for key in spellings.ARGUMENT_KEYS if given.get(key) is not None), None)
+        misspelt = arguments is None and find_misspelling(tuple(given), _CALL_KEYS) is not None
+        if name is None or given[name].lstrip()[:1] in ("{", "[") or misspelt:
+            return call  # the model says what is wrong
+        self.note(NoteKind.READ_AS, f"tool_calls[].{arguments or name}", "function")
+        inner = {"name": given[name]} if arguments is None else {"name": given[name], "arguments": given[arguments]}
+        rest = {key: value for key, value in given.items() if key not in (name, arguments, "function")}
+        return {**rest, "type": "function", "function": self._function(inner, path, "")}
 
-    def _function(self, function: dict[str, Any], path: FieldPath) -> dict[str, Any]:
-        """Return a function of a call, with decoded arguments if asked for."""
+    def _function(self, function: dict[str, Any], path: FieldPath, where: str) -> dict[str, Any]:
+        """Return a function of a call with its arguments under that name, decoded if asked for."""
+        key = next((key for key in spellings.ARGUMENT_KEYS if function.get(key) is not None), "arguments")
+        if key != "arguments":
+            self.note(NoteKind.READ_AS, f"{where}.{key}", "arguments")
+            rest = {name: value for name, value in function.items() if name not in ("arguments", key)}
+            function = {**rest, "arguments": function[key]}
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             return function
@@ -305,18 +318,18 @@ def is_simple(turn: Any) -> bool:
         type(calls := turn.get("tool_calls")) is list
         and (content is None or type(content) is str)
         and spellings.MESSAGE_KEYS.issuperset(turn)
-        and all(type(call) is dict and type(_arguments(call)) is not str for call in calls)
+        and all(map(_is_simple_call, calls))
     )
 
 
-def _arguments(call: dict[Any, Any]) -> Any:
-    """Return the arguments of a usual call; a text for any other, which may have to be decoded."""
-    function = call.get("function")
-    return function.get("arguments") if type(function) is dict else ""
+def _is_simple_call(call: Any) -> bool:
+    """Return true for a call whose arguments are an object, under its own name."""
+    function = call.get("function") if type(call) is dict else None
+    return type(function) is dict and type(function.get("arguments")) is dict
 
 
 def notes_on_fields(
-    messages: list[Any], tools: Any, documents: Any, *, nulls_kept: bool = False
+    messages: list[Any], tools: Any, documents: Any, *, nulls_kept: bool = False, tool_nulls_kept: bool = False
 ) -> tuple[ReadingNote, ...]:
     """Return the notes on fields that not every template renders, on dropped nulls and on earlier trained answers."""
     fields: dict[tuple[str, str], None] = {}
@@ -338,14 +351,19 @@ def notes_on_fields(
                     fields[name, str(role)] = None
                     if name == "tool_calls" and has_text(message.get("content")):
                         fields["content", "tool-calling assistant"] = None
+                    if name == "tool_calls" and isinstance(message[name], list) and len(message[name]) > 1:
+                        fields["tool_calls[1:]", str(role)] = None
     if tools:
         fields["tools", ""] = None
     if documents:
         fields["documents", ""] = None
-    calls = not nulls_kept and ("tool_calls", "assistant") in fields and messages_are_padded(messages)
-    nulls = calls and any(clean_arguments(message) != message for message in messages)
+    has_calls = ("tool_calls", "assistant") in fields
+    padded = (tools or has_calls) and not nulls_kept and messages_are_padded(messages)
+    nulls = ["arguments"] if padded and any(clean_arguments(message) != message for message in messages) else []
+    if isinstance(tools, list) and not tool_nulls_kept and drops_nulls(tools, padded=padded):
+        nulls.append("tools")
     earlier = {kind for message in trained if message is not last for kind in _kinds_of_answer(message)}
-    return _field_notes(tuple(fields), nulls, " and ".join(sorted(earlier)))
+    return _field_notes(tuple(fields), tuple(nulls), " and ".join(sorted(earlier)))
 
 
 def _kinds_of_answer(message: dict[str, Any]) -> Iterator[str]:
@@ -359,9 +377,11 @@ def _kinds_of_answer(message: dict[str, Any]) -> Iterator[str]:
 
 
 @lru_cache(maxsize=512)
-def _field_notes(fields: tuple[tuple[str, str], ...], nulls: bool, earlier_answers: str) -> tuple[ReadingNote, ...]:
+def _field_notes(
+    fields: tuple[tuple[str, str], ...], nulls: tuple[str, ...], earlier_answers: str
+) -> tuple[ReadingNote, ...]:
     notes = [ReadingNote(NoteKind.FIELD, name, role) for name, role in fields]
-    notes += [ReadingNote(NoteKind.DROPPED_NULLS, "arguments")] if nulls else []
+    notes += [ReadingNote(NoteKind.DROPPED_NULLS, name) for name in nulls]
     return (*notes, ReadingNote(NoteKind.EARLIER_ANSWERS, earlier_answers)) if earlier_answers else tuple(notes)
 
 

@@ -152,6 +152,8 @@ class TemplateFacts:
             seen = self.prober.text([ASK, with_trace(SAY, TRACES[0])])
             unknown = seen is None or TRACES[0] in seen or self.traces_unseen
             return not unknown and self.traces.carrier != "field"
+        if name == "tool_calls[1:]":
+            return self.tool_calls.fate == "rendered" and self.tool_calls.parallel[0] == "dropped"
         if role == "tool-calling assistant":
             return self.tool_calls.fate == "rendered" and self.tool_calls.content_beside[0] == "dropped"
         finders: dict[tuple[str, str], Callable[[], Treatment | roles.PlacedMessage]] = {
