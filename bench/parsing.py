@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from chattmpl import Rendering, Template
 from chattmpl.errors import ChatTmplError, NotRepresentable
+from chattmpl.parse.formats import find_formats
 from chattmpl.probing import TemplateFacts
 from chattmpl.probing.corpus import ASK, CLOCK, Message, with_trace
 from chattmpl.probing.prober import before_split_token, common_length
@@ -125,8 +126,8 @@ class _Bench:
 
     def run(self) -> Row:
         started = time.process_time()
-        formats = (self.facts.call_format, self.facts.reasoning_format)
-        self.row.format = " + ".join(each.name for each in formats if each) or "other"
+        formats = find_formats(self.facts)
+        self.row.format = " + ".join(each.name for each in (formats.calls, formats.reasoning) if each) or "other"
         prompt = self._rendered([ASK], prompt=True)
         if prompt is None:
             self.row.outcomes["no prompt"] += 1

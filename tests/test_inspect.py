@@ -384,7 +384,7 @@ def test_the_tool_parsers_are_told_by_the_format_of_calls(name: str) -> None:
     [
         ("enable_thinking", "qwen3", "qwen3"),
         ("thinking", "deepseek_v3", "deepseek-v3"),
-        ("m.x", "deepseek_r1", "deepseek-r1"),
+        ("other", "deepseek_r1", "deepseek-r1"),
     ],
 )
 def test_the_reasoning_parser_depends_on_the_kwarg_that_switches_reasoning(kwarg: str, vllm: str, sglang: str) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 from chattmpl.capabilities.answers import ANSWERS, Answer, Capabilities
 from chattmpl.capabilities.mask import mask, prefix_preserving
 from chattmpl.errors import ChatTmplError
+from chattmpl.parse.formats import SERVERS, find_formats
 from chattmpl.printable import shortened
 from chattmpl.probing.facts import TemplateFacts
-from chattmpl.probing.formats import SERVERS, reasoning_start
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses
+from chattmpl.probing.reasoning import reasoning_start
 from chattmpl.probing.roles import FirstMessage, PlacedMessage, SystemPlace
 from chattmpl.template.family import TEMPLATE_FILE
 from chattmpl.template.resolver import TemplateSource
@@ -276,7 +277,8 @@ def _tool_results(facts: TemplateFacts) -> Answer:
 
 def _parsers(facts: TemplateFacts) -> dict[str, Any]:
     """Return for each engine the names of the parsers that read what the model writes; see docs/inspect.md."""
-    kinds = {"reasoning": facts.reasoning_format, "tool": facts.call_format}
+    formats = find_formats(facts)
+    kinds = {"reasoning": formats.reasoning, "tool": formats.calls}
     found: dict[str, Any] = {}
     for engine in SERVERS:
         names = {kind: list(getattr(format, engine)) if format else [] for kind, format in kinds.items()}

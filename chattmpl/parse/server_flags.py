@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chattmpl.errors import UsageError
+from chattmpl.parse.formats import SERVERS, find_formats
 from chattmpl.probing.facts import facts_of
-from chattmpl.probing.formats import SERVERS
 from chattmpl.template.template import Template
 
 
@@ -29,11 +29,12 @@ def server_flags(template: Template, engine: str) -> ServerFlags:
     if facts.refusal is not None:
         raise UsageError(f"{template.name} does not render a question: {facts.refusal.message}")
     declared = template.family.parsers.get(engine) if template.family else None
+    formats = find_formats(facts)
     flags: list[str] = []
     warnings: list[str] = []
     for kind, format, own, rendered in (
-        ("reasoning", facts.reasoning_format, declared and declared.reasoning, bool(facts.traces.texts)),
-        ("tool-call", facts.call_format, declared and declared.tool, facts.prober.call_form[0] is not None),
+        ("reasoning", formats.reasoning, declared and declared.reasoning, bool(facts.traces.texts)),
+        ("tool-call", formats.calls, declared and declared.tool, facts.prober.call_form[0] is not None),
     ):
         names = [own] if own else list(getattr(format, engine)) if format else []
         if names:

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from chattmpl.encode.tokenizer import TextTokenizer
-from chattmpl.probing.formats import reasoning_start
 from chattmpl.probing.frames import find_bos, find_frames, stop_ranges
 from chattmpl.probing.prober import Prober
+from chattmpl.probing.reasoning import reasoning_start
 from chattmpl.template.blame import span_at
 from chattmpl.template.special_tokens import CONTROL, HTML_TAG, NAMES, PIPED_CONTROL, PLACEHOLDER
 from chattmpl.template.template import Rendering, Template

@@ -9,9 +9,8 @@ from typing import Any
 
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing import control_tokens, formats, frames, modes, reasoning, roles, tools
+from chattmpl.probing import control_tokens, frames, modes, reasoning, roles, tools
 from chattmpl.probing.corpus import ASK, DEVELOPER, SAY, SYSTEM, TRACES, with_trace
-from chattmpl.probing.formats import Format
 from chattmpl.probing.frames import Delimiter, TurnFrames
 from chattmpl.probing.modes import Mode
 from chattmpl.probing.prober import Fate, Prober, Treatment
@@ -197,7 +196,7 @@ class TemplateFacts:
     def prompts_reasoning(self) -> bool:
         """True if a generation prompt opens or closes a trace."""
         prompts = [prompt for prompt in (self.generation_prompt, *self.generation_prompts.values()) if prompt]
-        return any(formats.reasoning_start(prompt) < len(prompt) for prompt in prompts)
+        return any(reasoning.reasoning_start(prompt) < len(prompt) for prompt in prompts)
 
     @cached_property
     def retention(self) -> reasoning.ObservedRetention | None:
@@ -275,17 +274,6 @@ class TemplateFacts:
     def control_pattern(self) -> re.Pattern[str]:
         """A pattern of control tokens in renderings."""
         return control_tokens.control_pattern(self.template)
-
-    @cached_property
-    def call_format(self) -> Format | None:
-        """The format of tool calls; None if it is not known."""
-        return formats.find_call_format(self.prober)
-
-    @cached_property
-    def reasoning_format(self) -> Format | None:
-        """The format of reasoning; None if it is not known."""
-        prompts = [prompt for prompt in (self.generation_prompt, *self.generation_prompts.values()) if prompt]
-        return formats.find_reasoning_format(self.prober, self.traces, prompts, self.call_format)
 
     # -- for people
 

@@ -29,6 +29,19 @@ _PRINTED = re.compile(r"""['"]thinking['"]\s*:""")
 """A list of parts that was printed as data."""
 
 
+_TRACE_MARK = re.compile(
+    r"</?(?:\w+:)?think(?::\w+)?>|\[/?THINK\]|◁/?think▷|<\|channel\|>analysis<\|message\|>|<\|channel>thought"
+    r"|<\|(?:START_THINKING|inner_prefix|think:start|think:end)\|>|<\|open\|>think<\|sep\|>"
+)
+"""The texts that open or close a trace in generation prompts."""
+
+
+def reasoning_start(prompt: str) -> int:
+    """Return the offset in a generation prompt at which reasoning is opened or closed; its length if it is not."""
+    found = _TRACE_MARK.search(prompt)
+    return len(prompt) if found is None else found.start()
+
+
 @dataclass
 class Traces:
     """The way in which a template renders reasoning traces.

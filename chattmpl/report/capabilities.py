@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from chattmpl.capabilities.answers import Answer, Capabilities, State
+from chattmpl.parse.formats import SERVERS
 from chattmpl.printable import dumps, one_line, shortened, visible
-from chattmpl.probing.formats import SERVERS
 from chattmpl.report.lines import console, names
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
