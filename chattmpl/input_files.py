@@ -18,6 +18,9 @@ LARGEST = 64 << 20
 LARGEST_TEXT = 1 << 30
 """Maximum size of a file that is read as a whole, in bytes."""
 
+LARGEST_VALUE = 16 << 20
+"""Maximum size of a file with conversations that is read as one JSON value, in bytes."""
+
 LARGEST_SETTINGS = 1 << 20
 """Maximum size of a configuration in TOML or YAML, in bytes."""
 
@@ -81,9 +84,16 @@ def check_regular(path: str | os.PathLike[str], error: Error = UsageError, limit
     kind = next((name for test, name in _KINDS if test(status.st_mode)), None)
     if kind is not None:
         raise error(f"{os.fspath(path)} is {kind}, not a file", hint="name a file; write what it yields to one first")
-    if limit is not None and status.st_size > limit:
-        hint = "this file is not what it should be" if limit < LARGEST_TEXT else "write one row per line, as .jsonl"
-        raise error(f"{os.fspath(path)} is larger than {limit >> 20:,} MiB", hint=hint)
+    if limit is not None:
+        check_size(path, status.st_size, limit, error)
+
+
+def check_size(name: object, size: int, limit: int, error: Error = UsageError) -> None:
+    """Raise an error of the given class if an input has more than a number of bytes."""
+    if size > limit:
+        is_data = limit in (LARGEST_VALUE, LARGEST_TEXT)
+        hint = "write one row per line, as .jsonl" if is_data else "this file is not what it should be"
+        raise error(f"{name} is larger than {limit >> 20:,} MiB", hint=hint)
 
 
 def unreadable(name: object, problem: Exception, error: Error = UsageError) -> ChatTmplError:

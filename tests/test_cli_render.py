@@ -325,3 +325,17 @@ def test_what_is_not_read_in_a_row_is_a_note(tmp_path: Path) -> None:
     row = {"messages": [{"role": "user", "content": "Hi"}], "persona": "a grumpy cook", "id": "7f3a"}
     done = run_here(["render", _file(tmp_path, row), "-t", "chatml"])
     assert done.err == "note: the column 'persona' is not read; it has text or objects in 1 row\n"
+
+
+def test_a_large_file_of_one_list_is_read_element_by_element(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chattmpl.cli.inputs.LARGEST_VALUE", 100)
+    path = tmp_path / "conv.json"
+    path.write_text(json.dumps([TALK] * 50), encoding="utf-8")
+    whole = run_here(["render", str(path), "-t", "chatml"])
+    assert (whole.code, whole.out.count("Ho<|im_end|>")) == (0, 50)
+    assert run_here(["render", str(path), "-t", "chatml", "--row", "49"]).out.count("Ho<|im_end|>") == 1
+    path.write_text(json.dumps({**TALK, "x": "y" * 100}), encoding="utf-8")
+    assert "Ho<|im_end|>" in run_here(["render", str(path), "-t", "chatml"]).out
+    path.write_text("x" * 200, encoding="utf-8")
+    refused = run_here(["render", str(path), "-t", "chatml"])
+    assert (refused.code, refused.err.count("not JSON")) == (2, 1)

@@ -29,6 +29,7 @@ from chattmpl.data.sources import (  # noqa: E402
     DataFile,
     RawRow,
     find_files,
+    json_rows,
     load,
     read,
     rows,
@@ -564,3 +565,27 @@ def test_json_that_is_broken_is_an_error_of_its_row(tmp_path: Path) -> None:
     good, bad = read(*find_files(str(tmp_path / "x.parquet")))
     assert (good.value, good.error, bad.value) == ({"messages": []}, None, {"messages": "[1"})
     assert "not JSON" in str(bad.error)
+
+
+_PARTS = st.lists(st.sampled_from(["[", "]", "{", "}", '"', "\\", ",", ":", "1", " ", "[]", "{}", '"a"']), max_size=30)
+
+
+@given(_PARTS, st.integers(1, 7))
+def test_the_end_of_a_value_is_where_its_brackets_close(parts: list[str], size: int) -> None:
+    text = "[" + "".join(parts)
+    depth, in_string, escaped, expected = 0, False, False, -1
+    for at, character in enumerate(text):
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = not escaped and character == "\\"
+        else:
+            in_string = character == '"'
+            depth += (character in "[{") - (character in "]}")
+        if not depth and not in_string:
+            expected = at + 1
+            break
+    value, found = json_rows._Value(), -1
+    for start in range(0, len(text), size):
+        if found < 0 and (end := value.end(text[start : start + size], 0)) >= 0:
+            found = start + end
+    assert found == expected

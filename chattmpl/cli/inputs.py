@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from chattmpl.cli.output import note, require_packages, say
 from chattmpl.errors import ChatTmplError, ConversationError, TemplateError, UsageError
-from chattmpl.input_files import read_bytes
+from chattmpl.input_files import LARGEST_VALUE, check_size, read_bytes
 from chattmpl.printable import row_place
 
 # Each function imports what it needs: ``--help`` loads all commands, and so this module, but reads no inputs.
@@ -127,24 +127,28 @@ def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep"
 
     if file == "-":
         text = read_text(file).removeprefix("\ufeff")
-        return records_of_text(text, name=STDIN, lines=_has_lines(text), shape=shape, arguments=arguments)
+        lines = _has_lines(text)
+        if not lines:
+            check_size(STDIN, len(text), LARGEST_VALUE, ConversationError)
+        return records_of_text(text, name=STDIN, lines=lines, shape=shape, arguments=arguments)
     if not _is_data(file):
         return records_of(file, shape=shape, arguments=arguments)
-    require_packages("reading data files", ("numpy", "pyarrow"), "data")
+    if not file.lower().endswith(".json"):
+        require_packages("reading data files", ("numpy", "pyarrow"), "data")
     from chattmpl.data.sources import find_files, read
 
     return (partial(_read_row, found.path, row, shape, arguments) for found in find_files(file) for row in read(found))
 
 
 def _is_data(file: str) -> bool:
-    """Return true for what only the reader of datasets reads: tables, compressed files, folders and patterns."""
+    """Return true for what only the reader of datasets reads: tables, compressed or large files, folders, patterns."""
     from chattmpl.conversation.files import SUFFIXES
 
     path = Path(file)
     if path.is_dir() or (not path.is_file() and glob.has_magic(file)):
         return True
     if path.suffix.lower() in SUFFIXES:
-        return False
+        return path.suffix.lower() == ".json" and path.is_file() and path.stat().st_size > LARGEST_VALUE
     from chattmpl.data.sources.files import has_known_suffix
 
     return has_known_suffix(path)
@@ -169,11 +173,14 @@ def _read_row(
 
 
 def count_records(file: str) -> int | None:
-    """Return the number of records in a file or files; None if it is not known without reading them again."""
+    """Return the number of records in a file or files; None if it is not known without reading much."""
     try:
         from chattmpl.data.sources import find_files, scan
+        from chattmpl.input_files import LARGEST
 
-        return None if file == "-" else sum(scan(found).rows for found in find_files(file))
+        files = [] if file == "-" else find_files(file)
+        takes_long = sum(Path(found.path).stat().st_size for found in files) > LARGEST
+        return sum(scan(found).rows for found in files) if files and not takes_long else None
     except (ImportError, ChatTmplError):
         return None
 

@@ -20,6 +20,7 @@ from chattmpl.conversation.spellings import is_record
 from chattmpl.conversation.validation_errors import FieldError, FieldPath
 from chattmpl.errors import ConversationError, UsageError
 from chattmpl.input_files import (
+    LARGEST_VALUE,
     check_regular,
     check_values,
     matching_files,
@@ -191,7 +192,7 @@ def _read(name: str) -> bytes:
         raise ConversationError(
             f"{name} is not JSON", hint="pass it to a command that reads data files, such as chattmpl render"
         )
-    return read_bytes(Path(name), ConversationError)
+    return read_bytes(Path(name), ConversationError, LARGEST_VALUE)
 
 
 def _decode(data: bytes, name: str, line: int = 1) -> str:

@@ -229,8 +229,11 @@ def _integer(digits: str) -> int:
 
 _DECODER = json.JSONDecoder(parse_int=_integer)
 _MARK = re.compile(r"""[\[{]|([\]}])|(")""")
+_LEAVES = re.compile(r"""(?:[^\[\]{}"]*+[\[{][^\[\]{}"]*+[\]}])++""")
+"""Objects and lists that contain neither others nor strings, with what is before each."""
 _STRING = re.compile(r'[^"\\]*(?:\\.[^"\\]*)*+', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
+_LONGEST_WORD = len("-Infinity")
 
 
 class _TooLongError(Exception):
@@ -255,6 +258,8 @@ class _Value:
                     return -1
                 self._in_string = False
                 at += 1
+            elif self._depth and (found := _LEAVES.match(part, at)):
+                at = found.end()
             elif (found := _MARK.search(part, at)) is None:
                 return -1
             else:
@@ -315,6 +320,8 @@ class _Window:
                 except RecursionError:
                     scanned = self.at
                 except ValueError:
+                    if self.peek() not in '[{"' and len(self.text) - self.at > _LONGEST_WORD:
+                        break
                     is_long = len(self.text) - self.at > min(2 * MOST_VALUES, input_files.LONGEST_LINE)
                     scanned = self.at if self.ended or is_long else -1
             if scanned >= 0:
@@ -327,12 +334,13 @@ class _Window:
                 if self.more() or scanned < 0:
                     continue
             if end < 0:
-                JsonText(self.text[self.at :], self.name, self.line).value()
-                raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete")
+                break
             text = self.take(end)
             if len(text) > input_files.LONGEST_LINE:
                 raise _TooLongError(len(_bytes(text)))
             return text
+        JsonText(self.text[self.at :], self.name, self.line).value()
+        raise ConversationError(f"{self.name}: not JSON", hint="the text is incomplete")
 
     def _skip(self, value: _Value) -> int:
         """Consume the rest of a value in bounded memory; return the number of its bytes."""

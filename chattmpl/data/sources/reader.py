@@ -1,10 +1,11 @@
 """Reader of data files: once to find their chunks, and again for the rows of each."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow, Scan, digest_of, open_file
-from chattmpl.data.sources.formats import FORMATS
+from chattmpl.data.sources.formats import FORMATS, is_seekable
 from chattmpl.errors import ConversationError
 from chattmpl.input_files import too_long, unreadable
 
@@ -92,11 +93,20 @@ def read(file: DataFile, *, limit: int | None = None) -> Iterator[RawRow]:
         ConversationError: the file cannot be read at all.
         UsageError: the package for its format is not installed.
     """
-    scanned = scan(file, limit=limit)
-    left = scanned.rows if limit is None else limit
-    for chunk, data in zip(scanned.chunks, stream(file, scanned.chunks), strict=True):
-        for row in rows(data, chunk, file):
-            if left <= 0:
-                return
-            left -= 1
-            yield row
+    found = (row for chunk, data in _with_bytes(file, limit) for row in rows(data, chunk, file))
+    yield from islice(found, limit)
+
+
+def _with_bytes(file: DataFile, limit: int | None) -> Iterator[tuple[Chunk, bytes]]:
+    """Yield the chunks of a file with their bytes, as soon as they are found if they are ranges of the file."""
+    if not is_seekable(file):
+        scanned = scan(file, limit=limit)
+        yield from zip(scanned.chunks, stream(file, scanned.chunks), strict=True)
+        return
+    any_rows = 0
+    with open_file(file) as (source, _):
+        for chunk in FORMATS[file.kind].chunks(source, file, CHUNK_BYTES, limit):
+            any_rows = any_rows or chunk.rows
+            yield chunk, load(file, chunk)
+    if not any_rows:
+        raise EmptyFile(f"{file.path} is empty")
