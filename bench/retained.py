@@ -77,16 +77,19 @@ def conversations(carrier: str, arguments: Any) -> Iterator[tuple[str, list[Mess
     yield "loop without", [_ask(0), say(0, None, arguments), _result(0), say(1), _ask(1), say(2)], True
 
 
-def kept(policy: str, messages: list[Message], prompt: bool) -> set[int]:
+def kept(policy: str, messages: list[Message], prompt: bool, tools: bool) -> set[int]:
     """Return the indices of the messages whose traces a policy keeps."""
     answers = {index for index, message in enumerate(messages) if message["role"] == "assistant"}
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=-1)
     done = [n for n in answers if "tool_calls" not in messages[n] and (prompt or n < len(messages) - 1)]
+    since = {index for index in answers if index > asked}
     return {
         "all": answers,
+        "all_with_tools": answers if tools else since,
+        "calls_since_last_user": {index for index in since if "tool_calls" in messages[index]},
         "none": set(),
         "last": {index for index in answers if index == len(messages) - 1 and not prompt},
-        "since_last_user": {index for index in answers if index > asked},
+        "since_last_user": since,
         "open_tool_loop": {index for index in answers if index > max(done, default=-1)},
     }[policy]
 
@@ -197,7 +200,7 @@ def _judge(
     for word in ("Ask ", "Say ", "Count ", "sheep", "Be brief"):
         if was.count(word) != is_.count(word):
             found.wrong.append(f"{where}: {word!r} is rendered {is_.count(word)} times, not {was.count(word)}")
-    keep = kept(policy, messages, prompt)
+    keep = kept(policy, messages, prompt, tools)
     # Traces that the template cuts out of all contents may stay now.
     cuts = carrier == "content" and _treats_content(old)
     carrying = {n: word for n, word in _traces(messages) if _can(old, messages, n, tools, word, cuts)}

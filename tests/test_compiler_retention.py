@@ -67,6 +67,21 @@ KEPT: dict[str, dict[str, list[int]]] = {
         "uctact": [1, 3, 4],
         "uctu": [],
     },
+    "calls_since_last_user": {
+        "sua": [],
+        "uaua": [],
+        "uatat": [],
+        "uatau": [],
+        "a": [],
+        "aa": [],
+        "sa": [],
+        "u": [],
+        "uctct": [1, 3],
+        "ucta": [1],
+        "uctauct": [5],
+        "uctact": [1, 4],
+        "uctu": [],
+    },
     "open_tool_loop": {
         "sua": [2],
         "uaua": [3],
@@ -113,7 +128,10 @@ KEPT: dict[str, dict[str, list[int]]] = {
         "uctu": [],
     },
 }
-"""For each policy and each sequence of roles, the messages whose reasoning is kept."""
+"""For each policy and each sequence of roles, the messages whose reasoning is kept without tools."""
+KEPT["all_with_tools"] = KEPT["since_last_user"]
+
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}]
 
 CASES = [(policy, roles) for policy, kept in KEPT.items() for roles in kept]
 
@@ -142,12 +160,14 @@ TEMPLATES = {policy: Template.from_source(SOURCE, retention=policy) for policy i
 
 
 @pytest.mark.parametrize("policy", [*POLICIES])
-@given(roles=st.text("suact", min_size=1, max_size=9), prompt=st.booleans())
-def test_a_template_renders_the_traces_that_the_policy_keeps(policy: str, roles: str, prompt: bool) -> None:
-    messages = conversation(roles)
-    kept = POLICIES[policy].keeps(Conversation.coerce(messages).messages, prompt)
-    at_run_time = TEMPLATES["runtime"].render(messages, prompt, reasoning_retention=policy)
-    for text in (TEMPLATES[policy].render(messages, prompt).text, at_run_time.text):
+@given(roles=st.text("suact", min_size=1, max_size=9), prompt=st.booleans(), tools=st.booleans())
+def test_a_template_renders_the_traces_that_the_policy_keeps(
+    policy: str, roles: str, prompt: bool, tools: bool
+) -> None:
+    given = Conversation.coerce({"messages": conversation(roles), "tools": TOOLS if tools else None})
+    kept = POLICIES[policy].keeps(given, prompt)
+    at_run_time = TEMPLATES["runtime"].render(given, prompt, reasoning_retention=policy)
+    for text in (TEMPLATES[policy].render(given, prompt).text, at_run_time.text):
         assert {number for number in range(len(roles)) if f"(R{number})" in text} == kept
 
 

@@ -189,6 +189,15 @@ def test_an_open_tool_loop_that_keeps_its_traces_is_told_beside_the_policy() -> 
     assert found.answer("retention").note == "an open tool loop keeps its own"
 
 
+def test_the_policy_under_another_value_of_a_kwarg_is_named_beside_the_usual_one() -> None:
+    condition = "m.reasoning_content and (preserve_thinking or loop.index0 > ns.user)"
+    body = "{% if " + condition + " %}" + TRACE + "{% endif %}{{ m.content }}" + CALLS
+    found = inspected(turns(body, before=LAST_USER))
+    assert found.retention == "since_last_user"
+    assert found.answer("retention").note == "all with preserve_thinking=true"
+    assert found.answer("retention").facts["by_kwarg"] == {"preserve_thinking=true": "all"}
+
+
 def test_traces_in_the_content_are_seen_where_history_drops_them() -> None:
     cuts = turns("{{ m.content if loop.last else m.content.split('</think>')[-1] }}")
     always = turns("{{ m.content.split('</think>')[-1] }}")

@@ -426,5 +426,5 @@ def test_a_question_that_interrupts_a_tool_loop_is_treated_as_the_policy_says(so
     loop = [ASK, {**SAY, "tool_calls": [call]}, {"role": "tool", "content": "Plum", "tool_call_id": "c1"}]
     conversation = Conversation.coerce([*loop, {"role": "user", "content": "Fig"}])
     template = _retained(_with_calls(source), policy, examples=0)
-    kept = POLICIES[policy].keeps(conversation.messages, True)
+    kept = POLICIES[policy].keeps(conversation, True)
     assert ("Papaya" in template.render(conversation, True).text) is (1 in kept)

@@ -1,5 +1,6 @@
 """The table of `inspect`: facts about a template as answers with their evidence."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from chattmpl.parse.formats import SERVERS, find_formats
 from chattmpl.printable import shortened
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import PROBE_BUDGET, reason_of, refuses
-from chattmpl.probing.reasoning import reasoning_start
+from chattmpl.probing.reasoning import ObservedRetention, reasoning_start
 from chattmpl.probing.roles import FirstMessage, PlacedMessage, SystemPlace
 from chattmpl.template.family import TEMPLATE_FILE
 from chattmpl.template.resolver import TemplateSource
@@ -331,7 +332,14 @@ def _retention(facts: TemplateFacts) -> Answer:
     found = facts.retention
     if found is None:
         return Answer("unknown", "no conversation with several turns could be rendered", {"kept": {}})
-    details = {"kept": found.kept, "tool_loops": found.in_tool_loops, "policy": found.policy}
+    switched = {setting: other.policy for setting, other in facts.retention_by_kwarg.items()}
+    details = {"kept": found.kept, "tool_loops": found.in_tool_loops, "policy": found.policy, "by_kwarg": switched}
+    answer = _kept_traces(found, details)
+    notes = [answer.note, *(f"{policy} with {setting}" for setting, policy in switched.items())]
+    return replace(answer, note="; ".join(filter(None, notes)))
+
+
+def _kept_traces(found: ObservedRetention, details: dict[str, Any]) -> Answer:
     if found.loop_policy is not None:
         return Answer("partly", f"{found.loop_policy} in tool loops, {found.plain_policy} without", details)
     if found.but_final:

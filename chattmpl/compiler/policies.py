@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from chattmpl.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from chattmpl.conversation.models import Message
+    from chattmpl.conversation.models import Conversation
 
 VARIABLE = "reasoning_retention"
 """The variable with the policy's name in a template, and the kwarg of a template exported with ``runtime``."""
@@ -22,7 +22,7 @@ VARIABLE = "reasoning_retention"
 RUNTIME = "runtime"
 """The policy that reads the kwarg `VARIABLE` at each render."""
 
-Test = Callable[["Sequence[Message]", int, bool], bool]
+Test = Callable[["Conversation", int, bool], bool]
 """A test of message ``i`` of a conversation that is rendered with or without a generation prompt."""
 
 
@@ -40,9 +40,9 @@ class RetentionBoundary:
     jinja: str
     test: Test
 
-    def keeps(self, messages: Sequence[Message], index: int, prompt: bool) -> bool:
+    def keeps(self, conversation: Conversation, index: int, prompt: bool) -> bool:
         """Return whether no boundary is at this message or after it."""
-        return not any(self.test(messages, later, prompt) for later in range(index, len(messages)))
+        return not any(self.test(conversation, later, prompt) for later in range(index, len(conversation.messages)))
 
 
 @dataclass(frozen=True)
@@ -65,20 +65,37 @@ class Policy:
     condition: str
     kept: Test
     boundary: RetentionBoundary | None = None
-    undecided: Callable[[Sequence[Message], bool], bool] = lambda messages, prompt: False
+    undecided: Callable[[Conversation, bool], bool] = lambda conversation, prompt: False
 
-    def keeps(self, messages: Sequence[Message], prompt: bool = False) -> frozenset[int]:
+    def keeps(self, conversation: Conversation, prompt: bool = False) -> frozenset[int]:
         """Return the indices of the messages whose traces the policy keeps; with a prompt, the last message is the one
         to come.
         """
-        answers = (index for index, message in enumerate(messages) if message.role == "assistant")
-        return frozenset(index for index in answers if self.kept(messages, index, prompt))
+        answers = (index for index, message in enumerate(conversation.messages) if message.role == "assistant")
+        return frozenset(index for index in answers if self.kept(conversation, index, prompt))
 
 
-def _since(counter: str, jinja: str, test: Test) -> tuple[str, Test, RetentionBoundary]:
-    """Return condition, test and boundary of a policy that keeps the traces after the last boundary."""
-    boundary = RetentionBoundary(counter, jinja, test)
-    return f"loop.revindex0 < {{retention}}.{counter}", boundary.keeps, boundary
+_QUESTION = RetentionBoundary(
+    "after_last_user", "{query}", lambda conversation, index, prompt: conversation.messages[index].role == "user"
+)
+_ANSWER = RetentionBoundary(
+    "after_last_answer",
+    "message.role == 'assistant' and not message.tool_calls and (add_generation_prompt or not loop.last)",
+    lambda conversation, index, prompt: (
+        conversation.messages[index].role == "assistant"
+        and not conversation.messages[index].tool_calls
+        and (prompt or index < len(conversation.messages) - 1)
+    ),
+)
+
+
+def _without_question(conversation: Conversation, prompt: bool) -> bool:
+    return all(message.role != "user" for message in conversation.messages)
+
+
+def _answered(conversation: Conversation, prompt: bool) -> bool:
+    """Return whether an answer is followed by a prompt for another one."""
+    return prompt and bool(conversation.messages) and conversation.messages[-1].role == "assistant"
 
 
 POLICIES: dict[str, Policy] = {
@@ -88,36 +105,52 @@ POLICIES: dict[str, Policy] = {
             "all",
             "every assistant message, so that history stays exactly as it was sampled",
             "true",
-            lambda messages, index, prompt: True,
+            lambda conversation, index, prompt: True,
+        ),
+        Policy(
+            "all_with_tools",
+            "every assistant message if there are tools, else those after the last user message",
+            "tools or loop.revindex0 < {retention}.after_last_user",
+            lambda conversation, index, prompt: (
+                bool(conversation.tools) or _QUESTION.keeps(conversation, index, prompt)
+            ),
+            _QUESTION,
+            undecided=_without_question,
         ),
         Policy(
             "since_last_user",
             "assistant messages after the last user message",
-            *_since("after_last_user", "{query}", lambda messages, index, prompt: messages[index].role == "user"),
-            undecided=lambda messages, prompt: all(message.role != "user" for message in messages),
+            "loop.revindex0 < {retention}.after_last_user",
+            _QUESTION.keeps,
+            _QUESTION,
+            undecided=_without_question,
+        ),
+        Policy(
+            "calls_since_last_user",
+            "assistant messages with tool calls after the last user message",
+            "loop.revindex0 < {retention}.after_last_user and messages[-1 - loop.revindex0].tool_calls",
+            lambda conversation, index, prompt: (
+                bool(conversation.messages[index].tool_calls) and _QUESTION.keeps(conversation, index, prompt)
+            ),
+            _QUESTION,
+            undecided=_without_question,
         ),
         Policy(
             "open_tool_loop",
             "assistant messages after the last earlier answer without tool calls",
-            *_since(
-                "after_last_answer",
-                "message.role == 'assistant' and not message.tool_calls and (add_generation_prompt or not loop.last)",
-                lambda messages, index, prompt: (
-                    messages[index].role == "assistant"
-                    and not messages[index].tool_calls
-                    and (prompt or index < len(messages) - 1)
-                ),
-            ),
-            undecided=lambda messages, prompt: prompt and bool(messages) and messages[-1].role == "assistant",
+            "loop.revindex0 < {retention}.after_last_answer",
+            _ANSWER.keeps,
+            _ANSWER,
+            undecided=_answered,
         ),
         Policy(
             "last",
             "only the last message",
             "loop.last and not add_generation_prompt",
-            lambda messages, index, prompt: index == len(messages) - 1 and not prompt,
-            undecided=lambda messages, prompt: prompt and bool(messages) and messages[-1].role == "assistant",
+            lambda conversation, index, prompt: index == len(conversation.messages) - 1 and not prompt,
+            undecided=_answered,
         ),
-        Policy("none", "no message", "false", lambda messages, index, prompt: False),
+        Policy("none", "no message", "false", lambda conversation, index, prompt: False),
     )
 }
 """The policies by name."""
@@ -161,7 +194,7 @@ class Retention:
     @property
     def boundaries(self) -> tuple[RetentionBoundary, ...]:
         """The boundaries whose counters the condition reads."""
-        return tuple(row.boundary for row in self.rows if row.boundary is not None)
+        return tuple(dict.fromkeys(row.boundary for row in self.rows if row.boundary is not None))
 
     def condition(self, namespace: str) -> str:
         """Return a Jinja expression that is true where the trace of the message being rendered is kept."""
@@ -172,7 +205,8 @@ class Retention:
         for row, condition in conditions:
             asked = f"{VARIABLE} == '{row.name}'"
             if condition != "false":
-                alternatives.append(asked if condition == "true" else f"({asked} and {condition})")
+                within = f"({condition})" if " or " in condition else condition
+                alternatives.append(asked if condition == "true" else f"({asked} and {within})")
         return " or ".join(alternatives)
 
     def counting(self, namespace: str) -> list[str]:

@@ -204,6 +204,21 @@ class TemplateFacts:
         return None if self.traces.carrier is None else reasoning.find_retention(self.prober, self.traces)
 
     @cached_property
+    def retention_by_kwarg(self) -> Mapping[str, reasoning.ObservedRetention]:
+        """Other retention, by the setting that brings it, such as ``preserve_thinking=true``."""
+        found: dict[str, reasoning.ObservedRetention] = {}
+        usual = self.retention
+        if usual is None:
+            return found
+        for mode in self.modes.values():
+            for setting in mode.changing("history") if mode.values else ():
+                traces = replace(self.traces, kwargs={**self.traces.kwargs, **setting})
+                kept = reasoning.find_retention(self.prober, traces)
+                if kept is not None and kept.kept != usual.kept:
+                    found[f"{mode.name}={json.dumps(setting[mode.name])}"] = kept
+        return found
+
+    @cached_property
     def rewritten_answers(self) -> frozenset[str]:
         """The kinds of answers that change, or the text before them, when messages follow: one row cannot train all.
 

@@ -182,6 +182,9 @@ def find_retention(prober: Prober, traces: Traces) -> ObservedRetention | None:
     # Without tools there is no open loop, so a template that drops the final trace drops all of them.
     same = "none" if found.but_final else found.policy
     if plain and same != "other" and not all(kept.agrees(same) for kept in plain.values()):
+        every = (*looped.values(), *plain.values())
+        if (policy := next((name for name in POLICIES if all(kept.agrees(name) for kept in every)), None)) is not None:
+            return ObservedRetention(policy, found.kept, True)
         without = _recognized(plain, False).policy
         return ObservedRetention("other", found.kept, True, loop_policy=found.policy, plain_policy=without)
     return found
@@ -211,7 +214,7 @@ def _kept(
         if isinstance(made, Rendering):
             given = {trace: index for trace, index in places.items() if index < count}
             rendered = [index for trace, index in given.items() if holds(made, trace, index)]
-            keeps = {name: policy.keeps(made.conversation.messages, prompt) for name, policy in POLICIES.items()}
+            keeps = {name: policy.keeps(made.conversation, prompt) for name, policy in POLICIES.items()}
             expected = {name: [index for index in given.values() if index in kept] for name, kept in keeps.items()}
             found[name] = Kept(rendered, expected)
     return found

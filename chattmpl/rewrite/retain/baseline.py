@@ -135,7 +135,7 @@ class Baseline:
 
     def keeps(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> frozenset[int]:
         """Return the messages whose traces the template renders, or would render if they had one."""
-        found = set(POLICIES[self.policy].keeps(conversation.messages, prompt))
+        found = set(POLICIES[self.policy].keeps(conversation, prompt))
         for carrier in self._probes.carriers[:1]:
             twin = with_traces(conversation, carrier)
             whole = self.render(twin, kwargs, prompt)
@@ -244,7 +244,7 @@ class Baseline:
         key = f"{self.keys.of(conversation)}{kwargs}{prompt}"
         if key not in self._expectations:
             old = self.render(conversation, kwargs, prompt)
-            made = Expected(conversation, old, POLICIES[self.policy].keeps(conversation.messages, prompt))
+            made = Expected(conversation, old, POLICIES[self.policy].keeps(conversation, prompt))
             if old is not None:
                 made.agree = self.keeps(conversation, kwargs, prompt) == made.wanted
                 # A kwarg of the template that selects another policy still works.
@@ -275,7 +275,7 @@ class Baseline:
         """Return whether an unchanged text is accepted without further checks."""
         if agree:
             return self.policy != "all"
-        return POLICIES[self.policy].undecided(conversation.messages, prompt)
+        return POLICIES[self.policy].undecided(conversation, prompt)
 
     def _switches(self, conversation: Conversation, kwargs: dict[str, Any]) -> bool:
         """Return whether the kwargs make the template keep other traces than without them."""

@@ -103,11 +103,11 @@ def _edit(term: Term, way: str, test: str) -> Edit:
     wanted = wanted if way.endswith("not here") else test
     joint = joint.strip()
     if not joint:
-        simple = " and " not in wanted and " or " not in wanted
-        bare = not term.negated and (simple or term.joined in ("", "and"))
+        inside = next((word for word in (" or ", " and ") if word in wanted), "")
+        bare = not term.negated and (not inside or not term.joined or (inside, term.joined) == (" and ", "and"))
         return term.node.replace(wanted if bare or wanted.startswith("not (") else f"({wanted})")
     if joint == "and":
-        made = f"{_grouped(own, ' or ')} and {wanted}"
+        made = f"{_grouped(own, ' or ')} and {_grouped(wanted, ' or ')}"
         return term.node.replace(made)
     wanted = f"({wanted})" if " and " in wanted and not wanted.startswith("not") else wanted
     made = f"{own} or {wanted}"

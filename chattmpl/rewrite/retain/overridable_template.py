@@ -104,7 +104,7 @@ class OverridableTemplate:
         self, changes: Mapping[int, str], conversation: Conversation, kwargs: dict[str, Any], prompt: bool
     ) -> tuple[Rendering | None, dict[int, set[_Value]]]:
         values: dict[int, set[_Value]] = defaultdict(set)
-        keep = POLICIES[self._policy].keeps(conversation.messages, prompt)
+        keep = POLICIES[self._policy].keeps(conversation, prompt)
         count = len(conversation.messages)
 
         def term(number: int, at: Any, value: Any, base: Any = None) -> Any:
