@@ -74,12 +74,14 @@ def store(value: Any, *inputs: str) -> None:
         temporary.replace(_folder / name)
 
 
-def recall(make: Callable[[], _Made], *inputs: str) -> _Made:
-    """Return the value stored for these inputs, or make and store it."""
-    value: _Made | None = load(*inputs)
+def recall(make: Callable[[], _Made], *inputs: str | None, lasts: Callable[[], bool] = lambda: True) -> _Made:
+    """Return the value stored for these inputs, or make it, and store it if it lasts and no input is None."""
+    key = [each for each in inputs if each is not None]
+    value: _Made | None = load(*key) if len(key) == len(inputs) else None
     if value is None:
         value = make()
-        store(value, *inputs)
+        if len(key) == len(inputs) and lasts():
+            store(value, *key)
     return value
 
 

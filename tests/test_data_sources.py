@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from chattmpl import input_files
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from support.command import run_apart
 from support.extras import need
 
 need("numpy", "orjson", "pyarrow", "zstandard")
@@ -589,3 +590,13 @@ def test_the_end_of_a_value_is_where_its_brackets_close(parts: list[str], size: 
         if found < 0 and (end := value.end(text[start : start + size], 0)) >= 0:
             found = start + end
     assert found == expected
+
+
+def test_an_arrow_file_is_read_within_the_bounds_of_the_command_line(tmp_path: Path) -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}]
+    table = pa.Table.from_pylist([{"messages": messages}])
+    with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+    done = run_apart(["render", str(tmp_path / "rows.arrow"), "-t", "chatml"])
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith("Ho<|im_end|>\n")

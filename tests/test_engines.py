@@ -346,7 +346,7 @@ def test_declared_bugs_are_no_findings() -> None:
     engine = Fake(text=lambda text: text.replace("1.0", "1"))
     report = compare(Template.load("qwen3"), engine, cases(engine_probes(), [{}]))
     assert report.findings == []
-    assert any("1.0 is printed as 1" in what for what in report.declared)
+    assert any("1.0 is printed as 1" in bug.what for bug in report.declared)
 
 
 def test_a_template_that_runs_away_is_not_compared() -> None:

@@ -65,7 +65,7 @@ class EngineReport:
     agreed: int = 0
     disagreed: int = 0
     findings: list[EngineFinding] = field(default_factory=list)
-    declared: Counter[str] = field(default_factory=Counter)
+    declared: Counter[EngineBug] = field(default_factory=Counter)
     hosted: int = 0
     overrun: BudgetError | None = None
     skipped: int = 0
@@ -134,7 +134,7 @@ class _Comparison:
             return
         bugs = [bug for bug in self.bugs if bug.engine == self.engine.name and bug.concerns(context)]
         if bugs:
-            self.report.declared.update(bug.what for bug in bugs)
+            self.report.declared.update(bugs)
             return
         self.report.disagreed += 1
         if "\r" in self.raw.text and got != rendered(self.engine, self.source.text, context):

@@ -163,10 +163,10 @@ def engines_lines(name: str, cases: int, found: Sequence[EngineReport | Missing]
                 yield line()
                 yield line((f"{item.engine}: its own tojson", "bold yellow"), f" ({count(item.hosted, 'render')})")
                 yield line("  differs: it escapes <, >, & and '. Hosts that replace it, such as mistral.rs, agree.")
-            for what, number in item.declared.items():
+            for bug, number in item.declared.items():
                 yield line()
                 yield line((f"{item.engine}: declared by the family", "bold cyan"), f" ({count(number, 'render')})")
-                yield line("  ", what)
+                yield line("  ", bug.what)
 
 
 def _alike(findings: Sequence[EngineFinding]) -> list[list[EngineFinding]]:
@@ -246,7 +246,7 @@ def _record(item: EngineReport | Missing) -> dict[str, Any]:
         "agreed": item.agreed,
         "disagreed": item.disagreed,
         "hosted": item.hosted,
-        "declared": [{"what": what, "renders": number} for what, number in item.declared.items()],
+        "declared": [{"what": bug.what, "renders": number} for bug, number in item.declared.items()],
         "skipped": [{"why": why, "renders": number} for why, number in _skipped(item)],
         "findings": [_finding_record(finding) for finding in item.findings],
     }

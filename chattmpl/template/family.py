@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from chattmpl import cache
@@ -39,6 +39,9 @@ def _regular_expression(text: str) -> str:
     except re.error as error:
         raise ValueError(f"is not a regular expression: {error}") from None
     return text
+
+
+_Pattern = Annotated[str, AfterValidator(_regular_expression)]
 
 
 class Upstream(_Facts):
@@ -207,18 +210,13 @@ class Defect(_Facts):
     kinds: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     data: dict[str, str] = {}
-    when: str = ""
+    when: _Pattern = ""
     rules: tuple[str, ...] = ()
 
     @property
     def unconditional(self) -> bool:
         """True if the defect explains every counterexample of its law."""
         return not (self.kinds or self.data or self.when)
-
-    @field_validator("when")
-    @classmethod
-    def _compiles(cls, when: str) -> str:
-        return _regular_expression(when)
 
 
 class EngineBug(_Facts):
@@ -233,13 +231,11 @@ class EngineBug(_Facts):
 
     engine: str
     what: str
-    when: str
+    when: _Pattern
     example: dict[str, Any] | None = None
 
-    @field_validator("when")
-    @classmethod
-    def _compiles(cls, when: str) -> str:
-        return _regular_expression(when)
+    def __hash__(self) -> int:
+        return hash((self.engine, self.what))
 
     def concerns(self, variables: Mapping[str, object]) -> bool:
         """Return whether a render with these variables may differ."""

@@ -24,14 +24,7 @@ def recall_fact(find: Callable[[], _Fact], template: Template, *inputs: str | No
         template: the template.
         *inputs: its other inputs; it is not stored if one of them is None.
     """
-    key: list[str] = []
-    if cache.is_enabled() and None not in inputs:
-        variants = [(each.source, each.retention, each.tokens) for each in template.variants]
-        key = ["fact", cache.hash_of_code(*_CODE), repr(variants), *filter(None, inputs)]
-    if key and (stored := cache.load(*key)) is not None:
-        return stored  # type: ignore[no-any-return]
+    variants = [(each.source, each.retention, each.tokens) for each in template.variants]
+    code = cache.hash_of_code(*_CODE) if cache.is_enabled() else None
     with allow(_STEPS) as allowance:
-        found = find()
-    if key and allowance.lasting:
-        cache.store(found, *key)
-    return found
+        return cache.recall(find, "fact", code, repr(variants), *inputs, lasts=lambda: allowance.lasting)

@@ -31,6 +31,8 @@ def _arrow(file: DataFile) -> Any:
         import pyarrow.parquet
     except ImportError:
         raise UsageError(f"{file.path} needs pyarrow", hint="pip install 'chattmpl[data]'") from None
+    # Its allocator reserves 1 GiB of addresses at the first use, which must not count against a bound on memory.
+    pyarrow.allocate_buffer(1)
     return pyarrow
 
 
