@@ -201,7 +201,7 @@ REFUSED = {
     "a turn of nobody": ("hybrid", "<|im_start|>system\n## Metadata\n\nReasoning Mode: /think<|im_end|>\nHi", {}),
     "another date": ("smollm3", "<|im_start|>system\n## Metadata\n\nKnowledge Cutoff Date: June 2024\n", {}),
     "no alternation": ("gemma3", "<bos><start_of_turn>model\nHi<end_of_turn>\n", {}),
-    "an answer without a trace": ("qwen3", "Hi", {"completion": True}),
+    "an answer without a trace": ("qwen3", "Hi", {"completion": True, "exact": True}),
     "a trace that is not closed": ("qwen3", "<think>\nhm", {"completion": True}),
     "a call that is not closed": ("qwen3", '<think>\n\n</think>\n\n<tool_call>\n{"name": "f"', {"completion": True}),
     "arguments in other spacing": (
@@ -252,7 +252,7 @@ PARSED: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("qwen3", "<think>\nhm\n</think>\n\nOslo.", {}, {"reasoning_content": "hm", "content": "Oslo."}),
     ("qwen3", "Oslo.", {"enable_thinking": False}, {"content": "Oslo."}),
     ("qwen3", '<think>\n\n</think>\n\n<tool_call>\n{"name": "f", "arguments": {"a":1}}\n</tool_call>', {},
-     {"content": "", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]}),
+     {"content": "", "tool_calls": [call("f", a=1)]}),
     ("chatml", 'Two.\n<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>\n'
      '<tool_call>\n{"name": "g", "arguments": {"b": [1.0]}}\n</tool_call>', {},
      {"content": "Two.", "tool_calls": [call("f"), call("g", b=[1.0])]}),

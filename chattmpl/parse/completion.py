@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import PrivateAttr
 
+from chattmpl.conversation.json_text import STRICT
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
@@ -147,15 +148,15 @@ def parse_completion(
     messages = rendered.conversation.messages
     grammar = grammar_after(request, rendered)
     text = _known_stop(text, grammar, placeholders_in(request.template))
+    if (half := grammar.half_token(text)) is not None:
+        problem = f"the text ends inside a control token or a tag: {text[half:]!r}"
+        raise ParseRefusal(ParseFailure.UNCLOSED, problem, half, len(text), "raise the limit of tokens to sample")
     reading = _Reading(request, text, start, grammar, rendered, exact, sampled)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None
     for source in reading.sources():
         try:
-            for message in source.messages:
-                if not exact and "tool_calls" not in message:
-                    # JSON that is a call in another spelling is one, although it is an answer, too.
-                    message = reading.untagged_call or message
+            for message in (each for read in source.messages for each in reading.meanings(read)):
                 markup = grammar.markup_in(message.get("reasoning_content", ""), message["content"])
                 if markup is not None:
                     raise quoted(markup, text[start:], start)
@@ -165,7 +166,8 @@ def parse_completion(
                     except ParseRefusal as error:
                         refusal = later(refusal, error)
                         serves = source.serves or "tool_calls" in message
-                        found = (message, error) if found is None and serves else found
+                        if serves and (found is None or found[1].reason is ParseFailure.NOT_RENDERED):
+                            found = message, error
         except ParseRefusal as error:
             refusal = refusal or error
     assert refusal is not None, "a source that yields no message refuses"
@@ -187,6 +189,22 @@ def _known_stop(text: str, grammar: TurnGrammar, unknown: Sequence[str]) -> str:
 def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable | None) -> ParsedConversation:
     alone = conversation if prompt is not None else Conversation(messages=conversation.messages[-1:])
     return ParsedConversation.of(alone, differs)
+
+
+def _with_objects(data: MessageData) -> MessageData | None:
+    """Return a message with arguments that are JSON text as objects; None if there are none."""
+    calls = []
+    for call in data.get("tool_calls", ()):
+        given = call["function"]["arguments"]
+        try:
+            given = STRICT.decode(given) if isinstance(given, str) else given
+        except (ValueError, RecursionError):
+            return None
+        calls.append({**call, "function": {**call["function"], "arguments": given}})
+    changed = calls != data.get("tool_calls", []) and all(
+        isinstance(each["function"]["arguments"], dict) for each in calls
+    )
+    return {**data, "tool_calls": calls} if changed else None
 
 
 def _has_plain_names(data: MessageData) -> bool:
@@ -244,14 +262,32 @@ class _Reading:
             read = read_completion(request.grammar, self.text, self.start)
             yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
         yield _Source(self._read(self.grammar))
-        if (closed := self.grammar.after_supplied) is not None:
-            yield _Source(self._read(closed))
         for head in () if self.sampled else self.grammar.heads:
-            yield _Source(self._read(replace(self.grammar, supplied=head)), serves=False, as_history=True)
+            grammar = replace(self.grammar, supplied=head, composed=())
+            yield _Source(self._read(grammar), serves=False, as_history=True)
 
     def _read(self, grammar: TurnGrammar) -> Iterator[MessageData]:
         schemas = schemas_of(self.request.kwargs.get("tools") or self.prompt.conversation.tools)
         return grammar.read(self.text, self.start, schemas)
+
+    def meanings(self, message: MessageData) -> Iterator[MessageData]:
+        """Yield the messages that a message which was read may be; in serving, arguments are objects if they can be."""
+        if self.exact:
+            yield message
+        elif "tool_calls" not in message:
+            # JSON that is a call in another spelling is one, although it is an answer, too.
+            yield self.untagged_call or message
+        else:
+            objects = _with_objects(message)
+            yield message if objects is None or (self._takes(message) and not self._takes(objects)) else objects
+
+    def _takes(self, message: MessageData) -> bool:
+        """Return whether the template renders a message."""
+        try:
+            self.prove(self.prompt, message, as_history=False)
+        except ParseRefusal as error:
+            return error.reason is not ParseFailure.NOT_RENDERED
+        return True
 
     @cached_property
     def untagged_call(self) -> MessageData | None:

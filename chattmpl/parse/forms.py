@@ -161,7 +161,7 @@ def _read_part(
         match = None if following else NAME.match(scan.text, position, scan.end)
         places = scan.find(following, position) if following else iter([(match.end(), 0)] if match else [])
         end = next((start for start, _ in places), position)
-        name = scan.text[position:end]
+        name = scan.text[position:end].strip() if scan.loose else scan.text[position:end]
         if part.fits(name):
             yield {part.field: name}, end
     elif isinstance(part, JsonCall):

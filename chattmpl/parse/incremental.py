@@ -16,10 +16,10 @@ from typing import Any
 from chattmpl.parse.forms import Calls, Form, Slot
 from chattmpl.parse.incremental_calls import MORE, CallsReader, CallView, Window
 from chattmpl.parse.turn_grammar import TurnGrammar
-from chattmpl.parse.values import JsonType
+from chattmpl.parse.values import JsonType, words_of
 from chattmpl.template.special_tokens import CONTROL
 
-_CONTROL_START = re.compile(r"<(?:[|｜][^<>]{0,62}|/?s?|bos?|eos?|pad?|unk?|(?:start|end)_of_turn|\w{0,12})?\Z")
+_CONTROL_START = re.compile(r"<(?:[|｜][^<>]{0,62}|(?:start|end)_of_turn|/?\w{0,12})?\Z|\[(?:\|[^\[\]]{0,62})?\Z")
 Delta = dict[str, Any]
 """An addition to a message, in the form of the OpenAI API."""
 
@@ -35,14 +35,15 @@ class _Markup:
     """The markup that no field may contain, and the characters with which it begins."""
 
     def __init__(self, grammar: TurnGrammar) -> None:
-        words = {_word(text) for form in grammar.forms for text in _literals(form)} - {""}
+        forms = (*grammar.forms, *grammar.composed)
+        words = {_word(text) for form in forms for text in _literals(form)} - {""}
         self.words = tuple(sorted(words))
         self.calls = tuple("".join(text.split()) for text in grammar.openers if not CONTROL.search(text))
         self.tokens = {*grammar.openers, *words}
         texts = [re.escape(text) for text in grammar.openers if CONTROL.search(text)]
         self.pattern = re.compile("|".join([grammar.markup.pattern, *texts]))
         self.template_tokens = grammar.tokens
-        starts = {token[0] for token in [*self.tokens, *self.template_tokens]} | {"<", "`"}
+        starts = {token[0] for token in [*self.tokens, *self.template_tokens]} | {"<", "[", "`"}
         self.special = re.compile("[" + "".join(map(re.escape, sorted(starts))) + "]")
         self.inline = re.compile("[\\n" + "".join(map(re.escape, sorted(starts))) + "]")
 
@@ -78,7 +79,7 @@ def _literals(form: Form) -> Iterator[str]:
 
 def _word(text: str) -> str:
     """Return the first word of a literal."""
-    return next(iter(text.split()), "")
+    return next(iter(words_of(text)), "")
 
 
 class _Field:
@@ -248,7 +249,8 @@ class TurnReader:
         self._supplied = len(grammar.supplied)
         self._window = Window()
         self._fields: dict[tuple[str, int], _Field] = {}
-        self._readings = [_Reading(form, 0, 0) for form in _distinct(grammar.forms)]
+        self._ends = grammar.ends
+        self._readings = [_Reading(form, 0, 0) for form in _distinct((*grammar.forms, *grammar.composed))]
         self._pending: list[str] = []
         self._waiting = 0
         self._simple: _Field | None = None
@@ -337,7 +339,7 @@ class TurnReader:
             return self._after_slot(reading, reading.after)
         form, index, place = reading.form, reading.index, reading.place
         if index == len(form.parts):
-            return (reading if _may_end(form, self._window.cut(place, self._window.end)) else None), []
+            return (reading if self._may_end(form, place) else None), []
         part = form.parts[index]
         if isinstance(part, Slot):
             if place < self._supplied:
@@ -358,21 +360,23 @@ class TurnReader:
         last = reading.index + 1 == len(reading.form.parts)
         if not literal and not last:
             return None, [replace(inside, place=current.start)]
-        word, place = _word(literal) or literal, reading.searched
+        words = {_word(literal) or literal, *(map(_word, self._ends) if last else ())} - {""}
         forks = []
-        while word and (found := self._window.find(word, place)) != MORE:
-            if current.marked is not None and found > current.marked:
-                break
-            if current.may_end(found, last):
-                forks.append(replace(inside, place=found))
-            place = found + 1
+        for word in words:
+            place = reading.searched
+            while (found := self._window.find(word, place)) != MORE:
+                if current.marked is not None and found > current.marked:
+                    break
+                if current.may_end(found, last):
+                    forks.append(replace(inside, place=found))
+                place = found + 1
         return (replace(reading, searched=self._window.end) if current.marked is None else None), forks
 
     def _after_slot(self, reading: _Reading, current: _Field) -> tuple[_Reading | None, list[_Reading]]:
         """Find out if the slot ends where this reading says."""
         form, index, window = reading.form, reading.index, self._window
         if index == len(form.parts):
-            return (reading if _may_end(form, window.cut(reading.place, window.end)) else None), []
+            return (reading if self._may_end(form, reading.place) else None), []
         literal = _following(form, index - 1)
         lead = literal[: len(literal) - len(literal.lstrip())]
         place = reading.place - len(lead)
@@ -402,10 +406,18 @@ class TurnReader:
         return self._fields[name, start]
 
     def _reader(self, form: Form, index: int, place: int) -> CallsReader:
-        ending = "".join(part for part in form.parts[index + 1 :] if isinstance(part, str)) + form.ending
+        rest = "".join(part for part in form.parts[index + 1 :] if isinstance(part, str))
+        endings = tuple(dict.fromkeys(rest + ending for ending in (form.ending, *self._ends)))
         calls = form.parts[index]
         assert isinstance(calls, Calls)
-        return CallsReader(calls, place, self._window, self._schemas, ending)
+        return CallsReader(calls, place, self._window, self._schemas, endings)
+
+    def _may_end(self, form: Form, place: int) -> bool:
+        """Return whether the text from an offset on may be the beginning of what ends a turn."""
+        rest = self._window.cut(place, self._window.end)
+        return any(
+            ending.startswith(rest) or ending.strip().startswith(rest.strip()) for ending in (form.ending, *self._ends)
+        )
 
     # -- what is shown
 
@@ -478,11 +490,6 @@ def _following(form: Form, index: int) -> str:
         return form.ending
     part = form.parts[index + 1]
     return part.start if isinstance(part, Calls) else str(part)
-
-
-def _may_end(form: Form, rest: str) -> bool:
-    """Return whether a text may be the beginning of what ends a turn."""
-    return form.ending.startswith(rest) or form.ending.strip().startswith(rest.strip())
 
 
 def _distinct(forms: tuple[Form, ...]) -> Iterator[Form]:

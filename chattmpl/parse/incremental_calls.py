@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from chattmpl.parse.forms import MAX_NAME, NAME, NAME_IN_ID, Calls, JsonCall, Slot
-from chattmpl.parse.values import JsonType, Scan
+from chattmpl.parse.values import JsonType, Scan, words_of
 
 MORE = -1
 """The answer of a reader that needs more text."""
@@ -56,7 +56,7 @@ class Window:
                 return place + len(literal)
             if literal.startswith(there) and place + len(there) == self.end:
                 return MORE
-        for word in literal.split():
+        for word in words_of(literal):
             place = self.after_space(place)
             there = self.cut(place, place + len(word))
             if there != word:
@@ -134,9 +134,15 @@ class CallsReader:
     """
 
     def __init__(
-        self, calls: Calls, start: int, window: Window, schemas: Mapping[str, Mapping[str, JsonType]], ending: str
+        self,
+        calls: Calls,
+        start: int,
+        window: Window,
+        schemas: Mapping[str, Mapping[str, JsonType]],
+        endings: tuple[str, ...],
     ) -> None:
-        self.calls, self.window, self.schemas, self.ending = calls, window, schemas, ending
+        self.calls, self.window, self.schemas = calls, window, schemas
+        self.closings = [calls.closes + ending for ending in endings]
         self.place = start
         self.views: list[CallView] = []
         self.dead = False
@@ -221,15 +227,16 @@ class CallsReader:
                 self.place, self._index = after, 0
                 return
         rest = window.cut(self.place, window.end)
-        closing = calls.closes + self.ending
-        same = "".join(closing.split())
-        if not same.startswith("".join(rest[: len(closing) + 100].split())):
+        if not any(
+            "".join(closing.split()).startswith("".join(rest[: len(closing) + 100].split()))
+            for closing in self.closings
+        ):
             self.dead = True
 
     def _may_be_call(self, place: int) -> bool:
         """Return whether another call may begin at an offset, where no text of the template opens it."""
-        closing = self.calls.closes + self.ending
-        return bool(self.calls.separator.strip()) or self.window.cut(place, place + 1) not in closing[:1]
+        following = self.window.cut(place, place + 1)
+        return bool(self.calls.separator.strip()) or not any(following in closing[:1] for closing in self.closings)
 
     @property
     def in_json(self) -> bool:
@@ -256,7 +263,7 @@ class CallsReader:
     def _slot(self, part: Slot) -> None:
         window, following = self.window, self._following()
         if following:
-            word = following.split()[0] if following.strip() else following
+            word = words_of(following)[0] if following.strip() else following
             place = window.find(word, self.place)
             if place == MORE or place + len(word) > window.end:
                 self.dead = window.end - self.place > MAX_NAME + len(word)
@@ -264,13 +271,14 @@ class CallsReader:
             lead = len(following) - len(following.lstrip()) if following.strip() else 0
             strict = place - lead >= self.place and window.cut(place - lead, place) == following[:lead]
             end = place - lead if strict else window.before_space(place, self.place)
+            value = window.cut(self.place, end)
+            value = value if strict and part.fits(value) else value.strip()
         else:
             match = NAME.match(window.text, self.place - window.base)
             if match is None or match.end() + window.base == window.end:
                 self.dead = match is None and self.place < window.end
                 return
-            end = match.end() + window.base
-        value = window.cut(self.place, end)
+            end, value = match.end() + window.base, match[0]
         if not part.fits(value):
             self.dead = True
             return
@@ -337,7 +345,7 @@ class CallsReader:
         following = self._following()
         if not following.strip():
             return  # Only the end of the text shows where they end.
-        word = following.split()[-1]
+        word = words_of(following)[-1]
         if window.find(word, self._searched) in (MORE, *range(window.end - len(word) + 1, window.end)):
             return
         if window.end - self.place < self._least:

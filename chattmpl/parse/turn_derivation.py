@@ -14,10 +14,22 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from chattmpl.errors import ChatTmplError
+from chattmpl.parse.composition import compose, find_trace
 from chattmpl.parse.forms import Arguments, CallPart, Calls, Form, JsonCall, Slot
 from chattmpl.parse.value_derivation import KEYS, WORDS, Underivable, members_of, whole_notation
 from chattmpl.parse.values import KEY, Members, common_end, common_start
-from chattmpl.probing.corpus import ASK, TOOL_NAME, TRACES, Message, call_message, result_message, with_trace
+from chattmpl.probing.corpus import (
+    ASK,
+    ASK_MORE,
+    SAY,
+    TOOL_NAME,
+    TRACES,
+    TUSKS,
+    Message,
+    call_message,
+    result_message,
+    with_trace,
+)
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import before_split_token, common_length
 from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL
@@ -26,10 +38,6 @@ from chattmpl.template.template import Rendering
 _CONTENT = "Plan plum and pear"
 _NAMES = (TOOL_NAME,) * 3
 _IDS = ("walrusone", "walrustwo", "walrusthr")
-
-
-OPENED = re.compile(r"<([\w:]+)>\s*\Z")
-"""A tag at the end of a prompt that opens a trace."""
 
 _CALL_FIELD = re.compile(r"tool_calls\[(\d+)\](?:\.function)?\.(name|id|type|arguments)\b")
 _MARK = "\ue000"
@@ -53,6 +61,9 @@ class DerivedForms:
         supplied: the beginning of a turn that the generation prompt supplies, such as ``<think>``.
         heads: what turns have in common with it that begin otherwise in the history.
         forms: the forms, the ones with most fields first.
+        composed: the forms of turns that continue the prompt, which the template may write otherwise.
+        stops: the tokens that end turns.
+        followers: the tokens that begin the next turn, where turns have no stop token.
         openers: the texts before the first call of a turn, the longest first.
         underived: the kinds of turns that no form describes, with the reason.
     """
@@ -61,6 +72,9 @@ class DerivedForms:
     supplied: str
     heads: tuple[str, ...]
     forms: tuple[Form, ...]
+    composed: tuple[Form, ...]
+    stops: tuple[str, ...]
+    followers: tuple[str, ...]
     openers: tuple[str, ...]
     underived: tuple[str, ...]
 
@@ -74,6 +88,9 @@ class _Derivation:
     def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
         self.prober = facts.prober
         self.traces = facts.traces
+        # A prompt that the template writes after a turn, although none is asked for, does not end it.
+        self.unrequested = facts.unrequested_prompt is not None
+        self.stops = facts.answer_stops if self.unrequested else facts.stop_tokens or ()
         options = self.prober.call_options
         self.calls = bool(options)
         self.as_text = bool(options.get("text"))
@@ -144,6 +161,7 @@ class _Derivation:
             raise Underivable("the template renders no assistant turn after its prompt")
         start = min([*map(self._common, every), *map(_trace_opening, every)])
         stops = self._stops([pieces_of(turns[0], start, len(self.before)) for turns in kinds.values() if 0 in turns])
+        stops = tuple(dict.fromkeys((*stops, *self.stops)))
         arguments = self._arguments(start) if self.calls else None
         forms: list[Form] = []
         for turns in kinds.values():
@@ -155,16 +173,21 @@ class _Derivation:
                     self.underived.append(str(error))
             self.openers += filter(None, map(_opener, read.values()))
         header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
-        forms += list(_with_opened_trace(forms, header, self.prompt[start:]))
         unique = [form for index, form in enumerate(forms) if form not in forms[:index]]
         ordered = sorted(unique, key=lambda form: ("calls" not in form.fields, -len(form.fields)))
         openers = tuple(sorted(set(self.openers), key=lambda opener: (-len(opener), opener)))
         heads = {self.prompt[start : self._common(text)] for text in every if not text.startswith(self.prompt)}
+        supplied = self.prompt[start:]
+        literals = self.prober.template.program.literals
+        trace = find_trace(ordered, header, literals)
         return DerivedForms(
             header,
-            self.prompt[start:],
+            supplied,
             tuple(sorted(heads)),
             tuple(ordered),
+            compose(ordered, trace, header, supplied, stops, literals),
+            stops,
+            tuple(self._followers(stops)),
             openers,
             tuple(dict.fromkeys(self.underived)),
         )
@@ -175,11 +198,26 @@ class _Derivation:
         found = [matches[-1][0] for tail in tails if (matches := list(CONTROL.finditer(tail)))]
         return tuple(dict.fromkeys(found))
 
+    def _followers(self, stops: tuple[str, ...]) -> Iterator[str]:
+        """Yield the control tokens that begin the next turn, where none ends the turn before it."""
+        call = call_message(**self.prober.call_options)
+        turns = [(SAY, ASK_MORE, SAY["content"])]
+        if self.calls:
+            turns.append((call, result_message(), TUSKS[0]))
+        for turn, following, word in turns:
+            alone, both = (
+                (self.prober.text(each, tools=True) or "").rpartition(word)[2]
+                for each in ([ASK, turn], [ASK, turn, following])
+            )
+            following_token = CONTROL.match(both[common_length(alone, both) :].lstrip())
+            if following_token is not None and not any(stop in alone for stop in stops):
+                yield following_token[0]
+
     def _without_calls(
         self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
     ) -> Iterator[Form]:
         if 0 in turns:
-            yield _form([_part(piece) for piece in turns[0]], stops)
+            yield self._form([_part(piece) for piece in turns[0]], stops)
 
     def _with_calls(
         self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
@@ -193,11 +231,45 @@ class _Derivation:
         many = split.get(3)
         if many is not None and len(many.calls) == 3:
             listed = many.as_list()
-            yield _form([*many.prefix, listed.calls, *many.suffix], stops)
+            yield self._form([*many.prefix, listed.calls, *many.suffix], stops)
             if (listed.first, listed.last) == (one.head, one.tail):
                 return
         single = Calls("", _json_call((one.head, *one.calls[0], one.tail)), "", "", False)
-        yield _form([*one.prefix, single, *one.suffix], stops)
+        yield self._form([*one.prefix, single, *one.suffix], stops)
+
+    def _form(self, parts: list[str | Slot | Calls], stops: tuple[str, ...]) -> Form:
+        """Return the form of a turn, with the ending cut off its last text."""
+        parts = list(parts)
+        last = parts[-1] if parts else ""
+        text, calls = last, None
+        if isinstance(last, Calls):
+            calls = last
+            text = calls.closes or (calls.call[-1] if isinstance(calls.call[-1], str) and not calls.many else "")
+        if not isinstance(text, str):
+            return Form(tuple(parts), "", "")
+        places = [match for match in CONTROL.finditer(text) if match[0] in stops]
+        if calls is not None and not calls.many:
+            # A turn with a call may end with a stop token of its own.
+            places = places or list(PIPED_CONTROL.finditer(text))
+        places = [match for match in places if self._ends(text[match.end() :], stops)]
+        if not places:
+            return Form(tuple(part for part in parts if part != ""), "", "")
+        start, stop = places[0].start(), places[0][0]
+        if calls is None:
+            parts[-1] = text[:start]
+        elif calls.closes:
+            parts[-1] = replace(calls, closes=text[:start])
+        else:
+            parts[-1] = replace(calls, call=tuple(part for part in (*calls.call[:-1], text[:start]) if part != ""))
+        return Form(tuple(part for part in parts if part != ""), text[start:], stop)
+
+    def _ends(self, rest: str, stops: tuple[str, ...]) -> bool:
+        """Return whether a text after a stop token is not sampled: more of them, or a prompt that is not asked for."""
+        if self.unrequested and rest.strip() and self.prompt.endswith(rest):
+            return True
+        for stop in stops:
+            rest = rest.replace(stop, "")
+        return not rest.strip()
 
     # -- arguments
 
@@ -231,20 +303,6 @@ class _Derivation:
         except Underivable as error:
             self.underived.append(str(error))
             return None
-
-
-def _with_opened_trace(forms: Sequence[Form], header: str, supplied: str) -> Iterator[Form]:
-    """Yield the forms with a trace, where the prompt opens one and the template renders none."""
-    opened = OPENED.search(header)
-    if opened is None or any("reasoning" in form.fields for form in forms):
-        return
-    closing = f"</{opened[1]}>"
-    for form in forms:
-        first = form.parts[0] if form.parts else ""
-        closed = isinstance(first, str) and first.lstrip().startswith(closing)
-        rest = form.parts if closed else (closing, *form.parts)
-        parts = (supplied, Slot("reasoning"), *rest)
-        yield Form(tuple(part for part in parts if part != ""), form.ending, form.stop)
 
 
 def pieces_of(rendering: Rendering, start: int, index: int) -> list[Piece]:
@@ -477,29 +535,3 @@ def _shape(value: Any, slots: dict[str, CallPart]) -> Any:
     if isinstance(value, str) and _MARK in value:
         raise ValueError(value)
     return value
-
-
-def _form(parts: list[str | Slot | Calls], stops: tuple[str, ...]) -> Form:
-    """Return the form of a turn, with the ending cut off its last text."""
-    parts = list(parts)
-    last = parts[-1] if parts else ""
-    text, calls = last, None
-    if isinstance(last, Calls):
-        calls = last
-        text = calls.closes or (calls.call[-1] if isinstance(calls.call[-1], str) and not calls.many else "")
-    if not isinstance(text, str):
-        return Form(tuple(parts), "", "")
-    places = [match for match in CONTROL.finditer(text) if match[0] in stops]
-    if calls is not None and not calls.many:
-        # A turn with a call may end with a stop token of its own.
-        places = places or list(PIPED_CONTROL.finditer(text))
-    if not places or text[places[-1].end() :].strip():
-        return Form(tuple(part for part in parts if part != ""), "", "")
-    start, stop = places[-1].start(), places[-1][0]
-    if calls is None:
-        parts[-1] = text[:start]
-    elif calls.closes:
-        parts[-1] = replace(calls, closes=text[:start])
-    else:
-        parts[-1] = replace(calls, call=tuple(part for part in (*calls.call[:-1], text[:start]) if part != ""))
-    return Form(tuple(part for part in parts if part != ""), text[start:], stop)

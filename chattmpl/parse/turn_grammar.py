@@ -11,20 +11,28 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.parse.forms import NAME_IN_ID, Fields, Form
+from chattmpl.parse.harmony import ENDS, read_harmony, writes_harmony
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
-from chattmpl.parse.spellings import respelled
-from chattmpl.parse.turn_derivation import OPENED, DerivedForms, derive
+from chattmpl.parse.turn_derivation import DerivedForms, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
 from chattmpl.probing.facts import TemplateFacts, facts_of
-from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL, TAG
+from chattmpl.template.special_tokens import CONTROL, NAMES, PIPED_CONTROL, PLACEHOLDER, PLACEHOLDERS, TAG
 from chattmpl.template.template import Template
 
 MessageData = dict[str, Any]
 """A message as plain data."""
 
-CONTROL_TOKENS = re.compile(rf"{PIPED_CONTROL.pattern}|</?s>|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn)>")
+CONTROL_TOKENS = re.compile(
+    rf"{PIPED_CONTROL.pattern}|\[\|[^|\[\]\s]{{1,60}}\|\]|<(?:bos|eos|start_of_turn|end_of_turn)>"
+)
 """Control tokens of any model, which no answer contains as text."""
+
+_HALF = re.compile(r"(?:<[|｜/]|<\w\w|\[[A-Z/]{2})[^<>\[\]\n]{0,60}\Z")
+"""Text at the end that may be the beginning of a control token or a tag."""
+
+_PYTHON_TAG = re.compile(r"\A<\|python_tag\|>(?=\s*\{)")
+"""The token with which Llama 3.1 opens calls of functions, too, and not only code."""
 
 _LEADING_TAG = re.compile(r"<[^<>\s]{2,}>?|\[[A-Z_]{3,}\]")
 """A tag with which an opening text begins."""
@@ -41,10 +49,24 @@ class TurnGrammar(DerivedForms):
     """The grammar of a template's assistant turns.
 
     Attributes:
-        stops: the tokens at which sampling ends.
+        special: other control tokens of the template and its tokenizer.
     """
 
-    stops: tuple[str, ...] = ()
+    special: tuple[str, ...] = ()
+
+    @cached_property
+    def ends(self) -> tuple[str, ...]:
+        """The tokens at which sampling ends, the longest first."""
+        ends = {*self.stops, *self.followers, *(ENDS if writes_harmony(self.texts) else ())}
+        if PLACEHOLDERS["eos_token"] in ends:
+            ends.add("</s>")  # The most frequent one, where the template does not come with its own.
+        return tuple(sorted(ends, key=lambda token: (-len(token), token)))
+
+    def end_of(self, text: str) -> int:
+        """Return the end of a completion without white space and the token that ended it."""
+        text = text.rstrip()
+        token = next((token for token in self.ends if text.endswith(token)), "")
+        return len(text.removesuffix(token).rstrip())
 
     @cached_property
     def tokens(self) -> tuple[str, ...]:
@@ -52,6 +74,7 @@ class TurnGrammar(DerivedForms):
         tokens = {token for text in self.texts for pattern in (CONTROL, TAG) for token in pattern.findall(text)}
         tokens |= {match[0] for opener in self.openers if (match := _LEADING_TAG.match(opener))}
         tokens |= {f"</{token[1:]}" for token in tokens if token[0] == "<" and token[1:2] not in "/|｜"}
+        tokens |= {*self.special, *self.ends}
         return tuple(sorted(tokens, key=lambda token: (-len(token), token)))
 
     @cached_property
@@ -68,7 +91,8 @@ class TurnGrammar(DerivedForms):
     @cached_property
     def texts(self) -> tuple[str, ...]:
         """The texts that the template writes in turns and at the end of a prompt."""
-        return (self.header, *(text for form in self.forms for text in (*form.texts, form.ending)))
+        forms = (*self.forms, *self.composed)
+        return (self.header, *(text for form in forms for text in (*form.texts, form.ending)))
 
     def read(self, text: str, start: int, schemas: Mapping[str, Mapping[str, JsonType]]) -> Iterator[MessageData]:
         """Yield the messages that the completion from ``start`` on may be, the most exact reading first.
@@ -78,44 +102,47 @@ class TurnGrammar(DerivedForms):
         """
         whole, shift = self.supplied + text[start:], start - len(self.supplied)
         exact = Scan(whole, len(whole), False, schemas, len(self.supplied))
-        loose = replace(exact, end=len(whole.rstrip()), loose=True)
+        loose = replace(exact, end=self.end_of(whole), loose=True)
         seen: list[MessageData] = []
         refusal: ParseRefusal | None = None
 
         def readings() -> Iterator[tuple[Form, Scan]]:
             yield from ((form, scan) for form in self.forms for scan in (exact, loose))
-            respelt = "" if seen else self.supplied + respelled(text[start:], self.texts, self.stops)
-            for form in self.forms:
-                if seen:
-                    return
-                yield form, replace(loose, text=respelt, end=len(respelt.rstrip()))
+            yield from ((form, loose) for form in self.composed)
+            if not seen and _PYTHON_TAG.match(whole):
+                respelt = _PYTHON_TAG.sub("", whole)
+                yield from ((form, replace(loose, text=respelt, end=self.end_of(respelt))) for form in self.forms)
 
-        for form, scan in readings():
-            for fields in form.read(scan, 0):
-                found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
-                if found is not None:
-                    refusal = refusal or quoted(found, scan.text, shift)
-                    continue
-                for message in _messages(fields):
-                    if message not in seen:
-                        seen.append(message)
-                        yield message
+        def fields_read() -> Iterator[tuple[Fields, Scan]]:
+            yield from ((fields, scan) for form, scan in readings() for fields in form.read(scan, 0))
+            if not seen and writes_harmony(self.texts) and (fields := read_harmony(text[start:])) is not None:
+                yield fields, exact
+
+        for fields, scan in fields_read():
+            found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
+            if found is not None:
+                refusal = refusal or quoted(found, scan.text, shift)
+                continue
+            for message in _messages(fields):
+                if message not in seen:
+                    seen.append(message)
+                    yield message
         if not seen:
             problem = "neither an answer nor a tool call in this template's format"
             raise refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
 
     @property
-    def after_supplied(self) -> TurnGrammar | None:
-        """The grammar of turns after a trace that the prompt closes, where the history has none; else None."""
-        if not self.supplied or not self.heads or OPENED.search(self.header):
-            return None
-        forms = tuple(form for form in self.forms if "reasoning" not in form.fields)
-        return replace(self, supplied="", forms=forms)
-
-    @property
     def untagged_calls(self) -> bool:
         """True if calls begin with text that no tag or control token marks, as JSON does."""
         return any(not CONTROL.search(opener) for opener in self.openers)
+
+    def half_token(self, text: str) -> int | None:
+        """Return the offset of the beginning of a control token or tag at the end of a text; None if there is none."""
+        match = _HALF.search(text)
+        if match is None or text.count("`") % 2:
+            return None
+        known = any(token.startswith(match[0]) for token in (*self.tokens, *self.openers))
+        return match.start() if known or match[0][1] in "|｜" else None
 
     def markup_in(self, *texts: str) -> str | None:
         """Return the first control token or opening of a call in texts of a message, outside of Markdown code."""
@@ -203,8 +230,10 @@ def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar
         return str(error)
     family = template.family
     declared = family.generation.stop_tokens if family is not None else ()
-    stops = tuple(dict.fromkeys([*declared, *(form.stop for form in found.forms if form.stop)]))
-    return TurnGrammar(**vars(found), stops=stops)
+    stops = tuple(dict.fromkeys([*declared, *found.stops, *filter(None, [template.tokens.get("eos_token")])]))
+    special = [token for token in facts.control_tokens if token.startswith("[")]
+    special += [token for name in NAMES if (token := template.tokens.get(name)) and token != PLACEHOLDER.format(name)]
+    return TurnGrammar(**{**vars(found), "stops": stops}, special=tuple(dict.fromkeys(special)))
 
 
 def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:

@@ -12,14 +12,16 @@ from __future__ import annotations
 import ast
 import heapq
 import itertools
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 from chattmpl.conversation.json_text import STRICT
 from chattmpl.input_files import is_too_deep
+from chattmpl.template.special_tokens import CONTROL, TAG
 
 JsonType = Literal["null", "boolean", "integer", "number", "array", "object", "string"]
 
@@ -56,6 +58,22 @@ _MAX_STOPS = 1000
 """Number of places where a text value may end that are tried."""
 
 
+_TOKEN = re.compile(f"{CONTROL.pattern}|{TAG.pattern}")
+
+
+@lru_cache(maxsize=1024)
+def words_of(literal: str) -> tuple[str, ...]:
+    """Return the control tokens, tags and words of a literal, between which a model may write other white space."""
+    words: list[str] = []
+    for word in literal.split():
+        place = 0
+        for match in _TOKEN.finditer(word):
+            words += [word[place : match.start()], match[0]]
+            place = match.end()
+        words.append(word[place:])
+    return tuple(filter(None, words))
+
+
 @dataclass(frozen=True)
 class Scan:
     """A text that is read, up to ``end``; ``loose`` ignores white space around markup that is not there exactly."""
@@ -76,7 +94,7 @@ class Scan:
         return self._skip_words(literal, position) if self.loose else None
 
     def _skip_words(self, literal: str, position: int) -> int | None:
-        for word in literal.split():
+        for word in words_of(literal):
             position = self.after_space(position)
             if not self.text.startswith(word, position) or position + len(word) > self.end:
                 return None
@@ -88,7 +106,7 @@ class Scan:
         if not literal:
             yield position, position
             return
-        word = literal.split()[0] if self.loose and literal.strip() else literal
+        word = words_of(literal)[0] if self.loose and literal.strip() else literal
         lead = literal.index(word)
         start = position
         for _ in range(_MAX_STOPS):
