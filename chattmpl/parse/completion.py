@@ -191,19 +191,17 @@ def _result(conversation: Conversation, prompt: Any, differs: NotRepresentable |
     return ParsedConversation.of(alone, differs)
 
 
-def _with_objects(data: MessageData) -> MessageData | None:
-    """Return a message with arguments that are JSON text as objects; None if there are none."""
-    calls = []
+def _with_objects(data: MessageData, text: str) -> MessageData | None:
+    """Return a message with arguments that are the JSON of a text as objects; None if there are none."""
+    calls, changed = [], False
     for call in data.get("tool_calls", ()):
         given = call["function"]["arguments"]
-        try:
-            given = STRICT.decode(given) if isinstance(given, str) else given
-        except (ValueError, RecursionError):
-            return None
+        if isinstance(given, str) and given in text and f'"{given}"' not in text:
+            try:
+                given, changed = STRICT.decode(given), True
+            except (ValueError, RecursionError):
+                return None
         calls.append({**call, "function": {**call["function"], "arguments": given}})
-    changed = calls != data.get("tool_calls", []) and all(
-        isinstance(each["function"]["arguments"], dict) for each in calls
-    )
     return {**data, "tool_calls": calls} if changed else None
 
 
@@ -278,7 +276,7 @@ class _Reading:
             # JSON that is a call in another spelling is one, although it is an answer, too.
             yield self.untagged_call or message
         else:
-            objects = _with_objects(message)
+            objects = _with_objects(message, self.text)
             yield message if objects is None or (self._takes(message) and not self._takes(objects)) else objects
 
     def _takes(self, message: MessageData) -> bool:

@@ -42,6 +42,10 @@ class Trace:
     opens: str
     closes: str
 
+    def is_opened(self, prompt: str) -> bool:
+        """Return whether a prompt ends with the beginning of a trace."""
+        return prompt.rstrip().endswith(self.opens.strip())
+
     @property
     def pattern(self) -> re.Pattern[str]:
         """A pattern of an empty trace, or of the end of one, at the beginning of a text."""
@@ -108,7 +112,7 @@ def compose(
     if (Slot("content"),) in rests:
         alone = [rest for rest in rests if isinstance(rest[0], Calls) and Slot("content") not in rest]
         rests = [*((Slot("content"), *rest) for rest in alone), *rests]
-    opened = trace is not None and header.rstrip().endswith(trace.opens.strip())
+    opened = trace is not None and trace.is_opened(header)
     made: list[Parts] = []
     if trace is not None and not header.rstrip().endswith(trace.closes.strip()):
         space = trace.opens[len(trace.opens.rstrip()) :]

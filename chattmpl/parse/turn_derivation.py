@@ -180,12 +180,19 @@ class _Derivation:
         supplied = self.prompt[start:]
         literals = self.prober.template.program.literals
         trace = find_trace(ordered, header, literals)
+        composed = compose(ordered, trace, header, supplied, stops, literals)
+        if trace is not None and trace.is_opened(header) and not any("reasoning" in form.fields for form in ordered):
+            # The template renders no trace, but the prompt opens one.
+            ordered = [
+                *(replace(form, ending=stop, stop=stop) for form in composed for stop in stops[:1] or ("",)),
+                *ordered,
+            ]
         return DerivedForms(
             header,
             supplied,
             tuple(sorted(heads)),
             tuple(ordered),
-            compose(ordered, trace, header, supplied, stops, literals),
+            composed,
             stops,
             tuple(self._followers(stops)),
             openers,
@@ -194,9 +201,16 @@ class _Derivation:
 
     def _stops(self, turns: Iterable[list[Piece]]) -> tuple[str, ...]:
         """Return the control tokens that end turns without calls."""
-        tails = [turn[-1].text for turn in turns if turn and turn[-1].field is None]
-        found = [matches[-1][0] for tail in tails if (matches := list(CONTROL.finditer(tail)))]
-        return tuple(dict.fromkeys(found))
+        header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
+        found: dict[str, None] = {}
+        for tail in (turn[-1].text for turn in turns if turn and turn[-1].field is None):
+            matches = list(CONTROL.finditer(tail))
+            found.update(dict.fromkeys(match[0] for match in matches[-1:]))
+            # Another stop token may stand before it, if it ends questions, too.
+            for match, following in itertools.pairwise(matches):
+                if match[0] in header and not tail[match.end() : following.start()].strip():
+                    found[match[0]] = None
+        return tuple(found)
 
     def _followers(self, stops: tuple[str, ...]) -> Iterator[str]:
         """Yield the control tokens that begin the next turn, where none ends the turn before it."""
