@@ -1,6 +1,7 @@
 """Read back completions that templates render: how many come back as the message, are refused, or come back otherwise.
 
-    python bench/parsing.py [--corpus hub trl] [--names TEXT…] [--exact] [--show] [--json FILE]
+    python bench/parsing.py [--corpus hub trl] [--names TEXT…] [--exact] [--show] [--json FILE] [--transformers]
+                            [--llama-cpp DRIVER]
 
 For each template, assistant messages are rendered after a question: answers, reasoning, calls with arguments of every
 JSON type, markup and line breaks in them, parallel calls, text beside calls. The text after the prompt is parsed with
@@ -9,6 +10,11 @@ turn otherwise than its prompt begins it, the text from the first difference on 
 
 Nothing of the parser is used to judge: the message that was rendered is compared with the one that was parsed. White
 space at the ends of texts does not count, since many templates cut it.
+
+``--llama-cpp`` and ``--transformers`` read the same completions with llama.cpp's derivation and with transformers'
+``parse_response``, by the response template that trl ships for a template and by the one that chattmpl derives.
+llama.cpp also checks the GBNF grammar of each template: it accepts the completions, and none whose last call is cut
+off. ``bench/llama_cpp.sh`` builds the driver.
 """
 
 from __future__ import annotations
@@ -25,9 +31,22 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from parsing_others import (
+    LlamaCpp,
+    Reader,
+    Reading,
+    cut_off,
+    derived_response_template,
+    reading,
+    shipped_response_template,
+    transformers_reader,
+)
+
 from chattmpl import Rendering, Template
 from chattmpl.errors import ChatTmplError, NotRepresentable
 from chattmpl.parse.formats import find_formats
+from chattmpl.parse.gbnf import gbnf
+from chattmpl.parse.turn_grammar import turn_grammar
 from chattmpl.probing import TemplateFacts
 from chattmpl.probing.corpus import ASK, CLOCK, Message, with_trace
 from chattmpl.probing.prober import before_split_token, common_length
@@ -107,6 +126,7 @@ class Row:
         format: its formats of calls and reasoning, where known.
         outcomes: number of messages by outcome; those that the prompt contradicts end in ``, as history``.
         shown: the texts that did not come back, with the reason.
+        others: the outcomes of other readers, by name.
         seconds: processor time.
     """
 
@@ -114,6 +134,7 @@ class Row:
     format: str = ""
     outcomes: Counter[str] = field(default_factory=Counter)
     shown: list[tuple[str, str]] = field(default_factory=list)
+    others: dict[str, Counter[str]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -123,6 +144,7 @@ class _Bench:
         self.template = Template.from_source(source, name=name, tokens=self.facts.template.tokens)
         self.exact = exact
         self.row = Row(name)
+        self.completions: dict[str, Reading] = {}
 
     def run(self) -> Row:
         started = time.process_time()
@@ -192,6 +214,9 @@ class _Bench:
         start = before_split_token(made.text, common) if contradicted else len(prompt)
         suffix = ", as history" if contradicted else ""
         text = made.text[start:]
+        given = reading(case.content, case.trace, [(_NAME, each) for each in case.calls])
+        if not contradicted:
+            self.completions[text] = given
         try:
             parsed = self.template.parse(
                 text, completion=True, exact=self.exact, clock=CLOCK, **self.tools, **self.facts.traces.kwargs
@@ -202,10 +227,9 @@ class _Bench:
         except ChatTmplError as error:
             self.row.shown.append((text, error.message))
             return "no grammar"
-        calls = [(call.function.name, _value(call.function.arguments)) for call in parsed.tool_calls or []]
-        found = (str(parsed.content or "").strip(), (parsed.reasoning_content or "").strip(), repr(calls))
-        given = (case.content.strip(), (case.trace or "").strip(), repr([(_NAME, each) for each in case.calls]))
-        if found == given or (found[:2] == given[:2] and calls == [(_NAME, each) for each in case.calls]):
+        calls = [(call.function.name, call.function.arguments) for call in parsed.tool_calls or []]
+        found = reading(str(parsed.content or ""), parsed.reasoning_content, calls)
+        if found == given:
             return f"read{suffix}"
         again = self._rendered([ASK, parsed.dump()])
         if again is not None and again.text == made.text:
@@ -213,14 +237,61 @@ class _Bench:
         self.row.shown.append((text, f"read as {found}"))
         return f"wrong{suffix}"
 
+    def compare(self, transformers: bool, llama_cpp: LlamaCpp | None) -> None:
+        """Read the completions with other readers, and check the grammar that chattmpl exports."""
+        prompt = self._rendered([ASK], prompt=True)
+        if prompt is None or not self.completions:
+            return
+        tools = self.tools.get("tools", [])
+        readers: dict[str, Reader] = {}
+        if transformers:
+            for name, response in (
+                ("transformers, trl's response template", shipped_response_template(self.template.source)),
+                ("transformers, chattmpl's response template", derived_response_template(self.template)),
+            ):
+                if response is not None:
+                    readers[name] = transformers_reader(response, prompt.text, tools)
+        if llama_cpp is not None:
+            self._check_grammar(llama_cpp)
+            if not self.facts.traces.kwargs:
+                readers["llama.cpp"] = llama_cpp.reader(self.template, ASK["content"], tools)
+        for name, read in readers.items():
+            # llama.cpp never sees stop tokens.
+            texts = [self._without_stop(text) if name == "llama.cpp" else text for text in self.completions]
+            counts = self.row.others.setdefault(name, Counter())
+            for text, given, found in zip(texts, self.completions.values(), read(texts), strict=True):
+                left_out = found is not None and given.calls and not found.calls and "chattmpl" in name
+                outcome = "read" if found == given else "calls left out" if left_out else "wrong"
+                counts["refused" if found is None else outcome] += 1
+                if found not in (given, None) and not left_out:
+                    self.row.shown.append((text, f"{name} reads it as {found}"))
 
-def _value(arguments: Any) -> Any:
-    if not isinstance(arguments, str):
-        return arguments
-    try:
-        return json.loads(arguments)
-    except ValueError:
-        return arguments
+    def _check_grammar(self, llama_cpp: LlamaCpp) -> None:
+        try:
+            grammar = gbnf(self.template, **self.facts.traces.kwargs)
+            openers = turn_grammar(self.template, self.facts.traces.kwargs).openers
+        except ChatTmplError:
+            return
+        texts = {self._without_stop(text): bool(given.calls) for text, given in self.completions.items()}
+        called = [text for text, calls in texts.items() if calls][:4]
+        made = [cut for text in called for opener in openers[:1] for cut in cut_off(text, opener)]
+        answer = llama_cpp.ask(grammar=grammar, texts=[*texts, *made]).get("accepts")
+        counts = self.row.others.setdefault("GBNF in llama.cpp", Counter())
+        if answer is None:
+            counts["grammars not read"] += 1
+            return
+        expected = [True] * len(texts) + [False] * len(made)
+        for text, accepted, wanted in zip([*texts, *made], answer, expected, strict=True):
+            counts[f"{'' if wanted else 'mutants '}{'accepted' if accepted else 'rejected'}"] += 1
+            if accepted is not wanted:
+                self.row.shown.append((text, f"GBNF {'accepts' if accepted else 'rejects'} this"))
+
+    def _without_stop(self, text: str) -> str:
+        """Return a completion without the stop token at its end."""
+        for stop in self.facts.stop_tokens or ():
+            if text.rstrip().endswith(stop):
+                return text.rstrip().removesuffix(stop)
+        return text
 
 
 def main() -> None:
@@ -231,7 +302,10 @@ def main() -> None:
     parser.add_argument("--exact", action="store_true", help="parse exactly, not as servers do")
     parser.add_argument("--show", action="store_true", help="print each text that does not come back")
     parser.add_argument("--json", type=Path, help="write the result of each template to a file")
+    parser.add_argument("--transformers", action="store_true", help="read the same completions with parse_response")
+    parser.add_argument("--llama-cpp", type=Path, metavar="DRIVER", help="read them with llama.cpp too")
     options = parser.parse_args()
+    llama_cpp = LlamaCpp(options.llama_cpp) if options.llama_cpp else None
     rows: list[Row] = []
     for corpus in options.corpus:
         for name, source in sorted(CORPORA[corpus]().items()):
@@ -242,6 +316,7 @@ def main() -> None:
             except ChatTmplError:
                 continue
             rows.append(bench.run())
+            bench.compare(options.transformers, llama_cpp)
             if sys.stderr.isatty():
                 print(f"\r{len(rows)} templates", end="", file=sys.stderr)
     total: Counter[str] = Counter()
@@ -253,9 +328,18 @@ def main() -> None:
             print(f"{row.name}: {why}\n    {text[:300]!r}")
     for name, counts in sorted(formats.items(), key=lambda item: -item[1]["templates"]):
         print(f"{counts.pop('templates'):4} {name}: {_counts(counts)}")
+    others: dict[str, Counter[str]] = {}
+    for row in rows:
+        for name, counts in row.others.items():
+            others.setdefault(name, Counter({"templates": 0})).update({"templates": 1, **counts})
+    for name, counts in others.items():
+        print(f"{counts.pop('templates'):4} templates, {name}: {_counts(counts)}")
     print(f"{len(rows):4} templates: {_counts(total)}; {sum(row.seconds for row in rows):.0f} s of processor time")
     if options.json:
-        data = [{"name": row.name, "format": row.format, "outcomes": row.outcomes, "shown": row.shown} for row in rows]
+        data = [
+            {"name": row.name, "format": row.format, "outcomes": row.outcomes, "others": row.others, "shown": row.shown}
+            for row in rows
+        ]
         options.json.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

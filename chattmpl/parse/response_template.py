@@ -174,7 +174,9 @@ class _Regions:
             else:
                 closes.append(following if isinstance(following, str) else "")
         trace = self.reasoning[0] if self.reasoning else None
-        framed = list(dict.fromkeys(text for text in opens if text and text != trace))
+        framed = list(dict.fromkeys(text for text in opens if text != trace))
+        if not all(text.strip() for text in framed):  # White space opens no region: it may be in the answer too.
+            framed = []
         if not framed:
             closes = []
         found = list(dict.fromkeys([*filter(None, closes), *self.endings]))
