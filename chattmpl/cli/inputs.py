@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from chattmpl.cli.output import note, require_packages, say
-from chattmpl.errors import ChatTmplError, ConversationError, TemplateError, UsageError
+from chattmpl.cli.output import Failures, note, require_packages, say
+from chattmpl.errors import ChatTmplError, ConversationError, EncodeError, TemplateError, UsageError
 from chattmpl.input_files import LARGEST_VALUE, check_size, read_bytes
 from chattmpl.printable import row_place
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chattmpl.conversation.notes import ReadingNote
     from chattmpl.data.sources import RawRow
     from chattmpl.options import Arguments, Shape
+    from chattmpl.template.resolver import TemplateSource
     from chattmpl.template.template import Template
 
 DEFAULT_TEMPLATE = "hybrid"
@@ -205,6 +206,21 @@ def tokenizer_of(name: str | None) -> Any:
     from chattmpl.encode import load_tokenizer
 
     return load_tokenizer(name)
+
+
+def tokenizer_beside(found: TemplateSource, given: Any, failures: Failures) -> tuple[Any, TemplateSource]:
+    """Return a given tokenizer, else that of the template's model directory, and the template with its special tokens.
+
+    A tokenizer that cannot be loaded is a failure, and None is returned for it.
+    """
+    if given is not None:
+        return given, found.with_tokens(given.special_tokens)
+    path = found.directory.tokenizer if found.directory is not None else None
+    try:
+        return tokenizer_of(None if path is None else str(path)), found
+    except EncodeError as error:
+        failures(error)
+        return None, found
 
 
 def with_special_tokens(template: Template, tokenizer: Any) -> Template:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import tokenizer_of
+from chattmpl.cli.inputs import tokenizer_beside, tokenizer_of
 from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Failures, note, say, write, write_diagnostics
-from chattmpl.errors import EncodeError, UsageError
+from chattmpl.errors import UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
@@ -91,13 +91,7 @@ class _Input:
     """A template with its tokenizer and its rules."""
 
     def __init__(self, found: TemplateSource, tokenizer: Any, settings: Any, failures: Failures) -> None:
-        beside = found.directory.tokenizer if tokenizer is None and found.directory is not None else None
-        try:
-            self.tokenizer = tokenizer_of(str(beside)) if beside is not None else tokenizer
-        except EncodeError as error:
-            failures(error)
-            self.tokenizer = None
-        self.found = found if tokenizer is None else found.with_tokens(tokenizer.special_tokens)
+        self.tokenizer, self.found = tokenizer_beside(found, tokenizer, failures)
         self._settings, self._path = settings, found.path or Path(found.source.name)
 
     def rules(self, chosen: list[Rule]) -> list[Rule]:

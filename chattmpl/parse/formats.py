@@ -154,6 +154,21 @@ REASONING = (
 """Formats of reasoning. Parsers of ``<think>`` differ in the kwarg that switches reasoning off."""
 
 
+_ASSUMES_TRACE: Mapping[str, Mapping[str, str | None]] = {
+    "vllm": {"deepseek_r1": None, "qwen3": "enable_thinking", "mimo": "enable_thinking"},
+    "sglang": dict.fromkeys(("deepseek-r1", "qwen3-thinking", "minimax", "step3", "step3p5")),
+}
+"""Parsers that begin inside a trace, with the kwarg that, set to false, makes them begin after it."""
+
+
+def assumes_trace(engine: str, parser: str) -> tuple[bool, str | None]:
+    """Return whether a reasoning parser takes all text before the end of a trace as reasoning, and the kwarg whose
+    value false keeps it from that.
+    """
+    known = _ASSUMES_TRACE[engine]
+    return parser in known, known.get(parser)
+
+
 def find_formats(facts: TemplateFacts) -> Formats:
     """Return the formats in which a template writes reasoning and tool calls."""
     outlines = list(_outlines(facts))

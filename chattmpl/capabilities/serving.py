@@ -1,0 +1,188 @@
+"""The view of a model that ``chattmpl inspect --server`` prints: what a serving engine needs, and what does not fit.
+
+Findings about template and tokenizer are those of lint rules; what the parsers of an engine need is checked here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from chattmpl.diagnostic import Severity
+from chattmpl.lint.rule import rules
+from chattmpl.lint.runner import examine
+from chattmpl.parse.formats import SERVERS, Format, assumes_trace, outline
+from chattmpl.parse.server_flags import FLAGS, ServerParsers, server_parsers
+from chattmpl.parse.turn_derivation import derive
+from chattmpl.parse.value_derivation import Underivable
+from chattmpl.probing.facts import TemplateFacts
+from chattmpl.template.resolver import TemplateSource
+
+Server = Literal["vllm", "sglang", "llama.cpp"]
+KNOWN_SERVERS: tuple[Server, ...] = get_args(Server)
+
+_BY_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("template", "it compiles and writes a generation prompt on request", ("CT001", "CT201", "CT202")),
+    ("stop token", "generation ends at the token that ends an answer", ("CT114", "CT605", "CT606")),
+    ("control tokens", "each one is a single special token", ("CT601", "CT607")),
+    ("BOS token", "it is written once, by the template or by the tokenizer", ("CT603", "CT604")),
+    ("tool calls", "calls of earlier turns are rendered as they were sampled", ("CT311", "CT313", "CT317")),
+)
+_ENGINE = ("engine", "llama.cpp's engine renders the same text as transformers", ("CT4",))
+_NEED_TOKENIZER = frozenset({"stop token", "control tokens", "BOS token"})
+
+
+@dataclass(frozen=True)
+class ServingCheck:
+    """The result of one check.
+
+    Attributes:
+        name: what was checked.
+        severity: that of the finding; None if there is nothing to fix.
+        found, expected: what is there, and what should be.
+        fix: what to do; empty if there is nothing to fix.
+        code: the lint rule that found it; empty for checks of parsers.
+    """
+
+    name: str
+    severity: Severity | None
+    found: str
+    expected: str
+    fix: str = ""
+    code: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as JSON types."""
+        return asdict(self)
+
+
+def check_serving(
+    found: TemplateSource,
+    server: Server,
+    tokenizer: Any = None,
+    chosen: Mapping[str, str | None] | None = None,
+) -> list[ServingCheck]:
+    """Check what an engine needs of a model that it serves.
+
+    Args:
+        found: the template with the files next to it.
+        server: the engine.
+        tokenizer: a tokenizer from `chattmpl.encode.load_tokenizer`; without it, tokens are not checked.
+        chosen: the parsers on the server's command line, by ``reasoning`` and ``tool-call``.
+    """
+    by_rules = [*_BY_RULES, *([_ENGINE] if server == "llama.cpp" else [])]
+    wanted = tuple(code for _, _, codes in by_rules for code in codes)
+    subject, findings = examine(found, [rule for rule in rules().values() if rule.code.startswith(wanted)], tokenizer)
+    checks: list[ServingCheck] = []
+    for name, expected, codes in by_rules:
+        made = [
+            ServingCheck(name, each.severity, each.message, expected, each.hint, each.code)
+            for each in findings
+            if each.code.startswith(codes)
+        ]
+        if not made and tokenizer is None and name in _NEED_TOKENIZER:
+            fix = "pass a model directory with its tokenizer, or --tokenizer"
+            made = [ServingCheck(name, "info", "not checked without a tokenizer", expected, fix)]
+        checks += made or [ServingCheck(name, None, "as expected", expected)]
+    if subject is not None and server != "llama.cpp":
+        checks += _parsers(subject.facts, server, tokenizer, chosen or {})
+    return checks
+
+
+def _parsers(
+    facts: TemplateFacts, server: str, tokenizer: Any, chosen: Mapping[str, str | None]
+) -> Iterator[ServingCheck]:
+    if facts.refusal is not None:
+        problem = f"not checked: the template does not render a question: {facts.refusal.message}"
+        yield ServingCheck(
+            "parsers", "error", problem, "parsers that read what the model writes", "correct the template"
+        )
+        return
+    for parsers in server_parsers(facts, server):
+        given = chosen.get(parsers.kind)
+        yield _parser(parsers, server, given)
+        name = given or next(iter(parsers.names), None)
+        if parsers.kind == "reasoning" and parsers.format is not None and name in parsers.names:
+            if server == "vllm" and tokenizer is not None:
+                yield from _marks(parsers.format, tokenizer)
+            yield from _untraced_answers(facts, parsers, server, name)
+
+
+def _parser(parsers: ServerParsers, server: str, given: str | None) -> ServingCheck:
+    """Return whether a parser reads what the template writes."""
+    name, option = f"{parsers.kind} parser", f"--{parsers.kind}-parser"
+    if not parsers.written:
+        if given is None:
+            return ServingCheck(name, None, "none chosen", "none: the template writes no " + parsers.what)
+        problem = f"{given}, but the template writes no {parsers.what}"
+        return ServingCheck(name, "warning", problem, "none", f"remove {option}")
+    if not parsers.names:
+        written = f" in the format {parsers.format.name!r}" if parsers.format else ""
+        return ServingCheck(
+            name,
+            "warning",
+            f"{given or 'none'}; the template writes {parsers.what}{written}",
+            f"no parser of {SERVERS[server]} is known to read them",
+            "read completions with Template.parse, or write a parser plugin",
+        )
+    expected, fix = " or ".join(parsers.names), FLAGS[server, parsers.kind].format(parsers.names[0])
+    if given is None:
+        return ServingCheck(name, "info", "none chosen", expected, fix)
+    if given in parsers.names:
+        return ServingCheck(name, None, given, expected)
+    return ServingCheck(name, "error", given, expected, fix)
+
+
+def _marks(format: Format, tokenizer: Any) -> Iterator[ServingCheck]:
+    """Check that the marks of a trace are tokens, without which vLLM's reasoning parsers do not start."""
+    opens, _, closes = format.outlines[0].partition("{reasoning}")
+    for mark in (opens, closes):
+        if mark.startswith("<") and mark.endswith(">") and mark.count("<") == 1 and not tokenizer.has_token(mark):
+            problem = f"{mark} is split into {len(tokenizer.encode(mark))} tokens"
+            fix = f"add {mark} to the tokenizer, or leave out --reasoning-parser"
+            yield ServingCheck("reasoning tokens", "error", problem, "vLLM's parser finds the trace by its tokens", fix)
+
+
+def _untraced_answers(facts: TemplateFacts, parsers: ServerParsers, server: str, name: str) -> Iterator[ServingCheck]:
+    """Check that each answer has the end of a trace, for parsers that take everything before it as reasoning."""
+    assert parsers.format is not None
+    closes = parsers.format.outlines[0].partition("{reasoning}")[2]
+    changing = (mode.changing("generation prompt") for mode in facts.modes.values() if mode.values)
+    untraced = [setting for setting in ({}, *itertools.chain(*changing)) if _answers_without(facts, setting, closes)]
+    misread = {other: _misread(server, other, untraced) for other in parsers.names}
+    if (setting := misread[name]) is None:
+        return
+    words = "".join(f" with {key}={json.dumps(value)}" for key, value in setting.items())
+    fitting = next((other for other, wrong in misread.items() if wrong is None), None)
+    yield ServingCheck(
+        "reasoning parser",
+        "warning",
+        f"an answer{words} has no {closes}, so {name} returns it as reasoning",
+        f"each answer has {closes}, or another parser is chosen",
+        f"--reasoning-parser {fitting}" if fitting else "send such requests to a server without --reasoning-parser",
+    )
+
+
+def _misread(server: str, parser: str, untraced: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the first template kwargs with which a parser takes an answer as reasoning."""
+    assumed, kwarg = assumes_trace(server, parser)
+    return next((each for each in untraced if assumed and (kwarg is None or each.get(kwarg) is not False)), None)
+
+
+def _answers_without(facts: TemplateFacts, setting: Mapping[str, Any], closes: str) -> bool:
+    """Return whether a plain answer can follow the generation prompt without the end of a trace."""
+    try:
+        forms = derive(TemplateFacts(facts.template, kwargs=setting) if setting else facts)
+    except Underivable:
+        return False
+    plain = ["".join(map(outline, form.parts)) for form in forms.forms if form.fields == {"content"}]
+    return any(text.startswith(forms.supplied) and closes not in text[len(forms.supplied) :] for text in plain)
+
+
+def worst(checks: Sequence[ServingCheck]) -> Severity | None:
+    """Return the highest severity of checks; None if there is nothing to fix."""
+    found = {check.severity for check in checks}
+    return next((severity for severity in ("error", "warning", "info") if severity in found), None)
