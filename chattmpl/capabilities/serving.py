@@ -65,7 +65,7 @@ def check_serving(
     tokenizer: Any = None,
     chosen: Mapping[str, str | None] | None = None,
 ) -> list[ServingCheck]:
-    """Check what an engine needs of a model that it serves.
+    """Compare a model with the needs of an engine that serves it.
 
     Args:
         found: the template with the files next to it.
