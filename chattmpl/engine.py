@@ -42,7 +42,6 @@ HUGGINGFACE_JINJA = "@huggingface/jinja@0.5.11"
 """The npm package to install, in the version with which the families' declared engine bugs were observed."""
 
 _PACKAGE = Path("node_modules") / "@huggingface" / "jinja"
-_INSTALL_SECONDS = 300
 _SECONDS = 10.0
 """Limit of one render in another process."""
 
@@ -330,18 +329,15 @@ class HuggingfaceJinja(_ProcessEngine):
     Args:
         clock: the time that ``strftime_now`` reads.
         folder: the folder in which npm installs the package; `node_folder` by default.
-        install: install the package with npm if it is missing.
         timeout: limit of one render, in seconds.
 
     Raises:
-        UsageError: if node is not on PATH, or the package is missing and ``install`` is false or npm fails.
+        UsageError: if node is not on PATH, or the package is missing.
     """
 
     name = HUGGINGFACE
 
-    def __init__(
-        self, clock: Clock = None, folder: Path | None = None, *, install: bool = False, timeout: float = _SECONDS
-    ) -> None:
+    def __init__(self, clock: Clock = None, folder: Path | None = None, *, timeout: float = _SECONDS) -> None:
         node = shutil.which("node")
         if node is None:
             raise UsageError(
@@ -350,13 +346,11 @@ class HuggingfaceJinja(_ProcessEngine):
         folder = folder or node_folder()
         package = folder / _PACKAGE
         if not package.is_dir():
-            command = f"npm install --prefix {folder} {HUGGINGFACE_JINJA}"
-            if not install:
-                raise UsageError(
-                    f"the engine huggingface-jinja is not installed in {folder}",
-                    hint=f"{command} (or set {NODE_FOLDER} to the folder whose node_modules holds it)",
-                )
-            _npm_install(folder, command)
+            raise UsageError(
+                f"the engine huggingface-jinja is not installed in {folder}",
+                hint=f"npm install --prefix {folder} {HUGGINGFACE_JINJA} "
+                f"(or set {NODE_FOLDER} to the folder whose node_modules holds it)",
+            )
         self.version = str(json.loads((package / "package.json").read_bytes())["version"])
         place = str(package.resolve())
         super().__init__([node, *_permissions(node, place), "-e", _HUGGINGFACE, place], clock, timeout)
@@ -416,20 +410,6 @@ def node_folder() -> Path:
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "chattmpl" / "node"
-
-
-def _npm_install(folder: Path, command: str) -> None:
-    npm = shutil.which("npm")
-    if npm is None:
-        raise UsageError("npm is not on PATH, so the engine huggingface-jinja cannot be installed", hint=command)
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments = [npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), HUGGINGFACE_JINJA]
-    try:
-        done = subprocess.run(arguments, capture_output=True, text=True, timeout=_INSTALL_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UsageError(f"npm took more than {_INSTALL_SECONDS} seconds", hint=command) from error
-    if done.returncode != 0:
-        raise UsageError(f"npm failed to install huggingface-jinja: {done.stderr.strip()[-300:]}", hint=command)
 
 
 _TGI_TAGS = ("{% generation %}", "{% endgeneration %}")

@@ -39,8 +39,6 @@ _STRING = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*+"', re.DOTALL)
 DEEPEST = 254
 """Maximum depth of objects and lists in JSON; that of orjson."""
 
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
 _KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -118,6 +116,12 @@ def read_bytes(path: Path, error: Error = UsageError, limit: int = LARGEST_TEXT)
         raise unreadable(path, problem, error) from None
 
 
+def refuse_utf16(data: bytes, name: object, error: Error = ConversationError) -> None:
+    """Raise an error of the given class if a file begins as one in UTF-16."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise error(f"{name} is UTF-16", hint="save it as UTF-8")
+
+
 def read_config_text(path: Path, error: Error = UsageError, limit: int = LARGEST) -> str:
     """Return the text of a configuration file, without a byte order mark.
 
@@ -125,8 +129,7 @@ def read_config_text(path: Path, error: Error = UsageError, limit: int = LARGEST
         ChatTmplError: of the given class, if it cannot be read, is too large or not UTF-8.
     """
     data = read_bytes(path, error, limit)
-    if data.startswith(_UTF16_MARKS):
-        raise error(f"{path} is UTF-16", hint="save it as UTF-8")
+    refuse_utf16(data, path, error)
     return decode(data.removeprefix(codecs.BOM_UTF8), path, error)
 
 
@@ -204,20 +207,19 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def parse_json(text: str, name: object, error: Error = UsageError, constant: Callable[[str], Any] | None = None) -> Any:
+def parse_json(text: str, name: object, error: Error = UsageError) -> Any:
     """Parse a JSON text.
 
     Args:
         text: the text.
         name: its file, for errors.
         error: the class of errors.
-        constant: called with NaN and infinities.
 
     Raises:
         ChatTmplError: of the given class, if it is not JSON, or is nested too deeply.
     """
     try:
-        value = json.loads(text, parse_constant=constant)
+        value = json.loads(text)
     except RecursionError:
         raise _too_deep(name, error) from None
     except ValueError as problem:

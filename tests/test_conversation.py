@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import pydantic
 import pytest
 
-from chattmpl.conversation.models import Conversation, FieldError, Function, Message, ToolCall
+from chattmpl.conversation.models import Conversation, FieldError, Function, Message
 from chattmpl.errors import ConversationError
 from support.snapshots import error_of
 
@@ -301,20 +301,6 @@ def test_data_that_contains_itself_is_refused() -> None:
 
 
 # Arguments
-
-
-@pytest.mark.parametrize(
-    ("arguments", "parsed"),
-    [({"a": 1}, {"a": 1}), ('{"a": [1, null]}', {"a": [1, None]}), (None, {}), ("", {}), ("{}", {})],
-)
-def test_arguments_can_be_had_as_a_dict(arguments: Any, parsed: dict[str, Any]) -> None:
-    assert ToolCall.model_validate(_call(arguments=arguments)).parsed_arguments() == parsed
-
-
-@pytest.mark.parametrize(("arguments", "problem"), [("{", "are not JSON"), ("[1]", "are not a JSON object but list")])
-def test_arguments_that_are_no_object_cannot_be_parsed(arguments: str, problem: str) -> None:
-    with pytest.raises(ConversationError, match=problem):
-        ToolCall.model_validate(_call(arguments=arguments)).parsed_arguments()
 
 
 # Models

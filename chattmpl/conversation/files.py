@@ -25,6 +25,7 @@ from chattmpl.input_files import (
     check_values,
     matching_files,
     read_bytes,
+    refuse_utf16,
     skip_line,
     too_long,
     unreadable,
@@ -36,7 +37,6 @@ Record = Callable[[], tuple[Conversation, tuple[ReadingNote, ...]]]
 
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 SUFFIXES = (".json", *_LINE_SUFFIXES)
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def find_conversation_files(pattern: str) -> list[Path]:
@@ -197,9 +197,8 @@ def _read(name: str) -> bytes:
 
 def _decode(data: bytes, name: str, line: int = 1) -> str:
     """Decode UTF-8, dropping a byte order mark at the start of the file."""
-    if line == 1 and data.startswith(_UTF16_MARKS):
-        raise ConversationError(f"{name} is UTF-16", hint="save it as UTF-8")
     if line == 1:
+        refuse_utf16(data, name)
         data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8")

@@ -7,7 +7,6 @@ flags.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
@@ -154,25 +153,6 @@ class ToolCall(_OrderedModel):
         call = handler(given)
         _remember(call, keys)
         return call
-
-    def parsed_arguments(self) -> dict[str, Any]:
-        """Return the arguments as a dict; a string is parsed as JSON, and None or an empty string gives ``{}``.
-
-        Raises:
-            ConversationError: the string is not JSON, or not a JSON object.
-        """
-        arguments = self.function.arguments
-        if not isinstance(arguments, str):
-            return dict(arguments or {})
-        try:
-            parsed = json.loads(arguments) if arguments.strip() else {}
-        except ValueError as error:
-            raise ConversationError(f"the arguments of {self.function.name!r} are not JSON: {error}") from None
-        if not isinstance(parsed, dict):
-            raise ConversationError(
-                f"the arguments of {self.function.name!r} are not a JSON object but {type(parsed).__name__}"
-            )
-        return parsed
 
     def dump(self) -> dict[str, Any]:
         """Return the call as plain dicts, with the given keys in their order."""

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.conversation.validation_errors import ROLES
+from chattmpl.conversation.validation_errors import ROLE_OF_SENDER
 from chattmpl.options import Shape
 
 # -- shapes
@@ -123,15 +123,6 @@ TEXT_KEYS = ("content", "value", "text", "message")
 FUNCTION_KEYS = ("name", "function", "function_name", "tool_name")
 ARGUMENT_KEYS = ("arguments", "args", "parameters", "params", "input", "tool_input")
 """Keys for the name and for the arguments of a tool call; the first of each is read as it is."""
-
-ROLE_OF_SENDER = {
-    **{role: role for role in ROLES},
-    **dict.fromkeys(("human", "prompter"), "user"),
-    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai"), "assistant"),
-    **dict.fromkeys(("observation", "function_response", "tool_response", "function"), "tool"),
-    **dict.fromkeys(("function_call", "tool_call"), "function_call"),
-}
-"""Roles for the sender of ShareGPT turns, which files spell in many ways."""
 
 TOOL_SENDERS = frozenset(sender for sender, role in ROLE_OF_SENDER.items() if role in ("tool", "function_call"))
 """Senders that are read in the key ``role`` of a message too; there, other spellings of a role are errors."""

@@ -1,7 +1,6 @@
 """Hypothesis strategies for conversations: everything OpenAI-style data contains, in regular and irregular order."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -72,10 +71,6 @@ def tools(draw: st.DrawFn) -> dict[str, Any]:
     return {"type": "function", "function": function}
 
 
-_tool = tools
-"""An alias, since `conversations` has an argument named ``tools``."""
-
-
 @st.composite
 def tool_calls(draw: st.DrawFn) -> dict[str, Any]:
     """Generate a tool call whose arguments are an object or a JSON string."""
@@ -100,99 +95,86 @@ def contents(*, parts: bool = True) -> st.SearchStrategy[Any]:
     return st.integers(0, 9).flatmap(lambda chance: some if chance == 0 else texts())
 
 
-@dataclass(frozen=True)
-class _Allowed:
-    """The features that a generated conversation may have; see `conversations`."""
+_FEATURES = dict.fromkeys(
+    ("parts", "system", "developer", "tools", "calls", "parallel", "reasoning", "documents", "any_order"), True
+)
+"""The features that a generated conversation may have; see `conversations`."""
 
-    parts: bool
-    system: bool
-    developer: bool
-    tools: bool
-    calls: bool
-    parallel: bool
-    reasoning: bool
-    documents: bool
-    any_order: bool
+_Features = dict[str, bool]
 
 
 @st.composite
-def _assistant(draw: st.DrawFn, may: _Allowed, *, with_calls: bool) -> dict[str, Any]:
-    message: dict[str, Any] = {"role": "assistant", "content": draw(contents(parts=may.parts))}
-    if may.reasoning and draw(st.integers(0, 2)) == 0:
+def _assistant(draw: st.DrawFn, may: _Features, *, with_calls: bool) -> dict[str, Any]:
+    message: dict[str, Any] = {"role": "assistant", "content": draw(contents(parts=may["parts"]))}
+    if may["reasoning"] and draw(st.integers(0, 2)) == 0:
         message[draw(st.sampled_from(["reasoning_content", "reasoning_content", "thinking", "reasoning"]))] = draw(
             texts()
         )
     if with_calls:
-        message["tool_calls"] = draw(st.lists(tool_calls(), min_size=1, max_size=2 if may.parallel else 1))
+        message["tool_calls"] = draw(st.lists(tool_calls(), min_size=1, max_size=2 if may["parallel"] else 1))
         if draw(st.booleans()):
             message["content"] = draw(st.sampled_from([None, ""]))
     return message
 
 
 @st.composite
-def _round(draw: st.DrawFn, may: _Allowed) -> Messages:
+def _round(draw: st.DrawFn, may: _Features) -> Messages:
     """Generate a question, calls with their results, and an answer."""
-    messages: Messages = [{"role": "user", "content": draw(contents(parts=may.parts))}]
-    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if may.calls else 0):
+    messages: Messages = [{"role": "user", "content": draw(contents(parts=may["parts"]))}]
+    for _ in range(draw(st.sampled_from([0, 0, 0, 1, 2])) if may["calls"] else 0):
         asking = draw(_assistant(may, with_calls=True))
         messages.append(asking)
         for call in asking["tool_calls"]:
-            result: dict[str, Any] = {"role": "tool", "content": draw(contents(parts=may.parts))}
+            result: dict[str, Any] = {"role": "tool", "content": draw(contents(parts=may["parts"]))}
             if "id" in call:
                 result["tool_call_id"] = call["id"]
             if draw(st.booleans()):
                 result["name"] = call["function"]["name"]
             messages.append(result)
-    if not may.any_order or draw(st.integers(0, 4)):
+    if not may["any_order"] or draw(st.integers(0, 4)):
         messages.append(draw(_assistant(may, with_calls=False)))
     return messages
 
 
 @st.composite
-def _any_order(draw: st.DrawFn, may: _Allowed) -> Messages:
+def _any_order(draw: st.DrawFn, may: _Features) -> Messages:
     messages: Messages = []
-    some = {"system": may.system, "developer": may.developer, "user": True, "assistant": True, "tool": may.calls}
-    roles = [role for role, allowed in some.items() if allowed]
+    roles = ["user", "assistant", *(role for role in ("system", "developer") if may[role]), *["tool"] * may["calls"]]
     for role in draw(st.lists(st.sampled_from(roles), max_size=4)):
         if role == "assistant":
-            messages.append(draw(_assistant(may, with_calls=may.calls and draw(st.booleans()))))
+            messages.append(draw(_assistant(may, with_calls=may["calls"] and draw(st.booleans()))))
         else:
-            messages.append({"role": role, "content": draw(contents(parts=may.parts) | st.none())})
+            messages.append({"role": role, "content": draw(contents(parts=may["parts"]) | st.none())})
     return messages
 
 
 @st.composite
-def conversations(
-    draw: st.DrawFn,
-    *,
-    parts: bool = True,
-    system: bool = True,
-    developer: bool = True,
-    tools: bool = True,
-    calls: bool = True,
-    parallel: bool = True,
-    reasoning: bool = True,
-    documents: bool = True,
-    any_order: bool = True,
-) -> dict[str, Any]:
+def conversations(draw: st.DrawFn, /, **features: bool) -> dict[str, Any]:
     """Generate a conversation as plain data: ``messages``, and sometimes ``tools`` and ``documents``.
 
     Setting an argument to false leaves out a feature that a template may not support: content in parts, messages of a
     role, tools, calls, several calls in a message, reasoning, documents, and roles in any order with a question as the
     last message.
+
+    Args:
+        draw: passed by hypothesis.
+        features: ``parts``, ``system``, ``developer``, ``tools``, ``calls``, ``parallel``, ``reasoning``, ``documents``
+            and ``any_order``; all are true by default.
     """
-    may = _Allowed(parts, system, developer, tools, calls, parallel, reasoning, documents, any_order)
-    if any_order and draw(st.integers(0, 7)) == 0:
+    may = _FEATURES | features
+    if may.keys() != _FEATURES.keys():
+        raise TypeError(f"the features are {', '.join(_FEATURES)}")
+    if may["any_order"] and draw(st.integers(0, 7)) == 0:
         messages = draw(_any_order(may))
     else:
         messages = [message for turn in draw(st.lists(_round(may), min_size=1, max_size=3)) for message in turn]
-        first = ["system"] * 3 * system + ["developer"] * developer
+        first = ["system"] * 3 * may["system"] + ["developer"] * may["developer"]
         if first and draw(st.integers(0, 1)) == 1:
-            messages.insert(0, {"role": draw(st.sampled_from(first)), "content": draw(contents(parts=parts))})
+            messages.insert(0, {"role": draw(st.sampled_from(first)), "content": draw(contents(parts=may["parts"]))})
     conversation: dict[str, Any] = {"messages": messages}
-    if tools and draw(st.integers(0, 2)) == 0:
-        conversation["tools"] = draw(st.lists(_tool(), max_size=2))
-    if documents and draw(st.integers(0, 5)) == 0:
+    if may["tools"] and draw(st.integers(0, 2)) == 0:
+        conversation["tools"] = draw(st.lists(tools(), max_size=2))
+    if may["documents"] and draw(st.integers(0, 5)) == 0:
         document = st.fixed_dictionaries({"title": texts(2), "text": texts(3)})
         conversation["documents"] = draw(st.lists(document, max_size=2))
     return conversation

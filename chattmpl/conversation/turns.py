@@ -18,6 +18,7 @@ from chattmpl.conversation.normalization import (
 from chattmpl.conversation.notes import NoteKind, ReadingNote
 from chattmpl.conversation.spellings import CANONICAL_FLAGS, folded, has_text, is_content
 from chattmpl.conversation.validation_errors import (
+    ROLE_OF_SENDER,
     ROLES,
     FieldError,
     FieldPath,
@@ -98,10 +99,10 @@ class TurnReader:
             raise FieldError(f"must be a string, not {type(sender).__name__}", (*path, sender_key))
         role = sender
         if sender_key != "role" or text_key not in (None, "content") or sender in spellings.TOOL_SENDERS:
-            known_role = spellings.ROLE_OF_SENDER.get(sender.strip().lower().replace("-", "_"))
+            known_role = ROLE_OF_SENDER.get(sender.strip().lower().replace("-", "_"))
             if known_role is None and sender_key != "role":
                 problem, _ = unknown_role(sender)
-                known = spellings.ROLE_OF_SENDER
+                known = ROLE_OF_SENDER
                 hint = did_you_mean(sender.lower(), known) or f"known senders are {', '.join(known)}"
                 raise FieldError(problem, (*path, sender_key), hint=hint)
             role = known_role or sender

@@ -16,17 +16,14 @@ FieldPath = tuple[str | int, ...]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
 ROLES: tuple[str, ...] = get_args(Role)
 
-_FOREIGN_ROLES = {
-    "human": "user",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "ai": "assistant",
-    "chatbot": "assistant",
-    "function": "tool",
-    "observation": "tool",
-    "ipython": "tool",
+ROLE_OF_SENDER = {
+    **{role: role for role in ROLES},
+    **dict.fromkeys(("human", "prompter"), "user"),
+    **dict.fromkeys(("gpt", "chatgpt", "bing", "bard", "model", "bot", "ai", "chatbot"), "assistant"),
+    **dict.fromkeys(("observation", "function_response", "tool_response", "function", "ipython"), "tool"),
+    **dict.fromkeys(("function_call", "tool_call"), "function_call"),
 }
+"""Roles for the sender of ShareGPT turns, which files spell in many ways."""
 
 _EXPECTED = {
     "messages": "a list of messages",
@@ -109,11 +106,9 @@ def validation_error(
 def unknown_role(role: str) -> tuple[str, str]:
     """Return the problem and the hint for a role that does not exist."""
     folded = role.strip().lower()
-    if folded in _FOREIGN_ROLES:
-        hint = f"did you mean {_FOREIGN_ROLES[folded]!r}?"
-    else:
-        hint = did_you_mean(folded, ROLES) or f"the roles are {', '.join(ROLES)}"
-    return f"unknown role {role!r}", hint
+    if (known := ROLE_OF_SENDER.get(folded)) in ROLES:
+        return f"unknown role {role!r}", f"did you mean {known!r}?"
+    return f"unknown role {role!r}", did_you_mean(folded, ROLES) or f"the roles are {', '.join(ROLES)}"
 
 
 def to_field_error(error: ValidationError) -> FieldError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Unpack
 
 from chattmpl.conversation.models import Conversation
@@ -53,13 +53,8 @@ class RowGroup:
 
     def add(self, other: RowGroup) -> None:
         """Add the rows of another group."""
-        self.examples += other.examples
-        self.tokens += other.tokens
-        self.responses += other.responses
-        self.supervised += other.supervised
-        self.turns += other.turns
-        self.assistant_turns += other.assistant_turns
-        self.lengths.update(other.lengths)
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 @dataclass

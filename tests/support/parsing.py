@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
 from collections.abc import Iterator
 from typing import Any
 
 from chattmpl import Conversation, Message, Template, ToolCall
-from chattmpl.errors import ConversationError
 from chattmpl.template.family import family_names
 
 CLOCK = dt.datetime(2025, 7, 10, 12, 0)
@@ -51,10 +52,9 @@ def _message(message: Message) -> dict[str, Any]:
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    try:
-        arguments: Any = call.parsed_arguments()
-    except ConversationError:
-        arguments = call.function.arguments
+    arguments: Any = call.function.arguments
+    with contextlib.suppress(ValueError, TypeError):
+        arguments = json.loads(arguments)
     return {"id": call.id, "name": call.function.name, "arguments": repr(arguments)}
 
 

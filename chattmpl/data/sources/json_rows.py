@@ -17,7 +17,7 @@ from chattmpl.conversation.json_text import JsonText
 from chattmpl.conversation.spellings import is_record
 from chattmpl.data.sources.chunks import Chunk, DataFile, RawRow
 from chattmpl.errors import ConversationError
-from chattmpl.input_files import MOST_VALUES, check_skipped, check_values, is_too_deep, skip_line
+from chattmpl.input_files import MOST_VALUES, check_skipped, check_values, is_too_deep, refuse_utf16, skip_line
 
 try:
     import numpy as np
@@ -143,8 +143,6 @@ def _has_long_number(text: bytes) -> bool:
 _GROUP = 32
 """Number of lines parsed together; small, so that their values are still in the processor's cache when used."""
 
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
 
 def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: int | None) -> Iterator[Chunk]:
     """Yield the chunks of a file: whole lines, about ``size`` bytes each; blank lines are not rows.
@@ -164,8 +162,8 @@ def jsonl_chunks(stream: io.BufferedReader, file: DataFile, size: int, limit: in
                 skipped, block = len(block) - cut + len(rest), block[:cut]
                 if not rest.endswith(b"\n"):
                     skipped = skip_line(stream, skipped, file.path, line + block.count(b"\n"))
-        if not start and block.startswith(_UTF16_MARKS):
-            raise ConversationError(f"{file.path} is UTF-16", hint="save it as UTF-8")
+        if not start:
+            refuse_utf16(block, file.path)
         if not start and block.partition(b"\n")[0].strip() in (b"[", b"{"):
             hint = "a .jsonl file has one row on each line; give a file with one list or object the suffix .json"
             raise ConversationError(f"{file.path} begins with JSON over several lines", hint=hint)
