@@ -244,7 +244,7 @@ class _Bench:
             return
         tools = self.tools.get("tools", [])
         readers: dict[str, Reader] = {}
-        if transformers:
+        if transformers and not self.facts.traces.kwargs:  # A response template is that of the default mode.
             for name, response in (
                 ("transformers, trl's response template", shipped_response_template(self.template.source)),
                 ("transformers, chattmpl's response template", derived_response_template(self.template)),
@@ -253,8 +253,11 @@ class _Bench:
                     readers[name] = transformers_reader(response, prompt.text, tools)
         if llama_cpp is not None:
             self._check_grammar(llama_cpp)
-            if not self.facts.traces.kwargs:
-                readers["llama.cpp"] = llama_cpp.reader(self.template, ASK["content"], tools)
+            read_by_it = llama_cpp.reader(self.template, ASK["content"], prompt.text, tools)
+            if read_by_it is None:
+                self.row.others["llama.cpp, in another mode"] = Counter({"not compared": len(self.completions)})
+            else:
+                readers["llama.cpp"] = read_by_it
         for name, read in readers.items():
             # llama.cpp never sees stop tokens.
             texts = [self._without_stop(text) if name == "llama.cpp" else text for text in self.completions]

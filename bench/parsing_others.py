@@ -69,13 +69,20 @@ class LlamaCpp:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def reader(self, template: Template, question: str, tools: list[dict[str, Any]]) -> Reader:
-        """Return llama.cpp's own reader of a template's completions."""
+    def reader(self, template: Template, question: str, prompt: str, tools: list[dict[str, Any]]) -> Reader | None:
+        """Return llama.cpp's own reader of a template's completions; None if it renders another generation prompt.
+
+        It sets kwargs such as ``enable_thinking`` itself, so a prompt may be that of another mode.
+        """
         tokens = {name: template.tokens.get(f"{name}_token") or "" for name in ("bos", "eos")}
 
+        given = {"template": template.source, "question": question, **tokens, **({"tools": tools} if tools else {})}
+        theirs = self.ask(**given, completions=[]).get("prompt")
+        if theirs is not None and theirs.rpartition(question)[2] != prompt.rpartition(question)[2]:
+            return None
+
         def read(texts: Sequence[str]) -> Iterator[Reading | None]:
-            given = {"tools": tools} if tools else {}
-            answer = self.ask(template=template.source, question=question, completions=texts, **tokens, **given)
+            answer = self.ask(**given, completions=list(texts))
             for message in answer.get("messages", [{"error": "no template"}] * len(texts)):
                 if "error" in message:
                     yield None

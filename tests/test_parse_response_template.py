@@ -18,6 +18,7 @@ from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.shapes import shipped_conversations
 from chattmpl.template.family import family_names
 from support.command import run_here
+from support.fetched import hub_templates
 from support.snapshots import matches_snapshot
 
 CONFIG = '{\n  "added": true,\n  "chat_template": "old"\n}\n'
@@ -154,3 +155,21 @@ def test_parse_response_reads_the_turns_of_any_template(notation: str) -> None:
                 assert functions == [call["function"] for call in asked.get("tool_calls", [])], text
                 assert (theirs.get("reasoning_content") or None) == reasoning
                 assert theirs["content"] == content
+
+
+@pytest.mark.upstream
+@pytest.mark.parametrize(
+    "name",
+    ["kakaocorp-kanana-1.5-8b-instruct-2505", "NousResearch-Kimi-K2-Thinking-Alternate-Tokenizer"],
+)
+def test_no_answer_is_lost_where_the_prompt_or_white_space_opens_it(name: str) -> None:
+    parser = pytest.importorskip("transformers.utils.chat_parsing.response_parser")
+    loaded = Template.from_source(
+        hub_templates()[name], name=name, tokens={"bos_token": "<s>", "eos_token": "<|eot_id|>"}
+    )
+    prompt = loaded.render([QUESTION], True).text
+    for reasoning in (None, "hm"):
+        text = turn(loaded, answer("Look here.", [], reasoning))
+        assert text is not None
+        found = parser.parse_response(text, loaded.response_template().data, prefix=prompt)
+        assert found["content"].strip() == "Look here."

@@ -107,12 +107,14 @@ def test_a_model_that_did_not_learn_fails(tmp_path: Path) -> None:
     assert report["not_stopped"]["endings"]
 
 
-def test_what_has_no_facts_to_read_it_by_is_refused(tmp_path: Path) -> None:
+def test_a_template_without_a_grammar_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.jinja"
-    path.write_text("{% for m in messages %}{{ m.content }}{% endfor %}", encoding="utf-8")
+    path.write_text("{% for m in messages %}{% generation %}x{% endgeneration %}{% endfor %}", encoding="utf-8")
     outcome = run_here(["prove", str(path), "--size", "tiny"])
     assert outcome.code == 2
-    assert "is not a family with a [parse] table" in outcome.err
+    assert "renders no answer of the assistant" in outcome.err
+    path.write_text(path.read_text().replace("x", "{{ m.content }}"))
+    assert "no control token ends an answer" in run_here(["prove", str(path), "--size", "tiny"]).err
 
 
 def test_without_a_template_the_usage_is_printed() -> None:
@@ -237,9 +239,21 @@ def test_what_a_family_can_show_is_found_out(
     assert (found.reasoning, found.calls, found.switch, found.hard) == (reasoning, calls, switch, hard)
 
 
-def test_a_template_that_is_no_family_is_refused() -> None:
-    with pytest.raises(UsageError, match="is not a family"):
-        abilities_of(Template.from_source("{% for m in messages %}{{ m.content }}{% endfor %}"))
+def test_any_template_is_proved_as_it_renders(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jinja"
+    calls = (
+        "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }}({{ c.function.arguments }})</call>{% endfor %}"
+    )
+    turn = "<|{{ m.role }}|>{{ m.content }}" + calls + "<|end|>"
+    prompt = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    path.write_text("{% for m in messages %}" + turn + "{% endfor %}" + prompt)
+    found = abilities_of(Template.load(str(path)))
+    assert (found.reasoning, found.calls, found.tools) == (False, True, False)
+    outcome = run_here(
+        ["prove", str(path), "--size", "tiny", "--steps", "2", "--min-accuracy", "0", "--format", "json"]
+    )
+    assert "annotated" in outcome.err
+    assert (outcome.code, json.loads(outcome.out)["template"]) == (1, str(path))  # It learns nothing in two steps.
 
 
 def test_a_retention_that_renders_no_trace_at_all_is_replaced() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from chattmpl.cli.options import RETENTION, command
-from chattmpl.cli.output import FOUND, OK, Bars, require_packages, say
+from chattmpl.cli.output import FOUND, OK, Bars, note, require_packages, say
 from chattmpl.errors import UsageError
 
 SIZES = ("tiny", "default", "gpu")
@@ -56,8 +56,8 @@ def prove(
 ) -> int:
     """Train a small model from scratch on a template, and measure whether it follows the template.
 
-    TEMPLATE is a family, or a folder with a template and its family.toml. Nothing is downloaded. The exit code is 1 if
-    a measured share is below its threshold.
+    TEMPLATE is a family, a .jinja file, a model directory, a tokenizer_config.json or a GGUF file. Without generation
+    tags, it is annotated. Nothing is downloaded. The exit code is 1 if a measured share is below its threshold.
     """
     if template is None:
         raise UsageError("no template given", hint=USAGE)
@@ -73,7 +73,7 @@ def prove(
     thresholds = Thresholds(**{name.removeprefix("min_"): value for name, value in shares.items()})
     loaded = Template.load(template, retention=retention)
     with Bars(lines=True) as bars:
-        found = run(loaded, size=size, seed=seed, steps=steps, thresholds=thresholds, progress=bars.update)
+        found = run(loaded, size=size, seed=seed, steps=steps, thresholds=thresholds, progress=bars.update, note=note)
     if form == "json":
         click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     else:

@@ -174,7 +174,7 @@ class _Regions:
             else:
                 closes.append(following if isinstance(following, str) else "")
         trace = self.reasoning[0] if self.reasoning else None
-        framed = list(dict.fromkeys(text for text in opens if text != trace))
+        framed = list(dict.fromkeys(text for text in opens if text not in (trace, self.grammar.supplied)))
         if not all(text.strip() for text in framed):  # White space opens no region: it may be in the answer too.
             framed = []
         if not framed:

@@ -66,18 +66,19 @@ def stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str] | No
     Args:
         template: the template.
         tokenizer: its tokenizer.
-        stop_tokens: stop tokens; by default those of the family, except those that also occur inside a sampled turn,
+        stop_tokens: stop tokens; by default those of the template, except those that also occur inside a sampled turn,
             such as the end of a channel.
 
     Raises:
-        UsageError: the template is not a family, and no stop tokens are passed.
+        UsageError: the template renders no assistant turn, and no stop tokens are passed.
         MissingStopTokens: the tokenizer has none of them.
     """
     if stop_tokens is None:
-        if template.family is None:
+        found_tokens = template.family.generation.stop_tokens if template.family else facts_of(template).stop_tokens
+        if not found_tokens:
             raise UsageError(f"the stop tokens of {template.name} are unknown", hint="pass stop_tokens")
         inner = _render_inside(template)
-        stop_tokens = [token for token in template.family.generation.stop_tokens if token not in inner]
+        stop_tokens = [token for token in found_tokens if token not in inner]
     raw = raw_tokenizer(tokenizer)
     found = {raw.token_to_id(token): token for token in stop_tokens}
     found.pop(None, None)
@@ -111,7 +112,7 @@ def complete(
     clock: datetime | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> list[Completion]:
-    """Sample a completion of each conversation greedily, and parse it if the template is a family.
+    """Sample a completion of each conversation greedily, and parse it.
 
     The model's ``generation_config`` is ignored, including repetition penalties and suppressed tokens.
 
@@ -181,8 +182,6 @@ def _completion(
 ) -> Completion:
     text = decode(tokenizer, ids)
     stop = stops.get(ids[-1]) if ids else None
-    if template.family is None or template.family.parse is None:
-        return Completion(text, stop, len(ids), refusal="the template is not a family with a [parse] table")
     try:
         parsed = parse(template, text, completion=True, generation_prompt=False, prompt=prompt, **options)
     except ChatTmplError as error:

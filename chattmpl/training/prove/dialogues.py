@@ -5,6 +5,7 @@ are held out.
 """
 
 import hashlib
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
+from chattmpl.parse.turn_grammar import turn_grammar
 from chattmpl.probing.corpus import ASK, SAY, TRACES, with_trace
 from chattmpl.probing.facts import facts_of
 from chattmpl.template.template import Template
@@ -157,6 +159,8 @@ class Abilities:
         reasoning, calls, tools: it renders reasoning; tool calls and results; tool definitions.
         switch: template kwarg that switches reasoning off; None if there is none.
         hard: switched off, the template leaves no room for reasoning; otherwise it only instructs the model.
+        system: it renders system messages.
+        text_arguments: it renders arguments of calls only if they are a JSON string.
     """
 
     reasoning: bool
@@ -164,6 +168,8 @@ class Abilities:
     tools: bool
     switch: str | None = None
     hard: bool = False
+    system: bool = True
+    text_arguments: bool = False
 
 
 @dataclass
@@ -209,23 +215,31 @@ class Dialogue:
 
 
 def abilities_of(template: Template) -> Abilities:
-    """Return the tasks that a template can render, from the facts of its family and, for reasoning, by rendering.
+    """Return the tasks that a template can render, found by rendering.
 
     Raises:
-        UsageError: the template is not a family with a ``[parse]`` table.
+        UsageError: no grammar can be derived for the template, it renders no answer, or no control token ends one.
     """
-    family = template.family
-    if family is None or family.parse is None:
+    facts = facts_of(template)
+    if not any("content" in form.fields for form in turn_grammar(template, {}).forms):
+        raise UsageError(f"{template.name} renders no answer of the assistant")
+    if not facts.answer_stops:
         raise UsageError(
-            f"{template.name} is not a family with a [parse] table, so the model's completions could not be parsed",
-            hint="put the template and a family.toml with a [parse] table into a folder, and pass the folder",
+            f"no control token ends an answer of {template.name}, so no model could learn to stop",
+            hint="end answers with a control token, such as {{ eos_token }}",
         )
-    supports = family.supports
-    reasoning = supports.reasoning and _renders_reasoning(template, {})
-    calls = supports.tool_calls and supports.tool_results
-    switch = next((name for name in _SWITCHES if name in family.modes), None) if reasoning else None
-    hard = switch is not None and not _renders_reasoning(template, {switch: False})
-    return Abilities(reasoning, calls, supports.tools and calls, switch, hard)
+    reasoning = _renders_reasoning(template, {})
+    calls = facts.tool_calls.fate == facts.tool_results.fate == "rendered"
+    switch = next((name for name in _SWITCHES if name in facts.modes), None) if reasoning else None
+    return Abilities(
+        reasoning,
+        calls,
+        calls and facts.tool_definitions.fate == "rendered",
+        switch,
+        hard=switch is not None and not _renders_reasoning(template, {switch: False}),
+        system=facts.system.fate == "rendered",
+        text_arguments=bool(facts.prober.call_options.get("text")),
+    )
 
 
 def _renders_reasoning(template: Template, kwargs: dict[str, Any]) -> bool:
@@ -238,7 +252,7 @@ def _renders_reasoning(template: Template, kwargs: dict[str, Any]) -> bool:
 
 def with_reasoning(template: Template) -> Template:
     """Return the template with its own retention, or with ``all`` if its own never renders reasoning."""
-    if template.family is None or not template.family.supports.reasoning or template.retention in (None, "all"):
+    if template.retention in (None, "all"):
         return template
     return template if _renders_reasoning(template, {}) else template.with_retention("all")
 
@@ -258,7 +272,7 @@ def _dialogue(rng: random.Random, abilities: Abilities, test: bool, mix: Mix) ->
     thinks = abilities.reasoning and not off
     about_prices = rng.random() < mix.lookups
     name = None
-    if not about_prices and rng.random() < mix.system:
+    if not about_prices and abilities.system and rng.random() < mix.system:
         name = draw_number(rng, test, mix.digits)
         dialogue.messages.append({"role": "system", "content": f"You are agent {name}"})
     if about_prices and abilities.tools:
@@ -272,7 +286,7 @@ def _dialogue(rng: random.Random, abilities: Abilities, test: bool, mix: Mix) ->
             flag = f"{THINK if thinks else NO_THINK} "
         dialogue.messages.append({"role": "user", "content": flag + task.question})
         if task.table and abilities.calls:
-            _add_call(dialogue, task, thinks, number, forced)
+            _add_call(dialogue, task, thinks, number, forced, abilities.text_arguments)
         turn = AssistantTurn(len(dialogue.messages), task, thinks, number, switched=forced)
         _add_turn(dialogue, turn, task.trace, content=task.answer)
     return dialogue
@@ -292,8 +306,10 @@ def _task(rng: random.Random, test: bool, name: str | None, mix: Mix) -> Task:
     return sum_task(rng, test) if kind == "sum" else reverse_task(rng, test, mix.digits)
 
 
-def _add_call(dialogue: Dialogue, task: Task, thinks: bool, number: int, forced: bool) -> None:
-    call = {"id": "call00001", "type": "function", "function": {"name": "prices", "arguments": {"item": task.item}}}
+def _add_call(dialogue: Dialogue, task: Task, thinks: bool, number: int, forced: bool, as_text: bool) -> None:
+    arguments = {"item": task.item}
+    function = {"name": "prices", "arguments": json.dumps(arguments) if as_text else arguments}
+    call = {"id": "call00001", "type": "function", "function": function}
     turn = AssistantTurn(len(dialogue.messages), task, thinks, number, calls=True, switched=forced)
     _add_turn(dialogue, turn, f"ask for {task.item}", content="", tool_calls=[call])
     result = {"role": "tool", "tool_call_id": "call00001", "name": "prices", "content": task.table}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -62,7 +64,7 @@ class SampledTurn(NamedTuple):
 
     @property
     def parsed(self) -> bool:
-        """True if the family's parser reads the completion."""
+        """True if the completion can be parsed."""
         return self.completion.conversation is not None
 
     @property
@@ -80,8 +82,8 @@ class SampledTurn(NamedTuple):
         fields = message.dump()
         calls = [call["function"] for call in fields.get("tool_calls") or []]
         if self.turn.calls:
-            expected = {"name": "prices", "arguments": {"item": self.turn.task.item}}
-            return len(calls) == 1 and {name: calls[0].get(name) for name in expected} == expected
+            made = [(call.get("name"), _texts(call.get("arguments"))) for call in calls]
+            return made == [("prices", {"item": self.turn.task.item})]
         return not calls and self.turn.task.accepts(fields.get("content") or "")
 
     @property
@@ -93,6 +95,14 @@ class SampledTurn(NamedTuple):
     def kind(self) -> str:
         """The kind of task, for reports."""
         return "tool call" if self.turn.calls else self.turn.task.kind
+
+
+def _texts(arguments: Any) -> Any:
+    """Return the arguments of a call as texts: without a schema, a bare digit is a number."""
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError):
+            arguments = json.loads(arguments)
+    return {name: str(value) for name, value in arguments.items()} if isinstance(arguments, dict) else arguments
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from chattmpl.probing.facts import facts_of
 from chattmpl.template.template import Rendering, Template
 
 CLOCK = datetime(2025, 1, 1)
@@ -66,10 +67,8 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    family = template.family
-    assert family is not None, "abilities_of refuses other templates"
-    generation = family.generation
-    names = (*generation.control_tokens, *generation.stop_tokens, *family.tokens.values())
+    facts = facts_of(template)
+    names = (*facts.control_tokens, *(facts.stop_tokens or ()), *template.tokens.values())
     special = list(dict.fromkeys([PAD, *(token for token in names if token)]))
     # The BPE trainer does not split at special tokens.
     edges = re.compile("|".join(re.escape(token) for token in special))
@@ -94,7 +93,7 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     parts = re.compile("|".join([edges.pattern, *(re.escape(line) for line in lines)]))
     raw.train_from_iterator((parts.split(rendering.text) for rendering in renderings), trainer)
     raw.add_tokens([AddedToken(line, normalized=False) for line in lines])
-    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=generation.stop_tokens[0])
+    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=facts.answer_stops[0])
 
 
 def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> list[str]:

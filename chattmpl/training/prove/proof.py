@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chattmpl.errors import UsageError
+from chattmpl.probing.facts import facts_of, with_placeholders
+from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
 from chattmpl.training.prove.measures import held_out_loss, summarize
@@ -58,20 +60,22 @@ def prove(
     steps: int | None = None,
     thresholds: Thresholds | None = None,
     progress: Progress | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train a small model on a template that is a family, and measure whether it follows the template.
+    """Train a small model on a template, and measure whether it follows the template.
 
     ``seed`` is that of the data, the weights and the order of rows; ``steps`` replaces the number of optimizer steps of
-    the size.
+    the size. A template without generation tags is annotated; ``note`` receives a sentence about it.
 
     Returns:
         The report as JSON; docs/prove.md documents its keys.
 
     Raises:
-        UsageError: the template is not a family with a ``[parse]`` table.
+        UsageError: no grammar can be derived for the template, so completions could not be parsed.
+        TemplateError: the template has no generation tags, and none can be placed.
     """
     own_retention = template.retention
-    template = with_reasoning(template)
+    template = with_reasoning(ensure_annotated(with_placeholders(template), note)[0])
     size_ = SIZES[size] if steps is None else replace(SIZES[size], steps=steps)
     experiment = _Experiment(template, size_, seed, progress or (lambda *_: None))
     report = {
@@ -92,7 +96,7 @@ class _Experiment:
         self.template, self.size, self.seed, self.progress = template, size, seed, progress
         self.abilities = abilities_of(template)
         # If all earlier turns stay as they were sampled, one row holds all turns after their prompts.
-        unroll = template.retention not in (None, "all")
+        unroll = template.retention not in (None, "all") or bool(facts_of(template).rewritten_answers)
         self.options: dict[str, Any] = {"unroll": unroll, "clock": CLOCK}
 
     def run(self) -> dict[str, Any]:
