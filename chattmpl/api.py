@@ -156,8 +156,7 @@ class Template(core.Template):
 
         Raises:
             NotRepresentable: if no conversation renders to this text, with the place and the reason.
-            UsageError: for a whole text of a template that is no family with a ``[parse]`` table, for a completion of a
-                template that renders no assistant turns, and as in `render`.
+            UsageError: for a template from whose renderings no grammar can be derived, and as in `render`.
         """
         from chattmpl.parse import parse
 

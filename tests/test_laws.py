@@ -198,8 +198,10 @@ def test_results_that_share_a_turn_keep_the_law_prefix() -> None:
     assert evaluate(laws()["prefix"], Case(Template.load("chatml"), {"messages": messages})) == Holds()
 
 
-def test_roundtrip_does_not_apply_to_a_template_that_nothing_parses() -> None:
-    assert isinstance(outcome("roundtrip", GOOD), DoesNotApply)
+def test_roundtrip_holds_for_any_template_whose_turns_are_marked() -> None:
+    assert isinstance(outcome("roundtrip", GOOD), Holds)
+    unmarked = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    assert isinstance(outcome("roundtrip", unmarked), DoesNotApply)
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)

@@ -93,8 +93,7 @@ def test_garbage_is_parsed_exactly_or_refused_with_its_place(
     template = Template.load(family)
     facts = template.family
     assert facts is not None
-    assert facts.parse is not None
-    frames = [part for turn in facts.parse.turns for part in (turn.opens, *turn.closes)]
+    frames = as_sampled(family).render([QUESTION, {"role": "assistant", "content": "Ho"}, QUESTION]).text.split("H")
     pieces = st.sampled_from([*facts.generation.control_tokens, *frames, '{"name": "', '", "arguments": ', "{}", "\n"])
     text = data.draw(st.lists(pieces | texts(2), max_size=12).map("".join))
     outcome = parsed_or_refused(template, text, completion=completion)
@@ -223,7 +222,7 @@ def test_each_refusal_says_what_and_where() -> None:
 
 
 def test_what_cannot_be_asked_for_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="has no grammar"):
+    with pytest.raises(UsageError, match="no grammar can be derived"):
         Template.from_source("{% for m in messages %}{{ m.content }}{% endfor %}").parse("x")
     template = Template.load("qwen3")
     with pytest.raises(UsageError, match="not bytes"):

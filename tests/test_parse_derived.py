@@ -128,10 +128,13 @@ REFUSED = {
 }
 
 
+_NO_CONTENT = r"markup|neither an answer|starts here|after a stop token|not closed"
+
+
 @pytest.mark.parametrize(("notation", "text"), REFUSED.values(), ids=list(REFUSED))
 def test_markup_is_never_content(notation: str, text: str) -> None:
     for exact in (False, True):
-        with pytest.raises(NotRepresentable, match=r"markup|neither an answer") as caught:
+        with pytest.raises(NotRepresentable, match=_NO_CONTENT) as caught:
             template(notation).parse(text, completion=True, exact=exact)
         assert caught.value.place is not None
 
@@ -175,7 +178,7 @@ def test_a_trace_that_only_the_prompt_knows_is_read_where_the_prompt_opens_it() 
     opened = Template.from_source(OPENED)
     message = opened.parse("hm</think>Hi<|end|>", completion=True, thinking=True).messages[0]
     assert (message.reasoning_content, message.content) == ("hm", "Hi")
-    with pytest.raises(NotRepresentable, match=r"markup|neither"):
+    with pytest.raises(NotRepresentable, match=r"not closed by '</think>'"):
         opened.parse("hm", completion=True, thinking=True)
 
 
@@ -210,7 +213,7 @@ def test_json_that_is_a_call_in_another_spelling_is_a_call() -> None:
 @pytest.mark.parametrize("value", ["1e400", "[" * 900 + "]" * 900])
 def test_a_value_that_no_message_can_hold_is_refused(value: str) -> None:
     text = f'<tool_call>\n{{"name": "f", "arguments": {{"a": {value}}}}}\n</tool_call>'
-    with pytest.raises(NotRepresentable, match=r"markup|neither an answer"):
+    with pytest.raises(NotRepresentable, match=_NO_CONTENT):
         template("json").parse(text, completion=True)
 
 

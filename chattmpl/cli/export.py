@@ -165,7 +165,7 @@ def _response(template: Template, path: Path, change: Change) -> tuple[Change | 
 
     if not path.is_dir() and path.suffix != ".json":
         return None, ""
-    if template.family is None or template.family.parse is None:
+    if template.family is None:
         return None, "no response_template was written: write one for this template with --format response-template"
     try:
         made = response_template(template)

@@ -1,3 +1,4 @@
+from inspect import signature
 from typing import Any
 
 from chattmpl.diagnostic import Quoted
@@ -30,10 +31,10 @@ class Roundtrip(Law):
         kwargs |= {"tools": conversation.tools, "documents": conversation.documents}
         kwargs = {name: value for name, value in kwargs.items() if value not in (None, [])}
         text = case.rendering.text
+        if clashing := next((name for name in kwargs if name in signature(parse).parameters), None):
+            return DoesNotApply(f"the template kwarg {clashing!r} is a parameter of the parser, too")
         try:
-            # A template without a family is refused in any case, and its kwargs may clash with parameters of `parse`.
-            given = kwargs if case.template.family is not None else {}
-            parsed = parse(case.template, text, clock=CLOCK, **given)
+            parsed = parse(case.template, text, clock=CLOCK, **kwargs)
         except UsageError as error:
             return DoesNotApply(error.message)
         except NotRepresentable as error:
@@ -41,7 +42,10 @@ class Roundtrip(Law):
                 case,
                 "not-parsed",
                 data={"found": Quoted(text[error.place.start :]) if error.place else ""},
-                words={"why": error.message, "fix": error.hint or "write a [parse] table in family.toml"},
+                words={
+                    "why": error.message,
+                    "fix": error.hint or "let the template let a text that no content has stand around each message",
+                },
                 got=text,
                 expected=None if error.place is None else text[: error.place.start],
                 sites=frozenset({"unparsed"}),

@@ -1,7 +1,6 @@
 """Parsing: from a rendered text back to the conversation, or an error with the position and the reason.
 
-Completions are read by a grammar that is derived from renderings of the template. The format of a family's whole
-conversations is data, in the ``[parse]`` table of its ``family.toml``.
+Both completions and whole conversations are read by grammars that are derived from renderings of the template.
 """
 
 from collections.abc import Iterator

@@ -18,14 +18,11 @@ from chattmpl.conversation.json_text import STRICT
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
-from chattmpl.parse.forms import NAME
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
-from chattmpl.parse.reply import read_completion
 from chattmpl.parse.turn_grammar import (
     CONTROL_TOKENS,
     MessageData,
     TurnGrammar,
-    quoted,
     schemas_of,
     turn_grammar,
 )
@@ -159,7 +156,7 @@ def parse_completion(
             for message in (each for read in source.messages for each in reading.meanings(read)):
                 markup = grammar.markup_in(message.get("reasoning_content", ""), message["content"])
                 if markup is not None:
-                    raise quoted(markup, text[start:], start)
+                    raise grammar.quoted(markup, text[start:], start)
                 for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
                     try:
                         return _result(reading.prove(context, message, source.as_history), prompt, None)
@@ -203,11 +200,6 @@ def _with_objects(data: MessageData, text: str) -> MessageData | None:
                 return None
         calls.append({**call, "function": {**call["function"], "arguments": given}})
     return {**data, "tool_calls": calls} if changed else None
-
-
-def _has_plain_names(data: MessageData) -> bool:
-    """Return whether the names of the called functions contain no markup or quotes."""
-    return all(NAME.fullmatch(call["function"]["name"]) for call in data.get("tool_calls", ()))
 
 
 def _message(data: MessageData, text: str, start: int) -> Any:
@@ -255,10 +247,6 @@ class _Reading:
 
     def sources(self) -> Iterator[_Source]:
         """Yield the messages that the completion may be, by each grammar."""
-        request = self.request
-        if request.template.family is not None and request.template.family.parse is not None:
-            read = read_completion(request.grammar, self.text, self.start)
-            yield _Source(read if self.exact else filter(_has_plain_names, read), serves=False)
         yield _Source(self._read(self.grammar))
         for head in () if self.sampled else self.grammar.heads:
             grammar = replace(self.grammar, supplied=head, composed=())
@@ -321,6 +309,4 @@ class _Reading:
 
     def _unsampled(self, missing: str) -> bool:
         """Return whether a missing end is the stop token, which servers remove, or text that is not sampled."""
-        family = self.request.template.family
-        declared = family is not None and family.parse is not None and missing in self.request.grammar.unsampled
-        return declared or missing in self.grammar.unsampled
+        return missing in self.grammar.unsampled

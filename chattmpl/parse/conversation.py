@@ -1,38 +1,34 @@
-"""Parsing of whole conversations: the preamble before the first turn, the turns, and the proof by rendering."""
+"""Parsing of whole conversations: the messages between the template's own texts, and the proof by rendering."""
 
 from __future__ import annotations
 
+import itertools
+import json
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.errors import ConversationError, RenderError
-from chattmpl.parse.grammar import (
-    Grammar,
-    PatternMatch,
-    SequenceMatch,
-    SequencePattern,
-    TurnFrame,
-    compile_pattern,
-    grammar_of,
-)
+from chattmpl.errors import ChatTmplError, ConversationError, UsageError
+from chattmpl.parse.frames import CALLS, END, PROMPT, START, Frames, Gap, find_frames, find_starts, opening
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, common_length, difference, later
-from chattmpl.parse.reply import MessageData, read_reply
-from chattmpl.template.family import SequenceFacts
-from chattmpl.template.template import Clock, Template
+from chattmpl.parse.shown_inputs import shown_inputs
+from chattmpl.parse.turn_grammar import MessageData, messages_of, schemas_of
+from chattmpl.parse.values import Scan
+from chattmpl.probing.corpus import as_parts
+from chattmpl.probing.facts import facts_of
+from chattmpl.template.template import Clock, Rendering, Template
 
-Render = Callable[[list[MessageData]], str]
+_TURN = "turn"
+"""The state before an assistant turn."""
 
-_SYSTEM, _USER = "zqSYSTEMqz", "zqUSERqz"
-"""Texts that every template renders unchanged and that no real text contains."""
+_MAX_PROOFS = 100
+"""Number of readings of one text that are rendered."""
 
-_MAX_REREADINGS = 100
-"""Number of times that another candidate for a message is tried in one text."""
-
-_MAX_ENDS = 200
-"""Number of possible ends of a turn that are tried before the text is refused."""
+_MAX_PLACES = 200
+"""Number of places where one message may end that are tried."""
 
 _HINT = "pass the tools, documents, clock and template kwargs that the text was rendered with"
 
@@ -46,429 +42,345 @@ class ParseRequest:
     kwargs: dict[str, Any]
     """Template kwargs, including tools and documents if given."""
 
-    @property
-    def grammar(self) -> Grammar:
-        """The grammar of whole conversations; raises `UsageError` if the template has none."""
-        return grammar_of(self.template)
-
     def render(self, conversation: Any, *, add_generation_prompt: bool = False) -> str:
         """Render a conversation with these arguments."""
         return self.template.render(conversation, add_generation_prompt, self.clock, **self.kwargs).text
 
+    def conversation(self, messages: list[MessageData], inputs: dict[str, Any]) -> Conversation:
+        """Return messages and other inputs as a conversation, in the form that the template takes.
+
+        Raises:
+            ParseRefusal: they are no conversation.
+        """
+        data = {"messages": messages, **inputs}
+        try:
+            return Conversation.coerce(
+                as_parts(data) if facts_of(self.template).only_parts else data, clean_nulls="never"
+            )
+        except ConversationError as error:
+            raise ParseRefusal(
+                ParseFailure.NOT_A_CONVERSATION, f"not a valid conversation: {error.message}", 0, hint=error.hint
+            ) from None
+
 
 def parse_conversation(request: ParseRequest, text: str, generation_prompt: bool | None) -> Conversation:
     """Return the conversation that renders to the text; raise `ParseRefusal` if there is none, or none was found."""
+    names = request.kwargs.keys() - {"tools", "documents"}
+    request.template.check_kwargs({name: request.kwargs[name] for name in names if request.kwargs[name] is not None})
     refusal: ParseRefusal | None = None
-    for inputs in _inputs(request, text):
+    underived: UsageError | None = None
+    for inputs in shown_inputs(request.template, request.kwargs, text):
         try:
-            return _parse(request, text, inputs, generation_prompt)
+            found = _Reader(request, text, inputs).parse(generation_prompt)
         except ParseRefusal as error:
             refusal = later(refusal, error)
-    assert refusal is not None, "at least one set of inputs is tried"
-    raise refusal
+        except UsageError as error:
+            underived = underived or error
+        else:
+            return _least(request, text, found)
+    problem = refusal or underived
+    assert problem is not None, "at least one set of inputs is tried"
+    raise problem
+
+
+def _least(request: ParseRequest, text: str, found: Conversation) -> Conversation:
+    """Return the conversation without template kwargs that change nothing in its text."""
+    for name in list(found.chat_template_kwargs or ()):
+        rest = {key: value for key, value in (found.chat_template_kwargs or {}).items() if key != name}
+        fewer = found.model_copy(update={"chat_template_kwargs": rest or None})
+        try:
+            texts = [request.render(fewer, add_generation_prompt=prompt) for prompt in (False, True)]
+        except ChatTmplError:
+            continue
+        found = fewer if text in texts else found
+    return found
 
 
 def complete_messages(request: ParseRequest, text: str) -> list[Message]:
     """Return the messages of the complete turns at the start of a text."""
-    for inputs in _inputs(request, text):
+    for inputs in shown_inputs(request.template, request.kwargs, text):
         try:
-            for preamble in _preambles(request.grammar, text, _renderer(request, inputs)):
-                scan = _scan(request.grammar, text, preamble.end, in_user=preamble.in_user, partial=True)
-                if scan.turns and scan.turns[-1].end == len(text) and not text.endswith(request.grammar.all_closes):
-                    scan = replace(scan, turns=scan.turns[:-1])  # Later text may continue it.
-                if scan.turns:
-                    messages = [message[0] for turn in scan.turns for message in turn.messages]
-                    return _conversation({"messages": [*preamble.messages, *messages], **inputs}).messages
-        except ParseRefusal:
+            reader = _Reader(request, text, inputs)
+        except (ParseRefusal, UsageError):
             continue
+        messages = reader.complete()
+        if messages:
+            return request.conversation(messages, inputs).messages
     return []
 
 
-# -- inputs other than messages
-
-
-def _inputs(request: ParseRequest, text: str) -> Iterator[dict[str, Any]]:
-    """Yield the inputs that may accompany the messages: tools and documents that the text shows, and possible modes."""
-    template, facts = request.template, request.grammar.facts
-    modes = template.family.modes if template.family else {}
-    settings: list[dict[str, Any]] = [{}]
-    for name in facts.modes:
-        if name not in request.kwargs:
-            settings += [{name: value} for value in modes[name].values if value != modes[name].default]
-    shown = _visible_kwargs({name: value for name, value in facts.kwargs.items() if name not in request.kwargs}, text)
-    settings = [{**shown, **setting} for setting in settings] + ([{}] if shown else [])
-    tools = [] if "tools" in request.kwargs else _visible_items(facts.tools, text)
-    documents = [] if "documents" in request.kwargs else _visible_items(facts.documents, text)
-    for setting in settings:
-        for some_tools in [*tools, None]:
-            for some_documents in [*documents, None]:
-                found: dict[str, Any] = {"tools": some_tools, "documents": some_documents}
-                found = {name: value for name, value in found.items() if value is not None}
-                yield {**found, "chat_template_kwargs": setting} if setting else found
-
-
-def _visible_kwargs(patterns: dict[str, str], text: str) -> dict[str, str]:
-    """Return the template kwargs that the text shows: the values at the first matches of their patterns."""
-    shown: dict[str, str] = {}
-    for name, written in patterns.items():
-        pattern = compile_pattern(written)
-        position = text.find(pattern.start)
-        found = pattern.match(text, position, len(text)) if position >= 0 else None
-        if found is not None:
-            shown[name] = found.values["value"]
-    return shown
-
-
-def _visible_items(sequences: tuple[SequenceFacts, ...], text: str) -> list[list[dict[str, Any]]]:
-    """Return the lists of tools or documents that the text shows."""
-    found: list[list[dict[str, Any]]] = []
-    for facts in sequences:
-        position = text.find(facts.opens)
-        match = SequencePattern(facts).match(text, position, len(text)) if position >= 0 else None
-        if match is None or not match.closed:
-            continue
-        items = [_item(dict(values)) for values in match.items]
-        if all(isinstance(item, dict) for item in items):
-            found.append(items)
-    return found
-
-
-def _item(values: dict[str, Any]) -> Any:
-    for name in ("tool", "document"):
-        if name in values:
-            return values[name]
-    return {"type": "function", "function": values}
-
-
-def _renderer(request: ParseRequest, inputs: dict[str, Any]) -> Render:
-    return lambda messages: request.render(_conversation({"messages": messages, **inputs}))
-
-
-# -- proof by rendering
-
-
-def _parse(request: ParseRequest, text: str, inputs: dict[str, Any], generation_prompt: bool | None) -> Conversation:
-    refusal: ParseRefusal | None = None
-    for preamble in _preambles(request.grammar, text, _renderer(request, inputs)):
-        try:
-            scan = _scan(request.grammar, text, preamble.end, in_user=preamble.in_user)
-            return _matching(request, text, preamble, scan, inputs, generation_prompt)
-        except ParseRefusal as error:
-            refusal = later(refusal, error)
-    raise refusal or ParseRefusal(ParseFailure.BEGINNING, "no rendering of this template starts like this text", 0)
-
-
-def _matching(
-    request: ParseRequest,
-    text: str,
-    preamble: Preamble,
-    scan: TurnScan,
-    inputs: dict[str, Any],
-    generation_prompt: bool | None,
-) -> Conversation:
-    """Return the conversation of a scan that renders to the text, with or without a generation prompt."""
-    prompts = [False, True] if scan.unclosed else [False]
-    prompts = prompts if generation_prompt is None else [generation_prompt]
-    # A setting that changes nothing is not part of what the text shows.
-    without_settings = {name: value for name, value in inputs.items() if name != "chat_template_kwargs"}
-    refusal: ParseRefusal | None = None
-    for candidate in [without_settings, inputs] if without_settings != inputs else [inputs]:
-        for prompt in prompts:
-            try:
-                return _prove(request, text, preamble, scan, candidate, prompt)
-            except ParseRefusal as error:
-                refusal = later(refusal, error)
-    assert refusal is not None
-    if scan.unclosed and scan.unclosed.end < len(text):
-        raise scan.unclosed
-    raise refusal
-
-
-def _prove(
-    request: ParseRequest, text: str, preamble: Preamble, scan: TurnScan, inputs: dict[str, Any], prompt: bool
-) -> Conversation:
-    """Render the messages; while the result differs, try the next candidate for the message where it differs."""
-    messages: list[tuple[MessageData, ...]] = [message for turn in scan.turns for message in turn.messages]
-    ends = [turn.end for turn in scan.turns for _ in turn.messages]
-    choices = [0] * len(messages)
-    for _ in range(_MAX_REREADINGS):
-        chosen = [message[choice] for message, choice in zip(messages, choices, strict=True)]
-        conversation = _conversation({"messages": [*preamble.messages, *chosen], **inputs})
-        try:
-            rendered = request.render(conversation, add_generation_prompt=prompt)
-        except RenderError as error:
-            raise ParseRefusal(
-                ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", preamble.end, hint=error.hint
-            ) from None
-        if rendered == text:
-            return conversation
-        offset = common_length(text, rendered)
-        wrong = next((index for index, end in enumerate(ends) if end > offset), None)
-        if wrong is None or choices[wrong] + 1 == len(messages[wrong]):
-            break
-        choices[wrong] += 1
-    raise difference(text, rendered)
-
-
-def _conversation(data: dict[str, Any]) -> Conversation:
-    try:
-        return Conversation.coerce(data, clean_nulls="never")
-    except ConversationError as error:
-        raise ParseRefusal(
-            ParseFailure.NOT_A_CONVERSATION, f"not a valid conversation: {error.message}", 0, hint=error.hint
-        ) from None
-
-
-# -- the preamble
-
-
 @dataclass(frozen=True)
-class Preamble:
-    """The text before the first turn: its system message, its end, and whether that is inside the first user turn."""
+class _State:
+    """An open message: its role, the offset of its content, and the fields in its header.
 
-    system: str | None
-    end: int
-    in_user: bool
+    The kind may also be that of a finished assistant message, ``start``, or an end of the text.
+    """
+
+    kind: str
+    position: int
+    header: MessageData = field(default_factory=dict, compare=False)
+    obeyed: tuple[str, str] = ("", "")
 
     @property
-    def messages(self) -> list[MessageData]:
-        """The system message, if there is one."""
-        return [] if self.system is None else [{"role": "system", "content": self.system}]
+    def ended(self) -> bool:
+        """True at the end of the text."""
+        return self.kind in (END, PROMPT)
 
 
 @dataclass(frozen=True)
-class _RenderedPreamble:
-    """A rendered preamble: the text before and after the system message, and whether a user turn is open after it."""
+class _Place:
+    """A place where a message ends: the text that follows it, before another message or an assistant turn.
 
-    before: str
-    after: str
-    in_user: bool
-
-
-def _preambles(grammar: Grammar, text: str, render: Render) -> Iterator[Preamble]:
-    """Yield the preambles that the text may have, the one without a system message first.
-
-    They are found by rendering conversations with known messages.
+    An assistant turn follows a message of a role.
     """
-    refusal: ParseRefusal | None = None
-    any_found = False
-    alone = _rendered_preamble(grammar, render, [{"role": "user", "content": _USER}])
-    if alone is not None and text.startswith(alone.before):
-        end = len(alone.before)
-        if alone.in_user or _turn_may_follow(grammar, text, end):
+
+    match: re.Match[str]
+    what: Gap | str
+
+    @property
+    def start(self) -> int:
+        """The end of the message."""
+        return self.match.start()
+
+    @property
+    def state(self) -> _State:
+        """The state after it."""
+        if isinstance(self.what, str):
+            return _State(_TURN, self.match.start(), {"role": self.what})
+        return _State(self.what.after, self.match.end(), self.what.header(self.match), self.what.obeyed)
+
+    @property
+    def order(self) -> tuple[bool, int, int, int]:
+        """The sort key: the surest and first places come first, and where the most text follows."""
+        weak, slots = (False, 0) if isinstance(self.what, str) else (self.what.weak, len(self.what.parts))
+        return weak, self.match.start(), slots, -self.match.end()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a reading: the message that it completes, if any, and the state after it."""
+
+    message: MessageData | None
+    state: _State
+
+
+class _Reader:
+    """A reader of one text with one set of inputs."""
+
+    def __init__(self, request: ParseRequest, text: str, inputs: dict[str, Any]) -> None:
+        self.request = request
+        self.text = text
+        self.inputs = inputs
+        given = _Given(request, inputs)
+        starts = _starts(request.template, given)
+        if starts and not any(gap.pattern.match(text) for gap in starts):
+            raise _nearest(text, starts)
+        self.frames = _frames(request.template, given)
+        self.starts = starts
+        # The template's own system text is no message that is only a command.
+        literals = [gap.literal for gap in starts]
+        commanded = [gap.literal for gap in starts if any(gap.obeyed)]
+        leads = {
+            whole[len(start) :].partition("\n")[0]
+            for start in commanded
+            for whole in literals
+            if whole.startswith(start)
+        }
+        self.leads = leads - {""}
+        self.schemas = schemas_of(request.kwargs.get("tools") or inputs.get("tools"))
+        self.refusal: ParseRefusal | None = None
+        self.longest: list[_Step] = []
+
+    def parse(self, generation_prompt: bool | None) -> Conversation:
+        """Return the first reading that renders to the text."""
+        steps = [self._steps(_State(START, 0))]
+        taken: list[_Step] = []
+        dead: set[_State] = set()
+        proofs = 0
+        while steps and proofs < _MAX_PROOFS:
+            step = next(steps[-1], None)
+            if step is None:
+                steps.pop()
+                if taken:
+                    dead.add(taken.pop().state)
+                continue
+            if step.state in dead:
+                continue
+            taken.append(step)
+            if not step.state.ended:
+                if len(taken) > len(self.longest):
+                    self.longest = list(taken)
+                steps.append(self._steps(step.state))
+                continue
+            proofs += 1
+            try:
+                return self._prove(taken, generation_prompt)
+            except ParseRefusal as refusal:
+                self.refusal = later(self.refusal, refusal)
+                wrong = next(
+                    (index for index, each in enumerate(taken) if each.state.position > refusal.start), len(taken) - 1
+                )
+                del taken[wrong:], steps[wrong + 1 :]
+        assert self.refusal is not None
+        raise self.refusal
+
+    def complete(self) -> list[MessageData]:
+        """Return the messages that are complete, where the text may go on."""
+        state, messages = _State(START, 0), []
+        while not state.ended and (step := next(self._from(state), None)) is not None:
+            if step.message is not None:
+                messages.append(step.message)
+            state = step.state
+        closed = not state.ended or any(gap.literal for gap in self.frames.gaps if gap.after == END)
+        return messages if closed else messages[:-1]  # Where nothing closes a message, later text may continue it.
+
+    # -- one step
+
+    def _steps(self, state: _State) -> Iterator[_Step]:
+        """Yield the ways to go on from a state."""
+        any_found = False
+        for step in self._from(state):
             any_found = True
-            yield Preamble(None, end, alone.in_user)
-        else:
-            refusal = ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", end)
-    known = [] if alone is None else [alone.before]
-    for form in ("${system}", *grammar.facts.system_forms):
-        system = {"role": "system", "content": form.replace("${system}", _SYSTEM)}
-        rendered = _rendered_preamble(grammar, render, [system, {"role": "user", "content": _USER}])
-        if rendered is None:
-            continue
-        known.append(rendered.before)
-        if text.startswith(rendered.before):
-            found = _with_system(grammar, text, rendered)
-            if isinstance(found, ParseRefusal):
-                refusal = later(refusal, found)
-            elif form == "${system}" or not _is_plain(found.system or "", rendered.before, known):
-                any_found = True
-                yield replace(found, system=form.replace("${system}", found.system or ""))
-    if not any_found:
-        refusal = _nearest(text, known, refusal)
-    if refusal is not None:
-        raise refusal
+            yield step
+        if not any_found:
+            self.refusal = later(self.refusal, self._dead_end(state))
+
+    def _from(self, state: _State) -> Iterator[_Step]:
+        if state.kind == _TURN:
+            yield from self._turns(state.position, str(state.header["role"]))
+            return
+        content = state.kind not in (START, "assistant", CALLS)
+        for place in self._places(state):
+            if not content:
+                yield _Step(None, place.state)
+                continue
+            for message in self._contents(state, place.start):
+                yield _Step(message, place.state)
+
+    def _places(self, state: _State) -> list[_Place]:
+        """Return the places where a message ends, the surest and first ones first."""
+        content = state.kind not in (START, "assistant", CALLS)
+        before = "tool" if state.kind == "tool" else "user"
+        patterns: list[tuple[re.Pattern[str], Gap | str]] = [
+            (gap.pattern, gap) for gap in self.frames.after(state.kind)
+        ]
+        if state.kind != START and before in self.frames.openings:
+            patterns.append((self.frames.openings[before], before))
+        found: list[_Place] = []
+        for pattern, what in patterns:
+            if content:
+                matches = itertools.islice(pattern.finditer(self.text, state.position), _MAX_PLACES)
+                found += [_Place(match, what) for match in matches]
+            elif (match := pattern.match(self.text, state.position)) is not None:
+                found.append(_Place(match, what))
+        first = min((place.start for place in found if not place.order[0]), default=len(self.text))
+        return sorted((place for place in found if place.start <= first), key=lambda place: place.order)
+
+    def _contents(self, state: _State, end: int) -> Iterator[MessageData]:
+        """Yield the messages with the content up to an offset."""
+        quoted = self.text[state.position - 1 : state.position] == self.text[end : end + 1] == '"'
+        for content in self.frames.contents(self.text[state.position : end], quoted):
+            if any(state.obeyed) and isinstance(content, str):
+                if any(content.startswith(lead) for lead in self.leads):
+                    continue
+                content = state.obeyed[0] + content + state.obeyed[1]
+            yield {"role": state.kind, **state.header, "content": content}
+
+    def _turns(self, position: int, before: str) -> Iterator[_Step]:
+        """Yield the assistant messages that begin at an offset, after a message of a role."""
+        forms = [form for form in self.frames.turns[before] if self.text.startswith(opening(form), position)]
+        ends: dict[int, bool] = {}
+        for kind in ("assistant", CALLS):
+            for gap in self.frames.after(kind):
+                for match in itertools.islice(gap.pattern.finditer(self.text, position), _MAX_PLACES):
+                    ends[match.start()] = ends.get(match.start(), True) and gap.weak
+        any_found = False
+        for end in sorted(ends, key=lambda end: (ends[end], end)):
+            seen: list[MessageData] = []
+            for form in forms:
+                for fields in form.read(Scan(self.text, end, False, self.schemas), position):
+                    for message in messages_of(fields):
+                        if message not in seen:
+                            seen.append(message)
+            seen.sort(key=lambda message: -len(message.get("tool_calls", ())))
+            # Content that looks like a trace is rendered as one, unless the message has an explicitly empty trace.
+            more = [{**message, "reasoning_content": ""} for message in seen if "reasoning_content" not in message]
+            for message in [*seen, *more]:
+                # Only arguments contain what looks like the end of a turn.
+                if not any_found or "tool_calls" in message:
+                    yield _Step(message, _State(CALLS if "tool_calls" in message else "assistant", end))
+            any_found = any_found or bool(seen)
+
+    # -- the end
+
+    def _prove(self, taken: list[_Step], generation_prompt: bool | None) -> Conversation:
+        """Return the conversation of a reading; raise the difference if it renders to another text."""
+        messages = [step.message for step in taken if step.message is not None]
+        conversation = self.request.conversation(messages, self.inputs)
+        prompt = taken[-1].state.kind == PROMPT if generation_prompt is None else generation_prompt
+        try:
+            rendered = self.request.render(conversation, add_generation_prompt=prompt)
+        except ChatTmplError as error:
+            raise ParseRefusal(
+                ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", 0, hint=error.hint
+            ) from None
+        if rendered != self.text:
+            raise difference(self.text, rendered)
+        return conversation
+
+    def _dead_end(self, state: _State) -> ParseRefusal:
+        """Return the refusal of a text that cannot go on from a state."""
+        position = state.position
+        nearest = _nearest(self.text, self.starts)
+        if nearest.start > position:
+            return nearest
+        if state.kind == _TURN:
+            message = "an assistant turn starts here but is not in the template's format, or not closed"
+            return ParseRefusal(ParseFailure.REPLY_FORMAT, message, position)
+        if state.kind in ("assistant", CALLS):
+            return ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", position)
+        message = f"this {state.kind} turn is not closed, or what follows it is no turn of this template"
+        return ParseRefusal(ParseFailure.UNCLOSED, message, position)
 
 
-def _nearest(text: str, known: list[str], refusal: ParseRefusal | None) -> ParseRefusal | None:
-    """Return the refusal furthest into the text: the given one, or that of the most similar preamble."""
-    others = [preamble for preamble in known if not text.startswith(preamble)]
-    if not others:
-        return refusal
-    nearest = difference(text, max(others, key=lambda preamble: common_length(text, preamble)))
-    nearest.hint = _HINT
-    return later(refusal, nearest)
+def _nearest(text: str, starts: Sequence[Gap]) -> ParseRefusal:
+    """Return the difference of a text from the most similar beginning."""
+    refusal = difference(text, max((gap.literal for gap in starts), key=lambda before: common_length(text, before)))
+    refusal.hint = _HINT
+    return refusal
 
 
-def _is_plain(system: str, before: str, known: list[str]) -> bool:
-    """Return whether a system message starts like the template's own system turns."""
-    leads = [preamble[len(before) :].partition("\n")[0] for preamble in known if preamble.startswith(before)]
-    return any(lead and system.startswith(lead) for lead in leads)
+@dataclass(frozen=True)
+class _Given:
+    """The request and the inputs, which the frames of a conversation depend on."""
 
+    request: ParseRequest = field(compare=False)
+    inputs: dict[str, Any] = field(compare=False)
+    key: str = field(init=False)
 
-def _rendered_preamble(grammar: Grammar, render: Render, messages: list[MessageData]) -> _RenderedPreamble | None:
-    try:
-        text = render(messages)
-    except RenderError:
-        return None
-    before, user, _ = text.partition(_USER)
-    if not user:
-        return None
-    system = ""
-    if len(messages) > 1:
-        before, system, after = before.partition(_SYSTEM)
-        if not system:
+    def __post_init__(self) -> None:
+        given = (self.request.clock, self.request.kwargs, self.inputs)
+        object.__setattr__(self, "key", json.dumps(given, sort_keys=True, default=str))
+
+    def render(self, messages: list[MessageData], prompt: bool) -> Rendering | None:
+        """Render messages with these inputs; return None if the template raises."""
+        request = self.request
+        try:
+            conversation = request.conversation(messages, self.inputs)
+            return request.template.render(conversation, prompt, request.clock, **request.kwargs)
+        except (ChatTmplError, ParseRefusal):
             return None
-    else:
-        before, after = "", before
-    in_user = not after.endswith(grammar.user)
-    after = after if in_user else after[: len(after) - len(grammar.user)]
-    return _RenderedPreamble(before, after, in_user) if system else _RenderedPreamble(after, "", in_user)
 
 
-def _with_system(grammar: Grammar, text: str, rendered: _RenderedPreamble) -> Preamble | ParseRefusal:
-    start = position = len(rendered.before)
-    if not rendered.after:
-        found = grammar.openers.search(text, start)
-        end = found.start() if found else len(text)
-        return Preamble(text[start:end], end, rendered.in_user)
-    while (stop := text.find(rendered.after, position)) >= 0:
-        end = stop + len(rendered.after)
-        if rendered.in_user or _turn_may_follow(grammar, text, end):
-            return Preamble(text[start:stop], end, rendered.in_user)
-        position = stop + 1
-    message = f"the system turn that starts here does not continue with {rendered.after[:40]!r}"
-    return ParseRefusal(ParseFailure.TURN_FORMAT, message, start, hint=_HINT)
+@lru_cache(maxsize=1024)
+def _starts(template: Template, given: _Given) -> tuple[Gap, ...]:
+    """Return the texts before the first message; the template is part of the key."""
+    return find_starts(template, given.render)
 
 
-# -- the turns
-
-
-@dataclass(frozen=True)
-class ParsedTurn:
-    """The turn at characters ``[start, end)`` of a text, with all candidates for each of its messages."""
-
-    start: int
-    end: int
-    messages: tuple[tuple[MessageData, ...], ...]
-
-
-@dataclass(frozen=True)
-class TurnScan:
-    """The turns of a text, and a refusal if an assistant turn at its end is open."""
-
-    turns: tuple[ParsedTurn, ...]
-    unclosed: ParseRefusal | None
-
-
-def _scan(grammar: Grammar, text: str, position: int, *, in_user: bool = False, partial: bool = False) -> TurnScan:
-    """Split a text into turns.
-
-    Args:
-        grammar: the family's grammar.
-        text: the whole text.
-        position: the character offset of the first turn.
-        in_user: the position is inside the content of a user turn.
-        partial: stop at text that is not a turn, since more text may follow.
-    """
-    turns: list[ParsedTurn] = []
-    while position < len(text) or in_user:
-        try:
-            found = _user_content(grammar, text, position) if in_user else _turn(grammar, text, position)
-        except ParseRefusal as refusal:
-            if not partial:
-                raise
-            found = refusal
-        in_user = False
-        if isinstance(found, ParseRefusal):
-            return TurnScan(tuple(turns), found)
-        turns.append(found)
-        position = found.end
-    return TurnScan(tuple(turns), None)
-
-
-def _user_content(grammar: Grammar, text: str, position: int) -> ParsedTurn:
-    frame = next(frame for frame in grammar.frames if frame.facts.opens == grammar.user)
-    return _content_turn(grammar, frame, PatternMatch({}, position), text, position)
-
-
-def _turn(grammar: Grammar, text: str, position: int) -> ParsedTurn | ParseRefusal:
-    """Return the turn at a position, or a refusal if it is an assistant turn that is never closed."""
-    refusal = None
-    for frame in grammar.frames:
-        if not text.startswith(frame.start, position):
-            continue
-        opened = frame.opens.match(text, position, len(text))
-        if opened is None:
-            continue
-        try:
-            if frame.facts.role == "assistant":
-                return _assistant_turn(grammar, frame, opened, text, position)
-            if frame.items is not None:
-                return _item_turn(grammar, frame, frame.items, opened, text, position)
-            return _content_turn(grammar, frame, opened, text, position)
-        except ParseRefusal as found:
-            refusal = refusal or found
-    raise refusal or ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", position)
-
-
-def _turn_may_follow(grammar: Grammar, text: str, position: int) -> bool:
-    """Return whether the text ends here, or a turn may start."""
-    return position == len(text) or grammar.openers.match(text, position) is not None
-
-
-def _ends(grammar: Grammar, closes: tuple[str, ...], text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Yield the possible ends of a turn that starts at ``start``: the end of its body, and of the turn."""
-    if "" in closes:
-        yield from ((found.start(),) * 2 for found in grammar.openers.finditer(text, start))
-        yield len(text), len(text)
-        return
-    pattern = re.compile("|".join(re.escape(close) for close in sorted(closes, key=len, reverse=True)))
-    for found in pattern.finditer(text, start):
-        if _turn_may_follow(grammar, text, found.end()):
-            yield found.start(), found.end()
-
-
-def _assistant_turn(
-    grammar: Grammar, frame: TurnFrame, opened: PatternMatch, text: str, start: int
-) -> ParsedTurn | ParseRefusal:
-    refusal = None
-    for tries, (stop, end) in enumerate(_ends(grammar, frame.facts.closes, text, opened.end)):
-        if tries == _MAX_ENDS:
-            break
-        try:
-            candidates = read_reply(grammar, text, opened.end, stop, inline=True)
-        except ParseRefusal as error:
-            refusal = later(refusal, error)
-            continue
-        return ParsedTurn(start, end, (tuple(candidates),))
-    if refusal is not None:
-        raise refusal
-    return _unclosed(frame, start, opened.end)
-
-
-def _content_turn(grammar: Grammar, frame: TurnFrame, opened: PatternMatch, text: str, start: int) -> ParsedTurn:
-    for stop, end in _ends(grammar, frame.facts.closes, text, opened.end):
-        if frame.facts.role is None:
-            return ParsedTurn(start, end, ())
-        message: MessageData = {"role": frame.facts.role, **opened.values, "content": text[opened.end : stop]}
-        return ParsedTurn(start, end, ((message,),))
-    raise _unclosed(frame, start, opened.end)
-
-
-def _item_turn(
-    grammar: Grammar, frame: TurnFrame, items: SequencePattern, opened: PatternMatch, text: str, start: int
-) -> ParsedTurn:
-    found: SequenceMatch = items.match(text, opened.end, len(text))
-    for close in frame.facts.closes:
-        end = found.end + len(close)
-        if found.items and text.startswith(close, found.end) and _turn_may_follow(grammar, text, end):
-            return ParsedTurn(start, end, tuple((_item_message(frame, opened, item),) for item in found.items))
-    message = f"not in this family's format for turns of the role {frame.facts.role!r}"
-    raise ParseRefusal(ParseFailure.TURN_FORMAT, message, start, found.end)
-
-
-def _item_message(frame: TurnFrame, opened: PatternMatch, item: Any) -> MessageData:
-    message: MessageData = {"role": frame.facts.role, **opened.values, **item}
-    if not isinstance(message["content"], str | list):
-        raise ParseRefusal(
-            ParseFailure.RESULT_FORMAT, "the tool result is neither text nor a list of parts", opened.end
-        )
-    return message
-
-
-def _unclosed(frame: TurnFrame, start: int, end: int) -> ParseRefusal:
-    closes = " or ".join(map(repr, frame.facts.closes))
-    turn = f"{frame.facts.role} turn" if frame.facts.role else "turn of the template"
-    message = f"this {turn} is not closed by {closes} followed by another turn or the end"
-    return ParseRefusal(ParseFailure.UNCLOSED, message, start, end)
+@lru_cache(maxsize=64)
+def _frames(template: Template, given: _Given) -> Frames:
+    """Return the frames of conversations; the template is part of the key."""
+    request, inputs = given.request, given.inputs
+    shown = {name: value for name, value in inputs.items() if name != "chat_template_kwargs"}
+    return find_frames(template, {**inputs.get("chat_template_kwargs", {}), **shown, **request.kwargs}, given.render)

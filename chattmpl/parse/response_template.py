@@ -12,7 +12,6 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.parse.forms import Arguments, Calls, Form, JsonCall, Slot
-from chattmpl.parse.grammar import grammar_of
 from chattmpl.parse.turn_grammar import TurnGrammar, turn_grammar
 from chattmpl.parse.values import common_end, common_start
 from chattmpl.probing.corpus import ASK, call_message, result_message
@@ -59,7 +58,6 @@ def response_template(template: Template) -> ResponseTemplate:
         fields["tool_calls"] = calls if calls.get("transform_each") else {**calls, "repeats": True}
     elif regions.every:
         left_out.append("tool calls stay in the content: they are neither JSON nor a name with JSON arguments")
-    left_out += _family_calls(template, grammar)
     anchors = list(dict.fromkeys(_anchors(facts_of(template), grammar)))
     if not anchors:
         raise _refusal(template, "no text opens its assistant turns")
@@ -73,15 +71,6 @@ def response_template(template: Template) -> ResponseTemplate:
     if unknown := next((token for token in placeholders_in(filled) if token in text), None):
         raise _refusal(template, f"the text of {unknown.strip('<|>')!r} is unknown")
     return ResponseTemplate(data, tuple(left_out))
-
-
-def _family_calls(template: Template, grammar: TurnGrammar) -> Iterator[str]:
-    """Yield the notations of calls that the family reads and the template does not write by default."""
-    calls = grammar_of(template).calls if template.family is not None and template.family.parse is not None else None
-    for pattern in calls.each if calls else ():
-        start = pattern.start.strip()
-        if start and not any(start in opener for opener in grammar.openers):
-            yield f"calls written as {str(pattern)!r} stay in the content"
 
 
 def _refusal(template: Template, why: str) -> UsageError:

@@ -37,10 +37,13 @@ from chattmpl.template.template import Rendering
 
 _CONTENT = "Plan plum and pear"
 _NAMES = (TOOL_NAME,) * 3
-_IDS = ("walrusone", "walrustwo", "walrusthr")
+IDS = ("walrusone", "walrustwo", "walrusthr")
 
 _CALL_FIELD = re.compile(r"tool_calls\[(\d+)\](?:\.function)?\.(name|id|type|arguments)\b")
 _MARK = "\ue000"
+
+Kinds = dict[tuple[bool, bool], dict[int, Rendering]]
+"""Renderings of each kind of turn, with or without trace and content, by the number of calls."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,15 @@ class DerivedForms:
 
 def derive(facts: TemplateFacts, after_result: bool = False) -> DerivedForms:
     """Derive the forms of the turns that follow a question, or a tool result."""
-    return _Derivation(facts, after_result).result()
+    return Derivation(facts, after_result).result()
 
 
-class _Derivation:
+class Derivation:
+    """A derivation of forms: the renderings of each kind of turn after some messages."""
+
+    loses_traces = False
+    """Whether turns count whose trace is not rendered, as in history."""
+
     def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
         self.prober = facts.prober
         self.traces = facts.traces
@@ -98,7 +106,7 @@ class _Derivation:
         self.before: list[Message] = [ASK]
         if after_result:
             self.before += [call_message(**options), result_message()]
-        prompt = self._rendered(self.before, prompt=True)
+        prompt = self.rendered(self.before, prompt=True)
         if prompt is None:
             raise Underivable("the template does not render a question with its generation prompt")
         self.prompt = prompt.text
@@ -108,7 +116,8 @@ class _Derivation:
 
     # -- rendering
 
-    def _rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
+    def rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
+        """Render messages, with tools if that is possible; return None if the template raises."""
         for tools in (True, False):
             made = self.prober.outcome(messages, prompt=prompt, tools=tools, template=self.traces.template)
             if not isinstance(made, ChatTmplError):
@@ -124,12 +133,13 @@ class _Derivation:
                     "type": "function",
                     "function": {"name": name, "arguments": json.dumps(given) if self.as_text else given},
                 }
-                for identifier, name, given in zip(_IDS, _NAMES, calls, strict=False)
+                for identifier, name, given in zip(IDS, _NAMES, calls, strict=False)
             ]
         return with_trace(message, TRACES[0], self.traces.carrier or "field") if traced else message
 
-    def _turn(self, message: Message) -> Rendering | None:
-        made = self._rendered([*self.before, message])
+    def turn(self, message: Message) -> Rendering | None:
+        """Render a turn after the messages before it; return None if the template does not."""
+        made = self.rendered([*self.before, message])
         if made is None or self._common(made.text) < self.prompt.rfind(ASK["content"]):
             return None
         return made
@@ -143,35 +153,10 @@ class _Derivation:
 
     def result(self) -> DerivedForms:
         """Render all kinds of turns and return their forms."""
-        kinds: dict[tuple[bool, bool], dict[int, Rendering]] = {}
-        traced = (True, False) if self.traces.carrier in ("field", "part") else (False,)
-        counts = (1, 2, 3) if self.calls else ()
-        for reasons, speaks in itertools.product(traced, (True, False)):
-            for count in (0, *counts):
-                content = _CONTENT if speaks else (self.filler if count else "")
-                made = self._turn(self._message(reasons, content, [{KEYS[0][0]: WORDS[0]}] * count))
-                if (
-                    made is not None
-                    and (not reasons or TRACES[0] in made.text)
-                    and (not speaks or _CONTENT in made.text)
-                ):
-                    kinds.setdefault((reasons, speaks), {})[count] = made
+        kinds = self.kinds()
         every = [made.text for turns in kinds.values() for made in turns.values()]
-        if not every:
-            raise Underivable("the template renders no assistant turn after its prompt")
         start = min([*map(self._common, every), *map(_trace_opening, every)])
-        stops = self._stops([pieces_of(turns[0], start, len(self.before)) for turns in kinds.values() if 0 in turns])
-        stops = tuple(dict.fromkeys((*stops, *self.stops)))
-        arguments = self._arguments(start) if self.calls else None
-        forms: list[Form] = []
-        for turns in kinds.values():
-            read = {count: pieces_of(made, start, len(self.before)) for count, made in turns.items()}
-            for make in (self._with_calls, self._without_calls):
-                try:
-                    forms += make(read, arguments, stops)
-                except Underivable as error:
-                    self.underived.append(str(error))
-            self.openers += filter(None, map(_opener, read.values()))
+        forms, stops = self.forms(kinds, start)
         header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
         unique = [form for index, form in enumerate(forms) if form not in forms[:index]]
         ordered = sorted(unique, key=lambda form: ("calls" not in form.fields, -len(form.fields)))
@@ -198,6 +183,47 @@ class _Derivation:
             openers,
             tuple(dict.fromkeys(self.underived)),
         )
+
+    def kinds(self) -> Kinds:
+        """Return renderings of each kind of turn: with or without trace and content, by the number of calls."""
+        kinds: Kinds = {}
+        traced = (True, False) if self.traces.carrier in ("field", "part") else (False,)
+        counts = (1, 3) if self.calls else ()
+        for reasons, speaks in itertools.product(traced, (True, False)):
+            for count in (0, *counts):
+                content = _CONTENT if speaks else (self.filler if count else "")
+                made = self.turn(self._message(reasons, content, [{KEYS[0][0]: WORDS[0]}] * count))
+                if (
+                    made is not None
+                    and (not reasons or self.loses_traces or TRACES[0] in made.text)
+                    and (not speaks or _CONTENT in made.text)
+                ):
+                    kinds.setdefault((reasons, speaks), {})[count] = made
+        if not kinds:
+            raise Underivable("the template renders no assistant turn after its prompt")
+        return kinds
+
+    def forms(
+        self, kinds: dict[tuple[bool, bool], dict[int, Rendering]], start: int
+    ) -> tuple[list[Form], tuple[str, ...]]:
+        """Return the forms of turns that begin at an offset, and their stop tokens."""
+        stops = self._stops([self.pieces(turns[0], start) for turns in kinds.values() if 0 in turns])
+        stops = tuple(dict.fromkeys((*stops, *self.stops)))
+        arguments = self._arguments(start) if self.calls else None
+        forms: list[Form] = []
+        for turns in kinds.values():
+            read = {count: self.pieces(made, start) for count, made in turns.items()}
+            for make in (self._with_calls, self._without_calls):
+                try:
+                    forms += make(read, arguments, stops)
+                except Underivable as error:
+                    self.underived.append(str(error))
+            self.openers += filter(None, map(_opener, read.values()))
+        return forms, stops
+
+    def pieces(self, rendering: Rendering, start: int) -> list[Piece]:
+        """Return the pieces of a turn that begins at an offset."""
+        return pieces_of(rendering, start, len(self.before))
 
     def _stops(self, turns: Iterable[list[Piece]]) -> tuple[str, ...]:
         """Return the control tokens that end turns without calls."""
@@ -291,8 +317,8 @@ class _Derivation:
         """Return the notation of arguments."""
         given = dict(zip(KEYS[0], WORDS, strict=True))
         for speaks in (False, True):
-            made = self._turn(self._message(False, _CONTENT if speaks else self.filler, [given]))
-            pieces = pieces_of(made, start, len(self.before)) if made is not None else []
+            made = self.turn(self._message(False, _CONTENT if speaks else self.filler, [given]))
+            pieces = self.pieces(made, start) if made is not None else []
             region = next((piece.text for piece in pieces if piece.field == "arguments"), None)
             if region is not None:
                 break
@@ -308,7 +334,7 @@ class _Derivation:
         content = _CONTENT if speaks else self.filler
 
         def write(values: list[Any]) -> str | None:
-            made = self._turn(self._message(False, content, [dict(zip(KEYS[0], values, strict=False))]))
+            made = self.turn(self._message(False, content, [dict(zip(KEYS[0], values, strict=False))]))
             return None if made is None else made.text[place:]
 
         try:
@@ -327,7 +353,7 @@ def pieces_of(rendering: Rendering, start: int, index: int) -> list[Piece]:
             continue
         text = rendering.text[max(span.start, start) : span.end]
         pieces.append(_piece(text, span.field if span.message == index else None, span.derived))
-    return _merged(_with_regions(pieces))
+    return merged(_with_regions(pieces))
 
 
 def _trace_opening(text: str) -> int:
@@ -373,11 +399,12 @@ def _with_regions(pieces: list[Piece]) -> Iterator[Piece]:
         position = last + 1
 
 
-def _merged(pieces: Iterable[Piece]) -> list[Piece]:
-    merged: list[Piece] = []
+def merged(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return pieces with those of one origin in a row as one."""
+    joined: list[Piece] = []
     for key, group in itertools.groupby(pieces, key=lambda piece: (piece.field, piece.call)):
-        merged.append(Piece("".join(piece.text for piece in group), *key))
-    return merged
+        joined.append(Piece("".join(piece.text for piece in group), *key))
+    return joined
 
 
 def _part(piece: Piece) -> str | Slot:
@@ -489,7 +516,7 @@ def _cut_after_values(pieces: list[Piece]) -> list[Piece]:
             cut += [Piece(piece.text[:end], piece.field, piece.call), Piece(piece.text[end:])]
         else:
             cut.append(piece)
-    return [piece for piece in _merged(cut) if piece.text]
+    return [piece for piece in merged(cut) if piece.text]
 
 
 def _without_members(

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.forms import NAME_IN_ID, Fields, Form
+from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form, Slot
 from chattmpl.parse.harmony import ENDS, read_harmony, writes_harmony
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.turn_derivation import DerivedForms, derive
@@ -121,15 +121,49 @@ class TurnGrammar(DerivedForms):
         for fields, scan in fields_read():
             found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
             if found is not None:
-                refusal = refusal or quoted(found, scan.text, shift)
+                refusal = refusal or self.quoted(found, scan.text, shift)
                 continue
-            for message in _messages(fields):
+            for message in messages_of(fields):
                 if message not in seen:
                     seen.append(message)
                     yield message
         if not seen:
-            problem = "neither an answer nor a tool call in this template's format"
-            raise refusal or ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
+            raise refusal or self._unfinished(text, start) or _no_reply(text, start)
+
+    def _unfinished(self, text: str, start: int) -> ParseRefusal | None:
+        """Return the refusal of a completion with a trace or a call that is not written like those of the template."""
+        for form in self.forms:
+            opens, *rest = form.parts or ("",)
+            if isinstance(opens, str) and rest[:1] == [Slot("reasoning")] and rest[1:]:
+                closes = rest[1].start if isinstance(rest[1], Calls) else str(rest[1])
+                whole = self.supplied + text[start:]
+                if whole.startswith(opens.rstrip()) and closes.strip() not in whole:
+                    problem = f"a trace starts here but is not written as {f'{opens}…{closes}'!r}"
+                    token = len(opens.rstrip()) - len(self.supplied)
+                    if token <= 0:
+                        problem, token = f"the trace that the prompt opens is not closed by {closes.strip()!r}", 1
+                    return ParseRefusal(ParseFailure.TRACE_FORMAT, problem, start, start + token)
+        for opener in self.openers:
+            tokens = list(CONTROL.finditer(opener))
+            place = text.find(opener, start) if tokens else -1
+            if place >= 0:
+                calls = next(part for form in self.forms for part in form.parts if isinstance(part, Calls))
+                parts = (calls.opens, *calls.call, calls.closes)
+                written = "".join(part if isinstance(part, str) else "…" for part in parts).strip()
+                problem = f"a tool call starts here but is not written as {written!r}"
+                return ParseRefusal(
+                    ParseFailure.CALL_FORMAT, problem, place + tokens[-1].start(), place + tokens[-1].end()
+                )
+        return None
+
+    def quoted(self, token: str, whole: str, shift: int) -> ParseRefusal:
+        """Return the refusal of a text with markup, which begins ``shift`` characters before the completion."""
+        place = max(whole.find(token) + shift, 0)
+        if token in self.stops:
+            problem = "the text continues after a stop token"
+            return ParseRefusal(ParseFailure.AFTER_STOP, problem, place, place + len(token))
+        problem = f"{token!r} stands where the template writes no markup"
+        return ParseRefusal(ParseFailure.REPLY_FORMAT, problem, place, place + len(token))
 
     @property
     def untagged_calls(self) -> bool:
@@ -167,15 +201,12 @@ def _opens_call(text: str, opener: str) -> bool:
     return False
 
 
-def quoted(token: str, whole: str, shift: int) -> ParseRefusal:
-    """Return the refusal of a text that contains markup, which begins ``shift`` characters before the completion."""
-    place = max(whole.find(token) + shift, 0)
-    return ParseRefusal(
-        ParseFailure.REPLY_FORMAT, f"{token!r} stands where the template writes no markup", place, place + len(token)
-    )
+def _no_reply(text: str, start: int) -> ParseRefusal:
+    problem = "neither an answer nor a tool call in this template's format"
+    return ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
 
 
-def _messages(fields: Fields) -> Iterator[MessageData]:
+def messages_of(fields: Fields) -> Iterator[MessageData]:
     """Yield the messages with these fields: arguments as objects first, then as the text that was read."""
     message: MessageData = {"role": "assistant", "content": fields.get("content", "")}
     if fields.get("reasoning"):
@@ -195,7 +226,7 @@ def _messages(fields: Fields) -> Iterator[MessageData]:
 
 
 def _call(fields: Fields, as_text: bool) -> dict[str, Any] | None:
-    identifier, name = fields.get("id"), fields.get("name")
+    identifier, name = fields.get("id", fields.get("index")), fields.get("name")
     if name is None and isinstance(identifier, str) and (match := NAME_IN_ID.match(identifier)):
         name = match[1]
     arguments = fields.get("written") if as_text else fields.get("arguments", {})
@@ -252,5 +283,10 @@ def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bo
         after_result,
     )
     if isinstance(found, str):
-        raise UsageError(f"no grammar can be derived for {template.name}: {found}")
+        raise no_grammar(template, found)
     return found
+
+
+def no_grammar(template: Template, why: str) -> UsageError:
+    """Return the error about a template whose texts cannot be parsed."""
+    return UsageError(f"no grammar can be derived for {template.name}: {why}")

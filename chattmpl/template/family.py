@@ -108,76 +108,6 @@ class Parsers(_Facts):
     tool: str | None = None
 
 
-class SequenceFacts(_Facts):
-    """A sequence of items: its opening, the patterns of an item, the separator and the closing.
-
-    A pattern is text with placeholders such as ``${name}`` and ``${tool:json}``; see `chattmpl.parse.grammar`.
-    """
-
-    each: tuple[str, ...] = Field(min_length=1)
-    opens: str = ""
-    also_opens: tuple[str, ...] = ()
-    separator: str = ""
-    closes: str = ""
-
-
-class TurnFacts(_Facts):
-    """The frame of a turn of a role; a turn without a role is written by the template for no message.
-
-    With ``each``, the turn holds a sequence of items, one message each; else its text is the content. With ``begins``,
-    the content starts with that text, right after the opening.
-    """
-
-    role: Literal["system", "developer", "user", "assistant", "tool"] | None = None
-    opens: str
-    begins: str = ""
-    closes: tuple[str, ...] = ("",)
-    each: str | None = None
-    separator: str = ""
-
-
-class ReplyFacts(_Facts):
-    """The parts of a completion: trace, answer and calls, in this order, up to the stop token.
-
-    Attributes:
-        reasoning: patterns of the trace.
-        empty_reasoning: whether an empty trace differs from no trace.
-        content: patterns of the answer, if it has a frame.
-        before_calls: the text between an answer that is not empty and the first call.
-        calls: the calls; placeholders are name, arguments, id, type and content_type, or python for code.
-        calls_alone: whether a turn has either an answer or a call.
-        verbatim_arguments: whether arguments given as a string are written unchanged.
-    """
-
-    reasoning: tuple[str, ...] = ()
-    empty_reasoning: bool = False
-    content: tuple[str, ...] = ()
-    before_calls: str = ""
-    calls: SequenceFacts | None = None
-    calls_alone: bool = False
-    verbatim_arguments: bool = False
-
-
-class ParseFacts(_Facts):
-    """The grammar of a rendered text; turns are tried in order.
-
-    Attributes:
-        system_forms: forms of a first system message. ``${system}`` stands for the part that is rendered unchanged;
-            the other parts are commands to the template.
-        modes: the modes that can be read from a text.
-        kwargs: for other kwargs that can be read from a text, a pattern with the placeholder ``${value}``.
-        turns, reply, tools, documents: the grammars of these parts.
-    """
-
-    system_forms: tuple[str, ...] = ()
-    modes: tuple[str, ...] = ()
-    kwargs: dict[str, str] = {}
-    turns: tuple[TurnFacts, ...] = Field(min_length=1)
-    reply: ReplyFacts = ReplyFacts()
-    tools: tuple[SequenceFacts, ...] = ()
-    documents: tuple[SequenceFacts, ...] = ()
-
-
 class Limit(_Facts):
     """Fields that the template cannot render, which is a declared loss."""
 
@@ -259,7 +189,6 @@ class Family(_Facts):
     modes: dict[str, DeclaredMode] = {}
     kwargs: dict[str, Kwarg] = {}
     parsers: dict[str, Parsers] = {}
-    parse: ParseFacts | None = None
     limits: tuple[Limit, ...] = ()
     divergences: tuple[Divergence, ...] = ()
     upstream_defects: tuple[Defect, ...] = ()

@@ -1,0 +1,111 @@
+"""Derivation of the forms of assistant turns inside a conversation, where other messages follow them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any
+
+from chattmpl.errors import ChatTmplError
+from chattmpl.parse.forms import Form
+from chattmpl.parse.turn_derivation import IDS, Derivation, Piece, merged
+from chattmpl.probing.corpus import ASK_MORE, SAY_MORE, TOOL_NAME, Message
+from chattmpl.probing.facts import TemplateFacts
+from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.template import Rendering
+
+
+class Follow(Enum):
+    """The messages after a turn in a conversation: for a turn with calls, their results come first."""
+
+    NOTHING = "nothing"
+    RESULTS = "results"
+    QUESTION = "question"
+
+
+def derive_in_history(
+    facts: TemplateFacts, after_result: bool, follow: Follow, *, tools: bool, documents: Sequence[Any] | None
+) -> list[Form]:
+    """Derive the forms of turns in a conversation, from the end of the content before them to the content after them.
+
+    Args:
+        facts: the facts about the template.
+        after_result: the turns follow a tool result, not a question.
+        follow: the messages after the turns.
+        tools: the conversation has tools.
+        documents: the documents of the conversation.
+
+    Raises:
+        Underivable: the template renders no such turn.
+    """
+    derivation = _InHistory(facts, after_result, follow, tools=tools, documents=documents)
+    return derivation.found()
+
+
+class _InHistory(Derivation):
+    loses_traces = True
+
+    def __init__(
+        self, facts: TemplateFacts, after_result: bool, follow: Follow, *, tools: bool, documents: Sequence[Any] | None
+    ) -> None:
+        self.follow = follow
+        self.tools = tools
+        self.documents = documents
+        super().__init__(facts, after_result)
+
+    def found(self) -> list[Form]:
+        """Render all kinds of turns and return their forms."""
+        kinds = self.kinds()
+        return self.forms(kinds, self._start(next(made for turns in kinds.values() for made in turns.values())))[0]
+
+    def _start(self, made: Rendering) -> int:
+        index = len(self.before) - 1
+        found = content_region(made, index, self.before[index]["content"])
+        return found[1] if found is not None else 0
+
+    def pieces(self, rendering: Rendering, start: int) -> list[Piece]:
+        """Return the pieces of a turn; counters of what the template writes before it are its own text."""
+        pieces = super().pieces(rendering, start)
+        first = next((index for index, piece in enumerate(pieces) if piece.field not in (None, "index")), len(pieces))
+        control = max((index for index in range(first) if CONTROL.search(pieces[index].text)), default=0)
+        return merged([Piece(piece.text) for piece in pieces[:control]] + pieces[control:])
+
+    def rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
+        made = self.prober.outcome(messages, prompt=prompt, tools=self.tools, documents=self.documents)
+        return None if isinstance(made, ChatTmplError) else made
+
+    def turn(self, message: Message) -> Rendering | None:
+        calls = message.get("tool_calls", ())
+        results: list[Message] = [
+            {"role": "tool", "name": TOOL_NAME, "content": f"Result rowan{number}", "tool_call_id": identifier}
+            for number, identifier in zip(range(len(calls)), IDS, strict=False)
+        ]
+        match self.follow:
+            case Follow.NOTHING:
+                after = []
+            case Follow.RESULTS:
+                after = results
+            case Follow.QUESTION:
+                after = [*results, *([SAY_MORE] if results else []), ASK_MORE]
+        if self.follow is Follow.RESULTS and not results:
+            return None
+        made = self.rendered([*self.before, message, *after])
+        if made is None or content_region(made, len(self.before) - 1, self.before[-1]["content"]) is None:
+            return None
+        if not after:
+            return made
+        found = content_region(made, len(self.before) + 1, after[0]["content"])
+        return None if found is None else made.cut(found[0])
+
+
+def content_region(rendering: Rendering, index: int, content: str) -> tuple[int, int] | None:
+    """Return the range of a message's content, also where its characters are written one by one; None if it is lost."""
+    start = rendering.text.find(content)
+    if start >= 0:
+        return start, start + len(content)
+    spans = [span for span in rendering.spans if span.message == index and (span.field or "").startswith("content")]
+    if not spans:
+        return None
+    start, end = spans[0].start, spans[-1].end
+    quoted = rendering.text[start - 1 : start] == rendering.text[end : end + 1] == '"'
+    return start - quoted, end + quoted
