@@ -128,7 +128,10 @@ class TurnGrammar(DerivedForms):
                     seen.append(message)
                     yield message
         if not seen:
-            raise refusal or self._unfinished(text, start) or _no_reply(text, start)
+            unfinished = self._unfinished(text, start)
+            if refusal is None or (unfinished is not None and unfinished.start <= refusal.start):
+                refusal = unfinished or _no_reply(text, start)
+            raise refusal
 
     def _unfinished(self, text: str, start: int) -> ParseRefusal | None:
         """Return the refusal of a completion with a trace or a call that is not written like those of the template."""
