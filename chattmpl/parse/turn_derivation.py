@@ -91,7 +91,7 @@ class Derivation:
     """A derivation of forms: the renderings of each kind of turn after some messages."""
 
     loses_traces = False
-    """Whether turns count whose trace is not rendered, as in history."""
+    """True if turns count whose trace is not rendered, as in history."""
 
     def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
         self.prober = facts.prober
