@@ -1,7 +1,7 @@
 """Read back completions that templates render: how many come back as the message, are refused, or come back otherwise.
 
     python bench/parsing.py [--corpus hub trl] [--names TEXT…] [--exact] [--show] [--json FILE] [--transformers]
-                            [--llama-cpp DRIVER]
+                            [--llama-cpp DRIVER] [--conversations]
 
 For each template, assistant messages are rendered after a question: answers, reasoning, calls with arguments of every
 JSON type, markup and line breaks in them, parallel calls, text beside calls. The text after the prompt is parsed with
@@ -10,6 +10,9 @@ turn otherwise than its prompt begins it, the text from the first difference on 
 
 Nothing of the parser is used to judge: the message that was rendered is compared with the one that was parsed. White
 space at the ends of texts does not count, since many templates cut it.
+
+``--conversations`` renders small conversations instead (turns, a system message, reasoning, tool loops, parallel calls,
+documents) with and without generation prompt, and parses the whole texts.
 
 ``--llama-cpp`` and ``--transformers`` read the same completions with llama.cpp's derivation and with transformers'
 ``parse_response``, by the response template that trl ships for a template and by the one that chattmpl derives.
@@ -31,6 +34,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+from parsing_conversations import outcomes
 from parsing_others import (
     LlamaCpp,
     Reader,
@@ -158,6 +162,18 @@ class _Bench:
                 outcome = self._outcome(case, prompt.text)
                 if outcome is not None:
                     self.row.outcomes[outcome] += 1
+        self.row.seconds = time.process_time() - started
+        return self.row
+
+    def run_conversations(self) -> Row:
+        """Parse whole conversations."""
+        started = time.process_time()
+        formats = find_formats(self.facts)
+        self.row.format = " + ".join(each.name for each in (formats.calls, formats.reasoning) if each) or "other"
+        for name, outcome, text, why in outcomes(self.template, self.facts):
+            self.row.outcomes[outcome] += 1
+            if why:
+                self.row.shown.append((text, f"{name}: {outcome}: {why}"))
         self.row.seconds = time.process_time() - started
         return self.row
 
@@ -305,6 +321,7 @@ def main() -> None:
     parser.add_argument("--exact", action="store_true", help="parse exactly, not as servers do")
     parser.add_argument("--show", action="store_true", help="print each text that does not come back")
     parser.add_argument("--json", type=Path, help="write the result of each template to a file")
+    parser.add_argument("--conversations", action="store_true", help="parse whole conversations, not completions")
     parser.add_argument("--transformers", action="store_true", help="read the same completions with parse_response")
     parser.add_argument("--llama-cpp", type=Path, metavar="DRIVER", help="read them with llama.cpp too")
     options = parser.parse_args()
@@ -317,6 +334,9 @@ def main() -> None:
             try:
                 bench = _Bench(name, source, options.exact)
             except ChatTmplError:
+                continue
+            if options.conversations:
+                rows.append(bench.run_conversations())
                 continue
             rows.append(bench.run())
             bench.compare(options.transformers, llama_cpp)

@@ -18,6 +18,7 @@ from typing import Any
 
 from chattmpl.parse.forms import MAX_NAME, Calls, Form, Slot
 from chattmpl.parse.history import Follow, content_region, derive_in_history
+from chattmpl.parse.shown_inputs import changes
 from chattmpl.parse.turn_grammar import no_grammar
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import Scan, common_start, read_json
@@ -389,7 +390,11 @@ def find_frames(template: Template, inputs: Mapping[str, Any], render: Render) -
     Raises:
         UsageError: no frames can be derived.
     """
-    kwargs = {name: value for name, value in inputs.items() if name not in ("tools", "documents")}
+    kwargs = {
+        name: value
+        for name, value in inputs.items()
+        if name not in ("tools", "documents") and changes(template, name, value) - {"generation prompt"}
+    }
     documents = json.dumps(inputs.get("documents"), default=str)
     turns = _turns(template, json.dumps(kwargs, sort_keys=True, default=str), bool(inputs.get("tools")), documents)
     if isinstance(turns, str):

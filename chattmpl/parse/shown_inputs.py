@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -180,6 +181,13 @@ def _shown_kwargs(template: Template) -> Mapping[str, re.Pattern[str]]:
     return found
 
 
+def changes(template: Template, name: str, value: Any) -> frozenset[str]:
+    """Return the sections of a rendering that change with a value of a template kwarg."""
+    mode = facts_of(template).modes.get(name)
+    found = None if mode is None else mode.changes.get(json.dumps(value, default=str))
+    return frozenset(("start", "history", "generation prompt") if mode is None or not mode.values else found or ())
+
+
 def shown_inputs(template: Template, given: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     """Yield the inputs that may accompany the messages of a text, as keys of a conversation; nothing else first.
 
@@ -192,12 +200,10 @@ def shown_inputs(template: Template, given: Mapping[str, Any], text: str) -> Ite
         name: [] if name in given else [items for each in shown for items in each.read(text)]
         for name, shown in _shown_lists(template).items()
     }
-    family = template.family
-    modes = (
-        {name: mode.values for name, mode in family.modes.items()}
-        if family
-        else {name: tuple(mode.values) for name, mode in facts_of(template).modes.items()}
-    )
+    modes = {
+        name: [value for value in mode.values if changes(template, name, value)]
+        for name, mode in facts_of(template).modes.items()
+    }
     values = {
         name: match[1]
         for name, pattern in _shown_kwargs(template).items()
