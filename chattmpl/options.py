@@ -9,6 +9,8 @@ Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion"]
 StraddleChoice = Literal["include", "exclude", "error", "split"]
 ControlTokenChoice = Literal["escape", "allow", "error"]
 MaskChoice = Literal["all", "last", "flags", "no-reasoning"]
+MaskSource = Literal["law", "tags"]
+RowChoice = Literal["auto", "one", "unroll"]
 Arguments = Literal["keep", "decode"]
 Fast = Literal["auto", "require", "off"]
 Overflow = Literal["truncate-turns", "reject", "truncate-tokens", "split"]
@@ -36,12 +38,22 @@ class Option(NamedTuple):
 OPTIONS = {
     "shape": Option("Shape of the input.", get_args(Shape), unset="detected from the keys of each row"),
     "straddle": Option(
-        "Treatment of tokens that straddle an edge of a generated span.", get_args(StraddleChoice), "include"
+        "Treatment of tokens that straddle an edge of a generated span.", get_args(StraddleChoice), "split"
     ),
     "control_tokens": Option(
         "Treatment of control tokens in the text of messages.", get_args(ControlTokenChoice), "escape"
     ),
     "mask": Option("Part of the generated text to train on.", get_args(MaskChoice), "all"),
+    "mask_from": Option(
+        "Source of the mask: prompts and completions, or the template's generation tags as they are.",
+        get_args(MaskSource),
+        "law",
+    ),
+    "rows": Option(
+        "Rows of a conversation: the fewest in which each answer follows its prompt, one, or one per answer.",
+        get_args(RowChoice),
+        "auto",
+    ),
     "arguments": Option("Treatment of arguments of tool calls that are a string of JSON.", get_args(Arguments), "keep"),
     "fast": Option("Use the fast path where it applies, require it, or turn it off.", get_args(Fast), "auto"),
     "overflow": Option("Treatment of rows longer than --max-length.", get_args(Overflow), "truncate-turns"),

@@ -397,7 +397,7 @@ def test_the_help_tells_every_option() -> None:
     for option in (
         "--max-rejected",
         "--overflow",
-        "--unroll",
+        "--rows",
         "--pack",
         "--resume",
         "--columns",

@@ -28,28 +28,24 @@ def run(folder: Path, command: str, source: str, *arguments: str) -> Outcome:
     return run_here([command, *paths, "--tokenizer", "demo", "--fast", "off", *arguments])
 
 
-def test_statistics_of_a_template_without_tags_are_those_of_what_would_be_trained(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "stats", TAGLESS, "--format", "json")
+@pytest.mark.parametrize("source", [TAGLESS, TAGLESS.replace("<|im_end|>", "")], ids=["stop", "no-stop"])
+def test_statistics_of_a_template_without_tags_count_what_is_sampled(tmp_path: Path, source: str) -> None:
+    outcome = run(tmp_path, "stats", source, "--format", "json")
     assert outcome.code == 0
-    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
+    assert ("ends the last turn without a stop token" in outcome.err) is ("<|im_end|>" not in source)
     assert json.loads(outcome.out)["total"]["supervised_tokens"] > 0
 
 
-def test_statistics_of_a_template_that_cannot_be_annotated_say_why_nothing_is_supervised(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "stats", TAGLESS.replace("<|im_end|>", ""), "--format", "json")
-    assert outcome.code == 0
-    assert "nothing would be trained, and none can be placed" in outcome.err
-    assert json.loads(outcome.out)["total"]["supervised_tokens"] == 0
-
-
-def test_the_audit_of_a_template_without_tags_is_that_of_what_would_be_trained(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "audit", TAGLESS, "--format", "json")
-    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
+@pytest.mark.parametrize("source", [TAGLESS, TAGLESS.replace("<|im_end|>", "")], ids=["stop", "no-stop"])
+def test_the_audit_of_a_template_without_tags_is_that_of_what_is_sampled(tmp_path: Path, source: str) -> None:
+    outcome = run(tmp_path, "audit", source, "--format", "json")
     assert "AU101" not in {finding["code"] for finding in json.loads(outcome.out)["findings"]}
 
 
-def test_the_audit_of_a_template_that_cannot_be_annotated_finds_nothing_to_train(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "audit", TAGLESS.replace("<|im_end|>", ""), "--format", "json")
-    assert outcome.code == 1
+def test_tags_that_are_to_be_obeyed_are_placed_first_or_the_reason_is_printed(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "stats", TAGLESS, "--format", "json", "--mask-from", "tags")
+    assert outcome.code == 0
+    assert "mine.jinja has no generation tags: it was annotated automatically" in outcome.err
+    outcome = run(tmp_path, "stats", TAGLESS.replace("<|im_end|>", ""), "--mask-from", "tags")
+    assert outcome.code == 2
     assert "nothing would be trained, and none can be placed" in outcome.err
-    assert "AU101" in {finding["code"] for finding in json.loads(outcome.out)["findings"]}

@@ -354,7 +354,9 @@ CASES: dict[str, list[Case]] = {
 
 def run(data: Any, template: str, options: dict[str, Any], *select: str) -> AuditReport:
     loaded = Template.load(template) if template.isidentifier() else Template.from_source(template)
-    return audit(data, loaded, **{"tokenizer": "demo", "select": select, "fast": "off", **options})
+    # Templates with planted defects are obeyed.
+    obeyed = {"tokenizer": "demo", "select": select, "fast": "off", "straddle": "include", "mask_from": "tags"}
+    return audit(data, loaded, **{**obeyed, **options})
 
 
 def found(report: AuditReport, case: Case) -> list[DataDiagnostic]:

@@ -223,7 +223,7 @@ def test_all_rows_of_one_encoder_tell_the_same_time() -> None:
 def test_a_template_without_generation_tags_is_a_warning_where_labels_are_wanted() -> None:
     plain = Template.from_source("{% for m in messages %}{{ m.content }}<|im_end|>{% endfor %}", name="plain.jinja")
     with pytest.warns(TemplateWarning, match=r"plain\.jinja has no generation tags, so no token is trained"):
-        row = Encoder(plain, "demo").encode_many([CHAT])[0]
+        row = Encoder(plain, "demo", mask_from="tags").encode_many([CHAT])[0]
     assert isinstance(row, Row)
     assert not row.mask.any()
     assert Encoder(plain, "demo", columns=["input_ids"])({"messages": [CHAT]})["input_ids"]
@@ -317,7 +317,7 @@ def rewriting(write: Any, old: str, new: str) -> Any:
 
 def test_a_renderer_with_other_texts_is_found_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "4", "5"))
-    encoder = Encoder(LOUD, "demo")
+    encoder = Encoder(LOUD, "demo", mask_from="tags")
     with pytest.warns(FastPathWarning, match="python is not used: it writes"):
         encoder.prepare()
     row_of(encoder, CHAT)
@@ -327,11 +327,11 @@ def test_a_renderer_with_other_texts_is_found_before_it_is_used(monkeypatch: pyt
 def test_without_a_correct_renderer_there_is_no_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "4", "5"))
     with pytest.raises(UsageError, match=r"python is not used: it writes '5.* where the exact path writes '4"):
-        Encoder(LOUD, "demo", fast="require").prepare()
+        Encoder(LOUD, "demo", mask_from="tags", fast="require").prepare()
 
 
 def test_a_template_that_is_not_compiled_takes_the_exact_path() -> None:
-    encoder = Encoder(Template.from_source("{{ 1 ** 3 }}" + CALLS.source), "demo", keep=["text"])
+    encoder = Encoder(Template.from_source("{{ 1 ** 3 }}" + CALLS.source), "demo", mask_from="tags", keep=["text"])
     with pytest.warns(FastPathWarning, match=r"uses \*\*"):
         encoder.prepare()
     assert row_of(encoder, [call(a=1e22, b=True)]).text == "1a=1e+22;b=True;"
@@ -341,7 +341,7 @@ def test_a_template_that_is_not_compiled_takes_the_exact_path() -> None:
 def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    encoder = Encoder(LOUD, "demo", check_every=1, keep=["text"]).prepare()
+    encoder = Encoder(LOUD, "demo", mask_from="tags", check_every=1, keep=["text"]).prepare()
     monkeypatch.setattr(CompiledRenderer, "write", rewriting(CompiledRenderer.write, "late", "soon"))
     records: list[Any] = [
         {"messages": CHAT},

@@ -23,7 +23,6 @@ from chattmpl.conversation.strategies import conversations, texts
 from chattmpl.errors import BudgetError, ChatTmplError
 from support.extras import need
 from support.reference import CLOCK
-from support.timing import fastest
 
 need("gigatoken", "numpy")
 
@@ -485,21 +484,6 @@ def test_a_row_that_cannot_be_rendered_leaves_the_texts_of_others_alone() -> Non
     with pytest.raises(RenderRefused, match=r"^no$"):
         renderer.write({"messages": [{"role": "user", "content": "a"}, {"role": "tool", "content": "b"}]}, pieces)
     assert pieces[0] == "before"
-
-
-def test_the_time_of_a_row_does_not_grow_with_the_rows_before_it() -> None:
-    path = Encoder("chatml", "demo", fast="require", check_every=0, clock=CLOCK)._fast
-    assert path is not None
-    row = prepare_row({"messages": [{"role": "user", "content": "a"}]})
-
-    def first() -> None:
-        path._write(row, [], 1)
-
-    def last() -> None:
-        path._write(row, before, 1)
-
-    before = ["text"] * 300_000
-    assert fastest(last) < 20 * fastest(first)
 
 
 def test_tools_are_written_anew_when_they_are_others() -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -36,7 +37,7 @@ from chattmpl.training.config import TrainConfig  # noqa: E402
 
 pytestmark = pytest.mark.data
 
-COMMON = ("-t", "qwen3", "--tokenizer", "demo", "--fast", "off")
+COMMON = ("-t", "qwen3", "--tokenizer", "demo", "--fast", "off", "--rows", "one")
 BAD = [
     '{"messages": [{"role": "asistant", "content": "x"}]}',
     '{"messages": [',
@@ -66,6 +67,7 @@ def summary_of(output: Path) -> dict[str, Any]:
 
 def expected(path: Path, template: str = "qwen3", **options: Any) -> list[dict[str, Any]]:
     """Return the rows of the conversations, encoded one by one."""
+    options = {"straddle": "split", **options}
     encodings = [Template.load(template).render(each).encode("demo", **options) for each in load_conversations(path)]
     return [{"input_ids": each.input_ids, "labels": each.labels()} for each in encodings]
 
@@ -247,7 +249,7 @@ def test_columns_are_those_that_are_asked_for(data: Path, tmp_path: Path) -> Non
     rows = rows_of(tmp_path / "out")
     assert list(rows[0]) == ["input_ids", "assistant_masks", "attention_mask", "message_index", "source", "place"]
     for number, (row, wanted) in enumerate(zip(rows, load_conversations(data), strict=True), 1):
-        encoding = Template.load("qwen3").render(wanted).encode("demo")
+        encoding = Template.load("qwen3").render(wanted).encode("demo", straddle="split")
         assert row["assistant_masks"] == encoding.assistant_masks
         assert row["attention_mask"] == encoding.attention_mask
         assert row["message_index"] == [-1 if index is None else index for index in encoding.message_index]
@@ -328,9 +330,9 @@ def test_other_policies_keep_rows_short_too(data: Path, tmp_path: Path, overflow
 @pytest.mark.parametrize("mask", ["all", "last", "no-reasoning"])
 @pytest.mark.parametrize("overflow", ["reject", "truncate-turns", "truncate-tokens", "split"])
 @pytest.mark.parametrize("pack", [None, 96])
-@pytest.mark.parametrize("unroll", [False, True])
+@pytest.mark.parametrize("rows", ["one", "auto"])
 def test_every_row_is_in_the_data_set_or_among_the_rejected(
-    data: Path, tmp_path: Path, mask: str, overflow: str, pack: int | None, unroll: bool
+    data: Path, tmp_path: Path, mask: str, overflow: str, pack: int | None, rows: str
 ) -> None:
     longest = None if pack else 60
     options: dict[str, Any] = {
@@ -338,17 +340,17 @@ def test_every_row_is_in_the_data_set_or_among_the_rejected(
         "overflow": overflow,
         "pack": pack,
         "max_length": longest,
-        "unroll": unroll,
+        "rows": rows,
     }
     encode_dataset(
         data, "qwen3", "demo", tmp_path / "out", columns=("labels", "place"), fast="off", workers=1, **options
     )
-    rows, rejected = rows_of(tmp_path / "out"), rejected_of(tmp_path / "out")
-    places = [place for row in rows for place in (row["place"] if pack else [row["place"]])]
+    written, rejected = rows_of(tmp_path / "out"), rejected_of(tmp_path / "out")
+    places = [place for row in written for place in (row["place"] if pack else [row["place"]])]
     assert {int(place.rpartition(":")[2]) for place in places} | {row["line"] for row in rejected} == set(range(1, 61))
     assert {row["reason"] for row in rejected} <= {"too-long", "nothing-to-train"}
-    assert max(len(row["input_ids"]) for row in rows) <= (pack or 60)
-    assert pack or all(any(label != -100 for label in row["labels"]) for row in rows)
+    assert max(len(row["input_ids"]) for row in written) <= (pack or 60)
+    assert pack or all(any(label != -100 for label in row["labels"]) for row in written)
 
 
 def test_packed_rows_hold_every_document_once_and_positions_start_anew(data: Path, tmp_path: Path) -> None:
@@ -386,12 +388,13 @@ def test_a_document_that_begins_with_a_trained_token_is_not_predicted_by_the_one
 
 def test_unrolled_rows_are_those_of_the_library(tmp_path: Path) -> None:
     data = write_many(tmp_path / "data.jsonl", 20)
-    assert run(data, "-o", tmp_path / "out", "--unroll", "--columns", "labels,place").code == 0
+    assert run(data, "-o", tmp_path / "out", "--rows", "auto", "--columns", "labels,place").code == 0
     rows = rows_of(tmp_path / "out")
     summary = summary_of(tmp_path / "out")
-    assert summary["unroll"] == {"rows": 20, "samples": len(rows)}
-    assert len(rows) > 20
     template, numbers = Template.load("qwen3"), [int(row["place"].rpartition(":")[2]) for row in rows]
+    several = [count for count in Counter(numbers).values() if count > 1]
+    assert summary["several"] == {"rows": len(several), "samples": sum(several)}
+    assert len(several) > 0
     assert numbers == sorted(numbers)
     for number, given in enumerate(load_conversations(data), 1):
         last = [row for row, place in zip(rows, numbers, strict=True) if place == number][-1]
@@ -658,7 +661,8 @@ def test_events_and_rejections_are_data(tmp_path: Path, monkeypatch: pytest.Monk
 def test_functions_have_the_defaults_and_choices_of_the_table_of_options() -> None:
     for function in (Options, Encoder, encode, encode_dataset):
         for name, parameter in inspect.signature(function).parameters.items():
-            if name in OPTIONS and name != "form":
+            # A prompt that is encoded by itself is not split at the edges of earlier answers.
+            if name in OPTIONS and name != "form" and (function, name) != (encode, "straddle"):
                 assert parameter.default == OPTIONS[name].default, (function, name)
     for name, field in TrainConfig.model_fields.items():
         if name in OPTIONS:

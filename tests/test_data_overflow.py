@@ -33,7 +33,8 @@ MESSAGES: list[dict[str, Any]] = [
 def encoder(retention: str = "all", mask: str = "all") -> Encoder:
     from chattmpl import Template
 
-    return Encoder(Template.load("qwen3", retention=retention), "demo", fast="off", mask=mask)  # type: ignore[arg-type]
+    template = Template.load("qwen3", retention=retention)
+    return Encoder(template, "demo", fast="off", rows="one", mask=mask)  # type: ignore[arg-type]
 
 
 def sample_of(messages: list[dict[str, Any]], **options: str) -> Row:
@@ -45,7 +46,7 @@ def sample_of(messages: list[dict[str, Any]], **options: str) -> Row:
 def fitted(length: int, policy: Overflow, messages: list[dict[str, Any]] | None = None, **options: str) -> Fitted:
     given = messages or MESSAGES
     mask = options.get("mask", "all")
-    return fit(encoder(**options), given, sample_of(given, **options), length, policy, mask=mask)
+    return fit(encoder(**options), given, [sample_of(given, **options)], length, policy, mask=mask)
 
 
 def ids(samples: list[Row]) -> list[list[int]]:
@@ -155,5 +156,5 @@ def test_the_row_that_a_conversation_gives_is_not_touched() -> None:
     before = encoder().encode_many([MESSAGES])[0]
     assert isinstance(before, Row)
     sample = Row(before.input_ids, before.mask)
-    fit(encoder(), MESSAGES, sample, 20, "truncate-tokens")
+    fit(encoder(), MESSAGES, [sample], 20, "truncate-tokens")
     assert len(sample) == len(before.input_ids)

@@ -278,6 +278,6 @@ def test_earlier_answers_that_history_rewrites_are_counted(tmp_path: Path) -> No
         assert done.code == 0, done.err
         return [line for line in done.err.splitlines() if "earlier answers" in line]
 
-    [note] = notes("gpt_oss")
+    [note] = notes("gpt_oss", "--rows", "one")
     assert "in 2 rows" in note
-    assert notes("chatml") == notes("gpt_oss", "--unroll") == notes("gpt_oss", "--mask", "last") == []
+    assert notes("chatml") == notes("gpt_oss") == notes("gpt_oss", "--rows", "one", "--mask", "last") == []

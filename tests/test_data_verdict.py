@@ -110,9 +110,7 @@ def test_another_template_tokenizer_or_option_is_checked(checks: list[int], toke
 def test_a_template_without_a_fast_path_is_not_checked_again(
     checks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template = Template.from_source(
-        "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}"
-    )
+    template = Template.load("chatml")
     monkeypatch.setattr(verify, "describe_difference", lambda *_: "it differs")
     for _ in range(2):
         with pytest.warns(FastPathWarning, match="it differs"):

@@ -299,7 +299,19 @@ def test_an_encode_of_few_rows_loads_no_fast_path_and_probes_a_template_only_onc
     pytest.importorskip("pyarrow", exc_type=ImportError)
     turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
     (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns * 2}) + "\n", encoding="utf-8")
-    options = ["-t", "qwen3", "--tokenizer", "demo", "-o", str(tmp_path / "out"), "--force", "--workers", "1"]
+    options = [
+        "-t",
+        "qwen3",
+        "--tokenizer",
+        "demo",
+        "-o",
+        str(tmp_path / "out"),
+        "--force",
+        "--workers",
+        "1",
+        "--rows",
+        "one",
+    ]
     code = f"""
 import sys
 from chattmpl.cli import main

@@ -268,8 +268,11 @@ def test_retention_and_unrolling_are_noted_and_audited(tmp_path: Path) -> None:
     answer = {"role": "assistant", "reasoning_content": "Why?", "content": "Because."}
     talk = [{"role": "user", "content": "Go"}, answer, {"role": "user", "content": "On"}, answer]
     write_jsonl(tmp_path / "data.jsonl", [{"messages": talk}] * 16)
-    assert "earlier answers are trained as the template writes them in history" in trained(path, "--dry-run").err
-    outcome = trained(path, "--set", "unroll=true", "--set", "pack=512")
+    assert (
+        "earlier answers are trained as the template writes them in history"
+        in trained(path, "--dry-run", "--set", "rows=one").err
+    )
+    outcome = trained(path, "--set", "rows=auto", "--set", "pack=512")
     assert "earlier answers" not in outcome.err
     assert "audit of all rows" in outcome.out
     assert record(tmp_path / "out")["template"]["retention"] == "last"

@@ -101,7 +101,7 @@ def audit(
     from chattmpl.report.diagnostics import repeated
     from chattmpl.report.lines import count
 
-    chosen = training_template(templates, must=False)
+    chosen = training_template(templates, options["mask_from"])
     with job_progress() as watcher:
         report = run(data, chosen, tokenizer, watcher=watcher, **options)
     if form == "json":

@@ -21,6 +21,13 @@ from chattmpl.cli.output import FOUND, OK, job_progress, require_packages, say
 from chattmpl.errors import UsageError
 
 
+def _refuse_unroll(context: click.Context, parameter: click.Parameter, given: bool) -> None:
+    if given:
+        raise UsageError(
+            "--unroll is the default now, as --rows auto", option="unroll", hint="drop it, or use --rows unroll"
+        )
+
+
 @command("Data and training", long_running=True)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
@@ -37,9 +44,12 @@ from chattmpl.errors import UsageError
     help="Columns to write in addition to input_ids, separated by commas.",
 )
 @dataset_options
+@library_option("rows")
 @library_option("max_length")
 @library_option("overflow")
-@click.option("--unroll", is_flag=True, help="Write a row for each turn that is rendered differently in history.")
+@click.option(
+    "--unroll", is_flag=True, hidden=True, expose_value=False, callback=_refuse_unroll, help="Replaced by --rows."
+)
 @library_option("pack")
 @click.option(
     "--max-rejected",
@@ -78,7 +88,7 @@ def encode(
     from chattmpl.report.encoded import summary_text
 
     allowance = RejectionLimit.parse(max_rejected)
-    chosen = training_template(templates, must=True)
+    chosen = training_template(templates, options["mask_from"])
     with job_progress() as watcher, _stoppable():
         summary = encode_dataset(
             data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chattmpl.cli.output import Failures, note, require_packages, say
-from chattmpl.errors import ChatTmplError, ConversationError, EncodeError, TemplateError, UsageError
+from chattmpl.errors import ChatTmplError, ConversationError, EncodeError, UsageError
 from chattmpl.input_files import LARGEST_VALUE, check_size, read_bytes
+from chattmpl.options import MaskSource
 from chattmpl.printable import row_place
 
 # Each function imports what it needs: ``--help`` loads all commands, and so this module, but reads no inputs.
@@ -78,26 +79,18 @@ class Templates:
         return self._loaded[name]
 
 
-def training_template(templates: Templates, *, must: bool) -> Template:
-    """Load a template for training. A template without generation tags is annotated, which is printed to stderr.
-
-    If no tags can be placed, and it need not have them, a note is printed and it is returned as it is.
+def training_template(templates: Templates, mask_from: MaskSource) -> Template:
+    """Load a template for training. If tags are to be obeyed and it has none, it is annotated, which is printed.
 
     Raises:
-        TemplateError: if it ``must`` have tags, and none can be placed.
+        TemplateError: if it must have tags, and none can be placed.
     """
     chosen = templates.of()
-    if all(each.program.has_generation for each in chosen.variants):
+    if mask_from == "law" or all(each.program.has_generation for each in chosen.variants):
         return chosen
     from chattmpl.rewrite.annotate.annotator import ensure_annotated
 
-    try:
-        return ensure_annotated(chosen, note)[0]
-    except TemplateError as refusal:
-        if must:
-            raise
-        note(f"{refusal.message} ({refusal.hint})" if refusal.hint else refusal.message)
-        return chosen
+    return ensure_annotated(chosen, note)[0]
 
 
 def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversation]:

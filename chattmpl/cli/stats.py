@@ -70,7 +70,7 @@ def stats(
 
     if plot is not None:
         check_plot(plot)
-    chosen = training_template(templates, must=False)
+    chosen = training_template(templates, options["mask_from"])
     sizes = batch_sizes or BATCH_SIZES
     with job_progress() as watcher:
         found = count(data, chosen, tokenizer, batch_sizes=sizes, watcher=watcher, **options)

@@ -68,7 +68,7 @@ _WORDS = {
     NoteKind.DROPPED_NULLS: "nulls in {name} are dropped as padding of Arrow or Parquet in {rows}; store messages and "
     "tools as strings of JSON to keep them",
     NoteKind.EARLIER_ANSWERS: "earlier answers are trained as the template writes them in history, not as the "
-    "model samples them, in {rows}; unroll the rows, or keep all reasoning (retention all)",
+    "model samples them, in {rows}; use rows auto, or keep all reasoning (retention all)",
 }
 
 

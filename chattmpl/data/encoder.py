@@ -15,29 +15,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chattmpl.budget import Runaways, pause_gc
-from chattmpl.conversation.models import Conversation
+from chattmpl.budget import pause_gc
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading, read_record
-from chattmpl.data.fast.comparison import ExactResult, Sample, describe_difference
-from chattmpl.data.fast.markers import Unsupported, merge_touching, split_markers
+from chattmpl.data.exact_path import ExactPath
+from chattmpl.data.fast.comparison import Sample, describe_difference
+from chattmpl.data.fast.markers import Unsupported, split_markers
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.tokens import PickledTokenizer, TokenizerHandle
 from chattmpl.data.reading import WARNINGS, printed_notes
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
+from chattmpl.data.sampled_rows import RowPlanner, planner_of
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
-from chattmpl.encode import EncodeOptions, encode, load_tokenizer, template_for
+from chattmpl.encode import EncodeOptions, load_tokenizer, template_for
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.errors import UsageError, did_you_mean
-from chattmpl.options import Arguments, ControlTokenChoice, Fast, MaskChoice, StraddleChoice, check_options
-from chattmpl.template.template import Template
+from chattmpl.options import (
+    Arguments,
+    ControlTokenChoice,
+    Fast,
+    MaskChoice,
+    MaskSource,
+    RowChoice,
+    StraddleChoice,
+    check_options,
+)
 
 # The parts of the fast path are imported where rows take it, for few rows do not.
 if TYPE_CHECKING:
     from chattmpl.data.fast.path import FastBatch, FastPath
     from chattmpl.data.fast.verify import FastPathVerdict
-    from chattmpl.template.template import Rendering
 
 __all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
 
@@ -127,6 +135,10 @@ class Encoder:
         fast: ``auto`` uses the fast path where it gives the same results as the exact path, and warns where there is
             none; ``require`` raises where there is none; ``off`` uses the exact path for all rows.
         straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        rows: ``auto`` makes the fewest rows of a conversation in which each answer follows exactly the prompt that the
+            model sees, ``one`` makes one row, and ``unroll`` one row per answer.
+        mask_from: ``law`` trains what the model samples after each prompt, and uses generation tags only where they
+            mark exactly that; ``tags`` makes one row, and trains what the tags mark.
         template_kwargs: variables of the template; they override a row's ``chat_template_kwargs``.
         labels: name of the column for the labels, if ``columns`` is not given.
         columns: columns of a batch: ``input_ids``, ``labels`` (-100 where not trained), ``assistant_masks``,
@@ -151,9 +163,11 @@ class Encoder:
         tokenizer: Any,
         *,
         fast: Fast = "auto",
-        straddle: StraddleChoice = "include",
+        straddle: StraddleChoice = "split",
         control_tokens: ControlTokenChoice = "escape",
         mask: MaskChoice = "all",
+        rows: RowChoice = "auto",
+        mask_from: MaskSource = "law",
         arguments: Arguments = "keep",
         template_kwargs: Mapping[str, Any] | None = None,
         labels: str = "labels",
@@ -170,6 +184,8 @@ class Encoder:
         self.arguments: Arguments = arguments
         self.kwargs = dict(template_kwargs or {})
         self.options: EncodeOptions = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
+        self.rows: RowChoice = rows
+        self.mask_from: MaskSource = mask_from
         self.tokenizer_source = tokenizer
         self._file_state = _file_state(tokenizer)
         self._clock = clock if clock is not None or not self.template.reads_clock else datetime.now()
@@ -185,7 +201,12 @@ class Encoder:
                     hint = did_you_mean(str(name), known) or f"choose from {', '.join(known)}"
                     raise UsageError(f"there is no {what} {name!r}", hint=hint)
         # A wrong option is an error of the caller, not of the first row.
-        check_options(fast=self.fast, arguments=self.arguments, **self.options)
+        check_options(
+            fast=self.fast, arguments=self.arguments, rows=self.rows, mask_from=self.mask_from, **self.options
+        )
+        if self.rows == "unroll" and self.mask_from == "tags":
+            message = "rows='unroll' needs mask_from='law': tags do not say where a prompt ends"
+            raise UsageError(message, option="rows", hint="drop one of them")
         self.template.require_tokens(self.kwargs)
         self.template.check_kwargs({k: v for k, v in self.kwargs.items() if k not in ("tools", "documents")})
 
@@ -208,9 +229,20 @@ class Encoder:
         self._report = EncoderReport()
 
     @cached_property
-    def _exact(self) -> _ExactPath:
+    def planner(self) -> RowPlanner | None:
+        """The planner of rows; None where each conversation is one row that the generation tags mark."""
+        return None if self.mask_from == "tags" else planner_of(self.template, self.rows)
+
+    @property
+    def _splits(self) -> bool:
+        """True if each answer must follow the tokens that are sent to the model."""
+        return self.options["straddle"] == "split" and self.rows == "auto" and self.mask_from == "law"
+
+    @cached_property
+    def _exact(self) -> ExactPath:
         _ = self.template_notes
-        return _ExactPath(self.template, self._handle.loaded, self.now, self.kwargs, self.options, self.keep)
+        options = (self.options, self.keep, self.planner, self._splits)
+        return ExactPath(self.template, self._handle.loaded, self.now, self.kwargs, *options)
 
     @cached_property
     def _handle(self) -> TokenizerHandle:
@@ -222,7 +254,7 @@ class Encoder:
     def template_notes(self) -> tuple[TemplateNote, ...]:
         """The notes on the template, each of which was a warning when the encoder was first used."""
         trains = not {"labels", "assistant_masks"}.isdisjoint(self.columns)
-        notes = tuple(template_notes(self.template, self._handle, trains=trains))
+        notes = tuple(template_notes(self.template, self._handle, trains=trains, mask_from=self.mask_from))
         for note in notes:
             warnings.warn(note.message(), TemplateWarning, stacklevel=4)
         return notes
@@ -244,12 +276,14 @@ class Encoder:
                 control_tokens=self.options["control_tokens"],
                 mask=self.options["mask"],
                 overrides=overrides,
+                planner=self.planner,
+                splits=self._splits,
             )
             path, self._verdict = open_fast_path(
                 self.template,
                 self._handle,
                 options,
-                lambda record: self._exact.result(record),
+                lambda record: self._exact.results(record),
                 self.now,
                 self._verdict,
             )
@@ -312,14 +346,28 @@ class Encoder:
         return self._as_columns(self.encode_batch(records))
 
     def encode_many(self, conversations: Iterable[Any]) -> list[Row | Rejection]:
-        """Return a row or a rejection for each conversation, in order.
+        """Return the rows of conversations, and a rejection for each that has none, in order.
+
+        A conversation may have several rows, unless ``rows`` is ``one``.
 
         Args:
             conversations: `Conversation`s, records of any shape that `read_record` reads, or `Reading`s. An iterator
                 that creates them one by one, as when lines are read, is fastest, since new objects are still in the
                 cache.
         """
+        results = self.encode_batch(conversations).in_order()
+        return [row for result in results for row in ([result] if isinstance(result, Rejection) else result)]
+
+    def encode_rows(self, conversations: Iterable[Any]) -> list[list[Row] | Rejection]:
+        """Return the rows of each conversation, or its rejection, in order; see `encode_many`."""
         return self.encode_batch(conversations).in_order()
+
+    def fitting_rows(self, conversation: Any, max_length: int) -> tuple[list[Row], list[int]]:
+        """Return the rows of a conversation that have at most ``max_length`` tokens, and the turns that fit into none.
+
+        The turns before one that does not fit are in another row. The turns are message indices.
+        """
+        return self._exact.fitting(conversation, max_length)
 
     def encode_batch(self, conversations: Iterable[Any]) -> EncodedBatch:
         """Return the rows of the conversations in a few arrays; see `encode_many`."""
@@ -336,7 +384,7 @@ class Encoder:
                         encoded = self._encode_exact(records)
                 if encoded is None or (parts and not encoded.count):
                     return join_batches(parts)
-                self._report.rows += len(encoded)
+                self._report.rows += len(set(encoded.kept))
                 self._report.rejected.update(rejection.reason for rejection in encoded.rejected.values())
                 parts.append(encoded)
                 if encoded.count < _BATCH:
@@ -351,7 +399,7 @@ class Encoder:
             return reading
         for note in reading.notes:
             new = note not in self._report.reading and note.kind in WARNINGS
-            one_row = self.options["mask"] != "last"
+            one_row = self.rows == "one" and self.options["mask"] != "last"
             for said in printed_notes(note, self.template, one_row=one_row) if new else ():
                 warnings.warn(said.message(), UnreadDataWarning, stacklevel=4)
             self._report.reading[note] += 1
@@ -360,15 +408,15 @@ class Encoder:
     def _encode_exact(self, records: Sequence[Any]) -> EncodedBatch:
         rows, rejected = self._encode_each(dict(enumerate(records)))
         self._report.exact["all rows"] += len(records)
-        return EncodedBatch(len(records), list(rows), RowArrays.of(list(rows.values()), self.keep), rejected)
+        return EncodedBatch(len(records), [], RowArrays.of([], self.keep), rejected).with_rows(rows, self.keep)
 
-    def _encode_each(self, records: Mapping[int, Any]) -> tuple[dict[int, Row], dict[int, Rejection]]:
+    def _encode_each(self, records: Mapping[int, Any]) -> tuple[dict[int, list[Row]], dict[int, Rejection]]:
         """Encode records by the exact path; return the rows and the rejections, each by the number of its record."""
-        results: list[Row | Rejection] = []
+        results: list[list[Row] | Rejection] = []
         rest = iter(records.values())
         while group := list(islice(rest, _EXACT_BATCH)):
             results += self._exact.encode(group)
-        rows = {index: result for index, result in zip(records, results, strict=True) if isinstance(result, Row)}
+        rows = {index: result for index, result in zip(records, results, strict=True) if isinstance(result, list)}
         others = zip(records, results, strict=True)
         return rows, {index: result for index, result in others if isinstance(result, Rejection)}
 
@@ -418,8 +466,8 @@ class Encoder:
         if not self.check_every:
             return True
         sample = [
-            Sample(records[batch.rows[place]], batch.text(place), *batch.tokens(place))
-            for place, tail in enumerate(batch.tails(_TAIL))
+            Sample(records[row], place - batch.rows.index(row), batch.text(place), *batch.tokens(place))
+            for place, (row, tail) in enumerate(zip(batch.rows, batch.tails(_TAIL), strict=True))
             if not zlib.crc32(tail) % self.check_every
         ]
         self._report.checked += len(sample)
@@ -436,9 +484,9 @@ class Encoder:
 
     def _difference(self, samples: Iterable[Sample]) -> str | None:
         """Compare rows with the exact path, and describe the first difference; None if there is none."""
-        for record, text, ids, mask in samples:
-            exact = attempt(self._exact.result, record)
-            expected = None if isinstance(exact, Rejection) else exact
+        for record, number, text, ids, mask in samples:
+            exact = attempt(self._exact.results, record)
+            expected = None if isinstance(exact, Rejection) or number >= len(exact) else exact[number]
             if difference := describe_difference(expected, text, ids, mask):
                 return difference
         return None
@@ -473,73 +521,6 @@ class Encoder:
         return _with_errors(columns, encoded) if "error" in self.columns else columns
 
 
-@dataclass(frozen=True)
-class _ExactPath:
-    """The exact path: rendering with provenance, and encoding, with one set of options.
-
-    Attributes:
-        template, tokenizer: render and encode.
-        now: the time of ``strftime_now``.
-        kwargs: template kwargs, which override those of the row.
-        options: of `chattmpl.encode.encode`.
-        keep: optional attributes of a row to fill.
-        runaways: the renders that exceeded the budget.
-    """
-
-    template: Template
-    tokenizer: TextTokenizer
-    now: Callable[[], datetime]
-    kwargs: dict[str, Any]
-    options: EncodeOptions
-    keep: frozenset[str]
-    runaways: Runaways = field(default_factory=Runaways)
-
-    def render(self, record: Any) -> Rendering:
-        """Render a record.
-
-        Raises:
-            ChatTmplError: it cannot be read or rendered.
-            RunawayError: the template exceeds its budget on row after row.
-        """
-        conversation = Conversation.coerce(record)
-        with self.runaways.watch(self.template.budget, len(conversation.messages)):
-            return self.template.render(conversation, clock=self.now, **self.kwargs)
-
-    def result(self, record: Any) -> ExactResult:
-        """Return the result for a comparison; raise as `render` and `chattmpl.encode.encode`."""
-        rendering = self.render(record)
-        encoding = encode(rendering, self.tokenizer, **self.options)
-        generated = merge_touching(rendering.generated)
-        return ExactResult(rendering.text, generated, encoding.input_ids, encoding.assistant_masks)
-
-    def encode(self, records: Iterable[Any]) -> list[Row | Rejection]:
-        """Return a row or a rejection for each record, which may be one already; the texts are encoded together."""
-        rendered = [each if isinstance(each, Rejection) else attempt(self.render, each) for each in records]
-        texts = [each.text for each in rendered if not isinstance(each, Rejection)]
-        known = attempt(self.tokenizer.encode_batch, texts)
-        # If one text cannot be encoded, none was, and each is encoded by itself.
-        ids = iter(() if isinstance(known, Rejection) else known)
-        return [each if isinstance(each, Rejection) else attempt(self._row, each, next(ids, None)) for each in rendered]
-
-    def _row(self, rendering: Rendering, token_ids: list[int] | None) -> Row:
-        encoding = encode(rendering, self.tokenizer, **self.options, token_ids=token_ids)
-        row = Row(
-            np.array(encoding.input_ids, dtype=np.int32),
-            np.array(encoding.assistant_masks, dtype=np.uint8),
-            len({straddle.edge_c for straddle in encoding.straddles}),
-            len(encoding.escaped),
-            len(encoding.unknown),
-        )
-        if "text" in self.keep:
-            row.text = rendering.text
-        if "generated" in self.keep:
-            row.generated = rendering.generated
-        if "message_index" in self.keep:
-            index = [-1 if message is None else message for message in encoding.message_index]
-            row.message_index = np.array(index, dtype=np.int32)
-        return row
-
-
 def _file_state(tokenizer: Any) -> tuple[int, int] | None:
     """Return size and time of a tokenizer's file, for caches keyed by the pickled encoder."""
     if not isinstance(tokenizer, (str, Path)) or not Path(tokenizer).exists():
@@ -549,15 +530,17 @@ def _file_state(tokenizer: Any) -> tuple[int, int] | None:
 
 
 def _with_errors(columns: dict[str, list[Any]], encoded: EncodedBatch) -> dict[str, list[Any]]:
-    """Return the columns with a row for each conversation; a rejected one has no tokens, and the reason."""
-    place = dict(zip(encoded.kept, range(len(encoded)), strict=True))
+    """Return the columns with a row for each rejected conversation, without tokens and with the reason."""
+    order = sorted(
+        [*((index, row) for row, index in enumerate(encoded.kept)), *((index, -1) for index in encoded.rejected)]
+    )
     full: dict[str, list[Any]] = {}
     for name, values in columns.items():
         dtype = values[0].dtype if values and name != "length" else np.int32
         nothing: Any = 0 if name == "length" else np.zeros(0, dtype=dtype)
-        full[name] = [values[place[index]] if index in place else nothing for index in range(encoded.count)]
+        full[name] = [nothing if row < 0 else values[row] for _, row in order]
     reasons = {index: f"{rejection.reason}: {rejection.message}" for index, rejection in encoded.rejected.items()}
-    full["error"] = [reasons.get(index) for index in range(encoded.count)]
+    full["error"] = [reasons.get(index) for index, _ in order]
     return full
 
 

@@ -34,13 +34,13 @@ class Fitted:
 def fit(
     encoder: RowEncoder,
     conversation: Any,
-    row: Row,
+    rows: Sequence[Row],
     max_length: int,
     policy: Overflow = "truncate-turns",
     *,
     mask: str = "all",
 ) -> Fitted:
-    """Make rows of at most ``max_length`` tokens from a longer one.
+    """Make rows of at most ``max_length`` tokens from the rows of a conversation, some of which are longer.
 
     ``reject`` makes none. ``truncate-turns`` renders the longest beginning of the conversation that ends with an
     assistant turn and fits, so the row is exactly what that shorter conversation gives. ``split`` makes several rows:
@@ -48,28 +48,29 @@ def fit(
     shortened by turns. ``truncate-tokens`` cuts the tokens, and counts the generated spans that it cuts.
 
     Args:
-        encoder: the encoder that encoded the row.
-        conversation: the conversation of the row.
-        row: the encoded row.
+        encoder: the encoder that encoded the rows.
+        conversation: the conversation of the rows.
+        rows: the encoded rows.
         max_length: maximum number of tokens of a row.
         policy: what to do.
         mask: the mask choice of the encoder; with ``last``, only the part with the last turn can be trained on.
     """
+    longest = max(map(len, rows))
     if policy == "reject":
-        return Fitted(rejected=[_too_long(len(row), max_length)])
+        return Fitted(rejected=[_too_long(longest, max_length)])
     if policy == "truncate-tokens":
-        return _cut(row, max_length)
+        return _cut_all(rows, max_length)
     whole = Conversation.coerce(conversation)
     if policy == "split":
         fitted = _split(encoder, whole, max_length, mask)
     else:
-        fitted = _shorten(encoder, whole, max_length, mask, len(row))
+        fitted = _shorten(encoder, whole, max_length, mask, longest)
     if fitted.rows:
         counts = fitted.counts
         counts["rows"] += 1
         counts["split"] += int(policy == "split")
-        counts["trained"] += max(0, row.trained - sum(kept.trained for kept in fitted.rows))
-        counts["tokens"] += max(0, len(row) - sum(map(len, fitted.rows)))
+        counts["trained"] += max(0, sum(row.trained for row in rows) - sum(kept.trained for kept in fitted.rows))
+        counts["tokens"] += max(0, sum(map(len, rows)) - sum(map(len, fitted.rows)))
         counts["turns"] += max(0, _turns(whole.messages) - sum(_turns(c.messages) for c in fitted.conversations))
     return fitted
 
@@ -85,6 +86,15 @@ def _too_long(length: int, max_length: int) -> Rejection:
 
 def _turns(messages: Sequence[Message]) -> int:
     return sum(message.role == "assistant" for message in messages)
+
+
+def _cut_all(rows: Sequence[Row], max_length: int) -> Fitted:
+    fitted = Fitted()
+    for part in (_cut(row, max_length) if len(row) > max_length else Fitted([row]) for row in rows):
+        fitted.rows += part.rows
+        fitted.rejected += part.rejected
+        fitted.counts += part.counts
+    return fitted
 
 
 def _cut(row: Row, max_length: int) -> Fitted:
@@ -104,7 +114,7 @@ def _shorten(encoder: RowEncoder, whole: Conversation, max_length: int, mask: st
     if found is None:
         first = reject_too_long(f"not even the first trained turn fits into {max_length} tokens")
         return Fitted(rejected=[first if len(ends) > 1 else _too_long(length, max_length)])
-    return Fitted([found[1]], [whole.with_messages(whole.messages[: found[0]])])
+    return Fitted(found[1], [whole.with_messages(whole.messages[: found[0]])])
 
 
 def _ends(messages: Sequence[Message]) -> list[int]:
@@ -112,22 +122,24 @@ def _ends(messages: Sequence[Message]) -> list[int]:
     return [index + 1 for index, message in enumerate(messages) if message.role == "assistant"]
 
 
-def _longest(encoder: RowEncoder, whole: Conversation, ends: Sequence[int], max_length: int) -> tuple[int, Row] | None:
-    """Return the last of the ends at which the conversation fits and has trained tokens, with its row.
+def _longest(
+    encoder: RowEncoder, whole: Conversation, ends: Sequence[int], max_length: int
+) -> tuple[int, list[Row]] | None:
+    """Return the last of the ends at which the conversation fits and has trained tokens, with its rows.
 
     Many ends are bisected, which assumes that a shorter conversation has fewer tokens; few are tried one by one.
     """
-    found: tuple[int, Row] | None = None
+    found: tuple[int, list[Row]] | None = None
     low, high = 0, len(ends)
     while low < high:
         middle = high - 1 if len(ends) <= _FEW else (low + high) // 2
-        row = encoder.encode_many([whole.with_messages(whole.messages[: ends[middle]])])[0]
+        rows = encoder.encode_rows([whole.with_messages(whole.messages[: ends[middle]])])[0]
         # A conversation that cannot be encoded counts as too long.
-        if isinstance(row, Row) and len(row) <= max_length:
-            found, low = (ends[middle], row), middle + 1
+        if not isinstance(rows, Rejection) and all(len(row) <= max_length for row in rows):
+            found, low = (ends[middle], rows), middle + 1
         else:
             high = middle
-    return found if found is not None and found[1].trained else None
+    return found if found is not None and any(row.trained for row in found[1]) else None
 
 
 def _split(encoder: RowEncoder, whole: Conversation, max_length: int, mask: str) -> Fitted:
@@ -149,7 +161,7 @@ def _split(encoder: RowEncoder, whole: Conversation, max_length: int, mask: str)
             exchange = part.with_messages(part.messages[: ends[0]])
             found = _longest(encoder, exchange, _ends(exchange.messages) if mask != "last" else [], max_length)
         if found is not None and (last or mask != "last"):
-            fitted.rows.append(found[1])
+            fitted.rows += found[1]
             fitted.conversations.append(part.with_messages(part.messages[: found[0]]))
         elif found is None and (last or mask != "last"):
             start, end = bounds[at], bounds[at + 1]

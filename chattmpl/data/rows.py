@@ -152,8 +152,8 @@ NOTHING_TO_TRAIN = Rejection(RejectionReason.NOTHING_TO_TRAIN, "no token of the 
 class RowEncoder(Protocol):
     """An encoder of conversations, such as `chattmpl.data.encoder.Encoder`."""
 
-    def encode_many(self, conversations: Iterable[Any]) -> Sequence[Row | Rejection]:
-        """Return a row or a rejection for each conversation, in order."""
+    def encode_rows(self, conversations: Iterable[Any]) -> Sequence[list[Row] | Rejection]:
+        """Return the rows of each conversation, or its rejection, in order."""
 
 
 @dataclass(frozen=True)
@@ -248,13 +248,26 @@ class RowArrays:
         return RowArrays(self.input_ids[tokens], self.mask[tokens], offsets, *counts, extras)
 
 
+def merge_rows(rows: Sequence[Row]) -> list[Row]:
+    """Merge each row into a later one that begins with its tokens up to its last trained one."""
+    merged: list[Row] = []
+    for row in reversed(rows):
+        end = int(np.flatnonzero(row.mask)[-1]) + 1 if row.trained else 0
+        host = next((host for host in merged if np.array_equal(host.input_ids[:end], row.input_ids[:end])), None)
+        if host is None:
+            merged.append(row)
+        else:
+            host.mask[:end] |= row.mask[:end]
+    return merged[::-1]
+
+
 @dataclass(frozen=True)
 class EncodedBatch:
     """The result for a batch of conversations.
 
     Attributes:
         count: number of conversations.
-        kept: index of the conversation of each row, in order.
+        kept: index of the conversation of each row, in order; a conversation may have several rows.
         rejected: the conversations that gave no row, by index.
     """
 
@@ -266,20 +279,18 @@ class EncodedBatch:
     def __len__(self) -> int:
         return len(self.kept)
 
-    def in_order(self) -> list[Row | Rejection]:
-        """Return a row or a rejection for each conversation."""
-        result: list[Any] = [None] * self.count
+    def in_order(self) -> list[list[Row] | Rejection]:
+        """Return the rows of each conversation, or its rejection."""
+        result: list[Any] = [self.rejected.get(index, []) for index in range(self.count)]
         for index, row in zip(self.kept, self.rows.rows(), strict=True):
-            result[index] = row
-        for index, rejection in self.rejected.items():
-            result[index] = rejection
+            result[index].append(row)
         return result
 
-    def with_rows(self, rows: dict[int, Row], keep: Iterable[str]) -> EncodedBatch:
+    def with_rows(self, rows: dict[int, list[Row]], keep: Iterable[str]) -> EncodedBatch:
         """Insert rows, by the index of their conversation."""
-        kept = [*self.kept, *rows]
-        joined = RowArrays.join([self.rows, RowArrays.of(list(rows.values()), keep)])
-        return replace(self, kept=sorted(kept), rows=joined.take(np.argsort(kept)))
+        kept = [*self.kept, *(index for index, some in rows.items() for _ in some)]
+        joined = RowArrays.join([self.rows, RowArrays.of([row for some in rows.values() for row in some], keep)])
+        return replace(self, kept=sorted(kept), rows=joined.take(np.argsort(kept, kind="stable")))
 
 
 def join_batches(parts: Sequence[EncodedBatch]) -> EncodedBatch:

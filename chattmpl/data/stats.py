@@ -18,7 +18,7 @@ from chattmpl.data.job.options import Options, ScanOptions
 from chattmpl.data.lengths import PERCENTILES, Bin, histogram, packed_rows, padded_random, padded_sorted, percentile
 from chattmpl.data.reading import concerning
 from chattmpl.data.reasoning_mode import MODES, Mode, assistants, messages_of, shown_mode
-from chattmpl.data.rows import RejectionReason, Row
+from chattmpl.data.rows import Rejection, RejectionReason
 from chattmpl.data.survey import Data, ScannedRow, require_rows, survey
 from chattmpl.encode import template_for
 from chattmpl.errors import UsageError
@@ -120,10 +120,14 @@ class _Counter:
         ]
         if not wanted:
             return {}
-        found = (other or encoder).encode_many(
+        found = (other or encoder).encode_rows(
             [Reading(_without_flags(rows[number].conversation)) for number in wanted]
         )
-        return {number: row.trained for number, row in zip(wanted, found, strict=True) if isinstance(row, Row)}
+        return {
+            number: sum(int(row.trained) for row in some)
+            for number, some in zip(wanted, found, strict=True)
+            if not isinstance(some, Rejection)
+        }
 
 
 def _flagged(conversation: Any) -> bool:

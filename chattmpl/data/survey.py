@@ -132,6 +132,8 @@ def survey(
     """
     workplace = Workplace(workers)
     watcher = watcher or Watcher()
+    # Figures and findings are about conversations, each of which is one row here.
+    options = replace(options, rows="one")
     shown: dict[str, Any] = {"watcher": watcher, "template_notes": template_notes}
     check_options(sample=sample)
     in_memory = _rows_by_source(data)

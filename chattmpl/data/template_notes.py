@@ -10,6 +10,8 @@ from typing import NamedTuple
 from chattmpl import cache
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
+from chattmpl.data.sampled_rows import row_facts
+from chattmpl.options import MaskSource
 from chattmpl.template.family import family_for_tokens
 from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Template
@@ -23,7 +25,11 @@ class TemplateNoteKind(StrEnum):
     """The kind of a note."""
 
     NO_GENERATION = "no-generation"
-    """The template has no generation tags."""
+    """The template has no generation tags, and only these were to be used."""
+    TAGS_NOT_USED = "tags-not-used"
+    """Its generation tags do not mark exactly what is sampled."""
+    STOP_APPENDED = "stop-appended"
+    """It ends the last turn without the token that the model samples to end it."""
     MISSING_TOKENS = "missing-tokens"
     """The template writes control tokens that the tokenizer lacks, as the lint rule CT601 finds them."""
 
@@ -36,17 +42,29 @@ class TemplateNote(NamedTuple):
         template: the name of the template.
         tokens: the control tokens that the tokenizer lacks.
         family: a family whose control tokens the tokenizer has.
+        difference: the first difference between the tags and what is sampled.
     """
 
     kind: TemplateNoteKind
     template: str
     tokens: tuple[str, ...] = ()
     family: str | None = None
+    difference: str = ""
 
     def message(self) -> str:
         """Return the note in words."""
         if self.kind is TemplateNoteKind.NO_GENERATION:
             return f"{self.template} has no generation tags, so no token is trained; chattmpl annotate adds them"
+        if self.kind is TemplateNoteKind.TAGS_NOT_USED:
+            return (
+                f"the generation tags of {self.template} are not used, since {self.difference}; rows train what the "
+                "model samples after each prompt, and mask_from='tags' obeys the tags"
+            )
+        if self.kind is TemplateNoteKind.STOP_APPENDED:
+            return (
+                f"{self.template} ends the last turn without a stop token, so {' or '.join(self.tokens)} is appended "
+                "to each row that ends with an answer"
+            )
         one = len(self.tokens) == 1
         fits = f", such as the family {self.family}" if self.family else ""
         return (
@@ -56,17 +74,28 @@ class TemplateNote(NamedTuple):
         )
 
 
-def template_notes(template: Template, tokenizer: TokenizerHandle, *, trains: bool = True) -> Iterator[TemplateNote]:
+def template_notes(
+    template: Template, tokenizer: TokenizerHandle, *, trains: bool = True, mask_from: MaskSource = "tags"
+) -> Iterator[TemplateNote]:
     """Yield the notes on a template and a tokenizer.
 
     Args:
         template: the template.
         tokenizer: the tokenizer.
         trains: whether labels or masks are needed.
+        mask_from: see `chattmpl.data.encoder.Encoder`.
     """
-    for each in template.variants:
-        if trains and not each.program.has_generation:
-            yield TemplateNote(TemplateNoteKind.NO_GENERATION, each.name)
+    for each in template.variants if trains else ():
+        if mask_from == "tags":
+            if not each.program.has_generation:
+                yield TemplateNote(TemplateNoteKind.NO_GENERATION, each.name)
+            continue
+        facts = row_facts(each)
+        if facts.tags.tagged and not facts.tags.valid:
+            yield TemplateNote(TemplateNoteKind.TAGS_NOT_USED, each.name, difference=facts.tags.difference)
+        appended = dict.fromkeys(end.stop for ends in facts.endings.values() for end in ends if end.append)
+        if appended:
+            yield TemplateNote(TemplateNoteKind.STOP_APPENDED, each.name, tuple(appended))
     missing = lacking_tokens(template, tokenizer)
     if missing:
         family = family_for_tokens({token.content for token in tokenizer.loaded.added.values()})

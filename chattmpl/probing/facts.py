@@ -256,6 +256,11 @@ class TemplateFacts:
         return frames.answer_stops(self.prober)
 
     @cached_property
+    def turn_endings(self) -> special_tokens.Endings:
+        """The ends of turns that are the last of their conversation, without and with tool calls."""
+        return frames.turn_endings(self.prober)
+
+    @cached_property
     def bos(self) -> str | None:
         """The BOS token that the template writes; None if it writes none."""
         return frames.find_bos(self.prober)

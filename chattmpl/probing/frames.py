@@ -20,7 +20,7 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.prober import Prober, Turn, before_split_token, common_length, content_range
-from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL, Endings, TurnEnding
 from chattmpl.template.template import Rendering, Template
 
 ASSISTANT_NAME = re.compile(r"(?i)assistant|chatbot|model|\b(?:ai|bot|gpt)\b")
@@ -336,6 +336,67 @@ def _first_stop(tail: str, eos: str) -> str | None:
         if 0 <= at < end:
             return token
     return first[0]
+
+
+def turn_endings(prober: Prober) -> Endings:
+    """Return the ends of answers and of turns with tool calls.
+
+    Where the template ends the last turn without a stop token, the model stops by sampling the control token with which
+    the next turn begins; where that has none either, the EOS token.
+    """
+    options = prober.call_options
+    one, two = call_message(**options), call_message(TUSKS, **options)
+    loop = [ASK, one, result_message(), SAY_MORE]
+    answers = ([ASK, SAY], [ASK, with_trace(SAY, TRACES[0])], loop)
+    kinds = {False: [(each, ASK_MORE, False) for each in answers[:2]] + [(loop, ASK_MORE, True)]}
+    kinds[True] = [([ASK, each], result_message(), True) for each in (one, two)] if options else []
+    found = {
+        calls: dict.fromkeys(
+            end for messages, following, tools in some if (end := _ending(prober, messages, following, tools))
+        )
+        for calls, some in kinds.items()
+    }
+    return {calls: tuple(found[calls] or found[not calls]) for calls in found}
+
+
+def _ending(prober: Prober, messages: list[Message], following: Message, tools: bool) -> TurnEnding | None:
+    """Return the end of the last of some messages; None if it is not rendered."""
+    alone = prober.outcome(messages, tools=tools)
+    tail = _text_after(alone, len(messages) - 1)
+    if tail is None:
+        return None
+    eos = prober.template.tokens.get("eos_token") or ""
+    stop = _last_stop(tail, eos, question_token(prober))
+    if stop is not None:
+        return TurnEnding(stop.stop, tail[stop.end :], "")
+    followed = _text_after(prober.outcome([*messages, following], tools=tools), len(messages) - 1) or ""
+    followed = followed.partition(following["content"])[0]
+    marker = CONTROL.search(followed)
+    if marker is None or marker[0] == find_bos(prober):
+        return TurnEnding(eos, "", eos) if eos else None
+    gap = followed[: marker.end()]
+    return TurnEnding(marker[0], "", gap[len(tail) :] if gap.startswith(tail) else marker[0])
+
+
+class _FoundStop(NamedTuple):
+    stop: str
+    end: int
+
+
+def _last_stop(tail: str, eos: str, opener: str | None) -> _FoundStop | None:
+    """Return the stop token in the text after the last field of the last turn."""
+    if eos and eos in tail:
+        return _FoundStop(eos, tail.index(eos) + len(eos))
+    found = _controls(tail, opener)
+    return _FoundStop(found[-1][0], found[-1].end()) if found else None
+
+
+def _text_after(made: object, index: int) -> str | None:
+    """Return the text after the last rendered character of a message; None if there is none."""
+    if not isinstance(made, Rendering):
+        return None
+    ends = [span.end for span in made.spans if span.message == index and span.field != "role"]
+    return made.text[ends[-1] :] if ends else None
 
 
 def possible_stops(rendering: Rendering, index: int, kwargs: Mapping[str, Any] | None = None) -> tuple[str, ...]:

@@ -86,8 +86,11 @@ def _notes(summary: dict[str, Any]) -> Iterator[str]:
         yield f"{count(cut['split'], 'row')} split"
     if cut.get("spans_cut"):
         yield f"{count(cut['spans_cut'], 'generated span')} cut in the middle"
-    if rolled := summary.get("unroll"):
-        yield f"unrolled: {count(rolled['samples'], 'sample')} from {count(rolled['rows'], 'row')}"
+    if several := summary.get("several"):
+        yield (
+            f"{count(several['rows'], 'row')} gave {count(several['samples'], 'sample')}, since the template rewrites "
+            "earlier turns"
+        )
     for name, word in (
         ("straddles", "edges of generated spans inside a token"),
         ("escaped", "control tokens escaped"),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from chattmpl.conversation.validation_errors import shown
 from chattmpl.errors import TemplateError
@@ -81,3 +81,22 @@ def with_placeholders(tokens: SpecialTokens, variables: Iterable[str] = ()) -> d
 def read_by(variables: Iterable[str]) -> list[str]:
     """Return the names of special tokens among the variables of a template, sorted."""
     return sorted(name for name in variables if name.endswith("_token"))
+
+
+class TurnEnding(NamedTuple):
+    """The end of an assistant turn that is the last of its conversation.
+
+    Attributes:
+        stop: the token that the model samples to end the turn.
+        rest: the text that the template writes after it, which is not sampled.
+        append: the text that is sampled where the template writes no stop token: the stop token, with the text before
+            it if there is some; empty if the template writes one.
+    """
+
+    stop: str
+    rest: str
+    append: str
+
+
+Endings = Mapping[bool, tuple[TurnEnding, ...]]
+"""The possible ends of turns without and with tool calls."""

@@ -60,8 +60,8 @@ class TrainConfig(_Table):
         eval_data: held-out conversations, on which the loss is measured during training.
         template, tokenizer, model: what is trained.
         output: folder of the trained model.
-        straddle, control_tokens, mask, arguments, max_length, overflow, unroll, pack, shape, clock, limit, fast,
-            max_rejected: as for `chattmpl encode`.
+        straddle, control_tokens, mask, rows, mask_from, arguments, max_length, overflow, pack, shape, clock, limit,
+            fast, max_rejected: as for `chattmpl encode`.
         add_tokens: add control tokens that the tokenizer lacks.
         stop_tokens: texts that end an assistant turn, if the template does not define them.
         lora: arguments of peft's ``LoraConfig``, and ``merge``.
@@ -77,13 +77,14 @@ class TrainConfig(_Table):
     output: str
     eval_data: Mixture | None = None
     tokenizer: str | None = None
-    straddle: str = "include"
+    straddle: str = "split"
     control_tokens: str = "escape"
     mask: str = "all"
     arguments: str = "keep"
     max_length: int | None = None
     overflow: str = "truncate-turns"
-    unroll: bool = False
+    rows: str = "auto"
+    mask_from: str = "law"
     pack: int | None = None
     shape: str | None = None
     clock: str | None = None
@@ -106,10 +107,11 @@ class TrainConfig(_Table):
     @property
     def encoding_options(self) -> dict[str, Any]:
         """Options of encoding rows, named as in `chattmpl.data.job.Options`."""
-        names = ("straddle", "control_tokens", "mask", "arguments", "max_length", "overflow", "unroll", "pack", "shape")
+        names = ["straddle", "control_tokens", "mask", "rows", "mask_from", "arguments", "max_length", "overflow"]
+        names += ["pack", "shape", "fast"]
         clock = None if self.clock is None else datetime.fromisoformat(self.clock)
         return {
-            **{name: getattr(self, name) for name in (*names, "fast")},
+            **{name: getattr(self, name) for name in names},
             "clock": clock,
             "template_kwargs": self.template.kwargs,
         }

@@ -267,7 +267,7 @@ def find_dropped_fields(
 def _lost_fields(given: Any, template: Template, config: TrainConfig, clock: datetime | None) -> set[str]:
     conversation = Conversation.coerce(given)
     lost = template.render(conversation, False, clock, **config.template.kwargs).lost
-    only_last = config.unroll or template.retention not in (None, "all")
+    only_last = config.rows != "one" or template.retention not in (None, "all")
     last = max((at for at, message in enumerate(conversation.messages) if message.role == "assistant"), default=-1)
     fields = set()
     for path in lost:

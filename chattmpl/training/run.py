@@ -234,7 +234,8 @@ class _Run:
         self, trainer: Any, conversations: list[Any], numbers: list[int], clock: datetime | None
     ) -> dict[str, Any]:
         """Audit the rows of these numbers in each process, and return the sums for the record."""
-        names = ("straddle", "control_tokens", "mask", "max_length", "overflow", "unroll", "pack", "template_kwargs")
+        names = {"straddle", "control_tokens", "mask", "rows", "mask_from", "max_length", "overflow", "pack"}
+        names.add("template_kwargs")
         options = {name: value for name, value in self.config.encoding_options.items() if name in names}
         if clock is not None:
             options["clock"] = clock
@@ -246,7 +247,7 @@ class _Run:
                 conversations,
                 self.resolved.template,
                 self.resolved.tokenizer,
-                rows=numbers if len(numbers) < total else None,
+                row_numbers=numbers if len(numbers) < total else None,
                 max_rejected="100%",
                 **options,
             )

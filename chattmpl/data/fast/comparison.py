@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from chattmpl.data.fast.markers import Ranges, split_markers
+from chattmpl.errors import EncodeError
 
 
 class ExactResult(NamedTuple):
@@ -22,10 +23,19 @@ class ExactResult(NamedTuple):
     mask: list[int]
 
 
+class NotCompared(EncodeError):
+    """The fast path leaves the conversation to the exact path after it has encoded it, and so cannot be compared."""
+
+
 class Sample(NamedTuple):
-    """A row of the fast path to compare with the exact path: its record, text with markers, tokens and mask."""
+    """A row of the fast path to compare with the exact path: its record, text with markers, tokens and mask.
+
+    Attributes:
+        number: the number of the row among the rows of its record.
+    """
 
     record: Any
+    number: int
     text: str
     ids: list[int]
     mask: list[int]
@@ -43,7 +53,7 @@ def describe_difference(
         mask: 1 for each token that is trained; None if only the text is compared.
     """
     if expected is None:
-        return f"it renders a conversation that the exact path refuses: {_excerpt(text)}"
+        return f"it makes a row that the exact path does not make: {_excerpt(text)}"
     plain, generated = split_markers(text)
     if plain != expected.text:
         at = next((i for i, (a, b) in enumerate(zip(plain, expected.text, strict=False)) if a != b), 0)

@@ -176,6 +176,23 @@ def parse_markers(whole: bytes, count: int) -> TextStream:
     return TextStream(data, sizes, starts[full], ends[full], spans[full], text_ends, bad)
 
 
+def split_at_spans(stream: TextStream) -> tuple[bytes, Any]:
+    """Split texts at the edges of their generated spans.
+
+    Returns:
+        The pieces, none of them empty and with a separator between them, and for each text the number of pieces up to
+        its end.
+    """
+    bounds = np.cumsum(stream.sizes)
+    edges = np.unique(np.concatenate([stream.starts, stream.ends, bounds]))
+    edges = edges[edges > 0]
+    ends = np.searchsorted(edges, bounds, side="right")
+    data = np.frombuffer(stream.data, dtype=np.uint8)
+    inside = ~np.isin(edges, bounds)
+    rows = np.searchsorted(bounds, edges[inside], side="right")
+    return np.insert(data, edges[inside] + rows, _SEPARATOR).tobytes(), ends
+
+
 @dataclass(frozen=True)
 class TokenMasks:
     """The masks of many texts.

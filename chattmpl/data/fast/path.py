@@ -4,7 +4,7 @@ Rows about which it is not sure are deferred to the exact path, with the reason.
 """
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any
@@ -13,12 +13,24 @@ import numpy as np
 
 from chattmpl.bounds import bounded
 from chattmpl.budget import Budget
-from chattmpl.data.fast.markers import CLOSE, OPEN, RESERVED, SEPARATOR, TokenMasks, mask_tokens, parse_markers
+from chattmpl.data.fast.limits import RenderRefused
+from chattmpl.data.fast.markers import (
+    CLOSE,
+    OPEN,
+    RESERVED,
+    SEPARATOR,
+    TextStream,
+    TokenMasks,
+    mask_tokens,
+    parse_markers,
+    split_at_spans,
+)
 from chattmpl.data.fast.renderers import Renderer
 from chattmpl.data.fast.rows import PreparedRow
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 from chattmpl.data.rows import RowArrays
+from chattmpl.data.sampled_rows import PromptContradicted, RowPlanner, planned_texts
 from chattmpl.errors import BudgetError
 
 _GROUP = 32
@@ -36,7 +48,7 @@ class FastBatch:
     """The result for some rows.
 
     Attributes:
-        rows: indices of the rows that were encoded, in order.
+        rows: index of the conversation of each row that was encoded, in order.
         arrays: their tokens and masks.
         data: the texts with markers in UTF-8, with `SEPARATOR` between them.
         ends: end of each text in ``data``.
@@ -81,6 +93,8 @@ class FastPath:
         overrides: variables of every row that override those of the row.
         composes: true if the tokenizer normalizes texts to NFC.
         straddle: see `chattmpl.encode.encode`.
+        planner: plans the rows; None if each conversation is one row that the generation tags mark.
+        splits: leave rows to the exact path in which the tokenizer merges characters of a prompt and an earlier answer.
         runaway: true after a row that exceeded the bounds of this process; the exact path, which accounts for what a
             template does, renders all others.
     """
@@ -92,7 +106,9 @@ class FastPath:
     constants: dict[str, Any]
     overrides: dict[str, Any]
     composes: bool
-    straddle: str = "include"
+    straddle: str = "split"
+    planner: RowPlanner | None = None
+    splits: bool = False
     runaway: bool = False
 
     def encode(self, rows: Iterable[PreparedRow | None]) -> FastBatch:
@@ -109,21 +125,22 @@ class FastPath:
                     if row is None:
                         continue
                     reason = None if safe else self._reason_to_defer(row, content)
-                    reason = reason or self._write(row, texts, len(content))
-                    if reason is not None:
-                        batch.deferred[index] = reason
+                    written = self._texts(row, len(content)) if reason is None else reason
+                    if isinstance(written, str):
+                        batch.deferred[index] = written
                         continue
-                    batch.rows.append(index)
+                    texts += written
+                    batch.rows += [index] * len(written)
             first += len(group)
         if batch.rows:
             self._encode(batch, SEPARATOR.join(texts))
         if batch.rows:
-            batch.rendered_by = {self.renderer.name: len(batch.rows)}
+            batch.rendered_by = {self.renderer.name: len(set(batch.rows))}
         return batch
 
-    def render(self, row: PreparedRow) -> str:
-        """Return the text of a row with markers; raise any exception if the renderer fails."""
-        return self.renderer.render(self._variables(row))
+    def render(self, row: PreparedRow) -> list[str]:
+        """Return the texts of a row with markers; raise any exception if the renderer fails."""
+        return self._planned(row, self._write)
 
     def defers(self, row: PreparedRow, text: str | None = None) -> bool:
         """Return true if a row is left to the exact path, whatever the renderer; with ``text``, its rendered text."""
@@ -131,6 +148,18 @@ class FastPath:
         if self._reason_to_defer(row, content) is not None or self._is_recomposed(content if text is None else text):
             return True
         return text is not None and any(char < " " and char not in _ALLOWED_CONTROLS for char in set(text))
+
+    def _planned(self, row: PreparedRow, write: Callable[[dict[str, Any]], str]) -> list[str]:
+        """Return the texts of a row with markers, each rendered by ``write``."""
+        variables = self._variables(row)
+        if self.planner is None:
+            return [write(variables)]
+
+        def text_of(count: int, prompt: bool) -> str:
+            text = write({**variables, "messages": row.messages[:count], "add_generation_prompt": prompt})
+            return text.replace(OPEN, "").replace(CLOSE, "")
+
+        return planned_texts(self.planner, row.messages, text_of, tools=row.tools is not None)
 
     def _variables(self, row: PreparedRow) -> dict[str, Any]:
         variables: dict[str, Any] = {**self.constants, **row.kwargs, **self.overrides}
@@ -140,23 +169,24 @@ class FastPath:
         variables["add_generation_prompt"] = False
         return variables
 
-    def _write(self, row: PreparedRow, texts: list[str], size: int) -> str | None:
-        """Append the text of a row with this number of characters; return the reason if it cannot be rendered."""
+    def _texts(self, row: PreparedRow, size: int) -> list[str] | str:
+        """Return the texts of a row with this number of characters; or the reason if it cannot be rendered."""
         if self.runaway:
             return "cannot be rendered"
-        pieces: list[str] = []
         try:
-            self.renderer.write(self._variables(row), pieces, size)
+            return self._planned(row, lambda variables: self._write(variables, size))
+        except PromptContradicted:
+            return "prompts that history contradicts"
         except Exception as error:  # the exact path reports it properly
             self.runaway = isinstance(error, (MemoryError, BudgetError))
             return "cannot be rendered"
-        if len(pieces) > _FEW and sum(map(len, pieces)) > _LONGEST:
-            return "cannot be rendered"
-        text = "".join(pieces)
-        if len(text) > _LONGEST:
-            return "cannot be rendered"
-        texts.append(text)
-        return None
+
+    def _write(self, variables: dict[str, Any], size: int = 0) -> str:
+        pieces: list[str] = []
+        self.renderer.write(variables, pieces, size)
+        if (len(pieces) > _FEW and sum(map(len, pieces)) > _LONGEST) or len(text := "".join(pieces)) > _LONGEST:
+            raise RenderRefused
+        return text
 
     def _is_recomposed(self, text: str) -> bool:
         """Return true if the tokenizer's normalization changes the text."""
@@ -214,9 +244,10 @@ class FastPath:
         if len(texts) != len(batch.rows):  # a text contains a separator, so texts cannot be assigned to rows
             bad = [True] * len(batch.rows)
             texts[:] = [""] * len(batch.rows)
-        batch.deferred.update((row, reason) for row, wrong in zip(batch.rows, bad, strict=True) if wrong)
-        texts[:] = [text for text, wrong in zip(texts, bad, strict=True) if not wrong]
-        batch.rows = [row for row, wrong in zip(batch.rows, bad, strict=True) if not wrong]
+        gone = {row for row, wrong in zip(batch.rows, bad, strict=True) if wrong}
+        batch.deferred.update(dict.fromkeys(sorted(gone), reason))
+        texts[:] = [text for text, row in zip(texts, batch.rows, strict=True) if row not in gone]
+        batch.rows = [row for row in batch.rows if row not in gone]
 
     def _attempt(self, batch: FastBatch, whole: str) -> tuple[Any, str]:
         """Fill the batch, or return for each text whether it is bad, and the reason."""
@@ -228,7 +259,12 @@ class FastPath:
         stream = parse_markers(data, count)
         if stream.bad.any():
             return stream.bad, "control characters"
-        ids, offsets = self.engine.encode(stream.data, count)
+        if self.straddle == "split":
+            pieces, ends = split_at_spans(stream)
+            ids, offsets = self.engine.encode(pieces, int(ends[-1]))
+            offsets = offsets[np.append(0, ends)] if len(offsets) == ends[-1] + 1 else offsets[:0]
+        else:
+            ids, offsets = self.engine.encode(stream.data, count)
         if len(offsets) != count + 1:
             return np.ones(count, dtype=bool), "offsets"
         masks = mask_tokens(stream, self.lengths.of(ids), offsets, exclude=self.straddle == "exclude")
@@ -237,11 +273,30 @@ class FastPath:
         undecided = self._undecided(masks)
         if undecided.any():
             return undecided, "straddles"
+        if self.splits and (merged := self._merged(stream, ids, offsets)).any():
+            return merged, "merged characters"
         batch.data, batch.ends = data, stream.text_ends
         # Rows with control tokens, or with text that the tokenizer does not know, were deferred.
         none = np.zeros(count, dtype=np.int64)
         batch.arrays = RowArrays(ids.astype(np.int32), masks.mask, offsets, masks.straddles, none, none)
         return undecided, ""
+
+    def _merged(self, stream: TextStream, ids: Any, offsets: Any) -> Any:
+        """Return the texts in which the prompt of the last span by itself has other tokens."""
+        found = np.zeros(len(stream.sizes), dtype=bool)
+        last = np.flatnonzero(np.diff(stream.rows, append=len(found)))
+        several = last[np.bincount(stream.rows, minlength=len(found))[stream.rows[last]] > 1]
+        if not len(several):
+            return found
+        rows = stream.rows[several]
+        firsts = (np.cumsum(stream.sizes) - stream.sizes)[rows] + rows
+        bounds = zip(firsts.tolist(), (stream.starts[several] + rows).tolist(), strict=True)
+        prompts = [stream.data[first:end] for first, end in bounds]
+        alone, ends = self.engine.encode(SEPARATOR.encode().join(prompts), len(prompts))
+        for number, row in enumerate(rows.tolist()):
+            prompt = alone[ends[number] : ends[number + 1]]
+            found[row] = not np.array_equal(prompt, ids[offsets[row] : offsets[row] + len(prompt)])
+        return found
 
     def _undecided(self, masks: TokenMasks) -> Any:
         """Return the texts whose masks depend on straddling tokens, which only the exact path can judge."""

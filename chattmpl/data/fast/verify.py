@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chattmpl import cache
-from chattmpl.data.fast.comparison import ExactResult, describe_difference
+from chattmpl.data.fast.comparison import ExactResult, NotCompared, describe_difference
 from chattmpl.data.fast.markers import Unsupported, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
@@ -19,21 +20,27 @@ from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenizerHandle, TokenLengths
+from chattmpl.data.sampled_rows import RowPlanner
 from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
     from chattmpl.template.template import Template
 
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
-_CODE = ("budget", "compiler", "conversation", "data/fast", "encode", "provenance", "syntax", "template")
+_CODE = (
+    *("budget", "compiler", "conversation", "data/fast", "data/sampled_rows", "encode", "provenance", "syntax"),
+    "template",
+)
 """The modules that a verdict depends on."""
 
 
-Exact = Callable[[Any], ExactResult]
-"""The exact path for a record; it raises `ChatTmplError`."""
+Exact = Callable[[Any], list[ExactResult]]
+"""The exact path for a record, with a result for each of its rows; it raises `ChatTmplError`."""
 
-Expected = list[tuple[PreparedRow, ExactResult | None]]
-"""Rows with the results of the exact path; None if it refuses the conversation."""
+_Found = TypeVar("_Found")
+
+Expected = list[tuple[PreparedRow, list[ExactResult] | None]]
+"""Conversations with the results of the exact path; None if it refuses the conversation."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,16 @@ class FastPathOptions:
     Attributes:
         straddle, control_tokens, mask: see `chattmpl.encode.encode`.
         overrides: template kwargs that override those of the rows.
+        planner: plans the rows; None if each conversation is one row that the generation tags mark.
+        splits: see `FastPath`.
     """
 
     straddle: str
     control_tokens: str
     mask: str
     overrides: dict[str, Any]
+    planner: RowPlanner | None = None
+    splits: bool = False
 
 
 def open_fast_path(
@@ -154,6 +165,8 @@ class _Opening:
             self.options.overrides,
             verdict.composes,
             self.options.straddle,
+            self.options.planner,
+            self.options.splits,
         )
 
     def _scanner(self, control: Sequence[str], candidates: Sequence[str]) -> ControlTokenScanner:
@@ -224,8 +237,6 @@ class _Opening:
 def _check_options(options: FastPathOptions) -> None:
     if options.mask != "all":
         raise Unsupported(f"mask={options.mask!r} depends on the origin of characters")
-    if options.straddle == "split":
-        raise Unsupported("straddle='split' encodes each part of a text by itself")
     if not {"tools", "documents"}.isdisjoint(options.overrides):
         raise Unsupported("tools and documents are given as template kwargs")
 
@@ -254,6 +265,8 @@ def _exact_results(records: Iterable[Any], exact: Exact, path: FastPath) -> Expe
         if not path.defers(row):
             try:
                 results.append((row, exact(record)))
+            except NotCompared:
+                continue
             except BudgetError as error:  # the others would take as long
                 raise Unsupported(error.message, lasting=False) from None
             except ChatTmplError:
@@ -269,11 +282,14 @@ def _check_texts(path: FastPath, expected: Expected) -> None:
     """
     for row, result in expected:
         try:
-            text = path.render(row)
+            texts = path.render(row)
         except Exception:  # the row is deferred to the exact path
             continue
-        if not path.defers(row, text) and (difference := describe_difference(result, text)):
-            raise Unsupported(f"{path.renderer.name} is not used: {difference}")
+        if any(path.defers(row, text) for text in texts):
+            continue
+        for expected_row, text in paired(result, texts):
+            if difference := describe_difference(expected_row, text):
+                raise Unsupported(f"{path.renderer.name} is not used: {difference}")
 
 
 def _check_tokens(path: FastPath, expected: Expected) -> None:
@@ -281,6 +297,13 @@ def _check_tokens(path: FastPath, expected: Expected) -> None:
     batch = path.encode([row for row, _ in expected])
     if not batch.rows:
         raise Unsupported(f"no row could be encoded ({', '.join(sorted(set(batch.deferred.values())))})")
-    for place, index in enumerate(batch.rows):
-        if difference := describe_difference(expected[index][1], batch.text(place), *batch.tokens(place)):
-            raise Unsupported(f"{path.engine.name} is not used: {difference}")
+    for index, places in groupby(range(len(batch.rows)), key=batch.rows.__getitem__):
+        for result, place in paired(expected[index][1], list(places)):
+            if difference := describe_difference(result, batch.text(place), *batch.tokens(place)):
+                raise Unsupported(f"{path.engine.name} is not used: {difference}")
+
+
+def paired(results: list[ExactResult] | None, found: Sequence[_Found]) -> Iterator[tuple[ExactResult | None, _Found]]:
+    """Pair the rows of a conversation with the exact results, or with None where there are more or fewer."""
+    same = results is not None and len(results) == len(found)
+    return zip(results if same and results is not None else [None] * len(found), found, strict=True)

@@ -28,6 +28,8 @@ def open_encoder(template: Template, tokenizer: Any, options: Options, keep: Seq
         straddle=options.straddle,
         control_tokens=options.control_tokens,
         mask=options.mask,
+        rows=options.rows,
+        mask_from=options.mask_from,
         arguments=options.arguments,
         template_kwargs=options.template_kwargs,
         clock=options.clock,

@@ -16,7 +16,9 @@ from chattmpl.options import (
     Fast,
     Format,
     MaskChoice,
+    MaskSource,
     Overflow,
+    RowChoice,
     Shape,
     StraddleChoice,
     check_options,
@@ -31,6 +33,7 @@ class EncodingOptions(TypedDict, total=False):
         template_kwargs: variables of the template; they override those of the rows.
         clock: the time of ``strftime_now``.
         straddle, control_tokens, mask: see `chattmpl.encode.encode`.
+        rows, mask_from: see `chattmpl.data.encoder.Encoder`.
         arguments: ``decode`` parses arguments of tool calls that are a string of JSON.
         fast: ``auto``, ``require`` or ``off``; see `chattmpl.data.encoder.Encoder`.
     """
@@ -41,6 +44,8 @@ class EncodingOptions(TypedDict, total=False):
     straddle: StraddleChoice
     control_tokens: ControlTokenChoice
     mask: MaskChoice
+    rows: RowChoice
+    mask_from: MaskSource
     arguments: Arguments
     fast: Fast
 
@@ -51,14 +56,12 @@ class RowOptions(EncodingOptions, total=False):
     Attributes:
         max_length: maximum number of tokens of a row.
         overflow: treatment of longer rows: ``truncate-turns``, ``reject``, ``truncate-tokens`` or ``split``.
-        unroll: make one row for each turn whose history is rendered differently than it was sampled.
         pack: number of tokens of a packed row.
         columns: columns to write besides ``input_ids``.
     """
 
     max_length: int | None
     overflow: Overflow
-    unroll: bool
     pack: int | None
     columns: Sequence[str]
 
@@ -90,13 +93,14 @@ class Options:
     shape: Shape | None = None
     template_kwargs: Mapping[str, Any] = field(default_factory=dict)
     clock: datetime | None = None
-    straddle: StraddleChoice = "include"
+    straddle: StraddleChoice = "split"
     control_tokens: ControlTokenChoice = "escape"
     mask: MaskChoice = "all"
+    rows: RowChoice = "auto"
+    mask_from: MaskSource = "law"
     arguments: Arguments = "keep"
     max_length: int | None = None
     overflow: Overflow = "truncate-turns"
-    unroll: bool = False
     pack: int | None = None
     columns: Sequence[str] = ("labels",)
     form: Format = "parquet"
@@ -122,7 +126,7 @@ class Options:
     @property
     def one_row(self) -> bool:
         """True if all answers of a conversation are trained in one row."""
-        return not self.unroll and self.mask != "last"
+        return self.rows == "one" and self.mask != "last"
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -141,7 +145,8 @@ class Options:
             "arguments": self.arguments,
             "max_length": self.longest,
             "overflow": self.overflow,
-            "unroll": self.unroll,
+            "rows": self.rows,
+            "mask_from": self.mask_from,
             "pack": self.pack,
             "columns": list(self.all_columns),
             "format": self.form,

@@ -110,7 +110,7 @@ def summarize(plan: Plan, job: dict[str, Any], counts: Counts, rows: Sequence[in
         "reasons": dict(sorted(counts.get("reasons", {}).items())),
         "sources": [_source(plan, index, each, totals) for index in range(len(plan.sources))],
     }
-    for name in ("overflow", "unroll", "straddles", "escaped", "unknown", "paths"):
+    for name in ("overflow", "several", "straddles", "escaped", "unknown", "paths"):
         if some := {key: value for key, value in counts.get(name, {}).items() if value}:
             summary[name] = some
     if "reading" in counts:

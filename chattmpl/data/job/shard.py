@@ -25,10 +25,8 @@ from chattmpl.data.overflow import Fitted, fit, reject_too_long
 from chattmpl.data.reading import as_counts
 from chattmpl.data.rows import NOTHING_TO_TRAIN, EncodedBatch, Rejection, RejectionReason, Row, RowArrays, attempt
 from chattmpl.data.sources import RawRow, load, rows
-from chattmpl.data.unroll import unroll
 from chattmpl.data.writers import RowBlock, open_table, record_batch, schema, write_json, write_lines
 from chattmpl.errors import ChatTmplError
-from chattmpl.options import Overflow
 
 BATCH = 512
 """Number of rows that are encoded together."""
@@ -183,10 +181,7 @@ class _Batch:
                 notes.update(reading.notes)
         if notes:
             add(self.result.counts, {"reading": as_counts(notes)})
-        if self.options.unroll:
-            self._unroll([(number, reading.value) for number, reading in ready])
-            self._settle()
-        elif (encoded := self._encode_at_once(ready)) is not None:
+        if (encoded := self._encode_at_once(ready)) is not None:
             self._settle_at_once(encoded, [number for number, _ in ready])
         else:
             self._encode(ready)
@@ -205,72 +200,40 @@ class _Batch:
 
     def _encode(self, ready: Sequence[tuple[int, Reading]]) -> None:
         longest = self.options.longest
-        results = _all_or_each(self.context.encoder.encode_many, [reading for _, reading in ready])
+        results = _all_or_each(self.context.encoder.encode_rows, [reading for _, reading in ready])
         for (number, reading), result in zip(ready, results, strict=True):
-            if isinstance(result, Row) and longest is not None and len(result) > longest:
-                self._fit(number, reading.value, result, longest)
-            else:
-                self.outcomes[number].append(result)
-
-    def _fit(self, number: int, conversation: Any, row: Row, longest: int) -> None:
-        fitted = self._fitted(number, conversation, row, longest, self.options.overflow)
-        self.outcomes[number] += fitted.rows
-
-    def _fitted(self, number: int, conversation: Any, row: Row, longest: int, overflow: Overflow) -> Fitted:
-        """Fit a row that is too long; count what is lost, and record the parts that are rejected."""
-        fitted = attempt(
-            partial(fit, mask=self.options.mask), self.context.encoder, conversation, row, longest, overflow
-        )
-        if isinstance(fitted, Rejection):
-            fitted = Fitted(rejected=[fitted])
-        self.outcomes[number] += fitted.rejected
-        add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
-        return fitted
-
-    # -- unrolling
-
-    def _unroll(self, ready: Sequence[tuple[int, Any]]) -> None:
-        options, encoder = self.options, self.context.encoder
-        if options.overflow == "split" and options.longest is not None:
-            ready = list(self._split(ready, options.longest))
-        limit = None if options.overflow == "truncate-tokens" else options.longest
-        unrolled = _all_or_each(
-            lambda some: unroll(encoder, some, max_length=limit), [conversation for _, conversation in ready]
-        )
-        for (number, conversation), result in zip(ready, unrolled, strict=True):
             if isinstance(result, Rejection):
                 self.outcomes[number].append(result)
-                continue
-            count(self.result.counts, "unroll", "rows")
-            count(self.result.counts, "unroll", "samples", by=len(result.rows))
-            self.outcomes[number] += result.rejected
-            for row in result.rows:
-                if options.longest is not None and len(row) > options.longest:
-                    self._fit(number, conversation, row, options.longest)
-                else:
-                    self.outcomes[number].append(row)
-            self._drop_turns(number, result.too_long, bool(result.rows))
+            elif longest is None or all(len(row) <= longest for row in result):
+                self.outcomes[number] += result
+            else:
+                self._fit(number, reading.value, result, longest)
+
+    def _fit(self, number: int, conversation: Any, rows: Sequence[Row], longest: int) -> None:
+        """Fit the rows of a conversation, some of which are too long; count what is lost."""
+        encoder, overflow = self.context.encoder, self.options.overflow
+        if len(rows) > 1 and overflow in ("reject", "truncate-turns"):
+            fitting = attempt(encoder.fitting_rows, conversation, longest)
+            if isinstance(fitting, Rejection):
+                self.outcomes[number].append(fitting)
+                return
+            self.outcomes[number] += fitting[0]
+            self._drop_turns(number, fitting[1], bool(fitting[0]))
+            return
+        fitted = attempt(partial(fit, mask=self.options.mask), encoder, conversation, rows, longest, overflow)
+        if isinstance(fitted, Rejection):
+            fitted = Fitted(rejected=[fitted])
+        self.outcomes[number] += [*fitted.rejected, *fitted.rows]
+        add(self.result.counts, {"overflow": dict(fitted.counts)} if fitted.counts else {})
 
     def _drop_turns(self, number: int, turns: Sequence[int], others: bool) -> None:
-        """Count or reject the turns of an unrolled row that fit into no row."""
-        if not turns:
-            return
+        """Count or reject the turns of a conversation that fit into no row."""
         if others and self.options.overflow != "reject":
             add(self.result.counts, {"overflow": {"rows": 1, "turns": len(turns)}})
             return
         where = ", ".join(f"messages[{turn}]" for turn in turns)
         message = f"{where} with its context has more than {self.options.longest} tokens"
         self.outcomes[number].append(reject_too_long(message))
-
-    def _split(self, ready: Sequence[tuple[int, Any]], longest: int) -> Iterator[tuple[int, Any]]:
-        """Split conversations into parts that fit and are unrolled one by one."""
-        results = _all_or_each(self.context.encoder.encode_many, [Reading(conversation) for _, conversation in ready])
-        for (number, conversation), result in zip(ready, results, strict=True):
-            if isinstance(result, Rejection) or len(result) <= longest:
-                yield number, conversation
-                continue
-            fitted = self._fitted(number, conversation, result, longest, "split")
-            yield from ((number, part) for part in fitted.conversations)
 
     # -- results
 
@@ -299,7 +262,8 @@ class _Batch:
         kept = np.array([numbers[index] for index in encoded.kept], dtype=np.int64)
         good = np.flatnonzero(trained)
         figures = np.zeros((3, len(self.items)), dtype=np.int64)
-        figures[:, kept[good]] = rows.lengths[good], trained[good], np.ones(len(good))
+        for figure, values in zip(figures, (rows.lengths, trained, np.ones(len(rows), dtype=np.int64)), strict=True):
+            np.add.at(figure, kept[good], values[good])
         self._count(
             figures,
             {
@@ -324,6 +288,8 @@ class _Batch:
             some = figures[:, start:end]
             sums = dict(zip(("tokens", "trained", "samples"), some.sum(axis=1).tolist(), strict=True))
             sums["drawn"] = end - start
+            if extra := int(np.count_nonzero(some[2] > 1)):
+                add(self.result.counts, {"several": {"rows": extra, "samples": int(some[2][some[2] > 1].sum())}})
             if part.round == 0:
                 failed = [number for number in rejected if start <= number < end]
                 sums |= {"rows": end - start, "encoded": int(np.count_nonzero(some[2])), "rejected": len(failed)}

@@ -80,7 +80,7 @@ def audit_batches(
     tokenizer: Any = None,
     *,
     batches: int | None = None,
-    rows: Sequence[int] | None = None,
+    row_numbers: Sequence[int] | None = None,
     max_rejected: str | int = 0,
     **options: Unpack[RowOptions],
 ) -> BatchAudit:
@@ -96,8 +96,8 @@ def audit_batches(
         template: template that was passed to `prepare`.
         tokenizer: tokenizer that was passed to `prepare`; that of the trainer by default.
         batches: largest number of batches to audit; all by default.
-        rows: numbers of the rows to audit, in separate batches; all by default. ``dataset`` must then contain their
-            conversations, and may contain others.
+        row_numbers: numbers of the rows to audit, in separate batches; all by default. ``dataset`` must then contain
+            their conversations, and may contain others.
         max_rejected: as for `prepare`.
         **options: options that were passed to `prepare`.
 
@@ -112,8 +112,8 @@ def audit_batches(
         for row in block.rows.rows()
     )
     comparison = _Comparison(expected, tokenizer)
-    complete = rows is None or len(set(rows)) == len(trainer.train_dataset)
-    with _dataloader(trainer, rows) as loader:
+    complete = row_numbers is None or len(set(row_numbers)) == len(trainer.train_dataset)
+    with _dataloader(trainer, row_numbers) as loader:
         for number, batch in enumerate(loader):
             if batches is not None and number >= batches:
                 complete = False

@@ -48,9 +48,9 @@ def prepare(
         template: a `Template`, or what `Template.load` takes.
         tokenizer: what `chattmpl.encode.load_tokenizer` takes.
         max_rejected: number of conversations, or share such as ``"1%"``, that may be rejected in whole or in part.
-        **options: ``max_length`` (tokens) with ``overflow``, ``unroll``, ``pack`` (tokens of a packed row), ``mask``,
-            ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``arguments``, ``columns`` and
-            ``fast``; see `chattmpl.data.job.encode_dataset`.
+        **options: ``max_length`` (tokens) with ``overflow``, ``pack`` (tokens of a packed row), ``rows``, ``mask``,
+            ``mask_from``, ``template_kwargs``, ``clock``, ``shape``, ``straddle``, ``control_tokens``, ``arguments``,
+            ``columns`` and ``fast``; see `chattmpl.data.job.encode_dataset`.
 
     Returns:
         A ``datasets.Dataset``. Packed rows also have ``seq_lengths`` and ``position_ids``. An `UnreadDataWarning` names

@@ -95,9 +95,7 @@ class _Experiment:
     def __init__(self, template: Template, size: Size, seed: int, progress: Progress) -> None:
         self.template, self.size, self.seed, self.progress = template, size, seed, progress
         self.abilities = abilities_of(template)
-        # If all earlier turns stay as they were sampled, one row holds all turns after their prompts.
-        unroll = template.retention not in (None, "all") or bool(facts_of(template).rewritten_answers)
-        self.options: dict[str, Any] = {"unroll": unroll, "clock": CLOCK}
+        self.options: dict[str, Any] = {"clock": CLOCK}
 
     def run(self) -> dict[str, Any]:
         """Run the experiment, and return its measures."""

@@ -18,13 +18,13 @@ class AnswerRewritten(Check):
 
     ## What to do
 
-    `chattmpl encode --unroll` writes one row per answer, as at inference. `--retention all` keeps all reasoning, if
+    `chattmpl encode` writes one row per answer, as at inference. `--retention all` keeps all reasoning, if
     serving keeps it too.
     """
 
     severity = "warning"
     message = "an earlier answer is not trained as it is sampled ({key})"
-    hint = "write one row per answer with --unroll, or keep all reasoning with --retention all"
+    hint = "write one row per answer with --rows auto, or keep all reasoning with --retention all"
     unit = "answers"
 
     def check_row(self, view: RowView) -> RowFindings:

@@ -14,7 +14,7 @@ class ReasoningKeptLast(Check):
 
     ## What to do
 
-    `chattmpl encode --unroll` writes one row per turn, as at inference. `--retention all` keeps all traces, if serving
+    `chattmpl encode` writes one row per turn, as at inference. `--retention all` keeps all traces, if serving
     does so too.
     """
 
@@ -23,9 +23,7 @@ class ReasoningKeptLast(Check):
         "data": "only the last of several answers has reasoning",
         "template": "the template keeps the reasoning of only the last of several answers",
     }
-    hint = (
-        "write one row per turn with chattmpl encode --unroll, or keep all traces with --retention all if serving does"
-    )
+    hint = "write one row per turn with --rows auto, or keep all traces with --retention all if serving does"
     unit = "traces"
 
     def check_row(self, view: RowView) -> RowFindings:

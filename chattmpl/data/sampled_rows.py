@@ -1,0 +1,440 @@
+"""Rows in which each trained token follows what the model sees at inference, planned from renderings alone.
+
+The prompt of an assistant turn is the rendering of the messages before it with the generation prompt. The completion is
+what the rendering of the messages up to the turn adds to the prompt, up to and with the stop token. A row holds several
+turns while each prompt extends the last prompt and what was sampled after it; where the template renders its history
+differently, another row begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from os.path import commonpath
+from typing import Any, NamedTuple
+
+from chattmpl.cache import hash_of_code
+from chattmpl.conversation.models import Conversation
+from chattmpl.data.fast.markers import CLOSE, OPEN, merge_touching
+from chattmpl.errors import BudgetError, ConversationError, RenderError
+from chattmpl.options import RowChoice
+from chattmpl.printable import excerpt
+from chattmpl.template.spans import Span
+from chattmpl.template.special_tokens import Endings, TurnEnding
+from chattmpl.template.stored_facts import recall_fact
+from chattmpl.template.template import Rendering, Template
+
+_PROBES = ("turns", "system", "reasoning_turns", "calls", "agent", "parallel")
+"""The conversations of the corpus that tags are compared on."""
+
+TextOf = Callable[[int, bool], str]
+"""Renders the first messages of a conversation, without or with a generation prompt."""
+
+FindCompletion = Callable[[int, str], int | None]
+"""Returns the offset of a completion in the rendering that ends with it, from its message index and the text that the
+generation prompt adds; None if it is not known."""
+
+
+class AssistantTurn(NamedTuple):
+    """An assistant turn to train: its message index, and whether it calls tools."""
+
+    message_m: int
+    calls: bool
+
+
+class SampledTurn(NamedTuple):
+    """An assistant turn after its prompt.
+
+    Attributes:
+        message_m: the index of its message.
+        start: the number of characters of the prompt.
+        text: the prompt and the completion, up to and with the stop token.
+        row: ``text`` with what the template writes after the stop token.
+        append: the end of ``text`` that the template does not write in the last turn; often empty.
+        cut: the offset of the completion in the rendering that ends with the turn, where that does not begin with the
+            prompt since the turn changes how earlier turns are rendered; None where it does.
+    """
+
+    message_m: int
+    start: int
+    text: str
+    row: str
+    append: str
+    cut: int | None
+
+
+class RowPlan(NamedTuple):
+    """A row of a conversation.
+
+    Attributes:
+        messages: the number of messages in the row.
+        ranges: the characters that are sampled, and the message index of their turn, in order.
+        append: the text after the rendering of these messages.
+        cut: if not None, the row is the prompt of the last of these messages, and the rendering from this offset on.
+    """
+
+    messages: int
+    ranges: tuple[tuple[int, int, int], ...]
+    append: str = ""
+    cut: int | None = None
+
+
+def trained_turns(messages: Sequence[Any], mask: str) -> list[int]:
+    """Return the indices of the assistant messages that are trained under a mask choice."""
+    assistant = [index for index, message in enumerate(messages) if message.role == "assistant"]
+    if mask == "last":
+        assistant = assistant[-1:]
+    if mask == "flags":
+        return [index for index in assistant if messages[index].trained]
+    return [index for index in assistant if messages[index].trained is not False]
+
+
+@dataclass(frozen=True)
+class RowPlanner:
+    """A planner of the rows of conversations.
+
+    Attributes:
+        endings: the ends of turns, for conversations without and with tools.
+        rows: ``auto`` for the fewest rows, ``one`` for one row, in which turns that its text contradicts are not
+            trained, and ``unroll`` for one row per turn.
+        tagged: true if the template has valid generation tags.
+    """
+
+    endings: tuple[Endings, ...]
+    rows: RowChoice = "auto"
+    tagged: bool = False
+
+    def plan(
+        self,
+        turns: Sequence[AssistantTurn],
+        count: int,
+        text_of: TextOf,
+        *,
+        tools: bool = False,
+        skip: Iterable[int] = (),
+        find_completion: FindCompletion = lambda index, opening: None,
+    ) -> list[RowPlan]:
+        """Plan the rows of a conversation.
+
+        Args:
+            turns: the turns to train; without any, the plan is one row without a sampled range.
+            count: the number of messages.
+            text_of: renders the first messages.
+            tools: whether the conversation has tools.
+            skip: the turns with which no row may end, since it would be too long.
+            find_completion: finds the completion of a turn that changes how the turns before it are rendered.
+
+        Raises:
+            RenderError: a turn does not begin with its prompt, or does not end with a stop token.
+        """
+        if not turns:
+            return [RowPlan(count, ())]
+        text_of = cache(text_of)
+        text_of(count, False)  # a template that refuses the conversation is reported as such
+        endings = self.endings[-1 if tools else 0]
+        sampled = [_sampled_turn(turn, text_of, endings, find_completion) for turn in turns]
+        if self.rows == "unroll":
+            return [_row([turn]) for turn in sampled]
+        if turns[-1].message_m + 1 < count or self.rows == "one":
+            # The messages after the last turn belong to the row if nothing contradicts it.
+            append = sampled[-1].append if turns[-1].message_m + 1 == count else ""
+            held = _held(text_of(count, False) + append, sampled)
+            if self.rows == "one" or (held == sampled and not skip):
+                return [RowPlan(count, _ranges(held), append)]
+        rows: list[RowPlan] = []
+        waiting, skipped = sampled, frozenset(skip)
+        while waiting:
+            if waiting[-1].message_m in skipped:
+                waiting = waiting[:-1]
+                continue
+            held = _held(waiting[-1].row, waiting)
+            rows.append(_row(held))
+            waiting = [turn for turn in waiting if turn not in held]
+        return rows[::-1]
+
+
+def _row(turns: Sequence[SampledTurn]) -> RowPlan:
+    last = turns[-1]
+    return RowPlan(last.message_m + 1, _ranges(turns), last.append, last.cut)
+
+
+def _ranges(turns: Sequence[SampledTurn]) -> tuple[tuple[int, int, int], ...]:
+    return tuple((turn.start, len(turn.text), turn.message_m) for turn in turns)
+
+
+def _held(text: str, turns: Sequence[SampledTurn]) -> list[SampledTurn]:
+    """Return the turns whose prompt and completion a text begins with, none of which overlap."""
+    held: list[SampledTurn] = []
+    for turn in reversed(turns):
+        if text.startswith(turn.text) and (not held or len(turn.text) <= held[-1].start):
+            held.append(turn)
+    return held[::-1]
+
+
+def _sampled_turn(
+    turn: AssistantTurn, text_of: TextOf, endings: Endings, find_completion: FindCompletion
+) -> SampledTurn:
+    index = turn.message_m
+    try:
+        prompt = text_of(index, True)
+    except BudgetError:
+        raise
+    except (ConversationError, RenderError) as error:
+        message = f"the prompt for messages[{index}]: {error.message}"
+        raise RenderError(message, place=error.place, hint=error.hint) from None
+    text, cut = text_of(index + 1, False), None
+    if not text.startswith(prompt):
+        before = text_of(index, False)
+        cut = find_completion(index, prompt[len(before) :] if prompt.startswith(before) else "")
+        if cut is None:
+            raise PromptContradicted(index, prompt, text)
+        text = prompt + text[cut:]
+    possible = (*endings[turn.calls], *endings[not turn.calls])
+    for end in possible:
+        if not end.append and text.endswith(end.stop + end.rest) and len(text) - len(end.rest) > len(prompt):
+            return SampledTurn(index, len(prompt), text[: len(text) - len(end.rest)], text, "", cut)
+    for end in possible:
+        if end.append:
+            return SampledTurn(index, len(prompt), text + end.append, text + end.append, end.append, cut)
+    raise RenderError(
+        f"messages[{index}] ends with {excerpt(text[-40:], 42)}, which is not a stop token of the template",
+        hint="let the template end the turns of the assistant with its stop token",
+    )
+
+
+def _completion_start(rendering: Rendering, index: int, opening: str, tagged: bool) -> int | None:
+    """Return the offset of the completion in a rendering that ends with it.
+
+    Generation tags say where it is, else the generation prompt, with which the turn must begin.
+    """
+    spans = [span for span in rendering.spans if span.turn == index]
+    marked = next((span.start for span in spans if span.generated), None) if tagged else None
+    if marked is not None or not spans or not opening:
+        return marked
+    start = spans[0].start
+    return start + len(opening) if rendering.text.startswith(opening, start) else None
+
+
+class PromptContradicted(RenderError):
+    """A turn that the template renders differently after its prompt than it would have been sampled."""
+
+    def __init__(self, index: int, prompt: str, text: str) -> None:
+        at = len(commonpath([prompt, text]))
+        super().__init__(
+            f"messages[{index}] does not begin with its prompt, which has {excerpt(prompt[at:], 40)} where the turn "
+            f"has {excerpt(text[at:], 40)}",
+            hint="correct the generation prompt of the template",
+        )
+
+
+@dataclass(frozen=True)
+class RowFacts:
+    """Facts about a template that decide how rows are made: the ends of turns, and the verdict on its tags."""
+
+    endings: Endings
+    tags: TagVerdict
+
+
+_KNOWN: dict[tuple[Any, ...], RowFacts] = {}
+
+
+def row_facts(template: Template) -> RowFacts:
+    """Return the facts about a template, without the one for tools."""
+    key = (template.source, template.retention, tuple(sorted(template.tokens.items())))
+    if key not in _KNOWN:
+        alone = template.alone
+
+        def find() -> tuple[Any, Any]:
+            from chattmpl.probing import facts_of
+
+            endings = facts_of(alone).turn_endings
+            return {calls: [tuple(end) for end in some] for calls, some in endings.items()}, tuple(judge_tags(alone))
+
+        endings, verdict = recall_fact(find, alone, "rows", hash_of_code("data"))
+        ends = {calls: tuple(TurnEnding(*end) for end in some) for calls, some in endings.items()}
+        _KNOWN[key] = RowFacts(ends, TagVerdict(*verdict))
+    return _KNOWN[key]
+
+
+def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
+    """Return the planner of rows; None where tags mark what is sampled in one row, or ``rows`` asks for one row."""
+    facts = [row_facts(each) for each in template.variants]
+    if rows != "unroll" and all(each.tags.valid and (each.tags.one_row or rows == "one") for each in facts):
+        return None
+    return new_planner(template, rows)
+
+
+def new_planner(template: Template, rows: RowChoice = "auto") -> RowPlanner:
+    """Return the planner of rows for a template."""
+    facts = [row_facts(each) for each in template.variants]
+    return RowPlanner(tuple(each.endings for each in facts), rows, all(each.tags.valid for each in facts))
+
+
+# -- tags
+
+
+class TagVerdict(NamedTuple):
+    """The generation tags of a template, compared with the rows that are planned without them.
+
+    Attributes:
+        tagged: true if the template has tags.
+        valid: true if they mark exactly what is sampled.
+        one_row: true if one row holds all turns of a conversation.
+        difference: the first text that is marked and not sampled, or sampled and not marked, in words.
+    """
+
+    tagged: bool
+    valid: bool
+    one_row: bool
+    difference: str = ""
+
+
+def judge_tags(template: Template) -> TagVerdict:
+    """Compare the generation tags of a template with the planned rows of small conversations."""
+    if not template.program.has_generation:
+        return TagVerdict(False, False, False)
+    from chattmpl.probing import facts_of
+    from chattmpl.probing.corpus import ASK, CLOCK, SAY, TRACES, TUSKS, call_message, result_message, with_trace
+
+    facts = facts_of(template)
+    planner = RowPlanner((facts.turn_endings,), tagged=True)
+    one_row = True
+    call, second = (call_message(tusks, **facts.prober.call_options) for tusks in (TUSKS[:1], TUSKS[1:]))
+    loop = [ASK, with_trace(call, TRACES[0]), result_message(), second, result_message(), with_trace(SAY, TRACES[1])]
+    probes = [*map(facts.prober.render, _PROBES), facts.prober.outcome(loop, tools=True)]
+
+    def render(conversation: Conversation, prompt: bool) -> Rendering:
+        return facts.template.render(conversation, prompt, CLOCK)
+
+    for whole in probes:
+        if not isinstance(whole, Rendering):
+            continue
+        try:
+            rows = planned_renderings(planner, whole.conversation, render, "all")
+        except RenderError as error:
+            return TagVerdict(True, False, False, error.message)
+        one_row = one_row and len(rows) == 1
+        for row in rows:
+            tagged = render(row.conversation, False)
+            if difference := _tag_difference(tagged, row, last=len(rows) > 1 or tagged.text != row.text):
+                return TagVerdict(True, False, False, difference)
+    return TagVerdict(True, True, one_row)
+
+
+def _tag_difference(tagged: Rendering, row: Rendering, last: bool) -> str:
+    """Describe the first difference between tags and what is sampled, of the last turn alone with ``last``."""
+    marked, sampled = merge_touching(tagged.generated), merge_touching(row.generated)
+    if last:
+        marked, sampled = marked[-1:], sampled[-1:]
+        shift = len(row.text) - len(tagged.text)
+        marked = tuple((start + shift, end + shift) for start, end in marked)
+    for (start, end), (first, stop) in zip(marked, sampled, strict=False):
+        if start < first:
+            return f"they mark {excerpt(row.text[start:first], 40)}, which the prompt supplies"
+        if start > first:
+            return f"they do not mark {excerpt(row.text[first:start], 40)} after the prompt"
+        if end > stop:
+            return f"they mark {excerpt(tagged.text[stop:end], 40)} after the stop token"
+        if end < stop:
+            return f"they do not mark {excerpt(row.text[end:stop], 40)}"
+    if len(marked) != len(sampled):
+        return f"they mark {len(marked)} turns of {len(sampled)}"
+    return ""
+
+
+# -- renderings
+
+
+def with_sampled(rendering: Rendering, plan: RowPlan, prompt: Rendering | None = None) -> Rendering:
+    """Return the rendering of a row in which exactly the sampled ranges are generated.
+
+    Args:
+        rendering: the rendering of the messages of the row.
+        plan: the row.
+        prompt: the prompt that the row begins with, if its plan has a ``cut``.
+    """
+    text, spans = rendering.text, list(rendering.spans)
+    if prompt is not None and plan.cut is not None:
+        shift = len(prompt.text) - plan.cut
+        moved = [span._replace(start=max(span.start, plan.cut) + shift, end=span.end + shift) for span in spans]
+        spans = [*prompt.spans, *(span for span in moved if span.end > len(prompt.text))]
+        text = prompt.text + text[plan.cut :]
+    if plan.append:
+        spans.append(Span(len(text), len(text) + len(plan.append), None, None, True, plan.ranges[-1][2]))
+        text += plan.append
+    marked: list[Span] = []
+    rest = iter([*plan.ranges, (len(text), len(text), 0)])
+    start, end, turn = next(rest)
+    for span in spans:
+        at = span.start
+        while at < span.end:
+            while at >= end:
+                start, end, turn = next(rest)
+            inside = at >= start
+            to = min(span.end, end if inside else start)
+            marked.append(span._replace(start=at, end=to, generated=inside, turn=turn if inside else span.turn))
+            at = to
+    return replace(rendering, text=text, spans=tuple(marked))
+
+
+def planned_texts(
+    planner: RowPlanner, messages: Sequence[Mapping[str, Any]], text_of: TextOf, *, tools: bool
+) -> list[str]:
+    """Return a text for each row of a conversation whose assistant turns are all trained, with markers around what is
+    sampled.
+    """
+    text_of = cache(text_of)
+    turns = [
+        AssistantTurn(index, bool(message.get("tool_calls")))
+        for index, message in enumerate(messages)
+        if message["role"] == "assistant"
+    ]
+    plans = planner.plan(turns, len(messages), text_of, tools=tools)
+    return [_with_markers(text_of(plan.messages, False) + plan.append, plan) for plan in plans]
+
+
+def _with_markers(text: str, plan: RowPlan) -> str:
+    pieces, at = [], 0
+    for start, end, _ in plan.ranges:
+        pieces += [text[at:start], OPEN, text[start:end], CLOSE]
+        at = end
+    return "".join([*pieces, text[at:]])
+
+
+def planned_renderings(
+    planner: RowPlanner,
+    conversation: Conversation,
+    render: Callable[[Conversation, bool], Rendering],
+    mask: str,
+    skip: Iterable[int] = (),
+) -> list[Rendering]:
+    """Return a rendering for each row of a conversation, in which exactly the sampled text is generated.
+
+    Raises:
+        RenderError: see `RowPlanner.plan`.
+    """
+    messages = conversation.messages
+
+    @cache
+    def rendered(count: int, prompt: bool) -> Rendering:
+        first = conversation if count == len(messages) else conversation.with_messages(messages[:count])
+        return render(first, prompt)
+
+    turns = [AssistantTurn(index, bool(messages[index].tool_calls)) for index in trained_turns(messages, mask)]
+    plans = planner.plan(
+        turns,
+        len(messages),
+        lambda count, prompt: rendered(count, prompt).text,
+        tools=conversation.tools is not None,
+        skip=skip,
+        find_completion=lambda index, opening: _completion_start(
+            rendered(index + 1, False), index, opening, planner.tagged
+        ),
+    )
+    return [
+        with_sampled(
+            rendered(plan.messages, False), plan, None if plan.cut is None else rendered(plan.messages - 1, True)
+        )
+        for plan in plans
+    ]

@@ -1,0 +1,364 @@
+"""Rows by the law: each trained token stands after what the model sees at inference."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
+
+from chattmpl import Conversation, Template
+from chattmpl.compiler.policies import POLICIES
+from chattmpl.conversation.files import load_conversation
+from chattmpl.errors import ChatTmplError, RenderError
+from chattmpl.template.family import family_names, shipped_folder
+from support.extras import need
+from support.small_tokenizers import byte_level_bpe
+
+need("numpy")
+
+import numpy as np  # noqa: E402
+
+from chattmpl.data.encoder import Encoder, Rejection, Row, TemplateWarning  # noqa: E402
+
+pytestmark = [pytest.mark.data, pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.UnreadDataWarning")]
+
+CLOCK = dt.datetime(2025, 1, 2, 3, 4, 5)
+THINKING = [
+    {"role": "user", "content": "1+1?"},
+    {"role": "assistant", "content": "2", "reasoning_content": "one and one"},
+    {"role": "user", "content": "2+2?"},
+    {"role": "assistant", "content": "4", "reasoning_content": "two and two"},
+    {"role": "user", "content": "3+3?"},
+    {"role": "assistant", "content": "6", "reasoning_content": "three and three"},
+]
+
+
+def templates() -> list[tuple[str, str | None]]:
+    reasoning = [name for name in family_names() if Template.load(name).program.has_reasoning]
+    plain = [(name, None) for name in family_names() if name not in reasoning]
+    return [*plain, *((name, policy) for name in reasoning for policy in POLICIES)]
+
+
+@cache
+def conversations() -> list[tuple[str, Conversation]]:
+    shipped = [(path.stem, load_conversation(path)) for path in sorted(shipped_folder("fixtures").glob("*.json"))]
+    return [*shipped, ("thinking", Conversation.coerce(THINKING))]
+
+
+def made(family: str, policy: str | None, **options: Any) -> tuple[Template, Encoder]:
+    template = Template.load(family, retention=policy)
+    return template, Encoder(template, "demo", fast="off", clock=CLOCK, **options)
+
+
+def runs(sample: Row) -> list[tuple[int, int]]:
+    """Return the trained runs of a row, in tokens."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], sample.mask, [0]]).astype(int)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def rows_of(encoder: Encoder, conversation: Any) -> list[Row]:
+    [found] = encoder.encode_rows([conversation])
+    assert isinstance(found, list), found
+    return found
+
+
+def trained_turns(template: Template, conversation: Conversation, rows: list[Row]) -> list[int]:
+    """For each trained run the turn of the conversation whose prompt is all that stands before it."""
+    prompts = {}
+    for index, message in enumerate(conversation.messages):
+        if message.role == "assistant":
+            head = conversation.with_messages(conversation.messages[:index])
+            prompt = template.render(head, add_generation_prompt=True, clock=CLOCK)
+            prompts[tuple(prompt.encode("demo").input_ids)] = index
+    found = []
+    for sample in rows:
+        for start, _ in runs(sample):
+            before = tuple(sample.input_ids[:start].tolist())
+            assert before in prompts, f"no prompt is what stands before token {start}"
+            found.append(prompts[before])
+    return found
+
+
+def refuses(template: Template, conversation: Conversation, end: int) -> bool:
+    try:
+        template.render(conversation.with_messages(conversation.messages[:end]), clock=CLOCK)
+    except ChatTmplError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("family", "policy"), templates())
+def test_what_stands_before_a_trained_token_is_a_prompt_at_inference_under_every_policy(
+    family: str, policy: str | None
+) -> None:
+    template, encoder = made(family, policy)
+    checked = 0
+    for name, conversation in conversations():
+        turns = [i for i, m in enumerate(conversation.messages) if m.role == "assistant" and m.trained is not False]
+        [rows] = encoder.encode_rows([conversation])
+        if isinstance(rows, Rejection):
+            # The template refuses the whole, or the shorter conversations that a turn needs.
+            ends = [*(turn + 1 for turn in turns), len(conversation.messages)]
+            assert any(refuses(template, conversation, end) for end in ends), (name, rows)
+            continue
+        assert sorted(trained_turns(template, conversation, rows)) == turns, name
+        checked += len(turns)
+    assert checked > 15
+
+
+def test_where_history_is_as_it_was_sampled_the_one_row_is_the_plain_one() -> None:
+    _, encoder = made("qwen3", "all")
+    [plain] = encoder.encode_many([THINKING])
+    rows = rows_of(encoder, THINKING)
+    assert isinstance(plain, Row)
+    [sample] = rows
+    assert sample.input_ids.tolist() == plain.input_ids.tolist()
+    assert sample.mask.tolist() == plain.mask.tolist()
+
+
+def test_a_policy_that_drops_reasoning_gives_a_row_for_each_turn_whose_reasoning_is_dropped() -> None:
+    _, encoder = made("qwen3", "since_last_user")
+    rows = rows_of(encoder, THINKING)
+    assert [len(runs(sample)) for sample in rows] == [1, 1, 1]
+
+
+def test_turns_of_one_tool_loop_share_a_row_because_their_reasoning_is_kept() -> None:
+    loop: list[dict[str, Any]] = [
+        {"role": "user", "content": "weather?"},
+        {
+            "role": "assistant",
+            "content": "",
+            "reasoning_content": "ask",
+            "tool_calls": [{"function": {"name": "get", "arguments": {"city": "Rome"}}}],
+        },
+        {"role": "tool", "content": "sunny"},
+        {"role": "assistant", "content": "Sunny.", "reasoning_content": "tell"},
+    ]
+    _, encoder = made("qwen3", "since_last_user")
+    rows = rows_of(encoder, [*THINKING[:2], *loop])
+    assert [len(runs(sample)) for sample in rows] == [1, 2]
+
+
+def test_a_message_of_the_user_at_the_end_does_not_take_the_last_answer_its_reasoning() -> None:
+    template, encoder = made("qwen3", "since_last_user")
+    messages = [*THINKING[:2], {"role": "user", "content": "thanks"}]
+    rows = rows_of(encoder, messages)
+    assert trained_turns(template, Conversation.coerce(messages), rows) == [1]
+    [sample] = rows
+    alone = encoder.encode_many([THINKING[:2]])[0]
+    assert isinstance(alone, Row)
+    assert sample.input_ids.tolist() == alone.input_ids.tolist()
+
+
+def test_a_message_of_the_user_at_the_end_stays_where_it_changes_nothing() -> None:
+    _, encoder = made("qwen3", "all")
+    messages = [*THINKING[:4], {"role": "user", "content": "thanks"}]
+    plain = encoder.encode_many([messages])[0]
+    rows = rows_of(encoder, messages)
+    assert isinstance(plain, Row)
+    assert [sample.input_ids.tolist() for sample in rows] == [plain.input_ids.tolist()]
+
+
+def test_turns_that_are_not_to_be_trained_get_no_row() -> None:
+    messages = [{**m, "train": False} if i == 1 else m for i, m in enumerate(THINKING)]
+    template, encoder = made("qwen3", "since_last_user")
+    rows = rows_of(encoder, messages)
+    assert trained_turns(template, Conversation.coerce(messages), rows) == [3, 5]
+
+
+@pytest.mark.parametrize(("mask", "turns"), [("last", [5]), ("flags", [3]), ("all", [1, 3, 5])])
+def test_the_choice_of_mask_chooses_the_turns(mask: str, turns: list[int]) -> None:
+    messages = [{**m, "weight": 1.0} if i == 3 else m for i, m in enumerate(THINKING)]
+    template, encoder = made("qwen3", "since_last_user", mask=mask)
+    rows = rows_of(encoder, messages)
+    assert trained_turns(template, Conversation.coerce(messages), rows) == turns
+
+
+def test_a_mask_without_reasoning_leaves_the_prompt_and_trains_the_rest_of_the_turn() -> None:
+    _, plain = made("qwen3", "since_last_user")
+    _, encoder = made("qwen3", "since_last_user", mask="no-reasoning")
+    full = rows_of(plain, THINKING)
+    bare = rows_of(encoder, THINKING)
+    assert [sample.input_ids.tolist() for sample in bare] == [sample.input_ids.tolist() for sample in full]
+    assert all(0 < less.trained < more.trained for less, more in zip(bare, full, strict=True))
+
+
+def test_a_row_that_is_too_long_goes_without_its_last_turns() -> None:
+    template, encoder = made("qwen3", "all")
+    whole = encoder.encode_many([THINKING])[0]
+    assert isinstance(whole, Row)
+    rows, too_long = encoder.fitting_rows(THINKING, len(whole) - 1)
+    assert too_long == [5]
+    assert trained_turns(template, Conversation.coerce(THINKING), rows) == [1, 3]
+
+
+def test_a_conversation_that_the_template_refuses_is_refused_with_the_reason() -> None:
+    template, encoder = made("gemma3", None)
+    twice = [{"role": "user", "content": "a"}, {"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}]
+    with pytest.raises(RenderError, match="Gemma 3 wants the user and the model in turn") as raised:
+        template.render(twice)
+    [rejected] = encoder.encode_many([twice])
+    assert isinstance(rejected, Rejection)
+    assert raised.value.message in rejected.message
+
+
+def test_rows_stand_in_the_order_of_their_turns() -> None:
+    _, encoder = made("qwen3", "last")
+    rows = rows_of(encoder, THINKING)
+    assert all(len(first) < len(second) for first, second in pairwise(rows))
+
+
+# -- templates without valid tags
+
+HEADER = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+PROMPT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+NEXT_ROLE = (
+    "{% for m in messages %}<|{{ 'observation' if m.role == 'tool' else m.role }}|>\n{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}\n<tool_call>{{ c.function.name }}{{ c.function.arguments|tojson }}</tool_call>"
+    "{% endfor %}{% endfor %}{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+)
+DROPS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.reasoning_content and loop.last %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}" + PROMPT
+)
+NO_STOP = (
+    "{% for m in messages %}{{ m.role }}: {{ m.content }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}assistant: {% endif %}"
+)
+TAGGED = HEADER.replace(
+    "{{ m.content }}<|im_end|>\n",
+    "{% if m.role == 'assistant' %}{% generation %}{{ m.content }}<|im_end|>{{ '\n' }}{% endgeneration %}{% else %}"
+    "{{ m.content }}<|im_end|>{{ '\n' }}{% endif %}",
+)
+TOKENS = ["<|im_start|>", "<|im_end|>", "<|user|>", "<|assistant|>", "<|observation|>", "<|eos|>", "<|system|>"]
+
+
+@cache
+def tokenizer() -> Tokenizer:
+    made = byte_level_bpe()
+    made.add_special_tokens([AddedToken(token, normalized=False) for token in TOKENS])
+    return made
+
+
+def untagged(source: str, **options: Any) -> Encoder:
+    template = Template.from_source(source, tokens={"eos_token": "<|eos|>"})
+    return Encoder(template, tokenizer(), **options)
+
+
+def decoded(row: Row, start: int, end: int) -> str:
+    return tokenizer().decode(row.input_ids[start:end].tolist(), skip_special_tokens=False)
+
+
+def sampled(encoder: Encoder, messages: list[dict[str, Any]]) -> list[list[str]]:
+    """Return the trained texts of each row."""
+    return [[decoded(row, start, end) for start, end in runs(row)] for row in rows_of(encoder, messages)]
+
+
+@pytest.mark.parametrize("fast", ["require", "off"])
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        (HEADER + PROMPT, [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]),
+        (NEXT_ROLE, [["2<|user|>", "4<|user|>", "6<|user|>"]]),
+        (NO_STOP, [["2\n\n<|eos|>"], ["4\n\n<|eos|>"], ["6\n\n<|eos|>"]]),
+        (
+            DROPS,
+            [
+                ["<think>one and one</think>2<|im_end|>"],
+                ["<think>two and two</think>4<|im_end|>"],
+                ["<think>three and three</think>6<|im_end|>"],
+            ],
+        ),
+    ],
+    ids=["end-of-turn", "next-role", "no-stop", "drops-reasoning"],
+)
+def test_a_template_without_tags_trains_what_is_sampled(fast: Any, source: str, wanted: list[list[str]]) -> None:
+    encoder = untagged(source, fast=fast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        assert sampled(encoder, THINKING) == wanted
+
+
+def test_calls_end_with_the_marker_of_tool_results_where_that_stops_the_model() -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}
+    loop: list[dict[str, Any]] = [THINKING[0], call, {"role": "tool", "content": "r"}, THINKING[1]]
+    encoder = untagged(NEXT_ROLE, fast="off")
+    with pytest.warns(TemplateWarning, match=r"without a stop token, so <\|user\|> or <\|observation\|> is appended"):
+        assert sampled(encoder, loop) == [['<tool_call>f{"a": 1}</tool_call><|observation|>', "2<|user|>"]]
+    assert sampled(encoder, loop[:2]) == [['<tool_call>f{"a": 1}</tool_call><|observation|>']]
+
+
+def test_tags_that_mark_more_than_is_sampled_are_named_and_not_used() -> None:
+    wanted = [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]
+    with pytest.warns(TemplateWarning, match='are not used, since they mark "↵" after the stop token'):
+        assert sampled(untagged(TAGGED + PROMPT), THINKING) == wanted
+    obeyed = sampled(untagged(TAGGED + PROMPT, mask_from="tags"), THINKING)
+    assert obeyed[0][-1] == "6<|im_end|>\n"
+
+
+def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_both_texts() -> None:
+    thinks = HEADER + PROMPT.replace("assistant\n", "assistant\n<think>")
+    [rejected] = untagged(thinks, fast="off").encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert 'messages[1] does not begin with its prompt, which has "<think>" where the turn has "2<|im_end|>' in (
+        rejected.message
+    )
+
+
+def test_tokens_that_merge_across_an_edge_give_later_answers_rows_of_their_own() -> None:
+    # " is" is one token, so that the second prompt has other tokens where the first one ends.
+    source = "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+    source += "{% if add_generation_prompt %}<|im_start|>assistant: {% endif %}"
+    roles = ["user", "assistant", "user", "assistant"]
+    talk = [{"role": role, "content": text} for role, text in zip(roles, ["x", "is", "y", "no"], strict=True)]
+    for fast in ("require", "off"):
+        encoder = untagged(source, fast=fast)
+        assert sampled(encoder, talk) == [["is<|im_end|>"], ["no<|im_end|>"]]
+        assert_law(encoder, Conversation.coerce(talk))
+
+
+def assert_law(encoder: Encoder, conversation: Conversation) -> None:
+    """Assert that the ids before each trained run are those of its prompt, and that each answer is trained once."""
+    prompts = {}
+    for index, message in enumerate(conversation.messages):
+        if message.role == "assistant":
+            head = conversation.with_messages(conversation.messages[:index])
+            text = encoder.template.render(head, add_generation_prompt=True).text
+            prompts[tuple(tokenizer().encode(text, add_special_tokens=False).ids)] = index
+    found = []
+    for row in rows_of(encoder, conversation):
+        for start, end in runs(row):
+            found.append(prompts[tuple(row.input_ids[:start].tolist())])
+            assert decoded(row, start, end).endswith(tuple(TOKENS))
+    assert sorted(found) == sorted(prompts.values())
+
+
+_WORDS = st.sampled_from(["", "is", " the", "ok ok", "\n", "\n\nit", "日本語 😀", "user:", "2+2=4", "x" * 9])
+
+
+@pytest.mark.parametrize("fast", ["auto", "off"])
+@pytest.mark.parametrize("source", [HEADER + PROMPT, NEXT_ROLE, NO_STOP, DROPS])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_every_row_obeys_the_law_and_the_rows_train_every_answer_once(fast: Any, source: str, data: Any) -> None:
+    text = st.lists(_WORDS, min_size=1, max_size=3).map("".join)
+    messages = []
+    for _ in range(data.draw(st.integers(1, 4))):
+        answer = {"role": "assistant", "content": data.draw(text), "reasoning_content": data.draw(text)}
+        messages += [{"role": "user", "content": data.draw(text)}, answer]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        assert_law(shared(source, fast), Conversation.coerce(messages))
+
+
+@cache
+def shared(source: str, fast: Any) -> Encoder:
+    return untagged(source, fast=fast)
