@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from os.path import commonpath
 from typing import Any, NamedTuple
 
 from chattmpl.cache import hash_of_code
@@ -216,11 +215,16 @@ def _completion_start(rendering: Rendering, index: int, opening: str, tagged: bo
     return start + len(opening) if rendering.text.startswith(opening, start) else None
 
 
+def _common_length(first: str, second: str) -> int:
+    differing = (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
+    return next(differing, min(len(first), len(second)))
+
+
 class PromptContradicted(RenderError):
     """A turn that the template renders differently after its prompt than it would have been sampled."""
 
     def __init__(self, index: int, prompt: str, text: str) -> None:
-        at = len(commonpath([prompt, text]))
+        at = _common_length(prompt, text)
         super().__init__(
             f"messages[{index}] does not begin with its prompt, which has {excerpt(prompt[at:], 40)} where the turn "
             f"has {excerpt(text[at:], 40)}",
