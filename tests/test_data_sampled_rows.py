@@ -304,11 +304,35 @@ def test_tags_that_mark_more_than_is_sampled_are_named_and_not_used() -> None:
     assert obeyed[0][-1] == "6<|im_end|>\n"
 
 
-def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_both_texts() -> None:
-    thinks = HEADER + PROMPT.replace("assistant\n", "assistant\n<think>")
-    [rejected] = untagged(thinks, fast="off").encode_rows([THINKING])
+def test_a_prompt_that_opens_a_trace_is_continued_where_history_writes_none() -> None:
+    encoder = untagged(HEADER + PROMPT.replace("assistant\n", "assistant\n<think>\n"), fast="off")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", TemplateWarning)
+        rows = sampled(encoder, THINKING)
+    ends = [f"{m['reasoning_content']}\n</think>\n\n{m['content']}<|im_end|>" for m in THINKING[1::2]]
+    assert rows == [[end] for end in ends]
+    assert_law(encoder, Conversation.coerce(THINKING))
+    [note] = [str(one.message) for one in caught if "does not continue its generation prompt" in str(one.message)]
+    assert "Answer apricot<|im_end|>" in note
+
+
+def test_a_prompt_that_closes_a_trace_is_continued_without_one() -> None:
+    closed = PROMPT.replace("assistant\n", "assistant\n<think></think>")
+    encoder = untagged(HEADER + closed, fast="off")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        assert sampled(encoder, THINKING) == [["2<|im_end|>"], ["4<|im_end|>"], ["6<|im_end|>"]]
+        shown = HEADER.replace("{{ m.content }}", "{{ m.reasoning_content or '' }}{{ m.content }}")
+        [rejected] = untagged(shown + closed, fast="off").encode_rows([THINKING])
     assert isinstance(rejected, Rejection)
-    assert 'messages[1] does not begin with its prompt, which has "<think>" where the turn has "2<|im_end|>' in (
+    assert "enable_thinking" in str(rejected.hint)
+
+
+def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_both_texts() -> None:
+    other = HEADER + PROMPT.replace("assistant", "bot")
+    [rejected] = untagged(other, fast="off").encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert 'messages[1] does not begin with its prompt, which has "bot↵" where the turn has "assistant↵2<|im_end|>' in (
         rejected.message
     )
 

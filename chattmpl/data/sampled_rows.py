@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.cache import hash_of_code
 from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.data.fast.markers import CLOSE, OPEN, merge_touching
-from chattmpl.errors import BudgetError, ConversationError, RenderError
+from chattmpl.errors import BudgetError, ConversationError, RenderError, UsageError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.template.spans import Span
@@ -24,15 +25,36 @@ from chattmpl.template.special_tokens import Endings, TurnEnding
 from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Rendering, Template
 
+if TYPE_CHECKING:
+    from chattmpl.parse.composition import Trace
+
 _PROBES = ("turns", "system", "reasoning_turns", "calls", "agent", "parallel")
 """The conversations of the corpus that tags are compared on."""
 
 TextOf = Callable[[int, bool], str]
 """Renders the first messages of a conversation, without or with a generation prompt."""
 
-FindCompletion = Callable[[int, str], int | None]
-"""Returns the offset of a completion in the rendering that ends with it, from its message index and the text that the
-generation prompt adds; None if it is not known."""
+
+class Completion(NamedTuple):
+    """A completion in the rendering that ends with its turn, where that does not begin with the prompt.
+
+    Attributes:
+        cut: the offset of the completion, or of the rest of it.
+        inserted: what the model samples before that, each text with the field that it comes from, None for text of the
+            template.
+    """
+
+    cut: int
+    inserted: tuple[tuple[str, str | None], ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The inserted text."""
+        return "".join(text for text, _ in self.inserted)
+
+
+FindCompletion = Callable[[int, str | None], Completion | None]
+"""Returns a completion from its message index and the text that the generation prompt adds, each None if unknown."""
 
 
 class AssistantTurn(NamedTuple):
@@ -51,8 +73,8 @@ class SampledTurn(NamedTuple):
         text: the prompt and the completion, up to and with the stop token.
         row: ``text`` with what the template writes after the stop token.
         append: the end of ``text`` that the template does not write in the last turn; often empty.
-        cut: the offset of the completion in the rendering that ends with the turn, where that does not begin with the
-            prompt since the turn changes how earlier turns are rendered; None where it does.
+        completion: the completion where the rendering that ends with the turn does not begin with the prompt; None
+            where it does.
     """
 
     message_m: int
@@ -60,7 +82,7 @@ class SampledTurn(NamedTuple):
     text: str
     row: str
     append: str
-    cut: int | None
+    completion: Completion | None
 
 
 class RowPlan(NamedTuple):
@@ -70,13 +92,13 @@ class RowPlan(NamedTuple):
         messages: the number of messages in the row.
         ranges: the characters that are sampled, and the message index of their turn, in order.
         append: the text after the rendering of these messages.
-        cut: if not None, the row is the prompt of the last of these messages, and the rendering from this offset on.
+        completion: if not None, the row is the prompt of the last of these messages, and this completion.
     """
 
     messages: int
     ranges: tuple[tuple[int, int, int], ...]
     append: str = ""
-    cut: int | None = None
+    completion: Completion | None = None
 
 
 def trained_turns(messages: Sequence[Any], mask: str) -> list[int]:
@@ -155,7 +177,7 @@ class RowPlanner:
 
 def _row(turns: Sequence[SampledTurn]) -> RowPlan:
     last = turns[-1]
-    return RowPlan(last.message_m + 1, _ranges(turns), last.append, last.cut)
+    return RowPlan(last.message_m + 1, _ranges(turns), last.append, last.completion)
 
 
 def _ranges(turns: Sequence[SampledTurn]) -> tuple[tuple[int, int, int], ...]:
@@ -182,37 +204,67 @@ def _sampled_turn(
     except (ConversationError, RenderError) as error:
         message = f"the prompt for messages[{index}]: {error.message}"
         raise RenderError(message, place=error.place, hint=error.hint) from None
-    text, cut = text_of(index + 1, False), None
+    text, completion = text_of(index + 1, False), None
     if not text.startswith(prompt):
         before = text_of(index, False)
-        cut = find_completion(index, prompt[len(before) :] if prompt.startswith(before) else "")
-        if cut is None:
+        completion = find_completion(index, prompt[len(before) :] if prompt.startswith(before) else None)
+        if completion is None:
             raise PromptContradicted(index, prompt, text)
-        text = prompt + text[cut:]
+        text = prompt + completion.text + text[completion.cut :]
     possible = (*endings[turn.calls], *endings[not turn.calls])
     for end in possible:
         if not end.append and text.endswith(end.stop + end.rest) and len(text) - len(end.rest) > len(prompt):
-            return SampledTurn(index, len(prompt), text[: len(text) - len(end.rest)], text, "", cut)
+            return SampledTurn(index, len(prompt), text[: len(text) - len(end.rest)], text, "", completion)
     for end in possible:
         if end.append:
-            return SampledTurn(index, len(prompt), text + end.append, text + end.append, end.append, cut)
+            return SampledTurn(index, len(prompt), text + end.append, text + end.append, end.append, completion)
     raise RenderError(
         f"messages[{index}] ends with {excerpt(text[-40:], 42)}, which is not a stop token of the template",
         hint="let the template end the turns of the assistant with its stop token",
     )
 
 
-def _completion_start(rendering: Rendering, index: int, opening: str, tagged: bool) -> int | None:
-    """Return the offset of the completion in a rendering that ends with it.
+def _find_completion(rendering: Rendering, index: int, opening: str | None, planner: RowPlanner) -> Completion | None:
+    """Return the completion in a rendering that ends with its turn.
 
-    Generation tags say where it is, else the generation prompt, with which the turn must begin.
+    Generation tags say where it begins, else the generation prompt, with which the turn must begin. Where the prompt
+    opens or closes a trace that the template writes otherwise in its history, the trace continues the prompt.
     """
     spans = [span for span in rendering.spans if span.turn == index]
-    marked = next((span.start for span in spans if span.generated), None) if tagged else None
-    if marked is not None or not spans or not opening:
-        return marked
-    start = spans[0].start
-    return start + len(opening) if rendering.text.startswith(opening, start) else None
+    marked = next((span.start for span in spans if span.generated), None) if planner.tagged else None
+    if marked is not None:
+        return Completion(marked)
+    if not spans or opening is None:
+        return None
+    turn = rendering.text[spans[0].start :]
+    if turn.startswith(opening):
+        return Completion(spans[0].start + len(opening))
+    if not opening:
+        return None
+    trace = trace_of(rendering.template)
+    shared = _shared_header(opening, turn)
+    if trace is None or not turn[:shared].strip():
+        return None
+    opened = opening.rstrip().endswith(trace.opens.strip())
+    if not opened and not opening.rstrip().endswith(trace.closes.strip()):
+        return None
+    empty = trace.pattern.match(turn, shared)
+    rest = spans[0].start + (shared if empty is None else empty.end())
+    shown = next((s for s in spans if s.message == index and s.field in REASONING_NAMES), None)
+    if not opened:
+        return None if shown is not None else Completion(rest)
+    if shown is not None:
+        return Completion(shown.start)
+    reasoning = rendering.conversation.messages[index].reasoning_content or ""
+    pieces = ((reasoning.strip(), "reasoning_content"), (trace.closes, None))
+    return Completion(rest, tuple(piece for piece in pieces if piece[0]))
+
+
+def _shared_header(opening: str, turn: str) -> int:
+    """Return the length of the header with which both a prompt and a turn begin, without parts of tokens."""
+    from chattmpl.probing.prober import before_split_token
+
+    return before_split_token(opening, before_split_token(turn, _common_length(opening, turn)))
 
 
 def _common_length(first: str, second: str) -> int:
@@ -228,37 +280,105 @@ class PromptContradicted(RenderError):
         super().__init__(
             f"messages[{index}] does not begin with its prompt, which has {excerpt(prompt[at:], 40)} where the turn "
             f"has {excerpt(text[at:], 40)}",
-            hint="correct the generation prompt of the template",
+            hint="if this is the prompt of another mode, choose a mode with chat_template_kwargs, such as "
+            "enable_thinking; else correct the generation prompt",
         )
 
 
 @dataclass(frozen=True)
 class RowFacts:
-    """Facts about a template that decide how rows are made: the ends of turns, and the verdict on its tags."""
+    """Facts about a template that decide how rows are made.
+
+    Attributes:
+        endings: the ends of turns.
+        tags: the verdict on its tags.
+        continued: for an answer that does not continue its prompt in the template's history, what follows the common
+            beginning there and in rows; else empty.
+    """
 
     endings: Endings
     tags: TagVerdict
+    continued: tuple[str, ...] = ()
 
 
 _KNOWN: dict[tuple[Any, ...], RowFacts] = {}
+_TRACES: dict[tuple[Any, ...], Trace | None] = {}
+
+
+def _key(template: Template) -> tuple[Any, ...]:
+    return template.source, template.retention, tuple(sorted(template.tokens.items()))
+
+
+def trace_of(template: Template) -> Trace | None:
+    """Return the texts around reasoning in a template; None if it has none."""
+    key = _key(template)
+    if key not in _TRACES:
+
+        def find() -> tuple[str, ...]:
+            from chattmpl.parse.composition import find_trace
+            from chattmpl.parse.turn_grammar import turn_grammar
+            from chattmpl.probing import facts_of
+
+            try:
+                grammar = turn_grammar(template, {})
+                forms, header = grammar.forms, grammar.header
+            except UsageError:
+                forms, header = (), facts_of(template).generation_prompt or ""
+            found = find_trace(forms, header, template.program.literals)
+            return () if found is None else (found.opens, found.closes)
+
+        found = recall_fact(find, template, "trace", hash_of_code("parse"))
+        if found:
+            from chattmpl.parse.composition import Trace
+
+            _TRACES[key] = Trace(*found)
+        else:
+            _TRACES[key] = None
+    return _TRACES[key]
 
 
 def row_facts(template: Template) -> RowFacts:
     """Return the facts about a template, without the one for tools."""
-    key = (template.source, template.retention, tuple(sorted(template.tokens.items())))
+    key = _key(template)
     if key not in _KNOWN:
         alone = template.alone
 
-        def find() -> tuple[Any, Any]:
+        def find() -> tuple[Any, Any, Any]:
             from chattmpl.probing import facts_of
 
             endings = facts_of(alone).turn_endings
-            return {calls: [tuple(end) for end in some] for calls, some in endings.items()}, tuple(judge_tags(alone))
+            plain = {calls: [tuple(end) for end in some] for calls, some in endings.items()}
+            return plain, tuple(judge_tags(alone)), find_continued(alone, endings)
 
-        endings, verdict = recall_fact(find, alone, "rows", hash_of_code("data"))
+        endings, verdict, continued = recall_fact(find, alone, "rows", hash_of_code("data"))
         ends = {calls: tuple(TurnEnding(*end) for end in some) for calls, some in endings.items()}
-        _KNOWN[key] = RowFacts(ends, TagVerdict(*verdict))
+        _KNOWN[key] = RowFacts(ends, TagVerdict(*verdict), tuple(continued))
     return _KNOWN[key]
+
+
+def find_continued(template: Template, endings: Endings) -> tuple[str, ...]:
+    """Return the end of an answer in history and in its row, where they differ; else nothing."""
+    from chattmpl.probing import facts_of
+    from chattmpl.probing.corpus import CLOCK
+
+    facts = facts_of(template)
+    for name in ("turn", "reasoning", "calls"):
+        whole = facts.prober.render(name, 2)
+        if whole is None:
+            continue
+        try:
+            [row] = planned_renderings(
+                RowPlanner((endings,)),
+                whole.conversation,
+                lambda part, prompt: facts.template.render(part, prompt, CLOCK),
+                "all",
+            )
+        except RenderError:
+            continue
+        if not row.text.startswith(whole.text):
+            at = _common_length(row.text, whole.text)
+            return whole.text[at:], row.text[at:]
+    return ()
 
 
 def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
@@ -356,14 +476,20 @@ def with_sampled(rendering: Rendering, plan: RowPlan, prompt: Rendering | None =
     Args:
         rendering: the rendering of the messages of the row.
         plan: the row.
-        prompt: the prompt that the row begins with, if its plan has a ``cut``.
+        prompt: the prompt that the row begins with, if its plan has a ``completion``.
     """
     text, spans = rendering.text, list(rendering.spans)
-    if prompt is not None and plan.cut is not None:
-        shift = len(prompt.text) - plan.cut
-        moved = [span._replace(start=max(span.start, plan.cut) + shift, end=span.end + shift) for span in spans]
-        spans = [*prompt.spans, *(span for span in moved if span.end > len(prompt.text))]
-        text = prompt.text + text[plan.cut :]
+    if prompt is not None and plan.completion is not None:
+        cut, index = plan.completion.cut, plan.messages - 1
+        text, spans = prompt.text, list(prompt.spans)
+        for piece, name in plan.completion.inserted:
+            owner = None if name is None else index
+            spans.append(Span(len(text), len(text) + len(piece), owner, name, True, index))
+            text += piece
+        shift = len(text) - cut
+        moved = [span._replace(start=max(span.start, cut) + shift, end=span.end + shift) for span in rendering.spans]
+        spans += [span for span in moved if span.end > len(text)]
+        text += rendering.text[cut:]
     if plan.append:
         spans.append(Span(len(text), len(text) + len(plan.append), None, None, True, plan.ranges[-1][2]))
         text += plan.append
@@ -432,13 +558,11 @@ def planned_renderings(
         lambda count, prompt: rendered(count, prompt).text,
         tools=conversation.tools is not None,
         skip=skip,
-        find_completion=lambda index, opening: _completion_start(
-            rendered(index + 1, False), index, opening, planner.tagged
-        ),
+        find_completion=lambda index, opening: _find_completion(rendered(index + 1, False), index, opening, planner),
     )
     return [
         with_sampled(
-            rendered(plan.messages, False), plan, None if plan.cut is None else rendered(plan.messages - 1, True)
+            rendered(plan.messages, False), plan, None if plan.completion is None else rendered(plan.messages - 1, True)
         )
         for plan in plans
     ]

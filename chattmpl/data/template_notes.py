@@ -12,6 +12,7 @@ from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
 from chattmpl.data.sampled_rows import row_facts
 from chattmpl.options import MaskSource
+from chattmpl.printable import excerpt
 from chattmpl.template.family import family_for_tokens
 from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Template
@@ -30,6 +31,8 @@ class TemplateNoteKind(StrEnum):
     """Its generation tags do not mark exactly what is sampled."""
     STOP_APPENDED = "stop-appended"
     """It ends the last turn without the token that the model samples to end it."""
+    CONTINUED = "continued"
+    """Its history does not continue its generation prompt, so an answer is written after that otherwise."""
     MISSING_TOKENS = "missing-tokens"
     """The template writes control tokens that the tokenizer lacks, as the lint rule CT601 finds them."""
 
@@ -43,6 +46,7 @@ class TemplateNote(NamedTuple):
         tokens: the control tokens that the tokenizer lacks.
         family: a family whose control tokens the tokenizer has.
         difference: the first difference between the tags and what is sampled.
+        texts: the end of an answer in history and in a row.
     """
 
     kind: TemplateNoteKind
@@ -50,6 +54,7 @@ class TemplateNote(NamedTuple):
     tokens: tuple[str, ...] = ()
     family: str | None = None
     difference: str = ""
+    texts: tuple[str, ...] = ()
 
     def message(self) -> str:
         """Return the note in words."""
@@ -64,6 +69,12 @@ class TemplateNote(NamedTuple):
             return (
                 f"{self.template} ends the last turn without a stop token, so {' or '.join(self.tokens)} is appended "
                 "to each row that ends with an answer"
+            )
+        if self.kind is TemplateNoteKind.CONTINUED:
+            history, row = (excerpt(text, 60) for text in self.texts)
+            return (
+                f"{self.template} does not continue its generation prompt in history: rows have {row} where it writes "
+                f"{history}"
             )
         one = len(self.tokens) == 1
         fits = f", such as the family {self.family}" if self.family else ""
@@ -93,6 +104,8 @@ def template_notes(
         facts = row_facts(each)
         if facts.tags.tagged and not facts.tags.valid:
             yield TemplateNote(TemplateNoteKind.TAGS_NOT_USED, each.name, difference=facts.tags.difference)
+        if facts.continued:
+            yield TemplateNote(TemplateNoteKind.CONTINUED, each.name, texts=facts.continued)
         appended = dict.fromkeys(end.stop for ends in facts.endings.values() for end in ends if end.append)
         if appended:
             yield TemplateNote(TemplateNoteKind.STOP_APPENDED, each.name, tuple(appended))
