@@ -50,7 +50,7 @@ class Runner:
             tests = make_dialogues(config.size.tests, abilities_of(template), seed, test=True, mix=mix)
             turns = sample_turns(model, tokenizer, template, tests, limit=config.size.limit)
             measured = count_turns(turns, config.size.limit)
-            options: dict[str, Any] = {"unroll": template.retention not in (None, "all"), "clock": CLOCK}
+            options: dict[str, Any] = {"clock": CLOCK}
             with quiet():
                 from chattmpl.training.adapter import prepare
 
@@ -112,7 +112,7 @@ def _rows(stage: Stage, tokenizer: Any, seed: int) -> tuple[Any, int, Figures]:
 
     template = Template.load(stage.template, retention=stage.retention)
     records = [dialogue.record() for dialogue in stage_dialogues(stage, seed)]
-    options: dict[str, Any] = {"unroll": stage.unroll, "clock": CLOCK}
+    options: dict[str, Any] = {"rows": "auto" if stage.unroll else "one", "clock": CLOCK}
     batch = stage.schedule.batch
     with quiet():
         rows = prepare(records, template, tokenizer, **options)

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.probing.facts import facts_of, with_placeholders
+from chattmpl.probing.facts import with_placeholders
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
