@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import pkgutil
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, ClassVar, Generic, TypeVar
@@ -60,38 +59,18 @@ class Registry(Generic[_Entry]):
     Args:
         base: the base class of the entries.
         noun: the word for an entry in errors.
-        groups: the subjects of the groups, by the characters with which the codes in a group begin.
     """
 
-    def __init__(self, package: str, base: type[Any], noun: str, groups: Mapping[str, str]) -> None:
-        self._package, self._base, self._noun, self._groups = package, base, noun, groups
+    def __init__(self, package: str, base: type[Any], noun: str) -> None:
+        self._package, self._base, self._noun = package, base, noun
 
     @cached_property
     def _entries(self) -> Mapping[str, _Entry]:
-        return self.by_code(self._discover())
+        return dict(sorted((entry.code, entry) for entry in self._discover()))
 
     def entries(self) -> Mapping[str, _Entry]:
-        """Return all entries by code; raise `TypeError` if a module does not define exactly one."""
+        """Return all entries by code, in its order; raise `TypeError` if a module does not define exactly one."""
         return self._entries
-
-    def by_code(self, entries: Iterable[_Entry]) -> Mapping[str, _Entry]:
-        """Return entries by code, in the order of the codes.
-
-        Raises:
-            TypeError: two entries share a code or a name, or a code is in no group.
-        """
-        known: dict[str, _Entry] = {}
-        names: dict[str, str] = {}
-        for entry in entries:
-            if not re.fullmatch(rf"(?:{'|'.join(self._groups)})\d\d", entry.code):
-                raise TypeError(f"the code {entry.code!r} of {type(entry).__name__} belongs to no group")
-            if entry.code in known:
-                raise TypeError(f"{type(known[entry.code]).__name__} and {type(entry).__name__} both have {entry.code}")
-            if entry.name in names:
-                raise TypeError(f"{names[entry.name]} and {entry.code} both have the name {entry.name!r}")
-            known[entry.code] = entry
-            names[entry.name] = entry.code
-        return dict(sorted(known.items()))
 
     def named(self, which: str) -> _Entry:
         """Return the entry with a code or a name, in any case; raise `UsageError` if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from support.small_tokenizers import byte_level_bpe, tokenizers_without_bytes, w
 
 need("numpy", "pyarrow", "yaml", "zstandard")
 
+import chattmpl.data.audit.checks  # noqa: E402
 from chattmpl.data.audit import GROUPS, SECTIONS, AuditReport, all_checks, audit, check_named  # noqa: E402
 from chattmpl.data.audit.check import chosen  # noqa: E402
 from chattmpl.diagnostic import DataDiagnostic  # noqa: E402
@@ -411,6 +413,12 @@ def test_a_kind_is_in_the_module_of_its_code_and_name() -> None:
     for kind in all_checks().values():
         module = type(kind).__module__.rpartition(".")[2]
         assert module == f"{kind.code}_{kind.name}".lower().replace("-", "_")
+
+
+def test_codes_and_names_of_checks_are_unique_and_of_a_group() -> None:
+    modules = list(pkgutil.iter_modules(chattmpl.data.audit.checks.__path__))
+    assert len(all_checks()) == len({kind.name for kind in all_checks().values()}) == len(modules)
+    assert all(code[:3] in GROUPS and code[3:].isdigit() and len(code) == 5 for code in all_checks())
 
 
 def test_kinds_are_chosen_by_code_group_and_name() -> None:

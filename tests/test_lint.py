@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import chattmpl.lint.rules
 from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.errors import ChatTmplError, TemplateError, UsageError
 from chattmpl.lint.baseline import without_known, write_baseline
 from chattmpl.lint.context import LintContext
-from chattmpl.lint.rule import RULES, Rule, chosen, rule_named, rules
+from chattmpl.lint.rule import GROUPS, Rule, chosen, rule_named, rules
 from chattmpl.lint.runner import lint
 from chattmpl.lint.settings import LintSettings, read_settings
 from chattmpl.source import Place, Source
@@ -40,32 +42,15 @@ class Named(Rule):
         raise RuntimeError("it cannot")
 
 
-class Namesake(Named):
-    code = "CT198"
-
-
-class Numberless(Named):
-    code = "X1"
-
-
 def test_there_are_at_least_thirty_five_rules_in_every_group() -> None:
     assert len(rules()) >= 35
     assert {code[:3] for code in rules()} == {f"CT{group}" for group in range(8)}
 
 
-def test_two_rules_with_one_code_are_refused() -> None:
-    with pytest.raises(TypeError, match="both have CT199"):
-        RULES.by_code([Named(), Named()])
-
-
-def test_two_rules_with_one_name_are_refused() -> None:
-    with pytest.raises(TypeError, match="both have the name 'named'"):
-        RULES.by_code([Named(), Namesake()])
-
-
-def test_a_code_of_no_group_is_refused() -> None:
-    with pytest.raises(TypeError, match="belongs to no group"):
-        RULES.by_code([Numberless()])
+def test_codes_and_names_of_rules_are_unique_and_of_a_group() -> None:
+    modules = [module.name for module in pkgutil.iter_modules(chattmpl.lint.rules.__path__)]
+    assert len(rules()) == len({rule.name for rule in rules().values()}) == len(modules)
+    assert all(code[:3] in GROUPS and code[3:].isdigit() and len(code) == 5 for code in rules())
 
 
 def test_rules_are_chosen_by_codes_and_groups() -> None:

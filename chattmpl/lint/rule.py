@@ -157,5 +157,5 @@ def replace_word(subject: LintContext, written: str, intended: str) -> list[Edit
     return edits
 
 
-RULES: Registry[Rule] = Registry("chattmpl.lint.rules", Rule, "rule", GROUPS)
+RULES: Registry[Rule] = Registry("chattmpl.lint.rules", Rule, "rule")
 rules, rule_named, chosen = RULES.entries, RULES.named, RULES.select

@@ -128,5 +128,5 @@ def repeated_rows(totals: Totals, settings: AuditSettings, *, rendered: bool) ->
         yield DatasetFinding("", len(repeats), examples, sources=sources)
 
 
-CHECKS: Registry[Check] = Registry("chattmpl.data.audit.checks", Check, "check", GROUPS)
+CHECKS: Registry[Check] = Registry("chattmpl.data.audit.checks", Check, "check")
 all_checks, check_named, chosen = CHECKS.entries, CHECKS.named, CHECKS.select
