@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, note, settings
 
 from chattmpl import Rendering, Template
 from chattmpl.capabilities import inspect_template
-from chattmpl.conversation.strategies import conversations, template_kwargs
+from chattmpl.conversation.strategies import conversations
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
 from chattmpl.laws.checker import LawReport, to_check
@@ -31,6 +31,7 @@ from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support.fetched import hub_templates, llama_cpp_templates, trl_templates
 from support.oracles import Sentinels, with_markers, without_markers
+from support.portability import template_kwargs
 from support.reference import CLOCK, transformers_render
 from support.samples import Ranges, Sample, fixtures, made, merged
 from support.snapshots import matches_snapshot

@@ -178,19 +178,3 @@ def conversations(draw: st.DrawFn, /, **features: bool) -> dict[str, Any]:
         document = st.fixed_dictionaries({"title": texts(2), "text": texts(3)})
         conversation["documents"] = draw(st.lists(document, max_size=2))
     return conversation
-
-
-_KWARGS: dict[str, st.SearchStrategy[Any]] = {
-    **dict.fromkeys(("enable_thinking", "thinking", "add_vision_id", "tools_in_user_message"), st.booleans()),
-    **dict.fromkeys(("clear_thinking", "preserve_thinking", "enable_citations", "skip_thinking"), st.booleans()),
-    "reasoning_effort": st.sampled_from(["low", "medium", "high"]),
-    "date_string": st.just("01 Jan 2026"),
-    "builtin_tools": st.sampled_from([["browser", "python"], ["brave_search", "code_interpreter"]]),
-    # Booleans in quotes are rejected, since a template would treat them as true.
-    **dict.fromkeys(("model_identity", "custom_instructions"), texts(2).filter(lambda t: t not in ("true", "false"))),
-}
-
-
-def template_kwargs() -> st.SearchStrategy[dict[str, Any]]:
-    """Generate kwargs that known templates read, each of them optional."""
-    return st.fixed_dictionaries({}, optional=_KWARGS)

@@ -36,9 +36,6 @@ GROUPS = {
 }
 """The first three characters of a code, and the subject of its rules."""
 
-SECTIONS = ("What it does", "Why is this bad?", "Example", "Use instead")
-"""The headings of a rule's documentation, in order."""
-
 
 class Rule(Entry, ABC):
     """A defect that a template can have.

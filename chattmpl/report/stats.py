@@ -10,8 +10,6 @@ from chattmpl.printable import dumps, visible
 from chattmpl.report import svg
 from chattmpl.report.lines import Line, count, line
 
-FORMATS = ("rich", "text", "markdown", "csv", "json")
-
 Figures = Mapping[str, Any]
 """The result of ``Stats.to_dict``, or one of its groups."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chattmpl import Template
 from chattmpl.compiler.export import Target
 from chattmpl.compiler.policies import POLICIES
-from chattmpl.conversation.strategies import conversations, template_kwargs
+from chattmpl.conversation.strategies import conversations, texts
 from chattmpl.engine import Engine
 from chattmpl.errors import RenderError, UsageError
 from chattmpl.template.family import EngineBug, family_names, load_family
@@ -109,3 +109,19 @@ def _rendered(engine: Engine, source: str, variables: dict[str, Any]) -> str | N
         return engine.render(source, variables)
     except (RenderError, UsageError):
         return None
+
+
+_KWARGS: dict[str, st.SearchStrategy[Any]] = {
+    **dict.fromkeys(("enable_thinking", "thinking", "add_vision_id", "tools_in_user_message"), st.booleans()),
+    **dict.fromkeys(("clear_thinking", "preserve_thinking", "enable_citations", "skip_thinking"), st.booleans()),
+    "reasoning_effort": st.sampled_from(["low", "medium", "high"]),
+    "date_string": st.just("01 Jan 2026"),
+    "builtin_tools": st.sampled_from([["browser", "python"], ["brave_search", "code_interpreter"]]),
+    # Booleans in quotes are rejected, since a template would treat them as true.
+    **dict.fromkeys(("model_identity", "custom_instructions"), texts(2).filter(lambda t: t not in ("true", "false"))),
+}
+
+
+def template_kwargs() -> st.SearchStrategy[dict[str, Any]]:
+    """Generate kwargs that known templates read, each of them optional."""
+    return st.fixed_dictionaries({}, optional=_KWARGS)
