@@ -108,7 +108,7 @@ def outcomes(template: Template, facts: TemplateFacts) -> Iterator[tuple[str, st
             if any(_words(message["content"]) not in _words(text) for message in given["messages"]):
                 continue
             calls = [each for message in given["messages"] for each in message.get("tool_calls", ())]
-            if text.count("get_weather") < len(calls) + bool(given.get("tools")) * ("Weather of a city." in text):
+            if text[text.find(_ASKED[0]["content"]) :].count("days") < len(calls):
                 continue
             beside = {key: given[key] for key in ("tools", "documents") if key in given}
             try:
@@ -131,6 +131,10 @@ def _words(text: str) -> str:
     return "".join(character for character in str(text) if character.isalnum())
 
 
+def _value(arguments: Any) -> Any:
+    return json.loads(arguments) if isinstance(arguments, str) else arguments
+
+
 def _plain(conversation: Conversation) -> list[tuple[Any, ...]]:
     """Return roles, texts and calls, which each template writes that renders them at all."""
     plain: list[tuple[Any, ...]] = []
@@ -138,6 +142,6 @@ def _plain(conversation: Conversation) -> list[tuple[Any, ...]]:
         content = message.content
         if isinstance(content, list):
             content = "".join(part.get("text", "") for part in content if part.get("type") == "text")
-        calls = [(call.function.name, call.parsed_arguments()) for call in message.tool_calls or ()]
+        calls = [(call.function.name, _value(call.function.arguments)) for call in message.tool_calls or ()]
         plain.append((message.role, (content or "").strip(), repr(calls)))
     return plain

@@ -151,9 +151,10 @@ class _Place:
 
     @property
     def order(self) -> tuple[bool, int, int, int]:
-        """The sort key: the surest and first places come first, and where the most text follows."""
-        weak, slots = (False, 0) if isinstance(self.what, str) else (self.what.weak, len(self.what.parts))
-        return weak, self.match.start(), slots, -self.match.end()
+        """The sort key: the surest and first places come first, and where most literal text follows."""
+        if isinstance(self.what, str):
+            return False, self.match.start(), -len(self.match[0]), 0
+        return self.what.weak, self.match.start(), -len(self.what.literal), len(self.what.parts)
 
 
 @dataclass(frozen=True)
@@ -299,6 +300,9 @@ class _Reader:
             seen: list[MessageData] = []
             for form in forms:
                 for fields in form.read(Scan(self.text, end, False, self.schemas), position):
+                    # A call that is not written like those of the template is no text.
+                    if any(token in fields.get("content", "") for token in self.frames.call_tokens):
+                        continue
                     for message in messages_of(fields):
                         if message not in seen:
                             seen.append(message)

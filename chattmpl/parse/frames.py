@@ -121,6 +121,18 @@ class Frames:
         """Patterns of the texts with which assistant turns begin, by the role of the message before them."""
         return {role: _any_of({opening(form) for form in forms}) for role, forms in self.turns.items()}
 
+    @cached_property
+    def call_tokens(self) -> frozenset[str]:
+        """The control tokens and tags that open calls."""
+        starts = (
+            part.start
+            for forms in self.turns.values()
+            for form in forms
+            for part in form.parts
+            if isinstance(part, Calls)
+        )
+        return frozenset(tokens[-1] for start in starts if (tokens := CONTROL.findall(start)))
+
     def contents(self, text: str, quoted: bool) -> Iterator[Any]:
         """Yield the contents that a text may be, ``quoted`` if it stands between quotes."""
         if self.spread is not None and (items := _items(text, self.spread)):
@@ -276,6 +288,8 @@ _PROBES: tuple[tuple[str, ...], ...] = (
     ("system", "user"),
     ("user", "assistant", "user", "assistant"),
     ("system", "user", "assistant", "user"),
+    ("user", "assistant"),
+    ("user", "calls"),
     ("user", "calls", "tool"),
     ("user", "calls", "tool", "assistant", "user"),
     ("user", "calls", "tool", "user"),
@@ -330,6 +344,10 @@ class _Prober:
                 return _message(role, number, name=_NAME)
         return _message(kind, number)
 
+    def _end_of_calls(self, text: str, start: int, end: int) -> int:
+        """Return the offset where calls end, which is known from their forms; -1 if they do not end in a range."""
+        return next((place for text_after in self.ends if (place := text.rfind(text_after, start, end)) >= 0), -1)
+
     def gaps(self, messages: Sequence[Message]) -> Iterator[Gap]:
         """Yield the texts between the contents of messages, and after the last one."""
         made = self.render(list(messages), False)
@@ -350,13 +368,14 @@ class _Prober:
             if made.text[slice(*found)] != content:
                 self.spread = _separator(made.text[slice(*found)], content)
             if before == CALLS:
-                # Where calls end is known from their forms.
-                position = next((at for end in self.ends if (at := text.rfind(end, position, found[0])) >= 0), -1)
+                position = self._end_of_calls(text, position, found[0])
             if position >= 0 and message["role"] != "assistant":
                 yield Gap(before, message["role"], _parts(made, position, found[0]), obeyed)
             position, before = found[1], message["role"]
         if before == CALLS:
-            return
+            position = self._end_of_calls(text, position, len(text))
+            if position < 0:
+                return
         yield Gap(before, END, _parts(made, position, len(text)))
         prompt = self.render(list(messages), True)
         if prompt is not None and prompt.text.startswith(text[:position]):
@@ -374,7 +393,15 @@ def _commanded(template: Template, prober: _Prober) -> Iterator[Gap]:
 def find_starts(template: Template, render: Render) -> tuple[Gap, ...]:
     """Derive the texts before the first message."""
     prober = _Prober(facts_of(template), render)
-    openings = (("user",), ("system", "user"), ("developer", "user"), ("assistant", "user"), ("tool", "user"))
+    openings = (
+        ("user",),
+        ("user", "assistant"),
+        ("system", "user"),
+        ("system", "user", "assistant"),
+        ("developer", "user"),
+        ("assistant", "user"),
+        ("tool", "user"),
+    )
     found = [next(prober.gaps(prober.messages(kinds)), None) for kinds in openings]
     return tuple(gap for gap in (*found, *_commanded(template, prober)) if gap is not None and gap.before == START)
 
