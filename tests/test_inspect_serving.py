@@ -89,8 +89,8 @@ def test_a_parser_of_what_the_template_does_not_write_is_named(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("parts", "options", "misread"),
     [
-        ({"before": TRACE}, ["vllm", "--reasoning-parser", "deepseek_r1"], "an answer has no </think>"),
-        ({"before": TRACE}, ["sglang", "--reasoning-parser", "deepseek-r1"], "an answer has no </think>"),
+        ({"before": TRACE}, ["vllm", "--reasoning-parser", "deepseek_r1"], "an answer has no end of a trace"),
+        ({"before": TRACE}, ["sglang", "--reasoning-parser", "deepseek-r1"], "an answer has no end of a trace"),
         ({"before": TRACE}, ["sglang", "--reasoning-parser", "qwen3"], None),
         ({"before": THINKS}, ["vllm", "--reasoning-parser", "deepseek_r1"], None),
         ({"before": TRACE, "prompt": "<think>\n"}, ["vllm", "--reasoning-parser", "deepseek_r1"], None),

@@ -103,4 +103,8 @@ def test_the_command_writes_flags_and_warns_where_no_parser_fits() -> None:
     found = server_flags(template("keys and values"), "sglang")
     assert found.warnings == ()
     odd = Template.from_source(template("python").source.replace("call>", "act>"), name="mine")
-    assert server_flags(odd, "vllm").warnings == ("no parser of vLLM reads the tool calls of mine",)
+    assert server_flags(odd, "vllm").warnings == (
+        "an answer has no end of a trace, so deepseek_r1 returns it as reasoning",
+        "no parser of vLLM reads the tool calls of mine",
+    )
+    assert server_flags(odd, "sglang").text == "--reasoning-parser qwen3"  # It begins outside of a trace.

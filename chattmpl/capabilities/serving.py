@@ -5,8 +5,6 @@ Findings about template and tokenizer are those of lint rules; what the parsers 
 
 from __future__ import annotations
 
-import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
@@ -14,10 +12,8 @@ from typing import Any, Literal, get_args
 from chattmpl.diagnostic import Severity
 from chattmpl.lint.rule import rules
 from chattmpl.lint.runner import examine
-from chattmpl.parse.formats import SERVERS, Format, assumes_trace, outline
+from chattmpl.parse.formats import SERVERS, Format
 from chattmpl.parse.server_flags import FLAGS, ServerParsers, server_parsers
-from chattmpl.parse.turn_derivation import derive
-from chattmpl.parse.value_derivation import Underivable
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.template.resolver import TemplateSource
 
@@ -108,7 +104,7 @@ def _parsers(
         if parsers.kind == "reasoning" and parsers.format is not None and name in parsers.names:
             if server == "vllm" and tokenizer is not None:
                 yield from _marks(parsers.format, tokenizer)
-            yield from _untraced_answers(facts, parsers, server, name)
+            yield from _untraced_answers(parsers, name)
 
 
 def _parser(parsers: ServerParsers, server: str, given: str | None) -> ServingCheck:
@@ -146,40 +142,18 @@ def _marks(format: Format, tokenizer: Any) -> Iterator[ServingCheck]:
             yield ServingCheck("reasoning tokens", "error", problem, "vLLM's parser finds the trace by its tokens", fix)
 
 
-def _untraced_answers(facts: TemplateFacts, parsers: ServerParsers, server: str, name: str) -> Iterator[ServingCheck]:
+def _untraced_answers(parsers: ServerParsers, name: str) -> Iterator[ServingCheck]:
     """Check that each answer has the end of a trace, for parsers that take everything before it as reasoning."""
-    assert parsers.format is not None
-    closes = parsers.format.outlines[0].partition("{reasoning}")[2]
-    changing = (mode.changing("generation prompt") for mode in facts.modes.values() if mode.values)
-    untraced = [setting for setting in ({}, *itertools.chain(*changing)) if _answers_without(facts, setting, closes)]
-    misread = {other: _misread(server, other, untraced) for other in parsers.names}
-    if (setting := misread[name]) is None:
+    if name not in parsers.misread:
         return
-    words = "".join(f" with {key}={json.dumps(value)}" for key, value in setting.items())
-    fitting = next((other for other, wrong in misread.items() if wrong is None), None)
+    fitting = next((other for other in parsers.names if other not in parsers.misread), None)
     yield ServingCheck(
         "reasoning parser",
         "warning",
-        f"an answer{words} has no {closes}, so {name} returns it as reasoning",
-        f"each answer has {closes}, or another parser is chosen",
+        parsers.misread_answer(name),
+        "each answer has the end of a trace, or another parser is chosen",
         f"--reasoning-parser {fitting}" if fitting else "send such requests to a server without --reasoning-parser",
     )
-
-
-def _misread(server: str, parser: str, untraced: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the first template kwargs with which a parser takes an answer as reasoning."""
-    assumed, kwarg = assumes_trace(server, parser)
-    return next((each for each in untraced if assumed and (kwarg is None or each.get(kwarg) is not False)), None)
-
-
-def _answers_without(facts: TemplateFacts, setting: Mapping[str, Any], closes: str) -> bool:
-    """Return whether a plain answer can follow the generation prompt without the end of a trace."""
-    try:
-        forms = derive(TemplateFacts(facts.template, kwargs=setting) if setting else facts)
-    except Underivable:
-        return False
-    plain = ["".join(map(outline, form.parts)) for form in forms.forms if form.fields == {"content"}]
-    return any(text.startswith(forms.supplied) and closes not in text[len(forms.supplied) :] for text in plain)
 
 
 def worst(checks: Sequence[ServingCheck]) -> Severity | None:
