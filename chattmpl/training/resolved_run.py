@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.config_file import ConfigFile
+from chattmpl.data.sampled_rows import row_facts
 from chattmpl.encode import tokenizer_loader
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE, special_tokens_of
-from chattmpl.errors import EncodeError, UsageError
+from chattmpl.errors import EncodeError, TemplateError, UsageError
 from chattmpl.probing.control_tokens import missing_tokens
-from chattmpl.probing.corpus import ASK, SAY
 from chattmpl.probing.facts import facts_of
 from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template import hub
 from chattmpl.template.family import family_for_tokens
 from chattmpl.template.special_tokens import PIPED_CONTROL, read_by
-from chattmpl.template.template import Rendering, Template
+from chattmpl.template.template import Template
 from chattmpl.training.adapter.completions import MissingStopTokens, raw_tokenizer, stop_ids
 from chattmpl.training.config import TrainConfig, located, one_line
 
@@ -68,7 +68,8 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
         if template.tool_use is not None:
             served["tool_use"] = template.tool_use.export("inference")
         hint = "if the text that ends a turn does not look like a control token, set stop_tokens: [TEXT]"
-        template, proven = ensure_annotated(template, note, tuple(config.stop_tokens), stop_hint=hint)
+        obeyed = config.mask_from == "tags" or bool(config.stop_tokens)
+        template, proven = annotated_if_possible(template, note, obeyed, tuple(config.stop_tokens), hint)
         stop_tokens = _stop_tokens(template, config.stop_tokens or proven)
         added = _add_control_tokens(template, tokenizer, config.add_tokens, note)
         _align_special_tokens(template, tokenizer, note)
@@ -82,7 +83,27 @@ def resolve(config: TrainConfig, read: ConfigFile, note: Note) -> ResolvedRun:
             hint="lora.modules_to_save: [embed_tokens, lm_head] trains them too",
         )
     tokenizer.chat_template = _with_others(served, template, tokenizer.chat_template, source, note)
-    return ResolvedRun(template, tokenizer, stops, served["default"], not tagged)
+    annotated = template.program.has_generation and not tagged
+    return ResolvedRun(template, tokenizer, stops, served["default"], annotated)
+
+
+def annotated_if_possible(
+    template: Template, note: Note, must: bool = False, stop_tokens: tuple[str, ...] = (), stop_hint: str | None = None
+) -> tuple[Template, tuple[str, ...]]:
+    """Return a template with generation tags, and its stop tokens if these were proven.
+
+    One in which no tags can be placed is returned as it is, with a note: rows train what is sampled after each prompt.
+
+    Raises:
+        TemplateError: it ``must`` have tags, and none can be placed.
+    """
+    try:
+        return ensure_annotated(template, note, stop_tokens, stop_hint=stop_hint)
+    except TemplateError:
+        if must:
+            raise
+        note(f"{template.name} has no generation tags: rows train what the model samples after each prompt")
+        return template, ()
 
 
 def load_tokenizer(name: str) -> Any:
@@ -203,12 +224,9 @@ def _stop_tokens(template: Template, known: Sequence[str]) -> list[str]:
         return list(known)
     if template.family is not None:
         return list(template.family.generation.stop_tokens)
-    rendering = facts_of(template).prober.outcome([ASK, SAY])
-    if isinstance(rendering, Rendering):
-        for start, end in rendering.generated:
-            tail = rendering.text[start:end].rpartition(SAY["content"])[2]
-            if tail and not any(char.isspace() for char in tail):
-                return [tail]
+    endings = row_facts(template.alone).endings
+    if found := dict.fromkeys(end.stop for ends in endings.values() for end in ends if end.stop):
+        return list(found)
     raise UsageError(
         f"cannot tell what ends an assistant turn in {template.name}", hint="for example stop_tokens: ['<|im_end|>']"
     )

@@ -7,12 +7,12 @@ from typing import Any
 
 from chattmpl.errors import UsageError
 from chattmpl.probing.facts import with_placeholders
-from chattmpl.rewrite.annotate.annotator import ensure_annotated
 from chattmpl.template.template import Template
 from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialogues, with_reasoning
 from chattmpl.training.prove.measures import held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import Progress, Schedule, sample_turns, train_model
+from chattmpl.training.resolved_run import annotated_if_possible
 
 _RENDERED = 600
 """Number of dialogues to train the tokenizer on."""
@@ -65,17 +65,17 @@ def prove(
     """Train a small model on a template, and measure whether it follows the template.
 
     ``seed`` is that of the data, the weights and the order of rows; ``steps`` replaces the number of optimizer steps of
-    the size. A template without generation tags is annotated; ``note`` receives a sentence about it.
+    the size. A template without generation tags is annotated if possible; ``note`` receives a sentence about it.
 
     Returns:
         The report as JSON; docs/prove.md documents its keys.
 
     Raises:
         UsageError: no grammar can be derived for the template, so completions could not be parsed.
-        TemplateError: the template has no generation tags, and none can be placed.
+        TemplateError: the template cannot be compiled.
     """
     own_retention = template.retention
-    template = with_reasoning(ensure_annotated(with_placeholders(template), note)[0])
+    template = with_reasoning(annotated_if_possible(with_placeholders(template), note)[0])
     size_ = SIZES[size] if steps is None else replace(SIZES[size], steps=steps)
     experiment = _Experiment(template, size_, seed, progress or (lambda *_: None))
     report = {
