@@ -64,11 +64,14 @@ class _InHistory(Derivation):
         return found[1] if found is not None else 0
 
     def pieces(self, rendering: Rendering, start: int) -> list[Piece]:
-        """Return the pieces of a turn; counters of what the template writes before it are its own text."""
+        """Return the pieces of a turn; counters of what the template writes before and after it are its own text."""
         pieces = super().pieces(rendering, start)
-        first = next((index for index, piece in enumerate(pieces) if piece.field not in (None, "index")), len(pieces))
-        control = max((index for index in range(first) if CONTROL.search(pieces[index].text)), default=0)
-        return merged([Piece(piece.text) for piece in pieces[:control]] + pieces[control:])
+        own = [index for index, piece in enumerate(pieces) if piece.field not in (None, "index")] or [len(pieces)]
+        tokens = [index for index, piece in enumerate(pieces) if piece.field is None and CONTROL.search(piece.text)]
+        first = max((index for index in tokens if index < own[0]), default=0)
+        last = min((index for index in tokens if index > own[-1]), default=len(pieces))
+        outside = [Piece(piece.text) for piece in pieces]
+        return merged([*outside[:first], *pieces[first:last], *outside[last:]])
 
     def rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
         made = self.prober.outcome(messages, prompt=prompt, tools=self.tools, documents=self.documents)
