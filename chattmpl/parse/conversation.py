@@ -153,7 +153,7 @@ class _Place:
     def order(self) -> tuple[bool, int, int, int]:
         """The sort key: the surest and first places come first, and where most literal text follows."""
         if isinstance(self.what, str):
-            return False, self.match.start(), -len(self.match[0]), 0
+            return False, self.match.start(), -len(self.match[0]), 1
         return self.what.weak, self.match.start(), -len(self.what.literal), len(self.what.parts)
 
 
@@ -266,7 +266,8 @@ class _Reader:
             (gap.pattern, gap) for gap in self.frames.after(state.kind)
         ]
         if state.kind != START and before in self.frames.openings:
-            patterns.append((self.frames.openings[before], before))
+            # Where users and assistants begin alike, they take turns.
+            patterns.insert(0 if content else len(patterns), (self.frames.openings[before], before))
         found: list[_Place] = []
         for pattern, what in patterns:
             if content:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -55,13 +56,7 @@ class _InHistory(Derivation):
 
     def found(self) -> list[Form]:
         """Render all kinds of turns and return their forms."""
-        kinds = self.kinds()
-        return self.forms(kinds, self._start(next(made for turns in kinds.values() for made in turns.values())))[0]
-
-    def _start(self, made: Rendering) -> int:
-        index = len(self.before) - 1
-        found = content_region(made, index, self.before[index]["content"])
-        return found[1] if found is not None else 0
+        return self.forms(self.kinds(), 0)[0]
 
     def pieces(self, rendering: Rendering, start: int) -> list[Piece]:
         """Return the pieces of a turn; counters of what the template writes before and after it are its own text."""
@@ -93,12 +88,16 @@ class _InHistory(Derivation):
         if self.follow is Follow.RESULTS and not results:
             return None
         made = self.rendered([*self.before, message, *after])
-        if made is None or content_region(made, len(self.before) - 1, self.before[-1]["content"]) is None:
+        if made is None:
             return None
-        if not after:
-            return made
-        found = content_region(made, len(self.before) + 1, after[0]["content"])
-        return None if found is None else made.cut(found[0])
+        start = content_region(made, len(self.before) - 1, self.before[-1]["content"])
+        end = content_region(made, len(self.before) + 1, after[0]["content"]) if after else (len(made.text), 0)
+        if start is None or end is None or end[0] < start[1]:
+            return None
+        cut = made.cut(end[0])
+        spans = [span for span in cut.spans if span.end > start[1]]
+        spans = [span._replace(start=max(span.start - start[1], 0), end=span.end - start[1]) for span in spans]
+        return replace(cut, text=cut.text[start[1] :], spans=tuple(spans))
 
 
 def content_region(rendering: Rendering, index: int, content: str) -> tuple[int, int] | None:
