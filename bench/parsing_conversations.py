@@ -108,7 +108,8 @@ def outcomes(template: Template, facts: TemplateFacts) -> Iterator[tuple[str, st
             if any(_words(message["content"]) not in _words(text) for message in given["messages"]):
                 continue
             calls = [each for message in given["messages"] for each in message.get("tool_calls", ())]
-            if text[text.find(_ASKED[0]["content"]) :].count("days") < len(calls):
+            rest = text[text.find(_ASKED[0]["content"]) :]
+            if min(rest.count("days"), rest.count("get_weather")) < len(calls):
                 continue
             beside = {key: given[key] for key in ("tools", "documents") if key in given}
             try:

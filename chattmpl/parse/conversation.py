@@ -154,7 +154,8 @@ class _Place:
         """The sort key: the surest and first places come first, and where most literal text follows."""
         if isinstance(self.what, str):
             return False, self.match.start(), -len(self.match[0]), 1
-        return self.what.weak, self.match.start(), -len(self.what.literal), len(self.what.parts)
+        slots = 0 if self.what.after in (END, PROMPT) else len(self.what.parts)
+        return self.what.weak, self.match.start(), -len(self.what.literal), slots
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ class _Reader:
         if starts and not any(gap.pattern.match(text) for gap in starts):
             raise _nearest(text, starts)
         self.frames = _frames(request.template, given)
+        self.as_text = bool(facts_of(request.template).prober.call_options.get("text"))
         self.starts = starts
         # The template's own system text is no message that is only a command.
         literals = [gap.literal for gap in starts]
@@ -218,9 +220,8 @@ class _Reader:
                 return self._prove(taken, generation_prompt)
             except ParseRefusal as refusal:
                 self.refusal = later(self.refusal, refusal)
-                wrong = next(
-                    (index for index, each in enumerate(taken) if each.state.position > refusal.start), len(taken) - 1
-                )
+                start = len(self.text) if refusal.reason is ParseFailure.NOT_RENDERED else refusal.start
+                wrong = next((index for index, each in enumerate(taken) if each.state.position > start), len(taken) - 1)
                 del taken[wrong:], steps[wrong + 1 :]
         assert self.refusal is not None
         raise self.refusal
@@ -305,6 +306,7 @@ class _Reader:
                     if any(token in fields.get("content", "") for token in self.frames.call_tokens):
                         continue
                     for message in messages_of(fields):
+                        message = _with_text(message) if self.as_text else message
                         if message not in seen:
                             seen.append(message)
             seen.sort(key=lambda message: -len(message.get("tool_calls", ())))
@@ -346,6 +348,16 @@ class _Reader:
             return ParseRefusal(ParseFailure.NO_TURN, "no turn starts here", position)
         message = f"this {state.kind} turn is not closed, or what follows it is no turn of this template"
         return ParseRefusal(ParseFailure.UNCLOSED, message, position)
+
+
+def _with_text(message: MessageData) -> MessageData:
+    """Return a message with the arguments of its calls as JSON text."""
+    calls = []
+    for call in message.get("tool_calls", ()):
+        given = call["function"]["arguments"]
+        written = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        calls.append({**call, "function": {**call["function"], "arguments": written}})
+    return {**message, "tool_calls": calls} if calls else message
 
 
 def _nearest(text: str, starts: Sequence[Gap]) -> ParseRefusal:

@@ -320,7 +320,7 @@ class _Prober:
         self.options = facts.prober.call_options
         self.render = render
         tails = [gap.literal for gap in after_calls if gap.before == CALLS]
-        ends = {one[: common_start(one, other)] for one, other in itertools.combinations(tails, 2)} or {*tails}
+        ends = {*tails, *(one[: common_start(one, other)] for one, other in itertools.combinations(tails, 2))}
         self.spread: re.Pattern[str] | None = None
         self.ends = sorted((end for end in ends if end.strip()), key=len)
 
