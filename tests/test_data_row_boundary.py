@@ -17,6 +17,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 import chattmpl.data.encoder  # noqa: E402
+import chattmpl.data.exact_path  # noqa: E402
 import chattmpl.data.job.shard  # noqa: E402
 import chattmpl.data.sources.json_rows  # noqa: E402
 from chattmpl import Encoder  # noqa: E402
@@ -48,7 +49,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "validating": (chattmpl.data.job.shard, "conversation_of"),
     "preparing": (chattmpl.data.encoder, "prepare_row"),
     "rendering": (Template, "render"),
-    "encoding": (chattmpl.data.encoder, "encode"),
+    "encoding": (chattmpl.data.exact_path, "encode"),
 }
 
 
@@ -116,8 +117,8 @@ def test_an_error_while_a_row_is_audited_rejects_that_row(
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_an_encoder_rejects_the_row_that_raises(error: Exception, fast: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = Encoder("chatml", "demo", fast=fast).prepare()
-    for name in ("prepare_row", "encode"):
-        monkeypatch.setattr(chattmpl.data.encoder, name, broken(getattr(chattmpl.data.encoder, name), error))
+    for module, name in ((chattmpl.data.encoder, "prepare_row"), (chattmpl.data.exact_path, "encode")):
+        monkeypatch.setattr(module, name, broken(getattr(module, name), error))
     results = encoder.encode_many(map(row, range(ROWS)))
     assert [number for number, one in enumerate(results) if isinstance(one, Rejection)] == [BAD]
 
