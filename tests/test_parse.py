@@ -358,7 +358,7 @@ def test_a_prompt_that_the_template_refuses_is_a_usage_error() -> None:
 
 
 def test_a_completion_of_several_turns_is_refused() -> None:
-    with pytest.raises(NotRepresentable, match="after a stop token"):
+    with pytest.raises(NotRepresentable, match="after the stop token"):
         Template.load("chatml").parse("Hi<|im_end|>\n<|im_start|>user\nHo<|im_end|>\n", completion=True)
 
 
@@ -463,7 +463,7 @@ def test_a_stream_that_breaks_off_is_refused_but_tells_what_is_known() -> None:
     parser = Template.load("hybrid").parser(completion=True)
     parser.feed("<think>all of th")
     assert parser.messages[0].reasoning_content == "all of th"
-    with pytest.raises(NotRepresentable, match="a trace starts here"):
+    with pytest.raises(NotRepresentable, match="opens a trace that is not closed"):
         parser.finish()
 
 

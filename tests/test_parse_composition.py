@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
+from test_parse_derived import WHY
 
 from chattmpl import Template
 from chattmpl.errors import NotRepresentable
@@ -118,7 +121,7 @@ REFUSED = [
 def test_what_is_cut_off_or_out_of_place_is_refused(name: str, text: str, kwargs: dict[str, Any]) -> None:
     template = Template.from_source(TEMPLATES[name])
     for exact in (False, True):
-        with pytest.raises(NotRepresentable, match=r"markup|neither an answer|ends inside|where the template"):
+        with pytest.raises(NotRepresentable, match=rf"{WHY}|where the template"):
             template.parse(text, completion=True, exact=exact, **kwargs)
 
 
@@ -180,5 +183,77 @@ def test_harmony_is_read_in_each_order(text: str, reasoning: str, content: str, 
     [ANALYSIS, f"{ANALYSIS}<|channel|>final<|message|>Hi<|end|>more", f"<|channel|>commentary to=functions.f{CALLED}x"],
 )
 def test_harmony_without_an_answer_or_with_more_after_it_is_refused(text: str) -> None:
-    with pytest.raises(NotRepresentable, match=r"neither|markup|continues"):
+    with pytest.raises(NotRepresentable, match="no complete call, and no answer"):
         Template.load("gpt_oss").parse(text, completion=True)
+
+
+EXPLAINED = [
+    ("the trace is dropped", "hm", {"on": True}, "the prompt opens a trace, which '</think>' does not close", "hm"),
+    ("the trace is dropped", "hm</think>Hi", {}, "'</think>' closes a trace that the prompt does not open", "</think>"),
+    (
+        "the trace is dropped",
+        "<think>hm</think>Hi",
+        {},
+        "'<think>' opens a trace, but the prompt has closed",
+        "<think>",
+    ),
+    ("always an empty trace", "Hi<think>hm", {}, "'<think>' opens a trace that is not closed", "<think>"),
+    ("always an empty trace", f"{CALL} then", {}, "text follows the tool calls", "then"),
+    ("always an empty trace", CALL[:40], {}, "a tool call begins here, but is cut off", "<tool_call>"),
+    ("always an empty trace", "a `<tool_call>` then <tool_call>x", {}, "a tool call begins here", "<tool_call>"),
+    ("always an empty trace", "Hi<|end|>Ho", {}, "the text continues after the stop token", "<|end|>"),
+    (
+        "always an empty trace",
+        "Hi<|eot_id|>Ho",
+        {},
+        "'<|eot_id|>' stands where the template writes no markup",
+        "<|eot_id|>",
+    ),
+    ("always an empty trace", "Hi <|en", {}, "the text ends inside a control token or a tag", "<|en"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "kwargs", "why", "marked"), EXPLAINED)
+def test_a_refusal_names_the_cause_and_its_place(
+    name: str, text: str, kwargs: dict[str, Any], why: str, marked: str
+) -> None:
+    with pytest.raises(NotRepresentable, match=why.replace("|", r"\|")) as caught:
+        Template.from_source(TEMPLATES[name]).parse(text, completion=True, **kwargs)
+    place = caught.value.place
+    assert place is not None
+    assert text[place.start : place.end] == marked
+    assert place.start == text.rfind(marked)
+
+
+def test_a_refusal_names_the_kwarg_that_opens_the_trace() -> None:
+    template = Template.from_source(TEMPLATES["the trace is dropped"])
+    with pytest.raises(NotRepresentable, match="does not open") as caught:
+        template.parse("hm</think>Hi", completion=True)
+    assert caught.value.hint == "if the prompt was rendered with on=true, pass it"
+
+
+def test_a_turn_of_the_history_is_no_answer_to_a_prompt_that_is_given() -> None:
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|><think>{% endif %}"
+    )
+    template = Template.from_source(source)
+    assert template.parse("Hi", completion=True).messages[0].content == "Hi"
+    with pytest.raises(NotRepresentable, match="the prompt opens a trace"):
+        template.parse("Hi", completion=True, prompt=[{"role": "user", "content": "?"}])
+
+
+def test_the_generation_config_and_the_tokenizer_of_a_model_say_what_ends_a_turn_and_what_is_markup(
+    tmp_path: Path,
+) -> None:
+    source = TEMPLATES["always an empty trace"]
+    tokens = ["<|end|>", "<fin>", "<s>"]
+    added = {str(number): {"content": token, "special": True} for number, token in enumerate(tokens)}
+    config = {"chat_template": source, "added_tokens_decoder": added, "eos_token": "<|end|>"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 1]}), encoding="utf-8")
+    template = Template.load(tmp_path)
+    assert template.parse("Hi<fin>", completion=True).messages[0].content == "Hi"
+    with pytest.raises(NotRepresentable, match="'<s>' stands where the template writes no markup"):
+        template.parse("Hi <s>old", completion=True)
+    assert Template.from_source(source).parse("Hi <s>old", completion=True).messages[0].content == "Hi <s>old"

@@ -115,6 +115,9 @@ def test_serving_reads_each_spelling_of_a_call_and_says_what_differs(text: str, 
         template("json").parse(text + stop, completion=True, exact=True)
 
 
+WHY = "markup|neither an answer|ends inside|trace|tool call|stop token"
+"""The beginnings of the reasons for refusals."""
+
 REFUSED = {
     "a call that is cut off": ("json", '<tool_call>\n{"name": "f", "argu'),
     "a call without its closing tag": ("json", '<tool_call>\n{"name": "f", "arguments": {}}'),
@@ -128,13 +131,10 @@ REFUSED = {
 }
 
 
-_NO_CONTENT = r"markup|neither an answer|starts here|after a stop token|not closed"
-
-
 @pytest.mark.parametrize(("notation", "text"), REFUSED.values(), ids=list(REFUSED))
 def test_markup_is_never_content(notation: str, text: str) -> None:
     for exact in (False, True):
-        with pytest.raises(NotRepresentable, match=_NO_CONTENT) as caught:
+        with pytest.raises(NotRepresentable, match=WHY) as caught:
             template(notation).parse(text, completion=True, exact=exact)
         assert caught.value.place is not None
 
@@ -178,7 +178,7 @@ def test_a_trace_that_only_the_prompt_knows_is_read_where_the_prompt_opens_it() 
     opened = Template.from_source(OPENED)
     message = opened.parse("hm</think>Hi<|end|>", completion=True, thinking=True).messages[0]
     assert (message.reasoning_content, message.content) == ("hm", "Hi")
-    with pytest.raises(NotRepresentable, match=r"not closed by '</think>'"):
+    with pytest.raises(NotRepresentable, match="the prompt opens a trace, which '</think>' does not close"):
         opened.parse("hm", completion=True, thinking=True)
 
 
@@ -192,7 +192,7 @@ def test_a_mode_is_parsed_as_its_prompt_begins_the_turn() -> None:
     assert closed.parse("Hi<|end|>", completion=True).messages[0].content == "Hi"
     message = closed.parse("hm</think>Hi<|end|>", completion=True, thinking=True).messages[0]
     assert (message.reasoning_content, message.content) == ("hm", "Hi")
-    with pytest.raises(NotRepresentable, match="'</think>' stands where"):
+    with pytest.raises(NotRepresentable, match="'</think>' closes a trace that the prompt does not open"):
         closed.parse("hm</think>Hi<|end|>", completion=True)
 
 
@@ -204,6 +204,26 @@ def test_white_space_between_parameters_does_not_join_them() -> None:
     assert message.tool_calls[0].function.arguments == {"a": "x", "b": 2}
 
 
+BETWEEN = "<tool_call>{0}f{0}<arg_key>{0}a{0}</arg_key>{0}<arg_value>2</arg_value>{0}</tool_call>"
+
+
+@pytest.mark.parametrize("space", ["", " ", "\n", "\n\n"])
+def test_white_space_between_tags_means_nothing(space: str) -> None:
+    message = template("keys and values").parse(BETWEEN.format(space), completion=True).messages[0]
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].function.name == "f"
+    assert message.tool_calls[0].function.arguments == {"a": 2}
+
+
+@pytest.mark.parametrize(("kind", "value"), [("string", "\n2"), ("integer", 2), ("number", 2), ("boolean", "\n2")])
+def test_a_value_is_of_the_type_that_the_schema_expects_also_after_white_space(kind: str, value: object) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": kind}}}}}]
+    text = "<tool_call>f<arg_key>a</arg_key><arg_value>\n2</arg_value></tool_call>"
+    message = template("keys and values").parse(text, completion=True, tools=tools).messages[0]
+    assert message.tool_calls is not None
+    assert message.tool_calls[0].function.arguments == {"a": value}
+
+
 def test_json_that_is_a_call_in_another_spelling_is_a_call() -> None:
     for text, called in (('{"name": "f", "parameters": {"a":1}}', True), ('{"name": "Bob"}', False)):
         message = Template.load("llama3").parse(text, completion=True).messages[0]
@@ -213,7 +233,7 @@ def test_json_that_is_a_call_in_another_spelling_is_a_call() -> None:
 @pytest.mark.parametrize("value", ["1e400", "[" * 900 + "]" * 900])
 def test_a_value_that_no_message_can_hold_is_refused(value: str) -> None:
     text = f'<tool_call>\n{{"name": "f", "arguments": {{"a": {value}}}}}\n</tool_call>'
-    with pytest.raises(NotRepresentable, match=_NO_CONTENT):
+    with pytest.raises(NotRepresentable, match=WHY):
         template("json").parse(text, completion=True)
 
 

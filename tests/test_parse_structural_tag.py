@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from chattmpl.parse.server_flags import server_flags
 from chattmpl.parse.structural_tag import structural_tag
 from chattmpl.template.family import family_names
 from support.command import run_here
+from support.extras import need
 
 TOOLS: list[dict[str, Any]] = [
     {"type": "function", "function": {"name": name, "parameters": {
@@ -25,11 +27,12 @@ TOOLS: list[dict[str, Any]] = [
 
 
 def accepts(tag: dict[str, Any], text: str) -> bool:
-    xgrammar = pytest.importorskip("xgrammar")
-    testing = pytest.importorskip("xgrammar.testing")
+    need("xgrammar", session="xgrammar")
+    xgrammar, testing = importlib.import_module("xgrammar"), importlib.import_module("xgrammar.testing")
     return bool(testing._is_grammar_accept_string(xgrammar.Grammar.from_structural_tag(tag), text))
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("notation", NOTATIONS)
 def test_xgrammar_accepts_rendered_calls_and_rejects_mutants(notation: str) -> None:
     loaded = template(notation)
@@ -46,6 +49,7 @@ def test_xgrammar_accepts_rendered_calls_and_rejects_mutants(notation: str) -> N
             assert not accepts(tag, end + end[-8:])
 
 
+@pytest.mark.upstream
 @pytest.mark.parametrize("notation", ["json", "name and arguments"])
 def test_only_the_tools_of_the_list_are_called_as_their_schemas_say(notation: str) -> None:
     loaded = template(notation)

@@ -7,7 +7,7 @@ refuses all others; *serving* also returns a message that the template writes di
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,6 +18,7 @@ from chattmpl.conversation.json_text import STRICT
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
+from chattmpl.parse.explanation import explain
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.turn_grammar import (
     CONTROL_TOKENS,
@@ -26,7 +27,7 @@ from chattmpl.parse.turn_grammar import (
     schemas_of,
     turn_grammar,
 )
-from chattmpl.probing.facts import placeholders_in, with_placeholders
+from chattmpl.probing.facts import facts_of, placeholders_in, with_placeholders
 from chattmpl.probing.prober import before_split_token, common_length
 from chattmpl.template.special_tokens import PLACEHOLDER
 from chattmpl.template.template import Template
@@ -114,7 +115,13 @@ def reply_start(prompt: Prompt, text: str, generation_prompt: bool | None) -> in
 def grammar_after(request: ParseRequest, prompt: Prompt) -> TurnGrammar:
     """Return the grammar of the turn that follows a prompt."""
     messages = prompt.conversation.messages
-    return turn_grammar(request.template, request.kwargs, bool(messages) and messages[-1].role == "tool")
+    after_result = bool(messages) and messages[-1].role == "tool"
+    grammar = turn_grammar(request.template, request.kwargs, after_result)
+    if not prompt.text.endswith(grammar.prompt_end):
+        # Without tools, some templates end their prompts otherwise.
+        without = turn_grammar(request.template, request.kwargs, after_result, tools=False)
+        grammar = without if prompt.text.endswith(without.prompt_end) else grammar
+    return grammar
 
 
 def parse_completion(
@@ -148,28 +155,25 @@ def parse_completion(
     if (half := grammar.half_token(text)) is not None:
         problem = f"the text ends inside a control token or a tag: {text[half:]!r}"
         raise ParseRefusal(ParseFailure.UNCLOSED, problem, half, len(text), "raise the limit of tokens to sample")
-    reading = _Reading(request, text, start, grammar, rendered, exact, sampled)
+    reading = _Reading(request, text, start, grammar, rendered, exact, sampled or prompt is not None)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None
     for source in reading.sources():
-        try:
-            for message in (each for read in source.messages for each in reading.meanings(read)):
-                markup = grammar.markup_in(message.get("reasoning_content", ""), message["content"])
-                if markup is not None:
-                    raise grammar.quoted(markup, text[start:], start)
-                for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
-                    try:
-                        return _result(reading.prove(context, message, source.as_history), prompt, None)
-                    except ParseRefusal as error:
-                        refusal = later(refusal, error)
-                        serves = source.serves or "tool_calls" in message
-                        if serves and (found is None or found[1].reason is ParseFailure.NOT_RENDERED):
-                            found = message, error
-        except ParseRefusal as error:
-            refusal = refusal or error
-    assert refusal is not None, "a source that yields no message refuses"
+        for message in (each for read in source.messages for each in reading.meanings(read)):
+            if grammar.markup_in(message.get("reasoning_content", ""), message["content"]) is not None:
+                continue
+            for context in [rendered] if prompt is not None else _substitute_prompts(request, rendered, message):
+                try:
+                    return _result(reading.prove(context, message, source.as_history), prompt, None)
+                except ParseRefusal as error:
+                    refusal = later(refusal, error)
+                    serves = source.serves or "tool_calls" in message
+                    if serves and (found is None or found[1].reason is ParseFailure.NOT_RENDERED):
+                        found = message, error
     if found is None or exact:
-        raise refusal
+        if exact and refusal is not None and refusal.reason is not ParseFailure.PROMPT:
+            raise refusal
+        raise explain(text, start, grammar, reading.other_prompts)
     read, differs = found
     made = rendered.conversation.with_messages([*messages, _message(read, text, start)])
     return _result(made, prompt, differs.error(text))
@@ -223,7 +227,7 @@ class _Source:
     """Messages that a completion may be, by one grammar.
 
     Attributes:
-        messages: the messages; reading them may raise `ParseRefusal`.
+        messages: the messages.
         serves: whether a message that the template writes differently may be one of them.
         as_history: whether the text is read as the turn in the history, where that does not begin like the prompt.
     """
@@ -275,15 +279,18 @@ class _Reading:
             return error.reason is not ParseFailure.NOT_RENDERED
         return True
 
+    @property
+    def other_prompts(self) -> Mapping[str, str]:
+        """The generation prompts of the template by setting."""
+        facts = facts_of(self.request.template)
+        return {**facts.generation_prompts, "the defaults of all kwargs": facts.generation_prompt or ""}
+
     @cached_property
     def untagged_call(self) -> MessageData | None:
         """The message with calls that no tag marks; None if the text is none."""
         if not self.grammar.untagged_calls:
             return None
-        try:
-            return next((message for message in self._read(self.grammar) if "tool_calls" in message), None)
-        except ParseRefusal:
-            return None
+        return next((message for message in self._read(self.grammar) if "tool_calls" in message), None)
 
     def prove(self, prompt: Prompt, data: MessageData, as_history: bool) -> Conversation:
         """Return the conversation of a prompt and a message whose rendering continues the prompt with the text."""

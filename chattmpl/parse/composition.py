@@ -46,6 +46,10 @@ class Trace:
         """Return whether a prompt ends with the beginning of a trace."""
         return prompt.rstrip().endswith(self.opens.strip())
 
+    def is_closed(self, prompt: str) -> bool:
+        """Return whether a prompt ends with the end of a trace."""
+        return prompt.rstrip().endswith(self.closes.strip())
+
     @property
     def pattern(self) -> re.Pattern[str]:
         """A pattern of an empty trace, or of the end of one, at the beginning of a text."""
@@ -104,6 +108,8 @@ def compose(
     literals: Sequence[str],
 ) -> tuple[Form, ...]:
     """Return the forms of turns that continue the prompt, which ends with ``header``."""
+    if any(stop in supplied for stop in stops):
+        return ()  # The answer of the template stands before the generation prompt.
     if writes_harmony(text for form in forms for text in form.texts):
         return harmony_forms()
     rests = [_without_stop(rest, stops) for form in forms for rest in _without_trace(form, trace, supplied)]
@@ -114,19 +120,27 @@ def compose(
         rests = [*((Slot("content"), *rest) for rest in alone), *rests]
     opened = trace is not None and trace.is_opened(header)
     made: list[Parts] = []
-    if trace is not None and not header.rstrip().endswith(trace.closes.strip()):
+    if trace is not None and not trace.is_closed(header):
         space = trace.opens[len(trace.opens.rstrip()) :]
         start = supplied.removesuffix(space) + space if opened else supplied + trace.opens
         made += [(start, Slot("reasoning"), trace.closes, *rest) for rest in (*rests, ())]
     if not opened:
         made += [(supplied, *rest) for rest in rests]
-    known, found = [form.parts for form in forms], list[Form]()
+    known, found = {_outline(form.parts) for form in forms}, list[Form]()
+    after_calls = [form.stop for form in forms if "calls" in form.fields and form.stop]
     for parts in made:
         parts = tuple(part for part in parts if part != "")
-        if parts not in known:
-            known.append(parts)
-            found.append(Form(parts, "", ""))
+        if _outline(parts) not in known:
+            known.add(_outline(parts))
+            calls = any(isinstance(part, Calls) for part in parts)
+            stop = next(iter([*after_calls, *stops] if calls else stops), "")
+            found.append(Form(parts, stop, stop))
     return tuple(found)
+
+
+def _outline(parts: Parts) -> str:
+    """Return the identity of parts that differ in nothing but white space."""
+    return re.sub(r"\\n|\s", "", repr(parts))
 
 
 def _without_trace(form: Form, trace: Trace | None, supplied: str) -> Iterator[Parts]:

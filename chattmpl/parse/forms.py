@@ -158,6 +158,7 @@ def _read_part(
         if stop is not None:
             yield {}, stop
     elif isinstance(part, Slot):
+        position = scan.after_space(position) if scan.loose else position
         match = None if following else NAME.match(scan.text, position, scan.end)
         places = scan.find(following, position) if following else iter([(match.end(), 0)] if match else [])
         end = next((start for start, _ in places), position)

@@ -114,12 +114,12 @@ def _without(form: Form, unknown: Iterable[str]) -> Form:
 def variants(grammar: TurnGrammar) -> Iterator[tuple[FormParts, str]]:
     """Yield the parts of each form after the generation prompt, and its stop token.
 
-    Turns that never begin with what the prompt supplies are left out if others do.
+    Where the template begins its own turns otherwise, these are the forms that are composed of their parts.
     """
-    for head in (grammar.supplied, *grammar.heads):
-        found = [(parts, form.stop) for form in grammar.forms for parts in _after(form.parts, head, grammar)]
-        yield from found
-        if found and head == grammar.supplied:
+    for forms in (grammar.forms, grammar.composed):
+        found = [(parts, form.stop) for form in forms for parts in _after(form.parts, grammar.supplied, grammar)]
+        if found:
+            yield from found
             return
 
 
@@ -200,7 +200,7 @@ class Rules:
                 marked = [opener for opener in grammar.openers if grammar.markup.search(opener)]
                 starts = {*grammar.openers} - {*marked, following}
                 own = () if grammar.markup.search(following) or len(following) <= SHORT else (following,)
-                text = self.automaton({*grammar.tokens, *marked, *own}, starts, code=True)
+                text = self.automaton({*grammar.tokens, *marked, *own}, starts, code=True, last=index + 1 == len(parts))
                 # A call in JSON may begin as a document does.
                 made.append(f"({text} | ws json-value ws)" if starts and not following else text)
         return _sequence(*made, f"({quoted(stop)})?" if stop else "")
@@ -337,6 +337,7 @@ class Rules:
         until: str | None = None,
         lines: bool = True,
         code: bool = False,
+        last: bool = False,
     ) -> str:
         """Return the rule of text that contains no banned text, and begins with none of ``at_start``.
 
@@ -346,14 +347,22 @@ class Rules:
             until: the text that ends it, which is part of it.
             lines: whether it may contain line breaks.
             code: whether Markdown code in it may contain anything.
+            last: whether it ends the turn, where half a control token is one that was cut off.
         """
         texts = tuple(sorted(text for text in set(banned) if not any(b != text and b in text for b in banned)))
         starts = tuple(sorted(set(at_start)))
-        key = (texts, starts, until, lines, code)
+        key = (texts, starts, until, lines, code, last)
         return self._named("text", key, lambda name: self._states(name, *key))
 
     def _states(
-        self, name: str, banned: tuple[str, ...], starts: tuple[str, ...], until: str | None, lines: bool, code: bool
+        self,
+        name: str,
+        banned: tuple[str, ...],
+        starts: tuple[str, ...],
+        until: str | None,
+        lines: bool,
+        code: bool,
+        last: bool,
     ) -> str:
         """Add the rules of an automaton; return the one of its first state.
 
@@ -399,7 +408,8 @@ class Rules:
             alternatives += [(f"[{_class(chars)}]", target) for target, chars in targets.items() if target is not None]
             if code and (target := step(state, "`" if "`" in apart else None)) is not None:
                 alternatives.append((self._code(), target))
-            body = [] if until else ['""']
+            half = last and (len(state[0]) > 2 or state[0][1:2] in tuple("|｜/"))
+            body = [] if until or half else ['""']
             for text, target in alternatives:
                 if isinstance(target, tuple) and target not in names:
                     names[target] = f"{name}-{len(names)}"

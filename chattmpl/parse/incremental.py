@@ -254,7 +254,7 @@ class TurnReader:
         self._pending: list[str] = []
         self._waiting = 0
         self._simple: _Field | None = None
-        self._arguments: CallsReader | None = None
+        self._arguments: list[CallsReader] = []
         self._sent: dict[str, int] = {}
         self._calls: list[dict[str, Any]] = []
         self.feed(grammar.supplied)
@@ -266,7 +266,7 @@ class TurnReader:
                 return deltas
             self._readings = [replace(reading, searched=self._window.base) for reading in self._readings]
             self._simple = None
-        elif self._arguments is not None:
+        elif self._arguments:
             return self._arguments_in_json(text)
         elif not self._readings:
             return []
@@ -296,14 +296,13 @@ class TurnReader:
 
     def _arguments_in_json(self, text: str) -> list[Delta]:
         """Show arguments as they are written, up to their end."""
-        reader, window = self._arguments, self._window
-        assert reader is not None
-        end = reader.take(text)
+        window = self._window
+        (end,) = {reader.take(text) for reader in self._arguments}
         if end == len(text):
             window.base += end
             self._calls[-1]["arguments"] = window.base
             return [_call_delta(len(self._calls) - 1, function={"arguments": text})]
-        self._arguments = None
+        self._arguments = []
         window.text = text
         return self._read()
 
@@ -459,11 +458,12 @@ class TurnReader:
         keep = [reading.keep for reading in self._readings]
         for reading in self._readings:
             view = reading.view
-            keep += [self._sent.get(name, start) for name, (start, end) in view.ranges.items()]
+            sent = {name: (self._sent.get(name, start), end) for name, (start, end) in view.ranges.items()}
+            keep += [place for place, end in sent.values() if place < end]
             for number, call in enumerate(view.calls):
                 if isinstance(call.arguments, tuple):
-                    sent = self._calls[number]["arguments"] if number < len(self._calls) else None
-                    keep.append(call.arguments[0] if sent is None else sent)
+                    shown = self._calls[number]["arguments"] if number < len(self._calls) else None
+                    keep.append(call.arguments[0] if shown is None else shown)
         self._fields = {
             (each.name, each.start): each
             for reading in self._readings
@@ -476,8 +476,11 @@ class TurnReader:
         if all(reading.slot is first.slot for reading in self._readings) and first.slot is not None:
             if first.slot.simple and self._sent.get(first.slot.name) == window.base:
                 self._simple = first.slot
-        elif len(self._readings) == 1 and first.calls is not None and not window.text and first.calls.in_json:
-            self._arguments = first.calls
+        elif not window.text:
+            readers = [reading.calls for reading in self._readings if reading.calls is not None]
+            places = {reader.json_place for reader in readers}
+            if len(readers) == len(self._readings) and len(places) == 1 and None not in places:
+                self._arguments = readers
 
 
 def _call_delta(index: int, **fields: Any) -> Delta:

@@ -239,10 +239,12 @@ class CallsReader:
         return bool(self.calls.separator.strip()) or not any(following in closing[:1] for closing in self.closings)
 
     @property
-    def in_json(self) -> bool:
-        """True if the text ends inside arguments in JSON, all of which have been read."""
+    def json_place(self) -> tuple[int, int] | None:
+        """The number of calls and the offset of arguments in JSON inside which the text ends; None if it does not."""
         view = self.views[-1] if self.views else None
-        return self.raw is not None and view is not None and isinstance(view.arguments, tuple) and self.raw.depth > 0
+        if view is None or not isinstance(view.arguments, tuple) or self.raw is None or self.raw.depth <= 0:
+            return None
+        return len(self.views), view.arguments[0]
 
     def take(self, text: str) -> int:
         """Read a piece inside arguments in JSON that begins where the last one ended; return its part of them."""
@@ -262,6 +264,7 @@ class CallsReader:
 
     def _slot(self, part: Slot) -> None:
         window, following = self.window, self._following()
+        self.place = window.after_space(self.place)
         if following:
             word = words_of(following)[0] if following.strip() else following
             place = window.find(word, self.place)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.parse.composition import compose, find_trace
+from chattmpl.parse.composition import Trace, compose, find_trace
 from chattmpl.parse.forms import Arguments, CallPart, Calls, Form, JsonCall, Slot
 from chattmpl.parse.value_derivation import KEYS, WORDS, Underivable, members_of, whole_notation
 from chattmpl.parse.values import KEY, Members, common_end, common_start
@@ -65,6 +65,7 @@ class DerivedForms:
         heads: what turns have in common with it that begin otherwise in the history.
         forms: the forms, the ones with most fields first.
         composed: the forms of turns that continue the prompt, which the template may write otherwise.
+        trace: the texts around traces; None if there are none.
         stops: the tokens that end turns.
         followers: the tokens that begin the next turn, where turns have no stop token.
         openers: the texts before the first call of a turn, the longest first.
@@ -76,15 +77,16 @@ class DerivedForms:
     heads: tuple[str, ...]
     forms: tuple[Form, ...]
     composed: tuple[Form, ...]
+    trace: Trace | None
     stops: tuple[str, ...]
     followers: tuple[str, ...]
     openers: tuple[str, ...]
     underived: tuple[str, ...]
 
 
-def derive(facts: TemplateFacts, after_result: bool = False) -> DerivedForms:
-    """Derive the forms of the turns that follow a question, or a tool result."""
-    return Derivation(facts, after_result).result()
+def derive(facts: TemplateFacts, after_result: bool = False, tools: bool = True) -> DerivedForms:
+    """Derive the forms of the turns that follow a question or a tool result, with or without tools."""
+    return Derivation(facts, after_result, tools).result()
 
 
 class Derivation:
@@ -93,12 +95,12 @@ class Derivation:
     loses_traces = False
     """True if turns count whose trace is not rendered, as in history."""
 
-    def __init__(self, facts: TemplateFacts, after_result: bool) -> None:
+    def __init__(self, facts: TemplateFacts, after_result: bool, with_tools: bool = True) -> None:
+        self.with_tools = with_tools
         self.prober = facts.prober
         self.traces = facts.traces
-        # A prompt that the template writes after a turn, although none is asked for, does not end it.
-        self.unrequested = facts.unrequested_prompt is not None
-        self.stops = facts.answer_stops if self.unrequested else facts.stop_tokens or ()
+        self.stops = facts.stop_tokens or ()
+        self.generation_prompt = facts.generation_prompt or ""
         options = self.prober.call_options
         self.calls = bool(options)
         self.as_text = bool(options.get("text"))
@@ -118,7 +120,7 @@ class Derivation:
 
     def rendered(self, messages: list[Message], prompt: bool = False) -> Rendering | None:
         """Render messages, with tools if that is possible; return None if the template raises."""
-        for tools in (True, False):
+        for tools in (self.with_tools, not self.with_tools):
             made = self.prober.outcome(messages, prompt=prompt, tools=tools, template=self.traces.template)
             if not isinstance(made, ChatTmplError):
                 return made
@@ -168,16 +170,14 @@ class Derivation:
         composed = compose(ordered, trace, header, supplied, stops, literals)
         if trace is not None and trace.is_opened(header) and not any("reasoning" in form.fields for form in ordered):
             # The template renders no trace, but the prompt opens one.
-            ordered = [
-                *(replace(form, ending=stop, stop=stop) for form in composed for stop in stops[:1] or ("",)),
-                *ordered,
-            ]
+            ordered = [*composed, *ordered]
         return DerivedForms(
             header,
             supplied,
             tuple(sorted(heads)),
             tuple(ordered),
             composed,
+            trace,
             stops,
             tuple(self._followers(stops)),
             openers,
@@ -208,7 +208,7 @@ class Derivation:
     ) -> tuple[list[Form], tuple[str, ...]]:
         """Return the forms of turns that begin at an offset, and their stop tokens."""
         stops = self._stops([self.pieces(turns[0], start) for turns in kinds.values() if 0 in turns])
-        stops = tuple(dict.fromkeys((*stops, *self.stops)))
+        stops = tuple(stop for stop in stops if stop not in self.generation_prompt)
         arguments = self._arguments(start) if self.calls else None
         forms: list[Form] = []
         for turns in kinds.values():
@@ -226,17 +226,21 @@ class Derivation:
         return pieces_of(rendering, start, len(self.before))
 
     def _stops(self, turns: Iterable[list[Piece]]) -> tuple[str, ...]:
-        """Return the control tokens that end turns without calls."""
+        """Return the control tokens that end turns without calls, then those of other turns."""
         header = self.prompt[self.prompt.rfind(self.before[-1]["content"]) :]
         found: dict[str, None] = {}
-        for tail in (turn[-1].text for turn in turns if turn and turn[-1].field is None):
+        for tail in (turn[-1].text for turn in turns if len(turn) > 1 and turn[-1].field is None):
             matches = list(CONTROL.finditer(tail))
+            unrequested = next((match for match in matches if self.prompt.endswith(tail[match.start() :])), None)
+            if unrequested is not None:
+                # The template writes a generation prompt, although none is asked for.
+                return (unrequested[0],)
             found.update(dict.fromkeys(match[0] for match in matches[-1:]))
             # Another stop token may stand before it, if it ends questions, too.
             for match, following in itertools.pairwise(matches):
                 if match[0] in header and not tail[match.end() : following.start()].strip():
                     found[match[0]] = None
-        return tuple(found)
+        return tuple({**found, **dict.fromkeys(self.stops)})
 
     def _followers(self, stops: tuple[str, ...]) -> Iterator[str]:
         """Yield the control tokens that begin the next turn, where none ends the turn before it."""
@@ -305,7 +309,7 @@ class Derivation:
 
     def _ends(self, rest: str, stops: tuple[str, ...]) -> bool:
         """Return whether a text after a stop token is not sampled: more of them, or a prompt that is not asked for."""
-        if self.unrequested and rest.strip() and self.prompt.endswith(rest):
+        if CONTROL.match(rest.lstrip()) and self.prompt.endswith(rest):
             return True
         for stop in stops:
             rest = rest.replace(stop, "")

@@ -10,12 +10,12 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form, Slot
+from chattmpl.parse.forms import NAME_IN_ID, Fields, Form
 from chattmpl.parse.harmony import ENDS, read_harmony, writes_harmony
-from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.turn_derivation import DerivedForms, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
+from chattmpl.probing.corpus import ASK, RESULTS
 from chattmpl.probing.facts import TemplateFacts, facts_of
 from chattmpl.template.special_tokens import CONTROL, NAMES, PIPED_CONTROL, PLACEHOLDER, PLACEHOLDERS, TAG
 from chattmpl.template.template import Template
@@ -53,6 +53,11 @@ class TurnGrammar(DerivedForms):
     """
 
     special: tuple[str, ...] = ()
+
+    @property
+    def prompt_end(self) -> str:
+        """The text of a prompt after the last message."""
+        return self.header.removeprefix(ASK["content"]).removeprefix(RESULTS[0])
 
     @cached_property
     def ends(self) -> tuple[str, ...]:
@@ -95,16 +100,11 @@ class TurnGrammar(DerivedForms):
         return (self.header, *(text for form in forms for text in (*form.texts, form.ending)))
 
     def read(self, text: str, start: int, schemas: Mapping[str, Mapping[str, JsonType]]) -> Iterator[MessageData]:
-        """Yield the messages that the completion from ``start`` on may be, the most exact reading first.
-
-        Raises:
-            ParseRefusal: no message may be.
-        """
-        whole, shift = self.supplied + text[start:], start - len(self.supplied)
+        """Yield the messages that the completion from ``start`` on may be, the most exact reading first."""
+        whole = self.supplied + text[start:]
         exact = Scan(whole, len(whole), False, schemas, len(self.supplied))
         loose = replace(exact, end=self.end_of(whole), loose=True)
         seen: list[MessageData] = []
-        refusal: ParseRefusal | None = None
 
         def readings() -> Iterator[tuple[Form, Scan]]:
             yield from ((form, scan) for form in self.forms for scan in (exact, loose))
@@ -113,60 +113,18 @@ class TurnGrammar(DerivedForms):
                 respelt = _PYTHON_TAG.sub("", whole)
                 yield from ((form, replace(loose, text=respelt, end=self.end_of(respelt))) for form in self.forms)
 
-        def fields_read() -> Iterator[tuple[Fields, Scan]]:
-            yield from ((fields, scan) for form, scan in readings() for fields in form.read(scan, 0))
+        def fields_read() -> Iterator[Fields]:
+            yield from (fields for form, scan in readings() for fields in form.read(scan, 0))
             if not seen and writes_harmony(self.texts) and (fields := read_harmony(text[start:])) is not None:
-                yield fields, exact
+                yield fields
 
-        for fields, scan in fields_read():
-            found = self.markup_in(fields.get("reasoning", ""), fields.get("content", ""))
-            if found is not None:
-                refusal = refusal or self.quoted(found, scan.text, shift)
+        for fields in fields_read():
+            if self.markup_in(fields.get("reasoning", ""), fields.get("content", "")) is not None:
                 continue
             for message in messages_of(fields):
                 if message not in seen:
                     seen.append(message)
                     yield message
-        if not seen:
-            unfinished = self._unfinished(text, start)
-            if refusal is None or (unfinished is not None and unfinished.start <= refusal.start):
-                refusal = unfinished or _no_reply(text, start)
-            raise refusal
-
-    def _unfinished(self, text: str, start: int) -> ParseRefusal | None:
-        """Return the refusal of a completion with a trace or a call that is not written like those of the template."""
-        for form in self.forms:
-            opens, *rest = form.parts or ("",)
-            if isinstance(opens, str) and rest[:1] == [Slot("reasoning")] and rest[1:]:
-                closes = rest[1].start if isinstance(rest[1], Calls) else str(rest[1])
-                whole = self.supplied + text[start:]
-                if whole.startswith(opens.rstrip()) and closes.strip() not in whole:
-                    problem = f"a trace starts here but is not written as {f'{opens}…{closes}'!r}"
-                    token = len(opens.rstrip()) - len(self.supplied)
-                    if token <= 0:
-                        problem, token = f"the trace that the prompt opens is not closed by {closes.strip()!r}", 1
-                    return ParseRefusal(ParseFailure.TRACE_FORMAT, problem, start, start + token)
-        for opener in self.openers:
-            tokens = list(CONTROL.finditer(opener))
-            place = text.find(opener, start) if tokens else -1
-            if place >= 0:
-                calls = next(part for form in self.forms for part in form.parts if isinstance(part, Calls))
-                parts = (calls.opens, *calls.call, calls.closes)
-                written = "".join(part if isinstance(part, str) else "…" for part in parts).strip()
-                problem = f"a tool call starts here but is not written as {written!r}"
-                return ParseRefusal(
-                    ParseFailure.CALL_FORMAT, problem, place + tokens[-1].start(), place + tokens[-1].end()
-                )
-        return None
-
-    def quoted(self, token: str, whole: str, shift: int) -> ParseRefusal:
-        """Return the refusal of a text with markup, which begins ``shift`` characters before the completion."""
-        place = max(whole.find(token) + shift, 0)
-        if token in self.stops:
-            problem = "the text continues after a stop token"
-            return ParseRefusal(ParseFailure.AFTER_STOP, problem, place, place + len(token))
-        problem = f"{token!r} stands where the template writes no markup"
-        return ParseRefusal(ParseFailure.REPLY_FORMAT, problem, place, place + len(token))
 
     @property
     def untagged_calls(self) -> bool:
@@ -204,9 +162,12 @@ def _opens_call(text: str, opener: str) -> bool:
     return False
 
 
-def _no_reply(text: str, start: int) -> ParseRefusal:
-    problem = "neither an answer nor a tool call in this template's format"
-    return ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
+def outside_code(pattern: re.Pattern[str], text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+    """Yield the matches of a pattern in a part of a text, without those in Markdown code."""
+    code = [match.span() for match in _CODE.finditer(text, start, end)]
+    for match in pattern.finditer(text, start, end):
+        if not any(first <= match.start() < last for first, last in code):
+            yield match
 
 
 def messages_of(fields: Fields) -> Iterator[MessageData]:
@@ -256,21 +217,26 @@ def schemas_of(tools: Iterable[Any] | None) -> dict[str, dict[str, JsonType]]:
 
 
 @lru_cache(maxsize=64)
-def _derived(template: Template, kwargs: str, after_result: bool) -> TurnGrammar | str:
+def _derived(template: Template, kwargs: str, after_result: bool, tools: bool) -> TurnGrammar | str:
     facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
     try:
-        found = derive(facts, after_result)
+        found = derive(facts, after_result, tools)
     except Underivable as error:
         return str(error)
     family = template.family
     declared = family.generation.stop_tokens if family is not None else ()
-    stops = tuple(dict.fromkeys([*declared, *found.stops, *filter(None, [template.tokens.get("eos_token")])]))
+    stops = [*declared, *found.stops, *filter(None, [template.tokens.get("eos_token")])]
     special = [token for token in facts.control_tokens if token.startswith("[")]
     special += [token for name in NAMES if (token := template.tokens.get(name)) and token != PLACEHOLDER.format(name)]
-    return TurnGrammar(**{**vars(found), "stops": stops}, special=tuple(dict.fromkeys(special)))
+    if (directory := template.resolved.directory) is not None:
+        stops += sorted(directory.stop_tokens)
+        special += sorted(directory.control_tokens)
+    return TurnGrammar(**{**vars(found), "stops": tuple(dict.fromkeys(stops))}, special=tuple(dict.fromkeys(special)))
 
 
-def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bool = False) -> TurnGrammar:
+def turn_grammar(
+    template: Template, kwargs: Mapping[str, Any], after_result: bool = False, tools: bool = True
+) -> TurnGrammar:
     """Return the grammar of a template's assistant turns under template kwargs, derived once.
 
     Raises:
@@ -284,6 +250,7 @@ def turn_grammar(template: Template, kwargs: Mapping[str, Any], after_result: bo
             default=str,
         ),
         after_result,
+        tools,
     )
     if isinstance(found, str):
         raise no_grammar(template, found)

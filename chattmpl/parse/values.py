@@ -261,7 +261,7 @@ class Members:
         if not places:
             return None
         end = min(first for first, _, _ in places)
-        key = scan.text[start:end]
+        key = scan.text[start:end].strip() if scan.loose else scan.text[start:end]
         if len(key) > _MAX_KEY or "\n" in key or (following.strip() and following.strip() in key):
             return None
         befores = [(before, end) for first, _, before in places if first == end]
@@ -289,8 +289,8 @@ class Members:
                         continue
                     after = written.after.replace(KEY, key)
                     for value, end in self._written(scan, start, written.notation, after, name, following):
-                        if name == "string" and expected in ("boolean", "null") and value in _SPELLED:
-                            return _SPELLED[value], end
+                        if name == "string" and expected not in (None, "string"):
+                            return _as_expected(value, expected), end
                         if type_of(value) == name or (name == "number" and type_of(value) == "integer"):
                             return value, end
         return None
@@ -354,6 +354,20 @@ class Members:
             return True
         closed = scan.skip(self.closes, position)
         return closed is not None and (not following or scan.skip(following, closed) is not None)
+
+
+def _as_expected(text: Any, expected: JsonType | None) -> Any:
+    """Return the value that a text is in JSON or Python, if a schema expects one of its type; else the text."""
+    word = str(text).strip()
+    if word in _SPELLED:
+        value = _SPELLED[word]
+    else:
+        try:
+            value = STRICT.decode(word)
+        except (ValueError, RecursionError):
+            return text
+    fits = type_of(value) == expected or (expected == "number" and type_of(value) == "integer")
+    return value if fits else text
 
 
 def common_end(first: str, second: str) -> int:

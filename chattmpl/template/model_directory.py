@@ -155,12 +155,26 @@ class ModelDirectory:
         with_ids = [{**entry, "id": int(index)} for index, entry in listed.items()]
         return (*sorted(with_ids, key=itemgetter("id")), *special)
 
+    @cached_property
+    def _every_added(self) -> list[dict[str, Any]]:
+        tokens = [*((self._read(TOKENIZER) or {}).get("added_tokens") or []), *self.added_tokens]
+        return [token for token in tokens if isinstance(token, dict) and isinstance(token.get("content"), str)]
+
     @property
     def token_contents(self) -> frozenset[str]:
         """The contents of the added tokens of the tokenizer; empty if there is none."""
-        listed = (self._read(TOKENIZER) or {}).get("added_tokens") or []
-        tokens = [*listed, *self.added_tokens]
-        return frozenset(token["content"] for token in tokens if isinstance(token, dict) and "content" in token)
+        return frozenset(token["content"] for token in self._every_added)
+
+    @property
+    def control_tokens(self) -> frozenset[str]:
+        """The contents of the added tokens that are special."""
+        return frozenset(token["content"] for token in self._every_added if token.get("special"))
+
+    @property
+    def stop_tokens(self) -> frozenset[str]:
+        """The contents of the added tokens at which generation ends."""
+        ids = self.stop_ids or ()
+        return frozenset(token["content"] for token in self._every_added if token.get("id") in ids)
 
     @property
     def tokenizer(self) -> Path | None:

@@ -15,7 +15,7 @@ def need(*modules: str, session: str = "data") -> None:
     """Skips the test module where a package is missing.
 
     In the nox session that is there for these tests it fails instead: ``CHATTMPL_REQUIRE_DATA=1``,
-    ``CHATTMPL_REQUIRE_TRAIN=1``.
+    ``CHATTMPL_REQUIRE_TRAIN=1``, ``CHATTMPL_REQUIRE_XGRAMMAR=1``.
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing and os.environ.get(f"CHATTMPL_REQUIRE_{session.upper()}") == "1":
