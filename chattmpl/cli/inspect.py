@@ -34,8 +34,12 @@ SERVERS = ("vllm", "sglang", "llama.cpp")
     type=click.Choice(SERVERS),
     help="Check what this engine needs instead: stop tokens, control tokens, parsers. Default: show what is supported.",
 )
-@click.option("--tool-call-parser", metavar="NAME", help="Parser of tool calls that the --server is started with.")
-@click.option("--reasoning-parser", metavar="NAME", help="Parser of reasoning that the --server is started with.")
+@click.option(
+    "--tool-call-parser", metavar="NAME", help="Parser of tool calls that the --server is started with. Default: none."
+)
+@click.option(
+    "--reasoning-parser", metavar="NAME", help="Parser of reasoning that the --server is started with. Default: none."
+)
 @tokenizer_option("Tokenizer for --server", "the one of the model directory")
 def inspect(
     paths: tuple[str, ...],
