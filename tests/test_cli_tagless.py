@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from chattmpl.encode.tokenizer_loader import DEMO_FILE
 from support.command import Outcome, run_here
 from support.datasets import conversation, write_jsonl
 from support.extras import need
@@ -49,3 +51,15 @@ def test_tags_that_are_to_be_obeyed_are_placed_first_or_the_reason_is_printed(tm
     outcome = run(tmp_path, "stats", TAGLESS.replace("<|im_end|>", ""), "--mask-from", "tags")
     assert outcome.code == 2
     assert "nothing would be trained, and none can be placed" in outcome.err
+
+
+def test_a_model_directory_needs_no_other_option(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    shutil.copy(DEMO_FILE, model / "tokenizer.json")
+    (model / "chat_template.jinja").write_text(TAGLESS, encoding="utf-8")
+    (model / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|im_end|>"}), encoding="utf-8")
+    write_jsonl(tmp_path / "rows.jsonl", [conversation(number) for number in range(0, 12, 2)])
+    outcome = run_here(["encode", str(tmp_path / "rows.jsonl"), "-t", str(model), "-o", str(tmp_path / "out")])
+    assert outcome.code == 0, outcome.err
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["rows"]["encoded"] == 6

@@ -94,6 +94,7 @@ def audit(
     if explain is not None:
         write(explained_check(explain))
         return OK
+    tokenizer = tokenizer or templates.own_tokenizer
     check_arguments("chattmpl audit DATA -t TEMPLATE --tokenizer TOKENIZER", data, tokenizer=tokenizer)
     from chattmpl.data.audit import all_checks
     from chattmpl.data.audit import audit as run

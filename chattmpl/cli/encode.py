@@ -79,6 +79,7 @@ def encode(
     patterns, or one mixture (.yaml or .toml). Rows that cannot be encoded are written to OUT/rejected.jsonl with the
     reason; all counts are in summary.json. The exit code is 1 if more rows are rejected than --max-rejected allows.
     """
+    tokenizer = tokenizer or templates.own_tokenizer
     usage = "chattmpl encode DATA -t TEMPLATE --tokenizer TOKENIZER -o OUT"
     check_arguments(usage, data, tokenizer=tokenizer, output=output)
     if resume and force:

@@ -50,6 +50,14 @@ class Templates:
         self._loaded: dict[str, Template] = {}
         self._default: tuple[str, str] | None = None
 
+    @property
+    def own_tokenizer(self) -> str | None:
+        """The model directory that ``-t`` names, if it has a tokenizer."""
+        if self.given is None or not (Path(self.given) / "tokenizer.json").is_file():
+            return None
+        self.tokenizer = self.tokenizer or self.given
+        return self.given
+
     def of(self, conversation: Conversation | None = None) -> Template:
         """Return the template that ``-t`` names, or else the conversation, the project's file, or the default.
 

@@ -179,7 +179,11 @@ EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if 
 def tokenizer_option(purpose: str, default: str | None = "none") -> _Option:
     """Return the option ``--tokenizer`` with its purpose and its default in the help; None if it is required."""
     text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id."
-    help_text = f"{text} Required." if default is None else f"{text} Default: {default}."
+    help_text = (
+        f"{text} Default: that of the model directory given as the template."
+        if default is None
+        else f"{text} Default: {default}."
+    )
     return click.option("--tokenizer", metavar="TOKENIZER", help=help_text)
 
 

@@ -59,6 +59,7 @@ def stats(
 
     DATA is as for chattmpl encode; of a mixture, the rows that it samples are counted.
     """
+    tokenizer = tokenizer or templates.own_tokenizer
     check_arguments("chattmpl stats DATA -t TEMPLATE --tokenizer TOKENIZER", data, tokenizer=tokenizer)
     form = _format(form, output)
     for path in filter(None, (output, plot)):
