@@ -97,7 +97,15 @@ def _merged(first: Fields | None, second: Fields | None) -> Fields | None:
     return {**first, **second}
 
 
-CallPart = str | Slot | Arguments | JsonCall
+@dataclass(frozen=True)
+class Argument:
+    """The place of the only argument of a tool whose name is not written, such as the code of ``python``."""
+
+    name: str
+    key: str
+
+
+CallPart = str | Slot | Arguments | Argument | JsonCall
 
 
 @dataclass(frozen=True)
@@ -143,11 +151,18 @@ class Calls:
             yield fields, position
             return
         part = self.call[index]
-        following = self.call[index + 1] if index + 1 < len(self.call) else ""
-        for found, stop in _read_part(scan, part, position, following if isinstance(following, str) else "", fields):
+        following = beginning(self.call[index + 1]) if index + 1 < len(self.call) else ""
+        for found, stop in _read_part(scan, part, position, following, fields):
             merged = _merged(fields, found)
             if merged is not None:
                 yield from self.read_call(scan, index + 1, stop, merged)
+
+
+def beginning(part: CallPart) -> str:
+    """Return the text with which a part of a call begins; empty if it is not known."""
+    if isinstance(part, Arguments) and isinstance(part.notation, Members):
+        return part.notation.opens
+    return part if isinstance(part, str) else ""
 
 
 def _read_part(
@@ -165,6 +180,9 @@ def _read_part(
         name = scan.text[position:end].strip() if scan.loose else scan.text[position:end]
         if part.fits(name):
             yield {part.field: name}, end
+    elif isinstance(part, Argument):
+        for end, _ in scan.find(following, position) if following else [(scan.end, scan.end)]:
+            yield {"name": part.name, "arguments": {part.key: scan.text[position:end]}}, end
     elif isinstance(part, JsonCall):
         found = read_json(scan, position)
         call = None if found is None else part.fields(found[0])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattmpl.parse.forms import MAX_NAME, NAME, NAME_IN_ID, Calls, JsonCall, Slot
+from chattmpl.parse.forms import MAX_NAME, NAME, NAME_IN_ID, Argument, Calls, JsonCall, Slot
 from chattmpl.parse.values import JsonType, Scan, words_of
 
 MORE = -1
@@ -192,6 +192,9 @@ class CallsReader:
             self._slot(part)
         elif isinstance(part, JsonCall):
             self._object(part)
+        elif isinstance(part, Argument):
+            self._set("name", part.name)
+            self._held_arguments()
         elif part.notation == "json":
             if self.raw is None:
                 self.place = self.window.after_space(self.place)

@@ -10,8 +10,9 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from chattmpl.errors import UsageError
-from chattmpl.parse.forms import NAME_IN_ID, Fields, Form
+from chattmpl.parse.forms import NAME_IN_ID, Calls, Fields, Form
 from chattmpl.parse.harmony import ENDS, read_harmony, writes_harmony
+from chattmpl.parse.special_tools import special_forms
 from chattmpl.parse.turn_derivation import DerivedForms, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
@@ -221,6 +222,10 @@ def _derived(template: Template, kwargs: str, after_result: bool, tools: bool) -
     facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
     try:
         found = derive(facts, after_result, tools)
+        special = tuple(special_forms(facts, after_result, tools, found.forms))
+        opened = (part.start.strip() for form in special for part in form.parts if isinstance(part, Calls))
+        openers = tuple(dict.fromkeys([*found.openers, *filter(None, opened)]))
+        found = replace(found, forms=(*special, *found.forms), openers=openers)
     except Underivable as error:
         return str(error)
     family = template.family
