@@ -222,10 +222,10 @@ def _derived(template: Template, kwargs: str, after_result: bool, tools: bool) -
     facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
     try:
         found = derive(facts, after_result, tools)
-        special = tuple(special_forms(facts, after_result, tools, found.forms))
-        opened = (part.start.strip() for form in special for part in form.parts if isinstance(part, Calls))
+        named = tuple(special_forms(facts, after_result, tools, found.forms))
+        opened = (part.start.strip() for form in named for part in form.parts if isinstance(part, Calls))
         openers = tuple(dict.fromkeys([*found.openers, *filter(None, opened)]))
-        found = replace(found, forms=(*special, *found.forms), openers=openers)
+        found = replace(found, forms=(*named, *found.forms), openers=openers)
     except Underivable as error:
         return str(error)
     family = template.family
