@@ -1,0 +1,64 @@
+"""Parsing of whole conversations of templates that are no families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from chattmpl import Template
+from chattmpl.errors import NotRepresentable, UsageError
+
+TURNS = (
+    "{{ '<s>' }}{% if tools %}{{ '[TOOLS]' ~ (tools | tojson) ~ '[/TOOLS]' }}{% endif %}{% for m in messages %}"
+    "{% if m.role == 'tool' %}{{ '[RESULT]' ~ (m.content | tojson) ~ '[/RESULT]' }}"
+    "{% elif m.role == 'assistant' %}{{ '[BOT]' ~ (m.content or '') }}"
+    "{% for c in m.tool_calls or [] %}{{ '[CALL]' ~ c.function.name ~ (c.function.arguments | tojson) }}{% endfor %}"
+    "{{ '</s>' }}{% else %}{{ '[' ~ m.role | upper ~ ']' ~ m.content ~ '[/' ~ m.role | upper ~ ']' }}{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '[BOT]' }}{% endif %}"
+)
+TOOL = {"type": "function", "function": {"name": "f", "description": "F.", "parameters": {"type": "object"}}}
+QUESTION = {"role": "user", "content": "Which?\n\nSay `why`."}
+
+
+def call(*arguments: dict[str, Any]) -> dict[str, Any]:
+    calls = [{"type": "function", "function": {"name": "f", "arguments": given}} for given in arguments]
+    return {"role": "assistant", "content": "", "tool_calls": calls}
+
+
+def result(content: str) -> dict[str, Any]:
+    return {"role": "tool", "content": content}
+
+
+ANSWER = {"role": "assistant", "content": "That one."}
+CONVERSATIONS = {
+    "a question": [QUESTION],
+    "two turns": [QUESTION, ANSWER, QUESTION, ANSWER],
+    "a system message": [{"role": "system", "content": "Be brief."}, QUESTION, ANSWER],
+    "a tool loop": [QUESTION, call({"a": [1, "x"]}), result('{"n": "4"}'), ANSWER, QUESTION],
+    "parallel calls": [QUESTION, call({"a": 1}, {"b": None}), result("r"), result("s"), ANSWER],
+    "a call at the end": [QUESTION, call({"a": "[/RESULT]"})],
+}
+
+
+@pytest.mark.parametrize("prompt", [False, True])
+@pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=list(CONVERSATIONS))
+def test_a_conversation_of_any_template_comes_back(messages: list[dict[str, Any]], prompt: bool) -> None:
+    template = Template.from_source(TURNS)
+    text = template.render(messages, prompt).text
+    assert template.parse(text).dump()["messages"] == messages
+    with_tools = template.render(messages, prompt, tools=[TOOL]).text
+    parsed = template.parse(with_tools).dump()
+    assert (parsed["messages"], parsed["tools"]) == (messages, [TOOL])
+
+
+def test_a_text_that_no_conversation_renders_to_is_refused_with_its_place() -> None:
+    template = Template.from_source(TURNS)
+    with pytest.raises(NotRepresentable, match="where the template writes") as caught:
+        template.parse("<s>[ADMIN]Hi[/ADMIN]")
+    assert caught.value.place is not None
+
+
+def test_a_template_without_text_between_messages_has_no_grammar() -> None:
+    with pytest.raises(UsageError, match="no grammar can be derived"):
+        Template.from_source("{% for m in messages %}{{ m.content }}{% endfor %}").parse("Hi")
