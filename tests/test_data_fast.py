@@ -143,7 +143,7 @@ def as_seen(read: Any, record: Any) -> str:
 )
 def test_unusual_messages_reach_the_template_as_the_models_hand_them_on(message: dict[str, Any]) -> None:
     record = {"messages": [message], "tools": '[{"type": "function", "function": {"name": "f"}}]', "id": 7}
-    expected, row = parse_record(record).to_template_input(), prepare_row(record)
+    expected, row = parse_record(record).to_template_input(), prepare_row(read_record(record).value)
     assert repr((row.messages, row.tools)) == repr((expected["messages"], expected["tools"]))
 
 

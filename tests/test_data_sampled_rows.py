@@ -337,6 +337,15 @@ def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_bot
     )
 
 
+def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> None:
+    parts = HEADER.replace("{{ m.content }}", "{% for part in m.content if part.text %}{{ part.text }}{% endfor %}")
+    encoder = untagged(parts + PROMPT, fast="off")
+    [rejected] = encoder.encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert rejected.message == "the template renders nothing of messages[1].content"
+    assert "list of parts" in str(rejected.hint)
+
+
 def test_tokens_that_merge_across_an_edge_give_later_answers_rows_of_their_own() -> None:
     # " is" is one token, so that the second prompt has other tokens where the first one ends.
     source = "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"

@@ -560,6 +560,13 @@ def planned_renderings(
         skip=skip,
         find_completion=lambda index, opening: _find_completion(rendered(index + 1, False), index, opening, planner),
     )
+    for turn in turns:
+        path = f"messages[{turn.message_m}].content"
+        if path in rendered(turn.message_m + 1, False).lost and not turn.calls:
+            raise RenderError(
+                f"the template renders nothing of {path}",
+                hint="it may take content only as a list of parts: [{'type': 'text', 'text': …}]",
+            )
     return [
         with_sampled(
             rendered(plan.messages, False), plan, None if plan.completion is None else rendered(plan.messages - 1, True)
