@@ -467,6 +467,22 @@ def test_a_stream_that_breaks_off_is_refused_but_tells_what_is_known() -> None:
         parser.finish()
 
 
+@pytest.mark.parametrize(
+    ("family", "text", "kwargs"),
+    [
+        ("hybrid", "<think></think><code>\n1 + 1\n</code>", {"python_tools": True}),
+        ("llama3", '<|python_tag|>search.call(query="x", n="2")', {"builtin_tools": ["search"]}),
+    ],
+)
+def test_calls_of_special_tools_are_streamed(family: str, text: str, kwargs: dict[str, Any]) -> None:
+    template = Template.load(family)
+    parser = template.parser(completion=True, **kwargs)
+    for character in text:
+        parser.feed(character)
+    assert all("content" not in delta for delta in parser.deltas())
+    assert parser.finish().messages == template.parse(text, completion=True, **kwargs).messages
+
+
 def test_a_parser_is_fed_with_text() -> None:
     with pytest.raises(UsageError, match="feed takes text, not int"):
         Template.load("qwen3").parser().feed(3)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chattmpl.parse.forms import MAX_NAME, NAME, NAME_IN_ID, Argument, Calls, JsonCall, Slot
+from chattmpl.parse.forms import MAX_NAME, NAME, NAME_IN_ID, Argument, Calls, JsonCall, Slot, beginning
 from chattmpl.parse.values import JsonType, Scan, words_of
 
 MORE = -1
@@ -293,8 +293,7 @@ class CallsReader:
 
     def _following(self) -> str:
         index = self._index + 1
-        part = self.calls.call[index] if index < len(self.calls.call) else ""
-        return part if isinstance(part, str) else ""
+        return beginning(self.calls.call[index]) if index < len(self.calls.call) else ""
 
     def _set(self, name: str, value: str) -> None:
         fields = self.views[-1].fields
