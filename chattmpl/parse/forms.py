@@ -161,7 +161,8 @@ class Calls:
 def beginning(part: CallPart) -> str:
     """Return the text with which a part of a call begins; empty if it is not known."""
     if isinstance(part, Arguments) and isinstance(part.notation, Members):
-        return part.notation.opens
+        # White space may be written otherwise, or not at all.
+        return part.notation.opens if part.notation.opens.strip() else ""
     return part if isinstance(part, str) else ""
 
 
