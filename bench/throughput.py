@@ -92,8 +92,9 @@ def hostile(record: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 
 
 def encoder_of(family: str, **options: Any) -> Encoder:
-    """Return an encoder with the family's real tokenizer."""
-    return Encoder(family, str(real_tokenizer_path(FAMILIES[family])), **options)
+    """Return an encoder with the family's real tokenizer, for one row per conversation, as transformers makes."""
+    tokenizer = str(real_tokenizer_path(FAMILIES[family]))
+    return Encoder(family, tokenizer, rows="one", mask_from="tags", straddle="include", **options)
 
 
 # -- the sides

@@ -43,6 +43,8 @@ from chattmpl import Template
 from support.fetched import real_tokenizer_path
 
 _SCRIPT = Path(__file__).with_name("transformers_encode.py")
+_SAME_ROWS = ("--rows", "one", "--mask-from", "tags", "--straddle", "include")
+"""The options with which chattmpl makes one row per conversation from the generation tags, as transformers does."""
 
 
 class Seconds(NamedTuple):
@@ -88,7 +90,7 @@ class Sides:
         command = [sys.executable, "-c", "import sys; from chattmpl.cli import run; sys.exit(run())", "encode"]
         model = str(self.model)
         output = self.folder / "ours"
-        given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force"]
+        given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force", *_SAME_ROWS]
         return self._seconds([*command, *given, *self.options])
 
     def theirs(self, rows: int) -> Seconds:

@@ -74,10 +74,13 @@ class Job:
 
 Door = Callable[[Job], Result]
 
+SAME_ROWS: dict[str, Any] = {"rows": "one", "mask_from": "tags", "straddle": "include"}
+"""The options with which rows are those of transformers: one per conversation, masked by generation tags."""
+
 
 def _encoder(job: Job, fast: Fast) -> Result:
     result = Result()
-    encoder = Encoder(str(job.case.template), str(job.case.tokenizer), fast=fast, clock=CLOCK)
+    encoder = Encoder(str(job.case.template), str(job.case.tokenizer), fast=fast, clock=CLOCK, **SAME_ROWS)
     for index, each in enumerate(encoder.encode_many(job.records)):
         if isinstance(each, Row):
             ids = [int(token) for token in each.input_ids]
@@ -100,7 +103,7 @@ def _prepare(job: Job) -> Result:
     from chattmpl.training.adapter import prepare
 
     result = Result()
-    options: dict[str, Any] = {"columns": _COLUMNS, "clock": CLOCK, "fast": "off", "max_rejected": "100%"}
+    options: dict[str, Any] = {**SAME_ROWS, "columns": _COLUMNS, "clock": CLOCK, "fast": "off", "max_rejected": "100%"}
     for row in prepare(job.records, str(job.case.template), str(job.case.tokenizer), **options):
         result.rows[_number(row["place"])] = _tokens(row)
     for index in range(len(job.records)):
@@ -112,6 +115,7 @@ def _prepare(job: Job) -> Result:
 def _command(job: Job) -> Result:
     case, out = job.case, job.folder / "out"
     arguments = [str(job.data), "-t", str(case.template), "--tokenizer", str(case.tokenizer), "-o", str(out)]
+    arguments += [word for name, value in SAME_ROWS.items() for word in (f"--{name.replace('_', '-')}", value)]
     arguments += ["--format", "jsonl", "--columns", ",".join(_COLUMNS), "--max-rejected", "100%", "--fast", "off"]
     return _with_kinds(_ran(["encode", *arguments, "--clock", CLOCK.isoformat()], out), job, out / "summary.json")
 
@@ -129,6 +133,7 @@ def _train(job: Job) -> Result:
         "model": {"config": {**MODEL, "vocab_size": size}},
         "output": str(out),
         "fast": "off",
+        **SAME_ROWS,
         "clock": CLOCK.isoformat(),
         "max_rejected": "100%",
         "trainer": _TRAINER,
