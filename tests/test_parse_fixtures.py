@@ -145,7 +145,7 @@ def test_retention_and_the_generation_prompt_are_options() -> None:
 def test_a_text_that_cannot_be_parsed_ends_with_a_message_that_points_at_it() -> None:
     done = run_here(["parse", "-", "-t", "qwen3", "--completion"], stdin=b"<think>\nhm")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("error: <text>:1:1: a trace starts here")
+    assert done.err.startswith("error: <text>:1:1: '<think>' opens a trace that is not closed")
     assert "^^^^^^^" in done.err
 
 

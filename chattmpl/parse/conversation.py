@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os.path
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -178,7 +179,10 @@ class _Reader:
         if starts and not any(gap.pattern.match(text) for gap in starts):
             raise _nearest(text, starts)
         self.frames = _frames(request.template, given)
-        self.as_text = bool(facts_of(request.template).prober.call_options.get("text"))
+        facts = facts_of(request.template)
+        self.as_text = bool(facts.prober.call_options.get("text"))
+        prompts = [prompt for prompt in (facts.generation_prompt, *facts.generation_prompts.values()) if prompt]
+        self.supplied = {prompt[len(os.path.commonprefix(prompts)) :] for prompt in prompts} - {""}
         self.starts = starts
         # The template's own system text is no message that is only a command.
         literals = [gap.literal for gap in starts]
@@ -196,16 +200,18 @@ class _Reader:
 
     def parse(self, generation_prompt: bool | None) -> Conversation:
         """Return the first reading that renders to the text."""
-        steps = [self._steps(_State(START, 0))]
+        proofs = 0
+        steps = [(self._steps(_State(START, 0)), proofs)]
         taken: list[_Step] = []
         dead: set[_State] = set()
-        proofs = 0
         while steps and proofs < _MAX_PROOFS:
-            step = next(steps[-1], None)
+            step = next(steps[-1][0], None)
             if step is None:
-                steps.pop()
-                if taken:
-                    dead.add(taken.pop().state)
+                before = steps.pop()[1]
+                state = taken.pop().state if taken else None
+                # Where a proof failed, other messages before this state may render to the text.
+                if state is not None and proofs == before:
+                    dead.add(state)
                 continue
             if step.state in dead:
                 continue
@@ -213,7 +219,7 @@ class _Reader:
             if not step.state.ended:
                 if len(taken) > len(self.longest):
                     self.longest = list(taken)
-                steps.append(self._steps(step.state))
+                steps.append((self._steps(step.state), proofs))
                 continue
             proofs += 1
             try:
@@ -228,13 +234,16 @@ class _Reader:
 
     def complete(self) -> list[MessageData]:
         """Return the messages that are complete, where the text may go on."""
-        state, messages = _State(START, 0), []
+        if any(gap.literal.startswith(self.text) for gap in self.starts):
+            return []
+        state, last, messages = _State(START, 0), START, []
         while not state.ended and (step := next(self._from(state), None)) is not None:
             if step.message is not None:
                 messages.append(step.message)
-            state = step.state
-        closed = not state.ended or any(gap.literal for gap in self.frames.gaps if gap.after == END)
-        return messages if closed else messages[:-1]  # Where nothing closes a message, later text may continue it.
+            state, last = step.state, state.kind
+        closed = all(gap.literal for gap in self.frames.gaps if (gap.before, gap.after) == (last, END))
+        # Where nothing closes a message, later text may continue it.
+        return messages[:-1] if state.ended and not closed else messages
 
     # -- one step
 
@@ -312,6 +321,12 @@ class _Reader:
             seen.sort(key=lambda message: -len(message.get("tool_calls", ())))
             # Content that looks like a trace is rendered as one, unless the message has an explicitly empty trace.
             more = [{**message, "reasoning_content": ""} for message in seen if "reasoning_content" not in message]
+            # In another mode, which a command in a message may bring, a turn begins with what its prompt supplies.
+            more += [
+                {**message, "content": message["content"].removeprefix(text)}
+                for message, text in itertools.product(seen, self.supplied)
+                if message.get("content", "").startswith(text)
+            ]
             for message in [*seen, *more]:
                 # Only arguments contain what looks like the end of a turn.
                 if not any_found or "tool_calls" in message:
