@@ -62,3 +62,12 @@ def test_a_text_that_no_conversation_renders_to_is_refused_with_its_place() -> N
 def test_a_template_without_text_between_messages_has_no_grammar() -> None:
     with pytest.raises(UsageError, match="no grammar can be derived"):
         Template.from_source("{% for m in messages %}{{ m.content }}{% endfor %}").parse("Hi")
+
+
+def test_system_messages_without_text_between_them_are_read_in_bounded_time() -> None:
+    marked = "{{ '<|' ~ m.role ~ '|>' ~ m.content ~ '<|end|>' }}"
+    written = f"{{% if m.role == 'system' %}}{{{{ m.content }}}}{{% else %}}{marked}{{% endif %}}"
+    prompt = "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    template = Template.from_source(f"{{% for m in messages %}}{written}{{% endfor %}}<eot>{prompt}")
+    with pytest.raises(NotRepresentable, match="not closed"):
+        template.parse("Be brief.<|user|>Hi")

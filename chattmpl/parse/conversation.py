@@ -28,6 +28,9 @@ _TURN = "turn"
 _MAX_PROOFS = 100
 """Number of readings of one text that are rendered."""
 
+_MAX_EMPTY = 8
+"""Number of steps before a step that may end at the same place."""
+
 _MAX_PLACES = 200
 """Number of places where one message may end that are tried."""
 
@@ -213,7 +216,8 @@ class _Reader:
                 if state is not None and proofs == before:
                     dead.add(state)
                 continue
-            if step.state in dead:
+            # Without text between two messages a reading could go on forever.
+            if step.state in dead or any(step.state == each.state for each in taken[-_MAX_EMPTY:]):
                 continue
             taken.append(step)
             if not step.state.ended:
