@@ -55,7 +55,8 @@ from rich.console import Console
 from rich.table import Table
 
 from chattmpl.data.encoder import Encoder, Rejection, Row
-from chattmpl.data.fast.markers import SEPARATOR, mask_tokens, parse_markers
+from chattmpl.data.fast.batch_masks import mask_tokens, parse_markers
+from chattmpl.data.fast.markers import SEPARATOR
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.rows import prepare_row
 from support.fetched import real_tokenizer_path

@@ -27,19 +27,9 @@ from support.reference import CLOCK
 need("gigatoken", "numpy")
 
 from chattmpl.data.encoder import Encoder, Rejection, Row  # noqa: E402
+from chattmpl.data.fast.batch_masks import TextStream, mask_tokens, parse_markers  # noqa: E402
 from chattmpl.data.fast.limits import RenderRefused  # noqa: E402
-from chattmpl.data.fast.markers import (  # noqa: E402
-    CLOSE,
-    MARKERS,
-    OPEN,
-    SEPARATOR,
-    TextStream,
-    Unsupported,
-    mask_tokens,
-    parse_markers,
-    split_markers,
-    with_markers,
-)
+from chattmpl.data.fast.markers import CLOSE, MARKERS, OPEN, SEPARATOR, Unsupported, split_markers, with_markers  # noqa: E402
 from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, raise_exception, tojson  # noqa: E402
 from chattmpl.data.fast.rows import prepare_row  # noqa: E402
 from chattmpl.data.fast.text_checks import BOUNDARY, ControlTokenScanner, has_unassigned_characters  # noqa: E402

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os.path
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -107,9 +106,9 @@ def complete_messages(request: ParseRequest, text: str) -> list[Message]:
             reader = _Reader(request, text, inputs)
         except (ParseRefusal, UsageError):
             continue
-        messages = reader.complete()
-        if messages:
-            return request.conversation(messages, inputs).messages
+        undecided = any(gap.literal.startswith(text) for gap in reader.starts)
+        messages = [] if undecided else reader.complete()
+        return request.conversation(messages, inputs).messages if messages else []
     return []
 
 
@@ -184,8 +183,8 @@ class _Reader:
         self.frames = _frames(request.template, given)
         facts = facts_of(request.template)
         self.as_text = bool(facts.prober.call_options.get("text"))
-        prompts = [prompt for prompt in (facts.generation_prompt, *facts.generation_prompts.values()) if prompt]
-        self.supplied = {prompt[len(os.path.commonprefix(prompts)) :] for prompt in prompts} - {""}
+        prompt = facts.generation_prompt or ""
+        self.supplied = {other[common_length(prompt, other) :] for other in facts.generation_prompts.values()} - {""}
         self.starts = starts
         # The template's own system text is no message that is only a command.
         literals = [gap.literal for gap in starts]
@@ -238,8 +237,6 @@ class _Reader:
 
     def complete(self) -> list[MessageData]:
         """Return the messages that are complete, where the text may go on."""
-        if any(gap.literal.startswith(self.text) for gap in self.starts):
-            return []
         state, last, messages = _State(START, 0), START, []
         while not state.ended and (step := next(self._from(state), None)) is not None:
             if step.message is not None:

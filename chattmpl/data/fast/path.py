@@ -13,18 +13,9 @@ import numpy as np
 
 from chattmpl.bounds import bounded
 from chattmpl.budget import Budget
+from chattmpl.data.fast.batch_masks import TextStream, TokenMasks, mask_tokens, parse_markers, split_at_spans
 from chattmpl.data.fast.limits import RenderRefused
-from chattmpl.data.fast.markers import (
-    CLOSE,
-    OPEN,
-    RESERVED,
-    SEPARATOR,
-    TextStream,
-    TokenMasks,
-    mask_tokens,
-    parse_markers,
-    split_at_spans,
-)
+from chattmpl.data.fast.markers import CLOSE, OPEN, RESERVED, SEPARATOR
 from chattmpl.data.fast.renderers import Renderer
 from chattmpl.data.fast.rows import PreparedRow
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
