@@ -12,7 +12,6 @@ from chattmpl.training.prove.dialogues import Dialogue, abilities_of, make_dialo
 from chattmpl.training.prove.measures import held_out_loss, summarize
 from chattmpl.training.prove.models import CLOCK, SIZES, Size, make_model, make_tokenizer
 from chattmpl.training.prove.trainer import Progress, Schedule, sample_turns, train_model
-from chattmpl.training.resolved_run import annotated_if_possible
 
 _RENDERED = 600
 """Number of dialogues to train the tokenizer on."""
@@ -74,6 +73,8 @@ def prove(
         UsageError: no grammar can be derived for the template, so completions could not be parsed.
         TemplateError: the template cannot be compiled.
     """
+    from chattmpl.training.resolved_run import annotated_if_possible
+
     own_retention = template.retention
     template = with_reasoning(annotated_if_possible(with_placeholders(template), note)[0])
     size_ = SIZES[size] if steps is None else replace(SIZES[size], steps=steps)
