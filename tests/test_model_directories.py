@@ -104,9 +104,18 @@ def expected_ids(folder: Path, chat: dict[str, Any], **options: Any) -> list[int
     return list(ids)
 
 
+AS_TRANSFORMERS: Any = {"rows": "one", "mask_from": "tags", "straddle": "include"}
+"""The options with which rows are those of transformers: one per conversation, masked by generation tags."""
+
+FLAGS = ("--rows", "one", "--mask-from", "tags", "--straddle", "include")
+"""The same as options of the command line."""
+
+
 def rows_of(template: Any, tokenizer: Any, fast: Any, chats: list[dict[str, Any]]) -> list[list[int]]:
     batch = {name: [chat.get(name) for chat in chats] for name in NAMES}
-    return [list(map(int, ids)) for ids in Encoder(template, tokenizer, fast=fast)(batch)["input_ids"]]
+    return [
+        list(map(int, ids)) for ids in Encoder(template, tokenizer, fast=fast, **AS_TRANSFORMERS)(batch)["input_ids"]
+    ]
 
 
 def write(path: Path, *chats: Any) -> str:
@@ -119,7 +128,7 @@ def run(*arguments: str) -> Outcome:
 
 
 def encoded(data: str, template: str, tokenizer: str, out: Path, *options: str) -> list[list[int]]:
-    result = run("encode", data, "-t", template, "--tokenizer", tokenizer, "-o", str(out), "--force", *options)
+    result = run("encode", data, "-t", template, "--tokenizer", tokenizer, "-o", str(out), "--force", *FLAGS, *options)
     assert result.code == 0, result.err
     return [json.loads(line)["input_ids"] for line in out.read_text().splitlines()]
 
@@ -144,14 +153,15 @@ def test_a_character_that_the_tokenizer_does_not_know_is_encoded_at_every_entry_
         for chat in chats
     ]
     data = write(tmp_path / "chats.jsonl", *chats)
-    done = run("encode", data, "-t", str(tmp_path), "--tokenizer", str(tmp_path), "-o", str(tmp_path / "out.jsonl"))
+    out = str(tmp_path / "out.jsonl")
+    done = run("encode", data, "-t", str(tmp_path), "--tokenizer", str(tmp_path), "-o", out, *FLAGS)
     assert [json.loads(line)["input_ids"] for line in (tmp_path / "out.jsonl").read_text().splitlines()] == wanted
     assert "texts that are not in the vocabulary: " in done.out
     for fast in ("off", "auto"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             assert rows_of(str(tmp_path), str(tmp_path), fast, chats) == wanted
-    prepared = [dict(row) for row in prepare(chats, str(tmp_path), str(tmp_path), fast="off")]
+    prepared = [dict(row) for row in prepare(chats, str(tmp_path), str(tmp_path), fast="off", **AS_TRANSFORMERS)]
     assert [row["input_ids"] for row in prepared] == wanted
     assert [[int(label != -100) for label in row["labels"]] for row in prepared] == [
         mask["assistant_masks"] for mask in masks
@@ -286,7 +296,7 @@ def test_prepare_gets_them_too(model: Path, tmp_path: Path) -> None:
     configure(model, {"bos_token": "<bos>", "eos_token": "<eos>"})
     file = tmp_path / "tagged.jinja"
     file.write_text(TAGGED)
-    rows = prepare([CHAT], str(file), str(model))
+    rows = prepare([CHAT], str(file), str(model), **AS_TRANSFORMERS)
     assert rows[0]["input_ids"] == rows_of(str(file), str(model), "auto", [CHAT])[0]
     assert rows[0]["input_ids"][0] == upstream_id(model, "<bos>")
 
