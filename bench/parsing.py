@@ -53,7 +53,8 @@ from chattmpl.parse.gbnf import gbnf
 from chattmpl.parse.turn_grammar import turn_grammar
 from chattmpl.probing import TemplateFacts
 from chattmpl.probing.corpus import ASK, CLOCK, Message, with_trace
-from chattmpl.probing.prober import before_split_token, common_length
+from chattmpl.probing.prober import before_split_token
+from chattmpl.source import common_length
 from support.fetched import hub_templates, trl_templates
 
 CORPORA = {"hub": hub_templates, "trl": trl_templates}

@@ -14,6 +14,18 @@ _EXCERPT_WIDTH = 100
 """Maximum characters of a line in an excerpt; templates with 5,000 characters on one line are common."""
 
 
+def common_length(first: str, second: str, start: int = 0) -> int:
+    """Return the length of the common beginning of two texts; of the first, the part from ``start`` on counts."""
+    low, high = 0, min(len(first) - start, len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first.startswith(second[:middle], start):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 @dataclass(frozen=True)
 class Source:
     """A text with a name for errors, usually a path.

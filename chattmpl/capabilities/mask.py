@@ -21,7 +21,8 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.facts import TemplateFacts
-from chattmpl.probing.prober import common_length, refuses
+from chattmpl.probing.prober import refuses
+from chattmpl.source import common_length
 from chattmpl.template.template import Rendering
 
 _MASK_LAWS = ("sampled", "stop", "pure")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from chattmpl.diagnostic import Severity
 from chattmpl.lint.rule import rules
@@ -18,7 +18,6 @@ from chattmpl.probing.facts import TemplateFacts
 from chattmpl.template.resolver import TemplateSource
 
 Server = Literal["vllm", "sglang", "llama.cpp"]
-KNOWN_SERVERS: tuple[Server, ...] = get_args(Server)
 
 _BY_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("template", "it compiles and writes a generation prompt on request", ("CT001", "CT201", "CT202")),

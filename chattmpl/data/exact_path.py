@@ -67,7 +67,7 @@ class ExactPath:
         """Return the results for a comparison; raise as `renderings` and `chattmpl.encode.encode`."""
         rendered = self.renderings(record)
         rows = [self._row(rendering, None) for rendering in rendered]
-        if self._as_sent(record, rendered, rows) is not rows:
+        if not self._are_sent(rendered, rows):
             raise NotCompared("the tokenizer merges characters of a prompt and an answer")
         return [self._result(*pair) for pair in zip(rendered, rows, strict=True)]
 
@@ -82,33 +82,29 @@ class ExactPath:
         known = attempt(self.tokenizer.encode_batch, texts)
         # If one text cannot be encoded, none was, and each is encoded by itself.
         ids = iter(() if isinstance(known, Rejection) else known)
-
-        def made(row: Rendering, token_ids: list[int] | None) -> Row | Rejection:
-            return attempt(self._row, row, token_ids)
-
         results: list[list[Row] | Rejection] = []
         for record, each in zip(records, rendered, strict=True):
             if isinstance(each, Rejection):
                 results.append(each)
-                continue
-            rows = [made(row, next(ids, None)) for row in each]
-            refused = next((row for row in rows if isinstance(row, Rejection)), None)
-            if refused is None:
-                results.append(attempt(self._as_sent, record, each, [row for row in rows if isinstance(row, Row)]))
             else:
-                results.append(refused)
+                results.append(attempt(self._rows, record, each, [next(ids, None) for _ in each]))
         return results
 
-    def _as_sent(self, record: Any, rendered: Sequence[Rendering], rows: list[Row]) -> list[Row]:
+    def _rows(self, record: Any, rendered: Sequence[Rendering], token_ids: Sequence[list[int] | None]) -> list[Row]:
         """Return the rows of a record; other ones if the tokenizer merges characters of a prompt and a completion.
 
         An earlier turn of a row is then sent to the model in other tokens than it was sampled in, so that a later turn
         needs another row.
         """
-        if not self.splits or all(map(self._sends, rendered, rows)):
+        rows = list(map(self._row, rendered, token_ids))
+        if self._are_sent(rendered, rows):
             return rows
         single = self.renderings(record, planner=new_planner(self.template, "unroll"))
         return merge_rows([self._row(rendering, None) for rendering in single])
+
+    def _are_sent(self, rendered: Sequence[Rendering], rows: Sequence[Row]) -> bool:
+        """Return whether each answer follows the tokens that are sent to the model, if it must."""
+        return not self.splits or all(map(self._sends, rendered, rows))
 
     def _sends(self, rendering: Rendering, row: Row) -> bool:
         """Return whether the tokens of a row before its last answer are those of the prompt by itself."""

@@ -20,6 +20,7 @@ from chattmpl.data.fast.markers import CLOSE, OPEN, merge_touching
 from chattmpl.errors import BudgetError, ConversationError, RenderError, UsageError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
+from chattmpl.source import common_length
 from chattmpl.template.spans import Span
 from chattmpl.template.special_tokens import Endings, TurnEnding
 from chattmpl.template.stored_facts import recall_fact
@@ -141,7 +142,7 @@ class RowPlanner:
         Args:
             turns: the turns to train; without any, the plan is one row without a sampled range.
             count: the number of messages.
-            text_of: renders the first messages.
+            text_of: renders the first messages, and keeps what it rendered.
             tools: whether the conversation has tools.
             skip: the turns with which no row may end, since it would be too long.
             find_completion: finds the completion of a turn that changes how the turns before it are rendered.
@@ -151,7 +152,6 @@ class RowPlanner:
         """
         if not turns:
             return [RowPlan(count, ())]
-        text_of = cache(text_of)
         text_of(count, False)  # a template that refuses the conversation is reported as such
         endings = self.endings[-1 if tools else 0]
         sampled = [_sampled_turn(turn, text_of, endings, find_completion) for turn in turns]
@@ -245,8 +245,8 @@ def _find_completion(rendering: Rendering, index: int, opening: str | None, plan
     shared = _shared_header(opening, turn)
     if trace is None or not turn[:shared].strip():
         return None
-    opened = opening.rstrip().endswith(trace.opens.strip())
-    if not opened and not opening.rstrip().endswith(trace.closes.strip()):
+    opened = trace.is_opened(opening)
+    if not opened and not trace.is_closed(opening):
         return None
     empty = trace.pattern.match(turn, shared)
     rest = spans[0].start + (shared if empty is None else empty.end())
@@ -264,19 +264,14 @@ def _shared_header(opening: str, turn: str) -> int:
     """Return the length of the header with which both a prompt and a turn begin, without parts of tokens."""
     from chattmpl.probing.prober import before_split_token
 
-    return before_split_token(opening, before_split_token(turn, _common_length(opening, turn)))
-
-
-def _common_length(first: str, second: str) -> int:
-    differing = (at for at, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
-    return next(differing, min(len(first), len(second)))
+    return before_split_token(opening, before_split_token(turn, common_length(opening, turn)))
 
 
 class PromptContradicted(RenderError):
     """A turn that the template renders differently after its prompt than it would have been sampled."""
 
     def __init__(self, index: int, prompt: str, text: str) -> None:
-        at = _common_length(prompt, text)
+        at = common_length(prompt, text)
         super().__init__(
             f"messages[{index}] does not begin with its prompt, which has {excerpt(prompt[at:], 40)} where the turn "
             f"has {excerpt(text[at:], 40)}",
@@ -376,7 +371,7 @@ def find_continued(template: Template, endings: Endings) -> tuple[str, ...]:
         except RenderError:
             continue
         if not row.text.startswith(whole.text):
-            at = _common_length(row.text, whole.text)
+            at = common_length(row.text, whole.text)
             return whole.text[at:], row.text[at:]
     return ()
 

@@ -11,8 +11,7 @@ from typing import Any
 from chattmpl.diagnostic import SEVERITIES, TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.lint.rule import rules
-from chattmpl.probing.prober import common_length
-from chattmpl.source import Source
+from chattmpl.source import Source, common_length
 from chattmpl.syntax.edits import Edit
 
 _LONG = 400

@@ -18,7 +18,7 @@ from chattmpl.conversation.json_text import STRICT
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ConversationError, NotRepresentable, RenderError, UsageError
 from chattmpl.parse.conversation import ParseRequest
-from chattmpl.parse.explanation import explain
+from chattmpl.parse.explanation import CUT_OFF, explain
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.turn_grammar import (
     CONTROL_TOKENS,
@@ -28,7 +28,8 @@ from chattmpl.parse.turn_grammar import (
     turn_grammar,
 )
 from chattmpl.probing.facts import facts_of, placeholders_in, with_placeholders
-from chattmpl.probing.prober import before_split_token, common_length
+from chattmpl.probing.prober import before_split_token
+from chattmpl.source import common_length
 from chattmpl.template.special_tokens import PLACEHOLDER
 from chattmpl.template.template import Template
 
@@ -154,7 +155,7 @@ def parse_completion(
     text = _known_stop(text, grammar, placeholders_in(request.template))
     if (half := grammar.half_token(text)) is not None:
         problem = f"the text ends inside a control token or a tag: {text[half:]!r}"
-        raise ParseRefusal(ParseFailure.UNCLOSED, problem, half, len(text), "raise the limit of tokens to sample")
+        raise ParseRefusal(ParseFailure.UNCLOSED, problem, half, len(text), CUT_OFF)
     reading = _Reading(request, text, start, grammar, rendered, exact, sampled or prompt is not None)
     refusal: ParseRefusal | None = None
     found: tuple[MessageData, ParseRefusal] | None = None

@@ -13,12 +13,13 @@ from typing import Any
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
 from chattmpl.parse.frames import CALLS, END, PROMPT, START, Frames, Gap, find_frames, find_starts, opening
-from chattmpl.parse.refusal import ParseFailure, ParseRefusal, common_length, difference, later
+from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.shown_inputs import shown_inputs
 from chattmpl.parse.turn_grammar import MessageData, messages_of, schemas_of
 from chattmpl.parse.values import Scan
 from chattmpl.probing.corpus import as_parts
 from chattmpl.probing.facts import facts_of
+from chattmpl.source import common_length
 from chattmpl.template.template import Clock, Rendering, Template
 
 _TURN = "turn"

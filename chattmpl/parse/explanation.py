@@ -11,7 +11,8 @@ from chattmpl.parse.refusal import ParseFailure, ParseRefusal
 from chattmpl.parse.turn_grammar import TurnGrammar, outside_code
 from chattmpl.parse.values import words_of
 
-_LIMIT = "raise the limit of tokens to sample"
+CUT_OFF = "raise the limit of tokens to sample"
+"""The hint for a completion that was cut off."""
 
 
 def explain(text: str, start: int, grammar: TurnGrammar, prompts: Mapping[str, str]) -> ParseRefusal:
@@ -31,12 +32,12 @@ def explain(text: str, start: int, grammar: TurnGrammar, prompts: Mapping[str, s
     refusal = _trace(text, start, tokens, grammar, prompts) or _call(text, end, tokens, grammar)
     if refusal is not None:
         return refusal
-    for token, place in tokens:
-        if token in grammar.ends:
-            return ParseRefusal(
-                ParseFailure.AFTER_STOP, f"the text continues after the stop token {token!r}", place, place + len(token)
-            )
-        return quoted(token, place)
+    if tokens:
+        token, place = tokens[0]
+        if token not in grammar.ends:
+            return quoted(token, place)
+        problem = f"the text continues after the stop token {token!r}"
+        return ParseRefusal(ParseFailure.AFTER_STOP, problem, place, place + len(token))
     problem = "neither an answer nor a tool call in this template's format"
     return ParseRefusal(ParseFailure.REPLY_FORMAT, problem, start, len(text))
 
@@ -57,32 +58,26 @@ def _trace(
     opens, closes = words_of(trace.opens)[0], words_of(trace.closes)[-1]
     found = [(token, place) for token, place in tokens if token in (opens, closes)]
     opened, closed = trace.is_opened(grammar.header), trace.is_closed(grammar.header)
-    problem, (token, place) = "", ("", start)
     if opened and not found:
         return ParseRefusal(
             ParseFailure.TRACE_FORMAT,
             f"the prompt opens a trace, which {closes!r} does not close",
             start,
             len(text),
-            _hint(prompts, trace, opened=False) or _LIMIT,
+            _hint(prompts, trace, opened=False) or CUT_OFF,
         )
     if found and not opened and found[0][0] == closes:
-        problem, (token, place) = "closes a trace that the prompt does not open", found[0]
+        (token, place), problem = found[0], "closes a trace that the prompt does not open"
+        hint = _hint(prompts, trace, opened=True)
     elif found and (opened or closed) and found[0][0] == opens:
-        problem = f"opens a trace, but the prompt has {'closed' if closed else 'opened'} one"
-        token, place = found[0]
+        (token, place), problem = found[0], f"opens a trace, but the prompt has {'closed' if closed else 'opened'} one"
+        hint = _hint(prompts, trace, opened=False)
     elif not opened and len(found) == 1:
-        problem, (token, place) = "opens a trace that is not closed", found[0]
-        return ParseRefusal(ParseFailure.TRACE_FORMAT, f"{token!r} {problem}", place, place + len(token), _LIMIT)
+        (token, place), problem, hint = found[0], "opens a trace that is not closed", CUT_OFF
     elif len(found) > (1 if opened else 2):
-        problem, (token, place) = "belongs to a second trace", found[1 if opened else 2]
-    if not problem:
+        (token, place), problem, hint = found[1 if opened else 2], "belongs to a second trace", None
+    else:
         return None
-    hint = (
-        None
-        if problem.startswith("belongs")
-        else _hint(prompts, trace, opened=not opened if token == closes else False)
-    )
     return ParseRefusal(ParseFailure.TRACE_FORMAT, f"{token!r} {problem}", place, place + len(token), hint)
 
 
@@ -105,7 +100,7 @@ def _call(text: str, end: int, tokens: list[tuple[str, int]], grammar: TurnGramm
     last = {words[-1] for words in closing if words and grammar.markup.fullmatch(words[-1])}
     ends = [text.rfind(word, place, end) + len(word) for word in last if word in text[place:end]]
     if last and not ends:
-        problem, hint = "a tool call begins here, but is cut off", _LIMIT
+        problem, hint = "a tool call begins here, but is cut off", CUT_OFF
     elif ends and text[max(ends) : end].strip():
         rest = max(ends) + len(text[max(ends) : end]) - len(text[max(ends) : end].lstrip())
         return ParseRefusal(ParseFailure.CALL_FORMAT, "text follows the tool calls", rest, end)

@@ -88,7 +88,7 @@ class Gap:
         pairs = reversed(list(zip(slots, match.groups(), strict=True)))
         found = {slot.field: unquoted(value) for slot, value in pairs}
         index = found.pop("index", None)
-        # A call that has no id of its own is told by its number.
+        # A call without an id of its own is identified by its number.
         return {"tool_call_id": index, **found} if self.after == "tool" and index is not None else found
 
 

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from chattmpl.errors import NotRepresentable
 from chattmpl.printable import shortened
-from chattmpl.source import Place, Source
+from chattmpl.source import Place, Source, common_length
 
 _NAME = "<text>"
 _MAX_SHOWN = 40
@@ -79,18 +79,6 @@ def difference(text: str, rendered: str, start: int = 0) -> ParseRefusal:
     return ParseRefusal(
         ParseFailure.DIFFERS, message, start + offset, start + offset + max(1, min(len(actual), _MAX_SHOWN))
     )
-
-
-def common_length(text: str, rendered: str, start: int = 0) -> int:
-    """Return the length of the longest common prefix of ``rendered`` and the text from ``start`` on."""
-    low, high = 0, min(len(text) - start, len(rendered))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if text.startswith(rendered[:middle], start):
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def _shown(text: str) -> str:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from chattmpl.errors import ChatTmplError
@@ -31,7 +32,8 @@ from chattmpl.probing.corpus import (
     with_trace,
 )
 from chattmpl.probing.facts import TemplateFacts
-from chattmpl.probing.prober import before_split_token, common_length
+from chattmpl.probing.prober import before_split_token
+from chattmpl.source import common_length
 from chattmpl.template.special_tokens import CONTROL, PIPED_CONTROL
 from chattmpl.template.template import Rendering
 
@@ -84,6 +86,7 @@ class DerivedForms:
     underived: tuple[str, ...]
 
 
+@lru_cache(maxsize=8)
 def derive(facts: TemplateFacts, after_result: bool = False, tools: bool = True) -> DerivedForms:
     """Derive the forms of the turns that follow a question or a tool result, with or without tools."""
     return Derivation(facts, after_result, tools).result()

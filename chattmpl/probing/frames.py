@@ -19,7 +19,8 @@ from chattmpl.probing.corpus import (
     result_message,
     with_trace,
 )
-from chattmpl.probing.prober import Prober, Turn, before_split_token, common_length, content_range
+from chattmpl.probing.prober import Prober, Turn, before_split_token, content_range
+from chattmpl.source import common_length
 from chattmpl.template.special_tokens import CONTROL, Endings, TurnEnding
 from chattmpl.template.template import Rendering, Template
 
@@ -395,8 +396,8 @@ def _text_after(made: object, index: int) -> str | None:
     """Return the text after the last rendered character of a message; None if there is none."""
     if not isinstance(made, Rendering):
         return None
-    ends = [span.end for span in made.spans if span.message == index and span.field != "role"]
-    return made.text[ends[-1] :] if ends else None
+    content = content_range(made, index)
+    return None if content is None else made.text[content[1] :]
 
 
 def possible_stops(rendering: Rendering, index: int, kwargs: Mapping[str, Any] | None = None) -> tuple[str, ...]:

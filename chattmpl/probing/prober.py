@@ -26,6 +26,7 @@ from chattmpl.probing.corpus import (
     call_message,
 )
 from chattmpl.provenance.containers import InputTracer
+from chattmpl.source import common_length
 from chattmpl.template.spans import spans_of
 from chattmpl.template.template import Rendering, Template
 
@@ -363,13 +364,6 @@ def content_range(rendering: Rendering, index: int) -> tuple[int, int] | None:
     """Return the range from the first to the last character that came from a message, except its role."""
     spans = [span for span in rendering.spans if span.message == index and span.field != "role"]
     return (spans[0].start, spans[-1].end) if spans else None
-
-
-def common_length(first: str, second: str) -> int:
-    """Return the length of the common beginning of two texts."""
-    if second.startswith(first) or first.startswith(second):
-        return min(len(first), len(second))
-    return next(index for index, (one, other) in enumerate(zip(first, second, strict=False)) if one != other)
 
 
 def before_split_token(text: str, offset: int) -> int:

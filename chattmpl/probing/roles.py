@@ -20,7 +20,8 @@ from chattmpl.probing.corpus import (
     result_message,
 )
 from chattmpl.probing.frames import text_before_questions
-from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, common_length, fate
+from chattmpl.probing.prober import Fate, Prober, Rendered, Treatment, fate
+from chattmpl.source import common_length
 from chattmpl.template.template import Rendering
 
 _PROSE = re.compile(r"\b[A-Z][A-Za-z]*(?: [A-Za-z,'-]+){2,}[^\n<]*")

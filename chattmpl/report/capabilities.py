@@ -221,14 +221,15 @@ def markdown(found: Sequence[Capabilities]) -> str:
     heads = ["", *(visible(item.name) for item in found)]
     rows = [heads, ["---"] * len(heads)]
     rows += [[label.strip(), *(cell.plain for cell in cells)] for label, cells in _cells(found)]
-    lines = [f"| {' | '.join(_escaped(cell) for cell in row)} |" for row in rows]
+    lines = [f"| {' | '.join(escaped_cell(cell) for cell in row)} |" for row in rows]
     unknown = [
-        f"- {visible(item.name)}: {line['what']}: {_escaped(visible(line['why']))}"
+        f"- {visible(item.name)}: {line['what']}: {escaped_cell(visible(line['why']))}"
         for item in found
         for line in item.not_evaluated
     ]
     return "\n".join([*lines, "", LEGEND, *(["", "Not evaluated:", "", *unknown] if unknown else [])]) + "\n"
 
 
-def _escaped(text: str) -> str:
+def escaped_cell(text: str) -> str:
+    """Return a text as a cell of a table in Markdown."""
     return text.replace("|", "\\|").replace("<", "\\<").replace("\n", "<br>")

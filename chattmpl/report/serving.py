@@ -9,6 +9,7 @@ from rich.text import Text
 
 from chattmpl.capabilities.serving import ServingCheck
 from chattmpl.printable import dumps, visible
+from chattmpl.report.capabilities import escaped_cell
 from chattmpl.report.lines import console
 
 _STYLES = {None: "green", "info": "dim", "warning": "yellow", "error": "red"}
@@ -41,5 +42,5 @@ def _cells(check: ServingCheck) -> tuple[str, ...]:
 
 def _markdown(name: str, made: Sequence[ServingCheck]) -> str:
     rows = [_HEADS, ("---",) * len(_HEADS), *((check.severity or "✓", *_cells(check)) for check in made)]
-    escaped = [[cell.replace("|", "\\|").replace("<", "\\<").replace("\n", "<br>") for cell in row] for row in rows]
-    return "\n".join([f"**{visible(name)}**", "", *(f"| {' | '.join(row)} |" for row in escaped), ""])
+    lines = (f"| {' | '.join(map(escaped_cell, row))} |" for row in rows)
+    return "\n".join([f"**{visible(name)}**", "", *lines, ""])

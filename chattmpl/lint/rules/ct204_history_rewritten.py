@@ -1,5 +1,5 @@
 from chattmpl.lint.rule import Findings, LintContext, Quoted, Rule
-from chattmpl.probing.prober import common_length
+from chattmpl.source import common_length
 
 
 class HistoryRewritten(Rule):

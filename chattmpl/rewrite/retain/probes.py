@@ -25,12 +25,13 @@ from chattmpl.probing.corpus import (
 )
 from chattmpl.probing.facts import facts_of
 from chattmpl.probing.frames import answer_stops, generation_prompt
-from chattmpl.probing.prober import common_length, reason_of
+from chattmpl.probing.prober import reason_of
 from chattmpl.probing.reasoning import Traces, find_traces
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
 from chattmpl.rewrite.proof import Trial
 from chattmpl.rewrite.refusal import CannotRetain, Refusal
 from chattmpl.rewrite.retain.turn_text import CLOSE, OPEN, render_or_none
+from chattmpl.source import common_length
 from chattmpl.template.template import Template
 
 
