@@ -1,8 +1,8 @@
 """The playbook: ten controlled comparisons of ways to train on a template, with several seeds each.
 
-    python bench/playbook.py                      # run what is missing, and write docs/playbook.md
+    python bench/playbook.py                      # run what is missing, and write docs/evidence/playbook.md
     python bench/playbook.py --only 6 --seeds 2
-    python bench/playbook.py --write              # only write docs/playbook.md from the stored results
+    python bench/playbook.py --write              # only write docs/evidence/playbook.md from the stored results
     python bench/playbook.py --size gpu           # the same at a larger size, with figures of the device
 
 Each run is stored when it finishes, under a key of its configuration and its seed: an interrupted command resumes, and
@@ -24,7 +24,7 @@ from playbook_parts.store import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
-DOCS = ROOT / "docs"
+DOCS = ROOT / "docs" / "evidence"
 
 ORDER = (6, 5, 3, 2, 4, 1, 10, 9, 7, 8)
 """The most informative comparisons first, in case there is no time for all."""

@@ -1,4 +1,4 @@
-"""The tables of docs/prove.md, from the reports of `chattmpl prove FAMILY --report DIR`.
+"""The tables of docs/evidence/proofs.md, from the reports of `chattmpl prove FAMILY --report DIR`.
 
     python bench/prove_table.py DIR…
 

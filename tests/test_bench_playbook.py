@@ -188,7 +188,7 @@ def test_without_runs_there_is_no_verdict_and_of_one_loss_neither() -> None:
 def test_the_page_in_the_docs_is_what_the_stored_results_say(tmp_path: Path) -> None:
     store = Store.read(playbook.RESULTS / "playbook-default.jsonl")
     for path in write(store, EXPERIMENTS, SIZES["default"], tmp_path):
-        committed = ROOT / "docs" / path.relative_to(tmp_path)
+        committed = ROOT / "docs" / "evidence" / path.relative_to(tmp_path)
         assert committed.read_text(encoding="utf-8") == path.read_text(encoding="utf-8"), "bench/playbook.py --write"
 
 
@@ -202,11 +202,11 @@ def test_a_page_without_results_says_so(tmp_path: Path) -> None:
 
 
 def test_every_plot_of_the_page_exists_and_is_small() -> None:
-    text = (ROOT / "docs" / "playbook.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "evidence" / "playbook.md").read_text(encoding="utf-8")
     plots = re.findall(r"\]\((images/[^)]+)\)", text)
     assert len(plots) == len(EXPERIMENTS)
     for plot in plots:
-        assert 500 < (ROOT / "docs" / plot).stat().st_size < 60_000
+        assert 500 < (ROOT / "docs" / "evidence" / plot).stat().st_size < 60_000
 
 
 def test_figures_of_a_gpu_are_shown_when_they_are_there(tmp_path: Path) -> None:

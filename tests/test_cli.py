@@ -277,7 +277,7 @@ def test_json_is_a_list_with_one_object_for_each_template() -> None:
 
 
 def test_every_key_of_the_json_is_documented() -> None:
-    page = (ROOT / "docs" / "inspect.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "inspect.md").read_text(encoding="utf-8")
     record = inspect_template(find_template("qwen3")).to_dict()
     documented = set(re.findall(r"`(\w+)`", page))
     assert set(record) - documented == set()

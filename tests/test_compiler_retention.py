@@ -171,7 +171,7 @@ def test_a_template_renders_the_traces_that_the_policy_keeps(
         assert {number for number in range(len(roles)) if f"(R{number})" in text} == kept
 
 
-@pytest.mark.parametrize("page", ["dialect.md", "retaining.md"])
+@pytest.mark.parametrize("page", ["reference/dialect.md", "how-to/keep-reasoning.md"])
 def test_the_pages_describe_each_policy_as_the_table_does(page: str) -> None:
     text = (ROOT / "docs" / page).read_text(encoding="utf-8")
     for policy in POLICIES.values():

@@ -234,7 +234,7 @@ def test_nothing_to_look_at_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_page_lists_every_kind_and_its_example_runs(bad: Path) -> None:
-    page = (ROOT / "docs" / "audit.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "audit.md").read_text(encoding="utf-8")
     listed = run_here(["audit", "--explain", "all"]).out
     for code, name in re.findall(r"^  (AU\d{3}) \w+ +([\w-]+):", listed, re.MULTILINE):
         assert re.search(rf"\| {code} \| {name} \|", page), f"{code} is not on the page"

@@ -275,13 +275,13 @@ def test_a_mixture_is_counted_as_it_is_drawn(data: list[str]) -> None:
 
 
 def test_the_example_of_the_page_runs() -> None:
-    page = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "stats.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     exec(block, {})
 
 
 def test_the_page_defines_every_figure() -> None:
-    page = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "how-to" / "stats.md").read_text(encoding="utf-8")
     for name in CSV_COLUMNS:
         assert f"`{name}`" in page, name
 

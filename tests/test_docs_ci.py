@@ -13,7 +13,7 @@ import pytest
 
 from support import ROOT
 
-PAGE = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "how-to" / "ci.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)
 SHELL = [text.strip() for kind, text in BLOCKS if kind == "sh"]
 PROGRAMS = {"pytest": [sys.executable, "-m", "pytest"], "chattmpl": [sys.executable, "-m", "chattmpl"]}

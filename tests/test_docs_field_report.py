@@ -10,7 +10,7 @@ import pytest
 
 from support import ROOT
 
-PAGE = ROOT / "docs" / "field-report.md"
+PAGE = ROOT / "docs" / "evidence" / "field-report.md"
 
 
 @pytest.fixture(scope="module")

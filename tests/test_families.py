@@ -199,7 +199,7 @@ def test_an_error_in_the_facts_names_the_file_and_the_key(tmp_path: Path, case: 
 
 
 def test_the_page_lists_every_key() -> None:
-    page = (ROOT / "docs" / "family-toml.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "reference" / "family-toml.md").read_text(encoding="utf-8")
     assert {key for key in family_keys() if f"`{key}`" not in page} == set()
 
 

@@ -141,7 +141,7 @@ def test_an_override_is_read_at_the_start_of_the_first_message_only() -> None:
 
 
 def test_the_documentation_shows_what_is_rendered() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "hybrid.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[1] / "docs" / "reference" / "hybrid.md").read_text(encoding="utf-8")
     conversation, call = (json.loads(found) for found in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
     whole, code = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     assert HYBRID.render(conversation).text == whole

@@ -80,6 +80,6 @@ def test_the_pages_of_the_rules_are_made_of_the_docstrings() -> None:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    folder: Path = ROOT / "docs" / "rules"
+    folder: Path = ROOT / "docs" / "reference" / "rules"
     written = {page.name: page.read_text(encoding="utf-8") for page in folder.glob("*.md")}
     assert written == module.pages(), "python tools/make_rule_docs.py writes them anew"

@@ -1,4 +1,4 @@
-"""Write docs/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
+"""Write docs/evidence/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
 
 ``python tools/make_field_report.py`` writes the page; ``--check`` checks that it is up to date. Needs transformers,
 and pip to download trl's wheel. A finding that transformers does not confirm is an error of chattmpl and stops the run.
@@ -27,7 +27,7 @@ from chattmpl.source import Source  # noqa: E402
 from chattmpl.template.resolver import TemplateSource  # noqa: E402
 from support.fetched import TRL, trl_templates  # noqa: E402
 
-PAGE = ROOT / "docs" / "field-report.md"
+PAGE = ROOT / "docs" / "evidence" / "field-report.md"
 DEMO = ROOT / "chattmpl" / "encode" / "demo_tokenizer.json"
 WIDTH = 44
 SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -239,7 +239,7 @@ def _summary(found: list[Entry]) -> str:
     for code, group in groupby(found, key=lambda entry: entry.finding.code):
         listed = list(group)
         names = len({entry.name for entry in listed})
-        link = f"[{code}](rules/{code[:3].lower()}.md#{code.lower()}-{rules()[code].name})"
+        link = f"[{code}](../reference/rules/{code[:3].lower()}.md#{code.lower()}-{rules()[code].name})"
         rows.append(f"| {CAUSES[code][0]} | {link} | {len(listed)} | {names} |")
     return "\n".join(rows)
 

@@ -1,4 +1,4 @@
-"""Write the pages docs/rules/*.md from the documentation of the rules. Run it after changing a rule."""
+"""Write the pages docs/reference/rules/*.md from the documentation of the rules. Run it after changing a rule."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chattmpl.lint.rule import GROUPS, Rule, rules
 
-FOLDER = Path(__file__).parents[1] / "docs" / "rules"
+FOLDER = Path(__file__).parents[1] / "docs" / "reference" / "rules"
 _INTRODUCTION = """# Rules
 
 `chattmpl lint PATH…` checks templates against these rules. Errors break training or serving. Errors and warnings end

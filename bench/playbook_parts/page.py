@@ -148,7 +148,7 @@ def _introduction(size: Size) -> Iterator[str]:
     yield from ("<!-- Written by bench/playbook.py from bench/results; do not edit. -->", "")
     yield _wrapped(
         "Ten controlled comparisons of ways to train on a chat template, with the engine of [`chattmpl "
-        "prove`](prove.md): small models from scratch, on synthetic dialogues. They show the effect of a choice when "
+        "prove`](proofs.md): small models from scratch, on synthetic dialogues. They show the effect of a choice when "
         "everything else is the same, with several seeds each. They do not show how large the effect is in a large "
         "model."
     )

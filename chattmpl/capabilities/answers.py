@@ -29,7 +29,7 @@ class Answer:
     Attributes:
         state: the answer; ``unknown`` where it could not be evaluated, which is never the same as ``no``.
         note: the evidence in a few words.
-        facts: more facts as JSON types; docs/inspect.md lists the keys of each capability.
+        facts: more facts as JSON types; docs/how-to/inspect.md lists the keys of each capability.
     """
 
     state: State
@@ -109,7 +109,7 @@ class Capabilities:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as JSON types; docs/inspect.md explains the keys."""
+        """Return the record as JSON types; docs/how-to/inspect.md explains the keys."""
         prefix = self.answer("prefix_preserving")
         return {
             "name": self.name,

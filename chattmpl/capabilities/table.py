@@ -277,7 +277,7 @@ def _tool_results(facts: TemplateFacts) -> Answer:
 
 
 def _parsers(facts: TemplateFacts) -> dict[str, Any]:
-    """Return for each engine the names of the parsers that read what the model writes; see docs/inspect.md."""
+    """Return for each engine the names of the parsers that read what the model writes; see docs/how-to/inspect.md."""
     formats = find_formats(facts)
     kinds = {"reasoning": formats.reasoning, "tool": formats.calls}
     found: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from chattmpl.report import svg
 
 Report = Mapping[str, Any]
-"""The JSON of a proof, from `chattmpl.training.prove.prove`; docs/prove.md documents its keys."""
+"""The JSON of a proof, from `chattmpl.training.prove.prove`; docs/evidence/proofs.md documents its keys."""
 
 Rows = list[tuple[str, str]]
 

@@ -1,4 +1,4 @@
-"""The configuration of a training run; docs/training.md documents each key."""
+"""The configuration of a training run; docs/how-to/train.md documents each key."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

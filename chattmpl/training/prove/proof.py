@@ -67,7 +67,7 @@ def prove(
     the size. A template without generation tags is annotated if possible; ``note`` receives a sentence about it.
 
     Returns:
-        The report as JSON; docs/prove.md documents its keys.
+        The report as JSON; docs/evidence/proofs.md documents its keys.
 
     Raises:
         UsageError: no grammar can be derived for the template, so completions could not be parsed.
