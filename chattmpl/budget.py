@@ -134,11 +134,11 @@ class Runaways:
 
     @contextmanager
     def watch(self, budget: Budget, messages: int) -> Iterator[None]:
-        """Watch the render of one row.
+        """Watch the renders of one row.
 
         Args:
-            budget: its budget.
-            messages: number of messages in the row.
+            budget: their budget.
+            messages: number of messages in all of them.
 
         Raises:
             RunawayError: the render exceeds the budget, as the others before it.

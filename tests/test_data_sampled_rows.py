@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Tokenizer
 
 from chattmpl import Conversation, Template
+from chattmpl.budget import Budget
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.files import load_conversation
 from chattmpl.errors import ChatTmplError, RenderError
@@ -26,6 +27,7 @@ need("numpy")
 import numpy as np  # noqa: E402
 
 from chattmpl.data.encoder import Encoder, Rejection, Row, TemplateWarning  # noqa: E402
+from chattmpl.data.exact_path import ExactPath  # noqa: E402
 
 pytestmark = [pytest.mark.data, pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.UnreadDataWarning")]
 
@@ -197,6 +199,36 @@ def test_a_row_that_is_too_long_goes_without_its_last_turns() -> None:
     rows, too_long = encoder.fitting_rows(THINKING, len(whole) - 1)
     assert too_long == [5]
     assert trained_turns(template, Conversation.coerce(THINKING), rows) == [1, 3]
+
+
+def test_the_turns_of_a_long_row_are_left_out_in_one_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = untagged(HEADER + PROMPT, fast="off")
+    talk = [{"role": ("user", "assistant")[index % 2], "content": f"text {index}"} for index in range(40)]
+    lengths = [len(row) for end in range(2, 41, 2) for row in rows_of(encoder, talk[:end])]
+    planned = []
+    renderings = ExactPath.renderings
+    monkeypatch.setattr(ExactPath, "renderings", lambda *given: planned.append(1) or renderings(*given))
+    for turns in (1, 7, 19):
+        planned.clear()
+        rows, too_long = encoder.fitting_rows(talk, lengths[turns - 1])
+        assert [len(row) for row in rows] == [lengths[turns - 1]]
+        assert too_long == [*range(2 * turns + 1, 40, 2)]
+        assert len(planned) == 2
+
+
+@pytest.mark.parametrize("fast", ["require", "off"])
+def test_a_conversation_of_too_many_turns_is_rejected_with_what_to_do(
+    fast: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chattmpl.data.sampled_rows._CHARACTERS", 1 << 20)
+    template = Template.from_source(HEADER + PROMPT, budget=Budget(steps=20_000))
+    encoder = Encoder(template, tokenizer(), fast=fast)
+    talk = [{"role": ("user", "assistant")[index % 2], "content": "x" * 600} for index in range(100)]
+    few = talk[:4]
+    found = encoder.encode_rows([few, *[talk] * 6, few])
+    assert [isinstance(each, Rejection) for each in found] == [False, *[True] * 6, False]
+    assert "the prompts of its 50 answers take more than" in str(found[1])
+    assert "chattmpl annotate" in str(found[1])
 
 
 def test_a_conversation_that_the_template_refuses_is_refused_with_the_reason() -> None:

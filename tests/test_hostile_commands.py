@@ -46,6 +46,12 @@ TAGGED = (
 )
 """A template that marks what is trained; without that, nothing is encoded."""
 
+TAGLESS = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""A template without tags, whose prompts and turns are rendered one by one."""
+
 FORGED = "\n::error::forged\r##[error]forged\x1b[31m"
 
 DATA = ("-t", "{template}", "--tokenizer", "demo")
@@ -206,7 +212,7 @@ def _counts(output: Path) -> tuple[int, int]:
 
 @pytest.mark.parametrize(
     ("command", "template"),
-    [("audit", "hybrid"), ("encode", "hybrid"), ("render", None), ("stats", "hybrid")],
+    [("audit", "hybrid"), ("encode", "hybrid"), ("encode", TAGLESS), ("render", None), ("stats", TAGLESS)],
 )
 def test_a_command_ends_on_hostile_rows(
     command: str, template: str | None, good: tuple[Path, Path], tmp_path: Path
@@ -216,6 +222,9 @@ def test_a_command_ends_on_hostile_rows(
     assert len(attacks) > 25
     rows = tmp_path / "rows.jsonl"
     rows.write_bytes(b"".join(attack.data + f"\n{GOOD}\n".encode() for attack in attacks))
+    if template == TAGLESS:
+        (tmp_path / "tagless.jinja").write_text(TAGLESS)
+        template = str(tmp_path / "tagless.jinja")
     one = call(tmp_path / "call", COMMANDS[command][0], Path(template) if template else good[0], rows)
     endings = measure([one])
     assert not problems([command], endings, printed=command != "render")

@@ -9,15 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from chattmpl.budget import Runaways
+from chattmpl.budget import Runaways, allow
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.fast.comparison import ExactResult, NotCompared
 from chattmpl.data.fast.markers import merge_touching
 from chattmpl.data.rows import Rejection, Row, attempt, merge_rows
-from chattmpl.data.sampled_rows import RowPlanner, new_planner, planned_renderings, trained_turns
+from chattmpl.data.sampled_rows import ManyTurnsError, RowPlanner, new_planner, planned_renderings, trained_turns
 from chattmpl.encode import EncodeOptions, encode
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.template.template import Rendering, Template
+_MERGED = 8
+"""Number of tokens by which the end of a text may differ where a tokenizer merges it with what follows."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,19 @@ class ExactPath:
             RunawayError: the template exceeds its budget on row after row.
         """
         conversation = Conversation.coerce(record)
+        planner = planner or (new_planner(self.template) if self.planner is None and skip else self.planner)
+        mask, budget = self.options["mask"], self.template.budget
+        turns = (planner and len(trained_turns(conversation.messages, mask))) or 1
 
         def render(part: Conversation, prompt: bool = False) -> Rendering:
-            with self.runaways.watch(self.template.budget, len(part.messages)):
-                return self.template.render(part, prompt, self.now, **self.kwargs)
+            if allowance.left < 0:
+                raise ManyTurnsError(turns, f"{allowance.steps:,} steps of the template")
+            return self.template.render(part, prompt, self.now, **self.kwargs)
 
-        planner = planner or (new_planner(self.template) if self.planner is None and skip else self.planner)
-        if planner is None:
-            return [render(conversation)]
-        return planned_renderings(planner, conversation, render, self.options["mask"], skip)
+        with self.runaways.watch(budget, turns * len(conversation.messages)), allow(budget.steps) as allowance:
+            if planner is None:
+                return [render(conversation)]
+            return planned_renderings(planner, conversation, render, mask, skip)
 
     def results(self, record: Any) -> list[ExactResult]:
         """Return the results for a comparison; raise as `renderings` and `chattmpl.encode.encode`."""
@@ -124,14 +130,17 @@ class ExactPath:
         while True:
             rendered = self.renderings(conversation, skip)
             rows = [self._row(rendering, None) for rendering in rendered]
-            long = [
-                len(each.conversation.messages) - 1
-                for each, row in zip(rendered, rows, strict=True)
-                if len(row) > max_length
-            ]
+            long = [pair for pair in zip(rendered, rows, strict=True) if len(pair[1]) > max_length]
             if not long:
                 return rows, sorted(skip)
-            skip += long
+            slack = 0 if self.options["straddle"] == "split" else _MERGED
+            for each, row in long:
+                # The beginning of a row that ends with an earlier turn has the same tokens, so these turns are too far.
+                turns = list(dict.fromkeys(span.turn for span in each.spans if span.generated))
+                ends = np.flatnonzero(row.mask > np.append(row.mask[1:], 0)) + 1
+                far = [turn for turn, end in zip(turns, ends, strict=False) if end > max_length + slack]
+                last = len(each.conversation.messages) - 1
+                skip += far if len(turns) == len(ends) and last in far else [last]
 
     def _row(self, rendering: Rendering, token_ids: list[int] | None) -> Row:
         encoding = encode(rendering, self.tokenizer, **self.options, token_ids=token_ids)

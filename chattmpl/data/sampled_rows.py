@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chattmpl.budget import Budget
 from chattmpl.cache import hash_of_code
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.data.fast.markers import CLOSE, OPEN, merge_touching
-from chattmpl.errors import BudgetError, ConversationError, RenderError, UsageError
+from chattmpl.errors import BudgetError, ConversationError, Reason, RenderError, UsageError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.source import common_length
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
 _PROBES = ("turns", "system", "reasoning_turns", "calls", "agent", "parallel")
 """The conversations of the corpus that tags are compared on."""
+
+_CHARACTERS = 8 * Budget.characters
+"""Maximum number of characters of all prompts and turns of a conversation, each of which is rendered by itself."""
+
+_RENDERINGS_KEPT = 64
 
 TextOf = Callable[[int, bool], str]
 """Renders the first messages of a conversation, without or with a generation prompt."""
@@ -71,19 +77,25 @@ class SampledTurn(NamedTuple):
     Attributes:
         message_m: the index of its message.
         start: the number of characters of the prompt.
-        text: the prompt and the completion, up to and with the stop token.
-        row: ``text`` with what the template writes after the stop token.
-        append: the end of ``text`` that the template does not write in the last turn; often empty.
+        end: the number of characters of the prompt and the completion, up to and with the stop token.
+        length: the number of characters of the row, with what the template writes after the stop token.
+        base: a text that begins with the row, shared by turns, since together their texts may be large.
+        append: the end of the completion that the template does not write in the last turn; often empty.
         completion: the completion where the rendering that ends with the turn does not begin with the prompt; None
             where it does.
     """
 
     message_m: int
     start: int
-    text: str
-    row: str
+    end: int
+    length: int
+    base: str
     append: str
     completion: Completion | None
+
+    def begins(self, text: str) -> bool:
+        """Return whether a text begins with the prompt and the completion."""
+        return text is self.base or text.startswith(self.base[: self.end])
 
 
 class RowPlan(NamedTuple):
@@ -149,18 +161,32 @@ class RowPlanner:
 
         Raises:
             RenderError: a turn does not begin with its prompt, or does not end with a stop token.
+            ManyTurnsError: the prompts and turns are too large together.
         """
         if not turns:
             return [RowPlan(count, ())]
-        text_of(count, False)  # a template that refuses the conversation is reported as such
+        whole = text_of(count, False)  # a template that refuses the conversation is reported as such
         endings = self.endings[-1 if tools else 0]
-        sampled = [_sampled_turn(turn, text_of, endings, find_completion) for turn in turns]
+        left = _CHARACTERS
+
+        def bounded_text(count: int, prompt: bool) -> str:
+            nonlocal left
+            text = text_of(count, prompt)
+            left -= len(text)
+            if left < 0:
+                raise ManyTurnsError(len(turns), f"{_CHARACTERS:,} characters")
+            return text
+
+        sampled = []
+        for turn in turns:
+            found = _sampled_turn(turn, bounded_text, endings, find_completion)
+            sampled.append(found._replace(base=whole) if whole.startswith(found.base) else found)
         if self.rows == "unroll":
             return [_row([turn]) for turn in sampled]
         if turns[-1].message_m + 1 < count or self.rows == "one":
             # The messages after the last turn belong to the row if nothing contradicts it.
             append = sampled[-1].append if turns[-1].message_m + 1 == count else ""
-            held = _held(text_of(count, False) + append, sampled)
+            held = _held(whole + append, sampled)
             if self.rows == "one" or (held == sampled and not skip):
                 return [RowPlan(count, _ranges(held), append)]
         rows: list[RowPlan] = []
@@ -169,7 +195,7 @@ class RowPlanner:
             if waiting[-1].message_m in skipped:
                 waiting = waiting[:-1]
                 continue
-            held = _held(waiting[-1].row, waiting)
+            held = _held(waiting[-1].base[: waiting[-1].length], waiting)
             rows.append(_row(held))
             waiting = [turn for turn in waiting if turn not in held]
         return rows[::-1]
@@ -181,14 +207,14 @@ def _row(turns: Sequence[SampledTurn]) -> RowPlan:
 
 
 def _ranges(turns: Sequence[SampledTurn]) -> tuple[tuple[int, int, int], ...]:
-    return tuple((turn.start, len(turn.text), turn.message_m) for turn in turns)
+    return tuple((turn.start, turn.end, turn.message_m) for turn in turns)
 
 
 def _held(text: str, turns: Sequence[SampledTurn]) -> list[SampledTurn]:
     """Return the turns whose prompt and completion a text begins with, none of which overlap."""
     held: list[SampledTurn] = []
     for turn in reversed(turns):
-        if text.startswith(turn.text) and (not held or len(turn.text) <= held[-1].start):
+        if turn.begins(text) and (not held or turn.end <= held[-1].start):
             held.append(turn)
     return held[::-1]
 
@@ -214,10 +240,11 @@ def _sampled_turn(
     possible = (*endings[turn.calls], *endings[not turn.calls])
     for end in possible:
         if not end.append and text.endswith(end.stop + end.rest) and len(text) - len(end.rest) > len(prompt):
-            return SampledTurn(index, len(prompt), text[: len(text) - len(end.rest)], text, "", completion)
+            return SampledTurn(index, len(prompt), len(text) - len(end.rest), len(text), text, "", completion)
     for end in possible:
         if end.append:
-            return SampledTurn(index, len(prompt), text + end.append, text + end.append, end.append, completion)
+            size = len(text) + len(end.append)
+            return SampledTurn(index, len(prompt), size, size, text + end.append, end.append, completion)
     raise RenderError(
         f"messages[{index}] ends with {excerpt(text[-40:], 42)}, which is not a stop token of the template",
         hint="let the template end the turns of the assistant with its stop token",
@@ -265,6 +292,18 @@ def _shared_header(opening: str, turn: str) -> int:
     from chattmpl.probing.prober import before_split_token
 
     return before_split_token(opening, before_split_token(turn, common_length(opening, turn)))
+
+
+class ManyTurnsError(BudgetError):
+    """A conversation whose prompts and turns, each of which is rendered by itself, are too large together."""
+
+    def __init__(self, turns: int, limit: str) -> None:
+        super().__init__(
+            f"the prompts of its {turns:,} answers take more than {limit} together",
+            hint="split the conversation, or use a template whose generation tags are valid, such as chattmpl annotate "
+            "makes: it is rendered only once",
+            reason=Reason.SIZE,
+        )
 
 
 class PromptContradicted(RenderError):
@@ -541,7 +580,7 @@ def planned_renderings(
     """
     messages = conversation.messages
 
-    @cache
+    @lru_cache(_RENDERINGS_KEPT)
     def rendered(count: int, prompt: bool) -> Rendering:
         first = conversation if count == len(messages) else conversation.with_messages(messages[:count])
         return render(first, prompt)
@@ -555,16 +594,16 @@ def planned_renderings(
         skip=skip,
         find_completion=lambda index, opening: _find_completion(rendered(index + 1, False), index, opening, planner),
     )
-    for turn in turns:
-        path = f"messages[{turn.message_m}].content"
-        if path in rendered(turn.message_m + 1, False).lost and not turn.calls:
-            raise RenderError(
-                f"the template renders nothing of {path}",
-                hint="it may take content only as a list of parts: [{'type': 'text', 'text': …}]",
-            )
-    return [
-        with_sampled(
-            rendered(plan.messages, False), plan, None if plan.completion is None else rendered(plan.messages - 1, True)
-        )
-        for plan in plans
-    ]
+    rows = []
+    for plan in plans:
+        rendering = rendered(plan.messages, False)
+        for _, _, index in plan.ranges:
+            path = f"messages[{index}].content"
+            if path in rendering.lost and not messages[index].tool_calls:
+                raise RenderError(
+                    f"the template renders nothing of {path}",
+                    hint="it may take content only as a list of parts: [{'type': 'text', 'text': …}]",
+                )
+        prompt = None if plan.completion is None else rendered(plan.messages - 1, True)
+        rows.append(with_sampled(rendering, plan, prompt))
+    return rows

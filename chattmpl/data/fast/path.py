@@ -21,7 +21,7 @@ from chattmpl.data.fast.rows import PreparedRow
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 from chattmpl.data.rows import RowArrays
-from chattmpl.data.sampled_rows import PromptContradicted, RowPlanner, planned_texts
+from chattmpl.data.sampled_rows import ManyTurnsError, PromptContradicted, RowPlanner, planned_texts
 from chattmpl.errors import BudgetError
 
 _GROUP = 32
@@ -168,6 +168,8 @@ class FastPath:
             return self._planned(row, lambda variables: self._write(variables, size))
         except PromptContradicted:
             return "prompts that history contradicts"
+        except ManyTurnsError:
+            return "many turns"
         except Exception as error:  # the exact path reports it properly
             self.runaway = isinstance(error, (MemoryError, BudgetError))
             return "cannot be rendered"
