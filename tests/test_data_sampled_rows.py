@@ -205,9 +205,14 @@ def test_the_turns_of_a_long_row_are_left_out_in_one_step(monkeypatch: pytest.Mo
     encoder = untagged(HEADER + PROMPT, fast="off")
     talk = [{"role": ("user", "assistant")[index % 2], "content": f"text {index}"} for index in range(40)]
     lengths = [len(row) for end in range(2, 41, 2) for row in rows_of(encoder, talk[:end])]
-    planned = []
+    planned: list[Any] = []
     renderings = ExactPath.renderings
-    monkeypatch.setattr(ExactPath, "renderings", lambda *given: planned.append(1) or renderings(*given))
+
+    def counted(*given: Any) -> Any:
+        planned.append(given)
+        return renderings(*given)
+
+    monkeypatch.setattr(ExactPath, "renderings", counted)
     for turns in (1, 7, 19):
         planned.clear()
         rows, too_long = encoder.fitting_rows(talk, lengths[turns - 1])

@@ -24,8 +24,8 @@ from chattmpl.data.fast.markers import Unsupported, split_markers
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.tokens import PickledTokenizer, TokenizerHandle
 from chattmpl.data.reading import WARNINGS, printed_notes
+from chattmpl.data.row_facts import planner_of
 from chattmpl.data.rows import EncodedBatch, Rejection, Row, RowArrays, attempt, join_batches
-from chattmpl.data.sampled_rows import RowPlanner, planner_of
 from chattmpl.data.template_notes import TemplateNote, TemplateWarning, template_notes
 from chattmpl.encode import EncodeOptions, load_tokenizer, template_for
 from chattmpl.encode.fast_tokenizer import FastTokenizer
@@ -46,6 +46,7 @@ from chattmpl.options import (
 if TYPE_CHECKING:
     from chattmpl.data.fast.path import FastBatch, FastPath
     from chattmpl.data.fast.verify import FastPathVerdict
+    from chattmpl.data.sampled_rows import RowPlanner
 
 __all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
 

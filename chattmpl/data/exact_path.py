@@ -13,11 +13,13 @@ from chattmpl.budget import Runaways, allow
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.fast.comparison import ExactResult, NotCompared
 from chattmpl.data.fast.markers import merge_touching
+from chattmpl.data.row_facts import new_planner
 from chattmpl.data.rows import Rejection, Row, attempt, merge_rows
-from chattmpl.data.sampled_rows import ManyTurnsError, RowPlanner, new_planner, planned_renderings, trained_turns
+from chattmpl.data.sampled_rows import ManyTurnsError, RowPlanner, planned_renderings, trained_turns
 from chattmpl.encode import EncodeOptions, encode
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.template.template import Rendering, Template
+
 _MERGED = 8
 """Number of tokens by which the end of a text may differ where a tokenizer merges it with what follows."""
 
@@ -136,7 +138,11 @@ class ExactPath:
             slack = 0 if self.options["straddle"] == "split" else _MERGED
             for each, row in long:
                 # The beginning of a row that ends with an earlier turn has the same tokens, so these turns are too far.
-                turns = list(dict.fromkeys(span.turn for span in each.spans if span.generated))
+                turns = [
+                    turn
+                    for turn in dict.fromkeys(span.turn for span in each.spans if span.generated)
+                    if turn is not None
+                ]
                 ends = np.flatnonzero(row.mask > np.append(row.mask[1:], 0)) + 1
                 far = [turn for turn, end in zip(turns, ends, strict=False) if end > max_length + slack]
                 last = len(each.conversation.messages) - 1

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from chattmpl import cache
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
-from chattmpl.data.sampled_rows import row_facts
+from chattmpl.data.row_facts import row_facts
 from chattmpl.options import MaskSource
 from chattmpl.printable import excerpt
 from chattmpl.template.family import family_for_tokens

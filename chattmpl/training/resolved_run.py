@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chattmpl.data.config_file import ConfigFile
-from chattmpl.data.sampled_rows import row_facts
+from chattmpl.data.row_facts import row_facts
 from chattmpl.encode import tokenizer_loader
 from chattmpl.encode.tokenizer_loader import DEMO, DEMO_FILE, special_tokens_of
 from chattmpl.errors import EncodeError, TemplateError, UsageError
