@@ -50,7 +50,7 @@ def test_no_template_takes_more_to_compile_than_its_budget(part: int) -> None:
 @pytest.mark.parametrize(
     ("source", "excess"),
     [
-        ("{{ f(1" + ", 1" * 40_000 + ") }}", "it has 80,006 tokens"),
+        ("{{ f(1" + ", 1" * 40_000 + ") }}", "it has more than 62,500 tokens"),
         ("".join(f"{{% if v{i} %}}{{% set v{i} = 1 %}}{{% endif %}}" for i in range(2_200)), "2,200 conditions"),
         (("{% for m in a %}" * 15 + "{{ m }}" + "{% endfor %}" * 15) * 400, "its loops and macros repeat"),
     ],
@@ -65,7 +65,7 @@ def test_the_error_says_what_takes_long(source: str, excess: str) -> None:
 
 def test_a_larger_budget_compiles_it_and_a_smaller_one_does_not_count() -> None:
     source = "{{ [1" + ", 1" * 32_000 + "]|length }}"
-    with pytest.raises(TemplateError, match="more than 1,000,000 steps to compile: it has 64,007 tokens"):
+    with pytest.raises(TemplateError, match="more than 1,000,000 steps to compile: it has more than 62,500 tokens"):
         Template.from_source(source)
     conversation = [{"role": "user", "content": "a"}]
     assert Template.from_source(source, budget=Budget(steps=2_000_000)).render(conversation).text == "32001"

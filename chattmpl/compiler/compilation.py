@@ -14,7 +14,7 @@ from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.sandbox import TemplateEnvironment
 from chattmpl.errors import Reason, TemplateError
 from chattmpl.source import Place, Source
-from chattmpl.syntax.lexer import Line, tokens
+from chattmpl.syntax.lexer import Line, iter_tokens, tokens
 from chattmpl.syntax.tree import Tree
 
 _LONGEST = 500_000
@@ -83,6 +83,7 @@ class _Account:
 
     def __init__(self, source: Source, steps: int) -> None:
         self._source, self._steps, self._left = source, steps, steps
+        self._read: list[tuple[int, str, str]] = []
 
     def charge(self, steps: int, excess: str) -> None:
         """Charge steps; ``excess`` says what the template has too much of if they exceed the budget."""
@@ -97,20 +98,30 @@ class _Account:
 
     def charge_tokens(self) -> None:
         """Charge for all tokens, for each of which most stages take time."""
+        text, most = self._source.text, self._left // _STEPS_PER_TOKEN
+        count = 0
         try:
-            found = [token for token in tokens(self._source.text) if token[1] != "whitespace"]
+            # A text with more characters may have too many tokens, and is not read further than that.
+            for token in iter_tokens(text) if len(text) > most else tokens(text):
+                self._read.append(token)
+                count += token[1] != "whitespace"
+                if count > most:
+                    break
         except TemplateSyntaxError as error:
             raise syntax_error(error, self._source) from None
-        self.charge(_STEPS_PER_TOKEN * len(found), f"it has {len(found):,} tokens")
+        found = f"{count:,}" if count <= most else f"more than {most:,}"
+        self.charge(_STEPS_PER_TOKEN * count, f"it has {found} tokens")
 
     def _longest(self) -> Place:
-        """Return the place of the longest tag or output."""
-        longest, start = (0, 1), 0
-        for offset, kind, value in tokens(self._source.text):
+        """Return the place of the longest tag or output that was read, which may have no end."""
+        longest, start = (0, 1), None
+        for offset, kind, value in self._read:
             if kind in ("variable_begin", "block_begin"):
                 start = offset
-            elif kind in ("variable_end", "block_end"):
+            if start is not None:
                 longest = max(longest, (start, offset + len(value)), key=lambda place: place[1] - place[0])
+            if kind in ("variable_end", "block_end"):
+                start = None
         return Place(self._source, *longest)
 
 

@@ -94,6 +94,12 @@ def normalize_newlines(text: str) -> str:
     return _NEWLINES.sub("\n", text)
 
 
+def iter_tokens(source: str) -> Iterator[tuple[int, str, str]]:
+    """Read the raw tokens of a source one by one, as `tokens` returns them."""
+    for line, kind, value in LEXER.scan(source):
+        yield line.offset, kind, value  # type: ignore[attr-defined]
+
+
 @lru_cache(maxsize=8)
 def tokens(source: str) -> tuple[tuple[int, str, str], ...]:
     """Return all raw tokens of a source as (offset, kind, text), white space and comments included.

@@ -27,8 +27,8 @@ from typing import IO
 SECONDS = 60
 """Wall-clock time after which a call that does not end is killed."""
 
-BUDGET = (100_000, 1 << 23)
-"""Steps and characters of a render, a tenth and a quarter of the default, for the sake of time."""
+BUDGET = (50_000, 1 << 22)
+"""Steps and characters of a render, a twentieth and an eighth of the default, for the sake of time."""
 
 
 @dataclass(frozen=True)
