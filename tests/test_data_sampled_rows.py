@@ -341,8 +341,9 @@ def test_tags_that_mark_more_than_is_sampled_are_named_and_not_used() -> None:
     assert obeyed[0][-1] == "6<|im_end|>\n"
 
 
-def test_a_prompt_that_opens_a_trace_is_continued_where_history_writes_none() -> None:
-    encoder = untagged(HEADER + PROMPT.replace("assistant\n", "assistant\n<think>\n"), fast="off")
+@pytest.mark.parametrize("fast", ["require", "off"])
+def test_a_prompt_that_opens_a_trace_is_continued_where_history_writes_none(fast: Any) -> None:
+    encoder = untagged(HEADER + PROMPT.replace("assistant\n", "assistant\n<think>\n"), fast=fast)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TemplateWarning)
         rows = sampled(encoder, THINKING)
@@ -351,11 +352,13 @@ def test_a_prompt_that_opens_a_trace_is_continued_where_history_writes_none() ->
     assert_law(encoder, Conversation.coerce(THINKING))
     [note] = [str(one.message) for one in caught if "does not continue its generation prompt" in str(one.message)]
     assert "Answer apricot<|im_end|>" in note
+    assert not encoder.report().exact or fast == "off"
 
 
-def test_a_prompt_that_closes_a_trace_is_continued_without_one() -> None:
+@pytest.mark.parametrize("fast", ["require", "off"])
+def test_a_prompt_that_closes_a_trace_is_continued_without_one(fast: Any) -> None:
     closed = PROMPT.replace("assistant\n", "assistant\n<think></think>")
-    encoder = untagged(HEADER + closed, fast="off")
+    encoder = untagged(HEADER + closed, fast=fast)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TemplateWarning)
         assert sampled(encoder, THINKING) == [["2<|im_end|>"], ["4<|im_end|>"], ["6<|im_end|>"]]
@@ -381,6 +384,23 @@ def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> No
     assert isinstance(rejected, Rejection)
     assert rejected.message == "the template renders nothing of messages[1].content"
     assert "list of parts" in str(rejected.hint)
+
+
+@pytest.mark.parametrize("content", ["4", "<|", "two", " two\nthree"])
+def test_the_fast_path_leaves_an_answer_that_may_be_lost_to_the_exact_path(content: str) -> None:
+    hidden = HEADER.replace("{{ m.content }}", "{% if m.role == 'user' %}{{ m.content }}{% else %}4<|end{% endif %}")
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": content}]
+    for template, lost in ((hidden, True), (HEADER, False)):
+        for fast in ("auto", "off"):
+            [found] = untagged(template + PROMPT, fast=fast).encode_rows([talk])
+            assert isinstance(found, Rejection) is lost
+
+
+@pytest.mark.parametrize("fast", ["require", "off"])
+def test_a_blank_answer_of_which_the_template_strips_all_is_not_lost(fast: Any) -> None:
+    encoder = untagged(HEADER.replace("m.content", "m.content.strip()") + PROMPT, fast=fast)
+    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": " \n"}]
+    assert sampled(encoder, talk) == [["<|im_end|>"]]
 
 
 def test_tokens_that_merge_across_an_edge_give_later_answers_rows_of_their_own() -> None:

@@ -249,23 +249,40 @@ def _sampled_turn(
 
 
 def _find_completion(rendering: Rendering, index: int, opening: str | None, planner: RowPlanner) -> Completion | None:
-    """Return the completion in a rendering that ends with its turn.
-
-    Generation tags say where it begins, else the generation prompt, with which the turn must begin. Where the prompt
-    opens or closes a trace that the template writes otherwise in its history, the trace continues the prompt.
-    """
+    """Return the completion in a rendering that ends with its turn; generation tags say where it begins, if any do."""
     spans = [span for span in rendering.spans if span.turn == index]
     marked = next((span.start for span in spans if span.generated), None) if planner.tagged else None
     if marked is not None:
         return Completion(marked)
     if not spans or opening is None:
         return None
-    turn = rendering.text[spans[0].start :]
+    shown = next((s.start for s in spans if s.message == index and s.field in REASONING_NAMES), None)
+    reasoning = rendering.conversation.messages[index].reasoning_content or ""
+    return _continue_prompt(
+        rendering.text, spans[0].start, opening, lambda: trace_of(rendering.template), reasoning, shown
+    )
+
+
+def _continue_prompt(
+    text: str, start: int, opening: str, trace_of: Callable[[], Trace | None], reasoning: str, shown: int | None
+) -> Completion | None:
+    """Return the completion in a text, whose last turn must begin with its prompt.
+
+    Where the prompt opens or closes a trace that the template writes otherwise in its history, the trace continues the
+    prompt.
+
+    Args:
+        text: the text.
+        start: where its last turn starts.
+        opening: the text that the generation prompt adds.
+        trace_of: returns the texts around traces.
+        reasoning: the trace of the turn.
+        shown: where the text has that trace; None where it has none.
+    """
+    turn = text[start:]
     if turn.startswith(opening):
-        return Completion(spans[0].start + len(opening))
-    if not opening:
-        return None
-    trace = trace_of(rendering.template)
+        return Completion(start + len(opening))
+    trace = trace_of() if opening else None
     shared = _shared_header(opening, turn)
     if trace is None or not turn[:shared].strip():
         return None
@@ -273,13 +290,11 @@ def _find_completion(rendering: Rendering, index: int, opening: str | None, plan
     if not opened and not trace.is_closed(opening):
         return None
     empty = trace.pattern.match(turn, shared)
-    rest = spans[0].start + (shared if empty is None else empty.end())
-    shown = next((s for s in spans if s.message == index and s.field in REASONING_NAMES), None)
+    rest = start + (shared if empty is None else empty.end())
     if not opened:
         return None if shown is not None else Completion(rest)
     if shown is not None:
-        return Completion(shown.start)
-    reasoning = rendering.conversation.messages[index].reasoning_content or ""
+        return Completion(shown)
     pieces = ((reasoning.strip(), "reasoning_content"), (trace.closes, None))
     return Completion(rest, tuple(piece for piece in pieces if piece[0]))
 
@@ -379,20 +394,76 @@ def with_sampled(rendering: Rendering, plan: RowPlan, prompt: Rendering | None =
     return replace(rendering, text=text, spans=tuple(marked))
 
 
+class UnsureError(RenderError):
+    """A conversation of which the texts alone do not say what is sampled, or whether an answer is lost."""
+
+
 def planned_texts(
-    planner: RowPlanner, messages: Sequence[Mapping[str, Any]], text_of: TextOf, *, tools: bool
+    planner: RowPlanner,
+    messages: Sequence[Mapping[str, Any]],
+    text_of: TextOf,
+    *,
+    tools: bool,
+    trace_of: Callable[[], Trace | None],
+    literals: str,
 ) -> list[str]:
     """Return a text for each row of a conversation whose assistant turns are all trained, with markers around what is
     sampled.
+
+    Args:
+        planner: plans the rows.
+        messages: the messages.
+        text_of: renders the first of them.
+        tools: whether the conversation has tools.
+        trace_of: returns the texts around traces in the template.
+        literals: the template's own texts.
+
+    Raises:
+        UnsureError: the texts alone do not say what is sampled, or whether an answer is lost.
+        RenderError: see `RowPlanner.plan`.
     """
     text_of = cache(text_of)
+
+    def find_completion(index: int, opening: str | None) -> Completion | None:
+        text, before = text_of(index + 1, False), text_of(index, False)
+        reasoning = messages[index].get("reasoning_content") or ""
+        longest = max((line.strip() for line in reasoning.splitlines()), key=len, default="")
+        if planner.tagged or opening is None or not text.startswith(before):
+            raise UnsureError(f"messages[{index}] may begin anywhere")
+        if longest and text.find(longest, len(before)) >= 0:
+            raise UnsureError(f"messages[{index}] may show its trace")
+        return _continue_prompt(text, len(before), opening, trace_of, reasoning, None)
+
     turns = [
         AssistantTurn(index, bool(message.get("tool_calls")))
         for index, message in enumerate(messages)
         if message["role"] == "assistant"
     ]
-    plans = planner.plan(turns, len(messages), text_of, tools=tools)
-    return [_with_markers(text_of(plan.messages, False) + plan.append, plan) for plan in plans]
+    plans = planner.plan(turns, len(messages), text_of, tools=tools, find_completion=find_completion)
+    rows = []
+    for plan in plans:
+        text = text_of(plan.messages, False)
+        if plan.completion is not None:
+            text = text_of(plan.messages - 1, True) + plan.completion.text + text[plan.completion.cut :]
+        for start, end, index in plan.ranges:
+            if not _shows_content(text[start:end], messages[index], literals):
+                raise UnsureError(f"messages[{index}].content may be lost")
+        rows.append(_with_markers(text + plan.append, plan))
+    return rows
+
+
+def _shows_content(sampled: str, message: Mapping[str, Any], literals: str) -> bool:
+    """Return whether a sampled text certainly has some of the content of its message, if that could be lost."""
+    content = message.get("content")
+    if not isinstance(content, str) or message.get("tool_calls"):
+        return True
+    if reasoning := (message.get("reasoning_content") or "").strip():
+        sampled = sampled.replace(reasoning, "", 1)
+    whole = content.strip()
+    if not whole or (whole in sampled and whole not in literals):
+        return True
+    lines = (line.strip() for line in whole.splitlines())
+    return any(line and line in sampled and line not in literals for line in lines)
 
 
 def _with_markers(text: str, plan: RowPlan) -> str:
@@ -435,8 +506,9 @@ def planned_renderings(
     for plan in plans:
         rendering = rendered(plan.messages, False)
         for _, _, index in plan.ranges:
-            path = f"messages[{index}].content"
-            if path in rendering.lost and not messages[index].tool_calls:
+            path, content = f"messages[{index}].content", messages[index].content
+            blank = isinstance(content, str) and not content.strip()
+            if path in rendering.lost and not blank and not messages[index].tool_calls:
                 raise RenderError(
                     f"the template renders nothing of {path}",
                     hint="it may take content only as a list of parts: [{'type': 'text', 'text': …}]",

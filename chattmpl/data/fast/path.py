@@ -3,11 +3,13 @@
 Rows about which it is not sure are deferred to the exact path, with the reason.
 """
 
+from __future__ import annotations
+
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,8 +23,11 @@ from chattmpl.data.fast.rows import PreparedRow
 from chattmpl.data.fast.text_checks import ControlTokenScanner, has_unassigned_characters
 from chattmpl.data.fast.tokens import TokenEngine, TokenLengths
 from chattmpl.data.rows import RowArrays
-from chattmpl.data.sampled_rows import ManyTurnsError, PromptContradicted, RowPlanner, planned_texts
+from chattmpl.data.sampled_rows import ManyTurnsError, PromptContradicted, RowPlanner, UnsureError, planned_texts
 from chattmpl.errors import BudgetError
+
+if TYPE_CHECKING:
+    from chattmpl.parse.composition import Trace
 
 _GROUP = 32
 """Number of rows that are checked together, and rendered while their texts are still in the processor's cache."""
@@ -85,6 +90,8 @@ class FastPath:
         composes: true if the tokenizer normalizes texts to NFC.
         straddle: see `chattmpl.encode.encode`.
         planner: plans the rows; None if each conversation is one row that the generation tags mark.
+        trace_of: returns the texts around traces in the template, for conversations without or with tools.
+        literals: the template's own texts.
         splits: leave rows to the exact path in which the tokenizer merges characters of a prompt and an earlier answer.
         runaway: true after a row that exceeded the bounds of this process; the exact path, which accounts for what a
             template does, renders all others.
@@ -99,6 +106,8 @@ class FastPath:
     composes: bool
     straddle: str = "split"
     planner: RowPlanner | None = None
+    trace_of: Callable[[bool], Trace | None] = lambda tools: None
+    literals: str = ""
     splits: bool = False
     runaway: bool = False
 
@@ -150,7 +159,15 @@ class FastPath:
             text = write({**variables, "messages": row.messages[:count], "add_generation_prompt": prompt})
             return text.replace(OPEN, "").replace(CLOSE, "")
 
-        return planned_texts(self.planner, row.messages, text_of, tools=row.tools is not None)
+        tools = row.tools is not None
+        return planned_texts(
+            self.planner,
+            row.messages,
+            text_of,
+            tools=tools,
+            trace_of=lambda: self.trace_of(tools),
+            literals=self.literals,
+        )
 
     def _variables(self, row: PreparedRow) -> dict[str, Any]:
         variables: dict[str, Any] = {**self.constants, **row.kwargs, **self.overrides}
@@ -168,6 +185,8 @@ class FastPath:
             return self._planned(row, lambda variables: self._write(variables, size))
         except PromptContradicted:
             return "prompts that history contradicts"
+        except UnsureError:
+            return "unclear completions"
         except ManyTurnsError:
             return "many turns"
         except Exception as error:  # the exact path reports it properly

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chattmpl import cache
 from chattmpl.data.fast.comparison import ExactResult, NotCompared, describe_difference
-from chattmpl.data.fast.markers import Unsupported, with_markers
+from chattmpl.data.fast.markers import SEPARATOR, Unsupported, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
 from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenizerHandle, TokenLengths
-from chattmpl.data.sampled_rows import RowPlanner
+from chattmpl.data.sampled_rows import RowPlanner, trace_of
 from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("jinja2", "gigatoken", "tokenizers")
 _CODE = (
-    *("budget", "compiler", "conversation", "data/fast", "data/sampled_rows", "encode", "provenance", "syntax"),
-    "template",
+    *("budget", "compiler", "conversation", "data/fast", "data/sampled_rows", "encode", "parse", "provenance"),
+    *("syntax", "template"),
 )
 """The modules that a verdict depends on."""
 
@@ -166,6 +166,8 @@ class _Opening:
             verdict.composes,
             self.options.straddle,
             self.options.planner,
+            lambda tools: trace_of(self.template.variants[-1 if tools else 0]),
+            SEPARATOR.join(literal for each in self.template.variants for literal in each.program.literals),
             self.options.splits,
         )
 
