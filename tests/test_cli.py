@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from rich.cells import cell_len
 
 from chattmpl.capabilities import inspect_template
 from chattmpl.cli import cli, command_names
+from chattmpl.cli.options import GROUPS, Command
 from chattmpl.report.capabilities import LEGEND, write
 from chattmpl.report.families import print_table
 from chattmpl.report.lines import console
@@ -41,20 +43,6 @@ FILES: dict[str, str | bytes] = {
     "latin.json": b'{"messages": [{"role": "user", "content": "caf\xe9"}]}',
 }
 
-
-WITHOUT_DEFAULT = {
-    "--baseline",
-    "--conversations",
-    "--explain",
-    "--ignore",
-    "--pack",
-    "--plot",
-    "--prompt",
-    "--report",
-    "--save",
-    "--since",
-}
-"""Options that do nothing when they are absent."""
 
 COMMAND_LINES = [
     "rendr talk.json",
@@ -175,10 +163,12 @@ def test_a_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Traceback" in run_apart(arguments).err
 
 
-def test_without_a_command_the_help_is_shown_and_the_usage_is_wrong() -> None:
+def test_without_a_command_the_three_most_wanted_are_shown_and_the_usage_is_wrong() -> None:
     done = run_here([])
     assert (done.code, done.out) == (2, "")
+    assert re.findall(r"^  chattmpl (\w+)", done.err, re.MULTILINE) == ["render", "lint", "encode"]
     assert all(name in done.err for name in command_names())
+    assert all(name in run_here(["--help"]).out for name in command_names())
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["render", "-h"], ["families", "--help"], ["export", "--help"]])
@@ -407,30 +397,52 @@ def test_the_help_tells_every_option() -> None:
         assert option in outcome.out
 
 
+def _command(name: str) -> tuple[Command, click.Context]:
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, Command)
+    return command, click.Context(command, show_default=True, info_name=name)
+
+
 def _options(command: click.Command) -> list[click.Option]:
     return [parameter for parameter in command.params if isinstance(parameter, click.Option)]
 
 
 @pytest.mark.parametrize("name", command_names())
 def test_help_says_the_default_of_every_option(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    context = click.Context(command, show_default=True, info_name=name)
-    silent = []
-    for option in _options(command):
-        _, text = option.get_help_record(context) or ("", "")
-        optional = not option.is_flag or option.secondary_opts
-        spoken = re.search(r"[Dd]efault|[Rr]equired|May be repeated", text)
-        if optional and not spoken and option.opts[-1] not in WITHOUT_DEFAULT:
-            silent.append(f"{option.opts[-1]}: {text}")
-    assert silent == []
+    command, context = _command(name)
+    shown = [record for records in command.grouped_options(context).values() for record in records]
+    assert len(shown) == len([option for option in command.get_params(context) if _is_shown(option)])
+    assert [text for _, text in shown if not re.search(r"[Dd]efault: |[Rr]equired|Show this message", text)] == []
+
+
+def _is_shown(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and not parameter.hidden
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_help_has_examples_that_the_command_understands(name: str) -> None:
+    command, _ = _command(name)
+    assert command.examples
+    for example in command.examples:
+        program, called, *arguments = shlex.split(example)
+        assert (program, called) == ("chattmpl", name)
+        # Arguments are read, and nothing is run.
+        assert command.make_context(name, list(arguments)).params
+    done = run_here([name, "--help"])
+    assert all(f"  {example}\n" in done.out for example in command.examples)
+
+
+def test_a_long_help_has_its_options_under_headings() -> None:
+    out = run_here(["encode", "--help"]).out
+    headings = re.findall(r"^(\w[\w ]+):$", out, re.MULTILINE)
+    assert headings == ["Examples", "Template", "Input", "Rows and masks", "Output", "Running", "Other options"]
+    names = {parameter.name for name in command_names() for parameter in _command(name)[0].params}
+    assert {option for options in GROUPS.values() for option in options} <= names
 
 
 @pytest.mark.parametrize("name", command_names())
 def test_each_phrase_of_help_stands_alone(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    context = click.Context(command, info_name=name)
+    command, context = _command(name)
     texts = [(option, option.get_help_record(context), option.help or "") for option in _options(command)]
     assert [text for *_, text in texts if not re.fullmatch(r"(?!(?:Of|For|As|By|That|Besides) )[A-Z].+\.", text)] == []
 

@@ -43,7 +43,7 @@ def test_what_is_piped_is_exactly_the_text(fixture: str) -> None:
 
 
 def test_a_process_of_its_own_does_the_same() -> None:
-    done = run_apart(["render", "fixtures/unicode.json", "-t", "qwen3"])
+    done = run_apart(["render", "fixtures/unicode.json", "-t", "qwen3", "--format", "text"])
     assert (done.code, done.out, done.err) == (0, _text("unicode"), "")
 
 
@@ -113,16 +113,19 @@ def test_the_template_is_the_one_of_the_file_then_of_the_project_then_hybrid(
     inner.mkdir(parents=True)
     monkeypatch.chdir(inner)
     plain, named = _file(inner, TALK), _file(inner, {**TALK, "template": "chatml"}, name="named.json")
-    assert run_here(["render", plain]).err == "template: hybrid (the default; choose another one with -t)\n"
+    assert (
+        run_here(["render", plain, "--format", "text"]).err
+        == "template: hybrid (the default; choose another one with -t)\n"
+    )
     project = tmp_path / "project" / "pyproject.toml"
     project.write_text('[tool.chattmpl]\ntemplate = "own.jinja"\n', encoding="utf-8")
     (tmp_path / "project" / "own.jinja").write_text("own", encoding="utf-8")
-    done = run_here(["render", plain])
+    done = run_here(["render", plain, "--format", "text"])
     assert done.out == "own"
     assert done.err == f"template: {project.parent / 'own.jinja'} (from [tool.chattmpl] in {project})\n"
-    done = run_here(["render", named])
+    done = run_here(["render", named, "--format", "text"])
     assert done.err == f"template: chatml (named by {named})\n"
-    assert run_here(["render", named, "-t", "qwen3"]).err == ""
+    assert run_here(["render", named, "-t", "qwen3", "--format", "text"]).err == ""
 
 
 def test_a_template_that_a_file_names_may_lie_beside_it(tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_a_conversation_names_no_template_outside_of_its_folder(tmp_path: Path, 
 
 def test_the_line_that_names_the_template_is_said_once_for_each(tmp_path: Path) -> None:
     talks = [TALK, {**TALK, "template": "chatml"}, TALK, {**TALK, "template": "chatml"}]
-    done = run_here(["render", _file(tmp_path, *talks, name="conv.jsonl")])
+    done = run_here(["render", _file(tmp_path, *talks, name="conv.jsonl"), "--format", "text"])
     assert [line.split()[1] for line in done.err.splitlines()] == ["hybrid", "chatml"]
 
 
@@ -170,7 +173,9 @@ def test_the_line_that_names_the_template_is_said_once_for_each(tmp_path: Path) 
 def test_a_kwarg_is_json_or_else_a_string(setting: str, value: str, tmp_path: Path) -> None:
     source = "{% if x is not defined %}none{% elif x == '3' %}'3'{% else %}{{ x }}{% endif %}"
     (tmp_path / "t.jinja").write_text(source, encoding="utf-8")
-    done = run_here(["render", _file(tmp_path, TALK), "-t", str(tmp_path / "t.jinja"), "--set", setting])
+    done = run_here(
+        ["render", _file(tmp_path, TALK), "-t", str(tmp_path / "t.jinja"), "--format", "text", "--set", setting]
+    )
     assert (done.code, done.out, done.err) == (0, value, "")
 
 

@@ -274,7 +274,7 @@ def test_the_encoder_is_public_and_its_extra_is_named_where_it_is_missing() -> N
 
 
 def test_a_render_on_the_command_line_loads_only_the_packages_that_it_needs(tmp_path: Path) -> None:
-    arguments = ["chattmpl", "render", "fixtures/tool_call.json", "-t", "qwen3"]
+    arguments = ["chattmpl", "render", "fixtures/tool_call.json", "-t", "qwen3", "--format", "text"]
     code = f"""
 import atexit, json, sys
 sys.argv = {arguments!r}

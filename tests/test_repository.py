@@ -42,8 +42,9 @@ def test_the_first_command_of_the_readme_renders_its_fixture() -> None:
     assert Path(program).name == "chattmpl"
     installed = Path(sys.executable).parent / "chattmpl"
     done = subprocess.run([installed, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
     assert "get_weather" in done.stdout
+    assert "54 of 327 tokens are trained" in done.stderr
 
 
 def test_the_changelog_has_the_version_that_is_built() -> None:

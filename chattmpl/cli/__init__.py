@@ -16,6 +16,16 @@ from chattmpl.bounds import supervise
 from chattmpl.cli.options import SECTIONS, Command
 from chattmpl.cli.output import guarded, silence_stdout
 
+_START = (
+    (
+        "chattmpl render conv.json -t path/to/model --tokenizer path/to/model",
+        "See a conversation as the model will, with the text that it samples marked.",
+    ),
+    ("chattmpl lint path/to/model", "Find what is wrong with a template, and how to fix it."),
+    ("chattmpl encode chats.jsonl -t path/to/model -o rows", "Encode a dataset into rows with exact masks."),
+)
+"""Commands that most people want first, with their purpose."""
+
 
 class _Commands(click.Group):
     """A group that imports only the command that is called."""
@@ -88,8 +98,21 @@ def cli(ctx: click.Context) -> int:
     """
     if ctx.invoked_subcommand is not None:
         return 0
-    click.echo(ctx.get_help(), err=True)
+    click.echo(_start(ctx), err=True)
     return 2
+
+
+def _start(ctx: click.Context) -> str:
+    formatter = ctx.make_formatter()
+    with formatter.section("Start with one of these"):
+        for line, purpose in _START:
+            formatter.write(f"  {line}\n      {purpose}\n\n")
+    formatter.write_text("A template is a model directory, a .jinja file, or the name of a family (chattmpl families).")
+    with formatter.section("All commands"):
+        formatter.write_text(", ".join(command_names()))
+    formatter.write_paragraph()
+    formatter.write_text("chattmpl --help describes them, and chattmpl COMMAND --help lists the options of one.")
+    return formatter.getvalue().rstrip("\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

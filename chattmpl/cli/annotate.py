@@ -8,7 +8,12 @@ from chattmpl.cli.options import command
 from chattmpl.cli.rewrite_options import rewrite, rewrite_options
 
 
-@command("Rewriting")
+@command(
+    "Rewriting",
+    "chattmpl annotate upstream.jinja -o training.jinja",
+    "chattmpl annotate path/to/model --in-place",
+    "chattmpl annotate upstream.jinja --diff",
+)
 @rewrite_options
 @click.option("--repair", is_flag=True, help="Replace invalid generation tags instead of refusing them.")
 def annotate(**options: Any) -> int:

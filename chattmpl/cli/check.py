@@ -13,7 +13,7 @@ import click
 from chattmpl.cli.inputs import conversations as read_conversations
 from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, say, write_diagnostics
+from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, say, write_diagnostics, write_file
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from chattmpl.laws.outcome import Counterexample
 
 
-@command("Checking")
+@command(
+    "Checking",
+    "chattmpl check my_template.jinja --tokenizer path/to/model",
+    "chattmpl check qwen3 --law sampled --examples 200",
+)
 @click.argument("templates", nargs=-1, metavar="TEMPLATE...")
 @click.option("--conversations", metavar="FILE", help="Data file of conversations to check on. Default: the fixtures.")
 @click.option("--law", "names", multiple=True, metavar="LAW", help="Law to check. May be repeated. Default: all laws.")
@@ -107,5 +111,5 @@ def _save(folder: Path, found: list[Counterexample], diagnostics: list[TemplateD
         name = re.sub(r"\W+", "_", path.parent.name if path.name == "template.jinja" else path.stem)
         target = folder / f"{name}_{diagnostic.code}_{number}.json"
         conversation = shown.conversation.with_kwargs(shown.kwargs).dump()
-        target.write_text(json.dumps(conversation, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        write_file(target, json.dumps(conversation, ensure_ascii=False, indent=2) + "\n")
         say(f"wrote {target}")

@@ -12,7 +12,12 @@ from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
 
 
-@command("Comparing")
+@command(
+    "Comparing",
+    "chattmpl diff old.jinja new.jinja",
+    "chattmpl diff HEAD~1:my_template.jinja my_template.jinja",
+    "chattmpl diff my_template.jinja --since HEAD~1",
+)
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="[B]", required=False)
 @click.option("--since", metavar="REVISION", help="Git revision of A to compare with A as it is now.")

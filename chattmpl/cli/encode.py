@@ -1,10 +1,14 @@
 """``chattmpl encode``."""
 
+from __future__ import annotations
+
+import re
+import shlex
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +21,11 @@ from chattmpl.cli.options import (
     template_options,
     tokenizer_option,
 )
-from chattmpl.cli.output import FOUND, OK, job_progress, require_packages, say
+from chattmpl.cli.output import FOUND, FULL, OK, job_progress, require_packages, say
 from chattmpl.errors import UsageError
+
+if TYPE_CHECKING:
+    from chattmpl.data.job import Summary
 
 
 def _refuse_unroll(context: click.Context, parameter: click.Parameter, given: bool) -> None:
@@ -28,7 +35,19 @@ def _refuse_unroll(context: click.Context, parameter: click.Parameter, given: bo
         )
 
 
-@command("Data and training", long_running=True)
+def _refuse_row(context: click.Context, parameter: click.Parameter, given: str | None) -> None:
+    if given is not None:
+        hint = f"chattmpl render DATA --row {given} --tokenizer TOKENIZER shows one row; --limit N encodes the first N"
+        raise UsageError("encode has no --row", option="row", hint=hint)
+
+
+@command(
+    "Data and training",
+    "chattmpl encode chats.jsonl -t path/to/model -o rows",
+    "chattmpl encode chats.jsonl -t qwen3 --tokenizer path/to/model -o rows --max-length 4096",
+    "chattmpl encode mixture.yaml -t hybrid --tokenizer demo -o rows --pack 4096 --max-rejected 1%",
+    long_running=True,
+)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
 @tokenizer_option("Tokenizer", default=None)
@@ -50,6 +69,7 @@ def _refuse_unroll(context: click.Context, parameter: click.Parameter, given: bo
 @click.option(
     "--unroll", is_flag=True, hidden=True, expose_value=False, callback=_refuse_unroll, help="Replaced by --rows."
 )
+@click.option("--row", hidden=True, expose_value=False, callback=_refuse_row, help="Option of chattmpl render.")
 @library_option("pack")
 @click.option(
     "--max-rejected",
@@ -90,32 +110,62 @@ def encode(
 
     allowance = RejectionLimit.parse(max_rejected)
     chosen = training_template(templates, options["mask_from"])
-    with job_progress() as watcher, _stoppable():
+    with job_progress() as watcher, _stoppable(str(output)):
         summary = encode_dataset(
             data, chosen, tokenizer, str(output), resume=resume, force=force, watcher=watcher, **options
         )
     click.echo(summary_text(summary.data))
     if summary.rejected_rows:
         say(f"rejected rows are in {summary.rejected}")
+    if summary.data["rows"]["written"]:
+        say(_next(summary, data, templates.given or chosen.name, tokenizer))
     return FOUND if summary.exceeds(allowance) else OK
 
 
+def _next(summary: Summary, data: Sequence[str], template: str, tokenizer: str | None) -> str:
+    """Return the lines that name the files, and what to do with them."""
+    files = summary.files
+    counts = summary.rejected.with_name(summary.rejected.name.replace("rejected.jsonl", "summary.json"))
+    first, form = files[0], {".jsonl": "json", ".arrow": "arrow"}.get(files[0].suffix, "parquet")
+    single = not re.search(r"-of-\d{5}$", first.stem)
+    where = str(first) if single else f"{len(files)} file{'s' if len(files) > 1 else ''} in {first.parent}"
+    loaded = f"{form!r}, data_files={str(first)!r}" if single else repr(str(first.parent))
+    return (
+        f"wrote {where}; the counts are in {counts}\n"
+        f"next: datasets.load_dataset({loaded}) gives rows for trl's SFTTrainer, and\n"
+        f"      chattmpl audit {' '.join(map(shlex.quote, data))} -t {shlex.quote(template)} "
+        f"--tokenizer {shlex.quote(str(tokenizer))} finds defects of the data"
+    )
+
+
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Treat SIGTERM as an interrupt, so that workers are stopped and finished work is kept."""
+def _stoppable(output: str) -> Iterator[None]:
+    """Treat other signals as an interrupt, so that workers are stopped, and say how to continue with finished work.
+
+    Raises:
+        UsageError: if the disk is full.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    before: dict[int, Any] = {}
     try:
-        before = signal.signal(signal.SIGTERM, stop)
+        for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            before.setdefault(number, signal.signal(number, stop))
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     except KeyboardInterrupt:
-        say("finished work is kept: run the same command with --resume to continue")
+        say(f"finished work is kept in {output}: run the same command with --resume to continue")
         raise
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        hint = "finished work is kept: free some space, and run the same command with --resume"
+        raise UsageError(f"{error.filename or output}: {str(error.strerror).lower()}", hint=hint) from None
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -31,7 +31,11 @@ def _describe_engines() -> str:
     return f"Engine to compare with: {', '.join(ENGINES)}. May be repeated. Default: all that are installed."
 
 
-@command("Comparing")
+@command(
+    "Comparing",
+    "chattmpl engines my_template.jinja",
+    "chattmpl engines qwen3 --engine minijinja",
+)
 @click.argument("template", metavar="TEMPLATE")
 @CONVERSATIONS_TOO
 @click.option("--engine", "names", cls=LazyOption, describe=_describe_engines, multiple=True, metavar="NAME")

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from chattmpl.template.writer import Change
 
 
-@command("Rewriting")
+@command(
+    "Rewriting",
+    "chattmpl export -t qwen3 --retention all -o chat_template.jinja",
+    "chattmpl export -t qwen3 --target inference -o path/to/model",
+    "chattmpl export -t path/to/model --format vllm",
+)
 @template_options
 @click.option(
     "--format",

@@ -8,7 +8,11 @@ from chattmpl.cli.options import command, format_option
 from chattmpl.cli.output import write
 
 
-@command("Using templates")
+@command(
+    "Using templates",
+    "chattmpl families",
+    "chattmpl families qwen3",
+)
 @click.argument("name", required=False)
 @format_option("rich", "json", "markdown", piped="markdown")
 def families(name: str | None, form: str) -> None:

@@ -20,7 +20,11 @@ SERVERS = ("vllm", "sglang", "llama.cpp")
 """The engines of `chattmpl.capabilities.serving`, listed here so that they are known without importing it."""
 
 
-@command("Using templates")
+@command(
+    "Using templates",
+    "chattmpl inspect my_template.jinja qwen3",
+    "chattmpl inspect path/to/model --server vllm",
+)
 @click.argument("paths", nargs=-1, metavar="TEMPLATE...")
 @format_option("rich", "text", "markdown", "json")
 @click.option(

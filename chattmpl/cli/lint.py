@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 BASELINE = ".chattmpl-baseline.json"
 
 
-@command("Checking")
+@command(
+    "Checking",
+    "chattmpl lint my_template.jinja path/to/model",
+    "chattmpl lint 'templates/**/*.jinja' --format github",
+    "chattmpl lint my_template.jinja --fix",
+)
 @click.argument("paths", nargs=-1, metavar="PATH...")
 @format_option("rich", "text", "json", "sarif", "github")
 @codes_option("--select", "Rules or groups to check, as in CT101,CT2. May be repeated. Default: all.")

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
@@ -29,23 +30,76 @@ _OWN_OPTION = {
 _PYTHON = {"True": "true", "False": "false", "None": "null"}
 
 
+GROUPS = {
+    "Template": ("template", "retention", "variant", "template_kwargs", "clock", "tokenizer", "target"),
+    "Input": (
+        "conversations",
+        "shape",
+        "arguments",
+        "row",
+        "limit",
+        "seed",
+        "generation_prompt",
+        "continue_final_message",
+    ),
+    "Rows and masks": ("rows", "mask", "mask_from", "straddle", "control_tokens", "max_length", "overflow", "pack"),
+    "Findings": ("names", "select", "ignore", "tolerated", "baseline", "write_baseline", "exit_zero"),
+    "Output": ("output", "form", "columns", "report", "save", "plot", "in_place", "dry_run", "only_diff"),
+    "Running": ("workers", "engine", "address", "fast", "resume", "force", "max_rejected"),
+}
+"""The headings of a long help, in order, with the names of their options; all others come last."""
+
+_LONG = 9
+"""Number of options from which a help has headings."""
+
+
 class Command(click.Command):
     """A command.
 
     Args:
         section: its heading in ``chattmpl --help``.
+        examples: complete command lines, for the help and the documentation.
         long_running: leave the garbage collector on; short commands run without it.
     """
 
-    def __init__(self, *arguments: Any, section: str, long_running: bool = False, **options: Any) -> None:
+    def __init__(
+        self, *arguments: Any, section: str, examples: Sequence[str], long_running: bool = False, **options: Any
+    ) -> None:
         super().__init__(*arguments, **options)
-        self.section = section
+        self.section, self.examples = section, examples
         self.long_running = long_running
 
+    def grouped_options(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """Return the options with their help, which names each default, by the heading they are shown under."""
+        shown = [param for param in self.get_params(ctx) if isinstance(param, click.Option) and not param.hidden]
+        heading = {name: group for group, names in GROUPS.items() for name in names} if len(shown) >= _LONG else {}
+        rest = "Other options" if heading else "Options"
+        found: dict[str, list[tuple[str, str]]] = {group: [] for group in (*GROUPS, rest)}
+        for option in shown:
+            found[heading.get(option.name or "", rest)].append(_with_default(option, ctx))
+        return {group: records for group, records in found.items() if records}
 
-def command(section: str, *, long_running: bool = False) -> Callable[[Callable[..., Any]], Command]:
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples, and the options under their headings."""
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"  {example}\n")
+        for group, records in self.grouped_options(ctx).items():
+            with formatter.section(group):
+                formatter.write_dl(records)
+
+
+def _with_default(option: click.Option, ctx: click.Context) -> tuple[str, str]:
+    """Return an option with its help, and with the default that the help does not name yet."""
+    names, text = option.get_help_record(ctx) or ("", "")
+    if re.search(r"[Dd]efault: |[Rr]equired|Show this message", text):
+        return names, text
+    return names, f"{text}  [default: {'off' if option.is_flag else 'none'}]"
+
+
+def command(section: str, *examples: str, long_running: bool = False) -> Callable[[Callable[..., Any]], Command]:
     """Return the decorator that makes a function a `Command`."""
-    return click.command(cls=Command, section=section, long_running=long_running)
+    return click.command(cls=Command, section=section, examples=examples, long_running=long_running)
 
 
 class LazyOption(click.Option):

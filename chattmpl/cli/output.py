@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 OK, FOUND, WRONG, INTERRUPTED = 0, 1, 2, 130
 TRACEBACK = "CHATTMPL_TRACEBACK"
 """Environment variable that asks for the traceback of an error."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The errors of a full disk."""
 
 _OPTIONS = {"add_generation_prompt": "--generation-prompt", "continue_final_message": "--continue-final-message"}
 _ARGUMENT = re.compile(r"\b(straddle|control_tokens|mask|variant)='?([\w-]+)?'?")
@@ -86,7 +91,8 @@ def message(error: Exception) -> str:
         text = error.format_message()
         return f"{text[:1].lower()}{text[1:].removesuffix('.')}\nhint: see {command} --help"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+        text = f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
+        return f"{text}\nhint: free some space, or write to another place" if error.errno in FULL else text
     details = " ".join(str(error).split())[:200]
     return (
         f"internal error of chattmpl: {type(error).__name__}{f': {details}' if details else ''}\n"
@@ -121,8 +127,19 @@ def note(text: str) -> None:
 def write(text: str) -> None:
     """Write text to stdout as UTF-8, whatever the locale."""
     # A template can write a lone surrogate, which UTF-8 cannot encode.
-    sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.buffer.write(text.encode("utf-8", errors="backslashreplace"))
+        sys.stdout.buffer.flush()
+    except OSError as error:  # a full disk; a closed pipe stays what it is
+        raise OSError(error.errno, error.strerror, "stdout") from None
+
+
+def write_file(path: str | Path, text: str) -> None:
+    """Write text to a file as UTF-8, in one step."""
+    from chattmpl.template.writer import replacing
+
+    with replacing(Path(path)) as file:
+        file.write(text.encode("utf-8", errors="backslashreplace"))
 
 
 def choose_format(form: str | None, piped: str = "text") -> str:
@@ -231,23 +248,25 @@ def job_progress() -> Iterator[Watcher]:
     import time
 
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    texts = [TextColumn(text) for text in ("{task.description}", "{task.percentage:>3.0f}%", "{task.fields[speed]}")]
-    columns = (texts[0], BarColumn(), *texts[1:], TimeRemainingColumn())
+    texts = [TextColumn(text) for text in ("{task.description}", "{task.fields[speed]}")]
+    columns = (texts[0], BarColumn(), DownloadColumn(), texts[1], TimeRemainingColumn())
     # Refreshed by events, since a thread would forbid to fork workers.
     with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as progress:
 
         class Bar(Notes):
             task = progress.add_task("reading", total=None, speed="")
-            rows = 0
+            rows = done = before = 0
             start = time.monotonic()
 
-            def reading(self, name: str) -> None:
-                progress.update(self.task, description=f"reading {name}", refresh=True)
+            def reading(self, name: str, size: int) -> None:
+                self.done = self.before = 0
+                progress.reset(self.task, total=size or None, description=f"reading {name}", speed="")
+                progress.refresh()
 
             def begins(self, phase: Phase, total: int, done: int) -> None:
-                self.start = time.monotonic()
+                self.start, self.done, self.before = time.monotonic(), done, done
                 progress.reset(self.task, total=total, completed=done, description=phase, speed="")
                 progress.refresh()
 
@@ -255,6 +274,15 @@ def job_progress() -> Iterator[Watcher]:
                 self.rows += sum(some.get("drawn", 0) for some in counts.get("sources", {}).values())
                 speed = self.rows / max(time.monotonic() - self.start, 0.1)
                 shown = f"{self.rows:,} rows, {speed:,.0f} per second" if self.rows else ""
-                progress.update(self.task, advance=weight, speed=shown, refresh=True)
+                self.done += weight
+                self._show(self.done, speed=shown)
+
+            def reads(self, size: int) -> None:
+                self._show(self.before + size)
+
+            def _show(self, size: int, **shown: Any) -> None:
+                task = progress.tasks[self.task]
+                progress.update(self.task, completed=min(max(size, task.completed), task.total or size), **shown)
+                progress.refresh()
 
         yield Bar()

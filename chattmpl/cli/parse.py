@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
 
 
-@command("Using templates")
+@command(
+    "Using templates",
+    "chattmpl parse rendered.txt -t qwen3",
+    "chattmpl parse answer.txt -t qwen3 --completion --prompt conv.json",
+)
 @click.argument("file", metavar="TEXT")
 @template_options
 @click.option("--completion", is_flag=True, help="Parse TEXT as a completion; its stop token may be missing.")

@@ -6,7 +6,12 @@ from chattmpl.cli.options import command, tokenizer_option
 from chattmpl.cli.output import require_packages, say
 
 
-@command("Using templates", long_running=True)
+@command(
+    "Using templates",
+    "chattmpl playground my_template.jinja",
+    "chattmpl playground qwen3 --conversations chats/ --tokenizer demo",
+    long_running=True,
+)
 @click.argument("template", metavar="[TEMPLATE]", required=False)
 @click.option(
     "--conversations", metavar="PATH", help="Folder or file of conversations to offer, in addition to the fixtures."

@@ -28,7 +28,11 @@ def _threshold(name: str, default: float, share: str) -> Callable[[Any], Any]:
     )
 
 
-@command("Data and training", long_running=True)
+@command(
+    "Data and training",
+    "chattmpl prove my_template.jinja --size tiny --report proof",
+    long_running=True,
+)
 @click.argument("template", required=False)
 @click.option("--report", metavar="DIR", help="Folder to write report.json, report.md and report.html with plots to.")
 @click.option("--size", type=click.Choice(SIZES), default="default", help="Size of the model and of its data.")

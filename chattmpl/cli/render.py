@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,12 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json", ".jsonl": "json"}
 
 
-@command("Using templates")
+@command(
+    "Using templates",
+    "chattmpl render conv.json -t path/to/model --tokenizer path/to/model",
+    "chattmpl render chats.jsonl -t qwen3 --row 1 --tokenizer demo",
+    "chattmpl render conv.json -t qwen3 --format html -o conv.html",
+)
 @click.argument("file", metavar="CONV")
 @template_options
 @SHAPE
@@ -49,7 +55,10 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
     "--row",
     type=click.IntRange(0),
     metavar="N",
-    help="Row to render, from 0. Default: all, or the first 3 in a terminal.",
+    help="Row to render, from 0. Default: all that --limit allows.",
+)
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Number of rows to render. Default: all, or 3 in a terminal."
 )
 @click.option("--generation-prompt", is_flag=True, help="End with the generation prompt.")
 @click.option("--continue-final-message", is_flag=True, help="End with the content of the final message.")
@@ -72,6 +81,7 @@ def render(
     shape: Any,
     arguments: Any,
     row: int | None,
+    limit: int | None,
     generation_prompt: bool,
     continue_final_message: bool,
     template_kwargs: dict[str, Any],
@@ -93,6 +103,8 @@ def render(
         raise UsageError(
             "--generation-prompt and --continue-final-message are mutually exclusive", hint="remove one of them"
         )
+    if row is not None and limit is not None:
+        raise UsageError("--row and --limit are mutually exclusive", hint="remove one of them")
     encoding = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
     encoding = {name: value for name, value in encoding.items() if value is not None}
     if encoding and tokenizer is None:
@@ -105,18 +117,64 @@ def render(
     path = None if file == "-" else Path(file)
     templates.file = path
     chosen = form or _format(output)
-    most = _FEW if chosen == "rich" and output in (None, "-") else None
+    printed = output in (None, "-")
+    most = limit or (_FEW if chosen == "rich" and printed else None)
     seen: Counter[ReadingNote] = Counter()
     name = "stdin" if path is None else path.name
     named, several = _named(_chosen(records(file, shape, arguments), file, row, most), name, row)
     items = _items(named, templates, kwargs, tokenizer, encoding, seen)
     # Nothing is written before the first conversation is rendered, so that an error in it leaves no partial output.
     items = itertools.chain(list(itertools.islice(items, 1)), _collecting(items))
+    tally = _Tally(tokenizer is not None)
+    if form is None and chosen == "text" and printed:
+        items = map(tally.add, items)
     with _opened(output) as out:
         WRITERS[chosen](out, items, f"{file} in chattmpl", several)
         out.flush()
     for found, rows in seen.items():
         note(found.message(rows))
+    for text in tally.notes():
+        note(text)
+
+
+class _Tally:
+    """Counts of what plain text does not show: the generated or trained part, and lost fields."""
+
+    def __init__(self, tokens: bool) -> None:
+        self._tokens = tokens
+        self._all = self._marked = 0
+        self._lost: Counter[tuple[str, str]] = Counter()
+        self._warnings: dict[str, None] = {}
+
+    def add(self, item: Item) -> Item:
+        """Count an item, and return it."""
+        rendering, encoding = item.rendering, item.encoding
+        if encoding is not None:
+            self._all, self._marked = self._all + len(encoding.input_ids), self._marked + sum(encoding.assistant_masks)
+        else:
+            self._all += len(rendering.text)
+            self._marked += sum(end - start for start, end in rendering.generated)
+        if rendering.lost:
+            from chattmpl.template.template import why_lost
+
+            for path in rendering.lost:
+                self._lost[re.sub(r"\d+", "", path), why_lost(rendering, path) or ""] += 1
+        if rendering.generated and encoding is None:
+            return item
+        from chattmpl.report.picture import warnings
+
+        self._warnings.update({f"{head}: {details[0]}": None for head, details in warnings(rendering, encoding)})
+        return item
+
+    def notes(self) -> Iterator[str]:
+        """Yield the counts as notes."""
+        if self._marked:
+            what = "tokens are trained" if self._tokens else "characters are sampled by the model"
+            yield f"{self._marked:,} of {self._all:,} {what}; --format rich, html or json shows which"
+        for (path, why), number in self._lost.items():
+            times = f", {number} times" if number > 1 else ""
+            yield f"{path} is not rendered{f' ({why})' if why else ''}{times}"
+        yield from self._warnings
 
 
 _FEW = 3
@@ -135,7 +193,7 @@ def _chosen(found: Iterator[Record], file: str, row: int | None, most: int | Non
     if next(found, None) is not None:
         count = count_records(file)
         rest = "further rows are" if count is None or most is None else f"{count - most:,} more rows are"
-        note(f"{rest} not shown; choose one with --row N")
+        note(f"{rest} not shown; choose one with --row N, or more with --limit N")
 
 
 _Named = Iterator[tuple[str, "Conversation", tuple["ReadingNote", ...]]]

@@ -14,7 +14,11 @@ def _describe_policy() -> str:
     return f"Turns whose reasoning traces are rendered. {describe_policies()}."
 
 
-@command("Rewriting")
+@command(
+    "Rewriting",
+    "chattmpl retain upstream.jinja --policy all -o kept.jinja",
+    "chattmpl retain path/to/model --policy since_last_user --in-place",
+)
 @rewrite_options
 @click.option("--policy", cls=LazyOption, describe=_describe_policy, required=True, metavar="POLICY")
 def retain(**options: Any) -> int:

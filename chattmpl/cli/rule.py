@@ -9,7 +9,11 @@ from chattmpl.cli.options import command
 from chattmpl.cli.output import write
 
 
-@command("Checking")
+@command(
+    "Checking",
+    "chattmpl rule CT109",
+    "chattmpl rule AU101",
+)
 @click.argument("code", required=False)
 def rule(code: str | None) -> None:
     """Explain a rule of lint or a check of audit, or list all rules of lint.

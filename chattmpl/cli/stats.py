@@ -15,13 +15,18 @@ from chattmpl.cli.options import (
     template_options,
     tokenizer_option,
 )
-from chattmpl.cli.output import OK, job_progress, write
+from chattmpl.cli.output import OK, job_progress, write, write_file
 from chattmpl.errors import UsageError
 
 _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 
 
-@command("Data and training", long_running=True)
+@command(
+    "Data and training",
+    "chattmpl stats chats.jsonl -t path/to/model",
+    "chattmpl stats chats.jsonl -t qwen3 --tokenizer demo -o stats.md --plot stats.svg",
+    long_running=True,
+)
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
 @tokenizer_option("Tokenizer", default=None)
@@ -77,7 +82,7 @@ def stats(
         found = count(data, chosen, tokenizer, batch_sizes=sizes, watcher=watcher, **options)
     figures = found.to_dict()
     if plot is not None:
-        Path(plot).write_text(plot_svg(figures), encoding="utf-8")
+        write_file(plot, plot_svg(figures))
     _write(figures, form, output)
     return OK
 
@@ -118,4 +123,4 @@ def _write(figures: dict[str, Any], form: str | None, output: str | None) -> Non
     if output is None:
         write(text)
     else:
-        Path(output).write_text(text, encoding="utf-8", newline="")
+        write_file(output, text)

@@ -30,7 +30,12 @@ USAGE = "chattmpl train CONFIG.yaml"
 _WIDTH = 110
 
 
-@command("Data and training", long_running=True)
+@command(
+    "Data and training",
+    "chattmpl train config.yaml --dry-run",
+    "chattmpl train config.yaml --set trainer.learning_rate=1e-4",
+    long_running=True,
+)
 @click.argument("config", required=False, metavar="CONFIG.yaml")
 @click.option(
     "--set",

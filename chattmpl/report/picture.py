@@ -143,7 +143,7 @@ def picture(
         tokenizer=None if tokenizer is None else visible(tokenizer),
         frames=frames,
         losses=losses(rendering),
-        warnings=tuple(_warnings(rendering, encoding)),
+        warnings=tuple(warnings(rendering, encoding)),
         summary=_summary(rendering, encoding),
     )
 
@@ -277,12 +277,16 @@ def _controls(rendering: Rendering) -> list[tuple[int, int]]:
     return found
 
 
-def _warnings(rendering: Rendering, encoding: Encoding | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+def warnings(rendering: Rendering, encoding: Encoding | None) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the warnings about a rendering and its mask, each with a headline and details."""
     assistants = any(message.role == "assistant" for message in rendering.conversation.messages)
     if assistants and not rendering.generated:
         yield (
             "nothing is generated",
-            ("no character is inside {% generation %}…{% endgeneration %}, so nothing would be trained",),
+            (
+                "no character is inside {% generation %}…{% endgeneration %}; "
+                f"chattmpl annotate {rendering.template.name} -o FILE adds them, and chattmpl encode needs none",
+            ),
         )
     elif encoding is not None and rendering.generated and not any(encoding.assistant_masks):
         yield "nothing is trained", ("the chosen mask and the flags of the messages leave no token to train",)

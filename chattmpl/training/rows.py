@@ -99,6 +99,7 @@ class _RowsWatcher(Watcher):
 
     def __init__(self, other: Watcher, *without: JobNoteKind) -> None:
         self.reading, self.begins, self.advances = other.reading, other.begins, other.advances  # type: ignore[method-assign]
+        self.reads = other.reads  # type: ignore[method-assign]
         self._other, self._without = other, without
 
     def note(self, note: JobNote) -> None:

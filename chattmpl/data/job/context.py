@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from chattmpl.data.encoder import Encoder, FastPathWarning
-from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Watcher
+from chattmpl.data.job.events import Counts, JobNote, JobNoteKind, Meter, Watcher
 from chattmpl.data.job.options import Options
 from chattmpl.data.job.plan import Plan, ShardPart
 from chattmpl.data.mixture import Mixture, MixtureSource
@@ -48,6 +48,7 @@ class WorkerContext:
         files: the files of each source.
         seed: seed of the draw.
         folder: folder of the shards.
+        meter: counts the bytes that were read.
     """
 
     encoder: Encoder
@@ -56,6 +57,7 @@ class WorkerContext:
     files: tuple[tuple[DataFile, ...], ...]
     seed: int
     folder: Path
+    meter: Meter = field(default_factory=Meter)
 
     @classmethod
     def open(

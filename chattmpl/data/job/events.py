@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import struct
+import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -55,11 +59,50 @@ class Watcher:
         if note.kind is JobNoteKind.TEMPLATE:
             warnings.warn(note.data["note"].message(), TemplateWarning, stacklevel=2)
 
-    def reading(self, name: str) -> None:
-        """Receive the name of a file before it is first read."""
+    def reading(self, name: str, size: int) -> None:
+        """Receive the name of a file before it is first read, and its bytes; 0 if it is compressed."""
 
     def begins(self, phase: Phase, total: int, done: int) -> None:
         """Receive the start of a pass over the data, with its bytes in total and those done by an earlier run."""
 
     def advances(self, weight: int, counts: Counts) -> None:
         """Receive the number of further bytes that are done, and their counts."""
+
+    def reads(self, size: int) -> None:
+        """Receive the bytes that were read since a file or a pass began; not from the machines of a Ray cluster."""
+
+
+class Meter:
+    """Number of bytes that this process and its forks have read, in memory that they share."""
+
+    _SIZE = struct.Struct("q")
+    _SLOTS = 256
+    _SECONDS = 0.2
+    """Seconds between two reports."""
+
+    def __init__(self) -> None:
+        self._shared = mmap.mmap(-1, self._SLOTS * self._SIZE.size)
+        self._owner, self._base, self._last = os.getpid(), 0, 0.0
+        self._report: Callable[[int], None] = lambda size: None
+
+    def __reduce__(self) -> tuple[type[Meter], tuple[()]]:
+        return Meter, ()
+
+    def start(self, report: Callable[[int], None]) -> None:
+        """Start a pass, and report the bytes read in it to a function."""
+        self._base, self._report = self._total(), report
+
+    def add(self, size: int) -> None:
+        """Count bytes of this process."""
+        at = os.getpid() % self._SLOTS * self._SIZE.size
+        self._SIZE.pack_into(self._shared, at, self._SIZE.unpack_from(self._shared, at)[0] + size)
+        self.show()
+
+    def show(self) -> None:
+        """Report the bytes read so far, unless this is another process or it was done just now."""
+        if os.getpid() == self._owner and time.monotonic() - self._last > self._SECONDS:
+            self._last = time.monotonic()
+            self._report(self._total() - self._base)
+
+    def _total(self) -> int:
+        return sum(size for (size,) in self._SIZE.iter_unpack(self._shared[:]))

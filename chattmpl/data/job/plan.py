@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from chattmpl.data.config_file import SUFFIXES
 from chattmpl.data.job.events import JobNote, JobNoteKind, Watcher
@@ -227,9 +228,9 @@ def _scan_files(files: Sequence[DataFile], limit: int | None, watcher: Watcher) 
     scans: list[Scan] = []
     empty: dict[str, EmptyFile] = {}
     for file in files:
-        watcher.reading(file.path)
+        watcher.reading(file.path, _size(file))
         try:
-            scanned = scan(file, limit=limit)
+            scanned = scan(file, limit=limit, progress=watcher.reads)
         except EmptyFile as error:
             empty[file.path] = error
             continue
@@ -244,6 +245,14 @@ def _scan_files(files: Sequence[DataFile], limit: int | None, watcher: Watcher) 
     for path in empty:
         watcher.note(JobNote(JobNoteKind.EMPTY_FILE, {"path": path}))
     return scans
+
+
+def _size(file: DataFile) -> int:
+    """Return the bytes of a file; 0 if it is compressed, or cannot be read, which the scan reports."""
+    try:
+        return 0 if file.compression else Path(file.path).stat().st_size
+    except OSError:
+        return 0
 
 
 def _check_repeated(source: MixtureSource, files: Sequence[DataFile]) -> None:

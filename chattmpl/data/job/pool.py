@@ -28,6 +28,9 @@ Task = tuple[Shard, Payloads]
 _AHEAD = 1
 """Number of shards that are queued, so that no worker waits for one."""
 
+_POLL = 0.5
+"""Seconds between two reports of progress while only other processes work."""
+
 _DEATHS = 3
 """Number of killed workers after which the job gives up."""
 
@@ -96,7 +99,11 @@ class _Pool:
             self._restart([task])
 
     def _finished(self, timeout: float | None) -> Iterator[tuple[Shard, Any]]:
-        done, _ = wait(self.running, timeout, return_when=FIRST_COMPLETED)
+        while (
+            not (done := wait(self.running, _POLL if timeout is None else timeout, return_when=FIRST_COMPLETED)[0])
+            and timeout is None
+        ):
+            self.context.meter.show()
         for future in done:
             task = self.running.get(future)
             if task is None:

@@ -54,6 +54,7 @@ class Runner:
 
     def run(self, plan: Plan, shards: Sequence[Shard], work: pool.Work) -> Iterator[tuple[Shard, Any]]:
         """Yield the results of shards as they are finished."""
+        self.context.meter.start(self.watcher.reads)
         place, workers = self.workplace, self.workplace.workers
         if place.engine == "ray":
             yield from cluster.run(self.context, work, plan.tasks(shards), workers, place.address)

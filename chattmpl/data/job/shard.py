@@ -31,6 +31,9 @@ from chattmpl.errors import ChatTmplError
 BATCH = 512
 """Number of rows that are encoded together."""
 
+_METERED = 64
+"""Number of rows after which their bytes are counted."""
+
 ROW_GROUP_TOKENS = 1 << 20
 """Approximate number of tokens that are written together."""
 
@@ -126,6 +129,8 @@ def drawn_rows(context: WorkerContext, shard: Shard, payloads: Payloads) -> Iter
             drawn = row_keys(context.seed, context.name(part), part.first, chunk.rows) < np.uint64(part.below)
         data = load(file, chunk) if payload is None else payload
         for number, raw in enumerate(islice(rows(data, chunk, file), chunk.rows)):
+            if number % _METERED == 0:
+                context.meter.add(chunk.weight * min(_METERED, chunk.rows - number) // chunk.rows)
             if drawn is None or drawn[number]:
                 yield DrawnRow(raw, part)
 

@@ -1,6 +1,6 @@
 """Reader of data files: once to find their chunks, and again for the rows of each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -16,13 +16,20 @@ class EmptyFile(ConversationError):
     """A file without rows."""
 
 
-def scan(file: DataFile, *, limit: int | None = None, size: int = CHUNK_BYTES) -> Scan:
+def scan(
+    file: DataFile,
+    *,
+    limit: int | None = None,
+    size: int = CHUNK_BYTES,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Scan:
     """Read a file once, in bounded memory.
 
     Args:
         file: the file.
         limit: maximum number of rows; no more than needed is read.
         size: approximate number of bytes of a chunk.
+        progress: called with the number of bytes read so far, unless the format is one that is read at once.
 
     Raises:
         EmptyFile: it has no rows.
@@ -38,11 +45,19 @@ def scan(file: DataFile, *, limit: int | None = None, size: int = CHUNK_BYTES) -
         chunks = tuple(form.chunks(None, file, size, limit))
     else:
         with open_file(file) as (source, reader):
-            chunks = tuple(form.chunks(source, file, size, limit))
+            chunks = tuple(_metered(form.chunks(source, file, size, limit), progress))
             digest = reader.digest()
     if not any(chunk.rows for chunk in chunks):
         raise EmptyFile(f"{file.path} is empty")
     return Scan(file, chunks, digest)
+
+
+def _metered(chunks: Iterable[Chunk], progress: Callable[[int], None]) -> Iterator[Chunk]:
+    done = 0
+    for chunk in chunks:
+        yield chunk
+        done += chunk.weight
+        progress(done)
 
 
 def stream(file: DataFile, wanted: Iterable[Chunk]) -> Iterator[bytes]:
