@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.template import template as core
@@ -84,7 +84,13 @@ class Template(core.Template):
         return Rendering
 
     def annotate(
-        self, *, repair: bool = False, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60
+        self,
+        *,
+        repair: bool = False,
+        strict: bool = False,
+        stop_tokens: tuple[str, ...] = (),
+        examples: int = 60,
+        for_: Literal["all-turns", "last-turn"] = "all-turns",
     ) -> Rewrite[Self, AnnotationProof]:
         """Put generation tags around what the model samples; no text changes.
 
@@ -93,6 +99,8 @@ class Template(core.Template):
             strict: refuse a template that breaks a law for some conversations, whatever its tags.
             stop_tokens: the tokens that end the assistant's turns, where they do not look like control tokens.
             examples: number of conversations that hypothesis generates for the proof.
+            for_: the assistant turns of a conversation that tags are for. ``last-turn`` is for trainers that make one
+                row for each turn, and possible where the template changes its history.
 
         Returns:
             The new ``template`` and its ``proof``.
@@ -102,7 +110,7 @@ class Template(core.Template):
         """
         from chattmpl.rewrite.annotate.annotator import annotate
 
-        return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples)
+        return annotate(self, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples, for_=for_)
 
     def retain(
         self, policy: str, *, strict: bool = False, stop_tokens: tuple[str, ...] = (), examples: int = 60

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chattmpl import Template
+from chattmpl import Conversation, Template
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
@@ -147,6 +147,49 @@ BAD = {
 }
 
 
+LATE = """\
+[gMASK]<sop>
+{%- for m in messages %}
+    {%- if m.role == 'user' %}
+        {{- '<|user|>\\n' + m.content }}
+    {%- elif m.role == 'tool' %}
+        {{- '<|observation|>\\n' + m.content }}
+    {%- else %}
+        {{- '<|assistant|>\\n' + (m.content or '') }}
+        {%- for call in m.tool_calls or [] %}
+            {{- '<call>' + call.function.name + (call.function.arguments | tojson) + '</call>' }}
+        {%- endfor %}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"""
+"""A template without stop tokens: the model stops by sampling the role of the next turn."""
+
+FORGETFUL = """\
+{%- for m in messages %}
+    {%- if m.role == 'assistant' and loop.last %}
+        {{- '<|assistant|>\\n<think>\\n' + (m.reasoning_content or '') + '\\n</think>\\n\\n' + (m.content or '') }}
+        {%- for call in m.tool_calls or [] %}
+            {{- '<call>' + call.function.name + '</call>' }}
+            {%- for name in call.function.arguments %}
+                {{- '<argument>' + name + '</argument>' }}
+            {%- endfor %}
+        {%- endfor %}
+        {{- '<|end|>\\n' }}
+    {%- else %}
+        {{- '<|' + m.role + '|>\\n' + (m.content or '') + '<|end|>\\n' }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|assistant|>\\n' }}
+    {%- if enable_thinking is defined and not enable_thinking %}
+        {{- '<think>\\n\\n</think>\\n\\n' }}
+    {%- endif %}
+{%- endif %}"""
+"""A template that writes an empty trace in the last turn, and none in history."""
+
+_AGAIN = [*_TURN, {"role": "user", "content": "More"}, {"role": "assistant", "content": "Yes"}]
+
+
 def _rewritten(source: str, **options: Any) -> Rewrite[Template, AnnotationProof]:
     return Template.from_source(source, name="small.jinja").annotate(examples=_EXAMPLES, **options)
 
@@ -192,6 +235,65 @@ def test_a_trace_that_is_read_under_another_name_is_generated() -> None:
     rendering = made.render([_TURN[0], {"role": "assistant", "content": "Apricot", "reasoning": "Papaya"}])
     generated = "".join(rendering.text[start:end] for start, end in rendering.generated)
     assert generated == "<think>Papaya</think>Apricot<|end|>"
+
+
+def test_the_role_of_the_next_turn_is_generated_where_it_ends_a_turn() -> None:
+    rewrite = _rewritten(LATE)
+    made = rewrite.template
+    text = "".join(_generated(made, _AGAIN))
+    assert text == "Yo<|user|>Yes"
+    called = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {}}}]}
+    assert (
+        "".join(_generated(made, [_TURN[0], called, {"role": "tool", "content": "1"}]))
+        == "<call>f{}</call><|observation|>"
+    )
+    assert rewrite.proof.stops == ("<|user|>", "<|observation|>")
+    assert rewrite.proof.has_note(ProofNoteKind.NEXT_TURN_STOP)
+    obstacles = {one.obstacle for one in rewrite.proof.exceptions if one.law == "stop"}
+    assert Obstacle.NO_LAST_STOP in obstacles
+    assert all(verdict.holds for verdict in check(made, laws_named(["stop"]), [Conversation.coerce(_AGAIN)]).verdicts)
+    bare = made.source.replace("{{- '<|user|>' }}", "", 1)
+    spoilt = Template.from_source(re.sub(r"\{%- if loop.previtem is defined and .*?%\}", "{%- if false %}", bare))
+    (found,) = check(spoilt, laws_named(["stop"]), [Conversation.coerce(_AGAIN)]).findings
+    assert found.shown.kind == "next-turn-untrained"
+
+
+def test_only_the_last_turn_is_generated_for_trainers_that_unroll() -> None:
+    with pytest.raises(CannotAnnotate, match="in history it is not rendered as it was sampled") as caught:
+        _annotated(FORGETFUL)
+    assert "--for last-turn" in (caught.value.hint or "")
+    made = _annotated(FORGETFUL, for_="last-turn")
+    assert "".join(_generated(made, _TURN)) == "<think>\n\n</think>\n\nYo<|end|>"
+    assert "".join(_generated(made, _AGAIN)) == "<think>\n\n</think>\n\nYes<|end|>"
+    assert not _generated(made, _AGAIN[:3])
+    rendering = made.render(_TURN, enable_thinking=False)
+    assert [rendering.text[start:end] for start, end in rendering.generated] == ["Yo<|end|>"]
+    for messages in (_TURN, _AGAIN):
+        prompt = made.render(messages[:-1], True).text
+        whole = made.render(messages)
+        assert whole.generated[0][0] == len(prompt)
+        assert whole.text.startswith(prompt)
+
+
+def test_answers_that_cannot_follow_the_prompt_are_exceptions_if_others_can() -> None:
+    source = FORGETFUL.replace(" and loop.last", " and m.reasoning_content").replace(
+        "{{- '<|assistant|>\\n' }}\n", "{{- '<|assistant|>\\n<think>\\n' }}\n", 1
+    )
+    rewrite = _rewritten(source)
+    assert rewrite.proof.has_note(ProofNoteKind.SOME_ANSWERS)
+    thought = [_TURN[0], {**_TURN[1], "reasoning_content": "Hm"}]
+    assert "".join(_generated(rewrite.template, thought)) == "Hm\n</think>\n\nYo<|end|>"
+    assert Obstacle.PROMPT_DIFFERS in {one.obstacle for one in rewrite.proof.exceptions}
+
+
+def test_tags_are_few_and_no_condition_is_repeated_on_a_line() -> None:
+    most = {"late": 4, "forgetful": 3, "opened": 4}
+    sources = {"late": LATE, "forgetful": FORGETFUL, "opened": OPENED}
+    for name, source in sources.items():
+        made = _annotated(source, for_="last-turn" if name == "forgetful" else "all-turns").source
+        assert made.count("endgeneration") <= most[name], made
+        for line in made.splitlines():
+            assert line.count("{% if") + line.count("{%- if") <= 1, line
 
 
 def _outcome(template: Template, conversation: object, prompt: bool) -> str | None:

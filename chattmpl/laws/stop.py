@@ -1,7 +1,9 @@
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.probing import facts_of
 from chattmpl.probing.frames import possible_stops
+from chattmpl.template.template import Rendering
 
 
 class Stop(Law):
@@ -10,6 +12,10 @@ class Stop(Law):
     A model that never trained its stop token does not stop. One that trained the newline after it learned a token that
     no engine will ever let it sample. For a template without a family, the stop tokens are its ``eos_token`` and the
     control tokens that it writes after the text of a message.
+
+    Where the template ends turns without a stop token, the model stops by sampling the token with which the next turn
+    begins, such as ``<|user|>``. It is trained there; after the last turn a trainer has to add it, as the rows of
+    ``chattmpl encode`` do.
     """
 
     name = "stop"
@@ -27,6 +33,10 @@ class Stop(Law):
             "messages[{turn}] ends without a stop token",
             "write {stops} at the end of the turn, inside the generation tag",
         ),
+        "next-turn-untrained": (
+            "the model ends messages[{turn}] by sampling {stops}, with which the next turn begins: it is not trained",
+            "train with the rows of chattmpl encode, or generate it in the next turn, as chattmpl annotate does",
+        ),
     }
 
     def check(self, case: Case) -> Outcome:
@@ -42,10 +52,15 @@ class Stop(Law):
             stops = possible_stops(case.head(turn + 1), turn, case.kwargs)
             if stops and sampled.endswith(stops):
                 continue
+            later = [stop for stop in facts_of(case.template).next_turn_stops if stop not in sampled]
+            if later and (end == len(text) or _next_is_generated(case.rendering, end, later)):
+                continue
             place = case.place_at(case.rendering, end - 1)
             at = max((sampled.rfind(stop) + len(stop) for stop in stops if stop in sampled), default=-1)
             after = text[end:].startswith(stops)
             kind = "text-after-stop" if at >= 0 else "stop-untrained" if after else "no-stop"
+            if kind == "no-stop" and later:
+                kind, stops = "next-turn-untrained", tuple(later)
             extra = sampled[at:] if at >= 0 else ""
             one = f"one of {', '.join(stops)}" if stops else "a stop token"
             block = case.block_at(case.rendering, end - 1)
@@ -59,6 +74,12 @@ class Stop(Law):
                 sites=frozenset({site("tag-end", block), f"stop:{kind}:{extra}"}),
             )
         return Holds()
+
+
+def _next_is_generated(rendering: Rendering, end: int, stops: list[str]) -> bool:
+    """Return whether the generated text goes on at the end of a turn, up to a stop token of the next one."""
+    following = next((stop for start, stop in rendering.generated if start <= end < stop), None)
+    return following is not None and rendering.text[end:following].strip() in stops
 
 
 def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:

@@ -261,6 +261,16 @@ class TemplateFacts:
         return frames.turn_endings(self.prober)
 
     @cached_property
+    def next_turn_stops(self) -> tuple[str, ...]:
+        """The tokens that the model samples to end a turn, and with which the next turn begins; often none.
+
+        A token that opens the turns of the assistant too is none of them.
+        """
+        endings = (end for ends in self.turn_endings.values() for end in ends)
+        others = (self.template.tokens.get("eos_token"), self.prompt_token)
+        return tuple(dict.fromkeys(end.stop for end in endings if end.append and end.stop not in others))
+
+    @cached_property
     def bos(self) -> str | None:
         """The BOS token that the template writes; None if it writes none."""
         return frames.find_bos(self.prober)

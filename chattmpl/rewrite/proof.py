@@ -25,6 +25,8 @@ class ProofNoteKind(Enum):
     UNCHANGED = "unchanged"
     COMPILED = "compiled"
     INPUT_NEEDED = "input-needed"
+    SOME_ANSWERS = "some-answers"
+    NEXT_TURN_STOP = "next-turn-stop"
     TAGS_IN_MACRO = "tags-in-macro"
     UNREACHED = "unreached"
     LAW_BROKEN = "law-broken"

@@ -1,6 +1,7 @@
 """Generation tags for any template: found by tracing, written into its source, and proven."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
 
 from chattmpl.compiler.export import without_generation
 from chattmpl.diagnostic import Quoted
@@ -26,6 +27,9 @@ from chattmpl.syntax.nodes import Attribute, Call
 from chattmpl.syntax.tree import Tree
 from chattmpl.template.template import Template
 
+Turns = Literal["all-turns", "last-turn"]
+"""The assistant turns of a conversation that tags are for; the last one is for trainers that unroll."""
+
 _MAX_DEPTH = 4
 """Largest depth of macros that call other macros, and of the constants in them, that are inlined."""
 
@@ -40,6 +44,7 @@ def annotate(
     strict: bool = False,
     stop_tokens: tuple[str, ...] = (),
     examples: int = EXAMPLES,
+    for_: Turns = "all-turns",
 ) -> Rewrite[TemplateT, AnnotationProof]:
     """Put generation tags into a template, so that the laws of the mask hold and no text changes.
 
@@ -48,29 +53,36 @@ def annotate(
     if template.tool_use is not None:
         return each_variant(
             template,
-            lambda each: annotate(each, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples),
+            lambda each: annotate(
+                each, repair=repair, strict=strict, stop_tokens=stop_tokens, examples=examples, for_=for_
+            ),
         )
 
     def find() -> tuple[str, AnnotationProof]:
-        source, proof = _annotate(template, repair, stop_tokens, examples)
+        source, proof = _annotate(template, repair, stop_tokens, examples, last_only=for_ == "last-turn")
         if strict:
             _refuse_exemptions(proof.exceptions)
         return source, proof
 
-    return rewrite(template, "annotated", (repair, strict, stop_tokens, examples), find)
+    return rewrite(template, "annotated", (repair, strict, stop_tokens, examples, for_), find)
 
 
 def _annotate(
-    template: Template, repair: bool, stop_tokens: tuple[str, ...], examples: int
+    template: Template, repair: bool, stop_tokens: tuple[str, ...], examples: int, *, last_only: bool
 ) -> tuple[str, AnnotationProof]:
     given = with_source(template, template.source, placeholders=True)
+
+    def context_of(
+        other: Template, stops: tuple[str, ...] = stop_tokens, *, other_stops: bool = True
+    ) -> AnnotationContext:
+        return AnnotationContext(other, stops, other_stops=other_stops, last_only=last_only)
+
     if not template.program.has_generation:
-        return _place(AnnotationContext(given, stop_tokens), given, stop_tokens, examples)
+        return _place(context_of, given, given, stop_tokens, examples)
     bare = with_source(given, without_generation(template.program.source))
-    context = AnnotationContext(bare, stop_tokens)
-    proof, failure = _prove(context, given, given, examples)
+    proof, failure = _prove(context_of(bare), given, given, examples)
     if failure is not None:
-        lenient = AnnotationContext(bare, stop_tokens, other_stops=False)
+        lenient = context_of(bare, other_stops=False)
         proof, other_failure = _prove(lenient, given, given, examples)
         failure = failure if other_failure is not None else None
     if failure is None:
@@ -78,7 +90,7 @@ def _annotate(
         return template.source, proof
     if not repair:
         raise _refusal(Refusal.INVALID_TAGS, failure)
-    return _place(context, given, stop_tokens, examples)
+    return _place(context_of, bare, given, stop_tokens, examples)
 
 
 def _refuse_exemptions(exemptions: Iterable[Exemption]) -> None:
@@ -90,14 +102,18 @@ def _refuse_exemptions(exemptions: Iterable[Exemption]) -> None:
 
 
 def _place(
-    context: AnnotationContext, given: Template, stop_tokens: tuple[str, ...], examples: int
+    context_of: Callable[..., AnnotationContext],
+    bare: Template,
+    given: Template,
+    stop_tokens: tuple[str, ...],
+    examples: int,
 ) -> tuple[str, AnnotationProof]:
     """Place tags around all targets, else around fewer, else where an accumulator is inlined."""
+    context = context_of(bare)
     try:
         return _search(context, given, examples)
     except CannotAnnotate as error:
         refusal = error
-    bare = context.template
     inlined = with_source(bare, inline_accumulators(bare.source))
     last = () if stop_tokens else context.last_stop()
     ways: list[tuple[Template, tuple[str, ...], bool]] = []
@@ -108,7 +124,7 @@ def _place(
         ways.append((inlined, stop_tokens, True))
     for template, stops, others in ways:
         try:
-            return _search(AnnotationContext(template, stops, other_stops=others), given, examples)
+            return _search(context_of(template, stops, other_stops=others), given, examples)
         except CannotAnnotate:
             continue
     raise refusal
@@ -131,9 +147,7 @@ def _prove(
     context: AnnotationContext, before: Template, after: Template, examples: int, learned: Iterable[Trial] = ()
 ) -> tuple[AnnotationProof, Failure | None]:
     searched = [*context.searched, *learned]
-    proof = AnnotationProof(
-        [{}, *context.facts.settings], len(searched), notes=[*context.notes], stops=context.frame.stop_tokens
-    )
+    proof = AnnotationProof([{}, *context.facts.settings], len(searched), notes=[*context.notes], stops=context.stops)
     others = (trial for trial in context.independent(examples) if trial not in learned)
     return proof, prove(AnnotationVerifier(before, after, context.frame).check, proof, searched, others)
 
@@ -239,7 +253,7 @@ class TagSearch(Search[AnnotationProof]):
         """Trace the text that each part of the source writes."""
         for bold in (True, False):
             tracer = Tracer(template, bold=bold)
-            evidence = Evidence(self._context.trace_key)
+            evidence = Evidence(self._context.trace_key, self._context.ends_late)
             for case, found in self._targets:
                 try:
                     trace = tracer.trace(case.conversation, case.kwargs)

@@ -20,6 +20,7 @@ from chattmpl.probing.corpus import (
     TITLES,
     TOOL,
     TRACES,
+    Carrier,
     Message,
     call_message,
     result_message,
@@ -34,8 +35,12 @@ from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
 
-CORE = ("turn", "turns")
-"""Conversations for which the laws must hold; otherwise no tags are written."""
+_CORES: dict[str, tuple[Carrier | None, tuple[str, str]]] = {
+    "answers": (None, ("turn", "turns")),
+    "answers with reasoning": (None, ("reasoning", "reasoning_turns")),
+    "answers with reasoning in their content": ("content", ("turn", "turns")),
+}
+"""Pairs of conversations. The laws must hold for one of the pairs; otherwise no tags are written."""
 
 _MODAL = ("turn", "turns", "reasoning", "calls", "tools", "agent")
 """Conversations that are rendered in each mode of the template."""
@@ -67,7 +72,7 @@ class AnnotationContext:
     Args:
         template: the template, whose special tokens may be unknown.
         stop_tokens: the stop tokens; by default those that probing finds.
-        other_stops: see `AnswerFrame`.
+        other_stops, last_only: see `AnswerFrame`.
 
     Attributes:
         frame: the frame of an assistant turn.
@@ -78,22 +83,49 @@ class AnnotationContext:
         CannotAnnotate: if no placement of tags can obey the laws for a question and an answer.
     """
 
-    def __init__(self, template: Template, stop_tokens: tuple[str, ...] = (), *, other_stops: bool = True) -> None:
+    def __init__(
+        self,
+        template: Template,
+        stop_tokens: tuple[str, ...] = (),
+        *,
+        other_stops: bool = True,
+        last_only: bool = False,
+    ) -> None:
         self.template = template
         self.notes: list[Note] = []
         self.facts = facts_of(template)
         self.trace_key = next(iter(self.facts.reasoning_keys), "reasoning_content")
         self._needed_input = self._needed()
-        self.frame = AnswerFrame(stop_tokens or self._stop_tokens(), other_stops)
-        for name in CORE:
-            self._check(name)
-        header = header_of(Case(template, self.conversation("turn")), self.frame)
-        self.frame = replace(self.frame, header=header)
+        facts = self.facts
+        stops = stop_tokens or self._stop_tokens(last_only)
+        self.frame = AnswerFrame(stops, facts.turn_endings, facts.next_turn_stops, other_stops, last_only=last_only)
+        self.frame = replace(self.frame, header=header_of(self._core(), self.frame))
+        if self.ends_late:
+            tokens = " or ".join(map(repr, self.facts.next_turn_stops))
+            text = (
+                f"the model stops by sampling {tokens}, with which the next turn begins: there it is generated, and "
+                "after the last turn, where the template writes none, chattmpl encode adds it"
+            )
+            self.notes.append(Note(ProofNoteKind.NEXT_TURN_STOP, text))
 
-    def conversation(self, name: str) -> Conversation:
-        """Return a conversation of the corpus in the form that the template takes."""
+    @property
+    def ends_late(self) -> bool:
+        """Whether turns end with a token with which the next turn begins."""
+        return not self.frame.stop_tokens and bool(self.facts.next_turn_stops)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The stop tokens, for people."""
+        return self.frame.stop_tokens or self.facts.next_turn_stops
+
+    def conversation(self, name: str, carrier: Carrier | None = None) -> Conversation:
+        """Return a conversation in the form that the template takes, with traces if a carrier is given."""
         data = CONVERSATIONS[name]
         messages = [_with_every_name(message) for message in data["messages"]]
+        if carrier is not None:
+            answers = (index for index, message in enumerate(messages) if message["role"] == "assistant")
+            for trace, index in zip(TRACES, answers, strict=False):
+                messages[index] = with_trace(messages[index], trace, carrier)
         return self.fitted(Conversation.coerce({**self._needed_input, **data, "messages": messages}))
 
     def fitted(self, conversation: Conversation) -> Conversation:
@@ -125,12 +157,30 @@ class AnnotationContext:
         result = self.fitted(Conversation.coerce({**self._needed_input, **_REASONED_RESULT}))
         modal = [*map(self.conversation, _MODAL), result]
         return [
-            *((conversation, {}) for conversation in (*usual, result)),
-            *((conversation, kwargs) for kwargs in self.facts.settings for conversation in modal),
+            *((part, {}) for conversation in (*usual, result) for part in self._parts(conversation)),
+            *(
+                (part, kwargs)
+                for kwargs in self.facts.settings
+                for conversation in modal
+                for part in self._parts(conversation)
+            ),
         ]
+
+    def _parts(self, conversation: Conversation) -> list[Conversation]:
+        """Return the conversation; where only last turns are generated, also up to each other turn of the assistant."""
+        found = [conversation]
+        if self.frame.last_only:
+            turns = [index for index, message in enumerate(conversation.messages[:-1]) if message.role == "assistant"]
+            found += [conversation.with_messages(conversation.messages[: index + 1]) for index in turns]
+        return found
 
     def independent(self, count: int) -> Iterator[Trial]:
         """Yield other conversations: generated for this template, and some that it may refuse."""
+        for conversation, kwargs in self._generated(count):
+            for part in self._parts(conversation)[-2:]:
+                yield part, kwargs
+
+    def _generated(self, count: int) -> Iterator[Trial]:
         fitting = generated_conversations(count, self.facts.shape)
         for conversation in fitting:
             yield self.fitted(Conversation.coerce({**self._needed_input, **conversation.dump()})), {}
@@ -154,13 +204,13 @@ class AnnotationContext:
         inputs = {"tools": [TOOL], "documents": [DOCUMENT]}
         return {name: inputs[name] for name in needs}
 
-    def _stop_tokens(self) -> tuple[str, ...]:
+    def _stop_tokens(self, last_only: bool) -> tuple[str, ...]:
         case = Case(self.template, self.conversation("turn"))
         found = self.facts.answer_stops
         if not found and content_range(case.rendering, 1) is None:
             shown = Counterexample("sampled", "", case.conversation, {})
             raise CannotAnnotate(Refusal.ANSWER_DROPPED, law="sampled", counterexample=shown)
-        if not found:
+        if not found and not self.facts.next_turn_stops and not last_only:
             shown = Counterexample("stop", "", case.conversation, {})
             raise CannotAnnotate(Refusal.NO_STOP_TOKEN, law="stop", counterexample=shown)
         return found
@@ -173,8 +223,32 @@ class AnnotationContext:
         ends = found and found[-1].end() == len(rendering.text[: own[-1]].rstrip())
         return (found[-1][0],) if ends else ()
 
-    def _check(self, name: str) -> None:
-        case = Case(self.template, self.conversation(name))
+    def _core(self) -> Case:
+        """Return a conversation of the first pair for which the laws can hold.
+
+        The pairs are tried in the default mode first. Other modes follow if no answer begins with its prompt there; a
+        history that is written differently can be avoided in other ways.
+        """
+        refusals: list[CannotAnnotate] = []
+        for kwargs in [{}, *self.facts.settings]:
+            if kwargs and any(one.details.get("obstacle") == _REWRITTEN for one in refusals):
+                break
+            for kind, (carrier, names) in _CORES.items():
+                try:
+                    cases = [self._possible(name, carrier, kwargs) for name in names]
+                except CannotAnnotate as error:
+                    refusals.append(error)
+                    continue
+                if refusals:
+                    mode = f" with {', '.join(f'{key}={value}' for key, value in kwargs.items())}" if kwargs else ""
+                    text = f"the laws hold for {kind}{mode}; for others see the exceptions"
+                    self.notes.append(Note(ProofNoteKind.SOME_ANSWERS, text))
+                return cases[0]
+        raise next((one for one in refusals if one.details.get("obstacle") == _REWRITTEN), refusals[0])
+
+    def _possible(self, name: str, carrier: Carrier | None, kwargs: dict[str, Any]) -> Case:
+        """Return a conversation for which the laws can hold; raise `CannotAnnotate` if they cannot."""
+        case = Case(self.template, self.conversation(name, carrier), kwargs)
         try:
             targets = list(target_spans(case, self.frame))
         except ChatTmplError as error:
@@ -182,6 +256,10 @@ class AnnotationContext:
         for target in targets:
             if target.obstacle is not None:
                 raise _impossible(target, target.obstacle, case, TITLES[name])
+        return case
+
+
+_REWRITTEN = Obstacle.HISTORY_DIFFERS.value.why
 
 
 def _not_rendered(name: str, error: ChatTmplError) -> CannotAnnotate:

@@ -37,12 +37,14 @@ class Evidence:
 
     Attributes:
         trace_key: the name of the reasoning field that the template reads.
+        ends_late: whether turns end with a token with which the next turn begins.
         sure: observations in turns without an obstacle.
         modal: observations in such turns under kwargs.
         rough: observations in turns with an obstacle, whose target span is a guess.
     """
 
     trace_key: str = "reasoning_content"
+    ends_late: bool = False
     sure: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     modal: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
     rough: dict[int, list[Observation]] = field(default_factory=lambda: defaultdict(list))
@@ -70,6 +72,7 @@ class Evidence:
         # A guess for a turn with an obstacle says nothing about other turns.
         valid = [(target.start, target.end) for target in targets if target.obstacle is None]
         blurred = {target.turn for target in targets if target.obstacle is not None}
+        blurred |= {turn + 1 for turn in blurred if self.ends_late}
         turns, others = _turns(case)
         known = [_facts(case, turn, self.trace_key) for turn in range(len(case.messages))]
         settings = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
@@ -110,6 +113,7 @@ def _facts(case: Case, turn: int, trace_key: str) -> frozenset[str]:
         # Templates see `reasoning` only in messages that have it under that name.
         "reasoning": bool(message.reasoning_content and message.to_template_input().get(trace_key)),
         "last": turn == len(case.messages) - 1,
+        "answered": turn > 0 and case.messages[turn - 1].role == "assistant",
         "result": turn > 0 and case.messages[turn - 1].role == "tool",
     }
     return frozenset(fact for fact, holds in true.items() if holds)

@@ -1,5 +1,7 @@
 """Conditions under which the text of a part should be generated."""
 
+from __future__ import annotations
+
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import combinations, product
@@ -9,10 +11,10 @@ from chattmpl.syntax.messages import find_read, read_in_style
 from chattmpl.syntax.nodes import Attribute, Comparison, Name, Subscript
 from chattmpl.syntax.tree import Tree
 
-FACTS = ("assistant", "content", "calls", "reasoning", "first", "last", "result")
+FACTS = ("assistant", "content", "calls", "reasoning", "first", "last", "result", "answered")
 """Facts that conditions are made of, in the order in which they are tried: the message is the assistant's, has content,
 calls, reasoning; the innermost loop within the message runs for the first time; the message is the last one; the
-message follows the result of a tool."""
+message follows the result of a tool; the message follows one of the assistant."""
 
 _MAX_KWARGS = 4
 
@@ -33,6 +35,21 @@ class Guard:
         """Return whether the condition holds under these facts."""
         values = [(fact in facts) == wanted for fact, wanted in self.literals]
         return all(values) if self.both else any(values)
+
+    @property
+    def cost(self) -> int:
+        """A number that is lower for a condition that is easier to read."""
+        return sum(3 - wanted for _, wanted in self.literals)
+
+    @property
+    def negative(self) -> bool:
+        """Whether it only says what does not hold."""
+        return not any(wanted for _, wanted in self.literals)
+
+    @property
+    def opposite(self) -> Guard:
+        """The condition that holds where this one does not."""
+        return Guard(tuple((fact, not wanted) for fact, wanted in self.literals), not self.both)
 
     @property
     def anywhere(self) -> bool:
@@ -102,13 +119,14 @@ class GuardPrinter:
             return None
         if fact == "first":
             return "loop.first" if self._nested else None
-        if fact in ("last", "result"):
+        if fact in ("last", "result", "answered"):
             if self._nested or not self._in_loop:
                 return None
             if fact == "last":
                 return "loop.last"
             role = read_in_style(self._tree, self._message, "role").replace(self._message, "loop.previtem", 1)
-            return f"loop.previtem is defined and {role} == 'tool'"
+            wanted = "tool" if fact == "result" else "assistant"
+            return f"loop.previtem is defined and {role} == '{wanted}'"
         field = {"assistant": "role", "content": "content", "calls": "tool_calls", "reasoning": self._trace_key}
         name = field[fact]
         read = read_in_style(self._tree, self._message, name)

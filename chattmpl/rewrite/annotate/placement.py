@@ -1,7 +1,7 @@
 """Places of the tags: the longest ranges of neighbours that are wholly generated."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.guards import Guard, GuardPrinter
@@ -19,9 +19,6 @@ from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.syntax.items import CAPTURING, Block, Item, Output, Tag, Text, assignments
 from chattmpl.syntax.tree import Tree
 
-_MAX_COPY = 700
-"""Largest number of characters of a stretch that is copied, once for the assistant and once for other roles."""
-
 
 @dataclass(frozen=True)
 class TaggedRange:
@@ -30,11 +27,13 @@ class TaggedRange:
     Attributes:
         start, end: half-open range in characters.
         guard: the condition in Jinja under which it is generated; None if it always is.
+        negated: whether it is generated where the condition does not hold.
     """
 
     start: int
     end: int
     guard: str | None = None
+    negated: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,17 @@ class TagPlacer:
         return sorted(self._runs(self._tree.body, ()), key=lambda run: run.start)
 
     def _runs(self, body: Sequence[Item], loops: tuple[Block, ...]) -> Iterator[TaggedRange]:
-        units = [unit for item in content(body) for unit in self._units(item, loops)]
+        units = self._joined([unit for item in content(body) for unit in self._units(item, loops)])
         for label in dict.fromkeys(unit.label for unit in units):
             if label != ALL and label.guard is None:
                 continue
             for stretch in self._stretches(units, label):
                 start, end = stretch[0].start, stretch[-1].end
-                yield TaggedRange(start, end, None if label.guard is None else self._written(label.guard, loops, start))
+                if label.guard is None:
+                    yield TaggedRange(start, end)
+                else:
+                    guard = label.guard.opposite if label.guard.negative else label.guard
+                    yield TaggedRange(start, end, self._written(guard, loops, start), label.guard.negative)
         for unit in units:
             if isinstance(unit.item, Block) and unit.barrier:
                 inner = (*loops, unit.item) if unit.item.name == "for" else loops
@@ -75,6 +78,27 @@ class TagPlacer:
                     yield from self._runs(inside, inner)
             elif unit.label == UNCLEAR and unit.item is not None:
                 self.unclear.append(unit.item)
+
+    def _joined(self, units: list[_Unit]) -> list[_Unit]:
+        """Return the units, with those between two of one condition under it too if it held whenever they wrote."""
+        made = list(units)
+        last = None
+        for index, unit in enumerate(units):
+            guard = None if last is None else units[last].label.guard
+            if unit.barrier or not (unit.label in (ALL, UNSEEN) or unit.label.guard):
+                last = None
+            elif unit.label.guard is not None:
+                if unit.label.guard == guard and last is not None:
+                    made[last:index] = [replace(each, label=unit.label) for each in units[last:index]]
+                last = index
+            elif guard is not None and unit.label == ALL and not self._always(guard, unit):
+                last = None
+        return made
+
+    def _always(self, guard: Guard, unit: _Unit) -> bool:
+        """Return whether a condition held whenever a unit wrote something."""
+        parts = (part for part in self._evidence.parts() if unit.start <= part < unit.end)
+        return all(guard.holds(one.facts) for part in parts for one in self._evidence.of(part))
 
     def _stretches(self, units: list[_Unit], label: SpanLabel) -> Iterator[list[_Unit]]:
         stretch: list[_Unit] = []
@@ -126,7 +150,7 @@ class TagPlacer:
             return self._deep and label != UNSEEN
         if label in (NONE, UNCLEAR):
             return label == UNCLEAR
-        if label.guard is not None and (block.end - block.start > _MAX_COPY or not (loops or label.guard.anywhere)):
+        if label.guard is not None and not (loops or label.guard.anywhere):
             return True
         return self._leaks(block, block.start, block.end) or bool(block.jumps)
 

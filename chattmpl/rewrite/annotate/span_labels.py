@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise, permutations
 
 from chattmpl.rewrite.annotate.evidence import Evidence, Observation
 from chattmpl.rewrite.annotate.guards import Guard, guard_for
@@ -139,7 +139,90 @@ def labeled_parts(evidence: Evidence, item: Text | Output) -> list[LabeledPart]:
     if len(parts) > 1 and whole and not others:
         # It adds values that are no strings, and was not split.
         return [LabeledPart(Part(parts[0].start, parts[-1].end), _label(whole, 0, None))]
-    return [piece for part in parts for piece in label_part(evidence, part)]
+    known = [not evidence.guessed(part.start) for part in parts]
+    return [
+        piece
+        for part, sure in zip(parts, known, strict=True)
+        # What is only guessed follows its neighbours.
+        for piece in (label_part(evidence, part) if sure or not any(known) else [LabeledPart(part, UNSEEN)])
+    ]
+
+
+Case = tuple[Guard | None, list[LabeledPart]]
+"""A condition and the parts of an output with their labels where it holds; None for all remaining conditions."""
+
+_MOST_CASES = 4
+
+
+def output_cases(evidence: Evidence, item: Output) -> list[Case]:
+    """Return the cases in which different parts of an output are generated; none if no conditions distinguish them."""
+    parts = parts_of(item.expression)
+    seen: dict[frozenset[str], list[list[Observation]]] = {}
+    for index, part in enumerate(parts):
+        for one in evidence.all_of(part.start):
+            seen.setdefault(one.facts - {"first"}, [[] for _ in parts])[index].append(one)
+    found: list[tuple[str, list[frozenset[str]]]] = []
+    marks = {facts: "".join(map(_marks, parts, observed)) for facts, observed in seen.items()}
+    for facts, text in sorted(marks.items(), key=lambda each: each[1].count("?")):
+        fitting = [index for index, (other, _) in enumerate(found) if _joined(text, other) is not None]
+        if not fitting:
+            found.append((text, [facts]))
+        elif len(fitting) == 1:
+            # Otherwise what it wrote fits several cases, whatever the conditions.
+            other, same = found[fitting[0]]
+            found[fitting[0]] = (_joined(text, other) or "", [*same, facts])
+    if not 1 < len(found) <= _MOST_CASES or any("!" in text for text, _ in found):
+        return []
+    ways = [way for order in permutations(found) if (way := _conditions(order)) is not None]
+    best = min(ways, key=lambda way: sum(guard.cost for guard, _ in way if guard is not None), default=[])
+    return [(guard, _marked(parts, text)) for guard, text in best]
+
+
+def _joined(one: str, other: str) -> str | None:
+    """Return letters that fit two texts of `_marks`; None if these contradict each other."""
+    if any(a != b and "?" not in (a, b) for a, b in zip(one, other, strict=True)):
+        return None
+    return "".join(b if a == "?" else a for a, b in zip(one, other, strict=True))
+
+
+def _conditions(order: Sequence[tuple[str, list[frozenset[str]]]]) -> list[tuple[Guard | None, str]] | None:
+    """Return the condition of each case after those before it; None if one cannot be distinguished from the rest."""
+    made: list[tuple[Guard | None, str]] = []
+    for index, (text, same) in enumerate(order[:-1]):
+        rest = [(facts, False) for _, others in order[index + 1 :] for facts in others]
+        guard = guard_for([*((facts, True) for facts in same), *rest])
+        if guard is None:
+            return None
+        made.append((guard, text))
+    return [*made, (None, order[-1][0])]
+
+
+def _marks(part: Part, seen: list[Observation]) -> str:
+    """Return one letter for each character of a constant, or one for any other part: G is generated, ? is unknown."""
+    length = 1 if part.constant is None else len(part.constant)
+    letters = {ALL: "G", NONE: ".", UNSEEN: "?"}
+    return "".join(
+        letters.get(piece.label, "!") * (length if piece.start is None else (piece.end or 0) - piece.start)
+        for piece in _stretches(part, seen)
+    )
+
+
+def _marked(parts: Sequence[Part], marks: str) -> list[LabeledPart]:
+    """Return the parts of an output cut where their letters change."""
+    labels = {"G": ALL, ".": NONE, "?": UNSEEN}
+    pieces, at = [], 0
+    for part in parts:
+        if part.constant is None:
+            pieces.append(LabeledPart(part, labels[marks[at]]))
+            at += 1
+            continue
+        start = 0
+        for letter, group in groupby(marks[at : at + len(part.constant)]):
+            end = start + len(list(group))
+            pieces.append(LabeledPart(part, labels[letter], start, end))
+            start = end
+        at += start
+    return pieces
 
 
 def unclear_parts(tree: Tree, evidence: Evidence) -> Iterator[tuple[Output, Part]]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.rewrite.annotate.evidence import Evidence
+from chattmpl.rewrite.annotate.guards import GuardPrinter
 from chattmpl.rewrite.annotate.span_labels import (
     NONE,
     UNCLEAR,
@@ -19,11 +20,12 @@ from chattmpl.rewrite.annotate.span_labels import (
     Part,
     label_part,
     labeled_parts,
+    output_cases,
     parts_of,
     unclear_parts,
 )
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.items import Output, Tag
+from chattmpl.syntax.items import Block, Output, Tag
 from chattmpl.syntax.nodes import (
     Binary,
     Comparison,
@@ -48,15 +50,55 @@ _TEXT_FILTERS = frozenset({"trim", "tojson", "string", "join", "upper", "lower"}
 def split_outputs(tree: Tree, evidence: Evidence, *, careful: bool = False) -> str:
     """Split outputs until each is wholly generated, wholly not, or both as a whole.
 
+    Where several parts of an output depend on conditions, it is written once for each case:
+    ``{% if x %}{{ header + text }}{% else %}{{ header }}{{ text }}{% endif %}``.
+
     With ``careful``, a value that is no text is refused where it is written alone, as it was when it was joined.
     """
     edits = []
     for item in tree.items:
-        if isinstance(item, Output):
-            groups = list(_groups(labeled_parts(evidence, item)))
-            if len(groups) > 1:
-                edits.append(_edit(item, groups, careful))
+        if not isinstance(item, Output):
+            continue
+        groups = list(_groups(labeled_parts(evidence, item)))
+        guarded = sum(any(piece.label.guard for piece in group) for group in groups)
+        written = _cases(tree, evidence, item, careful) if guarded > 1 else None
+        if written is None and len(groups) > 1:
+            written = _outputs(item, groups, careful)
+        if written is not None:
+            edits.append(item.replace(written))
     return apply_edits(tree.source, edits).text
+
+
+def _cases(tree: Tree, evidence: Evidence, item: Output, careful: bool) -> str | None:
+    """Return an output written once for each case of conditions; None if these cannot be written."""
+    loops = tuple(block for block in item.parents if isinstance(block, Block) and block.name == "for")[::-1]
+    printer = GuardPrinter(tree, loops, evidence.trace_key)
+    indent = _indent_alone(item)
+    lines = "" if indent is None else indent + "    "
+    made, word = "", f"{{%{item.left or '+'} if"
+    for guard, pieces in output_cases(evidence, item):
+        condition = None if guard is None else printer.print(guard)
+        if guard is not None and condition is None:
+            return None
+        made += f"{word} {condition} %}}" if guard is not None else f"{indent or ''}{{%{item.left} else %}}"
+        made += lines + _outputs(item, list(_groups(pieces)), careful, lines, right="")
+        word = f"{indent or ''}{{%{item.left} elif"
+    if not made:
+        return None
+    rest = item.source[item.end :]
+    kept = "" if rest.lstrip()[:3] in ("{{-", "{%-", "{#-") else "+"
+    return f"{made}{indent or ''}{{%{item.left} endif {item.right or kept}%}}"
+
+
+def _indent_alone(item: Output) -> str | None:
+    """Return a newline and the indent of an output that may be written on several lines; None for any other.
+
+    It is alone on its line, and removes the white space before it.
+    """
+    source = item.source
+    line = source.rfind("\n", 0, item.start) + 1
+    before, after = source[line : item.start], source[item.end :].partition("\n")[0]
+    return f"\n{before}" if item.left == "-" and line and not before.strip() and not after.strip() else None
 
 
 def _operator(item: Output) -> str:
@@ -80,9 +122,10 @@ def _groups(pieces: list[LabeledPart]) -> Iterator[list[LabeledPart]]:
         yield group
 
 
-def _edit(item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
-    start, end = item.inner
-    inside = item.source[start:end]
+def _outputs(
+    item: Output, groups: list[list[LabeledPart]], careful: bool, lines: str | None = None, right: str | None = None
+) -> str:
+    """Return the outputs that replace one, an output for each group."""
     operator = _operator(item)
     expressions = []
     for group in groups:
@@ -93,9 +136,9 @@ def _edit(item: Output, groups: list[list[LabeledPart]], careful: bool) -> Edit:
         if careful and alone and operator == " + " and not is_text:
             words = ["''", _expression(item.source, group[0], alone=False)]
         expressions.append(operator.join(words))
-    before = inside[: len(inside) - len(inside.lstrip())]
-    after = inside[len(inside.rstrip()) :]
-    return Edit(start, end, f"{before}{' }}{{ '.join(expressions)}{after}")
+    lines = _indent_alone(item) if lines is None else lines
+    between = f" }}}}{lines}{{{{- " if lines else " }}{{ "
+    return f"{{{{{item.left} {between.join(expressions)} {item.right if right is None else right}}}}}"
 
 
 def _expression(source: str, piece: LabeledPart, *, alone: bool) -> str:

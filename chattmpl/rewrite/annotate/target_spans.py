@@ -12,7 +12,7 @@ from enum import Enum
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.law import Case
 from chattmpl.template.spans import Span
-from chattmpl.template.special_tokens import CONTROL
+from chattmpl.template.special_tokens import CONTROL, Endings
 from chattmpl.template.template import Rendering
 
 
@@ -38,12 +38,21 @@ class Obstacle(Enum):
     NOT_RENDERED_ALONE = _Text("the conversation up to this turn is not rendered")
     DROPPED = _Text("the turn is not rendered", "render the assistant's messages")
     PROMPT_DIFFERS = _Text(
-        "its text does not start with its prompt", "let the generation prompt and the turn in history start alike"
+        "its text does not start with its prompt",
+        "chattmpl encode trains such turns after their prompt, without tags; for tags, let the generation prompt and "
+        "the turn in history start alike",
+        avoidable=False,
+    )
+    NO_LAST_STOP = _Text(
+        "the template writes no stop token after the last turn",
+        "chattmpl encode adds the token that the model samples there",
+        avoidable=False,
     )
     NO_STOP_TOKEN = _Text("it does not end with a stop token", "end each assistant turn with the stop token")
     HISTORY_DIFFERS = _Text(
         "in history it is not rendered as it was sampled",
-        "train on one row for each assistant turn (unroll), or rewrite the template with chattmpl retain",
+        "chattmpl encode makes a row for each such turn, without tags; chattmpl annotate --for last-turn places tags "
+        "for trainers that unroll, and chattmpl retain --policy all keeps history as it was sampled",
         avoidable=False,
     )
     NO_PROMPT = _Text("no generation prompt precedes it")
@@ -59,7 +68,8 @@ class Obstacle(Enum):
     @property
     def law(self) -> str:
         """Name of the law that is broken."""
-        return {Obstacle.NO_STOP_TOKEN: "stop", Obstacle.REPEATED: "pure"}.get(self, "sampled")
+        of_stop = (Obstacle.NO_STOP_TOKEN, Obstacle.NO_LAST_STOP)
+        return "stop" if self in of_stop else "pure" if self is Obstacle.REPEATED else "sampled"
 
 
 _ABOUT_PROMPT = (Obstacle.NOT_RENDERED_ALONE, Obstacle.PROMPT_DIFFERS, Obstacle.HISTORY_DIFFERS, Obstacle.NO_PROMPT)
@@ -70,13 +80,19 @@ class AnswerFrame:
     """The frame of an assistant turn around its target span.
 
     Attributes:
+        endings: the ends of turns.
+        next_turn_stops: the stop tokens with which the next turn begins.
         other_stops: whether a turn may end with another control token instead, as some do after tool calls.
         header: text of an assistant turn before its target span.
+        last_only: whether only the last turn of a conversation is generated.
     """
 
     stop_tokens: tuple[str, ...]
+    endings: Endings
+    next_turn_stops: tuple[str, ...] = ()
     other_stops: bool = True
     header: str = ""
+    last_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +103,7 @@ class TargetSpan:
         turn: index of the message.
         start, end: half-open range of characters in the whole rendering; a guess where there is an obstacle.
         obstacle: why no placement of tags makes the mask of this turn valid; None if one can.
+        unended: whether the stop token belongs to the next turn, and there is none.
         error: the error that is the obstacle, if the template raised one.
         expected, got: the two texts that should start alike, where two are compared.
     """
@@ -95,15 +112,18 @@ class TargetSpan:
     start: int
     end: int
     obstacle: Obstacle | None = None
+    unended: bool = False
     error: ChatTmplError | None = None
     expected: str = ""
     got: str = ""
 
 
 def target_spans(case: Case, frame: AnswerFrame) -> Iterator[TargetSpan]:
-    """Yield the target span of each assistant turn; raise `ChatTmplError` if the template does."""
+    """Yield the target span of each turn that should be generated; raise `ChatTmplError` if the template does."""
     roles = [message.role for message in case.messages]
     for turn in case.assistant_turns():
+        if frame.last_only and turn < len(roles) - 1:
+            continue
         target = _target(case, turn, frame)
         unasked = "user" not in roles[:turn]
         if target.obstacle is None and _unprompted(case.rendering, target, frame.header, unasked, roles[turn - 1]):
@@ -132,7 +152,7 @@ def _target(case: Case, turn: int, frame: AnswerFrame) -> TargetSpan:
     try:
         prompt, alone = case.head(turn, prompt=True).text, case.head(turn + 1)
     except ChatTmplError as error:
-        return TargetSpan(turn, *rough, Obstacle.NOT_RENDERED_ALONE, error)
+        return TargetSpan(turn, *rough, Obstacle.NOT_RENDERED_ALONE, error=error)
     if held is not None and whole.text.startswith(prompt):
         rough = (min(len(prompt), rough[0]), rough[1])
     held_alone = _held(alone, turn) or _empty(alone, prompt)
@@ -143,11 +163,25 @@ def _target(case: Case, turn: int, frame: AnswerFrame) -> TargetSpan:
         end = _other_stop(alone, held_alone[1])
     if held_alone is None or not alone.text.startswith(prompt) or held_alone[0] < len(prompt):
         return TargetSpan(turn, *rough, Obstacle.PROMPT_DIFFERS, expected=prompt, got=alone.text)
+    appended = _sampled_later(case, turn, frame) if not end else []
+    end = end or (len(alone.text) if appended else None)
     if not end:
         return TargetSpan(turn, *rough, Obstacle.NO_STOP_TOKEN)
     if not whole.text.startswith(alone.text[:end]):
         return TargetSpan(turn, *rough, Obstacle.HISTORY_DIFFERS, expected=alone.text[:end], got=whole.text)
-    return TargetSpan(turn, len(prompt), end)
+    if not appended or turn == len(case.messages) - 1:
+        return TargetSpan(turn, len(prompt), end, unended=bool(appended))
+    late = [text for text in appended if text.endswith(frame.next_turn_stops)]
+    stop = next((text for text in late if whole.text.startswith(text, end)), None)
+    if stop is None:
+        return TargetSpan(turn, *rough, Obstacle.NO_STOP_TOKEN)
+    return TargetSpan(turn, len(prompt), end + len(stop))
+
+
+def _sampled_later(case: Case, turn: int, frame: AnswerFrame) -> list[str]:
+    """Return the texts that the model may sample to end a turn where the template writes no stop token."""
+    calls = bool(case.messages[turn].tool_calls)
+    return [end.append for end in (*frame.endings[calls], *frame.endings[not calls]) if end.append]
 
 
 def _other_stop(alone: Rendering, at: int) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,14 +121,15 @@ class AnnotationVerifier:
         conversation, kwargs = old.conversation, old.kwargs
         targets = list(target_spans(old, self._frame))
         impossible = [target for target in targets if target.obstacle is not None]
-        for target in impossible:
-            assert target.obstacle is not None
-            exemption = Exemption(target.obstacle.law, target.obstacle, conversation, kwargs, error=target.error)
-            proof.exempt(exemption)
-        wrong = next(_misplaced(new, targets), None)
+        for target in targets:
+            obstacle = Obstacle.NO_LAST_STOP if target.unended else target.obstacle
+            if obstacle is not None:
+                proof.exempt(Exemption(obstacle.law, obstacle, conversation, kwargs, error=target.error))
+        wrong = next(_misplaced(new, targets, ends_late=not self._frame.stop_tokens), None)
         if wrong is not None:
             return _failure(FailureKind.MASK, wrong, old)
-        for law in self._laws:
+        # The laws are about all turns of a conversation; a mask as wanted obeys them for the last one.
+        for law in self._laws if len(targets) == len(old.assistant_turns()) else ():
             if law.name == "pure" and (repeated := echoes(old)):
                 repeated_field = re.sub(r"\[\d+\]", "[]", repeated[0].field or "text of an answer")
                 proof.exempt(Exemption("pure", Obstacle.REPEATED, conversation, kwargs, repeated_field))
@@ -177,26 +178,39 @@ def _rendered(case: Case, *, prompt: bool) -> Rendering | None:
         return None
 
 
-def _misplaced(case: Case, targets: list[TargetSpan]) -> Iterator[str]:
+def _misplaced(case: Case, targets: list[TargetSpan], *, ends_late: bool) -> Iterator[str]:
     """Yield the differences of the mask from the targets; a turn with an obstacle may have any mask within it."""
-    rendering = case.rendering
-    answers = set(case.assistant_turns())
+    rendering, text, answers = case.rendering, case.rendering.text, set(case.assistant_turns())
+    free = {target.turn for target in targets if target.obstacle is not None}
+    wanted = [(target.start, target.end) for target in targets if target.obstacle is None]
+    own = answers | {None}
     for span in rendering.spans:
-        if span.generated and (span.turn not in answers or (span.message is not None and span.message not in answers)):
-            yield f"{rendering.text[span.start : span.end]!r} is generated, but never sampled by the model"
+        follows = ends_late and span.turn is not None and span.turn - 1 in free and span.message is None
+        if follows or (span.turn in free and span.message in own):
+            wanted.append((span.start, span.end))
+    for start, end in _outside(rendering.generated, wanted):
+        yield f"{text[start:end]!r} is generated, but not sampled by the model"
     for target in targets:
-        got = [span for span in rendering.spans if span.generated and span.turn == target.turn]
-        whole = bool(got) and (got[0].start, got[-1].end) == (target.start, target.end)
-        exact = whole and sum(span.end - span.start for span in got) == target.end - target.start
-        if target.obstacle is None and not exact:
-            shown = "".join(rendering.text[span.start : span.end] for span in got)
-            wanted = rendering.text[target.start : target.end]
-            yield f"in messages[{target.turn}] {shown!r} is generated instead of {wanted!r}"
+        for start, end in _outside([(target.start, target.end)], rendering.generated) if not target.obstacle else ():
+            yield f"in messages[{target.turn}] {text[start:end]!r} is not generated"
     prompted = _rendered(case, prompt=True)
     if prompted is not None and prompted.text.startswith(rendering.text):
         late = [end for _, end in prompted.generated if end > len(rendering.text)]
         if late:
             yield f"{prompted.text[len(rendering.text) : late[-1]]!r} in the generation prompt is generated"
+
+
+def _outside(ranges: Iterable[tuple[int, int]], others: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the remaining parts of ranges without the characters of others."""
+    others = sorted(others)
+    for start, end in ranges:
+        for begin, stop in others:
+            if begin < end and stop > start:
+                if begin > start:
+                    yield start, begin
+                start = stop
+        if start < end:
+            yield start, end
 
 
 def _place(error: ChatTmplError | None) -> tuple[int, int] | None:
