@@ -6,18 +6,18 @@ import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.errors import ChatTmplError, ConversationError, UsageError
-from chattmpl.parse.frames import CALLS, END, PROMPT, START, Frames, Gap, find_frames, find_starts, opening
+from chattmpl.parse.frames import CALLS, END, PROMPT, START, Frames, Gap, find_frames, find_starts, opening, with_tools
 from chattmpl.parse.refusal import ParseFailure, ParseRefusal, difference, later
 from chattmpl.parse.shown_inputs import shown_inputs
 from chattmpl.parse.turn_grammar import MessageData, messages_of, schemas_of
 from chattmpl.parse.values import Scan
-from chattmpl.probing.corpus import as_parts
+from chattmpl.probing.corpus import TOOL, as_parts
 from chattmpl.probing.facts import facts_of
 from chattmpl.source import common_length
 from chattmpl.template.template import Clock, Rendering, Template
@@ -396,6 +396,14 @@ class _Given:
         given = (self.request.clock, self.request.kwargs, self.inputs)
         object.__setattr__(self, "key", json.dumps(given, sort_keys=True, default=str))
 
+    @property
+    def usual(self) -> _Given:
+        """The same with the tool of the corpus instead of others."""
+        kwargs, inputs = (
+            {**given, "tools": [TOOL]} if given.get("tools") else given for given in (self.request.kwargs, self.inputs)
+        )
+        return _Given(replace(self.request, kwargs=kwargs), inputs)
+
     def render(self, messages: list[MessageData], prompt: bool) -> Rendering | None:
         """Render messages with these inputs; return None if the template raises."""
         request = self.request
@@ -414,6 +422,14 @@ def _starts(template: Template, given: _Given) -> tuple[Gap, ...]:
 
 @lru_cache(maxsize=64)
 def _frames(template: Template, given: _Given) -> Frames:
+    """Return the frames of conversations, derived once for all tools."""
+    usual = given.usual
+    frames = _usual_frames(template, usual)
+    return frames if usual == given else with_tools(template, frames, _starts(template, given), given.render)
+
+
+@lru_cache(maxsize=64)
+def _usual_frames(template: Template, given: _Given) -> Frames:
     """Return the frames of conversations; the template is part of the key."""
     request, inputs = given.request, given.inputs
     shown = {name: value for name, value in inputs.items() if name != "chat_template_kwargs"}

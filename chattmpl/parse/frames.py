@@ -56,12 +56,14 @@ class Gap:
         after: the role of the message after it, ``end`` or ``prompt``.
         parts: literal text, and slots for the name or the id of the call in the header of the message after it.
         obeyed: commands to the template around the content of the message after it, which are not rendered.
+        shows_inputs: tools, documents or kwargs are written here.
     """
 
     before: str
     after: str
     parts: tuple[str | Slot, ...]
     obeyed: tuple[str, str] = ("", "")
+    shows_inputs: bool = False
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -110,11 +112,13 @@ class Frames:
         turns: the forms of assistant turns, from the end of the content before on, without the text after them; by the
             role of the message before, ``tool`` or ``user``.
         spread: where the template writes content character by character, the text between two of them.
+        showing: the conversations whose renderings have the gaps with inputs, without those of `find_starts`.
     """
 
     gaps: tuple[Gap, ...]
     turns: Mapping[str, tuple[Form, ...]]
     spread: re.Pattern[str] | None = None
+    showing: tuple[tuple[str, ...], ...] = ()
 
     @cached_property
     def openings(self) -> Mapping[str, re.Pattern[str]]:
@@ -264,6 +268,13 @@ def _parts(rendering: Rendering, start: int, end: int) -> tuple[str | Slot, ...]
     return tuple(itertools.chain.from_iterable(slotted))
 
 
+def _shows_inputs(rendering: Rendering, start: int, end: int) -> bool:
+    """Return whether a range of a rendering has text of the inputs besides the messages."""
+    return any(
+        span.message is None and not span.literal and span.start < end and span.end > start for span in rendering.spans
+    )
+
+
 def _without_commands(content: str) -> tuple[str, tuple[str, str]]:
     """Return the word in a content, and the commands before and after it."""
     match = _WORD.search(content)
@@ -322,6 +333,7 @@ class _Prober:
         tails = [gap.literal for gap in after_calls if gap.before == CALLS]
         ends = {*tails, *(one[: common_start(one, other)] for one, other in itertools.combinations(tails, 2))}
         self.spread: re.Pattern[str] | None = None
+        self.ended: set[Gap] = set()
         self.ends = sorted((end for end in ends if end.strip()), key=len)
 
     def messages(self, kinds: Iterable[str | Message]) -> list[Message]:
@@ -354,7 +366,7 @@ class _Prober:
         if made is None:
             return
         text = made.text
-        position, before = 0, START
+        position, before, commanded = 0, START, False
         for index, message in enumerate(messages):
             if message.get("tool_calls"):
                 before = CALLS
@@ -370,16 +382,25 @@ class _Prober:
             if before == CALLS:
                 position = self._end_of_calls(text, position, found[0])
             if position >= 0 and message["role"] != "assistant":
-                yield Gap(before, message["role"], _parts(made, position, found[0]), obeyed)
-            position, before = found[1], message["role"]
+                yield self._gap(before, message["role"], made, position, found[0], obeyed)
+            position, before, commanded = found[1], message["role"], commanded or any(obeyed)
         if before == CALLS:
             position = self._end_of_calls(text, position, len(text))
             if position < 0:
                 return
-        yield Gap(before, END, _parts(made, position, len(text)))
-        prompt = self.render(list(messages), True)
-        if prompt is not None and prompt.text.startswith(text[:position]):
-            yield Gap(before, PROMPT, _parts(prompt, position, len(prompt.text)))
+        last = self._gap(before, END, made, position, len(text))
+        yield last
+        # Texts that end alike have the same generation prompt, unless a message has a command.
+        if commanded or last not in self.ended:
+            self.ended.add(last)
+            prompt = self.render(list(messages), True)
+            if prompt is not None and prompt.text.startswith(text[:position]):
+                yield self._gap(before, PROMPT, prompt, position, len(prompt.text))
+
+    def _gap(
+        self, before: str, after: str, made: Rendering, start: int, end: int, obeyed: tuple[str, str] = ("", "")
+    ) -> Gap:
+        return Gap(before, after, _parts(made, start, end), obeyed, _shows_inputs(made, start, end))
 
 
 def _commanded(template: Template, prober: _Prober) -> Iterator[Gap]:
@@ -390,19 +411,24 @@ def _commanded(template: Template, prober: _Prober) -> Iterator[Gap]:
             yield from prober.gaps([{**system, "content": form.format(system["content"])}, user])
 
 
+_OPENINGS: tuple[tuple[str, ...], ...] = (
+    ("user",),
+    ("user", "assistant"),
+    ("system", "user"),
+    ("system", "user", "assistant"),
+    ("developer", "user"),
+    ("assistant", "user"),
+    ("tool", "user"),
+)
+"""The conversations whose renderings show the texts before the first message."""
+
+_STARTS = frozenset({*((START, kinds) for kinds in _OPENINGS), (START, ())})
+
+
 def find_starts(template: Template, render: Render) -> tuple[Gap, ...]:
     """Derive the texts before the first message."""
     prober = _Prober(facts_of(template), render)
-    openings = (
-        ("user",),
-        ("user", "assistant"),
-        ("system", "user"),
-        ("system", "user", "assistant"),
-        ("developer", "user"),
-        ("assistant", "user"),
-        ("tool", "user"),
-    )
-    found = [next(prober.gaps(prober.messages(kinds)), None) for kinds in openings]
+    found = [next(prober.gaps(prober.messages(kinds)), None) for kinds in _OPENINGS]
     return tuple(gap for gap in (*found, *_commanded(template, prober)) if gap is not None and gap.before == START)
 
 
@@ -428,10 +454,30 @@ def find_frames(template: Template, inputs: Mapping[str, Any], render: Render) -
         raise no_grammar(template, turns)
     forms, gaps = turns
     prober = _Prober(facts_of(template), render, gaps)
-    found = [gap for kinds in _PROBES for gap in prober.gaps(prober.messages(kinds))]
-    found += _commanded(template, prober)
+    found: dict[Gap, tuple[str, ...]] = {}
+    for kinds in _PROBES:
+        for gap in prober.gaps(prober.messages(kinds)):
+            found.setdefault(gap, kinds)
+    for gap in _commanded(template, prober):
+        found.setdefault(gap, ())
     if not found:
         raise no_grammar(template, "it renders no question")
     if all(gap.weak for gap in found if gap.before != START):
         raise no_grammar(template, "no text marks its turns")
-    return Frames(tuple(dict.fromkeys([*found, *gaps])), forms, prober.spread)
+    showing = (kinds for gap, kinds in found.items() if gap.shows_inputs and (gap.before, kinds) not in _STARTS)
+    return Frames(tuple(dict.fromkeys([*found, *gaps])), forms, prober.spread, tuple(dict.fromkeys(showing)))
+
+
+def with_tools(template: Template, frames: Frames, starts: Sequence[Gap], render: Render) -> Frames:
+    """Return frames with the texts that other tools bring.
+
+    Args:
+        template: the template.
+        frames: the frames of conversations with the tool of the corpus.
+        starts: the texts before the first message with other tools.
+        render: renders messages with these tools.
+    """
+    prober = _Prober(facts_of(template), render, frames.gaps)
+    found = [gap for kinds in frames.showing for gap in prober.gaps(prober.messages(kinds)) if gap.shows_inputs]
+    same = [gap for gap in frames.gaps if not gap.shows_inputs]
+    return replace(frames, gaps=tuple(dict.fromkeys([*starts, *found, *same])))
