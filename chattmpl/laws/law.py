@@ -23,6 +23,9 @@ from chattmpl.template.template import Rendering, Template
 REFUSED = "the template does not render this conversation"
 """The reason of a law that does not apply because the template raised an exception."""
 
+Heads = dict[tuple[str, bool], Rendering | ChatTmplError]
+"""The renderings of beginnings of conversations, by their content, with or without a generation prompt."""
+
 _SHORT = 200
 """The length in characters up to which a line is a useful place."""
 
@@ -36,6 +39,7 @@ class Case:
         kwargs: template kwargs, in addition to those of the conversation.
         tokenizer: for the laws about tokens.
         exact: find places to the character, at the cost of a render for each; otherwise to the line, if it is short.
+        heads: renderings that cases of the same template and kwargs share.
     """
 
     def __init__(
@@ -46,13 +50,14 @@ class Case:
         tokenizer: Any = None,
         *,
         exact: bool = False,
+        heads: Heads | None = None,
     ) -> None:
         self.template = template
         self.conversation = Conversation.coerce(conversation)
         self.kwargs = dict(kwargs or {})
         self.tokenizer = tokenizer
         self.exact = exact
-        self._heads: dict[tuple[int, bool], Rendering | ChatTmplError] = {}
+        self._heads = {} if heads is None else heads
         self._prompted: set[int] = set()
         self._clocks: dict[int, dt.datetime] = {}
 
@@ -68,7 +73,7 @@ class Case:
 
     def head(self, count: int, *, prompt: bool = False) -> Rendering:
         """Return the rendering of the first messages, with or without a generation prompt."""
-        key = (count, prompt)
+        key = (repr({**self._dumped, "messages": self._dumped["messages"][:count]}), prompt)
         if key not in self._heads:
             first = self.conversation.with_messages(self.messages[:count])
             try:
@@ -78,7 +83,13 @@ class Case:
         made = self._heads[key]
         if isinstance(made, ChatTmplError):
             raise made
+        if prompt:
+            self._prompted.add(id(made))
         return made
+
+    @cached_property
+    def _dumped(self) -> dict[str, Any]:
+        return self.conversation.dump()
 
     def render(self, conversation: Any, *, prompt: bool = False, clock: dt.datetime = CLOCK) -> Rendering:
         """Return the rendering of another conversation with the same kwargs."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
-from chattmpl.laws.law import Case, Law, evaluate_all
+from chattmpl.laws.law import Case, Heads, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample
 
 _TRIES = 400
@@ -22,6 +22,8 @@ def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
     The place of the result is exact to the character.
     """
     tries = 0
+    tried: set[str] = set()
+    heads: Heads = {}
     shrunk = True
     while shrunk and tries < _TRIES:
         shrunk = False
@@ -29,14 +31,17 @@ def shrink(law: Law, found: Counterexample, case: Case) -> Counterexample:
         for smaller in _smaller(found.conversation.dump()):
             if ordinary and not is_ordinary(smaller["messages"]):
                 continue
+            if (written := repr(smaller)) in tried:
+                continue
+            tried.add(written)
             tries += 1
             if tries > _TRIES:
                 break
-            again = _again(law, smaller, case, cause(found))
+            again = _again(law, smaller, case, cause(found), heads)
             if again is not None:
                 found, shrunk = again, True
                 break
-    return _exact(law, found, case)
+    return _exact(law, found, case, heads)
 
 
 def cause(found: Counterexample) -> tuple[Any, ...]:
@@ -60,19 +65,25 @@ def is_ordinary(messages: list[dict[str, Any]]) -> bool:
     return True
 
 
-def _again(law: Law, data: dict[str, Any], case: Case, wanted: tuple[Any, ...]) -> Counterexample | None:
+def _again(
+    law: Law,
+    data: dict[str, Any],
+    case: Case,
+    wanted: tuple[Any, ...],
+    heads: Heads,
+) -> Counterexample | None:
     try:
         conversation = Conversation.coerce(data)
     except ChatTmplError:
         return None
-    smaller = Case(case.template, conversation, case.kwargs, case.tokenizer)
+    smaller = Case(case.template, conversation, case.kwargs, case.tokenizer, heads=heads)
     found = (outcome for outcome in evaluate_all(law, smaller) if isinstance(outcome, Counterexample))
     return next((outcome for outcome in found if cause(outcome) == wanted), None)
 
 
-def _exact(law: Law, found: Counterexample, case: Case) -> Counterexample:
+def _exact(law: Law, found: Counterexample, case: Case, heads: Heads) -> Counterexample:
     """Return the same counterexample with its exact place."""
-    again = Case(case.template, found.conversation, case.kwargs, case.tokenizer, exact=True)
+    again = Case(case.template, found.conversation, case.kwargs, case.tokenizer, exact=True, heads=heads)
     for outcome in evaluate_all(law, again):
         if isinstance(outcome, Counterexample) and (outcome.problem, outcome.path) == (found.problem, found.path):
             return outcome

@@ -386,15 +386,17 @@ def _nearest(text: str, starts: Sequence[Gap]) -> ParseRefusal:
 
 @dataclass(frozen=True)
 class _Given:
-    """The request and the inputs, which the frames of a conversation depend on."""
+    """The request and the inputs that the template reads, which the frames of a conversation depend on."""
 
     request: ParseRequest = field(compare=False)
     inputs: dict[str, Any] = field(compare=False)
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        given = (self.request.clock, self.request.kwargs, self.inputs)
-        object.__setattr__(self, "key", json.dumps(given, sort_keys=True, default=str))
+        read = {name for each in self.request.template.variants for name in each.program.variables}
+        unread = {"tools", "documents"} - read
+        given = [{k: v for k, v in each.items() if k not in unread} for each in (self.request.kwargs, self.inputs)]
+        object.__setattr__(self, "key", json.dumps((self.request.clock, *given), sort_keys=True, default=str))
 
     @property
     def usual(self) -> _Given:

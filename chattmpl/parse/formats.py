@@ -224,7 +224,7 @@ def _outlines(facts: TemplateFacts) -> Iterator[str]:
     """Yield the outlines of the forms of turns, also of those that kwargs bring out."""
     for kwargs in ({}, facts.traces.kwargs) if facts.traces.kwargs else ({},):
         try:
-            forms = derive(TemplateFacts(facts.template, kwargs=kwargs) if kwargs else facts).forms
+            forms = derive(facts.under(kwargs)).forms
         except Underivable:
             continue
         yield from ("".join(map(outline, (*form.parts, form.ending))) for form in forms)

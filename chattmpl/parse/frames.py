@@ -193,15 +193,14 @@ def _turns(
     template: Template, kwargs: str, tools: bool, documents: str
 ) -> tuple[Mapping[str, tuple[Form, ...]], tuple[Gap, ...]] | str:
     """Return the forms of assistant turns in conversations, and the texts after them; a string says why not."""
-    facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
+    facts = facts_of(template).under(json.loads(kwargs))
     bodies: dict[str, list[Form]] = {"user": [], "tool": []}
     gaps: list[Gap] = []
     why = ""
-    for before, follow in itertools.product(bodies, Follow):
-        try:
-            forms = derive_in_history(facts, before == "tool", follow, tools=tools, documents=json.loads(documents))
-        except Underivable as error:
-            why = why or str(error)
+    for after_result, follow, forms in derive_in_history(facts, tools=tools, documents=json.loads(documents)):
+        before = "tool" if after_result else "user"
+        if isinstance(forms, Underivable):
+            why = why or str(forms)
             continue
         openings = {opening(form) for form in forms if len(form.parts) > 1}
         for form in forms:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 from chattmpl.errors import ChatTmplError
 from chattmpl.parse.forms import Form
-from chattmpl.parse.turn_derivation import IDS, Derivation, Piece, merged
+from chattmpl.parse.turn_derivation import IDS, Derivation, Piece, WrittenArguments, merged
+from chattmpl.parse.value_derivation import Underivable
 from chattmpl.probing.corpus import ASK_MORE, SAY_MORE, TOOL_NAME, Message
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.template.special_tokens import CONTROL
@@ -25,38 +27,47 @@ class Follow(Enum):
 
 
 def derive_in_history(
-    facts: TemplateFacts, after_result: bool, follow: Follow, *, tools: bool, documents: Sequence[Any] | None
-) -> list[Form]:
+    facts: TemplateFacts, *, tools: bool, documents: Sequence[Any] | None
+) -> Iterator[tuple[bool, Follow, list[Form] | Underivable]]:
     """Derive the forms of turns in a conversation, from the end of the content before them to the content after them.
 
     Args:
         facts: the facts about the template.
-        after_result: the turns follow a tool result, not a question.
-        follow: the messages after the turns.
         tools: the conversation has tools.
         documents: the documents of the conversation.
 
-    Raises:
-        Underivable: the template renders no such turn.
+    Yields:
+        whether the turns follow a tool result and not a question, the messages after them, and their forms; instead of
+        forms the reason for which there are none.
     """
-    derivation = _InHistory(facts, after_result, follow, tools=tools, documents=documents)
-    return derivation.found()
+    notation: WrittenArguments | None = None
+    for after_result, follow in itertools.product((False, True), Follow):
+        try:
+            derivation = _InHistory(facts, after_result, follow, notation, tools=tools, documents=documents)
+            yield after_result, follow, derivation.forms(derivation.kinds(), 0)[0]
+            notation = derivation.notation
+        except Underivable as error:
+            yield after_result, follow, error
 
 
 class _InHistory(Derivation):
     loses_traces = True
 
     def __init__(
-        self, facts: TemplateFacts, after_result: bool, follow: Follow, *, tools: bool, documents: Sequence[Any] | None
+        self,
+        facts: TemplateFacts,
+        after_result: bool,
+        follow: Follow,
+        notation: WrittenArguments | None,
+        *,
+        tools: bool,
+        documents: Sequence[Any] | None,
     ) -> None:
         self.follow = follow
         self.tools = tools
         self.documents = documents
         super().__init__(facts, after_result)
-
-    def found(self) -> list[Form]:
-        """Render all kinds of turns and return their forms."""
-        return self.forms(self.kinds(), 0)[0]
+        self.notation = notation
 
     def pieces(self, rendering: Rendering, start: int) -> list[Piece]:
         """Return the pieces of a turn; counters of what the template writes before and after it are its own text."""

@@ -96,7 +96,7 @@ def _misread(facts: TemplateFacts, engine: str, names: Iterable[str], format: Fo
 def _answers_without(facts: TemplateFacts, setting: Mapping[str, Any], closes: str) -> bool:
     """Return whether a plain answer can follow the generation prompt without the end of a trace."""
     try:
-        forms = derive(TemplateFacts(facts.template, kwargs=setting) if setting else facts)
+        forms = derive(facts.under(setting))
     except Underivable:
         return False
     plain = ["".join(map(outline, form.parts)) for form in forms.forms if form.fields == {"content"}]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from chattmpl.parse.forms import Argument, Arguments, Calls, Form
-from chattmpl.parse.turn_derivation import Derivation
+from chattmpl.parse.turn_derivation import Derivation, WrittenArguments
 from chattmpl.parse.value_derivation import KEYS, WORDS, Underivable
 from chattmpl.parse.values import Members
 from chattmpl.probing.corpus import Message
@@ -50,19 +50,19 @@ class _Special(Derivation):
             call["function"]["name"] = self.name
         return message
 
-    def _arguments(self, start: int) -> Arguments | None:
+    def _arguments(self, start: int) -> WrittenArguments | None:
         if self.key == KEYS[0][0]:
             found = super()._arguments(start)
-            if found is None or not isinstance(found.notation, Members):
+            if found is None or not isinstance(members := found.arguments.notation, Members):
                 return found
             # A value between quotes is text, whatever else it may be.
-            types = {name: ways for name, ways in found.notation.types.items() if not ways[0].before.endswith('"')}
-            types["string"] = found.notation.types["string"]
-            return Arguments(replace(found.notation, types=types))
+            types = {name: ways for name, ways in members.types.items() if not ways[0].before.endswith('"')}
+            types["string"] = members.types["string"]
+            return found._replace(arguments=Arguments(replace(members, types=types)))
         made = self.turn(self._message(False, self.filler, [{self.key: WORDS[0]}]))
         pieces = self.pieces(made, start) if made is not None else []
         written = [piece.text for piece in pieces if piece.field == "arguments"]
-        return Arguments("json") if written == [WORDS[0]] else None
+        return WrittenArguments(Arguments("json")) if written == [WORDS[0]] else None
 
 
 def _with_argument(form: Form, name: str, key: str) -> Form:

@@ -57,6 +57,13 @@ class Piece:
     call: int | None = None
 
 
+class WrittenArguments(NamedTuple):
+    """The notation of arguments, and the text after a plain string that is written as a member."""
+
+    arguments: Arguments
+    value_end: str = ""
+
+
 @dataclass(frozen=True)
 class DerivedForms:
     """The forms of a template's assistant turns.
@@ -116,7 +123,7 @@ class Derivation:
             raise Underivable("the template does not render a question with its generation prompt")
         self.prompt = prompt.text
         self.underived: list[str] = []
-        self.value_end = ""
+        self.notation: WrittenArguments | None = None
         self.openers: list[str] = []
 
     # -- rendering
@@ -212,13 +219,14 @@ class Derivation:
         """Return the forms of turns that begin at an offset, and their stop tokens."""
         stops = self._stops([self.pieces(turns[0], start) for turns in kinds.values() if 0 in turns])
         stops = tuple(stop for stop in stops if stop not in self.generation_prompt)
-        arguments = self._arguments(start) if self.calls else None
+        if self.calls and self.notation is None:
+            self.notation = self._arguments(start)
         forms: list[Form] = []
         for turns in kinds.values():
             read = {count: self.pieces(made, start) for count, made in turns.items()}
             for make in (self._with_calls, self._without_calls):
                 try:
-                    forms += make(read, arguments, stops)
+                    forms += make(read, stops)
                 except Underivable as error:
                     self.underived.append(str(error))
             self.openers += filter(None, map(_opener, read.values()))
@@ -260,18 +268,14 @@ class Derivation:
             if following_token is not None and not any(stop in alone for stop in stops):
                 yield following_token[0]
 
-    def _without_calls(
-        self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
-    ) -> Iterator[Form]:
+    def _without_calls(self, turns: dict[int, list[Piece]], stops: tuple[str, ...]) -> Iterator[Form]:
         if 0 in turns:
             yield self._form([_part(piece) for piece in turns[0]], stops)
 
-    def _with_calls(
-        self, turns: dict[int, list[Piece]], arguments: Arguments | None, stops: tuple[str, ...]
-    ) -> Iterator[Form]:
-        if 1 not in turns or arguments is None:
+    def _with_calls(self, turns: dict[int, list[Piece]], stops: tuple[str, ...]) -> Iterator[Form]:
+        if 1 not in turns or self.notation is None:
             return
-        split = {count: _Split.of(pieces, arguments, self.value_end) for count, pieces in turns.items() if count}
+        split = {count: _Split.of(pieces, *self.notation) for count, pieces in turns.items() if count}
         one = split[1]
         if one is None:
             return
@@ -320,8 +324,8 @@ class Derivation:
 
     # -- arguments
 
-    def _arguments(self, start: int) -> Arguments | None:
-        """Return the notation of arguments."""
+    def _arguments(self, start: int) -> WrittenArguments | None:
+        """Return the notation of arguments; None if the template writes none."""
         given = dict(zip(KEYS[0], WORDS, strict=True))
         for speaks in (False, True):
             made = self.turn(self._message(False, _CONTENT if speaks else self.filler, [given]))
@@ -334,7 +338,7 @@ class Derivation:
             return None
         notation = whole_notation(region, given)
         if notation is not None:
-            return Arguments(notation)
+            return WrittenArguments(Arguments(notation))
         before = sum(len(piece.text) for piece in itertools.takewhile(lambda piece: piece.field != "arguments", pieces))
         literal = pieces[next(index for index, piece in enumerate(pieces) if piece.field == "arguments") - 1]
         place = start + before - (len(literal.text) if literal.field is None else 0)
@@ -345,8 +349,8 @@ class Derivation:
             return None if made is None else made.text[place:]
 
         try:
-            members, self.value_end = members_of(write, keyed=True)
-            return Arguments(members)
+            members, end = members_of(write, keyed=True)
+            return WrittenArguments(Arguments(members), end)
         except Underivable as error:
             self.underived.append(str(error))
             return None

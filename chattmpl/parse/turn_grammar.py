@@ -17,7 +17,7 @@ from chattmpl.parse.turn_derivation import DerivedForms, derive
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.parse.values import TYPES, JsonType, Scan
 from chattmpl.probing.corpus import ASK, RESULTS
-from chattmpl.probing.facts import TemplateFacts, facts_of
+from chattmpl.probing.facts import facts_of
 from chattmpl.template.special_tokens import CONTROL, NAMES, PIPED_CONTROL, PLACEHOLDER, PLACEHOLDERS, TAG
 from chattmpl.template.template import Template
 
@@ -219,7 +219,7 @@ def schemas_of(tools: Iterable[Any] | None) -> dict[str, dict[str, JsonType]]:
 
 @lru_cache(maxsize=64)
 def _derived(template: Template, kwargs: str, after_result: bool, tools: bool) -> TurnGrammar | str:
-    facts = TemplateFacts(template, kwargs=json.loads(kwargs)) if kwargs != "{}" else facts_of(template)
+    facts = facts_of(template).under(json.loads(kwargs))
     try:
         found = derive(facts, after_result, tools)
         named = tuple(special_forms(facts, after_result, tools, found.forms))

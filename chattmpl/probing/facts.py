@@ -1,5 +1,7 @@
 """Facts about one template, each found by rendering small conversations when it is first asked for."""
 
+from __future__ import annotations
+
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -46,9 +48,14 @@ class TemplateFacts:
         self.template = with_placeholders(template)
         self.tokenizer = tokenizer
         self.prober = Prober(self.template, kwargs, skipped)
+        self._under: dict[str, TemplateFacts] = {}
 
     def __repr__(self) -> str:
         return f"TemplateFacts({self.template.name!r})"
+
+    def under(self, kwargs: Mapping[str, Any]) -> TemplateFacts:
+        """Return the facts about the template under template kwargs, found once."""
+        return self._under.setdefault(repr(kwargs), TemplateFacts(self.template, kwargs=kwargs)) if kwargs else self
 
     # -- what it takes
 
