@@ -152,7 +152,7 @@ def test_at_least_sixty_templates_of_trl_and_as_many_of_llama_cpp_are_compared()
     assert len([name for name, outcomes in compared.items() if "spans" in outcomes]) >= 30
 
 
-TYPICAL_SECONDS = 4
+TYPICAL_SECONDS = 1.5
 
 
 def found(sources: dict[str, str]) -> list[TemplateSource]:
