@@ -377,6 +377,15 @@ def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_bot
     )
 
 
+@pytest.mark.parametrize("fast", ["auto", "off"])
+def test_a_completion_that_is_not_read_back_as_its_message_is_refused(fast: Any) -> None:
+    # Without a generation prompt, the model would sample the header of the next message; "." makes history differ.
+    source = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}."
+    [rejected] = untagged(source, fast=fast).encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert "does not begin with its prompt" in rejected.message
+
+
 def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> None:
     parts = HEADER.replace("{{ m.content }}", "{% for part in m.content if part.text %}{{ part.text }}{% endfor %}")
     encoder = untagged(parts + PROMPT, fast="off")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from chattmpl.cache import hash_of_code
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.fast.markers import merge_touching
 from chattmpl.data.sampled_rows import RowPlanner, planned_renderings
-from chattmpl.errors import RenderError
+from chattmpl.errors import NotRepresentable, RenderError, UsageError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.source import common_length
@@ -30,35 +32,39 @@ class RowFacts:
         tags: the verdict on its tags.
         continued: for an answer that does not continue its prompt in the template's history, what follows the common
             beginning there and in rows; else empty.
+        readable: false if a completion that is not in the template's history is not read back as the same message.
     """
 
     endings: Endings
     tags: TagVerdict
     continued: tuple[str, ...] = ()
+    readable: bool = True
 
 
 def row_facts(template: Template) -> RowFacts:
     """Return the facts about a template, without the one for tools."""
     alone = template.alone
 
-    def find() -> tuple[Any, Any, Any]:
+    def find() -> tuple[Any, ...]:
         from chattmpl.probing import facts_of
 
         endings = facts_of(alone).turn_endings
         plain = {calls: [tuple(end) for end in some] for calls, some in endings.items()}
-        return plain, tuple(judge_tags(alone)), find_continued(alone, endings)
+        return plain, judge_tags(alone).to_plain(), *find_continued(alone, endings)
 
-    endings, verdict, continued = recall_fact(find, alone, "rows", hash_of_code("data"))
+    endings, verdict, continued, readable = recall_fact(find, alone, "rows", hash_of_code("data", "parse"))
     ends = {calls: tuple(TurnEnding(*end) for end in some) for calls, some in endings.items()}
-    return RowFacts(ends, TagVerdict(*verdict), tuple(continued))
+    return RowFacts(ends, TagVerdict.from_plain(verdict), tuple(continued), readable)
 
 
-def find_continued(template: Template, endings: Endings) -> tuple[str, ...]:
-    """Return the end of an answer in history and in its row, where they differ; else nothing."""
+def find_continued(template: Template, endings: Endings) -> tuple[tuple[str, ...], bool]:
+    """Return the end of an answer in history and in its row where they differ, and whether such rows are read back."""
     from chattmpl.probing import facts_of
     from chattmpl.probing.corpus import CLOCK
 
     facts = facts_of(template)
+    continued: tuple[str, ...] = ()
+    readable = True
     for name in ("turn", "reasoning", "calls"):
         whole = facts.prober.render(name, 2)
         if whole is None:
@@ -74,8 +80,31 @@ def find_continued(template: Template, endings: Endings) -> tuple[str, ...]:
             continue
         if not row.text.startswith(whole.text):
             at = common_length(row.text, whole.text)
-            return whole.text[at:], row.text[at:]
-    return ()
+            continued = continued or (whole.text[at:], row.text[at:])
+            readable = readable and _is_read_back(facts.template, row)
+    return continued, readable
+
+
+def _is_read_back(template: Template, row: Rendering) -> bool:
+    """Return whether the completion of a row is parsed to its message; true if turns cannot be parsed at all."""
+    from chattmpl.parse import parse
+    from chattmpl.probing.corpus import CLOCK
+
+    *head, message = row.conversation.messages
+    text = row.text[row.generated[0][0] :]
+    try:
+        read = parse(template, text, completion=True, prompt=row.conversation.with_messages(head), clock=CLOCK)
+    except NotRepresentable:
+        return False
+    except UsageError:
+        return True
+    found = read.messages[-1]
+    for name in ("content", "reasoning_content"):
+        given, wanted = ((getattr(each, name) or "").strip() for each in (found, message))
+        if given != (wanted if wanted in text else ""):
+            return False
+    called = [call.function.name for call in message.tool_calls or () if call.function.name in text]
+    return called == [call.function.name for call in found.tool_calls or ()]
 
 
 def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
@@ -89,10 +118,55 @@ def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
 def new_planner(template: Template, rows: RowChoice = "auto") -> RowPlanner:
     """Return the planner of rows for a template."""
     facts = [row_facts(each) for each in template.variants]
-    return RowPlanner(tuple(each.endings for each in facts), rows, all(each.tags.valid for each in facts))
+    tagged, readable = all(each.tags.valid for each in facts), all(each.readable for each in facts)
+    return RowPlanner(tuple(each.endings for each in facts), rows, tagged, readable)
 
 
 # -- tags
+
+
+class TagMistake(StrEnum):
+    """The kind of a difference between tags and what is sampled."""
+
+    PROMPT_MARKED = "prompt-marked"
+    """They mark text that the prompt supplies."""
+    BEGINNING_MISSING = "beginning-missing"
+    """They do not mark text after the prompt."""
+    MORE_MARKED = "more-marked"
+    """They mark text after the stop token."""
+    END_MISSING = "end-missing"
+    """They do not mark text at the end of the turn."""
+    OTHER_TURNS = "other-turns"
+    """They mark fewer or more turns."""
+    NO_ROWS = "no-rows"
+    """No rows can be planned."""
+
+
+class TagDifference(NamedTuple):
+    """The first difference between tags and what is sampled.
+
+    Attributes:
+        mistake: its kind.
+        text: the text that is marked and not sampled, or sampled and not marked, or why there are no rows.
+        marked, sampled: the number of turns that are marked and sampled, if that is what differs.
+    """
+
+    mistake: TagMistake
+    text: str = ""
+    marked: int = 0
+    sampled: int = 0
+
+    def message(self) -> str:
+        """Return the difference in words."""
+        text = excerpt(self.text, 40)
+        return {
+            TagMistake.PROMPT_MARKED: f"they mark {text}, which the prompt supplies",
+            TagMistake.BEGINNING_MISSING: f"they do not mark {text} after the prompt",
+            TagMistake.MORE_MARKED: f"they mark {text} after the stop token",
+            TagMistake.END_MISSING: f"they do not mark {text}",
+            TagMistake.OTHER_TURNS: f"they mark {self.marked} turns of {self.sampled}",
+            TagMistake.NO_ROWS: self.text,
+        }[self.mistake]
 
 
 class TagVerdict(NamedTuple):
@@ -102,13 +176,24 @@ class TagVerdict(NamedTuple):
         tagged: true if the template has tags.
         valid: true if they mark exactly what is sampled.
         one_row: true if one row holds all turns of a conversation.
-        difference: the first text that is marked and not sampled, or sampled and not marked, in words.
+        difference: the first difference; None if the tags are valid.
     """
 
     tagged: bool
     valid: bool
     one_row: bool
-    difference: str = ""
+    difference: TagDifference | None = None
+
+    def to_plain(self) -> tuple[Any, ...]:
+        """Return the verdict as plain data."""
+        different = self.difference and (self.difference.mistake.value, *self.difference[1:])
+        return *self[:3], different
+
+    @classmethod
+    def from_plain(cls, plain: Sequence[Any]) -> TagVerdict:
+        """Return the verdict of plain data."""
+        tagged, valid, one_row, different = plain
+        return cls(tagged, valid, one_row, different and TagDifference(TagMistake(different[0]), *different[1:]))
 
 
 def judge_tags(template: Template) -> TagVerdict:
@@ -134,7 +219,7 @@ def judge_tags(template: Template) -> TagVerdict:
         try:
             rows = planned_renderings(planner, whole.conversation, render, "all")
         except RenderError as error:
-            return TagVerdict(True, False, False, error.message)
+            return TagVerdict(True, False, False, TagDifference(TagMistake.NO_ROWS, error.message))
         one_row = one_row and len(rows) == 1
         for row in rows:
             tagged = render(row.conversation, False)
@@ -143,8 +228,8 @@ def judge_tags(template: Template) -> TagVerdict:
     return TagVerdict(True, True, one_row)
 
 
-def _tag_difference(tagged: Rendering, row: Rendering, last: bool) -> str:
-    """Describe the first difference between tags and what is sampled, of the last turn alone with ``last``."""
+def _tag_difference(tagged: Rendering, row: Rendering, last: bool) -> TagDifference | None:
+    """Return the first difference between tags and what is sampled, of the last turn alone with ``last``."""
     marked, sampled = merge_touching(tagged.generated), merge_touching(row.generated)
     if last:
         marked, sampled = marked[-1:], sampled[-1:]
@@ -152,13 +237,13 @@ def _tag_difference(tagged: Rendering, row: Rendering, last: bool) -> str:
         marked = tuple((start + shift, end + shift) for start, end in marked)
     for (start, end), (first, stop) in zip(marked, sampled, strict=False):
         if start < first:
-            return f"they mark {excerpt(row.text[start:first], 40)}, which the prompt supplies"
+            return TagDifference(TagMistake.PROMPT_MARKED, row.text[start:first])
         if start > first:
-            return f"they do not mark {excerpt(row.text[first:start], 40)} after the prompt"
+            return TagDifference(TagMistake.BEGINNING_MISSING, row.text[first:start])
         if end > stop:
-            return f"they mark {excerpt(tagged.text[stop:end], 40)} after the stop token"
+            return TagDifference(TagMistake.MORE_MARKED, tagged.text[stop:end])
         if end < stop:
-            return f"they do not mark {excerpt(row.text[end:stop], 40)}"
+            return TagDifference(TagMistake.END_MISSING, row.text[end:stop])
     if len(marked) != len(sampled):
-        return f"they mark {len(marked)} turns of {len(sampled)}"
-    return ""
+        return TagDifference(TagMistake.OTHER_TURNS, "", len(marked), len(sampled))
+    return None

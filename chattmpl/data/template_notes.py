@@ -10,7 +10,7 @@ from typing import NamedTuple
 from chattmpl import cache
 from chattmpl.data.fast.markers import Unsupported
 from chattmpl.data.fast.tokens import TokenizerHandle
-from chattmpl.data.row_facts import row_facts
+from chattmpl.data.row_facts import TagDifference, row_facts
 from chattmpl.options import MaskSource
 from chattmpl.printable import excerpt
 from chattmpl.template.family import family_for_tokens
@@ -53,7 +53,7 @@ class TemplateNote(NamedTuple):
     template: str
     tokens: tuple[str, ...] = ()
     family: str | None = None
-    difference: str = ""
+    difference: TagDifference | None = None
     texts: tuple[str, ...] = ()
 
     def message(self) -> str:
@@ -61,8 +61,9 @@ class TemplateNote(NamedTuple):
         if self.kind is TemplateNoteKind.NO_GENERATION:
             return f"{self.template} has no generation tags, so no token is trained; chattmpl annotate adds them"
         if self.kind is TemplateNoteKind.TAGS_NOT_USED:
+            differs = self.difference.message() if self.difference else ""
             return (
-                f"the generation tags of {self.template} are not used, since {self.difference}; rows train what the "
+                f"the generation tags of {self.template} are not used, since {differs}; rows train what the "
                 "model samples after each prompt, and mask_from='tags' obeys the tags"
             )
         if self.kind is TemplateNoteKind.STOP_APPENDED:
@@ -104,7 +105,7 @@ def template_notes(
         facts = row_facts(each)
         if facts.tags.tagged and not facts.tags.valid:
             yield TemplateNote(TemplateNoteKind.TAGS_NOT_USED, each.name, difference=facts.tags.difference)
-        if facts.continued:
+        if facts.continued and facts.readable:
             yield TemplateNote(TemplateNoteKind.CONTINUED, each.name, texts=facts.continued)
         appended = dict.fromkeys(end.stop for ends in facts.endings.values() for end in ends if end.append)
         if appended:
