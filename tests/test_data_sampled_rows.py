@@ -395,6 +395,19 @@ def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> No
     assert "list of parts" in str(rejected.hint)
 
 
+@pytest.mark.parametrize("fast", ["auto", "off"])
+def test_reasoning_that_only_some_answers_lose_rejects_the_conversation(fast: Any) -> None:
+    first = (
+        "{% if loop.index == 2 %}<think></think>{% elif m.reasoning_content %}<think>{{ m.reasoning_content }}</think>"
+    )
+    encoder = untagged(HEADER.replace("{{ m.content }}", first + "{% endif %}{{ m.content }}") + PROMPT, fast=fast)
+    [rejected] = encoder.encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert "the reasoning of messages[3] and nothing of that of messages[1]" in rejected.message
+    never = untagged(HEADER + PROMPT, fast=fast)
+    assert sampled(never, THINKING) == [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]
+
+
 @pytest.mark.parametrize("content", ["4", "<|", "two", " two\nthree"])
 def test_the_fast_path_leaves_an_answer_that_may_be_lost_to_the_exact_path(content: str) -> None:
     hidden = HEADER.replace("{{ m.content }}", "{% if m.role == 'user' %}{{ m.content }}{% else %}4<|end{% endif %}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.budget import Budget
 from chattmpl.cache import hash_of_code
-from chattmpl.conversation.models import Conversation
+from chattmpl.conversation.models import Conversation, Message
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.data.fast.markers import CLOSE, OPEN
 from chattmpl.errors import BudgetError, ConversationError, Reason, RenderError, UsageError
@@ -431,7 +431,7 @@ def planned_texts(
     def find_completion(index: int, opening: str | None) -> Completion | None:
         text, before = text_of(index + 1, False), text_of(index, False)
         reasoning = messages[index].get("reasoning_content") or ""
-        longest = max((line.strip() for line in reasoning.splitlines()), key=len, default="")
+        longest = _longest_line(reasoning)
         if planner.tagged or opening is None or not text.startswith(before):
             raise UnsureError(f"messages[{index}] may begin anywhere")
         if longest and text.find(longest, len(before)) >= 0:
@@ -444,16 +444,27 @@ def planned_texts(
         if message["role"] == "assistant"
     ]
     plans = planner.plan(turns, len(messages), text_of, tools=tools, find_completion=find_completion)
-    rows = []
+    rows, shows = [], set[bool]()
     for plan in plans:
         text = text_of(plan.messages, False)
         if plan.completion is not None:
             text = text_of(plan.messages - 1, True) + plan.completion.text + text[plan.completion.cut :]
         for start, end, index in plan.ranges:
-            if not _shows_content(text[start:end], messages[index], literals):
+            sampled, message = text[start:end], messages[index]
+            if not _shows_content(sampled, message, literals):
                 raise UnsureError(f"messages[{index}].content may be lost")
+            if reasoning := _longest_line(message.get("reasoning_content")):
+                content = message.get("content")
+                shows.add(reasoning in (sampled.replace(content.strip(), "", 1) if type(content) is str else sampled))
         rows.append(_with_markers(text + plan.append, plan))
+    if len(shows) > 1:
+        raise UnsureError("the reasoning of some messages is lost")
     return rows
+
+
+def _longest_line(text: str | None) -> str:
+    """Return the longest line of a text, without white space around it."""
+    return max((line.strip() for line in text.splitlines()), key=len, default="") if text else ""
 
 
 def _shows_content(sampled: str, message: Mapping[str, Any], literals: str) -> bool:
@@ -506,10 +517,14 @@ def planned_renderings(
         skip=skip,
         find_completion=lambda index, opening: _find_completion(rendered(index + 1, False), index, opening, planner),
     )
-    rows = []
+    rows, shows = [], dict[int, bool]()
     for plan in plans:
         rendering = rendered(plan.messages, False)
+        inserted = [name for _, name in plan.completion.inserted] if plan.completion else []
         for _, _, index in plan.ranges:
+            if (messages[index].reasoning_content or "").strip():
+                lost = f"messages[{index}].reasoning_content" in rendering.lost
+                shows[index] = not lost or "reasoning_content" in inserted
             path, content = f"messages[{index}].content", messages[index].content
             blank = isinstance(content, str) and not content.strip()
             if path in rendering.lost and not blank and not messages[index].tool_calls:
@@ -519,4 +534,21 @@ def planned_renderings(
                 )
         prompt = None if plan.completion is None else rendered(plan.messages - 1, True)
         rows.append(with_sampled(rendering, plan, prompt))
+    _refuse_lost_reasoning(messages, shows)
     return rows
+
+
+def _refuse_lost_reasoning(messages: Sequence[Message], shows: Mapping[int, bool]) -> None:
+    """Refuse a conversation if rows have the reasoning of some of its answers, and not that of others of their kind.
+
+    Raises:
+        RenderError: that is so.
+    """
+    for calls in (False, True):
+        found = {index: shown for index, shown in shows.items() if bool(messages[index].tool_calls) is calls}
+        if len(set(found.values())) > 1:
+            lost, kept = (next(index for index, shown in found.items() if shown is each) for each in (False, True))
+            raise RenderError(
+                f"the template renders the reasoning of messages[{kept}] and nothing of that of messages[{lost}]",
+                hint="leave that reasoning out of the data, or use a template that renders it",
+            )
