@@ -1,15 +1,16 @@
 """Encode conversations with the stock templates of the hub, and judge the rows with transformers alone.
 
-    python bench/hub.py [--first N] [--names TEXT…] [--show] [--json FILE]
+    python bench/hub.py [--first N] [--names TEXT…] [--made N] [--show] [--json FILE]
 
 Each template is given to ``Encoder`` as it comes from the hub, without any option, with a tokenizer of bytes and the
-control tokens in the template's text. A row is right if the ids before each trained run are those of the prompt that
-transformers renders for an answer, if the run holds the content, the reasoning and the calls of that answer and ends
-with a control token, and if the rows together train each answer once. What transformers does not render is left out:
-templates that refuse the conversation, and those that drop its reasoning or its calls.
+control tokens in the template's text. `support.row_judge` judges the rows. Left out is what transformers does not
+render: conversations that a template refuses, and answers of which it drops the reasoning or the calls. `OTHER_TASKS`
+are set aside, since what they generate is no answer of a chat.
 
-Conversations with reasoning are also encoded with each value of the first kwarg that switches reasoning, since the
-prompt of another mode cannot be followed by it.
+Content is given as text, and as a list of parts to templates that take only these. Conversations with reasoning are
+also encoded with each value of a kwarg that changes the prompt, since the prompt of another mode cannot be followed by
+it. ``modes`` is the plain conversation with each of these values, all of which must be right. ``--made`` adds
+conversations that hypothesis generates.
 """
 
 from __future__ import annotations
@@ -20,192 +21,143 @@ import sys
 import time
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from hypothesis import HealthCheck, Phase, given, settings
 
 from chattmpl import Encoder, Template
-from chattmpl.data.rows import Rejection, Row
 from chattmpl.errors import ChatTmplError
-from chattmpl.probing.facts import with_placeholders
-from chattmpl.template.special_tokens import CONTROL
+from chattmpl.probing.facts import facts_of, with_placeholders
 from support.fetched import hub_downloads, hub_templates
+from support.row_judge import TOOL, Judge, Verdict, answer, calls, conversations, result, user, with_parts
 
-Message = dict[str, Any]
-
-_TOOL = {
-    "type": "function",
-    "function": {
-        "name": "find",
-        "description": "Finds.",
-        "parameters": {"type": "object", "properties": {"q": {"type": "string", "description": "Query."}}},
-    },
-}
-_SWITCHES = ("enable_thinking", "thinking", "reasoning")
-"""Kwargs that switch reasoning on."""
-
-
-def _user(text: str) -> Message:
-    return {"role": "user", "content": text}
-
-
-def _answer(text: str, **more: Any) -> Message:
-    return {"role": "assistant", "content": text, **more}
-
-
-def _calls(*queries: str) -> Message:
-    made = [
-        {"id": f"call0000{number}", "type": "function", "function": {"name": "find", "arguments": {"q": query}}}
-        for number, query in enumerate(queries)
-    ]
-    return _answer("", tool_calls=made)
-
-
-def _result(number: int, text: str) -> Message:
-    return {"role": "tool", "name": "find", "content": text, "tool_call_id": f"call0000{number}"}
-
-
-_TURNS = [_user("one fish"), _answer("red fish"), _user("two fish"), _answer("blue fish")]
+_TURNS = [user("one fish"), answer("red fish"), user("two fish"), answer("blue fish")]
 
 CONVERSATIONS: dict[str, dict[str, Any]] = {
     "plain": {"messages": _TURNS},
     "system": {"messages": [{"role": "system", "content": "Be brief."}, *_TURNS]},
     "reasoning": {
         "messages": [
-            *(_user("one fish"), _answer("red fish", reasoning_content="hmm one")),
-            *(_user("two fish"), _answer("blue fish", reasoning_content="hmm two")),
+            *(user("one fish"), answer("red fish", reasoning_content="hmm one")),
+            *(user("two fish"), answer("blue fish", reasoning_content="hmm two")),
         ]
     },
     "tool loop": {
         "messages": [
-            *(_user("look"), _calls("herring"), _result(0, "a cod"), _answer("A cod.")),
-            *(_user("bye"), _answer("Bye.")),
+            *(user("look"), calls("herring"), result(0, "a cod"), answer("A cod.")),
+            *(user("bye"), answer("Bye.")),
         ],
-        "tools": [_TOOL],
+        "tools": [TOOL],
     },
     "parallel calls": {
         "messages": [
-            *(_user("look"), _calls("herring", "finch"), _result(0, "a cod"), _result(1, "a jay")),
-            _answer("Both."),
+            *(user("look"), calls("herring", "finch"), result(0, "a cod"), result(1, "a jay")),
+            answer("Both."),
         ],
-        "tools": [_TOOL],
+        "tools": [TOOL],
     },
 }
 
+OTHER_TASKS = {
+    "reranker": ("Qwen-Qwen3-Reranker-0.6B",),
+    "reward or preference model": (
+        "internlm-internlm2-1_8b-reward",
+        "Qwen-WorldPM-72B-UltraFeedback",
+        "nvidia-NVIDIA-Nemotron-3-Ultra-550B-A55B-GenRM",
+        "nvidia-Qwen3-Nemotron-235B-A22B-GenRM-2603",
+    ),
+    "classifier of conversations": (
+        "alpindale-Llama-Guard-3-1B",
+        "ibm-granite-granite-guardian-3.0-2b",
+        "ibm-granite-granite-guardian-3.1-2b",
+        "ibm-granite-granite-guardian-3.2-5b",
+        "ibm-granite-granite-guardian-3.2-8b-factuality-detection",
+        "ibm-granite-granite-guardian-3.3-8b",
+        "inclusionAI-SingGuard-2b",
+        "openguardrails-OpenGuardrails-Text-2510",
+    ),
+    "embedding": ("BAAI-BGE-VL-Screenshot",),
+    "speech recognition, alignment or synthesis": (
+        "Qwen-Qwen3-ASR-1.7B",
+        "Qwen-Qwen3-ForcedAligner-0.6B-hf",
+        "bezzam-VibeVoice-7B-hf",
+        "microsoft-VibeVoice-ASR-HF",
+    ),
+    "document parser": ("nvidia-NVIDIA-Nemotron-Parse-v1.1-TC",),
+}
+"""Templates of models that do not chat, by their task."""
 
-class Verdict(NamedTuple):
-    """``trained`` as sampled, ``refused``, ``wrong``, or ``left out``, and why."""
-
-    kind: str
-    why: str = ""
+_WORST_FIRST = ("wrong", "refused", "trained", "left out")
+_BEST_FIRST = ("wrong", "trained", "refused", "left out")
 
 
-@dataclass
-class Judge:
-    """The judge of one template: renders with transformers, and encodes with a tokenizer of bytes."""
+class Subject:
+    """A template of the hub, encoded by ``Encoder`` and judged with transformers."""
 
-    source: str
-    tokens: dict[str, str]
-    tokenizer: Tokenizer = field(init=False)
-    theirs: PreTrainedTokenizerFast = field(init=False)
+    def __init__(self, source: str) -> None:
+        self.template = with_placeholders(Template.from_source(source))
+        self.judge = Judge(source, dict(self.template.tokens))
+        self.encoder = Encoder(self.template, self.judge.tokenizer)
+        facts = facts_of(self.template)
+        self.thinks: dict[str, Any] = {}
+        """The kwargs with which its prompts are followed by reasoning."""
+        self.settings = [given for given in facts.settings if "continue_final_message" not in given]
 
-    def __post_init__(self) -> None:
-        alphabet = {char: number for number, char in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
-        self.tokenizer = Tokenizer(models.BPE(vocab=alphabet, merges=[]))
-        self.tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        self.tokenizer.decoder = decoders.ByteLevel()
-        control = sorted({*CONTROL.findall(self.source), *self.tokens.values()})
-        self.tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in control])
-        self.theirs = PreTrainedTokenizerFast(tokenizer_object=self.tokenizer, **self.tokens)
-        self.theirs.chat_template = self.source
+    def verdict(self, conversation: dict[str, Any]) -> Verdict:
+        """Judge one conversation, with content as text or else as parts."""
+        for each in (conversation, with_parts(conversation)):
+            if self.judge.is_rendered(each):
+                return self.judge.judge(each, self.encoder.encode_rows([each])[0])
+        return Verdict("left out")
 
-    def render(self, conversation: dict[str, Any], count: int, prompt: bool) -> str:
-        """Render the first messages with transformers."""
-        text: str = self.theirs.apply_chat_template(
-            conversation["messages"][:count],
-            tools=conversation.get("tools"),
-            tokenize=False,
-            add_generation_prompt=prompt,
-            **conversation.get("chat_template_kwargs", {}),
+    def verdicts(self) -> Iterator[tuple[str, Verdict]]:
+        """Yield the verdict on each kind of conversation."""
+        for name, conversation in CONVERSATIONS.items():
+            verdict = self.verdict(conversation)
+            if name == "reasoning" and verdict.kind == "refused":
+                found = [(self.verdict({**conversation, "chat_template_kwargs": each}), each) for each in self.settings]
+                verdict, self.thinks = min([(verdict, {}), *found], key=lambda each: _BEST_FIRST.index(each[0].kind))
+            yield name, verdict
+        plain = CONVERSATIONS["plain"]
+        found = [self.verdict({**plain, "chat_template_kwargs": each}) for each in self.settings]
+        yield "modes", min(found, key=lambda verdict: _WORST_FIRST.index(verdict.kind), default=Verdict("left out"))
+
+    def made(self, count: int, reasoning: bool, tools: bool) -> Verdict:
+        """Return the worst verdict on conversations that hypothesis generates, which are always the same."""
+        found: list[Verdict] = []
+
+        @settings(
+            max_examples=count,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
         )
-        return text
+        @given(conversations(reasoning=reasoning, tools=tools))
+        def judge_one(conversation: dict[str, Any]) -> None:
+            found.append(self.verdict({**conversation, "chat_template_kwargs": self.thinks}))
 
-    def is_rendered(self, conversation: dict[str, Any]) -> bool:
-        """Return whether transformers renders the conversation with the reasoning and the calls of its last turns."""
-        try:
-            whole = self.render(conversation, len(conversation["messages"]), False)
-        except Exception:
-            return False
-        last = [m.get("reasoning_content", "") for m in conversation["messages"]][-1]
-        named = [query for m in conversation["messages"] for query in _queries(m)]
-        return last in whole and all(query in whole for query in named)
-
-    def judge(self, conversation: dict[str, Any], rows: list[Row] | Rejection) -> Verdict:
-        """Compare the rows of a conversation with its prompts."""
-        if isinstance(rows, Rejection):
-            return Verdict("refused", rows.message)
-        messages = conversation["messages"]
-        prompts = {
-            tuple(self.tokenizer.encode(self.render(conversation, index, True)).ids): index
-            for index, message in enumerate(messages)
-            if message["role"] == "assistant"
-        }
-        seen: Counter[int] = Counter()
-        for row in rows:
-            ids = row.input_ids.tolist()
-            for start, end in _runs(row.mask.tolist()):
-                text = self.tokenizer.decode(ids[start:end], skip_special_tokens=False)
-                index = prompts.get(tuple(ids[:start]))
-                if index is None:
-                    return Verdict("wrong", f"no prompt is before {text!r}")
-                if lost := [part for part in _parts(messages[index]) if part not in text]:
-                    return Verdict("wrong", f"{lost[0]!r} is not in {text!r}")
-                if not any(match.end() == len(text) for match in CONTROL.finditer(text)):
-                    return Verdict("wrong", f"{text!r} ends without a control token")
-                seen[index] += 1
-        if sorted(seen.elements()) != sorted(prompts.values()):
-            return Verdict("wrong", f"answers {sorted(seen.elements())} of {sorted(prompts.values())} are trained")
-        return Verdict("trained")
+        judge_one()
+        return min(found, key=lambda verdict: _WORST_FIRST.index(verdict.kind))
 
 
-def _queries(message: Message) -> list[str]:
-    return [call["function"]["arguments"]["q"] for call in message.get("tool_calls", ())]
-
-
-def _parts(message: Message) -> list[str]:
-    return [message["content"], message.get("reasoning_content", ""), *_queries(message)]
-
-
-def _runs(mask: Sequence[int]) -> Iterator[tuple[int, int]]:
-    start = None
-    for index, trained in enumerate([*mask, 0]):
-        if trained and start is None:
-            start = index
-        elif not trained and start is not None:
-            yield start, index
-            start = None
-
-
-def verdicts(source: str) -> Iterator[tuple[str, Verdict]]:
-    """Yield the verdict on each kind of conversation."""
-    template = with_placeholders(Template.from_source(source))
-    judge = Judge(source, dict(template.tokens))
-    encoder = Encoder(template, judge.tokenizer, fast="off")
-    for name, conversation in CONVERSATIONS.items():
-        tried = [conversation]
-        if name == "reasoning":
-            switches = [switch for switch in _SWITCHES if switch in template.program.variables]
-            tried += [{**conversation, "chat_template_kwargs": {switch: True}} for switch in switches]
-        found = [judge.judge(each, encoder.encode_rows([each])[0]) for each in tried if judge.is_rendered(each)] or [
-            Verdict("left out")
-        ]
-        yield name, min(found, key=lambda verdict: ("wrong", "trained", "refused", "left out").index(verdict.kind))
+def verdicts(source: str, made: int) -> dict[str, Verdict]:
+    """Return the verdict on each kind of conversation; all are refused if the template is."""
+    try:
+        subject = Subject(source)
+        found = dict(subject.verdicts())
+    except ChatTmplError as error:
+        return {kind: Verdict("refused", error.message) for kind in CONVERSATIONS}
+    if made:
+        trained = {kind for kind, verdict in found.items() if verdict.kind == "trained"}
+        if "plain" in trained:
+            found["made"] = subject.made(made, "reasoning" in trained, "parallel calls" in trained)
+    return found
 
 
 def main() -> None:
@@ -213,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", type=int, help="Number of templates, the most downloaded first. Default: all.")
     parser.add_argument("--names", nargs="*", default=[], help="Parts of the names of templates.")
+    parser.add_argument("--made", type=int, default=0, help="Conversations by hypothesis, per template. Default: none.")
     parser.add_argument("--show", action="store_true", help="Print what is refused or wrong.")
     parser.add_argument("--json", metavar="FILE", help="File for the verdicts.")
     chosen = parser.parse_args()
@@ -222,15 +175,16 @@ def main() -> None:
     record: list[dict[str, Any]] = []
     start = time.perf_counter()
     times_of = hub_downloads()
+    tasks = {name: task for task, names in OTHER_TASKS.items() for name in names}
     ordered = sorted(hub_templates().items(), key=lambda item: -times_of[item[0]])
     for name, source in ordered[: chosen.first]:
         times = times_of[name]
         if chosen.names and not any(part in name for part in chosen.names):
             continue
-        try:
-            found = dict(verdicts(source))
-        except ChatTmplError as error:
-            found = {kind: Verdict("refused", error.message) for kind in CONVERSATIONS}
+        if name in tasks:
+            record.append({"template": name, "downloads": times, "task": tasks[name]})
+            continue
+        found = verdicts(source, chosen.made)
         record.append({"template": name, "downloads": times, **{kind: list(each) for kind, each in found.items()}})
         for kind, verdict in found.items():
             counts[kind][verdict.kind] += 1
@@ -243,7 +197,10 @@ def main() -> None:
             f"{kind:<15} trained {each['trained']:>4} of {judged:>4} ({each['trained'] / judged:.1%}, "
             f"{downloads[kind]['trained'] / loads:.1%} of downloads), refused {each['refused']}, wrong {each['wrong']}"
         )
-    print(f"{len(record)} templates in {time.perf_counter() - start:.0f} s")
+    aside = [each for each in record if "task" in each]
+    print(
+        f"{len(record)} templates in {time.perf_counter() - start:.0f} s; {len(aside)} set aside, as they do not chat"
+    )
     if chosen.json:
         Path(chosen.json).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 

@@ -324,6 +324,12 @@ def test_a_template_without_tags_trains_what_is_sampled(fast: Any, source: str, 
         assert sampled(encoder, THINKING) == wanted
 
 
+def test_a_template_that_reads_what_no_conversation_decides_is_checked_without_it() -> None:
+    source = HEADER.replace("<|im_end|>", "{% if not (loop.last and continue_final_message) %}<|im_end|>{% endif %}")
+    talk = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2"}]
+    assert sampled(untagged(source + PROMPT, fast="require"), talk) == [["2<|im_end|>"]]
+
+
 def test_calls_end_with_the_marker_of_tool_results_where_that_stops_the_model() -> None:
     call = {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}
     loop: list[dict[str, Any]] = [THINKING[0], call, {"role": "tool", "content": "r"}, THINKING[1]]

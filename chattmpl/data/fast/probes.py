@@ -7,6 +7,8 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
+from chattmpl.probing.modes import NOT_MODES
+
 _PLAIN = ("Hello.", "What is 2 + 2?", "It is 4, since 1 + 1 + 2 = 4.", "A list:\n- one\n- two\n\nThat is all.", "12.50")
 _HOSTILE = (
     *("", " ", "\n", "\n\n", "  padded  ", "\n\nlines\n\n", "\t", "a\r\nb", "\r"),
@@ -155,7 +157,7 @@ def _kwargs_to_try(variables: Iterable[str]) -> list[dict[str, Any]]:
     """Return values for the kwargs that a template reads, chosen by their names."""
     found: list[dict[str, Any]] = []
     for name in sorted(variables):
-        if name in ("messages", "tools", "documents", "add_generation_prompt") or name.endswith("_token"):
+        if name in NOT_MODES or name.endswith("_token"):
             continue
         values: tuple[Any, ...] = (True, False, "text", 3)
         if "effort" in name:
