@@ -16,7 +16,7 @@ need("numpy", "gigatoken", "transformers")
 from chattmpl import Encoder, Template  # noqa: E402
 from chattmpl.probing.facts import with_placeholders  # noqa: E402
 from support.fetched import hub_downloads, hub_templates, trl_templates  # noqa: E402
-from support.row_judge import Judge, conversations  # noqa: E402
+from support.row_judge import Judge, Verdict, conversations  # noqa: E402
 
 pytestmark = pytest.mark.upstream
 
@@ -40,12 +40,12 @@ def test_the_rows_of_any_template_train_every_answer_once_after_its_prompt(part:
     assert len(trained) >= 0.8 * len(kinds)
 
 
-def judged(source: str) -> list[tuple[str, str]]:
+def judged(source: str) -> list[Verdict]:
     """Return the verdicts on conversations that transformers renders in full."""
     template = with_placeholders(Template.from_source(source))
     judge = Judge(source, dict(template.tokens))
     encoder = Encoder(template, judge.tokenizer)
-    found: list[tuple[str, str]] = []
+    found: list[Verdict] = []
 
     @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
@@ -53,7 +53,7 @@ def judged(source: str) -> list[tuple[str, str]]:
     )
     def judge_one(conversation: dict[str, Any]) -> None:
         if judge.is_rendered(conversation):
-            found.append(tuple(judge.judge(conversation, encoder.encode_rows([conversation])[0])))
+            found.append(judge.judge(conversation, encoder.encode_rows([conversation])[0]))
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the fast path, and tags
