@@ -480,3 +480,12 @@ def test_every_row_obeys_the_law_and_the_rows_train_every_answer_once(fast: Any,
 @cache
 def shared(source: str, fast: Any) -> Encoder:
     return untagged(source, fast=fast)
+
+
+@pytest.mark.filterwarnings("ignore::chattmpl.data.encoder.TemplateWarning")
+def test_tags_in_a_macro_do_not_keep_planned_rows_from_the_fast_path() -> None:
+    tagged = "{% generation %}{{ m.content }}<|im_end|>\n{% endgeneration %}"
+    source = HEADER.replace("{{ m.content }}<|im_end|>\n", "{{ said(m) }}")
+    macro = f"{{% macro said(m) %}}{tagged}{{% endmacro %}}"
+    rows = [sampled(untagged(macro + source + PROMPT, fast=fast), THINKING) for fast in ("require", "off")]
+    assert rows[0] == rows[1] == [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]

@@ -52,17 +52,21 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def with_markers(program: Program) -> str:
+def with_markers(program: Program, marked: bool = True) -> str:
     """Lower a template to plain Jinja in which each generation tag is a scope between two markers.
+
+    Args:
+        program: the template.
+        marked: whether the markers are written.
 
     Raises:
         Unsupported: a marker would not end up where the tag starts or ends in the rendered text.
     """
-    made_from = ("markers", cache.hash_of_code("data/fast"), *program.made_from)
-    return cache.recall(lambda: _with_markers(program.lowered.text), *made_from)
+    made_from = ("markers", str(marked), cache.hash_of_code("data/fast"), *program.made_from)
+    return cache.recall(lambda: _with_markers(program.lowered.text, marked), *made_from)
 
 
-def _with_markers(text: str) -> str:
+def _with_markers(text: str, marked: bool) -> str:
     from chattmpl.syntax.edits import apply_edits
     from chattmpl.syntax.tree import parse
 
@@ -72,12 +76,14 @@ def _with_markers(text: str) -> str:
         raise Unsupported(f"the template contains control characters or names that begin with {RESERVED}")
     edits = []
     for block in parse(text).blocks("generation"):
-        _check_placement(block)
+        if marked:
+            _check_placement(block)
         # Two tags around each marker: the outer sides keep the trim marks of the author's tag, the inner ones trim
         # nothing.
         tag, end = block.opening, block.closing
-        opening = f"{{%{tag.left} with +%}}{{{{ {RESERVED}open }}}}{{%+ set {MARK} = 0 {tag.right}%}}"
-        closing = f"{{%{end.left} set {MARK} = 0 +%}}{{{{ {RESERVED}close }}}}{{%+ endwith {end.right}%}}"
+        start, stop = (f"{{{{ {name} }}}}" if marked else "" for name in MARKERS)
+        opening = f"{{%{tag.left} with +%}}{start}{{%+ set {MARK} = 0 {tag.right}%}}"
+        closing = f"{{%{end.left} set {MARK} = 0 +%}}{stop}{{%+ endwith {end.right}%}}"
         edits += [tag.replace(opening), end.replace(closing)]
     return apply_edits(text, edits).text
 

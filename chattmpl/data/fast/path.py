@@ -156,8 +156,7 @@ class FastPath:
             return [write(variables)]
 
         def text_of(count: int, prompt: bool) -> str:
-            text = write({**variables, "messages": row.messages[:count], "add_generation_prompt": prompt})
-            return text.replace(OPEN, "").replace(CLOSE, "")
+            return write({**variables, "messages": row.messages[:count], "add_generation_prompt": prompt})
 
         tools = row.tools is not None
         return planned_texts(

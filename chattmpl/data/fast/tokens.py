@@ -46,8 +46,8 @@ class GigatokenEngine:
 
     name = "gigatoken"
 
-    _MANY = 20_000
-    """Number of texts whose encoding takes as long as the import of awkward, which a batch on all cores needs."""
+    _MANY = 1 << 26
+    """Number of bytes whose encoding takes as long as the import of awkward, which a batch on all cores needs."""
 
     def __init__(self, tokenizer: TokenizerHandle) -> None:
         try:
@@ -60,12 +60,12 @@ class GigatokenEngine:
         except Exception as error:
             raise Unsupported(f"gigatoken cannot load the tokenizer ({first_line(error)})") from error
         self._source = gigatoken.BytesSource
-        self._texts = 0
+        self._bytes = 0
 
     def encode(self, stream: bytes, count: int) -> tuple[Any, Any]:
         """See `TokenEngine.encode`."""
-        self._texts += count
-        if self._texts < self._MANY or multiprocessing.parent_process() is not None:
+        self._bytes += len(stream)
+        if self._bytes < self._MANY or multiprocessing.parent_process() is not None:
             return _joined([self._tokenizer.encode(text) for text in stream.split(_SEPARATOR)])
         layout = self._tokenizer.encode_batch(self._source(stream, separator=_SEPARATOR)).layout
         offsets = np.asarray(layout.offsets.data, dtype=np.int64)

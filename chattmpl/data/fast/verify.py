@@ -123,7 +123,7 @@ class _Opening:
         self, template: Template, tokenizer: TokenizerHandle, options: FastPathOptions, now: Callable[[], datetime]
     ) -> None:
         self.template, self.tokenizer, self.options, self.now = template, tokenizer, options, now
-        self.sources = [with_markers(each.program) for each in template.variants]
+        self.sources = [with_markers(each.program, options.planner is None) for each in template.variants]
         self.versions = (sys.version, *map(_version, _PACKAGES))
         self.notes: list[str] = []
         self.lasting = True
