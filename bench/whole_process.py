@@ -10,6 +10,10 @@ about 800 tokens, a third of them tools and half of the answers reasoning.
 *First* is the first run of chattmpl with an empty cache; the other figures are medians over the rounds after it, by the
 clock and of all processors, which depends less on other load. The *steady state* is what a further row costs: the
 difference between two sizes, without start-up.
+
+*Default* is chattmpl without options: each answer follows exactly what the model sees, in as many rows as that needs (a
+row for each answer where the template drops earlier reasoning), so it writes more tokens than the script. How many is
+printed below.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -85,13 +90,20 @@ class Sides:
                     file.write(json.dumps(conversation(rng, tools=self.tools and index % 3 == 0)) + "\n")
         return path
 
-    def ours(self, rows: int) -> Seconds:
+    def ours(self, rows: int, options: Sequence[str] = _SAME_ROWS, output: str = "ours") -> Seconds:
         """Return the seconds of ``chattmpl encode``."""
         command = [sys.executable, "-c", "import sys; from chattmpl.cli import run; sys.exit(run())", "encode"]
         model = str(self.model)
-        output = self.folder / "ours"
-        given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(output), "--force", *_SAME_ROWS]
-        return self._seconds([*command, *given, *self.options])
+        given = [str(self.data(rows)), "-t", model, "--tokenizer", model, "-o", str(self.folder / output), "--force"]
+        return self._seconds([*command, *given, *options, *self.options])
+
+    def default(self, rows: int) -> Seconds:
+        """Return the seconds of ``chattmpl encode`` without options."""
+        return self.ours(rows, (), "default")
+
+    def tokens(self, output: str) -> int:
+        """Return the number of tokens that a run wrote."""
+        return sum(sum(map(len, pq.read_table(file)["input_ids"])) for file in (self.folder / output).glob("*.parquet"))
 
     def theirs(self, rows: int) -> Seconds:
         """Return the seconds of the script."""
@@ -132,39 +144,43 @@ def measure(family: str, sizes: list[int], steady: list[int], rounds: int, optio
             shutil.rmtree(Path(temporary) / "cache", ignore_errors=True)
             sides.data(rows)
             first = sides.ours(rows)
-            times = [(sides.ours(rows), sides.theirs(rows)) for _ in range(rounds)]
+            times = [(sides.ours(rows), sides.default(rows), sides.theirs(rows)) for _ in range(rounds)]
             sides.check_equal()
-            ours, theirs = medians[rows] = [
+            medians[rows] = [
                 Seconds(*(statistics.median(values) for values in zip(*side, strict=True)))
                 for side in zip(*times, strict=True)
             ]
-            ratio = statistics.median(b.clock / a.clock for a, b in times)
-            shown = [f"{value:.2f}" for value in (first.clock, *ours, *theirs)]
-            lines.append([family, f"{rows:,}", *shown, f"{ratio:.1f}", f"{theirs.processors / ours.processors:.1f}"])
+            shown = [f"{value:.2f}" for value in (first.clock, *(value for side in medians[rows] for value in side))]
+            lines.append([family, f"{rows:,}", *shown, *_ratios(*medians[rows])])
+            more = f"{sides.tokens('default') / sides.tokens('ours'):.1f}"
     if steady:
-        few, many = (medians[rows] for rows in steady)
         count = steady[1] - steady[0]
-        ours, theirs = (
+        costs = [
             Seconds(*((b - a) / count * 1e6 for a, b in zip(less, more, strict=True)))
-            for less, more in zip(few, many, strict=True)
-        )
-        shown = ["", *(f"{value:.0f} µs/row" for value in (*ours, *theirs))]
-        ratios = [f"{theirs.clock / ours.clock:.1f}", f"{theirs.processors / ours.processors:.1f}"]
-        lines.append([family, "steady state", *shown, *ratios])
+            for less, more in zip(*(medians[rows] for rows in steady), strict=True)
+        ]
+        shown = ["", *(f"{value:.0f} µs/row" for side in costs for value in side)]
+        lines.append([family, "steady state", *shown, *_ratios(*costs)])
+    lines.append([family, f"tokens: {more} times", *[""] * 11])
     return lines
+
+
+def _ratios(ours: Seconds, default: Seconds, theirs: Seconds) -> list[str]:
+    """Return how many times as fast as the script both runs of chattmpl are, by the clock and by processors."""
+    return [f"{b / a:.1f}" for side in (ours, default) for a, b in zip(side, theirs, strict=True)]
 
 
 def table(families: list[str], sizes: list[int], steady: list[int], rounds: int, options: list[str]) -> None:
     """Print the table."""
     machine = f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}, transformers {version('transformers')}"
     result = Table(title=f"whole processes, JSONL to Parquet: seconds, median of {rounds} rounds; {machine}")
-    headings = ("chattmpl, first", "chattmpl", "processors", "transformers", "processors")
-    for heading in ("family", "rows", *headings, "times as fast", "by processors"):
+    headings = ("first", "chattmpl", "processors", "default", "processors", "transformers", "processors")
+    for heading in ("family", "rows", *headings, *("times as fast", "by processors", "default", "by processors")):
         result.add_column(heading, justify="left" if heading == "family" else "right")
     for family in families:
         for line in measure(family, sizes, steady, rounds, options):
             result.add_row(*line)
-    Console(width=150).print(result)
+    Console(width=200).print(result)
 
 
 def main() -> None:
