@@ -489,3 +489,8 @@ def test_tags_in_a_macro_do_not_keep_planned_rows_from_the_fast_path() -> None:
     macro = f"{{% macro said(m) %}}{tagged}{{% endmacro %}}"
     rows = [sampled(untagged(macro + source + PROMPT, fast=fast), THINKING) for fast in ("require", "off")]
     assert rows[0] == rows[1] == [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]
+
+
+def test_a_template_that_reads_how_its_text_ends_has_a_fast_path() -> None:
+    source = HEADER + PROMPT.replace("add_generation_prompt", "add_generation_prompt and not continue_final_message")
+    assert sampled(untagged(source, fast="require"), THINKING) == [["2<|im_end|>", "4<|im_end|>", "6<|im_end|>"]]
