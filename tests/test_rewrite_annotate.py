@@ -286,6 +286,24 @@ def test_answers_that_cannot_follow_the_prompt_are_exceptions_if_others_can() ->
     assert Obstacle.PROMPT_DIFFERS in {one.obstacle for one in rewrite.proof.exceptions}
 
 
+def test_what_the_prompt_opens_is_cut_off_a_value_that_begins_with_it() -> None:
+    source = """\
+{%- for m in messages %}
+    {%- set text = m.content %}
+    {%- if m.role == 'assistant' and m.reasoning_content %}
+        {%- set text = '<think>\\n' + m.reasoning_content + '\\n</think>\\n' + m.content %}
+    {%- endif %}
+    {{- '<|' + m.role + '|>' ~ (text | trim) ~ '<|end|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|assistant|><think>\\n' }}{% endif %}"""
+    made = _annotated(source)
+    thought = [_TURN[0], {**_TURN[1], "reasoning_content": "Hm"}]
+    assert "".join(_generated(made, thought)) == "Hm\n</think>\nYo<|end|>"
+    assert made.source.count("endgeneration") == 1
+    report = check(made, laws_named(["sampled", "stop", "pure"]), [Conversation.coerce(thought)])
+    assert all(verdict.holds for verdict in report.verdicts)
+
+
 def test_tags_are_few_and_no_condition_is_repeated_on_a_line() -> None:
     most = {"late": 4, "forgetful": 3, "opened": 4}
     sources = {"late": LATE, "forgetful": FORGETFUL, "opened": OPENED}

@@ -115,8 +115,42 @@ def test_a_part_of_a_condition_is_left_out() -> None:
     assert _changed(_rewritten(LAST, "all")) == ["{%- if m.reasoning_content -%}"]
 
 
-def test_a_constant_stands_where_nothing_is_left() -> None:
-    assert _changed(_rewritten(ALWAYS, "none")) == ["{%- if false -%}"]
+def test_what_a_policy_never_renders_is_removed() -> None:
+    rewrite = _rewritten(ALWAYS, "none")
+    assert _changed(rewrite) == []
+    assert "reasoning_content" not in rewrite.template.source
+
+
+def test_what_a_policy_always_renders_loses_its_condition_and_its_indent() -> None:
+    source = """\
+{%- for m in messages %}
+    {{- '<|im_start|>' + m.role }}
+    {%- if m.role == 'assistant' %}
+        {%- if loop.index0 > messages | length - 3 %}
+            {%- if loop.last or m.reasoning_content %}
+                {{- '<think>' + (m.reasoning_content or '') + '</think>' + (m.content or '') }}
+            {%- else %}
+                {{- m.content or '' }}
+            {%- endif %}
+        {%- else %}
+            {{- m.content or '' }}
+        {%- endif %}
+    {%- else %}
+        {{- m.content or '' }}
+    {%- endif %}
+    {{- '<|im_end|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant' }}{% endif %}"""
+    rewrite = _rewritten(source, "all")
+    written = "{{- '<think>' + (m.reasoning_content or '') + '</think>' + (m.content or '') }}"
+    assert _changed(rewrite) == [f"        {written}"]
+    assert "true" not in rewrite.template.source
+
+
+def test_a_content_that_is_no_longer_cut_is_not_assigned_to_itself() -> None:
+    rewrite = _rewritten(CUT, "all")
+    assert "set content = content" not in rewrite.template.source
+    assert ".split(" not in rewrite.template.source
 
 
 def test_the_default_of_a_switch_is_changed_rather_than_a_condition() -> None:

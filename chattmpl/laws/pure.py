@@ -3,13 +3,15 @@ from typing import Any
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.template.spans import Span
 
 
 class Pure(Law):
     """Generated spans contain all text of assistant messages and no other text of the conversation.
 
     No character of a system, user, developer or tool message, of tools or of documents is inside a generated span.
-    Every rendered character of an assistant field is inside one, except for the role, which headers print.
+    Every rendered character of an assistant field is inside one, except for the role, which headers print, and for what
+    the prompt of the turn supplies.
     """
 
     name = "pure"
@@ -33,7 +35,7 @@ class Pure(Law):
             if span.literal or span.field == "role":
                 continue
             role = None if span.message is None else case.messages[span.message].role
-            if span.generated == (role == "assistant"):
+            if span.generated == (role == "assistant") or _is_prompted(case, span):
                 continue
             origin = f"messages[{span.message}].{span.field}" if span.message is not None else span.field
             data = {"origin": origin, "text": Quoted(case.rendering.text[span.start : span.end], 40)}
@@ -56,3 +58,11 @@ class Pure(Law):
                 **details,
             )
         return Holds()
+
+
+def _is_prompted(case: Case, span: Span) -> bool:
+    """Return whether a text of an assistant message is what its prompt supplies, such as ``<think>`` in a content."""
+    if span.generated or span.message is None or span.message != span.turn:
+        return False
+    prompt = case.head(span.message, prompt=True).text
+    return span.end <= len(prompt) and case.rendering.text.startswith(prompt)

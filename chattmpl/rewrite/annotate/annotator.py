@@ -13,7 +13,7 @@ from chattmpl.rewrite.annotate.evidence import Evidence
 from chattmpl.rewrite.annotate.inline import inline_accumulators, inline_constants, inline_macros
 from chattmpl.rewrite.annotate.placement import TagPlacer
 from chattmpl.rewrite.annotate.repair import minimized
-from chattmpl.rewrite.annotate.splits import expand_conditionals, split_outputs, split_variables
+from chattmpl.rewrite.annotate.splits import cut_prompted, expand_conditionals, split_outputs, split_variables
 from chattmpl.rewrite.annotate.tag_writer import write_tags
 from chattmpl.rewrite.annotate.target_spans import Obstacle, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
@@ -207,8 +207,12 @@ class TagSearch(Search[AnnotationProof]):
         if failure.kind is FailureKind.TEXT or failure.trial in self._learned:
             return False
         self._learned.append(failure.trial)
-        case = Case(self._context.template, *failure.trial)
-        self._targets.append((case, list(target_spans(case, self._context.frame))))
+        conversation, kwargs = failure.trial
+        # A turn may be rendered elsewhere when it comes last.
+        heads = [conversation.messages[: turn + 1] for turn in failure.counterexample.turns]
+        for messages in (conversation.messages, *heads):
+            case = Case(self._context.template, conversation.with_messages(messages), kwargs)
+            self._targets.append((case, list(target_spans(case, self._context.frame))))
         return True
 
     def refusal(self, failure: Failure | None) -> CannotAnnotate:
@@ -247,7 +251,9 @@ class TagSearch(Search[AnnotationProof]):
         source = expand_conditionals(tree, evidence)
         if source != tree.source:
             tree, evidence = observe(source)
-        return split_variables(tree, evidence, observe)
+        tree, evidence = split_variables(tree, evidence, observe)
+        source = cut_prompted(tree, evidence)
+        return observe(source) if source != tree.source else (tree, evidence)
 
     def _observe(self, template: Template) -> tuple[Tree, Evidence]:
         """Trace the text that each part of the source writes."""

@@ -42,7 +42,7 @@ _CORES: dict[str, tuple[Carrier | None, tuple[str, str]]] = {
 }
 """Pairs of conversations. The laws must hold for one of the pairs; otherwise no tags are written."""
 
-_MODAL = ("turn", "turns", "reasoning", "calls", "tools", "agent")
+_MODAL = ("turn", "turns", "reasoning", "calls", "spoken", "tools", "agent")
 """Conversations that are rendered in each mode of the template."""
 
 _QUINCE, _APRICOT = {"type": "text", "text": ASK["content"]}, {"type": "text", "text": SAY["content"]}
@@ -99,7 +99,8 @@ class AnnotationContext:
         facts = self.facts
         stops = stop_tokens or self._stop_tokens(last_only)
         self.frame = AnswerFrame(stops, facts.turn_endings, facts.next_turn_stops, other_stops, last_only=last_only)
-        self.frame = replace(self.frame, header=header_of(self._core(), self.frame))
+        self._core = self._find_core()
+        self.frame = replace(self.frame, header=header_of(self._core[0], self.frame))
         if self.ends_late:
             tokens = " or ".join(map(repr, self.facts.next_turn_stops))
             text = (
@@ -157,6 +158,7 @@ class AnnotationContext:
         result = self.fitted(Conversation.coerce({**self._needed_input, **_REASONED_RESULT}))
         modal = [*map(self.conversation, _MODAL), result]
         return [
+            *((case.conversation, case.kwargs) for case in self._core),
             *((part, {}) for conversation in (*usual, result) for part in self._parts(conversation)),
             *(
                 (part, kwargs)
@@ -223,8 +225,8 @@ class AnnotationContext:
         ends = found and found[-1].end() == len(rendering.text[: own[-1]].rstrip())
         return (found[-1][0],) if ends else ()
 
-    def _core(self) -> Case:
-        """Return a conversation of the first pair for which the laws can hold.
+    def _find_core(self) -> list[Case]:
+        """Return the first pair of conversations for which the laws can hold.
 
         The pairs are tried in the default mode first. Other modes follow if no answer begins with its prompt there; a
         history that is written differently can be avoided in other ways.
@@ -243,7 +245,7 @@ class AnnotationContext:
                     mode = f" with {', '.join(f'{key}={value}' for key, value in kwargs.items())}" if kwargs else ""
                     text = f"the laws hold for {kind}{mode}; for others see the exceptions"
                     self.notes.append(Note(ProofNoteKind.SOME_ANSWERS, text))
-                return cases[0]
+                return cases
         raise next((one for one in refusals if one.details.get("obstacle") == _REWRITTEN), refusals[0])
 
     def _possible(self, name: str, carrier: Carrier | None, kwargs: dict[str, Any]) -> Case:

@@ -18,12 +18,14 @@ class Observation:
         inside: half-open ranges of the text that should be generated, from the start of the text.
         facts: facts about the message that was being rendered; see `chattmpl.rewrite.annotate.guards.FACTS`.
         foreign: whether some of it comes from a message of another role than the assistant.
+        before: the text before the one range that should be generated and reaches to the end; else empty.
     """
 
     length: int
     inside: tuple[tuple[int, int], ...]
     facts: frozenset[str]
     foreign: bool = False
+    before: str = ""
 
     def holds(self, start: int, end: int) -> bool | None:
         """Return whether a range of the text should be generated; None if only a part of it should."""
@@ -87,7 +89,10 @@ class Evidence:
             wrote.add((turn, written.part))
             foreign = any(others[written.start : written.end])
             inside = _within(written, ranges if turn in blurred else valid)
-            seen = Observation(written.end - written.start, inside, facts, foreign)
+            length = written.end - written.start
+            begun = inside[0][0] if len(inside) == 1 and inside[0][1] == length else 0
+            before = trace.text[written.start : written.start + begun]
+            seen = Observation(length, inside, facts, foreign, before)
             tier = self.rough if turn in blurred else self.modal if case.kwargs else self.sure
             tier[written.part].append(seen)
 

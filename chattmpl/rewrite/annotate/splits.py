@@ -28,6 +28,7 @@ from chattmpl.syntax.edits import Edit, apply_edits
 from chattmpl.syntax.items import Block, Output, Tag
 from chattmpl.syntax.nodes import (
     Binary,
+    Call,
     Comparison,
     Concat,
     Conditional,
@@ -39,6 +40,9 @@ from chattmpl.syntax.nodes import (
     Unary,
 )
 from chattmpl.syntax.tree import Tree
+
+_MOST_PROMPTED = 3
+"""Largest number of texts of generation prompts that a value may begin with."""
 
 Observe = Callable[[str], tuple[Tree, Evidence]]
 """Parses and traces another source."""
@@ -196,6 +200,40 @@ def _statements(item: Output, part: Part, node: Conditional) -> str:
 def _enclosed_text(part: Part) -> str:
     assert part.node is not None
     return f"({part.node.text})" if part.enclosed else part.node.text
+
+
+# -- text that the prompt supplies
+
+
+def cut_prompted(tree: Tree, evidence: Evidence) -> str:
+    """Cut a value that begins with text of the generation prompt, such as ``<think>``, in front of the sampled rest.
+
+    ``{{ text }}`` becomes ``{% set prompted = '<think>' if text.startswith('<think>') else '' %}`` and
+    ``{{ prompted + text[prompted | length:] }}``, which writes the same whatever the text is.
+    """
+    edits: dict[int, Edit] = {}
+    name = next((name for name in ("prompted", "prompted_text") if name not in tree.names), None)
+    for item, part in unclear_parts(tree, evidence):
+        seen = evidence.all_of(part.start)
+        texts = sorted({one.before for one in seen if one.before}, key=len, reverse=True)
+        exact = all(one.before or one.holds(0, one.length) is not None for one in seen)
+        if name is None or not texts or not exact or len(texts) > _MOST_PROMPTED or item.start in edits:
+            continue
+        assert isinstance(part.node, Expression)
+        operator, node = _operator(item), part.node.unwrapped
+        if isinstance(node, Call) and node.method is None:
+            continue  # a macro would be called several times
+        value = part.node.text if isinstance(node, Name) else f"({node.text})"
+        # What is added to a text is a text.
+        if operator == " ~ " or part.node is item.expression:
+            is_text = isinstance(node, Filter) and node.name in _TEXT_FILTERS
+            value = value if is_text else f"({node.text} | string)"
+        cases = " else ".join(f"{text!r} if {value}.startswith({text!r})" for text in texts)
+        tag = f"{{%{item.left or '+'} set {name} = {cases} else '' %}}{_indent_alone(item) or ''}"
+        cut = f"{name}{operator}{value}[{name} | length:]"
+        inside = f"{item.source[item.start : part.start]}{cut}{item.source[part.end : item.end]}"
+        edits[item.start] = item.replace(tag + inside)
+    return apply_edits(tree.source, edits.values()).text
 
 
 # -- variables

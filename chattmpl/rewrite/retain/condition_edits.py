@@ -9,11 +9,14 @@ from chattmpl.rewrite.retain.overridable_template import Change
 from chattmpl.rewrite.retain.terms import Term
 from chattmpl.rewrite.retain.turn_text import CLOSE
 from chattmpl.syntax.edits import Edit, apply_edits
-from chattmpl.syntax.items import Tag
+from chattmpl.syntax.items import Block, Tag
+from chattmpl.syntax.layout import cut_out, unwrap
 from chattmpl.syntax.messages import read_in_style
-from chattmpl.syntax.tree import Tree
+from chattmpl.syntax.nodes import Constant, Node
+from chattmpl.syntax.tree import Tree, parse
 
 _HOISTED = "keep_reasoning"
+_MOST_SIMPLIFIED = 8
 
 
 def rewritten(
@@ -48,7 +51,47 @@ def rewritten(
         glued = text[edit.start - 1].isalnum() and edit.text[:1].isalnum()  # not(…)
         edits.append(Edit(edit.start, edit.end, f" {edit.text}" if glued else edit.text))
     made = apply_edits(text, edits).text
-    return prelude + made if uses else made
+    return (prelude if uses else "") + _simplified(tree, made)
+
+
+def _simplified(before: Tree, source: str) -> str:
+    """Return a source without conditions and assignments that a change left without effect."""
+    for _ in range(_MOST_SIMPLIFIED):
+        tree = parse(source)
+        found = [
+            unwrap(block, kept) if kept < len(block.branches) else cut_out(block)
+            for block, kept in ([] if _decided(before) else _decided(tree))
+        ]
+        found += [cut_out(node) for node in ([] if _idle(before) else _idle(tree))]
+        edits = next(filter(None, found), None)
+        if edits is None:
+            break
+        source = apply_edits(source, edits).text
+    return source
+
+
+def _idle(tree: Tree) -> list[Node]:
+    """Return the assignments of variables to themselves, each with the condition around it if that has no other use."""
+    found: list[Node] = []
+    for tag in tree.tags:
+        if tag.name == "set" and tag.value is not None and tag.target is not None and tag.value.text == tag.target.text:
+            block = next((node for node in tag.parents if isinstance(node, Block)), None)
+            alone = block is not None and block.name == "if" and len(block.branches) == 1
+            others = [item for item in block.bodies[0] if item is not tag and item.text.strip()] if block else []
+            found.append(block if block is not None and alone and not others else tag)
+    return found
+
+
+def _decided(tree: Tree) -> list[tuple[Block, int]]:
+    """Return the ``if`` blocks whose condition is a constant, each with the index of the branch that is taken."""
+    found = []
+    for block in tree.blocks("if"):
+        value = block.opening.value
+        if not isinstance(value, Constant) or not isinstance(value.value, bool):
+            continue
+        if value.value or [branch.tag.name for branch in block.branches] in (["if"], ["if", "else"]):
+            found.append((block, int(not value.value)))
+    return found
 
 
 def cost(terms: list[Term], change: Change) -> float:
