@@ -164,5 +164,5 @@ def playground(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into site/; a broken link or a page outside the navigation fails."""
-    session.install("mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10")
+    session.install("mkdocs>=1.6,<2", "mkdocs-material>=9.5,<10", "mkdocstrings[python]>=0.28,<2")
     session.run("mkdocs", "build", "--strict", "--quiet", env={"NO_MKDOCS_2_WARNING": "1"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @command(
     "Rewriting",
     "chattmpl export -t qwen3 --retention all -o chat_template.jinja",
-    "chattmpl export -t qwen3 --target inference -o path/to/model",
+    "chattmpl export -t training.jinja --target inference -o path/to/model",
     "chattmpl export -t path/to/model --format vllm",
 )
 @template_options

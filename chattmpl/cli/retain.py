@@ -16,7 +16,7 @@ def _describe_policy() -> str:
 
 @command(
     "Rewriting",
-    "chattmpl retain upstream.jinja --policy all -o kept.jinja",
+    "chattmpl retain qwen3.jinja --policy all -o kept.jinja",
     "chattmpl retain path/to/model --policy since_last_user --in-place",
 )
 @rewrite_options

@@ -18,8 +18,22 @@ from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.options import Format
 from chattmpl.template.writer import replacing
 
-COLUMNS = ("labels", "assistant_masks", "attention_mask", "message_index", "source", "place")
-"""Columns that may be requested; ``input_ids`` is always written, and packing adds its own."""
+COLUMNS = {
+    "labels": "the ids of trained tokens, -100 for others; not shifted",
+    "assistant_masks": "1 for each token that is trained, else 0",
+    "attention_mask": "1 for each token",
+    "message_index": "the message in whose turn each token starts, -1 outside of turns; takes the slower exact path",
+    "source": "the name of the source",
+    "place": "`file:line`, or `file[row]` for tables",
+}
+"""Columns that may be requested, with their contents."""
+
+OWN_COLUMNS = {
+    "input_ids": "the ids of the tokens; always written",
+    "position_ids": "with `--pack`, the position of each token in its document",
+    "seq_lengths": "with `--pack`, the number of tokens of each document",
+}
+"""Columns that are written unasked, with their contents."""
 
 _PER_TOKEN = ("input_ids", "labels", "assistant_masks", "attention_mask", "message_index", "position_ids")
 _PER_DOCUMENT = ("seq_lengths", "source", "place")
