@@ -424,7 +424,7 @@ def steps(path: FastPath, lines: list[str]) -> dict[str, float]:
             path._all_safe(rows, contents)
             watch.lap("control tokens")
             for row, content in zip(rows, contents, strict=True):
-                path._write(row, texts, len(content))
+                texts += path._texts(row, len(content))
             watch.lap("rendering")
             kept.append((records, rows))
         data = SEPARATOR.join(texts).encode()
