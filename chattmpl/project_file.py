@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import UsageError
+from chattmpl.errors import UsageError, did_you_mean
 from chattmpl.input_files import LARGEST_SETTINGS, parse_toml, read_config_text
 
 FILE = "pyproject.toml"
+
+TABLES = ("template", "families", "lint", "check")
+"""The keys of ``[tool.chattmpl]``."""
 
 
 def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -39,6 +42,20 @@ def table(value: Any, name: str, path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{path}: {name} must be a table", hint=f"write [{name}]")
     return value
+
+
+def known_keys(given: Mapping[str, Any], keys: Sequence[str], name: str, path: Path) -> None:
+    """Check that a table has no other keys; raise `UsageError` for the first one."""
+    for key in given:
+        if key not in keys:
+            raise UsageError(
+                f"{path}: [{name}] has no {key!r}", hint=did_you_mean(key, keys) or f"it has {', '.join(keys)}"
+            )
+
+
+def path_beside(path: Path, name: str) -> str:
+    """Return a name in the file as a path if it is one that exists; otherwise, as for a family, unchanged."""
+    return str(path.parent / name) if name and (path.parent / name).exists() else name
 
 
 def strings(value: Any, key: str, path: Path, example: str) -> Sequence[str]:

@@ -109,7 +109,7 @@ def test_a_broken_law_ends_with_1_and_shows_line_texts_and_conversation(
     code, out = run(capsys, str(file), "--law", "prefix")
     assert code == 1
     assert "prefix      broken          1 finding" in out
-    assert f"{file}:1:{REWRITES.index('content') + 1}: error prefix: " in out
+    assert f"{file}:1:{REWRITES.index('content') + 1}: warning prefix: " in out
     assert "\n  expected  " in out
     assert "\n  got       " in out
     assert '[{"role": "user", "content": "a"},\n   {"role": ' in out

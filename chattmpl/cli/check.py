@@ -12,14 +12,16 @@ import click
 
 from chattmpl.cli.inputs import conversations as read_conversations
 from chattmpl.cli.inputs import tokenizer_of
-from chattmpl.cli.options import RETENTION, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, say, write_diagnostics, write_file
+from chattmpl.cli.options import EXIT_ZERO, RETENTION, command, format_option, tokenizer_option
+from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
     from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.laws.checker import LawReport
     from chattmpl.laws.outcome import Counterexample
+
+BASELINE = ".chattmpl-check-baseline.json"
 
 
 @command(
@@ -29,7 +31,17 @@ if TYPE_CHECKING:
 )
 @click.argument("templates", nargs=-1, metavar="TEMPLATE...")
 @click.option("--conversations", metavar="FILE", help="Data file of conversations to check on. Default: the fixtures.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Number of conversations to read from FILE. Default: all."
+)
 @click.option("--law", "names", multiple=True, metavar="LAW", help="Law to check. May be repeated. Default: all laws.")
+@click.option(
+    "--accept",
+    "accept",
+    multiple=True,
+    metavar="LAW[:FIELD]",
+    help="Limit that is no finding, as in lossless:documents. May be repeated. Default: accept in pyproject.toml.",
+)
 @click.option(
     "--examples",
     type=click.IntRange(0),
@@ -39,40 +51,58 @@ if TYPE_CHECKING:
 )
 @RETENTION
 @tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
+@click.option(
+    "--baseline",
+    metavar="FILE",
+    help=f"File of known findings, which are not counted. Default: {BASELINE} if it exists.",
+)
+@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline, and exit with 0.")
+@EXIT_ZERO
 @click.option("--save", metavar="FOLDER", help="Folder to write each counterexample to, as a conversation.")
 @format_option("rich", "text", "json", "sarif", "github")
 def check(
     templates: tuple[str, ...],
     conversations: str | None,
+    limit: int | None,
     names: tuple[str, ...],
+    accept: tuple[str, ...],
     examples: int,
     retention: str | None,
     tokenizer: str | None,
+    baseline: str | None,
+    write_baseline: bool,
+    exit_zero: bool,
     save: str | None,
     form: str,
 ) -> int:
     """Check the laws of templates and show a minimal counterexample for each cause.
 
     TEMPLATE is a family, a .jinja file, a folder, a glob pattern, a model directory, a tokenizer_config.json or a GGUF
-    file. Laws that could not be evaluated are listed as such. The exit code is 1 if a law is broken; notes do not
-    count.
+    file. The default is the paths of [tool.chattmpl.check] in pyproject.toml. Errors break training or serving. Laws
+    that could not be evaluated are listed as such. The exit code is 1 if there are errors or warnings; notes do not
+    count, nor do accepted limits and findings of the baseline.
     """
     from chattmpl.laws import laws as known_laws
     from chattmpl.laws import laws_named
+    from chattmpl.laws.settings import accepted, read_settings
+    from chattmpl.lint.baseline import without_known
+    from chattmpl.lint.baseline import write_baseline as write_known
     from chattmpl.report.laws import report_lines
     from chattmpl.report.lines import line, write_lines
     from chattmpl.template.resolver import find_templates
 
-    if not templates:
+    settings = read_settings(Path.cwd())
+    if not templates and not settings.paths:
         raise UsageError("no template given", hint="chattmpl check TEMPLATE, where TEMPLATE is a family or a path")
-    laws = laws_named(names or None)
-    given = None if conversations is None else list(read_conversations(conversations))
-    loaded = tokenizer_of(tokenizer)
+    laws = laws_named(names or settings.laws or None)
+    limits = accepted(accept) or settings.accept
+    given = None if conversations is None else list(itertools.islice(read_conversations(conversations), limit))
+    loaded = tokenizer_of(tokenizer or settings.tokenizer)
     reports: list[LawReport] = []
     failures = Failures()
-    for found in find_templates(templates, failures):
+    for found in find_templates(templates or settings.paths, failures):
         try:
-            report = _check(found, retention, laws, given, examples, loaded)
+            report = _check(found, retention, laws, given, examples, loaded, limits)
         except ChatTmplError as error:
             failures(error)
             continue
@@ -83,14 +113,24 @@ def check(
     if failures.count and not reports:
         return WRONG
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
+    known = baseline or settings.baseline or (BASELINE if Path(BASELINE).is_file() else None)
+    if write_baseline:
+        say(f"wrote {write_known(Path(known or BASELINE), diagnostics)} known findings to {known or BASELINE}")
+        return failures.or_else(OK)
+    left = diagnostics if known is None else without_known(Path(known), diagnostics)
+    if len(left) < len(diagnostics):
+        note(f"{len(diagnostics) - len(left)} of {len(diagnostics)} findings are in {known}")
     if form not in ("rich", "text"):
-        write_diagnostics(form, diagnostics, known_laws())
+        write_diagnostics(form, left, known_laws())
     if save is not None:
         _save(Path(save), [finding.shown for report in reports for finding in report.findings], diagnostics)
-    return failures.or_else(OK if all(report.ok for report in reports) else FOUND)
+    failed = any(diagnostic.severity != "info" for diagnostic in left)
+    return failures.or_else(FOUND if failed and not exit_zero else OK)
 
 
-def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any) -> LawReport:
+def _check(
+    found: Any, retention: str | None, laws: Any, given: Any, examples: int, tokenizer: Any, accept: Any
+) -> LawReport:
     from chattmpl.laws import checker
     from chattmpl.probing import facts_of
     from chattmpl.probing.shapes import generated_conversations, shipped_conversations
@@ -100,7 +140,13 @@ def _check(found: Any, retention: str | None, laws: Any, given: Any, examples: i
     conversations = [*(shipped_conversations() if given is None else given), *generated_conversations(examples, shape)]
     with Bars() as bars:
         return checker.check(
-            template, laws, conversations, tokenizer, lambda done, total: bars.update(template.name, done, total), shape
+            template,
+            laws,
+            conversations,
+            tokenizer,
+            lambda done, total: bars.update(template.name, done, total),
+            shape,
+            accept,
         )
 
 

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from chattmpl.encode import template_for
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
 from chattmpl.laws.root_causes import RootCause, grouped
+from chattmpl.laws.settings import AcceptedLimit
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import with_parts
@@ -110,6 +111,7 @@ def check(
     tokenizer: Any = None,
     progress: Progress = lambda done, total: None,
     shape: Shape | None = None,
+    accept: Sequence[AcceptedLimit] = (),
 ) -> LawReport:
     """Check laws on conversations, in each of the template's modes.
 
@@ -120,6 +122,7 @@ def check(
         tokenizer: the tokenizer for laws about tokens, which are not evaluated without one.
         progress: called after each case.
         shape: the kinds of conversations that the template supports, for the report.
+        accept: limits that are no findings.
 
     Raises:
         BudgetError: if the renders take too many steps together.
@@ -134,7 +137,7 @@ def check(
     with allow(RUNAWAYS * template.budget.steps + STEPS * len(chosen) + _STEPS_PER_CHARACTER * size) as allowance:
         for number, case in enumerate(chosen, 1):
             for verdict in verdicts:
-                _judge(verdict, case, causes)
+                _judge(verdict, case, causes, accept)
             progress(number, len(chosen))
         allowance.check()
     _mark_never_rendered(verdicts, chosen)
@@ -161,7 +164,7 @@ def _fits(conversation: Conversation, thinks: bool) -> bool:
     )
 
 
-def _judge(verdict: Verdict, case: Case, causes: set[tuple[Any, ...]]) -> None:
+def _judge(verdict: Verdict, case: Case, causes: set[tuple[Any, ...]], accept: Sequence[AcceptedLimit]) -> None:
     for outcome in evaluate_all(verdict.law, case):
         if isinstance(outcome, Holds):
             verdict.holds += 1
@@ -170,8 +173,8 @@ def _judge(verdict: Verdict, case: Case, causes: set[tuple[Any, ...]]) -> None:
             verdict.refused += not outcome.rendered
         elif isinstance(outcome, NotEvaluated):
             verdict.unevaluated[outcome.why] += 1
-        elif (defect := declared_defect(case.template.family, outcome)) is not None:
-            verdict.declared[defect.what] += 1
+        elif (limit := declared_limit(case.template.family, accept, outcome)) is not None:
+            verdict.declared[limit] += 1
         elif cause(outcome) not in causes:
             causes.add(cause(outcome))
             smallest = shrink(verdict.law, outcome, case)
@@ -184,6 +187,13 @@ def _mark_never_rendered(verdicts: list[Verdict], cases: list[Case]) -> None:
         if cases and verdict.refused == len(cases):
             verdict.unevaluated.update(verdict.silent)
             verdict.silent.clear()
+
+
+def declared_limit(family: Family | None, accept: Sequence[AcceptedLimit], found: Counterexample) -> str | None:
+    """Return the reason for which a counterexample is no finding: its declaration in a family or in pyproject.toml."""
+    if (defect := declared_defect(family, found)) is not None:
+        return defect.what
+    return next((f"{limit} is accepted in pyproject.toml" for limit in accept if limit.covers(found)), None)
 
 
 def declared_defect(family: Family | None, found: Counterexample) -> Defect | None:

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.diagnostic import wording
+from chattmpl.diagnostic import Severity, wording
 from chattmpl.errors import BudgetError, ChatTmplError, UsageError, did_you_mean
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, NotEvaluated, Outcome, first_difference
 from chattmpl.probing.corpus import CLOCK
@@ -163,10 +163,11 @@ class Law(Documented, ABC):
 
     Attributes:
         order: the position in lists.
+        severity: error for laws whose breach breaks training or serving, and otherwise warning.
         problems: by kind of counterexample, the patterns of message and hint; ``{name}`` is a field of its data.
     """
 
-    severity = "error"
+    severity: ClassVar[Severity] = "error"
     order: ClassVar[int]
     problems: ClassVar[Mapping[str, tuple[str, str | None]]]
 
@@ -213,6 +214,7 @@ class Law(Documented, ABC):
             hint=None if hint is None else wording(hint, given),
             kind=kind,
             data=data or {},
+            severity=self.severity,
             **details,
         )
 

@@ -7,6 +7,7 @@ from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
+from chattmpl.diagnostic import Severity
 from chattmpl.source import Place
 
 
@@ -59,6 +60,7 @@ class Counterexample:
         path: the field concerned, such as ``messages[1].content``, if any.
         turns: indices of the messages concerned.
         data: the values that message and hint are made from.
+        severity: that of the law.
     """
 
     law: str
@@ -75,6 +77,7 @@ class Counterexample:
     path: str | None = None
     turns: tuple[int, ...] = ()
     data: Mapping[str, Any] = dataclass_field(default_factory=dict)
+    severity: Severity = "error"
 
     @property
     def problem(self) -> tuple[str, str, str]:

@@ -20,6 +20,7 @@ class Portable(Law):
     """
 
     name = "portable"
+    severity = "warning"
     order = 10
     problems = {
         "other-text": ("minijinja renders a different text", "use simpler Jinja"),

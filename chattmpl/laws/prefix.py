@@ -19,6 +19,7 @@ class Prefix(Law):
     """
 
     name = "prefix"
+    severity = "warning"
     order = 4
     problems = {
         "rewritten": (

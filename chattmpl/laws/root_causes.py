@@ -1,10 +1,11 @@
 """Root causes: the counterexamples of a template, grouped by their cause."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.diagnostic import Severity, TemplateDiagnostic
+from chattmpl.diagnostic import SEVERITIES, Severity, TemplateDiagnostic
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.template.blame import top
 from chattmpl.template.template import Template
@@ -58,13 +59,8 @@ class RootCause:
 
     @property
     def severity(self) -> Severity:
-        """The severity: a note or a warning if the format never renders a field, otherwise an error."""
-        if self.laws != ("lossless",) or any(found.place is not None for found in (self.shown, *self.others)):
-            return "error"
-        field = self.shown.field or ""
-        if field.startswith(_NOTES):
-            return "info"
-        return "warning" if field.startswith(_WARNINGS) or field == "messages[].tool_calls" else "error"
+        """The worst severity of the counterexamples."""
+        return min(map(_severity, (self.shown, *self.others)), key=SEVERITIES.index)
 
     def diagnostic(self, template: Template) -> TemplateDiagnostic:
         """Return the root cause as a diagnostic of a template."""
@@ -85,6 +81,18 @@ class RootCause:
     def to_dict(self) -> dict[str, Any]:
         """Return the counterexample as JSON types, with the other laws and lines."""
         return {**self.shown.to_dict(), "also_breaks": list(self.also_breaks), "also_in_lines": list(self.lines)}
+
+
+def _severity(found: Counterexample) -> Severity:
+    """Return the severity of a counterexample; the loss of a field that few formats render is a note or a warning."""
+    if found.law != "lossless":
+        return found.severity
+    field, never = found.field or re.sub(r"\d+", "", found.path or ""), found.place is None
+    if never and field.startswith(_NOTES):
+        return "info"
+    # A trace that only history drops is a matter of retention.
+    lenient = field.startswith(_WARNINGS) if never else field == "messages[].reasoning_content"
+    return "warning" if lenient or (never and field == "messages[].tool_calls") else "error"
 
 
 def grouped(counterexamples: Iterable[Counterexample], laws: Iterable[str]) -> list[RootCause]:

@@ -17,6 +17,7 @@ class Roundtrip(Law):
     """
 
     name = "roundtrip"
+    severity = "warning"
     order = 9
     problems = {
         "not-parsed": ("the rendering cannot be parsed: {why}", "{fix}"),
@@ -31,6 +32,8 @@ class Roundtrip(Law):
         kwargs |= {"tools": conversation.tools, "documents": conversation.documents}
         kwargs = {name: value for name, value in kwargs.items() if value not in (None, [])}
         text = case.rendering.text
+        if not case.messages:
+            return DoesNotApply("there is no message")
         if clashing := next((name for name in kwargs if name in signature(parse).parameters), None):
             return DoesNotApply(f"the template kwarg {clashing!r} is a parameter of the parser, too")
         try:

@@ -17,6 +17,7 @@ class Steady(Law):
     """
 
     name = "steady"
+    severity = "warning"
     order = 8
     problems = {
         "clock": (

@@ -64,4 +64,6 @@ def _key(diagnostic: TemplateDiagnostic) -> _Key:
     if len(text) > _WIDTH:
         # In templates on a single line, the text at the place.
         text = text[place.column - 1 : place.column - 1 + _WIDTH]
-    return diagnostic.code, Path(place.source.name).as_posix(), text.strip()[:_WIDTH]
+    # Several causes may break one law at one place.
+    code = f"{diagnostic.code}:{diagnostic.kind}" if diagnostic.code == diagnostic.law else diagnostic.code
+    return code, Path(place.source.name).as_posix(), text.strip()[:_WIDTH]

@@ -6,11 +6,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import UsageError, did_you_mean
+from chattmpl.errors import UsageError
 from chattmpl.lint.rule import Rule, chosen
-from chattmpl.project_file import project_table, strings, table
+from chattmpl.project_file import TABLES, known_keys, path_beside, project_table, strings, table
 
-_TOP = ("template", "families", "lint")
 _KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer")
 
 
@@ -60,9 +59,9 @@ def read_settings(folder: Path) -> LintSettings:
 
 
 def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
-    _known(own, _TOP, "tool.chattmpl", path)
+    known_keys(own, TABLES, "tool.chattmpl", path)
     section = table(own.get("lint", {}), "tool.chattmpl.lint", path)
-    _known(section, _KEYS, "tool.chattmpl.lint", path)
+    known_keys(section, _KEYS, "tool.chattmpl.lint", path)
     for key in ("baseline", "tokenizer"):
         if not isinstance(section.get(key, ""), str):
             raise UsageError(f"{path}: {key} must be a string", hint="a path")
@@ -72,18 +71,11 @@ def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
         _codes(section.get("select", []), "select", path),
         _codes(section.get("ignore", []), "ignore", path),
         None if baseline is None else str(path.parent / baseline),
-        str(path.parent / tokenizer) if tokenizer and (path.parent / tokenizer).exists() else tokenizer,
+        tokenizer and path_beside(path, tokenizer),
         {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in per_file.items()},
         tuple(str(path.parent / item) for item in strings(section.get("paths", []), "paths", path, '"templates"')),
         path.parent,
     )
-
-
-def _known(table: Mapping[str, Any], keys: tuple[str, ...], name: str, path: Path) -> None:
-    for key in table:
-        if key not in keys:
-            hint = did_you_mean(key, keys) or f"it has {', '.join(keys)}"
-            raise UsageError(f"{path}: [{name}] has no {key!r}", hint=hint)
 
 
 def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:

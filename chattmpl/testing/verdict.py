@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import Case, Counterexample, Law, NotEvaluated
-from chattmpl.laws.checker import cases_of, declared_defect, settings_to_check
+from chattmpl.laws.checker import cases_of, declared_defect, declared_limit, settings_to_check
 from chattmpl.laws.law import evaluate_all
 from chattmpl.laws.outcome import DoesNotApply, Outcome
 from chattmpl.laws.root_causes import RootCause
+from chattmpl.laws.settings import read_settings
 from chattmpl.laws.shrink import cause, shrink
 from chattmpl.printable import shortened
 from chattmpl.probing import facts_of
@@ -58,6 +60,7 @@ class Judge:
         self._smallest: dict[tuple[Any, ...], Counterexample] = {}
         self._shown_by: dict[tuple[Any, ...], str] = {}
         self._renders: bool | None = None
+        self._accept = read_settings(Path.cwd()).accept
 
     def judge(self, law: Law, conversation: Conversation) -> Judgement:
         """Check a law in each mode of the template, as ``chattmpl check`` does."""
@@ -113,10 +116,11 @@ class Judge:
         if not isinstance(outcome, Counterexample):
             return Judgement("holds")
         family = self.template.family
-        defect = declared_defect(family, outcome)
-        if defect is not None and family is not None:
+        if (defect := declared_defect(family, outcome)) is not None and family is not None:
             what = shortened(defect.what, _LONGEST)
             return Judgement("declared", f"{family.name} declares it: {what}", ((outcome, outcome),))
+        if (limit := declared_limit(None, self._accept, outcome)) is not None:
+            return Judgement("declared", limit, ((outcome, outcome),))
         if RootCause(outcome).severity == "info":
             return Judgement("noted", f"noted: {outcome.message}", ((outcome, outcome),))
         if cause(outcome) not in self._smallest:
