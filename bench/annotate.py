@@ -1,9 +1,13 @@
 """Annotate upstream templates: how many succeed, why others are refused, and how masks differ from hand-written ones.
 
     python bench/annotate.py [FOLDER…] [--json FILE]
+    python bench/annotate.py --hub [--first N] [--examples N] [--json FILE]
 
 The default is the folder of templates in trl. It has hand-written copies for training of some of them, named
 ``NAME_training.jinja``: they are repaired, and compared with the annotated originals.
+
+With ``--hub``, the most downloaded templates of the hub are annotated; those that are refused are annotated after a
+rewrite that retains all reasoning, else for their last turn only.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,6 +47,8 @@ class Row:
         refusal: cause of a refusal; empty otherwise.
         why: message of a refusal.
         seconds: processor time.
+        downloads: number of downloads, for templates of the hub.
+        tags: number of pairs of tags in the result.
         broken: laws that an independent check found broken, and that the proof does not list as exceptions.
         exceptions: laws that cannot hold for some conversations, with the reason.
         same, other_text: number of fixtures for which the hand-written copy has the same mask, and another text.
@@ -53,6 +60,8 @@ class Row:
     refusal: str = ""
     why: str = ""
     seconds: float = 0.0
+    downloads: int = 0
+    tags: int = 0
     broken: list[str] = field(default_factory=list)
     exceptions: list[str] = field(default_factory=list)
     same: int = 0
@@ -65,7 +74,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--hub", action="store_true")
+    parser.add_argument("--first", type=int, default=200)
+    parser.add_argument("--examples", type=int, default=20)
     given = parser.parse_args()
+    if given.hub:
+        return _hub(given.first, given.examples, given.json)
     rows = []
     for path in (path for folder in given.folders or [_of_trl()] for path in sorted(folder.glob("*.jinja"))):
         row = _row(path)
@@ -75,12 +89,64 @@ def main() -> int:
         for reason, times in row.differences.items():
             print(f"{'':50} {times} turns: {reason}")
     _summary(rows)
-    if given.json is not None:
-        given.json.write_text(
-            json.dumps([{**vars(row), "differences": dict(row.differences)} for row in rows], indent=2) + "\n",
-            encoding="utf-8",
-        )
+    _write(rows, given.json)
     return 1 if any(row.broken for row in rows) else 0
+
+
+def _write(rows: list[Row], path: Path | None) -> None:
+    if path is not None:
+        made = [{**vars(row), "differences": dict(row.differences)} for row in rows]
+        path.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+
+
+def _hub(first: int, examples: int, path: Path | None) -> int:
+    """Annotate the most downloaded templates of the hub, and print shares by number and by downloads."""
+    sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+    from support.fetched import hub_downloads, hub_templates
+
+    downloads = hub_downloads()
+    names = sorted(downloads, key=lambda name: -downloads[name])[:first]
+    rows = []
+    for name in names:
+        row = _hub_row(Template.from_source(hub_templates()[name], name=name), examples)
+        row.downloads = downloads[name]
+        rows.append(row)
+        print(f"{row.name:50} {row.outcome:10} {row.seconds:5.1f} s  {row.tags:2} tags  {row.why}", flush=True)
+    every = sum(row.downloads for row in rows)
+    for outcome, times in Counter(row.outcome for row in rows).most_common():
+        share = sum(row.downloads for row in rows if row.outcome == outcome) / every
+        print(f"{times:4} {outcome:10} {share:6.1%} of downloads")
+    for reason, times in Counter(row.refusal for row in rows if row.refusal).most_common():
+        print(f"{times:4} refused at first: {reason}")
+    _write(rows, path)
+    return 0
+
+
+def _hub_row(template: Template, examples: int) -> Row:
+    row = Row(template.name)
+    start = time.process_time()
+    ways: tuple[tuple[str, Callable[[], Template]], ...] = (
+        ("annotated", lambda: template.annotate(repair=True, examples=examples).template),
+        (
+            "retained",
+            lambda: (
+                template.retain("all", examples=examples).template.annotate(repair=True, examples=examples).template
+            ),
+        ),
+        ("last turn", lambda: template.annotate(repair=True, examples=examples, for_="last-turn").template),
+    )
+    for outcome, way in ways:
+        try:
+            row.tags = way().source.count("endgeneration")
+        except ChatTmplError as error:
+            if not row.why:
+                row.why = error.message
+                row.refusal = _cause(error) if isinstance(error, CannotAnnotate) else type(error).__name__
+        else:
+            row.outcome = outcome
+            break
+    row.seconds = time.process_time() - start
+    return row
 
 
 def _of_trl() -> Path:

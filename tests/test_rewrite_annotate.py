@@ -16,6 +16,7 @@ from chattmpl import Conversation, Template
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
+from chattmpl.lint.runner import lint
 from chattmpl.probing import facts_of
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.probing.shapes import generated_conversations, shipped_conversations
@@ -252,6 +253,7 @@ def test_the_role_of_the_next_turn_is_generated_where_it_ends_a_turn() -> None:
     obstacles = {one.obstacle for one in rewrite.proof.exceptions if one.law == "stop"}
     assert Obstacle.NO_LAST_STOP in obstacles
     assert all(verdict.holds for verdict in check(made, laws_named(["stop"]), [Conversation.coerce(_AGAIN)]).verdicts)
+    assert "CT114" not in {finding.code for finding in lint(made.resolved)}
     bare = made.source.replace("{{- '<|user|>' }}", "", 1)
     spoilt = Template.from_source(re.sub(r"\{%- if loop.previtem is defined and .*?%\}", "{%- if false %}", bare))
     (found,) = check(spoilt, laws_named(["stop"]), [Conversation.coerce(_AGAIN)]).findings

@@ -57,6 +57,7 @@ class Policy:
             and over a tail of them such as ``messages[1:]``.
         kept: the same condition in Python, for an assistant message.
         boundary: the boundary whose counter the condition reads, if it reads one.
+        short: a name for narrow columns.
         undecided: whether the policy does not say what to keep in a conversation, which `retain` then does not check.
     """
 
@@ -65,6 +66,7 @@ class Policy:
     condition: str
     kept: Test
     boundary: RetentionBoundary | None = None
+    short: str = ""
     undecided: Callable[[Conversation, bool], bool] = lambda conversation, prompt: False
 
     def keeps(self, conversation: Conversation, prompt: bool = False) -> frozenset[int]:
@@ -115,6 +117,7 @@ POLICIES: dict[str, Policy] = {
                 bool(conversation.tools) or _QUESTION.keeps(conversation, index, prompt)
             ),
             _QUESTION,
+            "with_tools",
             undecided=_without_question,
         ),
         Policy(
@@ -123,6 +126,7 @@ POLICIES: dict[str, Policy] = {
             "loop.revindex0 < {retention}.after_last_user",
             _QUESTION.keeps,
             _QUESTION,
+            "since_user",
             undecided=_without_question,
         ),
         Policy(
@@ -133,6 +137,7 @@ POLICIES: dict[str, Policy] = {
                 bool(conversation.messages[index].tool_calls) and _QUESTION.keeps(conversation, index, prompt)
             ),
             _QUESTION,
+            "calls_since",
             undecided=_without_question,
         ),
         Policy(
@@ -141,6 +146,7 @@ POLICIES: dict[str, Policy] = {
             "loop.revindex0 < {retention}.after_last_answer",
             _ANSWER.keeps,
             _ANSWER,
+            "open_loop",
             undecided=_answered,
         ),
         Policy(

@@ -3,6 +3,7 @@ from typing import Any
 from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, Outcome
+from chattmpl.probing import facts_of
 from chattmpl.template.template import Rendering
 
 
@@ -22,7 +23,7 @@ class Sampled(Law):
     problems = {
         "history-differs": (
             "messages[{turn}] is rendered differently in history than when it was sampled",
-            "use retention 'all', or train on one row for each assistant turn",
+            "use retention 'all', or train with the rows of chattmpl encode, one for each such turn",
         ),
         "nothing-generated": (
             "no text of messages[{turn}] is in a generated span",
@@ -38,7 +39,7 @@ class Sampled(Law):
         ),
         "prompt-differs": (
             "the prompt of messages[{turn}] is not a prefix of the rendered conversation",
-            "render history and prompt in the same way",
+            "train with the rows of chattmpl encode, or render history and prompt in the same way",
         ),
     }
 
@@ -66,7 +67,10 @@ class Sampled(Law):
             found = self._turn(case, turn, case.rendering)
             if found is not None:
                 return found
-            start, end = case.generated(turn) or (0, 0)
+            span = case.generated(turn)
+            if span is None:
+                continue
+            start, end = span
             last = case.head(turn + 1)
             alone = case.generated(turn, last)
             if alone is None or last.text[alone[0] : alone[1]] != text[start:end]:
@@ -84,9 +88,11 @@ class Sampled(Law):
     def _turn(self, case: Case, turn: int, row: Rendering) -> Counterexample | None:
         """Return the counterexample to the generated span of a turn in a row; None if it is right."""
         span = case.generated(turn, row)
-        if span is None:
-            return self._nothing_generated(case, turn, row)
         prompt = case.head(turn, prompt=True)
+        if span is None:
+            # Where stop tokens belong to the next turn, nothing of an empty message is sampled before it.
+            empty = case.head(turn + 1).text == prompt.text and bool(facts_of(case.template).next_turn_stops)
+            return None if empty else self._nothing_generated(case, turn, row)
         return None if row.text[: span[0]] == prompt.text else self._not_the_prompt(case, turn, row, span[0])
 
     def _broken(self, case: Case, kind: str, *, turn: int, text: str = "", **details: Any) -> Counterexample:

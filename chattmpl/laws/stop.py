@@ -2,8 +2,7 @@ from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 from chattmpl.probing import facts_of
-from chattmpl.probing.frames import possible_stops
-from chattmpl.template.template import Rendering
+from chattmpl.probing.frames import ends_in_next_turn, possible_stops
 
 
 class Stop(Law):
@@ -53,7 +52,7 @@ class Stop(Law):
             if stops and sampled.endswith(stops):
                 continue
             later = [stop for stop in facts_of(case.template).next_turn_stops if stop not in sampled]
-            if later and (end == len(text) or _next_is_generated(case.rendering, end, later)):
+            if later and (end == len(text) or ends_in_next_turn(case.rendering, end, later)):
                 continue
             place = case.place_at(case.rendering, end - 1)
             at = max((sampled.rfind(stop) + len(stop) for stop in stops if stop in sampled), default=-1)
@@ -74,12 +73,6 @@ class Stop(Law):
                 sites=frozenset({site("tag-end", block), f"stop:{kind}:{extra}"}),
             )
         return Holds()
-
-
-def _next_is_generated(rendering: Rendering, end: int, stops: list[str]) -> bool:
-    """Return whether the generated text goes on at the end of a turn, up to a stop token of the next one."""
-    following = next((stop for start, stop in rendering.generated if start <= end < stop), None)
-    return following is not None and rendering.text[end:following].strip() in stops
 
 
 def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:

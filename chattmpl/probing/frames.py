@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -441,6 +441,12 @@ class PossibleStops:
         later = (spans[at].start for at in range(first, len(spans)) if (spans[at].turn or 0) > index)
         after = CONTROL.findall(text, start, next(later, len(text)))
         return tuple(dict.fromkeys([*self._eos, *after]))
+
+
+def ends_in_next_turn(rendering: Rendering, end: int, stops: Sequence[str]) -> bool:
+    """Return whether the generated text goes on at the end of a turn, up to a stop token of the next one."""
+    following = next((stop for start, stop in rendering.generated if start <= end < stop), None)
+    return following is not None and rendering.text[end:following].strip() in stops
 
 
 def stop_ranges(turn: Turn) -> list[tuple[int, int]]:

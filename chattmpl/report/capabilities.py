@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from chattmpl.capabilities.answers import Answer, Capabilities, State
+from chattmpl.compiler.policies import POLICIES
 from chattmpl.parse.formats import SERVERS
 from chattmpl.printable import dumps, one_line, shortened, visible
 from chattmpl.report.lines import console, names
@@ -48,7 +49,11 @@ _ROWS = (
     _Row("mask", "mask", "mask", "ma"),
 )
 
-_SHORT = {"no reasoning": "–", "drops reasoning": "drops", "since_last_user": "since_user"}
+_SHORT = {
+    **{policy.name: policy.short or policy.name for policy in POLICIES.values()},
+    "no reasoning": "–",
+    "drops reasoning": "drops",
+}
 _LABEL, _NARROWEST, _LONGEST = 21, 26, 72
 _WIDTH = 100
 """Width of text that is not written to a terminal."""

@@ -2,6 +2,8 @@ import re
 
 from chattmpl.lint.context import PLAIN
 from chattmpl.lint.rule import Findings, LintContext, Rule
+from chattmpl.probing.frames import ends_in_next_turn
+from chattmpl.probing.prober import content_range
 from chattmpl.template.special_tokens import CONTROL
 
 _INNER = re.compile(r"</(?!s>)|<\|?tool|<\|/|<｜tool")
@@ -18,8 +20,8 @@ class NoStopToken(Rule):
 
     ## Why is this bad?
 
-    There is no token with which the model could learn to stop. If the header of the next turn is meant to end it,
-    that is outside the generated span and never trained.
+    There is no token with which the model could learn to stop. If the header of the next turn is meant to end it, its
+    first token has to be generated there, as `chattmpl annotate` does.
     """
 
     example = "{% generation %}{{ message.content }}{% endgeneration %}"
@@ -33,6 +35,11 @@ class NoStopToken(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         if not subject.generation:
+            return
+        followed = subject.probe.render("turns")
+        answer = content_range(followed, 1) if followed is not None else None
+        stops = subject.facts.next_turn_stops
+        if followed is not None and answer is not None and ends_in_next_turn(followed, answer[1], stops):
             return
         closers: set[str] = set()
         for turn in subject.probe.turns(*PLAIN):

@@ -160,7 +160,9 @@ def _target(case: Case, turn: int, frame: AnswerFrame) -> TargetSpan:
         return TargetSpan(turn, 0, 0, Obstacle.DROPPED)
     end = held_alone and _stop_end(alone, held_alone[1], turn, frame.stop_tokens)
     if held_alone and not end and frame.other_stops:
-        end = _other_stop(alone, held_alone[1])
+        calls = bool(case.messages[turn].tool_calls)
+        written = tuple(each.stop for each in frame.endings[calls] if not each.append)
+        end = _stop_end(alone, held_alone[1], turn, written) or _other_stop(alone, held_alone[1])
     if held_alone is None or not alone.text.startswith(prompt) or held_alone[1] < len(prompt):
         return TargetSpan(turn, *rough, Obstacle.PROMPT_DIFFERS, expected=prompt, got=alone.text)
     appended = _sampled_later(case, turn, frame) if not end else []
