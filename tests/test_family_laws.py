@@ -126,7 +126,7 @@ def test_a_declared_defect_is_seen_on_a_fixture(name: str, defect: Defect) -> No
     cases = (
         Case(one, each, kwargs)
         for one in policies
-        for each in shipped_conversations()
+        for each in (*shipped_conversations(), *([defect.example] if defect.example else ()))
         for kwargs in settings_to_check(one)
     )
     broken = (found for found in (evaluate(law, case) for case in cases) if isinstance(found, Counterexample))

@@ -10,6 +10,7 @@ from typing import Any
 from chattmpl.budget import allow
 from chattmpl.conversation.models import Conversation
 from chattmpl.encode import template_for
+from chattmpl.engine import Minijinja
 from chattmpl.laws.law import Case, Law, evaluate_all
 from chattmpl.laws.outcome import Counterexample, DoesNotApply, Holds, NotEvaluated
 from chattmpl.laws.root_causes import RootCause, grouped
@@ -193,6 +194,11 @@ def declared_limit(family: Family | None, accept: Sequence[AcceptedLimit], found
     """Return the reason for which a counterexample is no finding: its declaration in a family or in pyproject.toml."""
     if (defect := declared_defect(family, found)) is not None:
         return defect.what
+    if family is not None and found.law == "portable":
+        variables = {**found.conversation.dump(), **found.kwargs}
+        bugs = (bug for bug in family.engine_bugs if bug.engine == Minijinja.name and bug.concerns(variables))
+        if (bug := next(bugs, None)) is not None:
+            return bug.what
     return next((f"{limit} is accepted in pyproject.toml" for limit in accept if limit.covers(found)), None)
 
 

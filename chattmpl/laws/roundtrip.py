@@ -30,7 +30,7 @@ class Roundtrip(Law):
         kwargs: dict[str, Any] = {**(conversation.chat_template_kwargs or {}), **case.kwargs}
         kwargs = {name: value for name, value in kwargs.items() if name in case.template.program.variables}
         kwargs |= {"tools": conversation.tools, "documents": conversation.documents}
-        kwargs = {name: value for name, value in kwargs.items() if value not in (None, [])}
+        kwargs = {name: value for name, value in kwargs.items() if value is not None}
         text = case.rendering.text
         if not case.messages:
             return DoesNotApply("there is no message")

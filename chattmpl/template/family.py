@@ -133,6 +133,7 @@ class Defect(_Facts):
         data: for fields of a counterexample's data, the prefixes of their values.
         when: a regular expression that is searched in the JSON of the kwargs followed by that of the conversation.
         rules: the codes of the lint rules that find it.
+        example: a conversation that shows it, if no fixture does.
     """
 
     what: str
@@ -142,6 +143,7 @@ class Defect(_Facts):
     data: dict[str, str] = {}
     when: _Pattern = ""
     rules: tuple[str, ...] = ()
+    example: dict[str, Any] | None = None
 
     @property
     def unconditional(self) -> bool:
