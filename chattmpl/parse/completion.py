@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -249,6 +249,7 @@ class _Reading:
     prompt: Prompt
     exact: bool
     sampled: bool
+    rendered: dict[str, tuple[Conversation, str]] = field(default_factory=dict)
 
     def sources(self) -> Iterator[_Source]:
         """Yield the messages that the completion may be, by each grammar."""
@@ -296,14 +297,7 @@ class _Reading:
     def prove(self, prompt: Prompt, data: MessageData, as_history: bool) -> Conversation:
         """Return the conversation of a prompt and a message whose rendering continues the prompt with the text."""
         text, start = self.text, self.start
-        message = _message(data, text, start)
-        conversation = prompt.conversation.with_messages([*prompt.conversation.messages, message])
-        try:
-            rendered = self.request.render(conversation)
-        except (ConversationError, RenderError) as error:
-            raise ParseRefusal(
-                ParseFailure.NOT_RENDERED, f"it cannot be rendered: {error.message}", start, len(text), error.hint
-            ) from None
+        conversation, rendered = self._render(prompt, data)
         rest = text[start:]
         if rendered.startswith(prompt.text):
             sampled = rendered[len(prompt.text) :]
@@ -314,6 +308,19 @@ class _Reading:
             return conversation
         problem = "the template does not start such a turn with its generation prompt"
         raise ParseRefusal(ParseFailure.PROMPT, problem, start, len(text))
+
+    def _render(self, prompt: Prompt, data: MessageData) -> tuple[Conversation, str]:
+        """Return the conversation of a prompt and a message, and its text, rendered once."""
+        key = prompt.text + repr(data)
+        if key not in self.rendered:
+            message = _message(data, self.text, self.start)
+            conversation = prompt.conversation.with_messages([*prompt.conversation.messages, message])
+            try:
+                self.rendered[key] = conversation, self.request.render(conversation)
+            except (ConversationError, RenderError) as error:
+                problem = f"it cannot be rendered: {error.message}"
+                raise ParseRefusal(ParseFailure.NOT_RENDERED, problem, self.start, len(self.text), error.hint) from None
+        return self.rendered[key]
 
     def _unsampled(self, missing: str) -> bool:
         """Return whether a missing end is the stop token, which servers remove, or text that is not sampled."""

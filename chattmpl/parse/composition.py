@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from chattmpl.parse.forms import Arguments, Calls, Form, JsonCall, Slot
 from chattmpl.parse.harmony import harmony_forms, writes_harmony
-from chattmpl.parse.values import TYPES, Members, Notation, Written
+from chattmpl.parse.values import MARKUP, TYPES, Members, Notation, Written
 from chattmpl.template.special_tokens import CONTROL, TAG
 
 Parts = tuple[str | Slot | Calls, ...]
@@ -28,11 +28,16 @@ _ANNOUNCED = re.compile(
 )
 """An example of a call in JSON, in the instructions that a template gives."""
 
+_LFM2_OPENS = "<|tool_call_start|>"
+"""The token that opens calls of LFM2 and LFM2.5, after which text may follow.
+
+The cards of the models say so. Most of their templates render no calls and do not name the token.
+"""
+
 _QUOTES = ("'", '"')
 _QUOTED: tuple[Notation, ...] = ("json", "python")
 
-_TOKEN = re.compile(f"{CONTROL.pattern}|{TAG.pattern}|◁/?think▷")
-_CLOSING = re.compile(rf"\s*(?:{_TOKEN.pattern})\s*")
+_CLOSING = re.compile(rf"\s*(?:{MARKUP.pattern})\s*")
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,11 @@ def find_trace(forms: Iterable[Form], header: str, literals: Iterable[str]) -> T
             if part != Slot("reasoning") or not isinstance(before, str):
                 continue
             following = after.start if isinstance(after, Calls) else str(after)
-            closing, opening = _CLOSING.match(following), list(_TOKEN.finditer(before))
+            closing, opening = _CLOSING.match(following), list(MARKUP.finditer(before))
             if closing is None or not opening:
                 continue
             # In harmony, the rest of the turn is another message, with a header of its own.
-            own = [token for token in _TOKEN.findall(header) if token not in before]
+            own = [token for token in MARKUP.findall(header) if token not in before]
             if not any(token in following[closing.end() :] for token in own):
                 return Trace(before[opening[-1].start() :], closing[0])
     for text in (header, *literals):
@@ -92,11 +97,9 @@ def announced_calls(literals: Iterable[str]) -> Iterator[Parts]:
             ),
         )
     elif "List of tools: " in text:
-        # The cards of LFM2 and LFM2.5 define their calls, not their templates. Text may follow them.
         types = {name: (Written("=", "python", ""),) for name in TYPES}
         call = (Slot("name"), Arguments(Members("(", "", types, ", ", "")), ")")
-        calls = Calls("<|tool_call_start|>[", call, ", ", "]<|tool_call_end|>", True)
-        yield from ((calls,), (calls, Slot("content")))
+        yield (Calls(f"{_LFM2_OPENS}[", call, ", ", "]<|tool_call_end|>", True),)
 
 
 def compose(
@@ -118,6 +121,11 @@ def compose(
     if (Slot("content"),) in rests:
         alone = [rest for rest in rests if isinstance(rest[0], Calls) and Slot("content") not in rest]
         rests = [*((Slot("content"), *rest) for rest in alone), *rests]
+    rests += [
+        (*rest, Slot("content"))
+        for rest in rests
+        if isinstance(rest[-1], Calls) and rest[0] is rest[-1] and rest[-1].start.lstrip().startswith(_LFM2_OPENS)
+    ]
     opened = trace is not None and trace.is_opened(header)
     made: list[Parts] = []
     if trace is not None and not trace.is_closed(header):

@@ -7,11 +7,13 @@ A grammar holds one form for each kind of message, as the template renders it. O
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from chattmpl.conversation.json_text import STRICT
 from chattmpl.parse.values import Members, Notation, Scan, read_json, read_whole
 
 Fields = dict[str, Any]
@@ -22,6 +24,9 @@ NAME = re.compile(r"[^\s{}()\[\]<>\"',|]+")
 
 NAME_IN_ID = re.compile(r"functions\.(.+):\d+\Z")
 """A call id that holds the name of the function, as Kimi K2 writes them: ``functions.get_weather:0``."""
+
+_JSON_KEY = re.compile(r'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_JSON_AFTER = re.compile(r"\s*([,}])")
 
 MAX_NAME = 256
 """Characters of the longest name or id."""
@@ -88,6 +93,23 @@ class JsonCall:
             elif isinstance(inner, Mapping) or (isinstance(inner, Slot) and inner.field not in OPTIONAL):
                 return None
         return result
+
+
+def _arguments_text(text: str, position: int, shape: Mapping[Any, Any]) -> str | None:
+    """Return the arguments of a call that is a valid JSON object, as they are written; None if it has none."""
+    place, after = text.index("{", position) + 1, ","
+    while after == "," and (key := _JSON_KEY.match(text, place)) is not None:
+        _, place = STRICT.raw_decode(text, key.end())
+        inner = shape.get(json.loads(key[1])) or next(
+            (each for name, each in shape.items() if isinstance(name, Slot)), None
+        )
+        if inner == Slot("arguments"):
+            return text[key.end() : place]
+        if isinstance(inner, Mapping) and (found := _arguments_text(text, key.end(), inner)) is not None:
+            return found
+        separator = _JSON_AFTER.match(text, place)
+        after, place = (separator[1], separator.end()) if separator else ("", place)
+    return None
 
 
 def _merged(first: Fields | None, second: Fields | None) -> Fields | None:
@@ -188,6 +210,8 @@ def _read_part(
         found = read_json(scan, position)
         call = None if found is None else part.fields(found[0])
         if found is not None and call is not None:
+            if isinstance(call.get("arguments"), dict):
+                call["written"] = _arguments_text(scan.text, position, part.shape)
             yield call, found[1]
     elif isinstance(part.notation, Members):
         for value, stop in part.notation.read(scan, position, following, scan.schemas.get(fields.get("name", ""))):

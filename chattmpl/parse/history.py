@@ -9,13 +9,15 @@ from enum import Enum
 from typing import Any
 
 from chattmpl.errors import ChatTmplError
-from chattmpl.parse.forms import Form
+from chattmpl.parse.forms import Arguments, Form
 from chattmpl.parse.turn_derivation import IDS, Derivation, Piece, WrittenArguments, merged
 from chattmpl.parse.value_derivation import Underivable
 from chattmpl.probing.corpus import ASK_MORE, SAY_MORE, TOOL_NAME, Message
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering
+
+_JSON = WrittenArguments(Arguments("json"))
 
 
 class Follow(Enum):
@@ -41,11 +43,19 @@ def derive_in_history(
         forms the reason for which there are none.
     """
     notation: WrittenArguments | None = None
+    takes_text = not facts.prober.call_options.get("text")
     for after_result, follow in itertools.product((False, True), Follow):
         try:
             derivation = _InHistory(facts, after_result, follow, notation, tools=tools, documents=documents)
             yield after_result, follow, derivation.forms(derivation.kinds(), 0)[0]
             notation = derivation.notation
+            if takes_text and notation is not None and notation.arguments != _JSON.arguments:
+                # Arguments that are JSON text may be written as they are, where objects are written otherwise.
+                derivation = _InHistory(facts, after_result, follow, _JSON, tools=tools, documents=documents)
+                derivation.as_text = True
+                forms = derivation.forms(derivation.kinds(), 0)[0]
+                takes_text = any("calls" in form.fields for form in forms)
+                yield after_result, follow, [form for form in forms if "calls" in form.fields]
         except Underivable as error:
             yield after_result, follow, error
 

@@ -13,7 +13,7 @@ from typing import Any
 from chattmpl.errors import UsageError
 from chattmpl.parse.forms import OPTIONAL, Arguments, Calls, JsonCall, Slot
 from chattmpl.parse.gbnf import SHORT, Rules, completion_grammars, variants
-from chattmpl.parse.turn_grammar import TurnGrammar
+from chattmpl.parse.turn_grammar import TurnGrammar, function_of
 from chattmpl.parse.values import common_end
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Template
@@ -76,11 +76,9 @@ def _trigger(begin: str, grammars: Sequence[TurnGrammar]) -> str:
 
 def _function(tool: Any) -> tuple[str, Schema]:
     """Return the name and the schema of the parameters of a function."""
-    function = tool.get("function", tool) if isinstance(tool, dict) else None
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+    if (found := function_of(tool)) is None:
         raise UsageError("a tool has no name", hint='expected {"type": "function", "function": {"name": …}}')
-    parameters = function.get("parameters")
-    return function["name"], parameters if isinstance(parameters, dict) and parameters else _OBJECT
+    return found[0], found[1] or _OBJECT
 
 
 def _tag(calls: Calls, begin: str, stop: str, functions: list[tuple[str, Schema]] | None) -> dict[str, Any]:

@@ -201,17 +201,24 @@ def _call(fields: Fields, as_text: bool) -> dict[str, Any] | None:
     return {**call, "type": fields.get("type", "function"), "function": {"name": name, "arguments": arguments}}
 
 
+def function_of(tool: Any) -> tuple[str, Mapping[str, Any]] | None:
+    """Return the name of the function that a tool defines, and the schema of its parameters; None if it has no name."""
+    function = tool.get("function", tool) if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        return None
+    parameters = function.get("parameters")
+    return function["name"], parameters if isinstance(parameters, dict) else {}
+
+
 def schemas_of(tools: Iterable[Any] | None) -> dict[str, dict[str, JsonType]]:
     """Return the types of parameters, by function and parameter, that tool definitions declare."""
     schemas: dict[str, dict[str, JsonType]] = {}
-    for tool in tools or ():
-        function = tool.get("function", tool) if isinstance(tool, dict) else {}
-        parameters = function.get("parameters") if isinstance(function, dict) else None
-        properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    for name, parameters in filter(None, map(function_of, tools or ())):
+        properties = parameters.get("properties")
         if isinstance(properties, dict):
-            schemas[str(function.get("name"))] = {
-                name: _TYPES[about["type"]]
-                for name, about in properties.items()
+            schemas[name] = {
+                key: _TYPES[about["type"]]
+                for key, about in properties.items()
                 if isinstance(about, dict) and isinstance(about.get("type"), str) and about["type"] in _TYPES
             }
     return schemas

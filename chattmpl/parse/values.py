@@ -58,7 +58,8 @@ _MAX_STOPS = 1000
 """Number of places where a text value may end that are tried."""
 
 
-_TOKEN = re.compile(f"{CONTROL.pattern}|{TAG.pattern}")
+MARKUP = re.compile(f"{CONTROL.pattern}|{TAG.pattern}|◁/?think▷")
+"""Control tokens and tags."""
 
 
 @lru_cache(maxsize=1024)
@@ -67,7 +68,7 @@ def words_of(literal: str) -> tuple[str, ...]:
     words: list[str] = []
     for word in literal.split():
         place = 0
-        for match in _TOKEN.finditer(word):
+        for match in MARKUP.finditer(word):
             words += [word[place : match.start()], match[0]]
             place = match.end()
         words.append(word[place:])
