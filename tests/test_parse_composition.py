@@ -257,3 +257,32 @@ def test_the_generation_config_and_the_tokenizer_of_a_model_say_what_ends_a_turn
     with pytest.raises(NotRepresentable, match="'<s>' stands where the template writes no markup"):
         template.parse("Hi <s>old", completion=True)
     assert Template.from_source(source).parse("Hi <s>old", completion=True).messages[0].content == "Hi <s>old"
+
+
+def test_text_after_calls_of_lfm2_is_read_also_where_the_template_writes_it_before_them() -> None:
+    calls = (
+        "{% if m.tool_calls %}<|tool_call_start|>[{% for c in m.tool_calls %}{{ c.function.name }}("
+        "{% for k, v in c.function.arguments.items() %}{{ k }}={{ v | tojson }}{{ ', ' if not loop.last }}{% endfor %})"
+        "{{ ', ' if not loop.last }}{% endfor %}]<|tool_call_end|>{% endif %}"
+    )
+    template = Template.from_source(START + "{{ m.content }}" + calls + ended(""))
+    text = "<|tool_call_start|>[f(a=1)]<|tool_call_end|>Looking.<|end|>"
+    message = template.parse(text, completion=True).messages[0]
+    assert (message.content, [call.function.arguments for call in message.tool_calls or []]) == ("Looking.", [{"a": 1}])
+    with pytest.raises(NotRepresentable, match="text follows the tool calls"):
+        Template.from_source(START + "{{ m.content }}" + PYTHONIC + ended("")).parse(
+            "<|calls|>[f(a=1)]<|calls_end|>Looking.<|end|>", completion=True
+        )
+
+
+def test_the_kwargs_of_a_prompt_count() -> None:
+    prompt = "{{ '<think></think>' if off else '<think>' }}"
+    template = Template.from_source(
+        START
+        + "{% if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}{{ m.content }}"
+        + ended(prompt)
+    )
+    asked = {"messages": [{"role": "user", "content": "?"}], "chat_template_kwargs": {"off": True}}
+    assert template.parse("Hi<|end|>", completion=True, prompt=asked).messages[-1].content == "Hi"
+    with pytest.raises(NotRepresentable, match="does not close"):
+        template.parse("Hi<|end|>", completion=True, prompt=asked["messages"])

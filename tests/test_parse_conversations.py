@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -71,3 +72,54 @@ def test_system_messages_without_text_between_them_are_read_in_bounded_time() ->
     template = Template.from_source(f"{{% for m in messages %}}{written}{{% endfor %}}<eot>{prompt}")
     with pytest.raises(NotRepresentable, match="not closed"):
         template.parse("Be brief.<|user|>Hi")
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}"
+VERBATIM = (
+    "{% set a = c.function.arguments %}{{ a if a is string else a | tojson }}",
+    "{% set a = c.function.arguments %}{% if a is string %}{{ a }}{% else %}"
+    "{% for k, v in a.items() %}<arg>{{ k }}={{ v }}</arg>{% endfor %}{% endif %}",
+)
+"""Notations of arguments in a template that writes arguments as they are if they are JSON text."""
+
+
+@pytest.mark.parametrize("given", ['{"a":1,"b":[2,3]}', '{"a":  1}', '{"a": "\\u00f8"}', '{"b": {}, "a": null}'])
+@pytest.mark.parametrize("notation", VERBATIM, ids=["json", "tags"])
+@pytest.mark.parametrize(
+    "call", ['{"name": "NAME", "arguments": ARGUMENTS}', "NAME:ARGUMENTS"], ids=["json call", "name"]
+)
+def test_arguments_that_are_json_text_come_back_in_their_spelling(given: str, notation: str, call: str) -> None:
+    call = call.replace("NAME", "{{ c.function.name }}").replace("ARGUMENTS", notation)
+    source = (
+        CHATML
+        + "{% for c in m.tool_calls or [] %}<tool_call>"
+        + call
+        + "</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    template = Template.from_source(source)
+    calls = [{"type": "function", "function": {"name": "f", "arguments": given}}]
+    messages = [QUESTION, {"role": "assistant", "content": "", "tool_calls": calls}, result("r"), ANSWER]
+    text = template.render(messages).text
+    parsed = template.parse(text)
+    assert template.render(parsed).text == text
+    assert len(parsed.messages) == 4
+    (made,) = parsed.messages[1].tool_calls or []
+    found = made.function.arguments
+    assert (json.loads(found) if isinstance(found, str) else found) == json.loads(given)
+    with pytest.raises(NotRepresentable, match=r"assistant turn|writes"):
+        template.parse(text.replace(given, given[:-1]))
+
+
+def test_tools_that_stand_beside_any_message_are_read_whatever_they_are() -> None:
+    """Frames are derived once for all tools."""
+    source = (
+        "{% for m in messages %}{% if loop.last and tools %}<|tools|>{{ tools | tojson }}{% endif %}<|im_start|>"
+        "{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+        "{% endif %}"
+    )
+    template = Template.from_source(source)
+    for tools in ([TOOL], [TOOL, {**TOOL, "function": {"name": "g"}}], [{**TOOL, "function": {"name": "h"}}]):
+        for messages in ([QUESTION], [QUESTION, ANSWER, QUESTION]):
+            text = template.render(messages, tools=tools).text
+            assert template.parse(text, tools=tools).dump()["messages"] == messages

@@ -23,7 +23,7 @@ need("datasets", "numpy", "pyarrow", "torch", "transformers", "trl", session="tr
 
 from chattmpl.training.adapter import stop_ids  # noqa: E402
 from chattmpl.training.prove.measures import Proportion  # noqa: E402
-from chattmpl.training.prove.models import CLOCK, make_tokenizer  # noqa: E402
+from chattmpl.training.prove.models import CLOCK, answer_stops, make_tokenizer  # noqa: E402
 from chattmpl.training.prove.proof import Thresholds, find_failures  # noqa: E402
 
 pytestmark = [
@@ -254,6 +254,34 @@ def test_any_template_is_proved_as_it_renders(tmp_path: Path) -> None:
     )
     assert "annotated" in outcome.err
     assert (outcome.code, json.loads(outcome.out)["template"]) == (1, str(path))  # It learns nothing in two steps.
+
+
+def test_a_turn_that_ends_where_the_next_one_begins_stops_at_its_first_token() -> None:
+    template = Template.from_source(
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    assert answer_stops(template) == ("<|user|>",)
+    assert not abilities_of(template).calls
+    tokenizer = make_tokenizer(template, [template.render([{"role": "user", "content": "Hi"}])], 10)
+    assert tokenizer.eos_token == "<|user|>"
+    assert list(stop_ids(template, tokenizer).values()) == ["<|user|>"]
+
+
+def test_ids_hold_the_name_where_the_template_writes_it_nowhere_else() -> None:
+    calls = (
+        "{% for c in m.tool_calls or [] %}<|call|>{{ c.id }}{{ c.function.arguments | tojson }}<|/call|>{% endfor %}"
+    )
+    source = (
+        "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}" + calls + "<|end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    template = Template.from_source(source)
+    assert abilities_of(template).named_ids
+    assert not abilities_of(Template.from_source(source.replace("{{ c.id }}", "{{ c.function.name }}"))).named_ids
+    made = make_dialogues(40, abilities_of(template), 0, test=False)
+    ids = [call["id"] for each in made for message in each.messages for call in message.get("tool_calls", ())]
+    assert set(ids) == {"functions.prices:0"}
 
 
 def test_a_retention_that_renders_no_trace_at_all_is_replaced() -> None:

@@ -117,10 +117,12 @@ def grammar_after(request: ParseRequest, prompt: Prompt) -> TurnGrammar:
     """Return the grammar of the turn that follows a prompt."""
     messages = prompt.conversation.messages
     after_result = bool(messages) and messages[-1].role == "tool"
-    grammar = turn_grammar(request.template, request.kwargs, after_result)
+    own = prompt.conversation.chat_template_kwargs or {}
+    kwargs = {**{name: value for name, value in own.items() if request.template.reads(name)}, **request.kwargs}
+    grammar = turn_grammar(request.template, kwargs, after_result)
     if not prompt.text.endswith(grammar.prompt_end):
         # Without tools, some templates end their prompts otherwise.
-        without = turn_grammar(request.template, request.kwargs, after_result, tools=False)
+        without = turn_grammar(request.template, kwargs, after_result, tools=False)
         grammar = without if prompt.text.endswith(without.prompt_end) else grammar
     return grammar
 

@@ -80,8 +80,8 @@ class Parser:
             if self._completion is None:
                 known = self._messages(self.text)
             else:
-                message = {"content": "", **joined(self._deltas)}
-                known = Conversation.coerce([message], clean_nulls="never").messages if self._parts else []
+                message = joined(self._deltas)
+                known = Conversation.coerce([message], clean_nulls="never").messages if len(message) > 1 else []
             self._known = len(self._parts), known
         return list(self._known[1])
 

@@ -74,7 +74,9 @@ def stop_ids(template: Template, tokenizer: Any, stop_tokens: Sequence[str] | No
         MissingStopTokens: the tokenizer has none of them.
     """
     if stop_tokens is None:
-        found_tokens = template.family.generation.stop_tokens if template.family else facts_of(template).stop_tokens
+        facts = facts_of(template)
+        own = template.family.generation.stop_tokens if template.family else facts.stop_tokens
+        found_tokens = own or facts.next_turn_stops
         if not found_tokens:
             raise UsageError(f"the stop tokens of {template.name} are unknown", hint="pass stop_tokens")
         inner = _render_inside(template)

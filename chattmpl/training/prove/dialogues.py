@@ -14,9 +14,10 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.errors import UsageError
 from chattmpl.parse.turn_grammar import turn_grammar
-from chattmpl.probing.corpus import ASK, SAY, TRACES, with_trace
+from chattmpl.probing.corpus import ASK, SAY, TOOL_NAME, TRACES, call_message, with_trace
 from chattmpl.probing.facts import facts_of
 from chattmpl.template.template import Template
+from chattmpl.training.prove.models import answer_stops
 
 # -- tasks
 
@@ -161,6 +162,7 @@ class Abilities:
         hard: switched off, the template leaves no room for reasoning; otherwise it only instructs the model.
         system: it renders system messages.
         text_arguments: it renders arguments of calls only if they are a JSON string.
+        named_ids: it renders the name of a called function only as part of the id of the call.
     """
 
     reasoning: bool
@@ -170,6 +172,7 @@ class Abilities:
     hard: bool = False
     system: bool = True
     text_arguments: bool = False
+    named_ids: bool = False
 
 
 @dataclass
@@ -223,7 +226,7 @@ def abilities_of(template: Template) -> Abilities:
     facts = facts_of(template)
     if not any("content" in form.fields for form in turn_grammar(template, {}).forms):
         raise UsageError(f"{template.name} renders no answer of the assistant")
-    if not facts.answer_stops:
+    if not answer_stops(template):
         raise UsageError(
             f"no control token ends an answer of {template.name}, so no model could learn to stop",
             hint="end answers with a control token, such as {{ eos_token }}",
@@ -239,6 +242,8 @@ def abilities_of(template: Template) -> Abilities:
         hard=switch is not None and not _renders_reasoning(template, {switch: False}),
         system=facts.system.fate == "rendered",
         text_arguments=bool(facts.prober.call_options.get("text")),
+        named_ids=calls
+        and TOOL_NAME not in (facts.prober.text([ASK, call_message(**facts.prober.call_options)]) or ""),
     )
 
 
@@ -286,7 +291,7 @@ def _dialogue(rng: random.Random, abilities: Abilities, test: bool, mix: Mix) ->
             flag = f"{THINK if thinks else NO_THINK} "
         dialogue.messages.append({"role": "user", "content": flag + task.question})
         if task.table and abilities.calls:
-            _add_call(dialogue, task, thinks, number, forced, abilities.text_arguments)
+            _add_call(dialogue, task, thinks, number, forced, abilities)
         turn = AssistantTurn(len(dialogue.messages), task, thinks, number, switched=forced)
         _add_turn(dialogue, turn, task.trace, content=task.answer)
     return dialogue
@@ -306,13 +311,14 @@ def _task(rng: random.Random, test: bool, name: str | None, mix: Mix) -> Task:
     return sum_task(rng, test) if kind == "sum" else reverse_task(rng, test, mix.digits)
 
 
-def _add_call(dialogue: Dialogue, task: Task, thinks: bool, number: int, forced: bool, as_text: bool) -> None:
+def _add_call(dialogue: Dialogue, task: Task, thinks: bool, number: int, forced: bool, abilities: Abilities) -> None:
     arguments = {"item": task.item}
-    function = {"name": "prices", "arguments": json.dumps(arguments) if as_text else arguments}
-    call = {"id": "call00001", "type": "function", "function": function}
+    function = {"name": "prices", "arguments": json.dumps(arguments) if abilities.text_arguments else arguments}
+    identifier = "functions.prices:0" if abilities.named_ids else "call00001"
+    call = {"id": identifier, "type": "function", "function": function}
     turn = AssistantTurn(len(dialogue.messages), task, thinks, number, calls=True, switched=forced)
     _add_turn(dialogue, turn, f"ask for {task.item}", content="", tool_calls=[call])
-    result = {"role": "tool", "tool_call_id": "call00001", "name": "prices", "content": task.table}
+    result = {"role": "tool", "tool_call_id": identifier, "name": "prices", "content": task.table}
     dialogue.messages.append(result)
 
 

@@ -68,7 +68,7 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     from transformers import PreTrainedTokenizerFast
 
     facts = facts_of(template)
-    names = (*facts.control_tokens, *(facts.stop_tokens or ()), *template.tokens.values())
+    names = (*facts.control_tokens, *answer_stops(template), *(facts.stop_tokens or ()), *template.tokens.values())
     special = list(dict.fromkeys([PAD, *(token for token in names if token)]))
     # The BPE trainer does not split at special tokens.
     edges = re.compile("|".join(re.escape(token) for token in special))
@@ -93,7 +93,13 @@ def make_tokenizer(template: Template, renderings: Sequence[Rendering], merges: 
     parts = re.compile("|".join([edges.pattern, *(re.escape(line) for line in lines)]))
     raw.train_from_iterator((parts.split(rendering.text) for rendering in renderings), trainer)
     raw.add_tokens([AddedToken(line, normalized=False) for line in lines])
-    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=facts.answer_stops[0])
+    return PreTrainedTokenizerFast(tokenizer_object=raw, pad_token=PAD, eos_token=answer_stops(template)[0])
+
+
+def answer_stops(template: Template) -> tuple[str, ...]:
+    """Return the tokens that end an answer: its own, or those that begin the next turn."""
+    facts = facts_of(template)
+    return facts.answer_stops or facts.next_turn_stops
 
 
 def _frequent_lines(renderings: Sequence[Rendering], edges: re.Pattern[str]) -> list[str]:
