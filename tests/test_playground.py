@@ -266,6 +266,13 @@ def test_templates_and_engines_are_compared() -> None:
     assert "tgi" in emulated["html"]
 
 
+def test_compare_opens_without_an_error_where_there_are_no_policies() -> None:
+    made = view(base="llama3", tab="compare")
+    assert "No policies to compare" in made["html"]
+    assert "chattmpl retain" in made["html"]
+    assert "error" not in made["html"]
+
+
 def test_a_comparison_that_cannot_be_made_says_why() -> None:
     made = view(base="llama3", tab="compare", against="retention", other="all")
     assert "no retention policies" in made["html"]
@@ -370,13 +377,17 @@ def test_a_file_is_seen_to_change(tmp_path: Path) -> None:
     assert watched("qwen3") is None
 
 
-def test_conversations_of_a_folder_are_read(tmp_path: Path) -> None:
+def test_conversations_of_a_folder_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "one.json").write_text('[{"role": "user", "content": "Hi"}]')
     (tmp_path / "two.jsonl").write_text('[{"role": "user", "content": "A"}]\n[{"role": "user", "content": "B"}]\n')
     (tmp_path / "other.txt").write_text("no")
     assert list(read_folder(tmp_path)) == ["one.json", "two.jsonl[0]", "two.jsonl[1]"]
     setup = set_up("qwen3", str(tmp_path), None)
     assert setup.first().fixture == "one.json"
+    monkeypatch.setattr("chattmpl.playground.setup.MOST_CONVERSATIONS", 1)
+    said: list[str] = []
+    assert list(read_folder(tmp_path, said.append)) == ["one.json", "two.jsonl"]
+    assert said == [f"note: {tmp_path / 'two.jsonl'} has more conversations; the first 1 are listed"]
     with pytest.raises(UsageError, match="no conversations"):
         read_folder(_made(tmp_path / "empty"))
     with pytest.raises(UsageError, match="no conversations found at"):

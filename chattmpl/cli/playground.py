@@ -37,5 +37,5 @@ def playground(
     from chattmpl.playground.server import free_port, serve
     from chattmpl.playground.setup import set_up
 
-    setup = set_up(template, conversations, tokenizer)
+    setup = set_up(template, conversations, tokenizer, say)
     serve(setup, port=free_port(port), browser=browser, say=say)

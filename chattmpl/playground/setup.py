@@ -1,6 +1,7 @@
 """The arguments that the playground was started with, and the check of the names in an address."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -43,7 +44,12 @@ class Setup:
         return state if own is None else replace(state, fixture=own, conversation=self.conversations[own])
 
 
-def set_up(template: str | None, conversations: str | None, tokenizer: str | None) -> Setup:
+def set_up(
+    template: str | None,
+    conversations: str | None,
+    tokenizer: str | None,
+    say: Callable[[str], None] = lambda text: None,
+) -> Setup:
     """Check the arguments of the command line and read the conversations.
 
     Raises:
@@ -55,12 +61,16 @@ def set_up(template: str | None, conversations: str | None, tokenizer: str | Non
         from chattmpl.encode import load_tokenizer
 
         load_tokenizer(tokenizer)
-    found = {} if conversations is None else read_folder(Path(conversations))
+    found = {} if conversations is None else read_folder(Path(conversations), say)
     return Setup(template or "hybrid", found, tokenizer or DEMO)
 
 
-def read_folder(folder: Path) -> dict[str, str]:
+def read_folder(folder: Path, say: Callable[[str], None] = lambda text: None) -> dict[str, str]:
     """Read the conversations of a folder or a file as texts; a file with several gives one entry for each.
+
+    Args:
+        folder: the folder or the file.
+        say: receives a line for each file of which not all are listed.
 
     Raises:
         UsageError: if there are none.
@@ -68,7 +78,10 @@ def read_folder(folder: Path) -> dict[str, str]:
     """
     texts: dict[str, str] = {}
     for file in find_conversation_files(str(folder)):
-        found = list(zip(range(MOST_CONVERSATIONS), load_conversations(file), strict=False))
+        every = load_conversations(file)
+        found = list(zip(range(MOST_CONVERSATIONS), every, strict=False))
+        if next(iter(every), None) is not None:
+            say(f"note: {file} has more conversations; the first {MOST_CONVERSATIONS} are listed")
         if file.suffix == ".json" and len(found) == 1:
             texts[file.name] = file.read_text(encoding="utf-8-sig")
             continue

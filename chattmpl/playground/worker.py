@@ -46,7 +46,9 @@ def answer(job: dict[str, Any]) -> Answer:
 
 def _view(state: State) -> Answer:
     if state.tab == "compare" and not state.other:
-        state = replace(state, other=compare.default(state, template_of(state).retention))
+        template = template_of(state)
+        if state.against != "retention" or template.program.has_reasoning:
+            state = replace(state, other=compare.default(state, template.retention))
     made = rendered(state)
     marks = Marks(made)
     html, counts = _shown(made, marks)

@@ -72,6 +72,12 @@ def default(state: State, own: str | None = None) -> str:
 def view(made: Rendered, marks: Marks) -> tuple[str, str]:
     """Return the view as HTML, and its counts as text."""
     state = made.state
+    if not state.other and state.against == "retention":
+        why = (
+            "This template has no {% reasoning %} block. Choose a template, a revision or an engine above, or give it "
+            f"policies with: chattmpl retain {made.template.name} --policy all -o FILE"
+        )
+        return nothing("No policies to compare", why), ""
     if not state.other:
         return nothing("Nothing to compare with", "Type a revision and a path, as in HEAD~1:my.jinja."), ""
     try:
