@@ -11,8 +11,8 @@ about 800 tokens, a third of them tools and half of the answers reasoning.
 clock and of all processors, which depends less on other load. The *steady state* is what a further row costs: the
 difference between two sizes, without start-up.
 
-*Default* is chattmpl without options: each answer follows exactly what the model sees, in as many rows as that needs (a
-row for each answer where the template drops earlier reasoning), so it writes more tokens than the script. How many is
+*Default* is chattmpl without options: each answer follows exactly what the model sees, in several rows (one
+for each answer where the template drops earlier reasoning), so it writes more tokens than the script. How many is
 printed below.
 """
 
