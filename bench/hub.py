@@ -66,12 +66,19 @@ OTHER_TASKS = {
     "reranker": ("Qwen-Qwen3-Reranker-0.6B",),
     "reward or preference model": (
         "internlm-internlm2-1_8b-reward",
+        "Qwen-Qwen2.5-Math-PRM-7B",
         "Qwen-WorldPM-72B-UltraFeedback",
         "nvidia-NVIDIA-Nemotron-3-Ultra-550B-A55B-GenRM",
         "nvidia-Qwen3-Nemotron-235B-A22B-GenRM-2603",
     ),
     "classifier of conversations": (
         "alpindale-Llama-Guard-3-1B",
+        "ServiceNow-AI-AprielGuard",
+        "kakaocorp-kanana-safeguard-8b",
+        "kakaocorp-kanana-safeguard-prompt-2.1b",
+        "kakaocorp-kanana-safeguard-siren-8b",
+        "nvidia-Nemotron-3-Content-Safety",
+        "nvidia-Nemotron-3.5-Content-Safety",
         "ibm-granite-granite-guardian-3.0-2b",
         "ibm-granite-granite-guardian-3.1-2b",
         "ibm-granite-granite-guardian-3.2-5b",
@@ -80,6 +87,7 @@ OTHER_TASKS = {
         "inclusionAI-SingGuard-2b",
         "openguardrails-OpenGuardrails-Text-2510",
     ),
+    "simulator of users": ("microsoft-UserLM-8b",),
     "embedding": ("BAAI-BGE-VL-Screenshot",),
     "speech recognition, alignment or synthesis": (
         "Qwen-Qwen3-ASR-1.7B",

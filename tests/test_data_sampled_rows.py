@@ -392,6 +392,22 @@ def test_a_completion_that_is_not_read_back_as_its_message_is_refused(fast: Any)
     assert "does not begin with its prompt" in rejected.message
 
 
+@pytest.mark.parametrize("fast", ["auto", "off"])
+def test_answers_are_continued_where_only_calls_are_not_read_back(fast: Any) -> None:
+    call = "{% for c in m.tool_calls or [] %}<|im_start|>{{ c.function.name }} {{ c.function.arguments }}{% endfor %}"
+    call += "{% if m.tool_calls %}<|im_end|><|im_start|>assistant{% endif %}"
+    closed = PROMPT.replace("assistant\n", "assistant\n<think></think>")
+    encoder = untagged(HEADER.replace("{{ m.content }}", "{{ m.content }}" + call) + closed, fast=fast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        assert sampled(encoder, THINKING) == [["2<|im_end|>"], ["4<|im_end|>"], ["6<|im_end|>"]]
+        called = [{"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}]
+        talk = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "", "tool_calls": called}]
+        [rejected] = encoder.encode_rows([talk])
+    assert isinstance(rejected, Rejection)
+    assert "does not begin with its prompt" in rejected.message
+
+
 def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> None:
     parts = HEADER.replace("{{ m.content }}", "{% for part in m.content if part.text %}{{ part.text }}{% endfor %}")
     encoder = untagged(parts + PROMPT, fast="off")

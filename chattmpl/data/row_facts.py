@@ -32,13 +32,14 @@ class RowFacts:
         tags: the verdict on its tags.
         continued: for an answer that does not continue its prompt in the template's history, what follows the common
             beginning there and in rows; else empty.
-        readable: false if a completion that is not in the template's history is not read back as the same message.
+        readable: whether a completion that is not in the template's history is read back as the same message: for
+            answers, and for calls.
     """
 
     endings: Endings
     tags: TagVerdict
     continued: tuple[str, ...] = ()
-    readable: bool = True
+    readable: tuple[bool, bool] = (True, True)
 
 
 def row_facts(template: Template) -> RowFacts:
@@ -54,17 +55,20 @@ def row_facts(template: Template) -> RowFacts:
 
     endings, verdict, continued, readable = recall_fact(find, alone, "rows", hash_of_code("data", "parse"))
     ends = {calls: tuple(TurnEnding(*end) for end in some) for calls, some in endings.items()}
-    return RowFacts(ends, TagVerdict.from_plain(verdict), tuple(continued), readable)
+    return RowFacts(ends, TagVerdict.from_plain(verdict), tuple(continued), tuple(readable))
 
 
-def find_continued(template: Template, endings: Endings) -> tuple[tuple[str, ...], bool]:
-    """Return the end of an answer in history and in its row where they differ, and whether such rows are read back."""
+def find_continued(template: Template, endings: Endings) -> tuple[tuple[str, ...], tuple[bool, bool]]:
+    """Return the end of an answer in history and in its row where they differ, and what of such rows is read back.
+
+    The second value says so of answers, and of calls.
+    """
     from chattmpl.probing import facts_of
     from chattmpl.probing.corpus import CLOCK
 
     facts = facts_of(template)
     continued: tuple[str, ...] = ()
-    readable = True
+    readable = [True, True]
     for name in ("turn", "reasoning", "calls"):
         whole = facts.prober.render(name, 2)
         if whole is None:
@@ -80,13 +84,15 @@ def find_continued(template: Template, endings: Endings) -> tuple[tuple[str, ...
             continue
         if not row.text.startswith(whole.text):
             at = common_length(row.text, whole.text)
-            continued = continued or (whole.text[at:], row.text[at:])
-            readable = readable and _is_read_back(facts.template, row)
-    return continued, readable
+            if _is_read_back(facts.template, row):
+                continued = continued or (whole.text[at:], row.text[at:])
+            else:
+                readable[name == "calls"] = False
+    return continued, (readable[0], readable[1])
 
 
 def _is_read_back(template: Template, row: Rendering) -> bool:
-    """Return whether the completion of a row is parsed to its message; true if turns cannot be parsed at all."""
+    """Return whether the completion of a row is parsed to its message, or begins with it if turns cannot be parsed."""
     from chattmpl.parse import parse
     from chattmpl.probing.corpus import CLOCK
 
@@ -97,7 +103,7 @@ def _is_read_back(template: Template, row: Rendering) -> bool:
     except NotRepresentable:
         return False
     except UsageError:
-        return True
+        return not message.tool_calls and text.lstrip().startswith(str(message.content))
     found = read.messages[-1]
     for name in ("content", "reasoning_content"):
         given, wanted = ((getattr(each, name) or "").strip() for each in (found, message))
@@ -118,8 +124,9 @@ def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
 def new_planner(template: Template, rows: RowChoice = "auto") -> RowPlanner:
     """Return the planner of rows for a template."""
     facts = [row_facts(each) for each in template.variants]
-    tagged, readable = all(each.tags.valid for each in facts), all(each.readable for each in facts)
-    return RowPlanner(tuple(each.endings for each in facts), rows, tagged, readable)
+    tagged = all(each.tags.valid for each in facts)
+    answers, calls = (all(each.readable[of_calls] for each in facts) for of_calls in (False, True))
+    return RowPlanner(tuple(each.endings for each in facts), rows, tagged, (answers, calls))
 
 
 # -- tags

@@ -130,13 +130,14 @@ class RowPlanner:
         rows: ``auto`` for the fewest rows, ``one`` for one row, in which turns that its text contradicts are not
             trained, and ``unroll`` for one row per turn.
         tagged: true if the template has valid generation tags.
-        continues: true if a completion may be written that is not in the template's history.
+        continues: whether a completion may be written that is not in the template's history, for answers and for
+            calls.
     """
 
     endings: tuple[Endings, ...]
     rows: RowChoice = "auto"
     tagged: bool = False
-    continues: bool = True
+    continues: tuple[bool, bool] = (True, True)
 
     def plan(
         self,
@@ -179,7 +180,7 @@ class RowPlanner:
         sampled = []
         for turn in turns:
             found = _sampled_turn(turn, bounded_text, endings, find_completion)
-            if found.completion is not None and not self.continues:
+            if found.completion is not None and not self.continues[turn.calls]:
                 raise PromptContradicted(turn.message_m, found.base[: found.start], text_of(turn.message_m + 1, False))
             sampled.append(found._replace(base=whole) if whole.startswith(found.base) else found)
         if self.rows == "unroll":

@@ -105,7 +105,7 @@ def template_notes(
         facts = row_facts(each)
         if facts.tags.tagged and not facts.tags.valid:
             yield TemplateNote(TemplateNoteKind.TAGS_NOT_USED, each.name, difference=facts.tags.difference)
-        if facts.continued and facts.readable:
+        if facts.continued:
             yield TemplateNote(TemplateNoteKind.CONTINUED, each.name, texts=facts.continued)
         appended = dict.fromkeys(end.stop for ends in facts.endings.values() for end in ends if end.append)
         if appended:
