@@ -115,6 +115,18 @@ def test_a_part_of_a_condition_is_left_out() -> None:
     assert _changed(_rewritten(LAST, "all")) == ["{%- if m.reasoning_content -%}"]
 
 
+def test_a_default_system_message_says_nothing_about_the_trace_of_an_answer_that_comes_first() -> None:
+    source = (
+        "{%- set ns = namespace(system=false) -%}{%- for m in messages -%}{%- if m.role == 'system' -%}"
+        "{%- set ns.system = true -%}{%- endif -%}{%- endfor -%}\n"
+        "{%- if not ns.system -%}{{- '<|im_start|>system\\nBe brief.<|im_end|>\\n' -}}{%- endif -%}\n" + LAST
+    )
+    late = [SAY, {"role": "system", "content": "Quick"}, ASK]
+    rewrite = _rewritten(source, "all", examples=60)
+    assert _traces(rewrite.template, BOTH) == "PM"
+    assert not rewrite.template.render(late).text.startswith(rewrite.template.render(late[:1]).text)
+
+
 def test_what_a_policy_never_renders_is_removed() -> None:
     rewrite = _rewritten(ALWAYS, "none")
     assert _changed(rewrite) == []

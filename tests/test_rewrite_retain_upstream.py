@@ -27,8 +27,7 @@ IN_FIELD = (
     "nemotron_3_nano",
 )
 CONTENT_ONLY = ("deepseek_r1_distill", "deepseekv3")
-# Under "all", a generated example refutes muse_glimmer: an answer that comes first is not rendered as it was sampled.
-PAIRS = [(name, "all") for name in (*IN_FIELD, *CONTENT_ONLY) if name != "muse_glimmer"]
+PAIRS = [(name, "all") for name in (*IN_FIELD, *CONTENT_ONLY)]
 PAIRS += [(name, "none") for name in ("qwen3", "glm4moe", "lfm2_2_5_v2", "muse_glimmer", *CONTENT_ONLY)]
 PAIRS += [(name, "last") for name in ("qwen3", "glm4moe", "muse_glimmer", *CONTENT_ONLY)]
 PAIRS += [(name, "since_last_user") for name in ("muse_glimmer", *CONTENT_ONLY)]

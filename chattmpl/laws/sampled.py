@@ -90,10 +90,16 @@ class Sampled(Law):
         span = case.generated(turn, row)
         prompt = case.head(turn, prompt=True)
         if span is None:
-            # Where stop tokens belong to the next turn, nothing of an empty message is sampled before it.
-            empty = case.head(turn + 1).text == prompt.text and bool(facts_of(case.template).next_turn_stops)
-            return None if empty else self._nothing_generated(case, turn, row)
+            return None if self._is_empty(case, turn, row) else self._nothing_generated(case, turn, row)
         return None if row.text[: span[0]] == prompt.text else self._not_the_prompt(case, turn, row, span[0])
+
+    def _is_empty(self, case: Case, turn: int, row: Rendering) -> bool:
+        """Return whether only the stop token of a message is sampled, and the template writes it with the next one."""
+        prompt = case.head(turn, prompt=True).text
+        if any(span.message == turn and span.field != "role" for span in row.spans):
+            return False
+        late = row.text.startswith(prompt) and any(start == len(prompt) for start, _ in row.generated)
+        return late or (case.head(turn + 1).text == prompt and bool(facts_of(case.template).next_turn_stops))
 
     def _broken(self, case: Case, kind: str, *, turn: int, text: str = "", **details: Any) -> Counterexample:
         data = {"turn": turn, "text": Quoted(text, 80)} if text else {"turn": turn}

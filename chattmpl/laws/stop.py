@@ -2,7 +2,7 @@ from chattmpl.diagnostic import Quoted
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
 from chattmpl.probing import facts_of
-from chattmpl.probing.frames import ends_in_next_turn, possible_stops
+from chattmpl.probing.frames import possible_stops
 
 
 class Stop(Law):
@@ -48,18 +48,16 @@ class Stop(Law):
         text = case.rendering.text
         for turn, (start, end) in ranges:
             sampled = text[start:end]
-            stops = possible_stops(case.head(turn + 1), turn, case.kwargs)
-            if stops and sampled.endswith(stops):
-                continue
-            later = [stop for stop in facts_of(case.template).next_turn_stops if stop not in sampled]
-            if later and (end == len(text) or ends_in_next_turn(case.rendering, end, later)):
+            later = facts_of(case.template).next_turn_stops
+            stops = (*possible_stops(case.head(turn + 1), turn, case.kwargs), *later)
+            if stops and (sampled.endswith(stops) or (later and end == len(text))):
                 continue
             place = case.place_at(case.rendering, end - 1)
             at = max((sampled.rfind(stop) + len(stop) for stop in stops if stop in sampled), default=-1)
             after = text[end:].startswith(stops)
             kind = "text-after-stop" if at >= 0 else "stop-untrained" if after else "no-stop"
-            if kind == "no-stop" and later:
-                kind, stops = "next-turn-untrained", tuple(later)
+            if later and kind != "text-after-stop":
+                kind, stops = "next-turn-untrained", later
             extra = sampled[at:] if at >= 0 else ""
             one = f"one of {', '.join(stops)}" if stops else "a stop token"
             block = case.block_at(case.rendering, end - 1)
@@ -76,9 +74,13 @@ class Stop(Law):
 
 
 def _last_piece(case: Case, turn: int) -> tuple[int, int] | None:
-    """Return the last contiguous generated range of a turn."""
+    """Return the last contiguous generated range of a turn, with text of the template that continues it.
+
+    A stop token may be written with the next message, or after all messages.
+    """
     piece = None
     for span in case.rendering.spans:
-        if span.generated and span.turn == turn:
-            piece = (piece[0] if piece is not None and piece[1] == span.start else span.start, span.end)
+        adjacent = piece is not None and piece[1] == span.start
+        if span.generated and (span.turn == turn or (adjacent and span.message is None)):
+            piece = (piece[0] if piece is not None and adjacent else span.start, span.end)
     return piece

@@ -76,24 +76,30 @@ class Evidence:
         blurred = {target.turn for target in targets if target.obstacle is not None}
         blurred |= {turn + 1 for turn in blurred if self.ends_late}
         turns, others = _turns(case)
+        latest: list[int | None] = []
+        for each in turns:
+            latest.append(each if each is not None or not latest else latest[-1])
         known = [_facts(case, turn, self.trace_key) for turn in range(len(case.messages))]
         settings = frozenset(f"{name}={value!r}" for name, value in case.kwargs.items())
         wrote: set[tuple[int | None, int]] = set()
         for written in trace.inner if deep else trace.outer:
             if written.start == written.end:
                 continue
-            turn = turns[written.start]
+            turn, last = turns[written.start], latest[written.start]
             facts = settings if turn is None else known[turn] | settings
+            if turn is None and last is not None and case.messages[last].role == "assistant":
+                facts |= {"answered"}
             if (turn, written.part) not in wrote:
                 facts |= {"first"}
             wrote.add((turn, written.part))
             foreign = any(others[written.start : written.end])
-            inside = _within(written, ranges if turn in blurred else valid)
+            unsure = turn in blurred or (turn is None and last in blurred)
+            inside = _within(written, ranges if unsure else valid)
             length = written.end - written.start
             begun = inside[0][0] if len(inside) == 1 and inside[0][1] == length else 0
             before = trace.text[written.start : written.start + begun]
             seen = Observation(length, inside, facts, foreign, before)
-            tier = self.rough if turn in blurred else self.modal if case.kwargs else self.sure
+            tier = self.rough if unsure else self.modal if case.kwargs else self.sure
             tier[written.part].append(seen)
 
 

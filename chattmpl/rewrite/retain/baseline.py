@@ -338,8 +338,10 @@ class Baseline:
                 self.sampled += 1
                 continue
             at = first_difference(alone.text[:end], whole.text)
-            span = next((one for one in whole.spans if one.start <= at < one.end), None)
-            turn = None if span is None else span.turn
+            turn, before = (_turn_at(each, at) for each in (whole, alone))
+            # Text outside of the turn, such as a default system message, says nothing about its trace.
+            if at < len(alone.text) and before != index and turn == index:
+                continue
             if turn is not None and conversation.messages[turn].role == "assistant":
                 if turn == index and self._differs_anyway(alone, index, at, whole, kwargs):
                     continue
@@ -376,3 +378,8 @@ class Baseline:
         start = held[-1] if held else 0
         ends = [at + len(stop) for stop in self._probes.stops if (at := rendering.text.find(stop, start)) >= 0]
         return min(ends, default=start)
+
+
+def _turn_at(rendering: Rendering, at: int) -> int | None:
+    """Return the index of the message whose turn holds a character; None for any other text."""
+    return next((span.turn for span in rendering.spans if span.start <= at < span.end), None)
