@@ -197,7 +197,7 @@ def _turns(
     bodies: dict[str, list[Form]] = {"user": [], "tool": []}
     gaps: list[Gap] = []
     why = ""
-    for after_result, follow, forms in derive_in_history(facts, tools=tools, documents=json.loads(documents)):
+    for after_result, follow, as_text, forms in derive_in_history(facts, tools=tools, documents=json.loads(documents)):
         before = "tool" if after_result else "user"
         if isinstance(forms, Underivable):
             why = why or str(forms)
@@ -206,9 +206,11 @@ def _turns(
         for form in forms:
             after = END if follow is Follow.NOTHING else "tool" if "calls" in form.fields else "user"
             body, tail = _without_tail(form, openings)
-            if body is not None and opening(body).strip():
+            gap = Gap(CALLS if "calls" in form.fields else "assistant", after, _slotted(tail))
+            # What follows calls does not depend on the notation of their arguments.
+            if body is not None and opening(body).strip() and (not as_text or gap in gaps):
                 bodies[before] += [body] if body not in bodies[before] else []
-                gaps.append(Gap(CALLS if "calls" in form.fields else "assistant", after, _slotted(tail)))
+                gaps.append(gap)
     for found in bodies.values():
         found.sort(key=lambda form: ("calls" not in form.fields, -len(form.fields)))
     if not any(bodies.values()):

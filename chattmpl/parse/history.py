@@ -30,7 +30,7 @@ class Follow(Enum):
 
 def derive_in_history(
     facts: TemplateFacts, *, tools: bool, documents: Sequence[Any] | None
-) -> Iterator[tuple[bool, Follow, list[Form] | Underivable]]:
+) -> Iterator[tuple[bool, Follow, bool, list[Form] | Underivable]]:
     """Derive the forms of turns in a conversation, from the end of the content before them to the content after them.
 
     Args:
@@ -39,15 +39,15 @@ def derive_in_history(
         documents: the documents of the conversation.
 
     Yields:
-        whether the turns follow a tool result and not a question, the messages after them, and their forms; instead of
-        forms the reason for which there are none.
+        whether the turns follow a tool result and not a question, the messages after them, whether arguments are JSON
+        text, and the forms of the turns; instead of forms the reason for which there are none.
     """
     notation: WrittenArguments | None = None
     takes_text = not facts.prober.call_options.get("text")
     for after_result, follow in itertools.product((False, True), Follow):
         try:
             derivation = _InHistory(facts, after_result, follow, notation, tools=tools, documents=documents)
-            yield after_result, follow, derivation.forms(derivation.kinds(), 0)[0]
+            yield after_result, follow, False, derivation.forms(derivation.kinds(), 0)[0]
             notation = derivation.notation
             if takes_text and notation is not None and notation.arguments != _JSON.arguments:
                 # Arguments that are JSON text may be written as they are, where objects are written otherwise.
@@ -55,9 +55,9 @@ def derive_in_history(
                 derivation.as_text = True
                 forms = derivation.forms(derivation.kinds(), 0)[0]
                 takes_text = any("calls" in form.fields for form in forms)
-                yield after_result, follow, [form for form in forms if "calls" in form.fields]
+                yield after_result, follow, True, [form for form in forms if "calls" in form.fields]
         except Underivable as error:
-            yield after_result, follow, error
+            yield after_result, follow, False, error
 
 
 class _InHistory(Derivation):
