@@ -212,6 +212,15 @@ def test_a_trace_that_is_cut_out_of_the_content_stays() -> None:
     assert content in made.render([ASK, {"role": "assistant", "content": content}, ASK]).text
 
 
+def test_a_cut_may_be_the_argument_of_a_macro() -> None:
+    macro = "{%- macro stripped(text) -%}{{ text.lstrip('\\n') }}{%- endmacro -%}\n"
+    cut = "m.content.split('</think>')[-1]"
+    source = macro + CUT.replace(f"{cut}.lstrip('\\n')", f"stripped({cut})")
+    assert f"stripped({cut})" in source
+    content = "<think>\nPapaya\n</think>\n\nApricot"
+    assert content in _retained(source, "all").render([ASK, {"role": "assistant", "content": content}, ASK]).text
+
+
 def test_comments_and_layout_are_kept() -> None:
     source = "{# Ours. #}\n\n" + LAST
     made = _retained(source, "all")

@@ -202,9 +202,11 @@ class _Reader:
             if not calls:
                 continue
             first, source = min(calls, key=lambda call: call.open), node.source
+            assert isinstance(first.function, Attribute)
+            if first.function.value.start != part.start:
+                continue  # it is in brackets, and found there
             if "[-1]" in source[first.end : first.end + 4] + source[part.end - 4 : part.end]:
                 joined = "+" if part is not node else ""
-                assert isinstance(first.function, Attribute)
                 self._add(part, "cut", base=first.function.value.end, joined=joined)
 
     def _brackets(self, node: Expression) -> None:
