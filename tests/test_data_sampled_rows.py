@@ -374,6 +374,27 @@ def test_a_prompt_that_closes_a_trace_is_continued_without_one(fast: Any) -> Non
     assert "enable_thinking" in str(rejected.hint)
 
 
+@pytest.mark.parametrize("fast", ["require", "off"])
+def test_a_trace_that_opens_in_the_middle_of_a_turn_is_continued(fast: Any) -> None:
+    source = (
+        "{% set ns = namespace(open=false) %}{% for m in messages %}{% if m.role == 'tool' %}[{{ m.content }}]"
+        "{% else %}{% if not ns.open %}<|im_start|>{{ m.role }}\n{% endif %}{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }}{{ c.function.arguments|tojson }}</call>{% endfor %}"
+        "{% set ns.open = m.tool_calls %}{% if not ns.open %}<|im_end|>\n{% else %}<|observation|>{% endif %}{% endif %}"
+        "{% endfor %}{% if add_generation_prompt %}{% if not ns.open %}<|im_start|>assistant\n{% endif %}<think>\n"
+        "{% endif %}"
+    )
+    call = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    calls = {"role": "assistant", "content": "", "tool_calls": [call]}
+    result = {"role": "tool", "content": "2"}
+    talk = [{"role": "user", "content": "1"}, calls, result, calls, result, {"role": "assistant", "content": "3"}]
+    encoder = untagged(source, fast=fast)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        text = '\n</think>\n\n<call>f{"a": 1}</call><|observation|>'
+        assert sampled(encoder, talk) == [[text], [text], ["\n</think>\n\n3<|im_end|>"]]
+
+
 def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_both_texts() -> None:
     other = HEADER + PROMPT.replace("assistant", "bot")
     [rejected] = untagged(other, fast="off").encode_rows([THINKING])

@@ -289,7 +289,8 @@ def _continue_prompt(
         return Completion(start + len(opening))
     trace = trace_of() if opening else None
     shared = _shared_header(opening, turn)
-    if trace is None or not turn[:shared].strip():
+    # After the result of a tool, the prompt may go on in the same turn: it has no header, and begins with the trace.
+    if trace is None or not (turn[:shared].strip() or opening.strip().startswith(trace.opens.strip())):
         return None
     opened = trace.is_opened(opening)
     if not opened and not trace.is_closed(opening):
