@@ -379,9 +379,10 @@ def test_a_trace_that_opens_in_the_middle_of_a_turn_is_continued(fast: Any) -> N
     source = (
         "{% set ns = namespace(open=false) %}{% for m in messages %}{% if m.role == 'tool' %}[{{ m.content }}]"
         "{% else %}{% if not ns.open %}<|im_start|>{{ m.role }}\n{% endif %}{{ m.content }}"
-        "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }}{{ c.function.arguments|tojson }}</call>{% endfor %}"
-        "{% set ns.open = m.tool_calls %}{% if not ns.open %}<|im_end|>\n{% else %}<|observation|>{% endif %}{% endif %}"
-        "{% endfor %}{% if add_generation_prompt %}{% if not ns.open %}<|im_start|>assistant\n{% endif %}<think>\n"
+        "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }}{{ c.function.arguments|tojson }}</call>"
+        "{% endfor %}{% set ns.open = m.tool_calls %}"
+        "{% if not ns.open %}<|im_end|>\n{% else %}<|observation|>{% endif %}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{% if not ns.open %}<|im_start|>assistant\n{% endif %}<think>\n"
         "{% endif %}"
     )
     call = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
