@@ -386,8 +386,8 @@ def test_a_trace_that_opens_in_the_middle_of_a_turn_is_continued(fast: Any) -> N
         "{% endif %}"
     )
     call = {"type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
-    calls = {"role": "assistant", "content": "", "tool_calls": [call]}
-    result = {"role": "tool", "content": "2"}
+    calls: dict[str, Any] = {"role": "assistant", "content": "", "tool_calls": [call]}
+    result: dict[str, Any] = {"role": "tool", "content": "2"}
     talk = [{"role": "user", "content": "1"}, calls, result, calls, result, {"role": "assistant", "content": "3"}]
     encoder = untagged(source, fast=fast)
     with warnings.catch_warnings():
