@@ -13,29 +13,11 @@ from typing import Any
 import pytest
 
 from support import ROOT
+from support.tagged import BAD, GOOD
 
 yaml = pytest.importorskip("yaml")
 pytestmark = pytest.mark.data
 
-GOOD = """\
-{%- for message in messages %}
-    {{- '<|im_start|>' + message.role + '\\n' }}
-    {%- if message.role == 'assistant' %}
-        {%- generation %}
-            {{- message.content + '<|im_end|>' }}
-        {%- endgeneration %}
-    {%- else %}
-        {{- message.content + '<|im_end|>' }}
-    {%- endif %}
-    {{- '\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
-BAD = GOOD.replace("+ '<|im_end|>' }}\n        {%- endgen", "}}\n        {%- endgen").replace(
-    "endgeneration %}\n", "endgeneration %}\n        {{- '<|im_end|>' }}\n"
-)
 ACCEPTED = '[tool.chattmpl.lint]\nselect = ["CT1"]\n[tool.chattmpl.check]\nlaws = ["sampled", "stop", "pure"]\n'
 
 

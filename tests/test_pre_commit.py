@@ -15,26 +15,8 @@ import pytest
 from chattmpl.cli import command_names
 from support import ROOT
 from support.command import run_here
+from support.tagged import BAD, GOOD
 
-GOOD = """\
-{%- for message in messages %}
-    {{- '<|im_start|>' + message.role + '\\n' }}
-    {%- if message.role == 'assistant' %}
-        {%- generation %}
-            {{- message.content + '<|im_end|>' }}
-        {%- endgeneration %}
-    {%- else %}
-        {{- message.content + '<|im_end|>' }}
-    {%- endif %}
-    {{- '\\n' }}
-{%- endfor %}
-{%- if add_generation_prompt %}
-    {{- '<|im_start|>assistant\\n' }}
-{%- endif %}
-"""
-BAD = GOOD.replace("+ '<|im_end|>' }}\n        {%- endgen", "}}\n        {%- endgen").replace(
-    "endgeneration %}\n", "endgeneration %}\n        {{- '<|im_end|>' }}\n"
-)
 CONVERSATION = '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]'
 CONFIG = """\
 repos:
