@@ -23,6 +23,9 @@ from chattmpl.template.template import Rendering, Template
 _MERGED = 8
 """Number of tokens by which the end of a text may differ where a tokenizer merges it with what follows."""
 
+_MOST_BUDGETS = 4
+"""Budgets that all prompts of a row may take together, which is 500 messages of Qwen3's template, and 12 seconds."""
+
 
 @dataclass(frozen=True)
 class ExactPath:
@@ -60,13 +63,14 @@ class ExactPath:
         planner = planner or (new_planner(self.template) if self.planner is None and skip else self.planner)
         mask, budget = self.options["mask"], self.template.budget
         turns = (planner and len(trained_turns(conversation.messages, mask))) or 1
+        share = min(turns, _MOST_BUDGETS)
 
         def render(part: Conversation, prompt: bool = False) -> Rendering:
             if allowance.left < 0:
                 raise ManyTurnsError(turns, f"{allowance.steps:,} steps of the template")
             return self.template.render(part, prompt, self.now, **self.kwargs)
 
-        with self.runaways.watch(budget, turns * len(conversation.messages)), allow(budget.steps) as allowance:
+        with self.runaways.watch(budget, turns * len(conversation.messages)), allow(share * budget.steps) as allowance:
             if planner is None:
                 return [render(conversation)]
             return planned_renderings(planner, conversation, render, mask, skip)
