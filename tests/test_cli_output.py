@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from chattmpl.data.job.events import Meter
 from chattmpl.template.writer import replacing
 from support import ROOT
 from support.command import run_here
@@ -131,8 +130,11 @@ def test_an_interrupt_at_any_time_leaves_no_traceback(seconds: float) -> None:
     assert process.returncode in (130, -signal.SIGINT, 0, 1)
 
 
+@pytest.mark.data
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="memory is shared with forks only")
 def test_bytes_of_forks_are_part_of_the_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    from chattmpl.data.job.events import Meter
+
     monkeypatch.setattr(Meter, "_SECONDS", -1.0)
     meter, seen = Meter(), list[int]()
     meter.add(5)
