@@ -111,8 +111,8 @@ def _oldest(requirement: str) -> str:
 
 @nox.session
 def data(session: nox.Session) -> None:
-    """Test the encoding of datasets. Needs the extra data; no torch."""
-    session.install(".[test,data]", "datasets>=3", "psutil>=6")
+    """Test the encoding of datasets, and the examples of the documentation. Needs the extras data and engines."""
+    session.install(".[test,data,engines]", "datasets>=3", "psutil>=6")
     session.run("pytest", *WORKERS, "-m", "data and not upstream", *session.posargs, env={"CHATTMPL_REQUIRE_DATA": "1"})
 
 

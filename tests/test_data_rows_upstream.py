@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from support.extras import need
 
-need("numpy", "gigatoken", "transformers")
+need("numpy", "gigatoken")
+need("transformers", session="transformers")
 
 from chattmpl import Encoder, Template  # noqa: E402
 from chattmpl.probing.facts import with_placeholders  # noqa: E402

@@ -597,6 +597,6 @@ def test_an_arrow_file_is_read_within_the_bounds_of_the_command_line(tmp_path: P
     table = pa.Table.from_pylist([{"messages": messages}])
     with pa.OSFile(str(tmp_path / "rows.arrow"), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table)
-    done = run_apart(["render", str(tmp_path / "rows.arrow"), "-t", "chatml"])
+    done = run_apart(["render", str(tmp_path / "rows.arrow"), "-t", "chatml", "--format", "text"])
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith("Ho<|im_end|>\n")

@@ -47,7 +47,7 @@ def _command(name: str) -> Command:
 
 
 def _command_page(command: Command) -> str:
-    context = click.Context(command, info_name=f"chattmpl {command.name}", show_default=True)
+    context = click.Context(command, info_name=f"chattmpl {command.name}", **cli.context_settings)
     usage = command.get_usage(context).removeprefix("Usage: ")
     described = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(command.help or ""))
     lines = [f"## {command.name}", "", f"`{usage}`", "", _escaped(described), "", "```sh", *command.examples, "```", ""]
