@@ -31,9 +31,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from chattmpl import Encoder, Template
 from chattmpl.errors import ChatTmplError
+from chattmpl.probing.corpus import as_parts
 from chattmpl.probing.facts import facts_of, with_placeholders
 from support.fetched import hub_downloads, hub_templates
-from support.row_judge import TOOL, Judge, Verdict, answer, calls, conversations, result, user, with_parts
+from support.row_judge import TOOL, Judge, Verdict, answer, calls, conversations, result, user
 
 _TURNS = [user("one fish"), answer("red fish"), user("two fish"), answer("blue fish")]
 
@@ -117,7 +118,7 @@ class Subject:
 
     def verdict(self, conversation: dict[str, Any]) -> Verdict:
         """Judge one conversation, with content as text or else as parts."""
-        for each in (conversation, with_parts(conversation)):
+        for each in (conversation, as_parts(conversation)):
             if self.judge.is_rendered(each):
                 return self.judge.judge(each, self.encoder.encode_rows([each])[0])
         return Verdict("left out")

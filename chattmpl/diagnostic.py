@@ -15,7 +15,13 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """The most severe first. Errors break training or serving; ``info`` never fails a command."""
 
+_INDEX = re.compile(r"\d+")
 _FIELD = re.compile(r"\{(\w+)\}")
+
+
+def without_indices(path: str | None) -> str:
+    """Return the path of a field without its indices, as in ``messages[].content``; empty for no path."""
+    return _INDEX.sub("", path or "")
 
 
 class Quoted(str):

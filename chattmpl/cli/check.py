@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chattmpl.cli.inputs import baseline_of, tokenizer_of
 from chattmpl.cli.inputs import conversations as read_conversations
-from chattmpl.cli.inputs import tokenizer_of
 from chattmpl.cli.options import EXIT_ZERO, RETENTION, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
 from chattmpl.errors import ChatTmplError, UsageError
@@ -113,7 +113,7 @@ def check(
     if failures.count and not reports:
         return WRONG
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
-    known = baseline or settings.baseline or (BASELINE if Path(BASELINE).is_file() else None)
+    known = baseline_of(baseline or settings.baseline, BASELINE)
     if write_baseline:
         say(f"wrote {write_known(Path(known or BASELINE), diagnostics)} known findings to {known or BASELINE}")
         return failures.or_else(OK)

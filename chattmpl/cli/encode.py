@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
@@ -125,13 +124,11 @@ def encode(
 def _next(summary: Summary, data: Sequence[str], template: str, tokenizer: str | None) -> str:
     """Return the lines that name the files, and what to do with them."""
     files = summary.files
-    counts = summary.rejected.with_name(summary.rejected.name.replace("rejected.jsonl", "summary.json"))
     first, form = files[0], {".jsonl": "json", ".arrow": "arrow"}.get(files[0].suffix, "parquet")
-    single = not re.search(r"-of-\d{5}$", first.stem)
-    where = str(first) if single else f"{len(files)} file{'s' if len(files) > 1 else ''} in {first.parent}"
-    loaded = f"{form!r}, data_files={str(first)!r}" if single else repr(str(first.parent))
+    where = str(first) if summary.single else f"{len(files)} file{'s' if len(files) > 1 else ''} in {first.parent}"
+    loaded = f"{form!r}, data_files={str(first)!r}" if summary.single else repr(str(first.parent))
     return (
-        f"wrote {where}; the counts are in {counts}\n"
+        f"wrote {where}; the counts are in {summary.path}\n"
         f"next: datasets.load_dataset({loaded}) gives rows for trl's SFTTrainer, and\n"
         f"      chattmpl audit {' '.join(map(shlex.quote, data))} -t {shlex.quote(template)} "
         f"--tokenizer {shlex.quote(str(tokenizer))} finds defects of the data"

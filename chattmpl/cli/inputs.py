@@ -200,6 +200,11 @@ def read_text(file: str) -> str:
         ) from None
 
 
+def baseline_of(given: str | None, default: str) -> str | None:
+    """Return the file of known findings: the one that was given, else the default one if it exists."""
+    return given or (default if Path(default).is_file() else None)
+
+
 def tokenizer_of(name: str | None) -> Any:
     """Load the tokenizer of an option, if it was given; raise `EncodeError` if it cannot be loaded."""
     if name is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import tokenizer_beside, tokenizer_of
+from chattmpl.cli.inputs import baseline_of, tokenizer_beside, tokenizer_of
 from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Failures, note, say, write, write_diagnostics
 from chattmpl.errors import UsageError
@@ -74,7 +74,8 @@ def lint(
     inputs = [_Input(item, loaded, settings, failures) for item in find_templates(paths or settings.paths, failures)]
     if failures.count and not inputs:
         return WRONG
-    file = _baseline(baseline or settings.baseline)
+    named = baseline_of(baseline or settings.baseline, BASELINE)
+    file = None if named is None else Path(named)
     if write_baseline:
         found = _findings(inputs, chosen)
         file = file or Path(BASELINE)
@@ -155,9 +156,3 @@ def _fix(
             say(f"{finding.place}: {'fixed' if write_files else 'would fix'} {finding.code}: {finding.message}")
     say(f"{changed} {'fixed' if write_files else 'would be fixed'}, {len(left)} left")
     return changed, left
-
-
-def _baseline(given: str | None) -> Path | None:
-    if given is not None:
-        return Path(given)
-    return Path(BASELINE) if Path(BASELINE).is_file() else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -155,10 +154,11 @@ class _Tally:
             self._all += len(rendering.text)
             self._marked += sum(end - start for start, end in rendering.generated)
         if rendering.lost:
+            from chattmpl.diagnostic import without_indices
             from chattmpl.template.template import why_lost
 
             for path in rendering.lost:
-                self._lost[re.sub(r"\d+", "", path), why_lost(rendering, path) or ""] += 1
+                self._lost[without_indices(path), why_lost(rendering, path) or ""] += 1
         if rendering.generated and encoding is None:
             return item
         from chattmpl.report.picture import warnings

@@ -1,13 +1,12 @@
 """Outcomes of checking a law on a conversation."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, Literal
 
 from chattmpl.conversation.models import Conversation
-from chattmpl.diagnostic import Severity
+from chattmpl.diagnostic import Severity, without_indices
 from chattmpl.source import Place
 
 
@@ -82,7 +81,7 @@ class Counterexample:
     @property
     def problem(self) -> tuple[str, str, str]:
         """The identity of the problem in any conversation: the law, the kind, and the field without its indices."""
-        return self.law, self.kind, re.sub(r"\d+", "", self.path or "")
+        return self.law, self.kind, without_indices(self.path)
 
     @property
     def difference(self) -> int | None:

@@ -1,11 +1,10 @@
 """Root causes: the counterexamples of a template, grouped by their cause."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from chattmpl.diagnostic import SEVERITIES, Severity, TemplateDiagnostic
+from chattmpl.diagnostic import SEVERITIES, Severity, TemplateDiagnostic, without_indices
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.template.blame import top
 from chattmpl.template.template import Template
@@ -87,7 +86,7 @@ def _severity(found: Counterexample) -> Severity:
     """Return the severity of a counterexample; the loss of a field that few formats render is a note or a warning."""
     if found.law != "lossless":
         return found.severity
-    field, never = found.field or re.sub(r"\d+", "", found.path or ""), found.place is None
+    field, never = found.field or without_indices(found.path), found.place is None
     if never and field.startswith(_NOTES):
         return "info"
     # A trace that only history drops is a matter of retention.

@@ -1,11 +1,11 @@
 """Settings of ``[tool.chattmpl.check]`` in pyproject.toml."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chattmpl.diagnostic import without_indices
 from chattmpl.errors import UsageError
 from chattmpl.laws.law import laws_named
 from chattmpl.laws.outcome import Counterexample
@@ -31,8 +31,8 @@ class AcceptedLimit:
 
     def covers(self, found: Counterexample) -> bool:
         """Return true if a counterexample shows this limit."""
-        path = re.sub(r"\d+", "", found.path or "")
-        return found.law == self.law and any(name.startswith(self.field) for name in (found.field or "", path))
+        names = (found.field or "", without_indices(found.path))
+        return found.law == self.law and any(name.startswith(self.field) for name in names)
 
     def __str__(self) -> str:
         return f"{self.law}:{self.field}" if self.field else self.law

@@ -55,7 +55,12 @@ class TemplateFacts:
 
     def under(self, kwargs: Mapping[str, Any]) -> TemplateFacts:
         """Return the facts about the template under template kwargs, found once."""
-        return self._under.setdefault(repr(kwargs), TemplateFacts(self.template, kwargs=kwargs)) if kwargs else self
+        if not kwargs:
+            return self
+        key = repr(kwargs)
+        if key not in self._under:
+            self._under[key] = TemplateFacts(self.template, kwargs=kwargs)
+        return self._under[key]
 
     # -- what it takes
 

@@ -51,14 +51,6 @@ def calls(*queries: str) -> Message:
     return answer("", tool_calls=made)
 
 
-def with_parts(conversation: dict[str, Any]) -> dict[str, Any]:
-    """Return a conversation whose content is a list of parts, as templates of models that read images take it."""
-    messages = [
-        {**message, "content": [{"type": "text", "text": message["content"]}]} for message in conversation["messages"]
-    ]
-    return {**conversation, "messages": messages}
-
-
 def result(number: int, text: str) -> Message:
     """Return the result of a call."""
     return {"role": "tool", "name": "find", "content": text, "tool_call_id": f"call0000{number}"}

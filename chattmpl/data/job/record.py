@@ -83,11 +83,15 @@ class Summary:
         data: the contents of ``summary.json``.
         files: the files of the dataset.
         rejected: the file of rejected rows.
+        path: the file ``summary.json``.
+        single: true if the dataset is one file, and not a folder.
     """
 
     data: dict[str, Any]
     files: tuple[Path, ...]
     rejected: Path
+    path: Path
+    single: bool
 
     @property
     def rejected_rows(self) -> int:

@@ -196,7 +196,9 @@ class _Job:
             self.watcher.note(JobNote(JobNoteKind.READING, {"note": note, "rows": rows}))
         output = self.folder.output
         folder = output.path.parent if output.single else output.path
-        return Summary(data, tuple(folder / name for name in data["files"]), output.rejected)
+        return Summary(
+            data, tuple(folder / name for name in data["files"]), output.rejected, output.summary, output.single
+        )
 
 
 def _read_counts(context: WorkerContext, shard: Shard) -> Counts | None:

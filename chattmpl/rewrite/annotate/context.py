@@ -111,7 +111,7 @@ class AnnotationContext:
 
     @property
     def ends_late(self) -> bool:
-        """Whether turns end with a token with which the next turn begins."""
+        """True if turns end with a token with which the next turn begins."""
         return not self.frame.stop_tokens and bool(self.facts.next_turn_stops)
 
     @property

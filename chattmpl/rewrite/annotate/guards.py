@@ -43,7 +43,7 @@ class Guard:
 
     @property
     def negative(self) -> bool:
-        """Whether it only says what does not hold."""
+        """True if it only says what does not hold."""
         return not any(wanted for _, wanted in self.literals)
 
     @property

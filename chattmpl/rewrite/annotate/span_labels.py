@@ -148,13 +148,13 @@ def labeled_parts(evidence: Evidence, item: Text | Output) -> list[LabeledPart]:
     ]
 
 
-Case = tuple[Guard | None, list[LabeledPart]]
+OutputCase = tuple[Guard | None, list[LabeledPart]]
 """A condition and the parts of an output with their labels where it holds; None for all remaining conditions."""
 
 _MOST_CASES = 4
 
 
-def output_cases(evidence: Evidence, item: Output) -> list[Case]:
+def output_cases(evidence: Evidence, item: Output) -> list[OutputCase]:
     """Return the cases in which different parts of an output are generated; none if no conditions distinguish them."""
     parts = parts_of(item.expression)
     seen: dict[frozenset[str], list[list[Observation]]] = {}

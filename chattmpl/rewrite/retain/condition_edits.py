@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterable
+from itertools import chain
 
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.retention import namespace_for, on_lines
@@ -56,14 +57,15 @@ def rewritten(
 
 def _simplified(before: Tree, source: str) -> str:
     """Return a source without conditions and assignments that a change left without effect."""
+    has_decided, has_idle = bool(_decided(before)), bool(_idle(before))
     for _ in range(_MOST_SIMPLIFIED):
         tree = parse(source)
-        found = [
+        unwrapped = (
             unwrap(block, kept) if kept < len(block.branches) else cut_out(block)
-            for block, kept in ([] if _decided(before) else _decided(tree))
-        ]
-        found += [cut_out(node) for node in ([] if _idle(before) else _idle(tree))]
-        edits = next(filter(None, found), None)
+            for block, kept in ([] if has_decided else _decided(tree))
+        )
+        cut = (cut_out(node) for node in ([] if has_idle else _idle(tree)))
+        edits = next(filter(None, chain(unwrapped, cut)), None)
         if edits is None:
             break
         source = apply_edits(source, edits).text
