@@ -34,6 +34,9 @@ TORCH = "torch==2.13.0"
 FORMATS = ("gguf>=0.17", "jsonschema>=4.23")
 """Packages that read GGUF files, and check SARIF against its schema."""
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Without bytecode, each worker of each session would compile all tests again."""
+
 WORKERS = ("-n", "2")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """Makes torch use one thread: models of this size train faster, and parallel tests do not compete for cores."""

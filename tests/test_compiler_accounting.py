@@ -26,7 +26,7 @@ SECONDS = 1.0
 
 MEGABYTES = 300
 
-PARTS = 16
+PARTS = 8
 
 CHANGING = frozenset(
     ["append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update"]

@@ -131,8 +131,16 @@ def _imports(name: str) -> Iterator[Import]:
     yield from walk(ast.parse(MODULES[name].read_text(encoding="utf-8")), eager=True)
 
 
-IMPORTS = [found for name in MODULES for found in _imports(name)]
-OWN = [found for found in IMPORTS if found.imported in MODULES and found.imported != found.importer]
+@pytest.fixture(scope="module")
+def imports() -> list[Import]:
+    """Return all imports of the package."""
+    return [found for name in MODULES for found in _imports(name)]
+
+
+@pytest.fixture(scope="module")
+def own_imports(imports: list[Import]) -> list[Import]:
+    """Return the imports of one module of the package by another one."""
+    return [found for found in imports if found.imported in MODULES and found.imported != found.importer]
 
 
 def _layer(module: str) -> str:
@@ -183,21 +191,21 @@ def test_each_package_has_a_place_in_the_order() -> None:
     assert {_layer(name) for name in MODULES} - {*ORDER} == set()
 
 
-def test_imports_go_from_the_top_of_the_order_to_the_bottom() -> None:
-    assert _backward(OWN) == []
+def test_imports_go_from_the_top_of_the_order_to_the_bottom(own_imports: list[Import]) -> None:
+    assert _backward(own_imports) == []
 
 
-def test_no_modules_import_each_other() -> None:
-    assert _circles(OWN) == []
+def test_no_modules_import_each_other(own_imports: list[Import]) -> None:
+    assert _circles(own_imports) == []
 
 
-def test_no_import_is_relative() -> None:
-    assert [item.place for item in IMPORTS if not item.imported] == []
+def test_no_import_is_relative(imports: list[Import]) -> None:
+    assert [item.place for item in imports if not item.imported] == []
 
 
-def test_heavy_packages_are_imported_only_where_they_are_needed() -> None:
+def test_heavy_packages_are_imported_only_where_they_are_needed(imports: list[Import]) -> None:
     light = ORDER[: ORDER.index("data")]
-    wrong = [item for item in IMPORTS if item.eager and item.imported.split(".")[0] in HEAVY]
+    wrong = [item for item in imports if item.eager and item.imported.split(".")[0] in HEAVY]
     assert [item.place for item in wrong if _layer(item.importer) in light] == []
 
 

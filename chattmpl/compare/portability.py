@@ -10,7 +10,6 @@ from chattmpl.compare.cases import RenderCase
 from chattmpl.compare.explain import Cause, Explainer, Outcome, OutcomePair, reference, rendered
 from chattmpl.engine import Engine
 from chattmpl.errors import BudgetError, ChatTmplError
-from chattmpl.laws.checker import RUNAWAYS, STEPS
 from chattmpl.laws.outcome import first_difference
 from chattmpl.source import Place, Source
 from chattmpl.syntax.edits import Edit
@@ -108,7 +107,7 @@ class _Comparison:
 
     def run(self, cases: Iterable[RenderCase]) -> EngineReport:
         every = list(cases)
-        with allow(RUNAWAYS * Budget().steps + STEPS * len(every)):
+        with allow(Budget().of_cases(len(every))):
             self._compare_all(every)
         self.report.findings = sorted(self.findings.values(), key=lambda finding: finding.cause.place.start)
         return self.report

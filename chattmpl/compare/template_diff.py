@@ -12,7 +12,7 @@ from chattmpl.conversation.models import Conversation
 from chattmpl.encode import encode
 from chattmpl.errors import ChatTmplError
 from chattmpl.laws import laws_named
-from chattmpl.laws.checker import RUNAWAYS, STEPS, Verdict, check
+from chattmpl.laws.checker import Verdict, check
 from chattmpl.laws.outcome import Counterexample
 from chattmpl.probing.corpus import CLOCK
 from chattmpl.source import Place
@@ -238,7 +238,7 @@ def diff(before: Template, after: Template, cases: Iterable[RenderCase], tokeniz
     found = Difference(before, after)
     groups: dict[tuple[Any, ...], ChangeGroup] = {}
     every = list(cases)
-    with allow(RUNAWAYS * before.budget.steps + STEPS * len(every)) as allowance:
+    with allow(before.budget.of_cases(len(every))) as allowance:
         for case in every:
             _compare(found, groups, case, tokenizer)
         # With nothing left, both templates would seem to refuse the same cases.

@@ -25,12 +25,6 @@ from chattmpl.template.family import Defect, Family
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Template
 
-RUNAWAYS = 3
-"""Number of renders up to the limit of the budget after which no more are tried."""
-
-STEPS = 50_000
-"""Steps that the renders of a case may take, in addition: ten times as many as those of the shipped families take."""
-
 _STEPS_PER_CHARACTER = 2
 """Steps for each character of a conversation, in addition: laws render a conversation about forty times."""
 
@@ -135,7 +129,7 @@ def check(
     usual = [with_parts(conversation) for conversation in given] if facts_of(template).only_parts else given
     chosen = list(cases_of(template, usual, matrix, tokenizer))
     size = sum(len(repr(case.conversation.dump())) for case in chosen)
-    with allow(RUNAWAYS * template.budget.steps + STEPS * len(chosen) + _STEPS_PER_CHARACTER * size) as allowance:
+    with allow(template.budget.of_cases(len(chosen)) + _STEPS_PER_CHARACTER * size) as allowance:
         for number, case in enumerate(chosen, 1):
             for verdict in verdicts:
                 _judge(verdict, case, causes, accept)
