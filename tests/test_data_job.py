@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import json
 import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from chattmpl import Template
+from chattmpl.cli.inputs import training_template
 from chattmpl.conversation.files import load_conversations
 from support.command import PROGRAM, Outcome, run_here
 from support.datasets import conversation, write_jsonl, write_many
@@ -131,6 +134,25 @@ def test_a_shard_with_a_wrong_row_in_another_process_is_encoded_again_by_the_fir
     ]
     assert len(wrong) <= 1, "only the shard that was done before may be wrong"
     assert summary_of(tmp_path / "fast")["paths"]["differing"] == 1
+
+
+def test_garbage_is_collected_while_rows_are_encoded_and_not_while_modules_load(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            seen.append(gc.isenabled())
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr("chattmpl.cli.encode.training_template", watched(training_template))
+    monkeypatch.setattr("chattmpl.data.job.encode_dataset", watched(encode_dataset))
+    assert run(data, "-o", tmp_path / "out").code == 0
+    assert seen == [False, True]
+    assert gc.isenabled()
 
 
 def test_rows_are_what_the_library_makes_of_each_conversation_in_their_order(data: Path, tmp_path: Path) -> None:

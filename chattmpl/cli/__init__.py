@@ -14,7 +14,7 @@ import click
 from chattmpl import __version__, cache
 from chattmpl.bounds import supervise
 from chattmpl.cli.options import SECTIONS, Command
-from chattmpl.cli.output import guarded, silence_stdout
+from chattmpl.cli.output import collect_garbage, guarded, silence_stdout
 
 _START = (
     (
@@ -36,9 +36,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         command = _command(cmd_name)
         if command is not None and command.long_running:
-            # Modules are still being imported, whose many objects all stay.
-            gc.set_threshold(50_000)
-            gc.enable()
+            collect_garbage()
         return command
 
     def resolve_command(

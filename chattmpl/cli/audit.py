@@ -40,7 +40,6 @@ def _shares(context: click.Context, parameter: click.Parameter, given: tuple[str
     "Data and training",
     "chattmpl audit chats.jsonl -t path/to/model --max-length 4096",
     "chattmpl audit --explain AU101",
-    long_running=True,
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options

@@ -45,7 +45,6 @@ def _refuse_row(context: click.Context, parameter: click.Parameter, given: str |
     "chattmpl encode chats.jsonl -t path/to/model -o rows",
     "chattmpl encode chats.jsonl -t qwen3 --tokenizer path/to/model -o short --max-length 4096",
     "chattmpl encode mixture.yaml -t hybrid --tokenizer demo -o packed --pack 4096 --max-rejected 1%",
-    long_running=True,
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import sys
@@ -229,12 +230,21 @@ class Bars:
             self._bars.stop()
 
 
+def collect_garbage() -> None:
+    """Enable the garbage collector for a long command, without the objects up to now, most of which are modules."""
+    gc.freeze()
+    gc.set_threshold(50_000)
+    gc.enable()
+
+
 @contextmanager
 def job_progress() -> Iterator[Watcher]:
     """Show the progress of a job on stderr: a bar in a terminal, and otherwise only notes."""
     from chattmpl.data.job import JobNoteKind, Watcher
     from chattmpl.data.template_notes import TemplateNoteKind
     from chattmpl.report.encoded import note_text
+
+    collect_garbage()
 
     class Notes(Watcher):
         def note(self, note: JobNote) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import sys
 from collections import Counter
@@ -25,7 +24,7 @@ from chattmpl.cli.options import (
     template_options,
     tokenizer_option,
 )
-from chattmpl.cli.output import choose_format, note, option_of
+from chattmpl.cli.output import choose_format, collect_garbage, note, option_of
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.report.writers import WRITERS, Format, Item
 
@@ -251,8 +250,7 @@ def _items(
 
 def _collecting(items: Iterator[Item]) -> Iterator[Item]:
     """Yield the items after the first with the garbage collector on; all objects up to now stay for good."""
-    gc.freeze()
-    gc.enable()
+    collect_garbage()
     yield from items
 
 

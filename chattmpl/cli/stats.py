@@ -25,7 +25,6 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
     "Data and training",
     "chattmpl stats chats.jsonl -t path/to/model",
     "chattmpl stats chats.jsonl -t qwen3 --tokenizer demo -o stats.md --plot stats.svg",
-    long_running=True,
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options

@@ -37,11 +37,16 @@ _COPIES_KEPT = 2
 
 
 class FastTokenizer(TextTokenizer):
-    """A ``tokenizers.Tokenizer``."""
+    """A ``tokenizers.Tokenizer``.
 
-    def __init__(self, raw: Tokenizer) -> None:
+    Attributes:
+        raw: the tokenizer.
+        saved: the number of added tokens in the file that defines it; None without such a file.
+    """
+
+    def __init__(self, raw: Tokenizer, saved: int | None = None) -> None:
         super().__init__()
-        self.raw = raw
+        self.raw, self.saved = raw, saved
         self._bare_copy: Tokenizer | None = None
         self._sentinel_copies: OrderedDict[int, _SentinelCopy] = OrderedDict()
         self._model_size = raw.get_vocab_size(with_added_tokens=False)

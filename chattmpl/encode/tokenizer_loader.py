@@ -180,11 +180,11 @@ def _from_file(path: Path, modified: float) -> TextTokenizer:
     try:
         if directory.config.get("split_special_tokens") is True:
             raise _splits_tokens(str(directory.path / CONFIG))
-        tokens = directory.tokens
+        tokens, saved = directory.tokens, len(raw.get_added_tokens_decoder())
         _add_declared(raw, directory)
     except TemplateError as error:  # the directory reads files for templates too
         raise EncodeError(error.message, hint=error.hint) from None
-    tokenizer = FastTokenizer(raw)
+    tokenizer = FastTokenizer(raw, saved)
     tokenizer.directory, tokenizer.special_tokens = directory, tokens
     return tokenizer
 

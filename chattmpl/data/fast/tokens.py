@@ -133,7 +133,8 @@ class TokenizerHandle:
     @cached_property
     def as_is(self) -> bool:
         """True if its file defines it: no token was added to it, and it neither truncates nor pads."""
-        return self._parsed[0]
+        fast = self.fast
+        return bool(self._files) and fast.saved == len(fast.added) and not (fast.raw.truncation or fast.raw.padding)
 
     @property
     def definition(self) -> str:
@@ -142,16 +143,6 @@ class TokenizerHandle:
             return self._files[0].read_text(encoding="utf-8")
         definition = json.loads(self._written)
         return json.dumps({**definition, "truncation": None, "padding": None, "post_processor": None})
-
-    @cached_property
-    def _parsed(self) -> tuple[bool, Any]:
-        """See `as_is`, and the normalizer."""
-        if self._files:
-            found = json.loads(self._files[0].read_bytes())
-            changed = found.get("truncation") or found.get("padding")
-            if not changed and len(found.get("added_tokens") or ()) == len(self.loaded.added):
-                return True, found.get("normalizer")
-        return False, json.loads(self._written).get("normalizer")
 
     @cached_property
     def _written(self) -> str:
@@ -167,7 +158,11 @@ class TokenizerHandle:
             Unsupported: they cannot.
         """
         tokenizer = self.fast
-        normalizers = list(_normalizers(self._parsed[1]))
+        normalizer = tokenizer.raw.normalizer
+        try:
+            normalizers = list(_normalizers(normalizer and json.loads(normalizer.__getstate__())))
+        except Exception as error:
+            raise Unsupported(f"the tokenizer cannot be copied ({first_line(error)})") from error
         if any(normalizer not in _SAFE_NORMALIZERS for normalizer in normalizers):
             raise Unsupported("the tokenizer has a normalizer that changes texts")
         if tokenizer.byte_length(0) is None:
