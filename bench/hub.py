@@ -123,6 +123,14 @@ class Subject:
                 return self.judge.judge(each, self.encoder.encode_rows([each])[0])
         return Verdict("left out")
 
+    def count_rows(self, conversation: dict[str, Any], kind: str) -> int:
+        """Return the number of rows of a conversation that is trained."""
+        for each in (conversation, as_parts(conversation)):
+            if self.judge.is_rendered(each):
+                thinks = {"chat_template_kwargs": self.thinks} if kind == "reasoning" and self.thinks else {}
+                return len(self.encoder.encode_rows([{**each, **thinks}])[0])
+        return 0
+
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
         """Yield the verdict on each kind of conversation."""
         for name, conversation in CONVERSATIONS.items():

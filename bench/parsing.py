@@ -143,7 +143,9 @@ class Row:
     seconds: float = 0.0
 
 
-class _Bench:
+class Bench:
+    """The completions of one template, rendered and parsed."""
+
     def __init__(self, name: str, source: str, exact: bool) -> None:
         self.facts = TemplateFacts(Template.from_source(source, name=name))
         self.template = Template.from_source(source, name=name, tokens=self.facts.template.tokens)
@@ -152,6 +154,7 @@ class _Bench:
         self.completions: dict[str, Reading] = {}
 
     def run(self) -> Row:
+        """Parse the completions."""
         started = time.process_time()
         formats = find_formats(self.facts)
         self.row.format = " + ".join(each.name for each in (formats.calls, formats.reasoning) if each) or "other"
@@ -333,7 +336,7 @@ def main() -> None:
             if options.names and not any(text in name for text in options.names):
                 continue
             try:
-                bench = _Bench(name, source, options.exact)
+                bench = Bench(name, source, options.exact)
             except ChatTmplError:
                 continue
             if options.conversations:

