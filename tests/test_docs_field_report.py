@@ -1,16 +1,35 @@
-"""The field report is what lint finds in trl's templates today, each finding confirmed by transformers."""
+"""The field reports are what lint finds in published templates today, each finding confirmed by transformers."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from support import ROOT
 
-PAGE = ROOT / "docs" / "evidence" / "field-report.md"
+
+def _call(tusk: str) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": "find_walrus", "arguments": {"tusk": tusk}}}
+
+
+TURNS = [
+    {"role": "user", "content": "Question"},
+    {"role": "assistant", "content": "Answer"},
+    {"role": "user", "content": "Other"},
+    {"role": "assistant", "content": "Again"},
+]
+CALLS = [
+    {"role": "user", "content": "Question"},
+    {"role": "assistant", "content": "", "tool_calls": [_call("lefttusk"), _call("righttusk")]},
+]
+LAWFUL = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ (m.tool_calls or '') | string }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +46,26 @@ def tool() -> ModuleType:
 
 
 @pytest.mark.upstream
-def test_the_field_report_is_up_to_date_and_every_error_is_confirmed(tool: ModuleType) -> None:
-    assert PAGE.read_text(encoding="utf-8") == tool.page(), "python tools/make_field_report.py writes it anew"
+@pytest.mark.parametrize("number", range(2))
+def test_a_field_report_is_up_to_date_and_every_error_is_confirmed(tool: ModuleType, number: int) -> None:
+    report = tool.reports()[number]
+    page = (ROOT / "docs" / "evidence" / report.file).read_text(encoding="utf-8")
+    assert page == report.page(tool.Transformers()), "python tools/make_field_report.py writes it anew"
+
+
+@pytest.mark.upstream
+def test_no_check_confirms_a_finding_in_a_template_without_it(tool: ModuleType) -> None:
+    transformers = tool.Transformers()
+    of_calls = {"CT303", "CT307"}
+    for messages, codes in ((TURNS, tool.CAUSES.keys() - of_calls), (CALLS, of_calls)):
+        seen = transformers.see(LAWFUL, {"messages": messages})
+        for kind in ("", "nameless"):
+            finding = SimpleNamespace(counterexample={"conversation": {"messages": messages}}, kind=kind)
+            assert {code for code in codes if tool.CAUSES[code][2](seen, finding)} == set()
+    late_system = [TURNS[0], {"role": "system", "content": "Behave"}, TURNS[1]]
+    finding = SimpleNamespace(counterexample={"conversation": {"messages": late_system}}, kind="")
+    seen = transformers.see(LAWFUL.replace("%}<|im", "if m.role != 'system' %}<|im", 1), {"messages": late_system})
+    assert tool.CAUSES["CT301"][2](seen, finding)
 
 
 @pytest.mark.upstream

@@ -1,7 +1,9 @@
-"""Write docs/evidence/field-report.md: the errors that lint finds in the templates of trl, confirmed with transformers.
+"""Write the field reports: the errors that lint finds in published templates, confirmed with transformers.
 
-``python tools/make_field_report.py`` writes the page; ``--check`` checks that it is up to date. Needs transformers,
-and pip to download trl's wheel. A finding that transformers does not confirm is an error of chattmpl and stops the run.
+``python tools/make_field_report.py`` writes docs/evidence/field-report.md, about the templates of trl, and
+docs/evidence/hub-findings.md, about those of the models that are downloaded most; ``--check`` checks that they are up
+to date. Needs transformers, and pip to download the wheels that hold the templates. A finding that transformers does
+not confirm is an error of chattmpl and stops the run.
 """
 
 from __future__ import annotations
@@ -25,9 +27,12 @@ from chattmpl.lint.rule import rules  # noqa: E402
 from chattmpl.lint.runner import lint  # noqa: E402
 from chattmpl.source import Source  # noqa: E402
 from chattmpl.template.resolver import TemplateSource  # noqa: E402
-from support.fetched import TRL, trl_templates  # noqa: E402
+from support.fetched import TRL, hub_downloads, hub_templates, trl_templates  # noqa: E402
 
-PAGE = ROOT / "docs" / "evidence" / "field-report.md"
+PAGES = ROOT / "docs" / "evidence"
+HUB = 100
+"""Number of templates of the hub, the most downloaded first."""
+
 DEMO = ROOT / "chattmpl" / "encode" / "demo_tokenizer.json"
 WIDTH = 44
 SPECIAL = {"bos_token": "<bos>", "eos_token": "<eos>", "pad_token": "<pad>", "unk_token": "<unk>"}
@@ -39,12 +44,14 @@ class Seen:
 
     Attributes:
         prompt: the messages before the answer, with the generation prompt; empty if no answer is concerned.
+        unprompted: the same without the generation prompt.
         text: the whole text.
         trained: the trained part of the last turn, by the mask.
         before: the text before it.
     """
 
     prompt: str
+    unprompted: str
     text: str
     trained: str
     before: str
@@ -65,12 +72,13 @@ class Transformers:
         settings: dict[str, Any] = {"chat_template": template, "tools": tools, **(kwargs or {})}
         text = self._tokenizer.apply_chat_template(messages, tokenize=False, **settings)
         if messages[-1]["role"] != "assistant":
-            return Seen("", text, "", "")
-        prompt = self._tokenizer.apply_chat_template(
-            messages[:-1], tokenize=False, add_generation_prompt=True, **settings
+            return Seen("", "", text, "", "")
+        prompt, unprompted = (
+            self._tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=asked, **settings)
+            for asked in (True, False)
         )
         if "generation %}" not in template and "generation -%}" not in template:
-            return Seen(prompt, text, "", text)
+            return Seen(prompt, unprompted, text, "", text)
         made = self._tokenizer.apply_chat_template(
             messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True, **settings
         )
@@ -78,7 +86,7 @@ class Transformers:
         end = len(mask) - mask[::-1].index(1) if 1 in mask else 0
         start = next((index + 1 for index in range(end - 1, -1, -1) if not mask[index]), 0)
         before, trained = (self._tokenizer.decode(made["input_ids"][a:b]) for a, b in ((0, start), (start, end)))
-        return Seen(prompt, text, trained, before)
+        return Seen(prompt, unprompted, text, trained, before)
 
 
 def prompt_is_trained(seen: Seen, finding: TemplateDiagnostic) -> bool:
@@ -93,16 +101,20 @@ def prompt_is_no_prefix(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 
 def calls_are_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
-    """Return whether no argument of a tool call is in the text."""
-    messages = (finding.counterexample or {})["conversation"]["messages"]
+    """Return whether no argument of a tool call is in the text, or no name before it, as the finding says."""
+    messages = _messages(finding)
     calls = [call["function"] for message in messages for call in message.get("tool_calls") or []]
     values = [str(value) for call in calls for value in dict(call["arguments"]).values()]
+    if finding.kind == "nameless":
+        asked = next(_text(message) for message in messages if message["role"] == "user")
+        turn, found, _ = seen.text.partition(asked)[2].partition(values[0])
+        return bool(found) and not any(call["name"] in turn for call in calls)
     return bool(values) and not any(value in seen.text for value in values)
 
 
 def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """Return whether the text has the argument of the first of two calls in a message, but not that of the second."""
-    messages = (finding.counterexample or {})["conversation"]["messages"]
+    messages = _messages(finding)
     calls = next(message["tool_calls"] for message in messages if len(message.get("tool_calls") or []) > 1)
     first, second = (next(iter(call["function"]["arguments"].values())) for call in calls[:2])
     return first in seen.text and second not in seen.text
@@ -110,10 +122,55 @@ def second_call_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
 
 def header_is_left_out(seen: Seen, finding: TemplateDiagnostic) -> bool:
     """Return whether there is more than white space between the prompt and the answer."""
-    messages = (finding.counterexample or {})["conversation"]["messages"]
-    answer = messages[-1]["content"]
-    header, found, _ = seen.text[len(seen.prompt) :].partition(answer)
+    header, found, _ = seen.text[len(seen.prompt) :].partition(_text(_messages(finding)[-1]))
     return seen.text.startswith(seen.prompt) and bool(found) and bool(header.strip())
+
+
+def prompt_is_never_written(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether the prompt is the same without being requested, and an answer has a header."""
+    question, answer = (_text(message) for message in _messages(finding)[-2:])
+    header = seen.text.partition(question)[2].partition(answer)[0]
+    return seen.prompt == seen.unprompted and "assistant" in header and not seen.prompt.endswith(header)
+
+
+def prompt_is_written_unasked(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether the text that was rendered without generation prompt ends as the prompt does."""
+    question, answer = (_text(message) for message in _messages(finding)[-2:])
+    end = seen.text.partition(answer)[2]
+    return bool(end.strip()) and end == seen.prompt.partition(question)[2]
+
+
+def bos_is_repeated(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether the BOS token is in the text more than once."""
+    return seen.text.count(SPECIAL["bos_token"]) > 1
+
+
+def frames_are_equal(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether the text from a question to its answer is that from the answer to the next question."""
+    question, answer, other = (_text(message) for message in _messages(finding)[:3])
+    before, _, rest = seen.text.partition(question)[2].partition(answer)
+    return bool(rest) and before == rest.partition(other)[0]
+
+
+def system_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether the system message is not in the text."""
+    systems = [_text(message) for message in _messages(finding) if message["role"] == "system"]
+    return bool(systems) and not any(text in seen.text for text in systems)
+
+
+def text_is_missing(seen: Seen, finding: TemplateDiagnostic) -> bool:
+    """Return whether a question or an answer is not in the text."""
+    return any(_text(message) not in seen.text for message in _messages(finding))
+
+
+def _messages(finding: TemplateDiagnostic) -> list[dict[str, Any]]:
+    return list((finding.counterexample or {})["conversation"]["messages"])
+
+
+def _text(message: dict[str, Any]) -> str:
+    """Return the text of a message, which may be a list of parts."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 Check = Callable[[Seen, TemplateDiagnostic], bool]
@@ -124,6 +181,12 @@ CAUSES: dict[str, tuple[str, str, Check]] = {
         "asked to write. If the prompt opens a think block and the trained text opens it again, a model that has "
         "learnt this opens it twice.",
         prompt_is_trained,
+    ),
+    "CT201": (
+        "There is no generation prompt",
+        "`add_generation_prompt` adds nothing, although answers have a header. At inference the model has to write the "
+        "header itself, and may continue as the user instead.",
+        prompt_is_never_written,
     ),
     "CT202": (
         "The generation prompt is empty after a tool result",
@@ -137,10 +200,30 @@ CAUSES: dict[str, tuple[str, str, Check]] = {
         "after the real prompt was never seen in training.",
         prompt_is_no_prefix,
     ),
+    "CT206": (
+        "The BOS token is repeated",
+        "The token that says that a text begins is written in the middle of a conversation.",
+        bos_is_repeated,
+    ),
+    "CT207": (
+        "The generation prompt is written unasked",
+        "The text of a conversation ends with the header of another answer, so a training row ends with an empty turn.",
+        prompt_is_written_unasked,
+    ),
+    "CT209": (
+        "Questions and answers look alike",
+        "The same text separates a question from its answer and an answer from the next question.",
+        frames_are_equal,
+    ),
+    "CT301": (
+        "The system message is dropped",
+        "Instructions are lost in training and in serving, and nothing reports it.",
+        system_is_missing,
+    ),
     "CT303": (
         "Tool calls are dropped",
-        "A message with `tool_calls`, the format of every dataset and API, becomes an empty turn: the model is trained "
-        "to give an empty answer to a question that needs a tool.",
+        "A message with `tool_calls`, the format of every dataset and API, becomes an empty turn, or loses the name of "
+        "the tool: the model is trained to call nothing.",
         calls_are_missing,
     ),
     "CT307": (
@@ -149,10 +232,15 @@ CAUSES: dict[str, tuple[str, str, Check]] = {
         "was never made.",
         second_call_is_missing,
     ),
+    "CT314": (
+        "A question or an answer is dropped",
+        "Text that is not rendered is neither read nor trained.",
+        text_is_missing,
+    ),
 }
 """For each rule with error-level findings: a heading, the consequence, and the check without chattmpl."""
 
-_OF_TEXT = ("CT303", "CT307")
+_OF_TEXT = ("CT206", "CT207", "CT209", "CT301", "CT303", "CT307", "CT314")
 """Rules about the text after the question, not about the end of the prompt."""
 
 
@@ -190,38 +278,84 @@ def entries(transformers: Transformers, templates: dict[str, str]) -> Iterator[E
             yield Entry(name, finding, seen)
 
 
-def page() -> str:
-    """Return the text of the report."""
-    transformers, templates = Transformers(), trl_templates()
-    found = sorted(entries(transformers, templates), key=lambda entry: entry.finding.code)
-    concerned = {entry.name for entry in found}
-    training = {name for name in templates if name.endswith("_training")}
-    parts = [
-        "# Field report: the templates that trl ships",
-        f"Every error that `chattmpl lint` finds in the {len(templates)} templates of trl {TRL}: {len(found)} findings "
-        f"in {len(concerned)} templates, {len(concerned & training)} of which are among the {len(training)} training "
-        f"templates. Each was confirmed with `apply_chat_template` of transformers {transformers.version}: by the mask "
-        "that it returns, or by the text that it renders with and without the generation prompt. Warnings and notes "
-        "are left out.",
-        "This page is generated by `python tools/make_field_report.py`, which stops at a finding that transformers "
-        "does not confirm; a test fails if the page is out of date.",
-        _summary(found),
-        _HOW,
+@dataclass(frozen=True)
+class Report:
+    """A page of confirmed findings.
+
+    Attributes:
+        file: name of the page.
+        title: its heading.
+        templates: the sources by name.
+        about: the opening, with fields for numbers of findings and of templates.
+        command: a command that shows a finding, or nothing.
+    """
+
+    file: str
+    title: str
+    templates: dict[str, str]
+    about: str
+    command: str = ""
+
+    def page(self, transformers: Transformers) -> str:
+        """Return the text of the page."""
+        found = sorted(entries(transformers, self.templates), key=lambda entry: entry.finding.code)
+        concerned = {entry.name for entry in found}
+        training = {name for name in self.templates if name.endswith("_training")}
+        about = self.about.format(
+            all=len(self.templates),
+            findings=len(found),
+            concerned=len(concerned),
+            training=len(training),
+            trained=len(concerned & training),
+        )
+        parts = [
+            f"# {self.title}",
+            f"{about} Each was confirmed with `apply_chat_template` of transformers {transformers.version}: by the "
+            "mask that it returns, or by the text that it renders with and without the generation prompt. Warnings "
+            "and notes are left out.",
+            "This page is generated by `python tools/make_field_report.py`, which stops at a finding that transformers "
+            "does not confirm; a test fails if the page is out of date.",
+            _summary(found),
+            f"## How to reproduce a finding\n\n{self.command}{_HOW}",
+        ]
+        for code, group in groupby(found, key=lambda entry: entry.finding.code):
+            parts += _section(code, list(group))
+        return "\n\n".join(parts) + "\n"
+
+
+def reports() -> list[Report]:
+    """Return the pages."""
+    downloads = hub_downloads()
+    hub = sorted(hub_templates().items(), key=lambda item: -downloads[item[0]])[:HUB]
+    return [
+        Report(
+            "field-report.md",
+            "Field report: the templates that trl ships",
+            trl_templates(),
+            f"Every error that `chattmpl lint` finds in the {{all}} templates of trl {TRL}: {{findings}} findings in "
+            "{concerned} templates, {trained} of which are among the {training} training templates.",
+            _COMMAND,
+        ),
+        Report(
+            "hub-findings.md",
+            f"Field report: the {HUB} most downloaded templates",
+            dict(hub),
+            "Every error that `chattmpl lint` finds in the templates of the {all} most downloaded models: {findings} "
+            "findings in {concerned} templates.",
+        ),
     ]
-    for code, group in groupby(found, key=lambda entry: entry.finding.code):
-        parts += _section(code, list(group))
-    return "\n\n".join(parts) + "\n"
 
 
-_HOW = """## How to reproduce a finding
-
-`chattmpl lint` shows a finding in a template of the installed trl, with the line:
+_COMMAND = """`chattmpl lint` shows a finding in a template of the installed trl, with the line:
 
 ```sh
 chattmpl lint "$(python -c 'import trl, pathlib; print(pathlib.Path(trl.__file__).parent)')/chat_templates/NAME.jinja"
 ```
 
-Without chattmpl, pass the `messages` of a conversation below to any tokenizer, with the template as `chat_template`.
+"""
+
+_HOW = """Without chattmpl, pass the `messages` of a conversation below to any tokenizer, with the template as
+`chat_template`.
 
 ```python
 prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
@@ -275,9 +409,9 @@ def _row(entry: Entry) -> str:
     seen, place = entry.seen, entry.finding.place
     what = entry.finding.message.replace("|", "\\|").replace("<", "\\<")
     if entry.finding.code in _OF_TEXT:
-        asked = (entry.finding.counterexample or {})["conversation"]["messages"][0]["content"]
-        start = seen.text.index(asked) + len(asked)
-        return f"| `{entry.name}.jinja:{place.line}` | {what} | – | …{_code(seen.text[start : start + 4 * WIDTH])}… |"
+        asked = next(_text(message) for message in _messages(entry.finding) if message["role"] == "user")
+        shown = seen.text.partition(asked)[2] or seen.text[-4 * WIDTH :]
+        return f"| `{entry.name}.jinja:{place.line}` | {what} | – | …{_code(shown[: 4 * WIDTH])}… |"
     if seen.trained:
         shown = f"…{_code(seen.before[-WIDTH // 2 :])} ⟦{_code(seen.trained[:WIDTH])}…⟧"
     else:
@@ -295,18 +429,19 @@ def _code(text: str) -> str:
 
 
 def main() -> int:
-    """Write the page, or check with --check whether it is up to date."""
+    """Write the pages, or check with --check whether they are up to date."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if the page is out of date")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is out of date")
     arguments = parser.parse_args()
-    made = page()
-    if not arguments.check:
-        PAGE.write_text(made, encoding="utf-8")
-        return 0
-    if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == made:
-        return 0
-    print(f"{PAGE.relative_to(ROOT)} is out of date: python tools/make_field_report.py", file=sys.stderr)
-    return 1
+    transformers, code = Transformers(), 0
+    for report in reports():
+        path, made = PAGES / report.file, report.page(transformers)
+        if not arguments.check:
+            path.write_text(made, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != made:
+            print(f"{path.relative_to(ROOT)} is out of date: python tools/make_field_report.py", file=sys.stderr)
+            code = 1
+    return code
 
 
 if __name__ == "__main__":
