@@ -22,6 +22,8 @@ from support.small_tokenizers import byte_level_bpe, with_control
 need("gigatoken", "numpy")
 
 from chattmpl.data.encoder import Encoder, EncoderReport, FastPathWarning, Rejection, Row, TemplateWarning  # noqa: E402
+from chattmpl.data.exact_path import ExactPath  # noqa: E402
+from chattmpl.data.fast.comparison import ExactResult  # noqa: E402
 from chattmpl.data.fast.renderers import CompiledRenderer  # noqa: E402
 from chattmpl.data.rows import RejectionReason  # noqa: E402
 
@@ -356,6 +358,24 @@ def test_a_fast_path_that_turns_out_wrong_is_given_up_loudly_and_the_batch_is_ri
         warnings.simplefilter("error")
         assert "late" in str(row_of(encoder, records[1]).text)
     assert encoder.report().exact == {"all rows": 4}
+
+
+def test_all_rows_of_a_compared_conversation_are_compared_with_one_run_of_the_exact_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs: list[object] = []
+    results = ExactPath.results
+
+    def counted(path: ExactPath, record: Any) -> list[ExactResult]:
+        runs.append(record)
+        return results(path, record)
+
+    answer = {"role": "assistant", "content": "yes", "reasoning_content": "so"}
+    record = {"messages": [CHAT[0], answer, CHAT[0], answer, CHAT[0], answer]}
+    encoder = Encoder("qwen3", "demo", check_every=1).prepare()
+    monkeypatch.setattr(ExactPath, "results", counted)
+    assert len(encoder.encode_many([record, {"messages": CHAT}])) == 4
+    assert (encoder.report().checked, len(runs)) == (4, 2)
 
 
 def test_reports_add_up() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from chattmpl.budget import pause_gc
 from chattmpl.conversation.notes import ReadingNote
 from chattmpl.conversation.shapes import Reading, read_record
 from chattmpl.data.exact_path import ExactPath
-from chattmpl.data.fast.comparison import Sample, describe_difference
+from chattmpl.data.fast.comparison import Sample, describe_difference, paired
 from chattmpl.data.fast.markers import Unsupported, split_markers
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.tokens import PickledTokenizer, TokenizerHandle
@@ -60,7 +60,7 @@ _EXACT_BATCH = 64
 """Number of rows that the exact path encodes together, whose texts are tokenized on all cores."""
 
 _TAIL = 256
-"""Number of bytes at the end of a text that decide whether a row is compared."""
+"""Number of bytes at the end of a text that decide whether its conversation is compared."""
 
 
 class FastPathWarning(UserWarning):
@@ -150,8 +150,8 @@ class Encoder:
             are, as transformers does.
         clock: the time of ``strftime_now``: a datetime, or a callable that can be pickled; by default the time when the
             encoder was created, so that all rows agree.
-        check_every: about one in this number of rows of the fast path is compared with the exact path. Which rows
-            depends on their texts alone. 0 compares none.
+        check_every: about one in this number of conversations of the fast path is compared with the exact path, with
+            all of its rows. Which ones depends on their texts alone. 0 compares none.
 
     Raises:
         UsageError: an option does not exist, or the template does not read a template kwarg.
@@ -466,12 +466,13 @@ class Encoder:
         """Compare a sample of the rows with the exact path; if they differ, drop the fast path."""
         if not self.check_every:
             return True
-        sample = [
-            Sample(records[row], place - batch.rows.index(row), batch.text(place), *batch.tokens(place))
-            for place, (row, tail) in enumerate(zip(batch.rows, batch.tails(_TAIL), strict=True))
-            if not zlib.crc32(tail) % self.check_every
-        ]
-        self._report.checked += len(sample)
+        tails = batch.tails(_TAIL)
+        sample = []
+        for row, group in groupby(range(len(batch.rows)), key=batch.rows.__getitem__):
+            places = list(group)
+            if not zlib.crc32(tails[places[0]]) % self.check_every:
+                sample.append(Sample(records[row], [(batch.text(each), *batch.tokens(each)) for each in places]))
+                self._report.checked += len(places)
         if self._samples is not None:
             self._samples += sample
             return True
@@ -484,12 +485,12 @@ class Encoder:
         return False
 
     def _difference(self, samples: Iterable[Sample]) -> str | None:
-        """Compare rows with the exact path, and describe the first difference; None if there is none."""
-        for record, number, text, ids, mask in samples:
+        """Compare records with the exact path, and describe the first difference; None if there is none."""
+        for record, rows in samples:
             exact = attempt(self._exact.results, record)
-            expected = None if isinstance(exact, Rejection) or number >= len(exact) else exact[number]
-            if difference := describe_difference(expected, text, ids, mask):
-                return difference
+            for expected, row in paired(None if isinstance(exact, Rejection) else exact, rows):
+                if difference := describe_difference(expected, *row):
+                    return difference
         return None
 
     def hand_over_samples(self) -> list[Sample]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from chattmpl.data.fast.markers import Ranges, split_markers
 from chattmpl.errors import EncodeError
+
+_Found = TypeVar("_Found")
 
 
 class ExactResult(NamedTuple):
@@ -28,17 +31,10 @@ class NotCompared(EncodeError):
 
 
 class Sample(NamedTuple):
-    """A row of the fast path to compare with the exact path: its record, text with markers, tokens and mask.
-
-    Attributes:
-        number: the number of the row among the rows of its record.
-    """
+    """A record to compare with the exact path, and the text with markers, tokens and mask of each of its fast rows."""
 
     record: Any
-    number: int
-    text: str
-    ids: list[int]
-    mask: list[int]
+    rows: list[tuple[str, list[int], list[int]]]
 
 
 def describe_difference(
@@ -66,6 +62,12 @@ def describe_difference(
             first = next(differing, min(len(found), len(wanted)))
             return f"its {what} differ from token {first} on, in a row that begins with {_excerpt(plain)}"
     return None
+
+
+def paired(results: list[ExactResult] | None, found: Sequence[_Found]) -> Iterator[tuple[ExactResult | None, _Found]]:
+    """Pair the rows of a conversation with the exact results, or with None where there are more or fewer."""
+    same = results is not None and len(results) == len(found)
+    return zip(results if same and results is not None else [None] * len(found), found, strict=True)
 
 
 def _excerpt(text: str) -> str:

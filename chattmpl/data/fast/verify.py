@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from chattmpl import cache
-from chattmpl.data.fast.comparison import ExactResult, NotCompared, describe_difference
+from chattmpl.data.fast.comparison import ExactResult, NotCompared, describe_difference, paired
 from chattmpl.data.fast.markers import SEPARATOR, Unsupported, with_markers
 from chattmpl.data.fast.path import FastPath
 from chattmpl.data.fast.probes import probes
@@ -36,8 +36,6 @@ _CODE = (
 
 Exact = Callable[[Any], list[ExactResult]]
 """The exact path for a record, with a result for each of its rows; it raises `ChatTmplError`."""
-
-_Found = TypeVar("_Found")
 
 Expected = list[tuple[PreparedRow, list[ExactResult] | None]]
 """Conversations with the results of the exact path; None if it refuses the conversation."""
@@ -303,9 +301,3 @@ def _check_tokens(path: FastPath, expected: Expected) -> None:
         for result, place in paired(expected[index][1], list(places)):
             if difference := describe_difference(result, batch.text(place), *batch.tokens(place)):
                 raise Unsupported(f"{path.engine.name} is not used: {difference}")
-
-
-def paired(results: list[ExactResult] | None, found: Sequence[_Found]) -> Iterator[tuple[ExactResult | None, _Found]]:
-    """Pair the rows of a conversation with the exact results, or with None where there are more or fewer."""
-    same = results is not None and len(results) == len(found)
-    return zip(results if same and results is not None else [None] * len(found), found, strict=True)
