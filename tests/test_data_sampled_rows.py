@@ -105,6 +105,9 @@ def test_what_stands_before_a_trained_token_is_a_prompt_at_inference_under_every
     for name, conversation in conversations():
         turns = [i for i, m in enumerate(conversation.messages) if m.role == "assistant" and m.trained is not False]
         [rows] = encoder.encode_rows([conversation])
+        if isinstance(rows, Rejection) and rows.message.endswith(".tool_calls"):
+            assert family == "smollm3"  # renders no calls
+            continue
         if isinstance(rows, Rejection):
             # The template refuses the whole, or the shorter conversations that a turn needs.
             ends = [*(turn + 1 for turn in turns), len(conversation.messages)]
@@ -396,6 +399,53 @@ def test_a_trace_that_opens_in_the_middle_of_a_turn_is_continued(fast: Any) -> N
         assert sampled(encoder, talk) == [[text], [text], ["\n</think>\n\n3<|im_end|>"]]
 
 
+CALL = {"type": "function", "function": {"name": "find", "arguments": {"a": 1}}}
+WITHOUT_HEADER = (
+    "{% for m in messages %}{% if not m.tool_calls %}<|im_start|>{{ m.role }}\n{% endif %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<tool_call>{{ c.function|tojson }}</tool_call>{% endfor %}<|im_end|>\n"
+    "{% endfor %}" + PROMPT
+)
+IN_MODE = "{% if mode %}TEXT{% endif %}"
+
+
+@pytest.mark.parametrize("fast", ["auto", "off"])
+@pytest.mark.parametrize(
+    ("source", "answer", "wanted"),
+    [
+        (
+            HEADER + PROMPT.replace("<|im_start|>", IN_MODE.replace("TEXT", "/think ") + "<|im_start|>"),
+            {},
+            "2<|im_end|>",
+        ),
+        (HEADER + PROMPT.replace("<|im_start|>", "{{ '' if mode else '<|im_start|>' }}"), {}, "2<|im_end|>"),
+        (
+            WITHOUT_HEADER,
+            {"tool_calls": [CALL]},
+            '2<tool_call>{"name": "find", "arguments": {"a": 1}}</tool_call><|im_end|>',
+        ),
+        (HEADER + PROMPT + IN_MODE.replace("TEXT", "<think>\n\n</think>\n"), {}, "2<|im_end|>"),
+    ],
+    ids=["longer-prompt", "shorter-prompt", "no-header", "prompt-without-being-asked"],
+)
+def test_an_answer_continues_a_prompt_with_another_header(
+    fast: Any, source: str, answer: dict[str, Any], wanted: str
+) -> None:
+    talk = [{"role": "user", "content": "1"}, {"role": "assistant", "content": "2", **answer}]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TemplateWarning)
+        encoder = untagged(source, fast=fast)
+        [rows] = encoder.encode_rows([{"messages": talk, "chat_template_kwargs": {"mode": True}}])
+    assert not isinstance(rows, Rejection), rows
+    assert [[decoded(row, start, end) for start, end in runs(row)] for row in rows] == [[wanted]]
+
+
+def test_an_answer_does_not_continue_a_prompt_that_opens_something_else() -> None:
+    opened = "{% for m in messages %}{{ m.content }}<|im_end|>\n{% endfor %}" + PROMPT.replace("assistant\n", "plan")
+    [rejected] = untagged(opened, fast="off").encode_rows([THINKING])
+    assert isinstance(rejected, Rejection)
+    assert "does not begin with its prompt" in rejected.message
+
+
 def test_an_answer_that_contradicts_its_prompt_rejects_the_conversation_with_both_texts() -> None:
     other = HEADER + PROMPT.replace("assistant", "bot")
     [rejected] = untagged(other, fast="off").encode_rows([THINKING])
@@ -437,6 +487,33 @@ def test_an_answer_of_which_nothing_is_rendered_rejects_the_conversation() -> No
     assert isinstance(rejected, Rejection)
     assert rejected.message == "the template renders nothing of messages[1].content"
     assert "list of parts" in str(rejected.hint)
+
+
+@pytest.mark.parametrize("fast", ["auto", "off"])
+def test_calls_of_which_nothing_is_rendered_reject_the_conversation(fast: Any) -> None:
+    for content in ("", "I call find."):
+        calls: dict[str, Any] = {"role": "assistant", "content": content, "tool_calls": [CALL]}
+        talk: list[dict[str, Any]] = [{"role": "user", "content": "1"}, calls]
+        [rejected] = untagged(HEADER + PROMPT, fast=fast).encode_rows([talk])
+        assert isinstance(rejected, Rejection)
+        assert rejected.message == "the template renders nothing of messages[1].tool_calls"
+    calling = HEADER.replace("{{ m.content }}", "{{ m.content }}{{ m.tool_calls[0].function.name if m.tool_calls }}")
+    encoder = untagged(calling + PROMPT, fast=fast)
+    assert sampled(encoder, talk) == [["I call find.find<|im_end|>"]]
+    assert fast == "off" or not encoder.report().exact
+
+
+def test_tags_of_a_template_whose_turns_end_with_the_next_marker_are_valid() -> None:
+    marked = "{% generation %}{{ m.content }}{% if not loop.last %}<|user|>{% endif %}{% endgeneration %}"
+    source = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>\n" + marked + "{% elif loop.first %}"
+        "<|user|>\n{{ m.content }}{% else %}\n{{ m.content }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert sampled(untagged(source), THINKING) == [["2<|user|>", "4<|user|>", "6<|user|>"]]
+    assert not [each for each in caught if "are not used" in str(each.message)]
 
 
 @pytest.mark.parametrize("fast", ["auto", "off"])

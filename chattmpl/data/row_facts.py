@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, NamedTuple
 
 from chattmpl.cache import hash_of_code
@@ -15,7 +16,7 @@ from chattmpl.errors import NotRepresentable, RenderError, UsageError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.source import common_length
-from chattmpl.template.special_tokens import Endings, TurnEnding
+from chattmpl.template.special_tokens import CONTROL, Endings, TurnEnding
 from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Rendering, Template
 
@@ -97,7 +98,10 @@ def _is_read_back(template: Template, row: Rendering) -> bool:
     from chattmpl.probing.corpus import CLOCK
 
     *head, message = row.conversation.messages
-    text = row.text[row.generated[0][0] :]
+    start, end = row.generated[0][0], row.generated[-1][1]
+    text, rest = row.text[start:], row.text[end:]
+    if CONTROL.search(rest) and row.text[:start].endswith(rest):  # a prompt that the template always writes
+        text = row.text[start:end]
     try:
         read = parse(template, text, completion=True, prompt=row.conversation.with_messages(head), clock=CLOCK)
     except NotRepresentable:
@@ -116,7 +120,13 @@ def _is_read_back(template: Template, row: Rendering) -> bool:
 def planner_of(template: Template, rows: RowChoice) -> RowPlanner | None:
     """Return the planner of rows; None where tags mark what is sampled in one row, or ``rows`` asks for one row."""
     facts = [row_facts(each) for each in template.variants]
-    if rows != "unroll" and all(each.tags.valid and (each.tags.one_row or rows == "one") for each in facts):
+    one_row = all(
+        each.tags.valid
+        and (each.tags.one_row or rows == "one")
+        and not any(end.append for ends in each.endings.values() for end in ends)
+        for each in facts
+    )
+    if one_row and rows != "unroll":
         return None
     return new_planner(template, rows)
 
@@ -223,6 +233,8 @@ def judge_tags(template: Template) -> TagVerdict:
     for whole in probes:
         if not isinstance(whole, Rendering):
             continue
+        if facts.drops("tool_calls", "assistant") and any(each.tool_calls for each in whole.conversation.messages):
+            continue
         try:
             rows = planned_renderings(planner, whole.conversation, render, "all")
         except RenderError as error:
@@ -230,9 +242,18 @@ def judge_tags(template: Template) -> TagVerdict:
         one_row = one_row and len(rows) == 1
         for row in rows:
             tagged = render(row.conversation, False)
+            row = _without_appended(row, tagged, facts.turn_endings)
             if difference := _tag_difference(tagged, row, last=len(rows) > 1 or tagged.text != row.text):
                 return TagVerdict(True, False, False, difference)
     return TagVerdict(True, True, one_row)
+
+
+def _without_appended(row: Rendering, tagged: Rendering, endings: Endings) -> Rendering:
+    """Return a row without the stop token that the template writes only where another turn follows."""
+    for ending in chain.from_iterable(endings.values()):
+        if ending.append and row.text.endswith(ending.append) and not tagged.text.endswith(ending.append):
+            return row.cut(len(row.text) - len(ending.append))
+    return row
 
 
 def _tag_difference(tagged: Rendering, row: Rendering, last: bool) -> TagDifference | None:

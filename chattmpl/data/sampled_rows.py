@@ -23,7 +23,7 @@ from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.source import common_length
 from chattmpl.template.spans import Span
-from chattmpl.template.special_tokens import Endings
+from chattmpl.template.special_tokens import CONTROL, Endings
 from chattmpl.template.stored_facts import recall_fact
 from chattmpl.template.template import Rendering, Template
 
@@ -57,8 +57,8 @@ class Completion(NamedTuple):
         return "".join(text for text, _ in self.inserted)
 
 
-FindCompletion = Callable[[int, str | None], Completion | None]
-"""Returns a completion from its message index and the text that the generation prompt adds, each None if unknown."""
+FindCompletion = Callable[[int, str], Completion | None]
+"""Returns a completion from its message index and its prompt; None if it is unknown."""
 
 
 class AssistantTurn(NamedTuple):
@@ -147,7 +147,7 @@ class RowPlanner:
         *,
         tools: bool = False,
         skip: Iterable[int] = (),
-        find_completion: FindCompletion = lambda index, opening: None,
+        find_completion: FindCompletion = lambda index, prompt: None,
     ) -> list[RowPlan]:
         """Plan the rows of a conversation.
 
@@ -234,8 +234,7 @@ def _sampled_turn(
         raise RenderError(message, place=error.place, hint=error.hint) from None
     text, completion = text_of(index + 1, False), None
     if not text.startswith(prompt):
-        before = text_of(index, False)
-        completion = find_completion(index, prompt[len(before) :] if prompt.startswith(before) else None)
+        completion = find_completion(index, prompt)
         if completion is None:
             raise PromptContradicted(index, prompt, text)
         text = prompt + completion.text + text[completion.cut :]
@@ -243,6 +242,10 @@ def _sampled_turn(
     for end in possible:
         if not end.append and text.endswith(end.stop + end.rest) and len(text) - len(end.rest) > len(prompt):
             return SampledTurn(index, len(prompt), len(text) - len(end.rest), len(text), text, "", completion)
+        # What the template writes at the end of every conversation is not sampled.
+        rest = text[text.rfind(end.stop) + len(end.stop) :] if not end.append and end.stop else ""
+        if rest and end.stop in text[len(prompt) :] and prompt.endswith(rest) and text_of(index, False).endswith(rest):
+            return SampledTurn(index, len(prompt), len(text) - len(rest), len(text), text, "", completion)
     for end in possible:
         if end.append:
             size = len(text) + len(end.append)
@@ -253,25 +256,54 @@ def _sampled_turn(
     )
 
 
-def _find_completion(rendering: Rendering, index: int, opening: str | None, planner: RowPlanner) -> Completion | None:
-    """Return the completion in a rendering that ends with its turn; generation tags say where it begins, if any do."""
+def _find_completion(
+    rendering: Rendering, index: int, prompt: str, before: str, planner: RowPlanner
+) -> Completion | None:
+    """Return the completion in a rendering that ends with its turn; generation tags say where it begins, if any do.
+
+    Args:
+        rendering: the rendering.
+        index: the message index of the turn.
+        prompt: the rendering of the messages before it, with the generation prompt.
+        before: the same without the generation prompt.
+        planner: the planner of rows.
+    """
+    text, template = rendering.text, rendering.template
     spans = [span for span in rendering.spans if span.turn == index]
     marked = next((span.start for span in spans if span.generated), None) if planner.tagged else None
     if marked is not None:
         return Completion(marked)
-    if not spans or opening is None:
-        return None
-    shown = next((s.start for s in spans if s.message == index and s.field in REASONING_NAMES), None)
+    start = spans[0].start if spans else len(before)
+    fields = [span for span in rendering.spans if span.message == index and span.field not in (None, "role")]
+    shown = next((span.start for span in fields if span.field in REASONING_NAMES), None)
     reasoning = rendering.conversation.messages[index].reasoning_content or ""
-    return _continue_prompt(
-        rendering.text, spans[0].start, opening, lambda: trace_of(rendering.template), reasoning, shown
-    )
+
+    def continued_header(opening: str) -> int | None:
+        return _continued_header(template, opening, text[start : fields[0].start]) if fields else None
+
+    # A template may write the prompt without being asked to, or end what is not a prompt with a text of its own.
+    heads = (before,) if prompt != before and prompt.startswith(before) else (text[:start], before)
+    for head in heads:
+        if prompt.startswith(head) and text.startswith(head[:start]):
+            opening = prompt[len(head) :]
+            found = _continue_prompt(
+                text, start, opening, lambda: trace_of(template), reasoning, shown, continued_header
+            )
+            if found is not None:
+                return found
+    return None
 
 
 def _continue_prompt(
-    text: str, start: int, opening: str, trace_of: Callable[[], Trace | None], reasoning: str, shown: int | None
+    text: str,
+    start: int,
+    opening: str,
+    trace_of: Callable[[], Trace | None],
+    reasoning: str,
+    shown: int | None,
+    continued_header: Callable[[str], int | None] = lambda opening: None,
 ) -> Completion | None:
-    """Return the completion in a text, whose last turn must begin with its prompt.
+    """Return the completion in a text, whose last turn must begin with its prompt, or as its prompt ends.
 
     Where the prompt opens or closes a trace that the template writes otherwise in its history, the trace continues the
     prompt.
@@ -283,20 +315,24 @@ def _continue_prompt(
         trace_of: returns the texts around traces.
         reasoning: the trace of the turn.
         shown: where the text has that trace; None where it has none.
+        continued_header: returns the length of the header of a turn that does not begin as its prompt ends.
     """
     turn = text[start:]
     if turn.startswith(opening):
         return Completion(start + len(opening))
     trace = trace_of() if opening else None
-    shared = _shared_header(opening, turn)
+    opened = trace is not None and trace.is_opened(opening)
+    if trace is None or not (opened or trace.is_closed(opening)):
+        shared = continued_header(opening)
+        return None if shared is None else Completion(start + shared)
+    found: int | None = _shared_header(opening, turn)
     # After the result of a tool, the prompt may go on in the same turn: it has no header, and begins with the trace.
-    if trace is None or not (turn[:shared].strip() or opening.strip().startswith(trace.opens.strip())):
+    if not turn[:found].strip() and not opening.strip().startswith(trace.opens.strip()):
+        found = continued_header(trace.cut_from(opening))
+    if found is None:
         return None
-    opened = trace.is_opened(opening)
-    if not opened and not trace.is_closed(opening):
-        return None
-    empty = trace.pattern.match(turn, shared)
-    rest = start + (shared if empty is None else empty.end())
+    empty = trace.pattern.match(turn, found)
+    rest = start + (found if empty is None else empty.end())
     if not opened:
         return None if shown is not None else Completion(rest)
     if shown is not None:
@@ -310,6 +346,27 @@ def _shared_header(opening: str, turn: str) -> int:
     from chattmpl.probing.prober import before_split_token
 
     return before_split_token(opening, before_split_token(turn, common_length(opening, turn)))
+
+
+def _continued_header(template: Template, opening: str, header: str) -> int | None:
+    """Return the length of the part of a turn's header that its prompt supplies, which begins otherwise.
+
+    The prompt may end with the beginning of the header, or with less of it. A turn without any of the control tokens
+    that the prompt and other answers begin with continues the turn before it, and has no header.
+    """
+    from chattmpl.probing import facts_of
+
+    supplied = opening.strip()
+    for size in range(len(header), 0, -1):
+        part = header[:size].strip()
+        if part and supplied and (part.endswith(supplied) or supplied.endswith(part)):
+            return size
+    tokens = CONTROL.findall(opening)
+    if not tokens or any(token in header for token in tokens):
+        return None
+    answer = facts_of(template).prober.render("turn", 2)
+    spans = [] if answer is None else [span for span in answer.spans if span.turn == 1]
+    return 0 if answer is not None and spans and answer.text.startswith(opening, spans[0].start) else None
 
 
 class ManyTurnsError(BudgetError):
@@ -430,15 +487,15 @@ def planned_texts(
     """
     text_of = cache(text_of)
 
-    def find_completion(index: int, opening: str | None) -> Completion | None:
+    def find_completion(index: int, prompt: str) -> Completion | None:
         text, before = text_of(index + 1, False), text_of(index, False)
         reasoning = messages[index].get("reasoning_content") or ""
         longest = _longest_line(reasoning)
-        if planner.tagged or opening is None or not text.startswith(before):
+        if planner.tagged or not prompt.startswith(before) or not text.startswith(before):
             raise UnsureError(f"messages[{index}] may begin anywhere")
         if longest and text.find(longest, len(before)) >= 0:
             raise UnsureError(f"messages[{index}] may show its trace")
-        return _continue_prompt(text, len(before), opening, trace_of, reasoning, None)
+        return _continue_prompt(text, len(before), prompt[len(before) :], trace_of, reasoning, None)
 
     turns = [
         AssistantTurn(index, bool(message.get("tool_calls")))
@@ -453,8 +510,8 @@ def planned_texts(
             text = text_of(plan.messages - 1, True) + plan.completion.text + text[plan.completion.cut :]
         for start, end, index in plan.ranges:
             sampled, message = text[start:end], messages[index]
-            if not _shows_content(sampled, message, literals):
-                raise UnsureError(f"messages[{index}].content may be lost")
+            if not _shows_answer(sampled, message, literals):
+                raise UnsureError(f"messages[{index}] may be lost")
             if reasoning := _longest_line(message.get("reasoning_content")):
                 content = message.get("content")
                 shows.add(reasoning in (sampled.replace(content.strip(), "", 1) if type(content) is str else sampled))
@@ -469,14 +526,16 @@ def _longest_line(text: str | None) -> str:
     return max((line.strip() for line in text.splitlines()), key=len, default="") if text else ""
 
 
-def _shows_content(sampled: str, message: Mapping[str, Any], literals: str) -> bool:
-    """Return whether a sampled text certainly has some of the content of its message, if that could be lost."""
+def _shows_answer(sampled: str, message: Mapping[str, Any], literals: str) -> bool:
+    """Return whether a sampled text certainly has some of the calls or of the content of its message, if any."""
     content = message.get("content")
-    if not isinstance(content, str) or message.get("tool_calls"):
-        return True
     if reasoning := (message.get("reasoning_content") or "").strip():
         sampled = sampled.replace(reasoning, "", 1)
-    whole = content.strip()
+    whole = content.strip() if isinstance(content, str) else ""
+    if calls := message.get("tool_calls"):
+        sampled = sampled.replace(whole, "", 1)
+        names = (call["function"]["name"] for call in calls)
+        return any(name in sampled and name not in literals for name in names)
     if not whole or (whole in sampled and whole not in literals):
         return True
     lines = (line.strip() for line in whole.splitlines())
@@ -510,6 +569,9 @@ def planned_renderings(
         first = conversation if count == len(messages) else conversation.with_messages(messages[:count])
         return render(first, prompt)
 
+    def find_completion(index: int, prompt: str) -> Completion | None:
+        return _find_completion(rendered(index + 1, False), index, prompt, rendered(index, False).text, planner)
+
     turns = [AssistantTurn(index, bool(messages[index].tool_calls)) for index in trained_turns(messages, mask)]
     plans = planner.plan(
         turns,
@@ -517,19 +579,27 @@ def planned_renderings(
         lambda count, prompt: rendered(count, prompt).text,
         tools=conversation.tools is not None,
         skip=skip,
-        find_completion=lambda index, opening: _find_completion(rendered(index + 1, False), index, opening, planner),
+        find_completion=find_completion,
     )
     rows, shows = [], dict[int, bool]()
     for plan in plans:
         rendering = rendered(plan.messages, False)
+        spans = rendering.spans
         inserted = [name for _, name in plan.completion.inserted] if plan.completion else []
         for _, _, index in plan.ranges:
             if (messages[index].reasoning_content or "").strip():
                 lost = f"messages[{index}].reasoning_content" in rendering.lost
                 shows[index] = not lost or "reasoning_content" in inserted
+            if messages[index].tool_calls:
+                if not any(span.message == index and (span.field or "").startswith("tool_calls") for span in spans):
+                    raise RenderError(
+                        f"the template renders nothing of messages[{index}].tool_calls",
+                        hint="leave the calls out of the data, or use a template that renders them",
+                    )
+                continue
             path, content = f"messages[{index}].content", messages[index].content
             blank = isinstance(content, str) and not content.strip()
-            if path in rendering.lost and not blank and not messages[index].tool_calls:
+            if path in rendering.lost and not blank:
                 raise RenderError(
                     f"the template renders nothing of {path}",
                     hint="it may take content only as a list of parts: [{'type': 'text', 'text': …}]",

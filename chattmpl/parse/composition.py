@@ -18,8 +18,11 @@ from chattmpl.template.special_tokens import CONTROL, TAG
 
 Parts = tuple[str | Slot | Calls, ...]
 
-_TRACE_TAG = re.compile(r"(<|\[|◁)/?((?:(?:\w+:)?(?:think|thinking|thought|reasoning)(?::\w+)?|THINK)[>\]▷])")
+_TRACE_TAG = re.compile(r"(<|\[|◁)/?((?:(?:\w+[:_])?(?:think|thinking|thought|reasoning)(?::\w+)?|THINK)[>\]▷])")
 """A tag around a trace, in the literals of a template."""
+
+_CHANNELS = (("<|channel>thought\n", "<channel|>"), ("<|START_THINKING|>", "<|END_THINKING|>"))
+"""Other texts around a trace, of Gemma 4 and of Command A."""
 
 _ANNOUNCED = re.compile(
     rf'(?P<opens>{CONTROL.pattern})\s*(?P<list>\[?)\s*\{{+\s*"name"\s*:[^{{}}]*"(?P<key>arguments|parameters)"\s*:'
@@ -55,6 +58,12 @@ class Trace:
         """Return whether a prompt ends with the end of a trace."""
         return prompt.rstrip().endswith(self.closes.strip())
 
+    def cut_from(self, prompt: str) -> str:
+        """Return a prompt without the beginning of a trace, or the empty trace, that it ends with."""
+        for text in (self.closes, self.opens):
+            prompt = prompt.rstrip().removesuffix(text.strip())
+        return prompt
+
     @property
     def pattern(self) -> re.Pattern[str]:
         """A pattern of an empty trace, or of the end of one, at the beginning of a text."""
@@ -79,6 +88,9 @@ def find_trace(forms: Iterable[Form], header: str, literals: Iterable[str]) -> T
     for text in (header, *literals):
         if (match := _TRACE_TAG.search(text)) is not None:
             return Trace(f"{match[1]}{match[2]}\n", f"\n{match[1]}/{match[2]}\n\n")
+        for opens, closes in _CHANNELS:
+            if opens in text:
+                return Trace(opens, closes)
     return None
 
 
