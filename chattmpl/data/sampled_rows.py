@@ -14,18 +14,16 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chattmpl.budget import Budget
-from chattmpl.cache import hash_of_code
 from chattmpl.conversation.models import Conversation, Message
-from chattmpl.conversation.normalization import REASONING_NAMES
+from chattmpl.data.completions import Completion, continue_prompt, find_completion
 from chattmpl.data.fast.markers import CLOSE, OPEN
-from chattmpl.errors import BudgetError, ConversationError, Reason, RenderError, UsageError
+from chattmpl.errors import BudgetError, ConversationError, Reason, RenderError
 from chattmpl.options import RowChoice
 from chattmpl.printable import excerpt
 from chattmpl.source import common_length
 from chattmpl.template.spans import Span
-from chattmpl.template.special_tokens import CONTROL, Endings
-from chattmpl.template.stored_facts import recall_fact
-from chattmpl.template.template import Rendering, Template
+from chattmpl.template.special_tokens import Endings
+from chattmpl.template.template import Rendering
 
 if TYPE_CHECKING:
     from chattmpl.parse.composition import Trace
@@ -37,24 +35,6 @@ _RENDERINGS_KEPT = 64
 
 TextOf = Callable[[int, bool], str]
 """Renders the first messages of a conversation, without or with a generation prompt."""
-
-
-class Completion(NamedTuple):
-    """A completion in the rendering that ends with its turn, where that does not begin with the prompt.
-
-    Attributes:
-        cut: the offset of the completion, or of the rest of it.
-        inserted: what the model samples before that, each text with the field that it comes from, None for text of the
-            template.
-    """
-
-    cut: int
-    inserted: tuple[tuple[str, str | None], ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The inserted text."""
-        return "".join(text for text, _ in self.inserted)
 
 
 FindCompletion = Callable[[int, str], Completion | None]
@@ -256,119 +236,6 @@ def _sampled_turn(
     )
 
 
-def _find_completion(
-    rendering: Rendering, index: int, prompt: str, before: str, planner: RowPlanner
-) -> Completion | None:
-    """Return the completion in a rendering that ends with its turn; generation tags say where it begins, if any do.
-
-    Args:
-        rendering: the rendering.
-        index: the message index of the turn.
-        prompt: the rendering of the messages before it, with the generation prompt.
-        before: the same without the generation prompt.
-        planner: the planner of rows.
-    """
-    text, template = rendering.text, rendering.template
-    spans = [span for span in rendering.spans if span.turn == index]
-    marked = next((span.start for span in spans if span.generated), None) if planner.tagged else None
-    if marked is not None:
-        return Completion(marked)
-    start = spans[0].start if spans else len(before)
-    fields = [span for span in rendering.spans if span.message == index and span.field not in (None, "role")]
-    shown = next((span.start for span in fields if span.field in REASONING_NAMES), None)
-    reasoning = rendering.conversation.messages[index].reasoning_content or ""
-
-    def continued_header(opening: str) -> int | None:
-        return _continued_header(template, opening, text[start : fields[0].start]) if fields else None
-
-    # A template may write the prompt without being asked to, or end what is not a prompt with a text of its own.
-    heads = (before,) if prompt != before and prompt.startswith(before) else (text[:start], before)
-    for head in heads:
-        if prompt.startswith(head) and text.startswith(head[:start]):
-            opening = prompt[len(head) :]
-            found = _continue_prompt(
-                text, start, opening, lambda: trace_of(template), reasoning, shown, continued_header
-            )
-            if found is not None:
-                return found
-    return None
-
-
-def _continue_prompt(
-    text: str,
-    start: int,
-    opening: str,
-    trace_of: Callable[[], Trace | None],
-    reasoning: str,
-    shown: int | None,
-    continued_header: Callable[[str], int | None] = lambda opening: None,
-) -> Completion | None:
-    """Return the completion in a text, whose last turn must begin with its prompt, or as its prompt ends.
-
-    Where the prompt opens or closes a trace that the template writes otherwise in its history, the trace continues the
-    prompt.
-
-    Args:
-        text: the text.
-        start: where its last turn starts.
-        opening: the text that the generation prompt adds.
-        trace_of: returns the texts around traces.
-        reasoning: the trace of the turn.
-        shown: where the text has that trace; None where it has none.
-        continued_header: returns the length of the header of a turn that does not begin as its prompt ends.
-    """
-    turn = text[start:]
-    if turn.startswith(opening):
-        return Completion(start + len(opening))
-    trace = trace_of() if opening else None
-    opened = trace is not None and trace.is_opened(opening)
-    if trace is None or not (opened or trace.is_closed(opening)):
-        shared = continued_header(opening)
-        return None if shared is None else Completion(start + shared)
-    found: int | None = _shared_header(opening, turn)
-    # After the result of a tool, the prompt may go on in the same turn: it has no header, and begins with the trace.
-    if not turn[:found].strip() and not opening.strip().startswith(trace.opens.strip()):
-        found = continued_header(trace.cut_from(opening))
-    if found is None:
-        return None
-    empty = trace.pattern.match(turn, found)
-    rest = start + (found if empty is None else empty.end())
-    if not opened:
-        return None if shown is not None else Completion(rest)
-    if shown is not None:
-        return Completion(shown)
-    pieces = ((reasoning.strip(), "reasoning_content"), (trace.closes, None))
-    return Completion(rest, tuple(piece for piece in pieces if piece[0]))
-
-
-def _shared_header(opening: str, turn: str) -> int:
-    """Return the length of the header with which both a prompt and a turn begin, without parts of tokens."""
-    from chattmpl.probing.prober import before_split_token
-
-    return before_split_token(opening, before_split_token(turn, common_length(opening, turn)))
-
-
-def _continued_header(template: Template, opening: str, header: str) -> int | None:
-    """Return the length of the part of a turn's header that its prompt supplies, which begins otherwise.
-
-    The prompt may end with the beginning of the header, or with less of it. A turn without any of the control tokens
-    that the prompt and other answers begin with continues the turn before it, and has no header.
-    """
-    from chattmpl.probing import facts_of
-
-    supplied = opening.strip()
-    for size in range(len(header), 0, -1):
-        part = header[:size].strip()
-        if part and supplied and (part.endswith(supplied) or supplied.endswith(part)):
-            return size
-    tokens = CONTROL.findall(opening)
-    if not tokens or any(token in header for token in tokens):
-        return None
-    answer = facts_of(template).prober.render("turn", 2)
-    spans = [] if answer is None else [span for span in answer.spans if span.turn == 1]
-    return 0 if answer is not None and spans and answer.text.startswith(opening, spans[0].start) else None
-
-
 class ManyTurnsError(BudgetError):
     """A conversation whose prompts and turns, each of which is rendered by itself, are too large together."""
 
@@ -392,28 +259,6 @@ class PromptContradicted(RenderError):
             hint="if this is the prompt of another mode, choose a mode with chat_template_kwargs, such as "
             "enable_thinking; else correct the generation prompt",
         )
-
-
-def trace_of(template: Template) -> Trace | None:
-    """Return the texts around reasoning in a template; None if it has none."""
-
-    def find() -> tuple[str, ...]:
-        from chattmpl.parse.composition import find_trace
-        from chattmpl.parse.turn_grammar import turn_grammar
-        from chattmpl.probing import facts_of
-
-        try:
-            grammar = turn_grammar(template, {})
-            forms, header = grammar.forms, grammar.header
-        except UsageError:
-            forms, header = (), facts_of(template).generation_prompt or ""
-        found = find_trace(forms, header, template.program.literals)
-        return () if found is None else (found.opens, found.closes)
-
-    from chattmpl.parse.composition import Trace
-
-    found = recall_fact(find, template, "trace", hash_of_code("parse"))
-    return Trace(*found) if found else None
 
 
 # -- renderings
@@ -495,7 +340,7 @@ def planned_texts(
             raise UnsureError(f"messages[{index}] may begin anywhere")
         if longest and text.find(longest, len(before)) >= 0:
             raise UnsureError(f"messages[{index}] may show its trace")
-        return _continue_prompt(text, len(before), prompt[len(before) :], trace_of, reasoning, None)
+        return continue_prompt(text, len(before), prompt[len(before) :], trace_of, reasoning, None)
 
     turns = [
         AssistantTurn(index, bool(message.get("tool_calls")))
@@ -569,8 +414,8 @@ def planned_renderings(
         first = conversation if count == len(messages) else conversation.with_messages(messages[:count])
         return render(first, prompt)
 
-    def find_completion(index: int, prompt: str) -> Completion | None:
-        return _find_completion(rendered(index + 1, False), index, prompt, rendered(index, False).text, planner)
+    def completion_of(index: int, prompt: str) -> Completion | None:
+        return find_completion(rendered(index + 1, False), index, prompt, rendered(index, False).text, planner.tagged)
 
     turns = [AssistantTurn(index, bool(messages[index].tool_calls)) for index in trained_turns(messages, mask)]
     plans = planner.plan(
@@ -579,7 +424,7 @@ def planned_renderings(
         lambda count, prompt: rendered(count, prompt).text,
         tools=conversation.tools is not None,
         skip=skip,
-        find_completion=find_completion,
+        find_completion=completion_of,
     )
     rows, shows = [], dict[int, bool]()
     for plan in plans:

@@ -12,6 +12,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from chattmpl import cache
+from chattmpl.data.completions import trace_of
 from chattmpl.data.fast.comparison import ExactResult, NotCompared, describe_difference, paired
 from chattmpl.data.fast.markers import SEPARATOR, Unsupported, with_markers
 from chattmpl.data.fast.path import FastPath
@@ -20,7 +21,7 @@ from chattmpl.data.fast.renderers import CompiledRenderer, Renderer, by_tools
 from chattmpl.data.fast.rows import PreparedRow, prepare_row
 from chattmpl.data.fast.text_checks import ControlTokenScanner
 from chattmpl.data.fast.tokens import ENGINES, TokenEngine, TokenizerHandle, TokenLengths
-from chattmpl.data.sampled_rows import RowPlanner, trace_of
+from chattmpl.data.sampled_rows import RowPlanner
 from chattmpl.errors import BudgetError, ChatTmplError
 
 if TYPE_CHECKING:
