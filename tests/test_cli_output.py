@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from chattmpl.cli.output import message
 from chattmpl.template.writer import replacing
 from support import ROOT
 from support.command import run_here
@@ -112,6 +113,20 @@ def test_a_full_disk_under_stdout_is_one_message() -> None:
         )
     assert done.returncode == 2
     assert done.stderr.decode().startswith("error: stdout: no space left on device\n")
+
+
+def test_a_full_disk_under_a_library_in_rust_is_the_same_message() -> None:
+    full = message(RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"))
+    assert full == "no space left on device\nhint: free some space, or write to another place"
+    assert message(RuntimeError("I/O error (os error 2)")).startswith("internal error of chattmpl")
+
+
+def test_compare_commands_read_the_first_conversations_of_a_file(tmp_path: Path) -> None:
+    path = _rows(tmp_path, 3)
+    Path(path).write_text(Path(path).read_text(encoding="utf-8") + "no JSON\n", encoding="utf-8")
+    for command in (["diff", "chatml", "chatml", "--no-laws"], ["engines", "chatml", "--engine", "minijinja"]):
+        assert run_here([*command, "--conversations", path]).code == 2
+        assert run_here([*command, "--conversations", path, "--limit", "2"]).code == 0
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.2, 0.3, 0.5, 0.8])

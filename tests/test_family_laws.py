@@ -27,6 +27,8 @@ DECLARED = [
     if defect.law is not None
 ]
 
+_QUESTION, _TURN = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
+
 
 def lawful(family: str) -> Template:
     """The family, under the policy that keeps history as it was sampled, if it has a say in it."""
@@ -131,6 +133,20 @@ def test_a_declared_defect_is_seen_on_a_fixture(name: str, defect: Defect) -> No
     )
     broken = (found for found in (evaluate(law, case) for case in cases) if isinstance(found, Counterexample))
     assert any(declared_defect(template.family, found) == defect for found in broken)
+
+
+@pytest.mark.parametrize(
+    ("messages", "declared"),
+    [
+        pytest.param([_TURN], True, id="no question"),
+        pytest.param([_TURN, _QUESTION], True, id="before the question"),
+        pytest.param([_QUESTION, _TURN], False, id="after the question"),
+    ],
+)
+def test_qwen3_declares_turns_before_the_first_question(messages: list[dict[str, Any]], declared: bool) -> None:
+    conversation = Conversation.coerce(messages)
+    found = Counterexample("sampled", "", conversation, {"enable_thinking": False}, kind="prompt-differs")
+    assert (declared_defect(load_family("qwen3"), found) is not None) == declared
 
 
 def test_another_counterexample_of_the_same_law_is_not_excused() -> None:

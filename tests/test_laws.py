@@ -198,6 +198,18 @@ def test_results_that_share_a_turn_keep_the_law_prefix() -> None:
     assert evaluate(laws()["prefix"], Case(Template.load("chatml"), {"messages": messages})) == Holds()
 
 
+@pytest.mark.parametrize(
+    ("messages", "applies"),
+    [
+        pytest.param([{"role": "assistant", "content": "a"}], False, id="the assistant speaks first"),
+        pytest.param([{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], True, id="an answer"),
+    ],
+)
+def test_roundtrip_asks_for_no_parse_of_a_turn_without_a_question(messages: Any, applies: bool) -> None:
+    found = evaluate(laws()["roundtrip"], Case(Template.load("chatml"), {"messages": messages}))
+    assert isinstance(found, Holds if applies else DoesNotApply)
+
+
 def test_roundtrip_holds_for_any_template_whose_turns_are_marked() -> None:
     assert isinstance(outcome("roundtrip", GOOD), Holds)
     unmarked = "{% for m in messages %}{{ m.content }}{% endfor %}"

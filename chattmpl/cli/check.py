@@ -12,7 +12,7 @@ import click
 
 from chattmpl.cli.inputs import baseline_of, tokenizer_of
 from chattmpl.cli.inputs import conversations as read_conversations
-from chattmpl.cli.options import EXIT_ZERO, RETENTION, command, format_option, tokenizer_option
+from chattmpl.cli.options import EXIT_ZERO, LIMIT, RETENTION, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
 from chattmpl.errors import ChatTmplError, UsageError
 
@@ -31,9 +31,7 @@ BASELINE = ".chattmpl-check-baseline.json"
 )
 @click.argument("templates", nargs=-1, metavar="TEMPLATE...")
 @click.option("--conversations", metavar="FILE", help="Data file of conversations to check on. Default: the fixtures.")
-@click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Number of conversations to read from FILE. Default: all."
-)
+@LIMIT
 @click.option("--law", "names", multiple=True, metavar="LAW", help="Law to check. May be repeated. Default: all laws.")
 @click.option(
     "--accept",

@@ -7,7 +7,16 @@ from typing import Any
 import click
 
 from chattmpl.cli.inputs import compared_conversations, tokenizer_of, with_special_tokens
-from chattmpl.cli.options import CONVERSATIONS_TOO, KWARGS, RETENTION, VARIANT, command, format_option, tokenizer_option
+from chattmpl.cli.options import (
+    CONVERSATIONS_TOO,
+    KWARGS,
+    LIMIT,
+    RETENTION,
+    VARIANT,
+    command,
+    format_option,
+    tokenizer_option,
+)
 from chattmpl.cli.output import FOUND, OK, write
 from chattmpl.errors import UsageError
 
@@ -22,6 +31,7 @@ from chattmpl.errors import UsageError
 @click.argument("after", metavar="[B]", required=False)
 @click.option("--since", metavar="REVISION", help="Git revision of A to compare with A as it is now.")
 @CONVERSATIONS_TOO
+@LIMIT
 @RETENTION
 @VARIANT
 @KWARGS
@@ -33,6 +43,7 @@ def diff(
     after: str | None,
     since: str | None,
     conversations: str | None,
+    limit: int | None,
     retention: str | None,
     variant: str | None,
     template_kwargs: dict[str, Any],
@@ -54,7 +65,7 @@ def diff(
 
     if (after is None) == (since is None):
         raise UsageError("expected two templates", hint="chattmpl diff A B, or chattmpl diff A --since HEAD~1")
-    given = compared_conversations(conversations)
+    given = compared_conversations(conversations, limit)
     loaded = tokenizer_of(tokenizer)
     options: dict[str, str | None] = {"retention": retention, "variant": variant}
     with tempfile.TemporaryDirectory(prefix="chattmpl-") as folder:

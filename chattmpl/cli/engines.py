@@ -11,6 +11,7 @@ from chattmpl.cli.inputs import compared_conversations, tokenizer_of, with_speci
 from chattmpl.cli.options import (
     CONVERSATIONS_TOO,
     KWARGS,
+    LIMIT,
     RETENTION,
     VARIANT,
     LazyOption,
@@ -38,6 +39,7 @@ def _describe_engines() -> str:
 )
 @click.argument("template", metavar="TEMPLATE")
 @CONVERSATIONS_TOO
+@LIMIT
 @click.option("--engine", "names", cls=LazyOption, describe=_describe_engines, multiple=True, metavar="NAME")
 @click.option(
     "--target",
@@ -52,6 +54,7 @@ def _describe_engines() -> str:
 def engines(
     template: str,
     conversations: str | None,
+    limit: int | None,
     names: tuple[str, ...],
     target: str | None,
     template_kwargs: dict[str, Any],
@@ -77,7 +80,7 @@ def engines(
 
     loaded = Template.load(template, retention=retention, variant=variant)
     loaded = with_special_tokens(loaded, tokenizer_of(tokenizer))
-    compared = compared_conversations(conversations) + engine_probes()
+    compared = compared_conversations(conversations, limit) + engine_probes()
     given = list(cases(compared, settings_of([loaded], template_kwargs)))
     found: list[EngineReport | Missing] = []
     for item in available(names, clock=CLOCK):

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,11 +112,13 @@ def conversations(file: str, shape: Shape | None = None) -> Iterator[Conversatio
         yield record()[0]
 
 
-def compared_conversations(file: str | None) -> list[tuple[str, Conversation]]:
-    """Return the names and conversations that ship with chattmpl, and those of a file; raise as `conversations`."""
+def compared_conversations(file: str | None, limit: int | None) -> list[tuple[str, Conversation]]:
+    """Return the names and conversations that ship with chattmpl, and the first of a file; raise as `conversations`."""
     from chattmpl.compare.cases import named_conversations
 
-    return named_conversations() if file is None else named_conversations(file, list(conversations(file)))
+    return (
+        named_conversations() if file is None else named_conversations(file, list(islice(conversations(file), limit)))
+    )
 
 
 def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep") -> Iterator[Record]:

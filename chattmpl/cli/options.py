@@ -227,6 +227,9 @@ SHAPE = library_option("shape")
 CONVERSATIONS_TOO = click.option(
     "--conversations", metavar="FILE", help="Data file of conversations to compare on, in addition to the fixtures."
 )
+LIMIT = click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Number of conversations to read from FILE. Default: all."
+)
 EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 
 

@@ -30,6 +30,9 @@ TRACEBACK = "CHATTMPL_TRACEBACK"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The errors of a full disk."""
 
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""The number of a system error in messages of libraries in Rust, such as safetensors, which raise no `OSError`."""
+
 _OPTIONS = {"add_generation_prompt": "--generation-prompt", "continue_final_message": "--continue-final-message"}
 _ARGUMENT = re.compile(r"\b(straddle|control_tokens|mask|variant)='?([\w-]+)?'?")
 
@@ -94,6 +97,8 @@ def message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         text = f"{error.filename}: {error.strerror.lower()}" if error.filename else error.strerror.lower()
         return f"{text}\nhint: free some space, or write to another place" if error.errno in FULL else text
+    if (code := _SYSTEM_ERROR.search(str(error))) and int(code[1]) in FULL:
+        return message(OSError(int(code[1]), os.strerror(int(code[1]))))
     details = " ".join(str(error).split())[:200]
     return (
         f"internal error of chattmpl: {type(error).__name__}{f': {details}' if details else ''}\n"

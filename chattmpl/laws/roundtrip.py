@@ -5,6 +5,7 @@ from chattmpl.diagnostic import Quoted
 from chattmpl.errors import NotRepresentable, UsageError
 from chattmpl.laws.law import Case, Law
 from chattmpl.laws.outcome import DoesNotApply, Holds, Outcome
+from chattmpl.laws.shrink import is_ordinary
 from chattmpl.parse import parse
 from chattmpl.probing.corpus import CLOCK
 
@@ -13,7 +14,7 @@ class Roundtrip(Law):
     """A rendering can be parsed, and the parsed conversation renders to the same text.
 
     The parser refuses text that it cannot parse exactly. The law is broken if it refuses a text that the template
-    itself rendered.
+    itself rendered, unless the user does not speak first or a result follows no call.
     """
 
     name = "roundtrip"
@@ -41,6 +42,8 @@ class Roundtrip(Law):
         except UsageError as error:
             return DoesNotApply(error.message)
         except NotRepresentable as error:
+            if not is_ordinary(conversation.dump()["messages"]):
+                return DoesNotApply("the user does not speak first, or a result follows no call")
             return self.broken(
                 case,
                 "not-parsed",
