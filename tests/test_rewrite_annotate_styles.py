@@ -10,6 +10,7 @@ import pytest
 from chattmpl import Conversation, Template
 from chattmpl.capabilities import inspect_template
 from chattmpl.cli import main
+from chattmpl.data.fast.markers import merge_touching
 from chattmpl.laws.checker import check
 from chattmpl.laws.law import laws_named
 from chattmpl.lint.runner import lint
@@ -231,3 +232,60 @@ def test_kwargs_may_be_named_as_our_own_arguments(tmp_path: Path) -> None:
     assert {finding.shown.law for finding in report.findings} <= {"lossless", "prefix", "portable"}
     assert all(diagnostic.code != "CT001" for diagnostic in lint(found))
     assert template.annotate(examples=3).proof.held
+
+
+STOPS_BEFORE_THE_NEXT_MESSAGE = """\
+{%- set ns = namespace(count=0) %}
+{%- macro header(role, space=true) %}{{- '<|' + role + '|>' }}{% if space %}{{- ' ' }}{% endif %}{%- endmacro %}
+{%- for m in messages %}
+    {%- set prefix = header(m.role) %}
+    {%- if ns.count > 0 %}{{- '<|eom|>' }}{% endif %}
+    {{- '<|bom|>' + prefix + m.content }}
+    {%- set ns.count = ns.count + 1 %}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {%- if ns.count > 0 %}{{- '<|eom|>' }}{% endif %}
+    {{- '<|bom|>' + header('assistant', false) }}
+{%- else %}
+    {%- if ns.count > 0 %}{{- '<|eom|>' }}{% endif %}
+{%- endif %}
+"""
+ANSWERS_OF_SEVERAL_MESSAGES = """\
+{%- set ns = namespace(open=false) %}
+{%- for m in messages %}
+    {%- if m.role == 'assistant' %}
+        {%- if not ns.open %}{{- '<|assistant_start|>' }}{%- set ns.open = true %}{% endif %}
+        {{- m.content }}
+    {%- else %}
+        {%- if ns.open %}{{- '<|assistant_end|>' }}{%- set ns.open = false %}{% endif %}
+        {{- '<|user_start|>' + m.content + '<|user_end|>' }}
+    {%- endif %}
+{%- endfor %}
+{%- if ns.open %}{{- '<|assistant_end|>' }}{% endif %}
+{%- if add_generation_prompt %}{{- '<|assistant_start|>' }}{% endif %}
+"""
+NO_STOP_AFTER_THE_LAST_ANSWER = """\
+{%- for m in messages %}
+    {{- '<|open|>' + m.role + '\\n' }}
+    {%- if m.role == 'user' or not loop.last %}
+        {{- m.content + '<|end|>' }}
+    {%- else %}
+        {{- m.content }}
+    {%- endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|open|>assistant\\n' }}{% endif %}
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "generated"),
+    [
+        (STOPS_BEFORE_THE_NEXT_MESSAGE, [" Yo<|eom|>", " See you<|eom|>"]),
+        (ANSWERS_OF_SEVERAL_MESSAGES, ["Yo<|assistant_end|>", "See you<|assistant_end|>"]),
+        (NO_STOP_AFTER_THE_LAST_ANSWER, ["Yo<|end|>", "See you"]),
+    ],
+)
+def test_stop_tokens_that_are_written_later_than_their_answer_are_generated(source: str, generated: list[str]) -> None:
+    rewrite = Template.from_source(source).annotate(examples=10)
+    rendering = rewrite.template.render(_TWO)
+    assert [rendering.text[start:end] for start, end in merge_touching(rendering.generated)] == generated

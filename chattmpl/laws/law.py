@@ -105,8 +105,14 @@ class Case:
         return [index for index, message in enumerate(self.messages) if message.role == "assistant"]
 
     def generated(self, turn: int, rendering: Rendering | None = None) -> tuple[int, int] | None:
-        """Return the range from the first to the last generated character of a turn; None if there are none."""
-        spans = [s for s in (rendering or self.rendering).spans if s.generated and s.turn == turn]
+        """Return the range from the first to the last generated character of a turn; None if there are none.
+
+        A stop token of the turn before, which the template writes in front of this one, is not part of it.
+        """
+        marked = [span for span in (rendering or self.rendering).spans if span.generated]
+        spans, ends = [s for s in marked if s.turn == turn], {s.end for s in marked if s.turn != turn}
+        if len(spans) > 1 and spans[0].message is None and spans[0].start in ends and spans[0].end < spans[1].start:
+            del spans[0]
         return (spans[0].start, spans[-1].end) if spans else None
 
     def place_of_difference(self, expected: Rendering, got: Rendering) -> Place | None:

@@ -73,7 +73,8 @@ class Sampled(Law):
             start, end = span
             last = case.head(turn + 1)
             alone = case.generated(turn, last)
-            if alone is None or last.text[alone[0] : alone[1]] != text[start:end]:
+            stops = ("", *facts_of(case.template).next_turn_stops)
+            if alone is None or text[start:end] not in [last.text[alone[0] : alone[1]] + stop for stop in stops]:
                 return self._broken(
                     case,
                     "history-differs",

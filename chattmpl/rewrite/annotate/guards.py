@@ -115,6 +115,8 @@ class GuardPrinter:
     def _fact(self, fact: str) -> str | None:
         if "=" in fact:
             return _kwarg(*fact.split("=", 1))
+        if fact == "answered" and not self._in_loop:
+            return f"messages and {read_in_style(self._tree, 'messages[-1]', 'role')} == 'assistant'"
         if self._message is None:
             return None
         if fact == "first":

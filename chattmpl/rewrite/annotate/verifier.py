@@ -183,10 +183,11 @@ def _misplaced(case: Case, targets: list[TargetSpan], *, ends_late: bool) -> Ite
     rendering, text, answers = case.rendering, case.rendering.text, set(case.assistant_turns())
     free = {target.turn for target in targets if target.obstacle is not None}
     wanted = [(target.start, target.end) for target in targets if target.obstacle is None]
-    own = answers | {None}
+    own, latest = answers | {None}, None
     for span in rendering.spans:
-        follows = ends_late and span.turn is not None and span.turn - 1 in free and span.message is None
-        if follows or (span.turn in free and span.message in own):
+        before = latest if span.turn is None else span.turn - 1 if ends_late else None
+        latest = latest if span.turn is None else span.turn
+        if (span.message is None and before in free) or (span.turn in free and span.message in own):
             wanted.append((span.start, span.end))
     for start, end in _outside(rendering.generated, wanted):
         yield f"{text[start:end]!r} is generated, but not sampled by the model"
