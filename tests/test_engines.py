@@ -373,6 +373,18 @@ def test_a_template_with_signs_is_the_same_for_tgi() -> None:
     assert told("{%- for m in messages -%}\n  {{- m.content -}}\n{%- endfor -%}\n", Tgi()).disagreed == 0
 
 
+def test_constructs_that_are_no_template_when_all_are_rewritten_are_rewritten_alone() -> None:
+    # A raw tag with a sign is none for Jinja.
+    source = (
+        "{%- if messages %}\n    {{- 'Tools' }}\n    {%- for m in messages %}\n    {{- m | tojson }}\n"
+        "    {%- endfor %}\n"
+        "{% raw %}\n</tools>\n{% endraw %}\n{%- endif %}\n{% for m in messages %}{{ m.role }}\n{% endfor %}"
+    )
+    report = told(source, Tgi())
+    assert report.disagreed
+    assert {code for code, *_ in constructs(report)} == {"trim-blocks"}
+
+
 def test_tgi_takes_only_plain_generation_tags_out() -> None:
     assert told(LOOP + "{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}", Tgi()).disagreed == 0
     report = told(LOOP + "{%- generation %}{{ m.content }}{% endgeneration %}{% endfor %}", Tgi())

@@ -129,7 +129,11 @@ class Explainer:
                 tries += 1
                 after = self._tried((*edits, *new), context)
                 if after is not None and _shows(known, state, after):
-                    return self._cause(known, word, some[0], True, _all(known, sites, new, edits)), after
+                    # All constructs together may be no template where one of them alone is.
+                    every = _all(known, sites, new, edits)
+                    whole = self._tried((*edits, *every), context)
+                    kept, state = (new, after) if whole is None else (every, whole)
+                    return self._cause(known, word, some[0], True, kept), state
         if likely is not None and (piece is None or likely[0].error or self._near(likely[2], distances, most=1)):
             return self._cause(*likely, False), state
         return self._unknown(state, piece), state

@@ -153,8 +153,6 @@ class _Comparison:
             if after is state:
                 return
             state, edits = after, (*edits, *cause.edits)
-            if cause.edits:
-                state = self.explainer.state(edits, context)
 
     def _known(
         self,
