@@ -171,6 +171,13 @@ def test_a_system_message_that_commands_the_template_is_recovered() -> None:
         assert template.parse(template.render(messages, clock=CLOCK).text, clock=CLOCK).messages[0].content == content
 
 
+@pytest.mark.parametrize("content", ["", "0", "null", '"ab"', "[1]", '{"a": 1}'])
+def test_a_system_message_that_is_json_is_text(content: str) -> None:
+    template = Template.load("command_a_reasoning")
+    messages = [{"role": "system", "content": content}, QUESTION]
+    assert template.parse(template.render(messages).text).messages[0].content == content
+
+
 def test_a_generation_prompt_is_found_demanded_or_excluded() -> None:
     template = Template.load("qwen3")
     with_prompt, without = template.render([QUESTION], True).text, template.render([QUESTION]).text

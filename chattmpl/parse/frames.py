@@ -142,11 +142,11 @@ class Frames:
         if self.spread is not None and (items := _items(text, self.spread)):
             if all(isinstance(item, str) and len(item) == 1 for item in items):
                 yield "".join(items)
-            else:
+            elif all(
+                isinstance(item, dict) and ("type" in item or isinstance(item.get("content"), str)) for item in items
+            ):
                 yield [
-                    {"type": "text", "text": item["content"]}
-                    if isinstance(item, dict) and isinstance(item.get("content"), str)
-                    else item
+                    {"type": "text", "text": item["content"]} if isinstance(item.get("content"), str) else item
                     for item in items
                 ]
         if quoted and unquoted(text) != text:
