@@ -269,7 +269,7 @@ def test_templates_and_engines_are_compared() -> None:
 def test_compare_opens_without_an_error_where_there_are_no_policies() -> None:
     made = view(base="llama3", tab="compare")
     assert "No policies to compare" in made["html"]
-    assert "chattmpl retain" in made["html"]
+    assert '<code class="command" tabindex="0">chattmpl retain llama3 --policy all -o kept.jinja</code>' in made["html"]
     assert "error" not in made["html"]
 
 

@@ -34,10 +34,11 @@ def note(headline: str, body: str = "", kind: str = "info") -> str:
     return f'<div class="note {kind}"><h3>{quoted(headline)}</h3>{body}</div>'
 
 
-def nothing(headline: str, why: str = "") -> str:
-    """Return the content of a view that has nothing to show."""
+def nothing(headline: str, why: str = "", command: str = "") -> str:
+    """Return the content of a view that has nothing to show, with a command that a click selects whole."""
     reason = f"<p>{quoted(why)}</p>" if why else ""
-    return f'<div class="nothing"><h3>{quoted(headline)}</h3>{reason}</div>'
+    next_step = f'<code class="command" tabindex="0">{quoted(command)}</code>' if command else ""
+    return f'<div class="nothing"><h3>{quoted(headline)}</h3>{reason}{next_step}</div>'
 
 
 def frame(title: str, detail: str, body: str, kind: str = "outside") -> str:

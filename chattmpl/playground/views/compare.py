@@ -75,9 +75,10 @@ def view(made: Rendered, marks: Marks) -> tuple[str, str]:
     if not state.other and state.against == "retention":
         why = (
             "This template has no {% reasoning %} block. Choose a template, a revision or an engine above, or give it "
-            f"policies with: chattmpl retain {made.template.name} --policy all -o FILE"
+            "policies:"
         )
-        return nothing("No policies to compare", why), ""
+        command = f"chattmpl retain {made.template.name} --policy all -o kept.jinja"
+        return nothing("No policies to compare", why, command), ""
     if not state.other:
         return nothing("Nothing to compare with", "Type a revision and a path, as in HEAD~1:my.jinja."), ""
     try:

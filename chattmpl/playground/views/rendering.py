@@ -42,7 +42,8 @@ def rendered_view(made: Rendered, marks: Marks) -> tuple[str, str]:
     drawn = picture(made.marked, name="conversation", generation_prompt=made.state.prompt)
     counts = " · ".join(drawn.summary)
     if not made.rendering.text:
-        return nothing("The template renders nothing", "The text is empty for this conversation."), counts
+        why = "The text is empty for this conversation. This shows what the template renders:"
+        return nothing("The template renders nothing", why, f"chattmpl inspect {made.template.name}"), counts
     text = _frames(drawn, lambda item: f"<pre>{''.join(_piece(piece, marks) for piece in item.pieces)}</pre>")
     training = made.state.target == "train"
     warnings = _warnings(drawn, made) if training else ""
