@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -14,7 +13,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ import pytest
 from chattmpl import Template
 from chattmpl.encode.tokenizer_loader import DEMO_FILE
 from support import ROOT
+from support.tools import tool
 
 DOCS = ROOT / "docs"
 PAGES = sorted(
@@ -228,15 +228,6 @@ def test_the_python_of_a_page_runs(page: str, folder: Path, monkeypatch: pytest.
 
 
 # -- generated pages
-
-
-def tool(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.data

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
 from support import ROOT
+from support.tools import tool
 
 
 def _call(tusk: str) -> dict[str, Any]:
@@ -33,43 +32,36 @@ LAWFUL = (
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
+def maker() -> ModuleType:
     pytest.importorskip("transformers")
-    spec = importlib.util.spec_from_file_location("make_field_report", ROOT / "tools" / "make_field_report.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # A dataclass looks for its module there.
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return tool("make_field_report")
 
 
 @pytest.mark.upstream
 @pytest.mark.parametrize("number", range(2))
-def test_a_field_report_is_up_to_date_and_every_error_is_confirmed(tool: ModuleType, number: int) -> None:
-    report = tool.reports()[number]
+def test_a_field_report_is_up_to_date_and_every_error_is_confirmed(maker: ModuleType, number: int) -> None:
+    report = maker.reports()[number]
     page = (ROOT / "docs" / "evidence" / report.file).read_text(encoding="utf-8")
-    assert page == report.page(tool.Transformers()), "python tools/make_field_report.py writes it anew"
+    assert page == report.page(maker.Transformers()), "python tools/make_field_report.py writes it anew"
 
 
 @pytest.mark.upstream
-def test_no_check_confirms_a_finding_in_a_template_without_it(tool: ModuleType) -> None:
-    transformers = tool.Transformers()
+def test_no_check_confirms_a_finding_in_a_template_without_it(maker: ModuleType) -> None:
+    transformers = maker.Transformers()
     of_calls = {"CT303", "CT307"}
-    for messages, codes in ((TURNS, tool.CAUSES.keys() - of_calls), (CALLS, of_calls)):
+    for messages, codes in ((TURNS, maker.CAUSES.keys() - of_calls), (CALLS, of_calls)):
         seen = transformers.see(LAWFUL, {"messages": messages})
         for kind in ("", "nameless"):
             finding = SimpleNamespace(counterexample={"conversation": {"messages": messages}}, kind=kind)
-            assert {code for code in codes if tool.CAUSES[code][2](seen, finding)} == set()
+            assert {code for code in codes if maker.CAUSES[code][2](seen, finding)} == set()
     late_system = [TURNS[0], {"role": "system", "content": "Behave"}, TURNS[1]]
     finding = SimpleNamespace(counterexample={"conversation": {"messages": late_system}}, kind="")
     seen = transformers.see(LAWFUL.replace("%}<|im", "if m.role != 'system' %}<|im", 1), {"messages": late_system})
-    assert tool.CAUSES["CT301"][2](seen, finding)
+    assert maker.CAUSES["CT301"][2](seen, finding)
 
 
 @pytest.mark.upstream
-def test_what_transformers_does_not_show_is_not_reported(tool: ModuleType) -> None:
+def test_what_transformers_does_not_show_is_not_reported(maker: ModuleType) -> None:
     """A mask that begins where the prompt ends confirms nothing."""
     source = (
         "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>{% generation %}{{ m.content }}<|im_end|>"
@@ -77,12 +69,12 @@ def test_what_transformers_does_not_show_is_not_reported(tool: ModuleType) -> No
         "{% endif %}"
     )
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
-    transformers = tool.Transformers()
+    transformers = maker.Transformers()
     lawful = transformers.see(source, {"messages": messages})
     assert (lawful.prompt, lawful.trained) == ("Hi<|im_start|>", "Yes<|im_end|>")
-    assert not tool.prompt_is_trained(lawful, None)
-    assert not tool.prompt_is_no_prefix(lawful, None)
+    assert not maker.prompt_is_trained(lawful, None)
+    assert not maker.prompt_is_no_prefix(lawful, None)
     planted = source.replace("<|im_start|>{% generation %}", "{% generation %}<|im_start|>")
-    assert tool.prompt_is_trained(transformers.see(planted, {"messages": messages}), None)
+    assert maker.prompt_is_trained(transformers.see(planted, {"messages": messages}), None)
     planted = source.replace("%}<|im_start|>{% endif", "%}<|im_start|>x{% endif")
-    assert tool.prompt_is_no_prefix(transformers.see(planted, {"messages": messages}), None)
+    assert maker.prompt_is_no_prefix(transformers.see(planted, {"messages": messages}), None)

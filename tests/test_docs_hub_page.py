@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import json
 import re
 import sys
@@ -14,19 +13,15 @@ import pytest
 
 from support import ROOT
 from support.fetched import hub_index, hub_templates
+from support.tools import tool
 
 SAMPLE = ("Qwen-Qwen2.5-VL-7B-Instruct", "hmellor-tiny-random-LlamaForCausalLM")
 """Templates that are measured in seconds."""
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_hub_page", ROOT / "tools" / "make_hub_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def maker() -> ModuleType:
+    return tool("make_hub_page")
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +30,21 @@ def records() -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def test_the_pages_are_what_the_tool_makes_of_the_results(tool: ModuleType, records: list[dict[str, Any]]) -> None:
-    corpus = tool.Corpus(records)
-    for path, made in ((tool.PAGE, tool.page(corpus)), (tool.HTML, tool.table(corpus))):
+def test_the_pages_are_what_the_tool_makes_of_the_results(maker: ModuleType, records: list[dict[str, Any]]) -> None:
+    corpus = maker.Corpus(records)
+    for path, made in ((maker.PAGE, maker.page(corpus)), (maker.HTML, maker.table(corpus))):
         assert path.read_text(encoding="utf-8") == made, "python tools/make_hub_page.py writes it anew"
 
 
-def test_the_table_is_one_file_that_loads_nothing(tool: ModuleType, records: list[dict[str, Any]]) -> None:
-    text = tool.HTML.read_text(encoding="utf-8")
+def test_the_table_is_one_file_that_loads_nothing(maker: ModuleType, records: list[dict[str, Any]]) -> None:
+    text = maker.HTML.read_text(encoding="utf-8")
     assert not re.search(r"\b(src|@import|fetch\()|<link|url\(", text.partition("const DATA")[0])
     data = json.loads(re.search(r"const DATA = (\[.*\]);\n", text)[1])  # type: ignore[index]
     assert [row[0] for row in data] == [record["repository"] for record in records]
     assert len(text.encode()) < 1_500_000
 
 
-def test_a_row_of_the_table_shows_what_was_measured(tool: ModuleType) -> None:
+def test_a_row_of_the_table_shows_what_was_measured(maker: ModuleType) -> None:
     record = {
         "repository": "a/b",
         "others": [],
@@ -64,9 +59,9 @@ def test_a_row_of_the_table_shows_what_was_measured(tool: ModuleType) -> None:
         "prefix": "partly",
         "prefix_broken_by": ["a question"],
     }
-    row = tool._row(record)
+    row = maker._row(record)
     assert row[3:13] == ["tr----", [2, 0, 0], "all", "partly", "yes", [4, 5], "h-d", False, "e", "CT501 CT303"]
-    assert "</script>" not in tool.table(tool.Corpus([record])).partition("const DATA")[2].partition("\n")[0]
+    assert "</script>" not in maker.table(maker.Corpus([record])).partition("const DATA")[2].partition("\n")[0]
 
 
 @pytest.mark.upstream

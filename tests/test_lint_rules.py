@@ -16,6 +16,7 @@ from chattmpl.source import Source
 from chattmpl.template.resolver import TemplateSource
 from support import ROOT
 from support.small_tokenizers import lint_tokenizer
+from support.tools import tool
 
 FOLDER = ROOT / "tests" / "rules"
 CODES = list(rules())
@@ -72,14 +73,6 @@ def test_a_rule_is_in_the_module_of_its_code_and_name() -> None:
 
 
 def test_the_pages_of_the_rules_are_made_of_the_docstrings() -> None:
-    import importlib.util
-
-    path = ROOT / "tools" / "make_rule_docs.py"
-    spec = importlib.util.spec_from_file_location("make_rule_docs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     folder: Path = ROOT / "docs" / "reference" / "rules"
     written = {page.name: page.read_text(encoding="utf-8") for page in folder.glob("*.md")}
-    assert written == module.pages(), "python tools/make_rule_docs.py writes them anew"
+    assert written == tool("make_rule_docs").pages(), "python tools/make_rule_docs.py writes them anew"

@@ -1,14 +1,13 @@
 """Write the field reports: the errors that lint finds in published templates, confirmed with transformers.
 
 ``python tools/make_field_report.py`` writes docs/evidence/field-report.md, about the templates of trl, and
-docs/evidence/hub-findings.md, about those of the models that are downloaded most; ``--check`` checks that they are up
-to date. Needs transformers, and pip to download the wheels that hold the templates. A finding that transformers does
+docs/evidence/hub-findings.md, about those of the models that are downloaded most; a test checks that they are up to
+date. Needs transformers, and pip to download the wheels that hold the templates. A finding that transformers does
 not confirm is an error of chattmpl and stops the run.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -428,21 +427,12 @@ def _code(text: str) -> str:
     return f"<code>{escaped}</code>"
 
 
-def main() -> int:
-    """Write the pages, or check with --check whether they are up to date."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 if a page is out of date")
-    arguments = parser.parse_args()
-    transformers, code = Transformers(), 0
+def main() -> None:
+    """Write the pages."""
+    transformers = Transformers()
     for report in reports():
-        path, made = PAGES / report.file, report.page(transformers)
-        if not arguments.check:
-            path.write_text(made, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != made:
-            print(f"{path.relative_to(ROOT)} is out of date: python tools/make_field_report.py", file=sys.stderr)
-            code = 1
-    return code
+        (PAGES / report.file).write_text(report.page(transformers), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
