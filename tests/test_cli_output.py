@@ -124,7 +124,7 @@ def test_a_full_disk_under_a_library_in_rust_is_the_same_message() -> None:
 def test_compare_commands_read_the_first_conversations_of_a_file(tmp_path: Path) -> None:
     path = _rows(tmp_path, 3)
     Path(path).write_text(Path(path).read_text(encoding="utf-8") + "no JSON\n", encoding="utf-8")
-    for command in (["diff", "chatml", "chatml", "--no-laws"], ["engines", "chatml", "--engine", "minijinja"]):
+    for command in (["diff", "chatml", "chatml", "--no-laws"], ["engines", "chatml", "--engine", "tgi"]):
         assert run_here([*command, "--conversations", path]).code == 2
         assert run_here([*command, "--conversations", path, "--limit", "2"]).code == 0
 

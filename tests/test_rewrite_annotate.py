@@ -23,7 +23,7 @@ from chattmpl.probing.shapes import generated_conversations, shipped_conversatio
 from chattmpl.report.rewrite import refusal_text
 from chattmpl.rewrite.annotate.target_spans import Obstacle
 from chattmpl.rewrite.annotate.verifier import AnnotationProof
-from chattmpl.rewrite.proof import ProofNoteKind
+from chattmpl.rewrite.proof import ProofNoteKind, no_longer_fails
 from chattmpl.rewrite.refusal import CannotAnnotate, Refusal
 from chattmpl.rewrite.result import Rewrite
 from support.snapshots import matches_snapshot
@@ -689,3 +689,14 @@ def test_tags_that_were_spoilt_are_refused_and_repaired(name: str, defect: str) 
     repaired = template.annotate(repair=True, examples=2).template
     assert repaired.render(_TWO_TURNS).text == template.render(_TWO_TURNS).text
     assert _generated(repaired, _TWO_TURNS) == _generated(_template(name, _family_source(name)), _TWO_TURNS)
+
+
+def test_a_rewrite_may_render_where_the_template_failed_by_mistake_and_not_where_it_refuses() -> None:
+    conversation = Conversation.coerce([{"role": "user", "content": "a"}, {"role": "assistant", "content": None}])
+    rewritten = Template.from_source("{% for m in messages %}{{ m.role }}{{ m.content }}{% endfor %}")
+    got = rewritten.render(conversation)
+    failing = Template.from_source("{% for m in messages %}{{ m.role + m.content }}{% endfor %}")
+    refusing = Template.from_source("{% if not messages[1].content %}{{ raise_exception('empty') }}{% endif %}")
+    assert no_longer_fails(failing, got, {}, False)
+    assert not no_longer_fails(refusing, got, {}, False)
+    assert not no_longer_fails(rewritten, got, {}, False)

@@ -9,8 +9,12 @@ from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
 from chattmpl.conversation.models import Conversation
+from chattmpl.errors import ChatTmplError
 from chattmpl.laws.outcome import Counterexample
+from chattmpl.probing.corpus import CLOCK
+from chattmpl.probing.prober import refuses
 from chattmpl.rewrite.refusal import CannotRewrite
+from chattmpl.template.template import Rendering, Template
 
 EXAMPLES = 60
 """Default number of conversations that hypothesis generates for a proof."""
@@ -164,3 +168,17 @@ class Search(ABC, Generic[ProofT]):
             if not self.learn(failure):
                 break
         raise self.refusal(failure)
+
+
+def no_longer_fails(before: Template, got: Rendering | None, kwargs: dict[str, Any], prompt: bool) -> bool:
+    """Return whether a template failed by mistake before its rewrite, which renders the conversation.
+
+    Part of a sum with an absent value is rendered without it, and a trace need not be cut out of what is no string.
+    """
+    if got is None:
+        return False
+    try:
+        before.render(got.conversation, prompt, CLOCK, **kwargs)
+    except ChatTmplError as error:
+        return not refuses(error) and "None" not in got.text
+    return False

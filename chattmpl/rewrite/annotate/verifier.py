@@ -14,7 +14,7 @@ from chattmpl.laws.outcome import Counterexample, Holds
 from chattmpl.rewrite.annotate.span_labels import content, parts_of
 from chattmpl.rewrite.annotate.target_spans import AnswerFrame, Obstacle, TargetSpan, echoes, target_spans
 from chattmpl.rewrite.annotate.trace import Tracer
-from chattmpl.rewrite.proof import Failure, FailureKind, Note, Proof, ProofNoteKind
+from chattmpl.rewrite.proof import Failure, FailureKind, Note, Proof, ProofNoteKind, no_longer_fails
 from chattmpl.syntax.items import Block, Item, Output, Text
 from chattmpl.template.special_tokens import CONTROL
 from chattmpl.template.template import Rendering, Template
@@ -150,6 +150,8 @@ def _compare_texts(old: Case, new: Case, proof: AnnotationProof) -> Failure | No
         expected, got = _rendered(old, prompt=prompt), _rendered(new, prompt=prompt)
         proof.texts += 1
         proof.refused += expected is None
+        if expected is None and no_longer_fails(old.template, got, old.kwargs, prompt):
+            continue
         if (expected is None) != (got is None):
             verb = "is" if got is None else "is no longer"
             return _failure(FailureKind.REFUSAL, f"a conversation {verb} refused", old)

@@ -7,10 +7,8 @@ from typing import Any
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
-from chattmpl.errors import ChatTmplError
 from chattmpl.laws.outcome import first_difference
-from chattmpl.probing.corpus import CLOCK
-from chattmpl.probing.prober import refuses
+from chattmpl.rewrite.proof import no_longer_fails
 from chattmpl.rewrite.retain.probes import Probes
 from chattmpl.rewrite.retain.turn_text import (
     CLOSE,
@@ -216,7 +214,7 @@ class Baseline:
         got = new(conversation, kwargs, prompt)
         old = expected.old
         if old is None or got is None:
-            if (old is None) != (got is None) and not (got is not None and self._no_longer_fails(got, kwargs, prompt)):
+            if (old is None) != (got is None) and not no_longer_fails(self._template, got, kwargs, prompt):
                 yield Mismatch("refused" if got is None else "no longer refused", None, "", "")
             return
         if got.text == old.text and expected.free:
@@ -231,14 +229,6 @@ class Baseline:
             yield wrong
         if self.policy == "all" and not prompt and wrong is None:
             yield from self._as_sampled(new, got, kwargs)
-
-    def _no_longer_fails(self, got: Rendering, kwargs: dict[str, Any], prompt: bool) -> bool:
-        """Return whether the template failed before only because it cut a trace out of a content that is no string."""
-        try:
-            self._template.render(got.conversation, prompt, CLOCK, **kwargs)
-        except ChatTmplError as error:
-            return not refuses(error) and "None" not in got.text
-        return False
 
     def _expected(self, conversation: Conversation, kwargs: dict[str, Any], prompt: bool) -> Expected:
         key = f"{self.keys.of(conversation)}{kwargs}{prompt}"
