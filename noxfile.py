@@ -141,7 +141,7 @@ def hostile(session: nox.Session) -> None:
     """Attack what renders and reads, and measure time and memory from outside. Needs the extras data and engines."""
     session.install(".[test,data,engines]")
     env = {"CHATTMPL_REQUIRE_DATA": "1"}
-    session.run("pytest", *WORKERS, "-m", "hostile", *session.posargs, env=env)
+    session.run("pytest", *WORKERS, "--dist", "worksteal", "-m", "hostile", *session.posargs, env=env)
 
 
 @nox.session
