@@ -100,6 +100,8 @@ OTHER_TASKS = {
 }
 """Templates of models that do not chat, by their task."""
 
+TASK_OF = {name: task for task, names in OTHER_TASKS.items() for name in names}
+
 _WORST_FIRST = ("wrong", "refused", "trained", "left out")
 _BEST_FIRST = ("wrong", "trained", "refused", "left out")
 
@@ -118,18 +120,20 @@ class Subject:
 
     def verdict(self, conversation: dict[str, Any]) -> Verdict:
         """Judge one conversation, with content as text or else as parts."""
-        for each in (conversation, as_parts(conversation)):
-            if self.judge.is_rendered(each):
-                return self.judge.judge(each, self.encoder.encode_rows([each])[0])
-        return Verdict("left out")
+        given = self._rendered(conversation)
+        if given is None:
+            return Verdict("left out")
+        return self.judge.judge(given, self.encoder.encode_rows([given])[0])
 
     def count_rows(self, conversation: dict[str, Any], kind: str) -> int:
         """Return the number of rows of a conversation that is trained."""
-        for each in (conversation, as_parts(conversation)):
-            if self.judge.is_rendered(each):
-                thinks = {"chat_template_kwargs": self.thinks} if kind == "reasoning" and self.thinks else {}
-                return len(self.encoder.encode_rows([{**each, **thinks}])[0])
-        return 0
+        thinks = {"chat_template_kwargs": self.thinks} if kind == "reasoning" and self.thinks else {}
+        given = self._rendered({**conversation, **thinks})
+        return 0 if given is None else len(self.encoder.encode_rows([given])[0])
+
+    def _rendered(self, conversation: dict[str, Any]) -> dict[str, Any] | None:
+        """Return a conversation with content as text or else as parts, whichever transformers renders."""
+        return next(filter(self.judge.is_rendered, (conversation, as_parts(conversation))), None)
 
     def verdicts(self) -> Iterator[tuple[str, Verdict]]:
         """Yield the verdict on each kind of conversation."""
@@ -192,14 +196,13 @@ def main() -> None:
     record: list[dict[str, Any]] = []
     start = time.perf_counter()
     times_of = hub_downloads()
-    tasks = {name: task for task, names in OTHER_TASKS.items() for name in names}
     ordered = sorted(hub_templates().items(), key=lambda item: -times_of[item[0]])
     for name, source in ordered[: chosen.first]:
         times = times_of[name]
         if chosen.names and not any(part in name for part in chosen.names):
             continue
-        if name in tasks:
-            record.append({"template": name, "downloads": times, "task": tasks[name]})
+        if name in TASK_OF:
+            record.append({"template": name, "downloads": times, "task": TASK_OF[name]})
             continue
         found = verdicts(source, chosen.made)
         record.append({"template": name, "downloads": times, **{kind: list(each) for kind, each in found.items()}})

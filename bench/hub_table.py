@@ -53,9 +53,8 @@ def measured(entry: HubTemplate, source: str) -> dict[str, Any]:
         "downloads": entry.downloads,
         "sha256": entry.sha256,
     }
-    tasks = {name: task for task, names in hub.OTHER_TASKS.items() for name in names}
-    if entry.name in tasks:
-        record["task"] = tasks[entry.name]
+    if entry.name in hub.TASK_OF:
+        record["task"] = hub.TASK_OF[entry.name]
     found = TemplateSource(Source(source, entry.name))
     record |= _capabilities(inspect_template(found))
     counts: dict[str, Counter[str]] = {}

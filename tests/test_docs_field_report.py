@@ -25,7 +25,7 @@ CALLS = [
     {"role": "user", "content": "Question"},
     {"role": "assistant", "content": "", "tool_calls": [_call("lefttusk"), _call("righttusk")]},
 ]
-LAWFUL = (
+VALID = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ (m.tool_calls or '') | string }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -50,13 +50,13 @@ def test_no_check_confirms_a_finding_in_a_template_without_it(maker: ModuleType)
     transformers = maker.Transformers()
     of_calls = {"CT303", "CT307"}
     for messages, codes in ((TURNS, maker.CAUSES.keys() - of_calls), (CALLS, of_calls)):
-        seen = transformers.see(LAWFUL, {"messages": messages})
+        seen = transformers.see(VALID, {"messages": messages})
         for kind in ("", "nameless"):
             finding = SimpleNamespace(counterexample={"conversation": {"messages": messages}}, kind=kind)
             assert {code for code in codes if maker.CAUSES[code][2](seen, finding)} == set()
     late_system = [TURNS[0], {"role": "system", "content": "Behave"}, TURNS[1]]
     finding = SimpleNamespace(counterexample={"conversation": {"messages": late_system}}, kind="")
-    seen = transformers.see(LAWFUL.replace("%}<|im", "if m.role != 'system' %}<|im", 1), {"messages": late_system})
+    seen = transformers.see(VALID.replace("%}<|im", "if m.role != 'system' %}<|im", 1), {"messages": late_system})
     assert maker.CAUSES["CT301"][2](seen, finding)
 
 
@@ -70,10 +70,10 @@ def test_what_transformers_does_not_show_is_not_reported(maker: ModuleType) -> N
     )
     messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
     transformers = maker.Transformers()
-    lawful = transformers.see(source, {"messages": messages})
-    assert (lawful.prompt, lawful.trained) == ("Hi<|im_start|>", "Yes<|im_end|>")
-    assert not maker.prompt_is_trained(lawful, None)
-    assert not maker.prompt_is_no_prefix(lawful, None)
+    valid = transformers.see(source, {"messages": messages})
+    assert (valid.prompt, valid.trained) == ("Hi<|im_start|>", "Yes<|im_end|>")
+    assert not maker.prompt_is_trained(valid, None)
+    assert not maker.prompt_is_no_prefix(valid, None)
     planted = source.replace("<|im_start|>{% generation %}", "{% generation %}<|im_start|>")
     assert maker.prompt_is_trained(transformers.see(planted, {"messages": messages}), None)
     planted = source.replace("%}<|im_start|>{% endif", "%}<|im_start|>x{% endif")

@@ -64,9 +64,9 @@ def row_count(record: Record, kind: str) -> int:
     return int(record.get("rows", {}).get(kind, {}).get("rows", 0))
 
 
-def codes(record: Record, *levels: str) -> dict[str, int]:
-    """Return the numbers of findings by rule."""
-    return {code: n for level in levels for code, n in record.get("findings", {}).get(level, {}).items()}
+def codes(record: Record, *levels: str) -> list[str]:
+    """Return the rules that found something, those of the first level first."""
+    return list(dict.fromkeys(code for level in levels for code in record.get("findings", {}).get(level, {})))
 
 
 def worst(record: Record) -> str:
@@ -174,7 +174,8 @@ def findings(corpus: Corpus) -> list[str]:
     """Return the findings that matter most, with their figures."""
     chat, rendered, share = corpus.chat, corpus.rendered, corpus.share
     reasoning, tools = corpus.judged("reasoning"), corpus.judged("tool loop")
-    first, second = (sum(part(each) for each in rendered) for part in (_read, _made))
+    completions = [parsed(each) for each in rendered]
+    first, second = sum(read for read, _ in completions), sum(made for _, made in completions)
     other = [each for each in rendered if agreement(each, "minijinja")]
     node = [each for each in rendered if agreement(each, "huggingface-jinja")]
     failing = [each for each in chat if _has_error(each)]
@@ -219,14 +220,6 @@ def _has_error(record: Record) -> bool:
 
 def _of(part: list[Record], whole: list[Record]) -> float:
     return len(part) / max(1, len(whole))
-
-
-def _read(record: Record) -> int:
-    return parsed(record)[0]
-
-
-def _made(record: Record) -> int:
-    return parsed(record)[1]
 
 
 def _with_traces(corpus: Corpus) -> list[Record]:

@@ -116,9 +116,9 @@ def compared_conversations(file: str | None, limit: int | None) -> list[tuple[st
     """Return the names and conversations that ship with chattmpl, and the first of a file; raise as `conversations`."""
     from chattmpl.compare.cases import named_conversations
 
-    return (
-        named_conversations() if file is None else named_conversations(file, list(islice(conversations(file), limit)))
-    )
+    if file is None:
+        return named_conversations()
+    return named_conversations(file, list(islice(conversations(file), limit)))
 
 
 def records(file: str, shape: Shape | None = None, arguments: Arguments = "keep") -> Iterator[Record]:

@@ -131,7 +131,7 @@ class Explainer:
                 if after is not None and _shows(known, state, after):
                     # All constructs together may be no template where one of them alone is.
                     every = _all(known, sites, new, edits)
-                    whole = self._tried((*edits, *every), context)
+                    whole = after if every == new else self._tried((*edits, *every), context)
                     kept, state = (new, after) if whole is None else (every, whole)
                     return self._cause(known, word, some[0], True, kept), state
         if likely is not None and (piece is None or likely[0].error or self._near(likely[2], distances, most=1)):
