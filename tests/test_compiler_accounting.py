@@ -11,9 +11,12 @@ import pytest
 from jinja2.filters import FILTERS as JINJA_FILTERS
 from jinja2.tests import TESTS as JINJA_TESTS
 
+from chattmpl import Template
+from chattmpl.budget import Budget
 from chattmpl.compiler.accounting import METHODS
 from chattmpl.compiler.filters import FILTERS, TESTS
 from chattmpl.compiler.globals import TemplateDict
+from chattmpl.errors import BudgetError
 from support import ROOT
 from support.extras import ON_LINUX
 from support.oversized import sources
@@ -62,3 +65,16 @@ def test_every_filter_and_test_of_jinja_is_listed_with_its_charge() -> None:
 def test_every_method_that_changes_nothing_is_listed_with_its_charge(kind: Any) -> None:
     public = {name for name in dir(kind) if not name.startswith("_") and callable(getattr(kind, name))}
     assert public - CHANGING <= set(METHODS[kind])
+
+
+def test_a_render_is_charged_for_each_message_and_each_span_though_the_template_does_little() -> None:
+    messages = [{"role": "user", "content": "x"}] * 2_000
+    budget = Budget(steps=5_000)
+    by_message = Template.from_source("{% for message in messages %}{% endfor %}", budget=budget)
+    with pytest.raises(BudgetError, match="the template ran for more than 5,000 steps"):
+        by_message.render(messages)
+    by_span = Template.from_source(
+        "{% for message in messages %}" + "{{ message.role }}-" * 20 + "{% endfor %}", budget=budget
+    )
+    with pytest.raises(BudgetError, match="the template ran for more than 5,000 steps"):
+        by_span.render(messages[:300])

@@ -15,7 +15,10 @@ from chattmpl.provenance.text import Traced, runs_of, with_origin
 Piece: TypeAlias = "tuple[Any, Statement | None]"
 
 _RUN = 64
-"""Bytes charged to the budget for each run."""
+"""Bytes charged to the budget for each run of a traced value."""
+
+_SPAN = 256
+"""Bytes charged for each run that becomes part of a span."""
 
 NO_TURN: Piece = (TurnMark(None, None), None)
 """Marks the end of a message: no message is being rendered after it."""
@@ -56,7 +59,7 @@ def gather(pieces: Iterable[Piece]) -> tuple[str, list[Run]]:
             add_run((run[0], run[1], _claimed(run[2], statement)))
     check_size(size)
     text = "".join(texts)
-    charge(str.__sizeof__(text))
+    charge(str.__sizeof__(text) + _SPAN * len(runs))
     return text, runs
 
 

@@ -120,8 +120,14 @@ class Program:
         """Return the line of the source, from 1, for an offset in the compiled text."""
         return self.source.position(self.lowered.source_offset(offset))[0]
 
-    def run(self, variables: dict[str, Any], clock: Clock, budget: Budget) -> tuple[str, list[Run]]:
+    def run(self, variables: dict[str, Any], clock: Clock, budget: Budget, values: int = 0) -> tuple[str, list[Run]]:
         """Render, and return the text and its runs.
+
+        Args:
+            variables: the variables of the template.
+            clock: formats the time.
+            budget: bounds the render.
+            values: number of values in the variables; giving each its origin takes a step.
 
         Raises:
             RenderError: if the template raises, with the place where it did.
@@ -137,6 +143,7 @@ class Program:
         token = METER.set(meter)
         try:
             with bounded():
+                meter.tick(values)
                 return gather(self.template.root_render_func(context))  # type: ignore[arg-type]
         except (BudgetError, RenderError) as error:
             error.place = error.place or self._place(error)

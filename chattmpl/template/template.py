@@ -267,7 +267,8 @@ class Template:
         with pause_gc():
             leaves = InputTracer()
             variables = self.variables(conversation, prompt, kwargs, leaves)
-            text, runs = self.program.run(variables, _clock(clock), self.budget)
+            values = len(leaves.leaves) + 2 * len(conversation.messages)
+            text, runs = self.program.run(variables, _clock(clock), self.budget, values)
         return text, runs, leaves
 
     def export(self, target: Target = "train") -> str:
