@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,24 @@ FILE = "pyproject.toml"
 
 TABLES = ("template", "families", "lint", "check")
 """The keys of ``[tool.chattmpl]``."""
+
+
+@dataclass(frozen=True)
+class CommandSettings:
+    """Settings of a command about templates in a project; options of the command line take precedence.
+
+    Attributes:
+        paths: the templates if none are given.
+        baseline: path of a baseline.
+        tokenizer: see `chattmpl.encode.load_tokenizer`.
+    """
+
+    paths: tuple[str, ...] = ()
+    baseline: str | None = None
+    tokenizer: str | None = None
+
+
+SHARED_KEYS = ("paths", "baseline", "tokenizer")
 
 
 def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
@@ -31,6 +51,27 @@ def project_table(folder: Path) -> tuple[Path, dict[str, Any]] | None:
         raise UsageError(f"{path} is not TOML: {error}", hint="correct it; [tool.chattmpl] is read from it") from None
     tools = table(given.get("tool", {}), "tool", path)
     return path, table(tools.get("chattmpl", {}), "tool.chattmpl", path)
+
+
+def command_table(path: Path, own: Mapping[str, Any], name: str, keys: Sequence[str]) -> dict[str, Any]:
+    """Return the table of a command, in which the values of `SHARED_KEYS` are those of `CommandSettings`.
+
+    Raises:
+        UsageError: if a key is not known, or a value of another type.
+    """
+    known_keys(own, TABLES, "tool.chattmpl", path)
+    name = f"tool.chattmpl.{name}"
+    section = dict(table(own.get(name.rpartition(".")[2], {}), name, path))
+    known_keys(section, (*keys, *SHARED_KEYS), name, path)
+    for key in ("baseline", "tokenizer"):
+        if not isinstance(section.get(key, ""), str):
+            raise UsageError(f"{path}: {key} must be a string", hint="a path")
+    if "baseline" in section:
+        section["baseline"] = str(path.parent / section["baseline"])
+    if "tokenizer" in section:
+        section["tokenizer"] = _beside(path, section["tokenizer"])
+    listed = strings(section.get("paths", []), "paths", path, '"templates"')
+    return {**section, "paths": tuple(_beside(path, name) for name in listed)}
 
 
 def table(value: Any, name: str, path: Path) -> dict[str, Any]:
@@ -53,9 +94,9 @@ def known_keys(given: Mapping[str, Any], keys: Sequence[str], name: str, path: P
             )
 
 
-def path_beside(path: Path, name: str) -> str:
-    """Return a name in the file as a path if it is one that exists; otherwise, as for a family, unchanged."""
-    return str(path.parent / name) if name and (path.parent / name).exists() else name
+def _beside(path: Path, name: str) -> str:
+    """Return a name in the file as a path if it is a pattern or one that exists; else, as for a family, unchanged."""
+    return str(path.parent / name) if name and (glob.has_magic(name) or (path.parent / name).exists()) else name
 
 
 def strings(value: Any, key: str, path: Path, example: str) -> Sequence[str]:

@@ -12,8 +12,8 @@ from chattmpl.laws import laws_named
 from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import DoesNotApply
 from chattmpl.laws.settings import KEYS, AcceptedLimit
-from chattmpl.lint.settings import _KEYS as LINT_KEYS
-from chattmpl.project_file import TABLES
+from chattmpl.lint.settings import KEYS as LINT_KEYS
+from chattmpl.project_file import SHARED_KEYS, TABLES
 from support import ROOT
 from support.command import run_here
 
@@ -97,7 +97,7 @@ def test_the_tables_of_one_command_do_not_disturb_the_other(folder: Path) -> Non
 
 def test_the_page_on_settings_lists_every_key() -> None:
     page = (ROOT / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
-    for key in (*LINT_KEYS, *KEYS, *TABLES):
+    for key in (*LINT_KEYS, *KEYS, *SHARED_KEYS, *TABLES):
         assert f"`{key}`" in page or f"[tool.chattmpl.{key}]" in page, key
     assert str(AcceptedLimit.parse("lossless:documents")) == "lossless:documents"
 

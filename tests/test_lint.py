@@ -233,7 +233,7 @@ def test_settings_are_those_of_the_nearest_project_file(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.chattmpl.lint]\nignore = ["CT4"]\nbaseline = "known.json"\n')
     inner = tmp_path / "inner"
     inner.mkdir()
-    assert read_settings(inner) == LintSettings((), ("CT4",), str(tmp_path / "known.json"), folder=tmp_path)
+    assert read_settings(inner) == LintSettings(ignore=("CT4",), baseline=str(tmp_path / "known.json"), folder=tmp_path)
 
 
 @pytest.mark.parametrize("line", ['ignor = ["CT4"]', 'ignore = "CT4"', "baseline = 3"])

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import baseline_of, tokenizer_of
+from chattmpl.cli.inputs import Baseline, tokenizer_of
 from chattmpl.cli.inputs import conversations as read_conversations
-from chattmpl.cli.options import EXIT_ZERO, LIMIT, RETENTION, command, format_option, tokenizer_option
-from chattmpl.cli.output import FOUND, OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
+from chattmpl.cli.options import LIMIT, RETENTION, baseline_options, command, format_option, tokenizer_option
+from chattmpl.cli.output import OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
 from chattmpl.errors import ChatTmplError, UsageError
 
 if TYPE_CHECKING:
@@ -49,13 +49,7 @@ BASELINE = ".chattmpl-check-baseline.json"
 )
 @RETENTION
 @tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
-@click.option(
-    "--baseline",
-    metavar="FILE",
-    help=f"File of known findings, which are not counted. Default: {BASELINE} if it exists.",
-)
-@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline, and exit with 0.")
-@EXIT_ZERO
+@baseline_options(BASELINE)
 @click.option("--save", metavar="FOLDER", help="Folder to write each counterexample to, as a conversation.")
 @format_option("rich", "text", "json", "sarif", "github")
 def check(
@@ -83,8 +77,6 @@ def check(
     from chattmpl.laws import laws as known_laws
     from chattmpl.laws import laws_named
     from chattmpl.laws.settings import accepted, read_settings
-    from chattmpl.lint.baseline import without_known
-    from chattmpl.lint.baseline import write_baseline as write_known
     from chattmpl.report.laws import report_lines
     from chattmpl.report.lines import line, write_lines
     from chattmpl.template.resolver import find_templates
@@ -111,19 +103,18 @@ def check(
     if failures.count and not reports:
         return WRONG
     diagnostics = [finding.diagnostic(report.template) for report in reports for finding in report.findings]
-    known = baseline_of(baseline or settings.baseline, BASELINE)
+    known = Baseline(baseline or settings.baseline, BASELINE)
     if write_baseline:
-        say(f"wrote {write_known(Path(known or BASELINE), diagnostics)} known findings to {known or BASELINE}")
+        known.write(diagnostics)
         return failures.or_else(OK)
-    left = diagnostics if known is None else without_known(Path(known), diagnostics)
+    left = known.without_known(diagnostics)
     if len(left) < len(diagnostics):
-        note(f"{len(diagnostics) - len(left)} of {len(diagnostics)} findings are in {known}")
+        note(f"{len(diagnostics) - len(left)} of {len(diagnostics)} findings are in {known.file}")
     if form not in ("rich", "text"):
         write_diagnostics(form, left, known_laws())
     if save is not None:
         _save(Path(save), [finding.shown for report in reports for finding in report.findings], diagnostics)
-    failed = any(diagnostic.severity != "info" for diagnostic in left)
-    return failures.or_else(FOUND if failed and not exit_zero else OK)
+    return failures.code_for(left, exit_zero)
 
 
 def _check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from chattmpl.conversation.models import Conversation
     from chattmpl.conversation.notes import ReadingNote
     from chattmpl.data.sources import RawRow
+    from chattmpl.diagnostic import TemplateDiagnostic
     from chattmpl.options import Arguments, Shape
     from chattmpl.template.resolver import TemplateSource
     from chattmpl.template.template import Template
@@ -203,9 +204,24 @@ def read_text(file: str) -> str:
         ) from None
 
 
-def baseline_of(given: str | None, default: str) -> str | None:
-    """Return the file of known findings: the one that was given, else the default one if it exists."""
-    return given or (default if Path(default).is_file() else None)
+class Baseline:
+    """The file of known findings: the one that was given, else the default one if it exists."""
+
+    def __init__(self, given: str | None, default: str) -> None:
+        self.file = Path(given or default)
+        self._used = given is not None or self.file.is_file()
+
+    def write(self, found: Sequence[TemplateDiagnostic]) -> None:
+        """Write findings to the file, and say so."""
+        from chattmpl.lint.baseline import write_baseline
+
+        say(f"wrote {write_baseline(self.file, found)} known findings to {self.file}")
+
+    def without_known(self, found: Sequence[TemplateDiagnostic]) -> list[TemplateDiagnostic]:
+        """Return the findings that are not in the file; raise `UsageError` if it is not a baseline."""
+        from chattmpl.lint.baseline import without_known
+
+        return without_known(self.file, found) if self._used else [*found]
 
 
 def tokenizer_of(name: str | None) -> Any:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import baseline_of, tokenizer_beside, tokenizer_of
-from chattmpl.cli.options import EXIT_ZERO, codes_option, command, format_option, tokenizer_option
+from chattmpl.cli.inputs import Baseline, tokenizer_beside, tokenizer_of
+from chattmpl.cli.options import baseline_options, codes_option, command, format_option, tokenizer_option
 from chattmpl.cli.output import FOUND, OK, WRONG, Failures, note, say, write, write_diagnostics
 from chattmpl.errors import UsageError
 
@@ -35,13 +35,7 @@ BASELINE = ".chattmpl-baseline.json"
     "--fix", is_flag=True, help="Apply the fixes that change no rendered text, and report the other findings."
 )
 @click.option("--diff", is_flag=True, help="Print what --fix would change without writing it.")
-@click.option(
-    "--baseline",
-    metavar="FILE",
-    help=f"File of known findings, which are not reported. Default: {BASELINE} if it exists.",
-)
-@click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline instead of reporting them.")
-@EXIT_ZERO
+@baseline_options(BASELINE)
 def lint(
     paths: tuple[str, ...],
     form: str,
@@ -60,7 +54,6 @@ def lint(
     file. The default is the paths of [tool.chattmpl.lint] in pyproject.toml. The exit code is 1 if there are errors or
     warnings; notes do not count.
     """
-    from chattmpl.lint import baseline as known
     from chattmpl.lint.rule import rules
     from chattmpl.lint.settings import read_settings
     from chattmpl.template.resolver import find_templates
@@ -74,23 +67,18 @@ def lint(
     inputs = [_Input(item, loaded, settings, failures) for item in find_templates(paths or settings.paths, failures)]
     if failures.count and not inputs:
         return WRONG
-    named = baseline_of(baseline or settings.baseline, BASELINE)
-    file = None if named is None else Path(named)
+    known = Baseline(baseline or settings.baseline, BASELINE)
     if write_baseline:
-        found = _findings(inputs, chosen)
-        file = file or Path(BASELINE)
-        say(f"wrote {known.write_baseline(file, found)} known findings to {file}")
+        known.write(_findings(inputs, chosen))
         return failures.or_else(OK)
     if fix or diff:
-        changed, found = _fix(inputs, chosen, file, write_files=not diff)
+        changed, found = _fix(inputs, chosen, known, write_files=not diff)
         if diff:
             return failures.or_else(FOUND if changed and not exit_zero else OK)
     else:
-        found = _findings(inputs, chosen)
-        found = found if file is None else known.without_known(file, found)
+        found = known.without_known(_findings(inputs, chosen))
     write_diagnostics(form, found, rules())
-    failed = any(diagnostic.severity != "info" for diagnostic in found)
-    return failures.or_else(FOUND if failed and not exit_zero else OK)
+    return failures.code_for(found, exit_zero)
 
 
 class _Input:
@@ -122,22 +110,16 @@ def _findings(inputs: list[_Input], chosen: list[Rule]) -> list[TemplateDiagnost
 
 
 def _fix(
-    inputs: list[_Input], chosen: list[Rule], baseline: Path | None, *, write_files: bool
+    inputs: list[_Input], chosen: list[Rule], known: Baseline, *, write_files: bool
 ) -> tuple[int, list[TemplateDiagnostic]]:
     """Fix what can be fixed. Return the number of fixed findings, and the findings that are left."""
-    from chattmpl.lint.baseline import without_known
     from chattmpl.lint.fix import fix
     from chattmpl.template.writer import plan_in_place
     from chattmpl.template.writer import write as write_change
 
     changed, left = 0, []
     for item in inputs:
-        result = fix(
-            item.found,
-            item.rules(chosen),
-            item.tokenizer,
-            (lambda given: given) if baseline is None else (lambda given: without_known(baseline, given)),
-        )
+        result = fix(item.found, item.rules(chosen), item.tokenizer, known.without_known)
         left += result.left
         if not result.fixed:
             continue

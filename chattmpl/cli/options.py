@@ -233,6 +233,18 @@ LIMIT = click.option(
 EXIT_ZERO = click.option("--exit-zero", is_flag=True, help="Exit with 0 even if there are findings.")
 
 
+def baseline_options(default: str) -> _Option:
+    """Return the options of a command whose known findings are in a baseline, by default in this file."""
+    help_text = f"File of known findings, which do not count. Default: {default} if it exists."
+    return joined(
+        (
+            click.option("--baseline", metavar="FILE", help=help_text),
+            click.option("--write-baseline", is_flag=True, help="Write all findings to the baseline, and exit with 0."),
+            EXIT_ZERO,
+        )
+    )
+
+
 def tokenizer_option(purpose: str, default: str | None = "none") -> _Option:
     """Return the option ``--tokenizer`` with its purpose and its default in the help; None if it is required."""
     text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id."

@@ -7,7 +7,7 @@ import gc
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -76,6 +76,11 @@ class Failures:
     def or_else(self, code: int) -> int:
         """Return the exit code of the command, which has this one if no input failed."""
         return WRONG if self.count else code
+
+    def code_for(self, found: Iterable[Diagnostic], exit_zero: bool) -> int:
+        """Return the exit code of a command that reports findings; notes do not count."""
+        failed = any(diagnostic.severity != "info" for diagnostic in found)
+        return self.or_else(FOUND if failed and not exit_zero else OK)
 
 
 def silence_stdout() -> int:

@@ -6,32 +6,25 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from chattmpl.errors import UsageError
 from chattmpl.lint.rule import Rule, chosen
-from chattmpl.project_file import TABLES, known_keys, path_beside, project_table, strings, table
+from chattmpl.project_file import CommandSettings, command_table, project_table, strings, table
 
-_KEYS = ("select", "ignore", "per-file-ignores", "paths", "baseline", "tokenizer")
+KEYS = ("select", "ignore", "per-file-ignores")
 
 
 @dataclass(frozen=True)
-class LintSettings:
-    """The settings of a project; options of the command line take precedence.
+class LintSettings(CommandSettings):
+    """The settings of ``chattmpl lint`` in a project; see `CommandSettings`.
 
     Attributes:
         select, ignore: codes of rules, or prefixes of codes.
-        baseline: path of a baseline.
-        tokenizer: see `chattmpl.encode.load_tokenizer`.
         per_file: the codes to ignore, by pattern of paths.
-        paths: the paths to lint if none are given.
         folder: the folder of the file, which patterns are relative to.
     """
 
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
-    baseline: str | None = None
-    tokenizer: str | None = None
     per_file: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    paths: tuple[str, ...] = ()
     folder: Path | None = None
 
     def chosen(self, select: list[str], ignore: list[str]) -> list[Rule]:
@@ -55,27 +48,14 @@ class LintSettings:
 def read_settings(folder: Path) -> LintSettings:
     """Return the settings of the nearest pyproject.toml; raise `UsageError` if a setting is invalid."""
     found = project_table(folder)
-    return LintSettings() if found is None else _read(*found)
-
-
-def _read(path: Path, own: Mapping[str, Any]) -> LintSettings:
-    known_keys(own, TABLES, "tool.chattmpl", path)
-    section = table(own.get("lint", {}), "tool.chattmpl.lint", path)
-    known_keys(section, _KEYS, "tool.chattmpl.lint", path)
-    for key in ("baseline", "tokenizer"):
-        if not isinstance(section.get(key, ""), str):
-            raise UsageError(f"{path}: {key} must be a string", hint="a path")
-    per_file = table(section.get("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
-    baseline, tokenizer = section.get("baseline"), section.get("tokenizer")
-    return LintSettings(
-        _codes(section.get("select", []), "select", path),
-        _codes(section.get("ignore", []), "ignore", path),
-        None if baseline is None else str(path.parent / baseline),
-        tokenizer and path_beside(path, tokenizer),
-        {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in per_file.items()},
-        tuple(str(path.parent / item) for item in strings(section.get("paths", []), "paths", path, '"templates"')),
-        path.parent,
-    )
+    if found is None:
+        return LintSettings()
+    path, own = found
+    values = command_table(path, own, "lint", KEYS)
+    patterns = table(values.pop("per-file-ignores", {}), "tool.chattmpl.lint.per-file-ignores", path)
+    per_file = {pattern: _codes(codes, f'per-file-ignores."{pattern}"', path) for pattern, codes in patterns.items()}
+    chosen = {key: _codes(values.get(key, []), key, path) for key in ("select", "ignore")}
+    return LintSettings(**{**values, **chosen}, per_file=per_file, folder=path.parent)
 
 
 def _codes(value: Any, key: str, path: Path) -> tuple[str, ...]:
