@@ -344,3 +344,35 @@ def test_a_large_file_of_one_list_is_read_element_by_element(tmp_path: Path, mon
     path.write_text("x" * 200, encoding="utf-8")
     refused = run_here(["render", str(path), "-t", "chatml"])
     assert (refused.code, refused.err.count("not JSON")) == (2, 1)
+
+
+TAGLESS = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+    "{% if m.reasoning_content and loop.last %}<think>{{ m.reasoning_content }}</think>{% endif %}"
+    "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def test_rows_show_what_encode_trains_without_tags(tmp_path: Path) -> None:
+    (tmp_path / "stock.jinja").write_text(TAGLESS, encoding="utf-8")
+    answers = [{"role": "assistant", "reasoning_content": f"r{n}", "content": f"a{n}"} for n in (1, 2)]
+    ask = {"role": "user", "content": "q"}
+    arguments = ["render", _file(tmp_path, {"messages": [ask, answers[0], ask, answers[1]]})]
+    arguments += ["-t", str(tmp_path / "stock.jinja")]
+    assert "chattmpl render --rows auto shows its rows" in run_here(arguments).err
+
+    rows = [json.loads(line) for line in run_here([*arguments, "--rows", "auto", "--format", "json"]).out.splitlines()]
+    sampled = ["".join(row["text"][start:end] for start, end in row["generated"]) for row in rows]
+    assert sampled == ["<think>r1</think>a1<|im_end|>", "<think>r2</think>a2<|im_end|>"]
+
+    made = run_here([*arguments, "--rows", "auto"])
+    assert "conv.json, row 1 of 2 <==" in made.out
+    assert "nothing is generated" not in made.err
+    [row] = run_here([*arguments, "--rows", "one", "--format", "json"]).out.splitlines()
+    assert json.loads(row)["text"] == json.loads(run_here([*arguments, "--format", "json"]).out)["text"]
+
+
+def test_rows_end_with_an_answer_and_not_with_a_prompt() -> None:
+    refused = run_here(["render", TOOLS, "-t", "qwen3", "--rows", "auto", "--generation-prompt"])
+    assert refused.code == 2
+    assert "--rows and --generation-prompt are mutually exclusive" in refused.err

@@ -241,3 +241,21 @@ def test_every_page_is_in_the_navigation() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     missing = [page for page in PAGES if page.startswith("docs/") and page.removeprefix("docs/") not in navigation]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_a_page_and_a_heading_of_it(page: str) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+        name, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / name if name else ROOT / page
+        if "://" not in target and (not file.exists() or (anchor and anchor not in headings(file))):
+            dead.append(target)
+    assert dead == []
+
+
+def headings(file: Path) -> set[str]:
+    """Return the anchors of the headings of a page."""
+    found = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    found = [re.sub(r"^.*\{ #(\w+) \}$", r"\1", text) for text in found]
+    return {re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", text).strip().lower()) for text in found}

@@ -26,13 +26,15 @@ from chattmpl.cli.options import (
 )
 from chattmpl.cli.output import choose_format, collect_garbage, note, option_of
 from chattmpl.errors import ChatTmplError, UsageError
+from chattmpl.options import OPTIONS
 from chattmpl.report.writers import WRITERS, Format, Item
 
 if TYPE_CHECKING:
     from chattmpl.conversation.files import Record
     from chattmpl.conversation.models import Conversation
     from chattmpl.conversation.notes import ReadingNote
-    from chattmpl.template.template import Template
+    from chattmpl.options import RowChoice
+    from chattmpl.template.template import Rendering, Template
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 
@@ -63,6 +65,12 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @KWARGS
 @CLOCK
 @tokenizer_option("Tokenizer for showing tokens and the mask")
+@click.option(
+    "--rows",
+    type=click.Choice(OPTIONS["rows"].choices),
+    help="Show the rows that chattmpl encode writes, with what the model samples marked, with or without generation "
+    "tags. Default: the whole conversation, marked by the template's tags.",
+)
 @library_option("straddle", default=False)
 @library_option("control_tokens", default=False)
 @library_option("mask", default=False)
@@ -85,6 +93,7 @@ def render(
     template_kwargs: dict[str, Any],
     clock: datetime | None,
     tokenizer: str | None,
+    rows: RowChoice | None,
     straddle: str | None,
     control_tokens: str | None,
     mask: str | None,
@@ -103,6 +112,9 @@ def render(
         )
     if row is not None and limit is not None:
         raise UsageError("--row and --limit are mutually exclusive", hint="remove one of them")
+    if rows is not None and (generation_prompt or continue_final_message):
+        other = "--generation-prompt" if generation_prompt else "--continue-final-message"
+        raise UsageError(f"--rows and {other} are mutually exclusive", hint="remove one of them")
     encoding = {"straddle": straddle, "control_tokens": control_tokens, "mask": mask}
     encoding = {name: value for name, value in encoding.items() if value is not None}
     if encoding and tokenizer is None:
@@ -120,17 +132,17 @@ def render(
     seen: Counter[ReadingNote] = Counter()
     name = "stdin" if path is None else path.name
     named, several = _named(_chosen(records(file, shape, arguments), file, row, most), name, row)
-    items = _items(named, templates, kwargs, tokenizer, encoding, seen)
+    items = _items(named, templates, kwargs, tokenizer, encoding, rows, seen)
     # Nothing is written before the first conversation is rendered, so that an error in it leaves no partial output.
     items = itertools.chain(list(itertools.islice(items, 1)), _collecting(items))
     tally = _Tally(tokenizer is not None)
     if form is None and chosen == "text" and printed:
         items = map(tally.add, items)
     with _opened(output) as out:
-        WRITERS[chosen](out, items, f"{file} in chattmpl", several)
+        WRITERS[chosen](out, items, f"{file} in chattmpl", several or rows in ("auto", "unroll"))
         out.flush()
-    for found, rows in seen.items():
-        note(found.message(rows))
+    for found, count in seen.items():
+        note(found.message(count))
     for text in tally.notes():
         note(text)
 
@@ -227,6 +239,7 @@ def _items(
     kwargs: dict[str, Any],
     tokenizer: str | None,
     options: dict[str, Any],
+    rows: RowChoice | None,
     seen: Counter[ReadingNote],
 ) -> Iterator[Item]:
     loaded = tokenizer_of(tokenizer)
@@ -237,15 +250,31 @@ def _items(
         try:
             template = templates.of(conversation)
             template.require_tokens({**(conversation.chat_template_kwargs or {}), **kwargs})
-            rendering = template.render(conversation, **kwargs)
-            encoding = None if loaded is None else encode(rendering, loaded, **options)
+            shown = _renderings(template, conversation, kwargs, rows, options.get("mask", "all"))
+            encodings = [None if loaded is None else encode(rendering, loaded, **options) for rendering in shown]
         except ChatTmplError as error:
             if name.endswith("]"):
                 error.message = f"{name}: {error.message}"
             raise
         if notes:
             seen.update(_concerning(notes, template))
-        yield Item(rendering, encoding, name, tokenizer, kwargs["add_generation_prompt"])
+        for number, (rendering, encoding) in enumerate(zip(shown, encodings, strict=True), 1):
+            heading = f"{name}, row {number} of {len(shown)}" if len(shown) > 1 else name
+            yield Item(rendering, encoding, heading, tokenizer, kwargs["add_generation_prompt"])
+
+
+def _renderings(
+    template: Template, conversation: Conversation, kwargs: dict[str, Any], rows: RowChoice | None, mask: str
+) -> list[Rendering]:
+    """Return the rendering of a conversation, or of each of the rows that are made of it."""
+    if rows is None:
+        return [template.render(conversation, **kwargs)]
+    from chattmpl.data.row_facts import planner_of
+    from chattmpl.data.sampled_rows import row_renderings
+
+    rest = {name: kwargs[name] for name in kwargs.keys() - {"add_generation_prompt", "continue_final_message", "clock"}}
+    clock = kwargs["clock"] or datetime.now()
+    return row_renderings(planner_of(template, rows), template, conversation, clock, rest, mask)
 
 
 def _collecting(items: Iterator[Item]) -> Iterator[Item]:

@@ -9,22 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from chattmpl.budget import Runaways, allow
+from chattmpl.budget import Runaways
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.fast.comparison import ExactResult, NotCompared
 from chattmpl.data.fast.markers import merge_touching
 from chattmpl.data.row_facts import new_planner
 from chattmpl.data.rows import Rejection, Row, attempt, merge_rows
-from chattmpl.data.sampled_rows import ManyTurnsError, RowPlanner, planned_renderings, trained_turns
+from chattmpl.data.sampled_rows import RowPlanner, row_renderings, trained_turns
 from chattmpl.encode import EncodeOptions, encode
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.template.template import Rendering, Template
 
 _MERGED = 8
 """Number of tokens by which the end of a text may differ where a tokenizer merges it with what follows."""
-
-_MOST_BUDGETS = 4
-"""Budgets that all prompts of a row may take together, which is 500 messages of Qwen3's template, and 12 seconds."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +56,9 @@ class ExactPath:
             ChatTmplError: it cannot be read or rendered.
             RunawayError: the template exceeds its budget on row after row.
         """
-        conversation = Conversation.coerce(record)
         planner = planner or (new_planner(self.template) if self.planner is None and skip else self.planner)
-        mask, budget = self.options["mask"], self.template.budget
-        turns = (planner and len(trained_turns(conversation.messages, mask))) or 1
-        share = min(turns, _MOST_BUDGETS)
-
-        def render(part: Conversation, prompt: bool = False) -> Rendering:
-            if allowance.left < 0:
-                raise ManyTurnsError(turns, f"{allowance.steps:,} steps of the template")
-            return self.template.render(part, prompt, self.now, **self.kwargs)
-
-        with self.runaways.watch(budget, turns * len(conversation.messages)), allow(share * budget.steps) as allowance:
-            if planner is None:
-                return [render(conversation)]
-            return planned_renderings(planner, conversation, render, mask, skip)
+        conversation, mask = Conversation.coerce(record), self.options["mask"]
+        return row_renderings(planner, self.template, conversation, self.now, self.kwargs, mask, skip, self.runaways)
 
     def results(self, record: Any) -> list[ExactResult]:
         """Return the results for a comparison; raise as `renderings` and `chattmpl.encode.encode`."""

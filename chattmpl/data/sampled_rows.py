@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chattmpl.budget import Budget
+from chattmpl.budget import Budget, Runaways, allow
 from chattmpl.conversation.models import Conversation, Message
 from chattmpl.data.completions import Completion, continue_prompt, find_completion
 from chattmpl.data.fast.markers import CLOSE, OPEN
@@ -23,13 +23,16 @@ from chattmpl.printable import excerpt
 from chattmpl.source import common_length
 from chattmpl.template.spans import Span
 from chattmpl.template.special_tokens import Endings
-from chattmpl.template.template import Rendering
+from chattmpl.template.template import Clock, Rendering, Template
 
 if TYPE_CHECKING:
     from chattmpl.parse.composition import Trace
 
 _CHARACTERS = 8 * Budget.characters
 """Maximum number of characters of all prompts and turns of a conversation, each of which is rendered by itself."""
+
+_MOST_BUDGETS = 4
+"""Budgets that all prompts of a conversation may take together: 500 messages of Qwen3's template, and 12 seconds."""
 
 _RENDERINGS_KEPT = 64
 
@@ -393,6 +396,37 @@ def _with_markers(text: str, plan: RowPlan) -> str:
         pieces += [text[at:start], OPEN, text[start:end], CLOSE]
         at = end
     return "".join([*pieces, text[at:]])
+
+
+def row_renderings(
+    planner: RowPlanner | None,
+    template: Template,
+    conversation: Conversation,
+    clock: Clock,
+    kwargs: Mapping[str, Any],
+    mask: str = "all",
+    skip: Iterable[int] = (),
+    runaways: Runaways | None = None,
+) -> list[Rendering]:
+    """Return a rendering for each row of a conversation, all within a bounded time; one if there is no planner.
+
+    Raises:
+        RenderError: see `RowPlanner.plan`.
+        RunawayError: the template exceeds its budget, as it did on the rows before that ``runaways`` counts.
+    """
+    budget = template.budget
+    turns = (planner and len(trained_turns(conversation.messages, mask))) or 1
+
+    def render(part: Conversation, prompt: bool) -> Rendering:
+        if allowance.left < 0:
+            raise ManyTurnsError(turns, f"{allowance.steps:,} steps of the template")
+        return template.render(part, prompt, clock, **kwargs)
+
+    watched = (runaways or Runaways()).watch(budget, turns * len(conversation.messages))
+    with watched, allow(min(turns, _MOST_BUDGETS) * budget.steps) as allowance:
+        if planner is None:
+            return [render(conversation, False)]
+        return planned_renderings(planner, conversation, render, mask, skip)
 
 
 def planned_renderings(

@@ -285,7 +285,8 @@ def warnings(rendering: Rendering, encoding: Encoding | None) -> Iterator[tuple[
             "nothing is generated",
             (
                 "no character is inside {% generation %}…{% endgeneration %}; "
-                f"chattmpl annotate {rendering.template.name} -o FILE adds them, and chattmpl encode needs none",
+                f"chattmpl annotate {rendering.template.name} -o FILE adds them; chattmpl encode needs none, "
+                "and chattmpl render --rows auto shows its rows",
             ),
         )
     elif encoding is not None and rendering.generated and not any(encoding.assistant_masks):
