@@ -143,7 +143,7 @@ def test_an_example_names_file_and_line(bad: Path) -> None:
 
 
 def test_so_many_examples_are_named_as_asked_for(bad: Path) -> None:
-    (finding,) = look([str(bad), "good.jsonl"], select=["AU304"], examples=2)
+    (finding,) = look([str(bad), "good.jsonl"], select=["AU304"], examples=2, rows="one")
     assert finding.count == 6
     assert [example.place for example in finding.examples] == ["bad.jsonl:3", "bad.jsonl:5"]
     assert finding.sources == {"bad.jsonl": 2, "good.jsonl": 4}

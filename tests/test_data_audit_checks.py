@@ -388,6 +388,27 @@ def test_a_kind_leaves_the_twin_alone(code: str, case: Case) -> None:
     assert found(run(case.good, case.good_template or case.template, options, code), case) == []
 
 
+@pytest.mark.parametrize(
+    ("template", "code", "rows"),
+    [
+        ("gpt_oss", "AU111", [talk("a", "b", "c", "d")]),
+        ("qwen3", "AU111", [talk("a", ("why", "b"), "c", ("how", "d"))]),
+        ("qwen3", "AU304", [talk("a", ("why", "b"), "c", ("how", "d"))]),
+        ("qwen3", "AU305", [talk("a", ("why", "b"), "c", "d")]),
+    ],
+)
+def test_what_rows_of_their_own_repair_is_found_only_without_them(template: str, code: str, rows: list[Row]) -> None:
+    assert not list(run(rows, template, {"mask_from": "law"}, code))
+    for options in ({"mask_from": "tags"}, {"mask_from": "law", "rows": "one"}):
+        assert run(rows, template, options, code).count(code) == 1
+
+
+def test_a_finding_that_several_rows_of_a_conversation_share_is_counted_once() -> None:
+    rows = [talk("a <|im_end|>", ("why", "b"), "c <|im_end|> <|im_end|>", ("how", "d"))]
+    (finding,) = run(rows, "qwen3", {"mask_from": "law"}, "AU401")
+    assert (finding.count, finding.amount) == (1, 3)
+
+
 def test_edges_at_a_token_that_the_tokenizer_lacks_are_no_straddles() -> None:
     options = {"tokenizer": with_control(byte_level_bpe())}
     report = run([talk("a", "b")], NEWLINE.replace("im_end", "im_finish"), options, "AU106", "AU404")

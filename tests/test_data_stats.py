@@ -12,13 +12,12 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chattmpl import Template
 from chattmpl.errors import ConversationError
 from chattmpl.report.stats import CSV_COLUMNS
 from support import ROOT
@@ -31,6 +30,9 @@ need("numpy", "pyarrow", "yaml", "zstandard")
 
 import numpy as np  # noqa: E402
 
+from chattmpl.data.encoder import Encoder, Row  # noqa: E402
+from chattmpl.data.job import encode_dataset  # noqa: E402
+from chattmpl.data.job.options import JobOptions  # noqa: E402
 from chattmpl.data.lengths import (  # noqa: E402
     best_fit,
     histogram,
@@ -68,10 +70,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_the_figures_are_those_of_each_row_by_itself(data: list[str]) -> None:
     rows = [conversation(number) for number in range(30)]
-    encodings = [Template.load("qwen3").render(row).encode("demo") for row in rows]
-    think = [encoding for number, encoding in enumerate(encodings) if number % 2]
-    trained = [sum(encoding.assistant_masks) for encoding in encodings]
-    tokens = [len(encoding) for encoding in encodings]
+    encodings = Encoder("qwen3", "demo", fast="off").encode_rows(rows)
+    think = [len(row) for number, some in enumerate(encodings) if number % 2 for row in cast(list[Row], some)]
+    trained = [row.trained for some in encodings for row in cast(list[Row], some)]
+    tokens = [len(row) for some in encodings for row in cast(list[Row], some)]
     told = figures(data)
     short, long = told["sources"]
     assert (short["source"], short["examples"], short["tokens"]) == ("short.jsonl", 30, sum(tokens))
@@ -79,8 +81,9 @@ def test_the_figures_are_those_of_each_row_by_itself(data: list[str]) -> None:
     assert short["share_of_tokens"] == round(sum(tokens) / (sum(tokens) + long["tokens"]), 6)
     assert short["response_tokens"] == short["supervised_tokens"] == sum(trained)
     assert short["context_tokens"] == sum(tokens) - sum(trained)
-    assert short["mean_tokens"] == round(sum(tokens) / 30, 6)
-    assert short["mean_response_tokens"] == round(sum(trained) / 30, 6)
+    assert short["rows"] == len(tokens) > 30
+    assert short["mean_tokens"] == round(sum(tokens) / len(tokens), 6)
+    assert short["mean_response_tokens"] == round(sum(trained) / len(tokens), 6)
     assert short["supervised_share"] == round(sum(trained) / sum(tokens), 6)
     assert short["mean_turns"] == round(sum(len(row["messages"]) for row in rows) / 30, 6)
     assert short["mean_assistant_turns"] == pytest.approx(short["mean_turns"] / 2)
@@ -88,17 +91,25 @@ def test_the_figures_are_those_of_each_row_by_itself(data: list[str]) -> None:
     for percent in (50, 90, 95, 99):
         assert short[f"p{percent}"] == round(float(np.percentile(tokens, percent)), 6)
     group = next(each for each in told["groups"] if (each["source"], each["mode"]) == ("short.jsonl", "think"))
-    assert (group["examples"], group["tokens"]) == (15, sum(map(len, think)))
+    assert (group["examples"], group["rows"], group["tokens"]) == (15, len(think), sum(think))
 
 
 def test_parts_add_up_to_the_total(data: list[str]) -> None:
     told = figures(data)
-    for name in ("examples", "tokens", "context_tokens", "response_tokens", "supervised_tokens"):
+    for name in ("examples", "rows", "tokens", "context_tokens", "response_tokens", "supervised_tokens"):
         for parts in ("sources", "modes", "groups"):
             assert sum(part[name] for part in told[parts]) == told["total"][name]
-    assert sum(bar["examples"] for bar in told["histogram"]) == told["total"]["examples"]
+    assert sum(bar["rows"] for bar in told["histogram"]) == told["total"]["rows"]
     assert sum(bar["tokens"] for bar in told["histogram"]) == told["total"]["tokens"]
-    assert all(sum(bar["modes"].values()) == bar["examples"] for bar in told["histogram"])
+    assert all(sum(bar["modes"].values()) == bar["rows"] for bar in told["histogram"])
+
+
+@pytest.mark.parametrize("options", [{}, {"rows": "one"}, {"mask_from": "tags"}, {"mask": "last"}])
+def test_rows_and_tokens_are_those_that_encode_writes(data: list[str], options: JobOptions) -> None:
+    told = figures(data, **options)["total"]
+    counts = encode_dataset(data, "qwen3", "demo", "out", fast="off", **options).data["rows"]
+    assert told["rows"] == counts["samples"]
+    assert (told["tokens"], told["supervised_tokens"]) == (counts["tokens"], counts["trained"])
 
 
 def test_the_mode_of_a_row_is_what_its_data_show() -> None:
@@ -143,9 +154,9 @@ def test_percentiles_are_those_of_numpy(lengths: list[int], percent: int) -> Non
 @given(LENGTHS)
 def test_each_length_is_in_one_bar(lengths: list[int]) -> None:
     bars = histogram(Counter(lengths))
-    assert sum(bar.examples for bar in bars) == len(lengths)
+    assert sum(bar.rows for bar in bars) == len(lengths)
     assert all(before.end == after.start for before, after in itertools.pairwise(bars))
-    assert bars[0].examples > 0 < bars[-1].examples
+    assert bars[0].rows > 0 < bars[-1].rows
 
 
 @given(LENGTHS, BATCH)
@@ -181,7 +192,7 @@ def test_padding_is_told_for_the_sizes_that_are_asked_for(data: list[str]) -> No
     assert [batch["batch_size"] for batch in told["batches"]] == [1, 4]
     assert (told["batches"][0]["random"], told["batches"][0]["sorted"]) == (0.0, 0.0)
     assert told["packed"]["size"] == 64
-    assert told["packed"]["cut_examples"] > 0 < told["packed"]["cut_tokens"]
+    assert told["packed"]["cut_rows"] > 0 < told["packed"]["cut_tokens"]
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "csv", "json"])
@@ -302,7 +313,7 @@ def test_what_is_counted_is_not_replaced(data: list[str], option: str, given: st
 
 def test_one_row_is_told_as_one(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "one.jsonl", [conversation(0), {"text": "no shape"}])
-    told = run(path, "--pack", "2").out
+    told = run(path, "--rows", "one", "--pack", "2").out
     assert "1 row cannot be encoded and is not counted" in told
     assert re.search(r"packed to 2 tokens: 1 row,", told)
     assert "1 longer row counted as 2 tokens each" in told

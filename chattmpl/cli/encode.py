@@ -61,7 +61,6 @@ def _refuse_row(context: click.Context, parameter: click.Parameter, given: str |
     help="Columns to write in addition to input_ids, separated by commas.",
 )
 @dataset_options
-@library_option("rows")
 @library_option("max_length")
 @library_option("overflow")
 @click.option(

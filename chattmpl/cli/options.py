@@ -305,6 +305,7 @@ _DATASET_OPTIONS: tuple[_Option, ...] = (
     library_option("straddle"),
     library_option("control_tokens"),
     library_option("mask"),
+    library_option("rows"),
     library_option("mask_from"),
     library_option("arguments"),
     library_option("limit"),

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from chattmpl.data.fast.path import FastBatch, FastPath
     from chattmpl.data.fast.verify import FastPathVerdict
     from chattmpl.data.sampled_rows import RowPlanner
+    from chattmpl.template.template import Rendering
 
 __all__ = ["EncodedBatch", "Encoder", "EncoderReport", "FastPathWarning", "Rejection", "Row", "TemplateWarning"]
 
@@ -369,6 +370,14 @@ class Encoder:
         The turns before one that does not fit are in another row. The turns are message indices.
         """
         return self._exact.fitting(conversation, max_length)
+
+    def renderings(self, conversation: Any) -> list[Rendering]:
+        """Return the rendering of each row of a conversation, before the tokenizer has its say on rows.
+
+        Raises:
+            ChatTmplError: it cannot be read or rendered.
+        """
+        return self._exact.renderings(conversation)
 
     def encode_batch(self, conversations: Iterable[Any]) -> EncodedBatch:
         """Return the rows of the conversations in a few arrays; see `encode_many`."""

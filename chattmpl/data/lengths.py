@@ -19,13 +19,13 @@ class Bin:
 
     Attributes:
         start, end: half-open range of lengths in tokens.
-        examples: number of rows with such a length.
+        rows: number of rows with such a length.
         tokens: their number of tokens.
     """
 
     start: int
     end: int
-    examples: int
+    rows: int
     tokens: int
 
 
@@ -66,9 +66,9 @@ def histogram(lengths: Lengths) -> list[Bin]:
     bars: list[Bin] = []
     for start, end in pairwise(bounds):
         inside = [(length, count) for length, count in lengths.items() if start <= length < end]
-        examples = sum(count for _, count in inside)
-        if examples or bars:
-            bars.append(Bin(start, end, examples, sum(length * count for length, count in inside)))
+        rows = sum(count for _, count in inside)
+        if rows or bars:
+            bars.append(Bin(start, end, rows, sum(length * count for length, count in inside)))
     return bars
 
 

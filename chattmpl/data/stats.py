@@ -33,10 +33,11 @@ BATCH_SIZES = (8, 32)
 
 @dataclass
 class RowGroup:
-    """Sums over some rows.
+    """Sums over some conversations.
 
     Attributes:
-        examples: number of rows.
+        examples: number of conversations.
+        tokens: number of tokens of their rows.
         responses: number of tokens that the model samples.
         supervised: number of trained tokens.
         turns, assistant_turns: number of messages, and of assistant messages.
@@ -51,6 +52,11 @@ class RowGroup:
     assistant_turns: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.lengths.total()
+
     def add(self, other: RowGroup) -> None:
         """Add the rows of another group."""
         for one in fields(self):
@@ -62,8 +68,8 @@ class RowCounts:
     """Counts of rows.
 
     Attributes:
-        groups: encoded rows by source and mode.
-        rejected: rejected rows by source and reason.
+        groups: encoded conversations by source and mode.
+        rejected: rejected ones by source and reason.
         reading: rows by the notes on how they were read.
     """
 
@@ -94,30 +100,29 @@ class _Counter:
         for number, row in enumerate(rows):
             if not row.repeated:
                 seen.reading.update(row.notes)
-            if row.row is None:
+            if not row.encoded:
                 seen.rejected[row.source, row.rejection.reason if row.rejection else RejectionReason.ERROR] += 1
                 continue
             messages = messages_of(row.conversation)
             group = seen.groups.setdefault((row.source, shown_mode(messages)), RowGroup())
-            length, supervised = len(row.row), row.row.trained
+            lengths = Counter(map(len, row.encoded))
+            supervised = sum(each.trained for each in row.encoded)
             group.add(
                 RowGroup(
                     1,
-                    length,
+                    sum(map(len, row.encoded)),
                     responses.get(number, supervised),
                     supervised,
                     len(messages),
                     len(assistants(messages)),
-                    Counter({length: 1}),
+                    lengths,
                 )
             )
 
     def _sampled_tokens(self, rows: Sequence[ScannedRow], encoder: Encoder) -> dict[int, int]:
-        """Return the number of sampled tokens, by index, of rows in which not all of them are trained."""
+        """Return the number of sampled tokens, by index, of conversations in which not all of them are trained."""
         other = self._responses
-        wanted = [
-            number for number, row in enumerate(rows) if row.row is not None and (other or _flagged(row.conversation))
-        ]
+        wanted = [number for number, row in enumerate(rows) if row.encoded and (other or _flagged(row.conversation))]
         if not wanted:
             return {}
         found = (other or encoder).encode_rows(
@@ -199,15 +204,16 @@ class Stats:
             "source": source,
             "mode": mode,
             "examples": group.examples,
+            "rows": group.rows,
             "share_of_examples": _ratio(group.examples, total.examples),
             "tokens": group.tokens,
             "tokens_millions": round(group.tokens / 1e6, 6),
             "share_of_tokens": _ratio(group.tokens, total.tokens),
-            "mean_tokens": _ratio(group.tokens, group.examples),
+            "mean_tokens": _ratio(group.tokens, group.rows),
             "context_tokens": context,
-            "mean_context_tokens": _ratio(context, group.examples),
+            "mean_context_tokens": _ratio(context, group.rows),
             "response_tokens": group.responses,
-            "mean_response_tokens": _ratio(group.responses, group.examples),
+            "mean_response_tokens": _ratio(group.responses, group.rows),
             "supervised_tokens": group.supervised,
             "supervised_share": _ratio(group.supervised, group.tokens),
             "mean_turns": _ratio(group.turns, group.examples),
@@ -245,7 +251,7 @@ class Stats:
             "size": size,
             "rows": rows,
             "lost": _padding_share(fitting, rows * size),
-            "cut_examples": sum(count for length, count in lengths.items() if length > size),
+            "cut_rows": sum(count for length, count in lengths.items() if length > size),
             "cut_tokens": total.tokens - fitting,
         }
         return {"batches": batches, "packed": packed}

@@ -1,4 +1,7 @@
-"""Survey of datasets: each row is encoded once and passed to a visitor, on several processes, in order."""
+"""Survey of datasets: each row is encoded once and passed to a visitor, on several processes, in order.
+
+A row of a dataset is a conversation, which may have several encoded rows.
+"""
 
 import gc
 import os
@@ -45,8 +48,8 @@ class ScannedRow:
         number: its number in the file, from 0.
         record: its contents; None if it cannot be read.
         conversation: the conversation that was encoded; None if there is none.
-        row: the encoded row; None if there is none.
-        rejection: why there is no row.
+        encoded: its encoded rows; empty if it is rejected.
+        rejection: why there are none.
         repeated: true if a mixture repeats the row.
         notes: how it was read.
     """
@@ -57,7 +60,7 @@ class ScannedRow:
     number: int
     record: Any
     conversation: Any
-    row: Row | None
+    encoded: tuple[Row, ...]
     rejection: Rejection | None
     repeated: bool = False
     notes: tuple[ReadingNote, ...] = ()
@@ -132,8 +135,6 @@ def survey(
     """
     workplace = Workplace(workers)
     watcher = watcher or Watcher()
-    # Figures and findings are about conversations, each of which is one row here.
-    options = replace(options, rows="one")
     shown: dict[str, Any] = {"watcher": watcher, "template_notes": template_notes}
     check_options(sample=sample)
     in_memory = _rows_by_source(data)
@@ -246,7 +247,7 @@ def _visit(entries: Iterator[_Entry], context: WorkerContext, visitor: RowVisito
             for each in scanned:
                 found = attempt(_visited, visitor, [each], context.encoder)
                 if isinstance(found, Rejection):
-                    row = replace(each, record=None, conversation=None, row=None, rejection=found)
+                    row = replace(each, record=None, conversation=None, encoded=(), rejection=found)
                     found = _visited(visitor, [row], context.encoder)
                 visitor.merge(seen, found)
         # The command line runs without the collector, and renderings leave cycles.
@@ -262,7 +263,7 @@ def _visited(visitor: RowVisitor[_Seen], rows: Sequence[ScannedRow], encoder: En
 
 def _scan(entries: Sequence[_Entry], context: WorkerContext) -> Iterator[ScannedRow]:
     readings = [read_conversation(raw, source, context.options) for source, _, raw, _ in entries]
-    results = iter(context.encoder.encode_many(one for one in readings if not isinstance(one, Rejection)))
+    results = iter(context.encoder.encode_rows(one for one in readings if not isinstance(one, Rejection)))
     for (source, file, raw, repeated), reading in zip(entries, readings, strict=True):
         result = reading if isinstance(reading, Rejection) else next(results)
         yield ScannedRow(
@@ -272,7 +273,7 @@ def _scan(entries: Sequence[_Entry], context: WorkerContext) -> Iterator[Scanned
             raw.number,
             raw.value,
             None if isinstance(reading, Rejection) else reading.value,
-            result if isinstance(result, Row) else None,
+            () if isinstance(result, Rejection) else tuple(result),
             result if isinstance(result, Rejection) else None,
             repeated,
             () if isinstance(reading, Rejection) else reading.notes,

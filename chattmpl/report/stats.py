@@ -31,6 +31,7 @@ CSV_COLUMNS = (
     "source",
     "mode",
     "examples",
+    "rows",
     "share_of_examples",
     "tokens",
     "tokens_millions",
@@ -94,6 +95,9 @@ def _groups(figures: Figures, width: int) -> Iterator[Line]:
             yield line((label, _STYLES[kind]))
             label = ""
         yield line((f"{label:<{room}}", _STYLES[kind]), _cells(group))
+    total = figures["total"]
+    if total["rows"] != total["examples"]:
+        yield line((f"{count(total['examples'], 'example')} give {count(total['rows'], 'row')} (see --rows)", "dim"))
     yield line("")
 
 
@@ -134,12 +138,12 @@ def _lengths(figures: Figures, width: int) -> Iterator[Line]:
         yield line(f"{'  ' + group['mode'] if group['mode'] else 'all':<20}{values}")
     yield line("")
     bars = figures["histogram"]
-    most = max((bar["examples"] for bar in bars), default=0)
+    most = max((bar["rows"] for bar in bars), default=0)
     room = min(width, 100) - 36
     for bar in bars:
         parts = [("█" * signs, _MODES[mode]) for mode, signs in _split(bar, most, room)]
         span = f"{bar['start']:,}–{bar['end'] - 1:,}"
-        yield line(f"{span:>20} {bar['examples']:>10,}  ", *parts)
+        yield line(f"{span:>20} {bar['rows']:>10,}  ", *parts)
     if bars:
         shown = [mode for mode in _MODES if any(bar["modes"].get(mode) for bar in bars)]
         yield line((" " * 33, ""), *((f"{mode}  ", _MODES[mode]) for mode in shown))
@@ -177,10 +181,10 @@ def _padding(figures: Figures) -> Iterator[Line]:
             (f"{packed['lost']:.2%}", "bold"),
             " padding",
         )
-        if packed["cut_examples"]:
+        if packed["cut_rows"]:
             yield line(
                 (
-                    f"  {count(packed['cut_examples'], 'longer row')} counted as {packed['size']:,} tokens each, "
+                    f"  {count(packed['cut_rows'], 'longer row')} counted as {packed['size']:,} tokens each, "
                     f"without {packed['cut_tokens']:,} further tokens",
                     "yellow",
                 )
@@ -245,8 +249,8 @@ def plot(figures: Figures) -> str:
 
 
 def _histogram(bars: Sequence[Figures]) -> Iterator[str]:
-    yield svg.text(20, 24, "Examples by tokens of a row", size=15)
-    most = max((bar["examples"] for bar in bars), default=1)
+    yield svg.text(20, 24, "Rows by tokens", size=15)
+    most = max((bar["rows"] for bar in bars), default=1)
     step = (_WIDTH - 80) / max(len(bars), 1)
     for index, bar in enumerate(bars):
         x, bottom = 60 + index * step, float(_HEIGHT)

@@ -48,9 +48,9 @@ class AuditReport:
 
     Attributes:
         findings: the most severe first, then by code.
-        rows: the number of rows that were checked.
-        encoded: the number of rows that can be encoded.
-        tokens: the number of tokens in these.
+        rows: the number of conversations that were checked.
+        encoded: the number of those that can be encoded.
+        tokens: the number of tokens of their encoded rows.
     """
 
     findings: tuple[DataDiagnostic, ...]
@@ -231,7 +231,7 @@ class _Auditor:
         background: the values that are the same for all rows.
     """
 
-    keep = ("text",)
+    keep = ("text", "generated")
 
     def __init__(self, codes: Sequence[str], background: Background) -> None:
         self.codes, self.background = tuple(codes), background
@@ -255,9 +255,9 @@ class _Auditor:
         checks = [all_checks()[code] for code in self.codes]
         for scanned in rows:
             source = seen.totals.sources.setdefault(scanned.source, SourceTotals())
-            if scanned.row is not None:
+            if scanned.encoded:
                 source.drawn += 1
-                source.tokens += len(scanned.row)
+                source.tokens += sum(map(len, scanned.encoded))
             if scanned.repeated:
                 continue
             view = RowView(scanned, encoder, self.background)
@@ -296,7 +296,7 @@ class _Auditor:
             source.reasoning_multi += multi
             if len(source.first_reasoning) < self.background.settings.examples:
                 source.first_reasoning.append(_example(view.scanned))
-        totals.digests.add(view.scanned, _digest(_said(view.conversation)), _digest(view.text))
+        totals.digests.add(view.scanned, _digest(_said(view.conversation)), _digest("\0".join(view.texts)))
 
 
 def _is_multi(view: RowView) -> bool:

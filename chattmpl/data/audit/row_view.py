@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.conversation.normalization import REASONING_NAMES
 from chattmpl.conversation.shapes import parse_record
-from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes, text_of
+from chattmpl.data.reasoning_mode import Mode, Switch, has_reasoning, messages_of, requested_modes, text_of, trace_of
+from chattmpl.data.sampled_rows import longest_line
 from chattmpl.data.survey import ScannedRow
 from chattmpl.encode import encode
 from chattmpl.encode.mask import SpanIndex, TurnRange
@@ -68,10 +69,10 @@ class Background:
 
 
 class RowView:
-    """A row with its messages, rendering and tokens, each computed on first use.
+    """A row of a dataset with its messages, renderings and tokens, each computed on first use.
 
     Args:
-        scanned: the row, encoded if possible.
+        scanned: the conversation, encoded if possible.
         encoder: the encoder that encoded it.
         background: the values that are the same for all rows.
     """
@@ -81,10 +82,14 @@ class RowView:
         self.settings, self.switch = background.settings, background.switch
 
     @property
-    def row(self) -> Row:
-        """The encoded row, if it can be encoded."""
-        assert self.scanned.row is not None
-        return self.scanned.row
+    def rows(self) -> tuple[Row, ...]:
+        """The encoded rows; empty if the conversation cannot be encoded."""
+        return self.scanned.encoded
+
+    @property
+    def planned(self) -> bool:
+        """True if each trained turn is in a row in which it follows its prompt, whatever the template's tags mark."""
+        return self.encoder.planner is not None
 
     @cached_property
     def conversation(self) -> Conversation | None:
@@ -99,14 +104,18 @@ class RowView:
 
     @cached_property
     def encodable(self) -> bool:
-        """Whether the row was encoded."""
-        return self.scanned.row is not None and self.conversation is not None
+        """Whether the conversation was encoded."""
+        return bool(self.rows) and self.conversation is not None
 
     @cached_property
+    def texts(self) -> tuple[str, ...]:
+        """The texts of the encoded rows."""
+        return tuple(str(row.text) for row in self.rows)
+
+    @property
     def text(self) -> str:
-        """The text of an encoded row, without rendering it again if possible."""
-        kept = self.row.text
-        return self.rendering.text if kept is None else str(kept)
+        """The text of the last row, which has the most of the conversation."""
+        return self.texts[-1]
 
     @cached_property
     def messages(self) -> list[dict[str, Any]]:
@@ -128,14 +137,19 @@ class RowView:
 
     @cached_property
     def rendering(self) -> Rendering:
-        """The rendering with provenance of an encoded row; it takes most of the time of an audit."""
+        """The rendering with provenance of the conversation; it takes most of the time of an audit."""
         encoder = self.encoder
         return encoder.template.render(self.conversation, clock=encoder.now, **encoder.kwargs)
 
     @cached_property
-    def encoding(self) -> Encoding:
-        """The tokens, with straddles and escaped control tokens."""
-        return encode(self.rendering, self.encoder.tokenizer, **self.encoder.options)
+    def renderings(self) -> Sequence[Rendering]:
+        """The rendering of each row."""
+        return self.encoder.renderings(self.conversation) if self.planned else (self.rendering,)
+
+    @cached_property
+    def encodings(self) -> tuple[Encoding, ...]:
+        """The tokens of each row, with straddles and escaped control tokens."""
+        return tuple(encode(each, self.encoder.tokenizer, **self.encoder.options) for each in self.renderings)
 
     @cached_property
     def spans(self) -> SpanIndex:
@@ -150,9 +164,22 @@ class RowView:
 
     @cached_property
     def lost_reasoning(self) -> frozenset[int]:
-        """The indices of messages whose reasoning field is not rendered."""
+        """The indices of messages whose reasoning field is not rendered in any row."""
         found = (_MESSAGE_FIELD.match(path) for path, _ in self.losses)
-        return frozenset(int(match[1]) for match in found if match and match[2] in REASONING_NAMES)
+        lost = frozenset(int(match[1]) for match in found if match and match[2] in REASONING_NAMES)
+        return frozenset(index for index in lost if not self.planned or not self._samples_reasoning(index))
+
+    def _samples_reasoning(self, index: int) -> bool:
+        """Return whether a row trains the reasoning of a message, told by the longest line of it."""
+        message = self.messages[index]
+        trace, content = longest_line(trace_of(message)), text_of(message.get("content")).strip()
+        return bool(trace) and any(trace in sampled.replace(content, "", 1) for sampled in self._sampled)
+
+    @cached_property
+    def _sampled(self) -> list[str]:
+        """The sampled texts of all rows."""
+        rows = zip(self.rows, self.texts, strict=True)
+        return [text[start:end] for row, text in rows for start, end in row.generated or ()]
 
     @cached_property
     def lost_instructions(self) -> list[str]:
@@ -185,12 +212,16 @@ class RowView:
                 yield piece
 
     def rewritten_turns(self) -> Iterator[tuple[int, str, str]]:
-        """Yield the trained turns that are not written as they are sampled, with both texts up to their ends.
+        """Yield the turns to train that are not written as they are sampled, with both texts up to their ends.
+
+        There are none where each has a row in which it is.
 
         Each is rendered alone with the messages before it. Of a long row the turns after the first 64 are
         not compared: the time would grow with the square of its length.
         """
         if self.conversation is None or not self.background.rewrites_answers:
+            return
+        if self.planned and self.encoder.rows != "one":
             return
         encoder, messages = self.encoder, self.conversation.messages
         earlier = (piece for piece in self.trained_turns() if piece.turn is not None and piece.turn + 1 < len(messages))

@@ -4,8 +4,8 @@ from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 class NothingTrained(Check):
     """No token of a row is trained.
 
-    Reports rows whose mask is all zeros: the template has no generation tags, or the row has no assistant message, or
-    all its assistant messages are marked `train: false`.
+    Reports conversations whose masks are all zeros: they have no assistant message, all their assistant messages are
+    marked `train: false`, or the template has no generation tags where `--mask-from tags` asks for them.
 
     ## Why is this bad?
 
@@ -22,5 +22,5 @@ class NothingTrained(Check):
     hint = "add generation tags with chattmpl annotate, and remove rows without an answer"
 
     def check_row(self, view: RowView) -> RowFindings:
-        if not view.row.trained:
+        if not any(row.trained for row in view.rows):
             yield RowFinding()

@@ -18,7 +18,8 @@ class SpanCut(Check):
     unit = "trained tokens lost"
 
     def check_row(self, view: RowView) -> RowFindings:
-        limit, mask = view.settings.max_length, view.row.mask
-        if limit is not None and len(mask) > limit and mask[limit - 1] and mask[limit]:
-            lost = int(mask[limit:].sum())
-            yield RowFinding("", f"{lost} of {int(mask.sum())} trained tokens are cut away", lost)
+        limit = view.settings.max_length
+        for mask in (row.mask for row in view.rows):
+            if limit is not None and len(mask) > limit and mask[limit - 1] and mask[limit]:
+                lost = int(mask[limit:].sum())
+                yield RowFinding("", f"{lost} of {int(mask.sum())} trained tokens are cut away", lost)

@@ -17,6 +17,7 @@ class TooLong(Check):
     unit = "tokens above the limit"
 
     def check_row(self, view: RowView) -> RowFindings:
-        limit, length = view.settings.max_length, len(view.row)
-        if limit is not None and length > limit:
-            yield RowFinding("", f"{length} tokens", length - limit)
+        limit = view.settings.max_length
+        for length in sorted(map(len, view.rows), reverse=True):
+            if limit is not None and length > limit:
+                yield RowFinding("", f"{length} tokens", length - limit)

@@ -17,6 +17,7 @@ class NothingLeft(Check):
     hint = "raise the limit, or remove such rows; chattmpl encode rejects them"
 
     def check_row(self, view: RowView) -> RowFindings:
-        limit, mask = view.settings.max_length, view.row.mask
-        if limit is not None and mask.any() and not mask[:limit].any():
-            yield RowFinding("", f"training begins at token {int(mask.argmax())}")
+        limit = view.settings.max_length
+        for mask in (row.mask for row in view.rows):
+            if limit is not None and mask.any() and not mask[:limit].any():
+                yield RowFinding("", f"training begins at token {int(mask.argmax())}")

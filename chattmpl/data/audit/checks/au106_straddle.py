@@ -23,13 +23,15 @@ class StraddlingToken(Check):
     unit = "edges"
 
     def check_row(self, view: RowView) -> RowFindings:
-        straddles = view.encoding.straddles if view.row.straddles else ()
-        if missing := view.background.missing_tokens:
-            straddles = tuple(one for one in straddles if not _is_at(view.text, one.edge_c, missing))
-        if straddles:
-            first = straddles[0]
-            detail = f"{first.text!r} at the {first.side} of messages[{first.message_m}]"
-            yield RowFinding("", detail, len({one.edge_c for one in straddles}))
+        missing = view.background.missing_tokens
+        for encoding in view.encodings if any(row.straddles for row in view.rows) else ():
+            straddles = [
+                one for one in encoding.straddles if not missing or not _is_at(encoding.text, one.edge_c, missing)
+            ]
+            if straddles:
+                first = straddles[0]
+                detail = f"{first.text!r} at the {first.side} of messages[{first.message_m}]"
+                yield RowFinding("", detail, len({one.edge_c for one in straddles}))
 
 
 def _is_at(text: str, edge: int, tokens: tuple[str, ...]) -> bool:

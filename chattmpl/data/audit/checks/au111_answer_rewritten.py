@@ -6,9 +6,9 @@ from chattmpl.template.special_tokens import CONTROL
 class AnswerRewritten(Check):
     """An earlier answer is not trained as it is sampled.
 
-    Renders each trained answer that other messages follow as the last message too, and reports the rows in which the
-    text up to its end differs. The key is `stop` (only its stop token differs) or `text`. `amount` counts the answers,
-    of the first 64 of a row.
+    With `--rows one` or `--mask-from tags`, renders each trained answer that other messages follow as the last message
+    too, and reports the rows in which the text up to its end differs. By default each such answer has its own row. The
+    key is `stop` (only its stop token differs) or `text`. `amount` counts the answers, of the first 64 of a row.
 
     ## Why is this bad?
 
@@ -18,13 +18,15 @@ class AnswerRewritten(Check):
 
     ## What to do
 
-    `chattmpl encode` writes one row per answer, as at inference. `--retention all` keeps all reasoning, if
-    serving keeps it too.
+    Leave the two options out: `chattmpl encode` then writes a row for each prompt that inference has.
+    `--retention all` keeps all reasoning, if serving keeps it too.
     """
 
     severity = "warning"
     message = "an earlier answer is not trained as it is sampled ({key})"
-    hint = "write one row per answer with --rows auto, or keep all reasoning with --retention all"
+    hint = (
+        "drop --rows one and --mask-from tags to get a row for each prompt, or keep all reasoning with --retention all"
+    )
     unit = "answers"
 
     def check_row(self, view: RowView) -> RowFindings:

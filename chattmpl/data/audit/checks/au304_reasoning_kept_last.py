@@ -5,7 +5,8 @@ class ReasoningKeptLast(Check):
     """Only the last turn keeps its reasoning.
 
     Reports rows with answers to several questions of which only the last keeps its reasoning: because the retention
-    policy drops the earlier traces (key `template`), or because the data contain no others (key `data`).
+    policy drops the earlier traces (key `template`, with `--rows one` or `--mask-from tags`), or because the data
+    contain no others (key `data`).
 
     ## Why is this bad?
 
@@ -14,8 +15,8 @@ class ReasoningKeptLast(Check):
 
     ## What to do
 
-    `chattmpl encode` writes one row per turn, as at inference. `--retention all` keeps all traces, if serving
-    does so too.
+    Leave the two options out: `chattmpl encode` then writes a row for each prompt that inference has.
+    `--retention all` keeps all traces, if serving does so too.
     """
 
     severity = "warning"
@@ -23,7 +24,7 @@ class ReasoningKeptLast(Check):
         "data": "only the last of several answers has reasoning",
         "template": "the template keeps the reasoning of only the last of several answers",
     }
-    hint = "write one row per turn with --rows auto, or keep all traces with --retention all if serving does"
+    hint = "drop --rows one and --mask-from tags to get a row for each prompt, or keep all traces with --retention all"
     unit = "traces"
 
     def check_row(self, view: RowView) -> RowFindings:

@@ -1,3 +1,5 @@
+from collections import Counter
+
 from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
 
 
@@ -23,9 +25,10 @@ class ControlToken(Check):
     unit = "tokens"
 
     def check_row(self, view: RowView) -> RowFindings:
-        if view.row.escaped:
-            for escape in view.encoding.escaped:
-                where = escape.field or "the text"
-                yield RowFinding(
-                    escape.text, where if escape.message is None else f"messages[{escape.message}].{where}"
-                )
+        if not any(row.escaped for row in view.rows):
+            return
+        found: Counter[tuple[str, int | None, str]] = Counter()
+        for encoding in view.encodings:  # rows have messages in common
+            found |= Counter((one.text, one.message, one.field or "the text") for one in encoding.escaped)
+        for (token, message, where), amount in found.items():
+            yield RowFinding(token, where if message is None else f"messages[{message}].{where}", amount)

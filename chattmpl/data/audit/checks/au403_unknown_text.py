@@ -1,4 +1,5 @@
 from chattmpl.data.audit.check import Check, RowFinding, RowFindings, RowView
+from chattmpl.encode.mask import SpanIndex
 
 
 class UnknownText(Check):
@@ -18,6 +19,11 @@ class UnknownText(Check):
     unit = "texts"
 
     def check_row(self, view: RowView) -> RowFindings:
-        if view.row.unknown:
-            start, end = view.encoding.unknown[0]
-            yield RowFinding("", f"{view.text[start:end]!r} in {view.spans.field(start)}", view.row.unknown)
+        if not any(row.unknown for row in view.rows):
+            return
+        rows = zip(view.renderings, view.encodings, strict=True)
+        # Rows have messages in common.
+        rendering, encoding = max(rows, key=lambda row: len(row[1].unknown))
+        for start, end in encoding.unknown[:1]:
+            field = SpanIndex(rendering).field(start)
+            yield RowFinding("", f"{encoding.text[start:end]!r} in {field}", len(encoding.unknown))
