@@ -32,7 +32,6 @@ import numpy as np  # noqa: E402
 
 from chattmpl.data.encoder import Encoder, Row  # noqa: E402
 from chattmpl.data.job import encode_dataset  # noqa: E402
-from chattmpl.data.job.options import JobOptions  # noqa: E402
 from chattmpl.data.lengths import (  # noqa: E402
     best_fit,
     histogram,
@@ -105,7 +104,7 @@ def test_parts_add_up_to_the_total(data: list[str]) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"rows": "one"}, {"mask_from": "tags"}, {"mask": "last"}])
-def test_rows_and_tokens_are_those_that_encode_writes(data: list[str], options: JobOptions) -> None:
+def test_rows_and_tokens_are_those_that_encode_writes(data: list[str], options: dict[str, Any]) -> None:
     told = figures(data, **options)["total"]
     counts = encode_dataset(data, "qwen3", "demo", "out", fast="off", **options).data["rows"]
     assert told["rows"] == counts["samples"]

@@ -12,6 +12,7 @@ from typing import Any
 from chattmpl.conversation.models import Conversation
 from chattmpl.data.config_file import ConfigFile
 from chattmpl.data.job import JobNote, JobNoteKind, Options, RejectionLimit, Summary, Watcher, encode_dataset
+from chattmpl.data.job.options import EncodingOptions
 from chattmpl.data.job.shard import conversation_of
 from chattmpl.data.mixture import Mixture
 from chattmpl.data.rows import Rejection, attempt
@@ -137,8 +138,8 @@ def _count(
             return dict(known["figures"])
     except (OSError, ValueError, KeyError):
         pass
-    names = ("shape", "template_kwargs", "straddle", "control_tokens", "mask", "arguments", "fast", "clock")
-    options = {name: value for name, value in config.encoding_options.items() if name in names}
+    given = config.encoding_options
+    options = {name: given[name] for name in EncodingOptions.__annotations__ if name in given}
     if rows.clock is not None:
         options["clock"] = rows.clock
     # The rows are read a second time, and the notes on them were passed on the first time.
