@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from chattmpl import Template
+from chattmpl.encode.tokenizer_loader import DEMO_FILE
 from chattmpl.laws import laws_named
 from chattmpl.laws.law import Case
 from chattmpl.laws.outcome import DoesNotApply
@@ -106,3 +108,10 @@ def test_an_empty_conversation_is_not_parsed() -> None:
     (law,) = laws_named(["roundtrip"])
     outcome = law.check(Case(Template.load("chatml"), {"messages": []}))
     assert outcome == DoesNotApply("there is no message")
+
+
+def test_the_tokenizer_of_a_model_directory_is_used(folder: Path) -> None:
+    shutil.copy(DEMO_FILE, folder / "tokenizer.json")
+    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    assert "it needs a tokenizer" in run_here(["check", "t.jinja", "--law", "inert"]).out
+    assert "it needs a tokenizer" not in run_here(["check", ".", "--law", "inert"]).out

@@ -63,3 +63,20 @@ def test_a_model_directory_needs_no_other_option(tmp_path: Path) -> None:
     outcome = run_here(["encode", str(tmp_path / "rows.jsonl"), "-t", str(model), "-o", str(tmp_path / "out")])
     assert outcome.code == 0, outcome.err
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["rows"]["encoded"] == 6
+
+
+STRICT = TAGLESS.replace("{{ m.content }}", "{{ m.content + '' }}")
+
+
+@pytest.mark.parametrize("command", ["encode", "audit"])
+def test_the_first_rejected_row_is_named_with_its_fix(tmp_path: Path, command: str) -> None:
+    (tmp_path / "strict.jinja").write_text(STRICT, encoding="utf-8")
+    asked = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None}]
+    write_jsonl(tmp_path / "nulls.jsonl", [{"messages": asked}])
+    arguments = [str(tmp_path / "nulls.jsonl"), "-t", str(tmp_path / "strict.jinja"), "--tokenizer", "demo"]
+    outcome = run_here([command, *arguments, *(["-o", str(tmp_path / "out")] if command == "encode" else [])])
+    told = outcome.out + outcome.err
+    assert outcome.code == 1
+    assert "nulls.jsonl:1" in told
+    assert "has no attribute 'content' (at " in told
+    assert "content may be null or absent in a message; write an empty text into the data, or" in told

@@ -498,6 +498,7 @@ def test_data_without_rows_to_train_on_are_refused(tmp_path: Path) -> None:
     error = refused(path)
     assert "3 of 3 rows cannot be trained on; the first is" in error
     assert "data.jsonl:1: " in error
+    assert "hint: remove conversations without an answer, and check flags such as train: false; or set max_rej" in error
     assert "there are no rows to train on" in refused(path, "--set", "max_rejected=100%")
 
 

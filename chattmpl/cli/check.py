@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chattmpl.cli.inputs import Baseline, tokenizer_of
+from chattmpl.cli.inputs import Baseline, tokenizer_beside, tokenizer_of
 from chattmpl.cli.inputs import conversations as read_conversations
 from chattmpl.cli.options import LIMIT, RETENTION, baseline_options, command, format_option, tokenizer_option
 from chattmpl.cli.output import OK, WRONG, Bars, Failures, note, say, write_diagnostics, write_file
@@ -48,7 +48,7 @@ BASELINE = ".chattmpl-check-baseline.json"
     help="Number of conversations that hypothesis generates in addition.",
 )
 @RETENTION
-@tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
+@tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one", default=None)
 @baseline_options(BASELINE)
 @click.option("--save", metavar="FOLDER", help="Folder to write each counterexample to, as a conversation.")
 @format_option("rich", "text", "json", "sarif", "github")
@@ -92,7 +92,8 @@ def check(
     failures = Failures()
     for found in find_templates(templates or settings.paths, failures):
         try:
-            report = _check(found, retention, laws, given, examples, loaded, limits)
+            own, fitted = tokenizer_beside(found, loaded, failures)
+            report = _check(fitted, retention, laws, given, examples, own, limits)
         except ChatTmplError as error:
             failures(error)
             continue

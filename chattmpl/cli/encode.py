@@ -113,7 +113,10 @@ def encode(
         )
     click.echo(summary_text(summary.data))
     if summary.rejected_rows:
-        say(f"rejected rows are in {summary.rejected}")
+        first, hint = summary.first_rejected()
+        say(f"rejected rows are in {summary.rejected}; the first is {first}")
+        if hint:
+            say(f"hint: {hint}")
     if summary.data["rows"]["written"]:
         say(_next(summary, data, templates.given or chosen.name, tokenizer))
     return FOUND if summary.exceeds(allowance) else OK

@@ -191,7 +191,8 @@ def _missing(text: str, variables: Iterable[str]) -> str:
         return f"if a tool call of the conversation has name and arguments at its top level, write it as {form}"
     if attribute is not None and attribute[1] in _MESSAGE_KEYS:
         name = attribute[1]
-        return f"{name} may be null or absent in a message; allow for it, as in {{{{ message.{name} or '' }}}}"
+        data = "write an empty text into the data, or " if name == "content" else ""
+        return f"{name} may be null or absent in a message; {data}allow for it, as in {{{{ message.{name} or '' }}}}"
     variable = re.search(r"^'(\w+)' is undefined", text)
     close = None
     if attribute is not None:

@@ -146,7 +146,11 @@ def attempt(step: Callable[..., _Made], *given: Any) -> _Made | Rejection:
         return Rejection.from_error(error)
 
 
-NOTHING_TO_TRAIN = Rejection(RejectionReason.NOTHING_TO_TRAIN, "no token of the row is trained")
+NOTHING_TO_TRAIN = Rejection(
+    RejectionReason.NOTHING_TO_TRAIN,
+    "no token of the row is trained",
+    hint="remove conversations without an answer, and check flags such as train: false",
+)
 
 
 class RowEncoder(Protocol):

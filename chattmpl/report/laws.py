@@ -71,7 +71,7 @@ def _reasons(report: LawReport) -> Iterator[str]:
         named = "all laws" if len(laws) == len(report.verdicts) else ", ".join(dict.fromkeys(laws))
         if why.startswith(REFUSED):
             named = ""
-        yield f"  {number}{f' ({named})' if named else ''}: {shortened(why, _LONGEST_REASON)}"
+        yield f"  {count(number, 'case')}{f' ({named})' if named else ''}: {shortened(why, _LONGEST_REASON)}"
 
 
 def _reason(counts: Counter[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from chattmpl.errors import UsageError
 from chattmpl.printable import dumps, visible
 from chattmpl.report import svg
+from chattmpl.report.encoded import REASONS
 from chattmpl.report.lines import Line, count, line
 
 Figures = Mapping[str, Any]
@@ -78,10 +79,10 @@ def _head(figures: Figures) -> Iterator[Line]:
         yield line("")
     rejected = figures["rejected"]
     if rejected["rows"]:
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in rejected["reasons"].items())
+        reasons = ", ".join(f"{number:,} {REASONS[reason]}" for reason, number in rejected["reasons"].items())
         verb = "is" if rejected["rows"] == 1 else "are"
         text = f"{count(rejected['rows'], 'row')} cannot be encoded and {verb} not counted: {reasons}"
-        yield line((text, "bold yellow"))
+        yield line((f"{text}; chattmpl audit names them", "bold yellow"))
         yield line("")
 
 

@@ -20,7 +20,6 @@ from chattmpl.data.sources import find_files
 from chattmpl.data.sources import read as read_rows
 from chattmpl.data.stats import stats
 from chattmpl.errors import ConversationError, UsageError
-from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 from chattmpl.training.config import TrainConfig, located
 
@@ -111,20 +110,15 @@ class _RowsWatcher(Watcher):
 
 def _check_rejected(config: TrainConfig, summary: Summary) -> None:
     if summary.exceeds(RejectionLimit.parse(config.max_rejected)):
+        first, hint = summary.first_rejected()
+        ways = [*filter(None, [hint]), f"set max_rejected to continue without them; {summary.rejected} lists all"]
         raise ConversationError(
             f"{summary.rejected_rows} of {summary.data['rows']['rows']} rows cannot be trained on; the first is "
-            f"{_first_rejected(summary.rejected)}",
-            hint=f"set max_rejected to continue without them; {summary.rejected} lists all",
+            f"{first}",
+            hint="; or ".join(ways),
         )
     if not summary.data["rows"]["written"]:
         raise ConversationError("there are no rows to train on", hint=f"{summary.rejected} lists the rejected rows")
-
-
-def _first_rejected(path: Path) -> str:
-    with path.open(encoding="utf-8") as file:
-        first = json.loads(file.readline())
-    place = row_place(first["file"], first["line"], first["index"])
-    return f"{place}: {first['message']}" + (f" (at {first['place']})" if first["place"] else "")
 
 
 def _count(

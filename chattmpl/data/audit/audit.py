@@ -162,7 +162,7 @@ def audit(
 
 def _findings(check: Check, seen: Audited, settings: AuditSettings) -> Iterator[DataDiagnostic]:
     def finding(
-        key: str, count: int, severity: Severity | None, *, kind: str, detail: str = "", **more: Any
+        key: str, count: int, severity: Severity | None, *, kind: str, detail: str = "", hint: Any = None, **more: Any
     ) -> DataDiagnostic:
         share = round(count / seen.totals.rows, 6)
         tolerated = share <= settings.tolerated.get(check.code, -1.0)
@@ -172,7 +172,7 @@ def _findings(check: Check, seen: Audited, settings: AuditSettings) -> Iterator[
             code=check.code,
             severity="info" if tolerated else severity or check.severity,
             message=wording(pattern, data),
-            hint=check.hint,
+            hint=hint or check.hint,
             kind=kind,
             data=data,
             name=check.name,
@@ -186,7 +186,7 @@ def _findings(check: Check, seen: Audited, settings: AuditSettings) -> Iterator[
     found = [(key, some) for (code, key), some in seen.findings.items() if code == check.code]
     for key, some in sorted(found, key=lambda pair: (-pair[1].rows, pair[0])):
         more: dict[str, Any] = {"amount": some.amount, "examples": tuple(some.examples), "sources": dict(some.sources)}
-        yield finding(key, some.rows, some.severity, kind=key, **more)
+        yield finding(key, some.rows, some.severity, kind=key, hint=some.hint, **more)
     for one in check.check_dataset(seen.totals, settings):
         examples = one.examples[: settings.examples]
         more = {"amount": one.rows, "examples": tuple(examples), "sources": dict(one.sources)}
@@ -205,10 +205,11 @@ class Gathered:
         amount: the number of occurrences.
         examples: the first rows.
         sources: the number of rows in each source.
-        severity: the severity, if not that of the check.
+        severity, hint: those of the first, if not those of the check.
     """
 
     severity: Severity | None = None
+    hint: str | None = None
     rows: int = 0
     amount: int = 0
     examples: list[Example] = field(default_factory=list)
@@ -242,7 +243,7 @@ class _Auditor:
     def merge(self, seen: Audited, more: Audited) -> None:
         most = self.background.settings.examples
         for key, some in more.findings.items():
-            known = seen.findings.setdefault(key, Gathered(some.severity))
+            known = seen.findings.setdefault(key, Gathered(some.severity, some.hint))
             known.rows, known.amount = known.rows + some.rows, known.amount + some.amount
             known.examples = [*known.examples, *some.examples][:most]
             known.sources.update(some.sources)
@@ -271,7 +272,7 @@ class _Auditor:
         amounts: Counter[str] = Counter()
         for one in found:
             if one.key not in amounts:
-                known = seen.findings.setdefault((code, one.key), Gathered(one.severity))
+                known = seen.findings.setdefault((code, one.key), Gathered(one.severity, one.hint))
                 known.rows += 1
                 known.sources[scanned.source] += 1
                 if len(known.examples) < self.background.settings.examples:

@@ -40,12 +40,14 @@ class RowFinding(NamedTuple):
         detail: the part of the row that shows it.
         amount: the number of occurrences in the row.
         severity: the severity, if not that of the check; the same for all findings with this key.
+        hint: how to fix it, if not as the check says; that of the first row is reported.
     """
 
     key: str = ""
     detail: str = ""
     amount: int = 1
     severity: Severity | None = None
+    hint: str | None = None
 
 
 class DatasetFinding(NamedTuple):

@@ -4,6 +4,7 @@ The same job gives the same record, so there is no time in it.
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from chattmpl.data.sources import digest_of
 from chattmpl.encode import load_tokenizer
 from chattmpl.encode.fast_tokenizer import FastTokenizer
 from chattmpl.encode.tokenizer_loader import tokenizer_files
+from chattmpl.printable import row_place
 from chattmpl.template.template import Template
 from chattmpl.version import __version__
 
@@ -101,6 +103,14 @@ class Summary:
     def exceeds(self, allowance: RejectionLimit) -> bool:
         """Return true if more rows than allowed were rejected."""
         return allowance.is_exceeded(self.rejected_rows, int(self.data["rows"]["rows"]))
+
+    def first_rejected(self) -> tuple[str, str | None]:
+        """Return the first rejected row with its reason in words, and the hint."""
+        with self.rejected.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+        place = row_place(first["file"], first["line"], first["index"])
+        where = f" (at {first['place']})" if first["place"] else ""
+        return f"{place}: {first['message']}{where}", first["hint"]
 
 
 def summarize(plan: Plan, job: dict[str, Any], counts: Counts, rows: Sequence[int]) -> dict[str, Any]:

@@ -13,13 +13,13 @@ class NothingTrained(Check):
 
     ## What to do
 
-    Add generation tags to the template (`chattmpl annotate`), choose a training template, or remove the rows. If
-    `train` flags are the reason, check that they are intended.
+    Remove the rows. If `train` flags are the reason, check that they are intended; if tags are, correct them with
+    `chattmpl annotate --repair`.
     """
 
     severity = "error"
     message = "no token of the row is trained"
-    hint = "add generation tags with chattmpl annotate, and remove rows without an answer"
+    hint = "remove rows without an answer, and check flags such as train: false"
 
     def check_row(self, view: RowView) -> RowFindings:
         if not any(row.trained for row in view.rows):

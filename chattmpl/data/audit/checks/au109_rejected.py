@@ -20,12 +20,14 @@ class Rejected(Check):
 
     severity = "error"
     message = "the row cannot be encoded ({key})"
-    hint = "correct or remove the rows; chattmpl encode writes them to rejected.jsonl with their reasons"
+    others = "chattmpl encode writes all of them to rejected.jsonl with their reasons"
+    hint = f"correct or remove the rows; {others}"
     needs_row = False
 
     def check_row(self, view: RowView) -> RowFindings:
         refusal = view.scanned.rejection
         if refusal is not None:
             # The message about a conversation begins with its field.
-            where = f"{refusal.place}: " if refusal.place and refusal.reason is not RejectionReason.CONVERSATION else ""
-            yield RowFinding(refusal.reason, where + refusal.message)
+            where = f" (at {refusal.place})" if refusal.place and refusal.reason != RejectionReason.CONVERSATION else ""
+            hint = refusal.hint and f"for the first row, {refusal.hint}; {self.others}"
+            yield RowFinding(refusal.reason, refusal.message + where, hint=hint)

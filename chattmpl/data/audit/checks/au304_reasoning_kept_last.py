@@ -10,8 +10,8 @@ class ReasoningKeptLast(Check):
 
     ## Why is this bad?
 
-    In the first case, the earlier turns are trained on text that inference never produces. In the second, the model
-    learns that reasoning ends a conversation.
+    In the first case, one row per conversation trains the earlier turns on text that inference never produces. In the
+    second, the model learns that reasoning ends a conversation.
 
     ## What to do
 
@@ -34,7 +34,7 @@ class ReasoningKeptLast(Check):
             return
         earlier = [index for index in view.thinking if index < users[-1]]
         if not earlier:
-            yield RowFinding("data", f"messages[{max(view.thinking)}]")
+            yield RowFinding("data", f"messages[{max(view.thinking)}]", hint="add reasoning to the earlier answers")
             return
         if view.lost_reasoning.issuperset(earlier) and max(view.thinking) not in view.lost_reasoning:
             yield RowFinding("template", f"messages[{earlier[0]}]", len(earlier))
