@@ -80,3 +80,20 @@ def test_the_first_rejected_row_is_named_with_its_fix(tmp_path: Path, command: s
     assert "nulls.jsonl:1" in told
     assert "has no attribute 'content' (at " in told
     assert "content may be null or absent in a message; write an empty text into the data, or" in told
+
+
+def test_a_template_that_does_not_exist_is_reported_before_a_missing_tokenizer(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "rows.jsonl", [conversation(0)])
+    for command in ("stats", "audit"):
+        outcome = run_here([command, str(tmp_path / "rows.jsonl"), "-t", "Qwen/Qwen3-0.6B"])
+        assert outcome.code == 2
+        assert "there is no template 'Qwen/Qwen3-0.6B'" in outcome.err
+
+
+def test_encoded_rows_are_no_conversations(tmp_path: Path) -> None:
+    outcome = run(tmp_path, "encode", TAGLESS, "-o", str(tmp_path / "rows.parquet"))
+    assert outcome.code == 0
+    again = run_here(["render", str(tmp_path / "rows.parquet"), "-t", "qwen3"])
+    assert again.code == 2
+    assert "the row is encoded already" in again.err
+    assert "hint: give the conversations that it was made of; chattmpl render --rows auto shows their rows" in again.err

@@ -78,6 +78,7 @@ SOURCES = {
     "raise_exception_in_a_macro": "{% macro f() %}\n  {{ raise_exception('no') }}\n{% endmacro %}\n{{ f() }}",
     "null_content_added": "{% for m in messages %}\n<s>{{ '' }}{{ '[' + m.content + ']' }}\n{% endfor %}",
     "null_content_trimmed": "{{ messages[1].content.strip() }}",
+    "list_of_parts_searched": "{{ [messages[0].content].startswith('<') }}",
     "list_added_to_a_string": "{{ 'a' + messages }}",
     "loop_over_a_number": "{% for part in messages | length %}{% endfor %}",
     "null_added": "{{ 'a' + none }}",

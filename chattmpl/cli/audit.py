@@ -43,7 +43,7 @@ def _shares(context: click.Context, parameter: click.Parameter, given: tuple[str
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@tokenizer_option("Tokenizer", default=None)
+@tokenizer_option("Tokenizer")
 @format_option("rich", "text", "json", "sarif", "github")
 @codes_option("--select", "Checks or groups to run, as in AU101,AU3. May be repeated. Default: all.")
 @codes_option("--ignore", "Checks or groups to skip. May be repeated.")

@@ -48,7 +48,7 @@ BASELINE = ".chattmpl-check-baseline.json"
     help="Number of conversations that hypothesis generates in addition.",
 )
 @RETENTION
-@tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one", default=None)
+@tokenizer_option("Tokenizer for the laws about tokens, which are not evaluated without one")
 @baseline_options(BASELINE)
 @click.option("--save", metavar="FOLDER", help="Folder to write each counterexample to, as a conversation.")
 @format_option("rich", "text", "json", "sarif", "github")

@@ -35,7 +35,7 @@ from chattmpl.errors import UsageError
 @RETENTION
 @VARIANT
 @KWARGS
-@tokenizer_option("Tokenizer for special tokens, for counting trained tokens and for the laws about tokens")
+@tokenizer_option("Tokenizer for special tokens, for counting trained tokens and for the laws about tokens", "none")
 @click.option("--laws/--no-laws", default=True, help="Compare the laws as well, which takes longer.")
 @format_option("rich", "text", "json")
 def diff(

@@ -48,7 +48,7 @@ def _refuse_row(context: click.Context, parameter: click.Parameter, given: str |
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@tokenizer_option("Tokenizer", default=None)
+@tokenizer_option("Tokenizer")
 @click.option(
     "-o", "--output", metavar="OUT", help="Folder to write, or one .parquet, .arrow or .jsonl file. Required."
 )

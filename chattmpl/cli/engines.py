@@ -49,7 +49,7 @@ def _describe_engines() -> str:
 @KWARGS
 @RETENTION
 @VARIANT
-@tokenizer_option("Tokenizer for special tokens")
+@tokenizer_option("Tokenizer for special tokens", "none")
 @format_option("rich", "text", "json")
 def engines(
     template: str,

@@ -54,8 +54,14 @@ class Templates:
 
     @property
     def own_tokenizer(self) -> str | None:
-        """The model directory that ``-t`` names, if it has a tokenizer."""
+        """The model directory that ``-t`` names, if it has a tokenizer.
+
+        Raises:
+            UsageError, TemplateError: as `of`, so that a template that does not exist is reported first.
+        """
         if self.given is None or not (Path(self.given) / "tokenizer.json").is_file():
+            if self.given is not None:
+                self.of()
             return None
         self.tokenizer = self.tokenizer or self.given
         return self.given

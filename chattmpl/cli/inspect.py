@@ -44,7 +44,7 @@ SERVERS = ("vllm", "sglang", "llama.cpp")
 @click.option(
     "--reasoning-parser", metavar="NAME", help="Parser of reasoning that the --server is started with. Default: none."
 )
-@tokenizer_option("Tokenizer for --server", "the one of the model directory")
+@tokenizer_option("Tokenizer for --server")
 def inspect(
     paths: tuple[str, ...],
     form: str,

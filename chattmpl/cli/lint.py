@@ -30,7 +30,7 @@ BASELINE = ".chattmpl-baseline.json"
 @format_option("rich", "text", "json", "sarif", "github")
 @codes_option("--select", "Rules or groups to check, as in CT101,CT2. May be repeated. Default: all.")
 @codes_option("--ignore", "Rules or groups to skip. May be repeated.")
-@tokenizer_option("Tokenizer for the rules about tokens (CT6)", "the one of the model directory")
+@tokenizer_option("Tokenizer for the rules about tokens (CT6)")
 @click.option(
     "--fix", is_flag=True, help="Apply the fixes that change no rendered text, and report the other findings."
 )

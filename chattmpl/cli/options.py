@@ -245,14 +245,9 @@ def baseline_options(default: str) -> _Option:
     )
 
 
-def tokenizer_option(purpose: str, default: str | None = "none") -> _Option:
-    """Return the option ``--tokenizer`` with its purpose and its default in the help; None if it is required."""
-    text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id."
-    help_text = (
-        f"{text} Default: that of the model directory given as the template."
-        if default is None
-        else f"{text} Default: {default}."
-    )
+def tokenizer_option(purpose: str, default: str = "that of the model directory given as the template") -> _Option:
+    """Return the option ``--tokenizer`` with its purpose and its default in the help."""
+    help_text = f"{purpose}: demo, a tokenizer.json, a model directory or a hub id. Default: {default}."
     return click.option("--tokenizer", metavar="TOKENIZER", help=help_text)
 
 

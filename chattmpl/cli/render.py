@@ -64,7 +64,7 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @click.option("--continue-final-message", is_flag=True, help="End with the content of the final message.")
 @KWARGS
 @CLOCK
-@tokenizer_option("Tokenizer for showing tokens and the mask")
+@tokenizer_option("Tokenizer for showing tokens and the mask", "none")
 @click.option(
     "--rows",
     type=click.Choice(OPTIONS["rows"].choices),

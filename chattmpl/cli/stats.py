@@ -28,7 +28,7 @@ _BY_SUFFIX = {".md": "markdown", ".csv": "csv", ".json": "json", ".txt": "text"}
 )
 @click.argument("data", nargs=-1, metavar="DATA...")
 @template_options
-@tokenizer_option("Tokenizer", default=None)
+@tokenizer_option("Tokenizer")
 @format_option("rich", "text", "markdown", "csv", "json", by_suffix=True)
 @click.option(
     "-o",

@@ -193,6 +193,8 @@ def _missing(text: str, variables: Iterable[str]) -> str:
         name = attribute[1]
         data = "write an empty text into the data, or " if name == "content" else ""
         return f"{name} may be null or absent in a message; {data}allow for it, as in {{{{ message.{name} or '' }}}}"
+    if attribute is not None and text.startswith("'list object'") and hasattr(str, attribute[1]):
+        return "content may be a list of parts; write a text into the data, or allow for a list in the template"
     variable = re.search(r"^'(\w+)' is undefined", text)
     close = None
     if attribute is not None:

@@ -56,6 +56,11 @@ def fitting_shape(present: tuple[str, ...]) -> Shape | FieldError:
     found = find_misspelling(present, own_names)
     if found is not None:
         return FieldError(f"unknown key {found[0]!r}", (found[0],), on_key=True, hint=f"did you mean {found[1]!r}?")
+    if "input_ids" in names:
+        return FieldError(
+            "the row is encoded already",
+            hint="give the conversations that it was made of; chattmpl render --rows auto shows their rows",
+        )
     known = "; ".join(f"{shape} ({', '.join(marks)})" for shape, marks in MARKS.items())
     if names == {"text"}:
         return FieldError(

@@ -23,7 +23,7 @@ class NoGenerationTags(Rule):
     use_instead = "<|im_start|>assistant\n{% generation %}{{ message.content }}<|im_end|>{% endgeneration %}"
     severity = "info"
     message = "no generation tags: the training mask would be empty"
-    hint = "put {% generation %}…{% endgeneration %} around what the model samples, including the stop token"
+    hint = "chattmpl annotate puts {% generation %} around what the model samples; chattmpl encode needs no tags"
 
     def check(self, subject: LintContext) -> Findings:
         if subject.generation or any(_TAG.search(comment.value) for comment in subject.comments):
