@@ -376,3 +376,20 @@ def test_rows_end_with_an_answer_and_not_with_a_prompt() -> None:
     refused = run_here(["render", TOOLS, "-t", "qwen3", "--rows", "auto", "--generation-prompt"])
     assert refused.code == 2
     assert "--rows and --generation-prompt are mutually exclusive" in refused.err
+
+
+def test_rows_are_encoded_as_by_encode_or_a_note_says_that_it_writes_more(tmp_path: Path) -> None:
+    (tmp_path / "mine.jinja").write_text(
+        "{% for m in messages %}[|{{ m.role }}|]\n{{ m.content }}[|end|]\n{% endfor %}"
+        "{% if add_generation_prompt %}[|assistant|]\n{% endif %}",
+        encoding="utf-8",
+    )
+    ask, say = ({"role": role, "content": "Hi é"} for role in ("user", "assistant"))
+    arguments = ["render", _file(tmp_path, {"messages": [ask, say, ask, say]}), "-t", str(tmp_path / "mine.jinja")]
+    arguments += ["--tokenizer", "demo", "--format", "json"]
+    told = "demo merges prompts with answers, for which chattmpl encode writes further rows"
+    made = run_here([*arguments, "--rows", "auto"])
+    assert told in made.err
+    assert json.loads(made.out)["straddles"] == []
+    assert told not in run_here([*arguments, "--rows", "unroll"]).err
+    assert "Default: include, or split with --rows." in " ".join(run_here(["render", "--help"]).out.split())

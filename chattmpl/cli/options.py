@@ -207,19 +207,19 @@ CLOCK = click.option(
 )
 
 
-def library_option(name: str, *arguments: str, default: bool = True) -> _Option:
+def library_option(name: str, *arguments: str, unset: str | None = None) -> _Option:
     """Return the command-line option for an option of `chattmpl.options`, under another name if arguments are given.
 
-    With ``default=False`` its value is None if it is not given, although the help names a default.
+    With ``unset``, which the help then names as the default, its value is None if it is not given.
     """
     option = OPTIONS[name]
-    shown = default and option.default is not None
+    default = None if unset else option.default
     return click.option(
         *(arguments or (f"--{name.replace('_', '-')}",)),
         type=click.Choice(option.choices) if option.choices else click.IntRange(1),
         metavar=None if option.choices else "N",
-        default=option.default if default else None,
-        help=option.sentence if shown else f"{option.sentence} Default: {option.default or option.unset}.",
+        default=default,
+        help=option.sentence if default else f"{option.sentence} Default: {unset or option.unset}.",
     )
 
 

@@ -26,7 +26,6 @@ from chattmpl.cli.options import (
 )
 from chattmpl.cli.output import choose_format, collect_garbage, note, option_of
 from chattmpl.errors import ChatTmplError, UsageError
-from chattmpl.options import OPTIONS
 from chattmpl.report.writers import WRITERS, Format, Item
 
 if TYPE_CHECKING:
@@ -65,15 +64,10 @@ _BY_SUFFIX: dict[str, Format] = {".html": "html", ".htm": "html", ".json": "json
 @KWARGS
 @CLOCK
 @tokenizer_option("Tokenizer for showing tokens and the mask", "none")
-@click.option(
-    "--rows",
-    type=click.Choice(OPTIONS["rows"].choices),
-    help="Show the rows that chattmpl encode writes, with what the model samples marked, with or without generation "
-    "tags. Default: the whole conversation, marked by the template's tags.",
-)
-@library_option("straddle", default=False)
-@library_option("control_tokens", default=False)
-@library_option("mask", default=False)
+@library_option("rows", unset="the whole conversation, marked by the template's generation tags")
+@library_option("straddle", unset="include, or split with --rows")
+@library_option("control_tokens", unset="escape")
+@library_option("mask", unset="all")
 @format_option(*FORMATS, by_suffix=True)
 @click.option(
     "-o",
@@ -119,6 +113,8 @@ def render(
     encoding = {name: value for name, value in encoding.items() if value is not None}
     if encoding and tokenizer is None:
         raise UsageError(f"{option_of(next(iter(encoding)))} needs --tokenizer", hint="as in --tokenizer demo")
+    if rows is not None:
+        encoding.setdefault("straddle", "split")
     kwargs = template_kwargs | {
         "add_generation_prompt": generation_prompt,
         "continue_final_message": continue_final_message,
@@ -238,13 +234,14 @@ def _items(
     templates: Templates,
     kwargs: dict[str, Any],
     tokenizer: str | None,
-    options: dict[str, Any],
+    options: Any,
     rows: RowChoice | None,
     seen: Counter[ReadingNote],
 ) -> Iterator[Item]:
     loaded = tokenizer_of(tokenizer)
+    merges = False
     if loaded is not None:
-        from chattmpl.encode import encode
+        from chattmpl.encode import encode, follows_prompt
 
     for name, conversation, notes in named:
         try:
@@ -252,6 +249,11 @@ def _items(
             template.require_tokens({**(conversation.chat_template_kwargs or {}), **kwargs})
             shown = _renderings(template, conversation, kwargs, rows, options.get("mask", "all"))
             encodings = [None if loaded is None else encode(rendering, loaded, **options) for rendering in shown]
+            if loaded is not None and rows == "auto" and options["straddle"] == "split" and not merges:
+                pairs = zip(shown, encodings, strict=True)
+                merges = not all(follows_prompt(each, made.input_ids, loaded, options) for each, made in pairs if made)
+                if merges:
+                    note(f"{tokenizer} merges prompts with answers, for which chattmpl encode writes further rows")
         except ChatTmplError as error:
             if name.endswith("]"):
                 error.message = f"{name}: {error.message}"

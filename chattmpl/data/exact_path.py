@@ -16,7 +16,7 @@ from chattmpl.data.fast.markers import merge_touching
 from chattmpl.data.row_facts import new_planner
 from chattmpl.data.rows import Rejection, Row, attempt, merge_rows
 from chattmpl.data.sampled_rows import RowPlanner, row_renderings, trained_turns
-from chattmpl.encode import EncodeOptions, encode
+from chattmpl.encode import EncodeOptions, encode, follows_prompt
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.template.template import Rendering, Template
 
@@ -101,16 +101,10 @@ class ExactPath:
 
     def _are_sent(self, rendered: Sequence[Rendering], rows: Sequence[Row]) -> bool:
         """Return whether each answer follows the tokens that are sent to the model, if it must."""
-        return not self.splits or all(map(self._sends, rendered, rows))
-
-    def _sends(self, rendering: Rendering, row: Row) -> bool:
-        """Return whether the tokens of a row before its last answer are those of the prompt by itself."""
-        starts = [start for start, _ in rendering.generated]
-        if len(starts) < 2:
-            return True
-        options: EncodeOptions = {**self.options, "straddle": "include", "mask": "all"}
-        sent = encode(rendering.cut(starts[-1]), self.tokenizer, **options).input_ids
-        return bool(sent == row.input_ids[: len(sent)].tolist())
+        return not self.splits or all(
+            follows_prompt(rendering, row.input_ids.tolist(), self.tokenizer, self.options)
+            for rendering, row in zip(rendered, rows, strict=True)
+        )
 
     def fitting(self, record: Any, max_length: int) -> tuple[list[Row], list[int]]:
         """See `Encoder.fitting_rows`."""

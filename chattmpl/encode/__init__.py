@@ -1,6 +1,6 @@
 """Encoding of renderings: token ids, and the mask of the trained tokens."""
 
-from chattmpl.encode.encoder import EncodeOptions, encode
+from chattmpl.encode.encoder import EncodeOptions, encode, follows_prompt
 from chattmpl.encode.encoding import Encoding, Escape, Straddle, Truncation
 from chattmpl.encode.tokenizer import TextTokenizer
 from chattmpl.encode.tokenizer_loader import load_tokenizer, special_tokens_of, template_for
@@ -13,6 +13,7 @@ __all__ = [
     "TextTokenizer",
     "Truncation",
     "encode",
+    "follows_prompt",
     "load_tokenizer",
     "special_tokens_of",
     "template_for",

@@ -112,6 +112,16 @@ def encode(
     return encoding
 
 
+def follows_prompt(rendering: Rendering, ids: Sequence[int], tokenizer: object, options: EncodeOptions) -> bool:
+    """Return whether the tokens of a rendering before its last answer are those of the prompt by itself."""
+    starts = [start for start, _ in rendering.generated]
+    if len(starts) < 2:
+        return True
+    options = {**options, "straddle": "include", "mask": "all"}
+    sent = encode(rendering.cut(starts[-1]), tokenizer, **options).input_ids
+    return sent == list(ids[: len(sent)])
+
+
 def _tokens(
     tokenizer: TextTokenizer,
     index: SpanIndex,
