@@ -78,6 +78,7 @@ def test_the_first_rejected_row_is_named_with_its_fix(tmp_path: Path, command: s
     told = outcome.out + outcome.err
     assert outcome.code == 1
     assert "nulls.jsonl:1" in told
+    assert ("than --max-rejected 0 allows" in told) is (command == "encode")
     assert "has no attribute 'content' (at " in told
     assert "content may be null or absent in a message; write an empty text into the data, or" in told
 

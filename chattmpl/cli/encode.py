@@ -117,6 +117,8 @@ def encode(
         say(f"rejected rows are in {summary.rejected}; the first is {first}")
         if hint:
             say(f"hint: {hint}")
+    if summary.exceeds(allowance):
+        say(f"the exit code is 1, because more rows were rejected than --max-rejected {max_rejected} allows")
     if summary.data["rows"]["written"]:
         say(_next(summary, data, templates.given or chosen.name, tokenizer))
     return FOUND if summary.exceeds(allowance) else OK

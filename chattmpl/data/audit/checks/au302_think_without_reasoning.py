@@ -18,7 +18,10 @@ class ThinkWithoutReasoning(Check):
         "asked": "reasoning is enabled, but the row contains none",
         "by default": "no mode is requested and the template reasons by default, but there is no reasoning",
     }
-    hint = "mark such rows as enable_thinking: false or /no_think, or remove them"
+    hint = (
+        "give such rows, or their source in a mixture, chat_template_kwargs: {enable_thinking: false}, or write "
+        "/no_think, or remove them"
+    )
     needs_row = False
 
     def check_row(self, view: RowView) -> RowFindings:
