@@ -92,8 +92,9 @@ def test_a_template_that_does_not_exist_is_reported_before_a_missing_tokenizer(t
 
 
 def test_encoded_rows_are_no_conversations(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "encode", TAGLESS, "-o", str(tmp_path / "rows.parquet"))
-    assert outcome.code == 0
+    assert run(tmp_path, "encode", TAGLESS, "-o", str(tmp_path / "rows")).code == 0
+    assert f"{tmp_path / 'rows'} is the output of chattmpl encode" in run_here(["render", str(tmp_path / "rows")]).err
+    assert run(tmp_path, "encode", TAGLESS, "-o", str(tmp_path / "rows.parquet")).code == 0
     again = run_here(["render", str(tmp_path / "rows.parquet"), "-t", "qwen3"])
     assert again.code == 2
     assert "the row is encoded already" in again.err

@@ -81,6 +81,9 @@ def _of_folder(folder: Path) -> list[DataFile]:
             return _of_folder(splits[0])
         names = ", ".join(path.name for path in splits)
         raise UsageError(f"{folder} has several splits: {names}", hint=f"choose one, as in {splits[0]}")
+    if (folder / "summary.json").is_file() and (folder / "rejected.jsonl").is_file():
+        hint = "give the conversations that it was made of; chattmpl render --rows auto shows their rows"
+        raise UsageError(f"{folder} is the output of chattmpl encode", hint=hint)
     found = list(_data_files(folder))
     kinds = sorted({file.kind for file in found})
     if not found:
