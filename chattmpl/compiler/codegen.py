@@ -28,6 +28,16 @@ _NAMES_PER_STEP = 4
 """Number of pairs of a condition and a variable that take one step to compile."""
 
 
+def _operation(function: str) -> Callable[[Any, nodes.BinExpr, Frame], None]:
+    """Return the method that writes a binary operation as a call of a function."""
+
+    @optimizeconst
+    def visit(self: PieceGenerator, node: nodes.BinExpr, frame: Frame) -> None:
+        self._call(f"{function}(", [node.left, node.right], ")", frame)
+
+    return visit
+
+
 class PieceGenerator(CodeGenerator):
     """Generator of the Python code of one template; appends its statements and constants to the environment's lists."""
 
@@ -165,30 +175,11 @@ class PieceGenerator(CodeGenerator):
         """Write ``a ~ b``."""
         self._call("tilde((", node.nodes, ",))", frame)
 
-    @optimizeconst
-    def visit_Add(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """Write ``a + b``."""
-        self._call("add(", [node.left, node.right], ")", frame)
-
-    @optimizeconst
-    def visit_Mul(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """Write ``a * b``."""
-        self._call("environment.multiply(", [node.left, node.right], ")", frame)
-
-    @optimizeconst
-    def visit_Mod(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """Write ``a % b``."""
-        self._call("environment.percent(", [node.left, node.right], ")", frame)
-
-    @optimizeconst
-    def visit_Pow(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """Write ``a ** b``."""
-        self._call("environment.power(", [node.left, node.right], ")", frame)
-
-    @optimizeconst
-    def visit_Sub(self, node: nodes.BinExpr, frame: Frame) -> None:
-        """Write ``a - b``."""
-        self._call("environment.subtract(", [node.left, node.right], ")", frame)
+    visit_Add = _operation("add")
+    visit_Mul = _operation("environment.multiply")
+    visit_Mod = _operation("environment.percent")
+    visit_Pow = _operation("environment.power")
+    visit_Sub = _operation("environment.subtract")
 
     @optimizeconst
     def visit_Compare(self, node: nodes.Compare, frame: Frame) -> None:

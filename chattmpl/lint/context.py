@@ -3,13 +3,13 @@
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 from chattmpl.lint.modes import ModeFacts, modes_of
 from chattmpl.probing.facts import TemplateFacts
 from chattmpl.probing.prober import PROBE_BUDGET, Prober, Turn
 from chattmpl.source import Place, Source
-from chattmpl.syntax.items import Block, Comment, Tag
+from chattmpl.syntax.items import Block, Comment
 from chattmpl.syntax.lexer import tokens
 from chattmpl.syntax.nodes import Attribute, Call, Constant, Filter, Node, Subscript, Test
 from chattmpl.syntax.tree import Tree
@@ -17,8 +17,6 @@ from chattmpl.template import blame
 from chattmpl.template.model_directory import ModelDirectory
 from chattmpl.template.resolver import TemplateSource
 from chattmpl.template.template import Rendering, Template
-
-_Node = TypeVar("_Node", bound=Node)
 
 PLAIN = ("turn", "reasoning", "calls", "turns")
 """Conversations with assistant turns that most templates render, the smallest first."""
@@ -85,34 +83,15 @@ class LintContext:
         """The syntax tree of the source."""
         return self.program.syntax
 
-    def nodes(self, kind: type[_Node]) -> list[_Node]:
-        """Return the nodes of a class in the order of the source."""
-        return self.tree.nodes(kind)
-
     @property
     def comments(self) -> list[Comment]:
         """The comments, in order."""
         return self.tree.nodes(Comment)
 
     @property
-    def tags(self) -> list[Tag]:
-        """The block tags, in order."""
-        return self.tree.tags
-
-    @property
     def generation(self) -> tuple[Block, ...]:
         """The generation blocks."""
         return self.tree.blocks("generation")
-
-    @cached_property
-    def variables(self) -> frozenset[str]:
-        """The variables that can be passed to the template."""
-        return self.program.variables
-
-    @cached_property
-    def literals(self) -> tuple[str, ...]:
-        """The template's own text: the text between its tags, and its string constants."""
-        return self.program.literals
 
     def at(self, offset: int, length: int = 1) -> Place:
         """Return a place in the source."""

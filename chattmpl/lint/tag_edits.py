@@ -10,6 +10,7 @@ from chattmpl.diagnostic import TemplateDiagnostic
 from chattmpl.lint.context import LintContext
 from chattmpl.syntax.edits import Edit
 from chattmpl.syntax.items import Block, Branch, Item, Output, Tag, Text
+from chattmpl.syntax.layout import whole_lines
 from chattmpl.syntax.nodes import Constant, Expression, Node
 from chattmpl.syntax.tree import Tree
 
@@ -57,10 +58,7 @@ def removal(tree: Tree, node: Node) -> list[Edit]:
     )
     if not trimmed:
         return [Edit(before.end if before else 0, after.start if after else len(source), "")]
-    line = source.rfind("\n", 0, node.start) + 1
-    newline = source.find("\n", node.end)
-    alone = newline >= 0 and not source[line : node.start].strip() and not source[node.end : newline].strip()
-    return [Edit(line, newline + 1, "") if alone else node.delete()]
+    return [whole_lines(source, node.start, node.end) or node.delete()]
 
 
 def _natural_cuts(text: str) -> list[int]:

@@ -9,7 +9,7 @@ A plain `str` is the template's own text. An empty string has no characters and 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from operator import index
 from typing import Any, SupportsIndex, cast
@@ -27,6 +27,21 @@ _CONVERSION = re.compile(r"%(?:\([^)]*\))?[-#0 +]*(\*|\d+)?(?:\.(\*|\d+))?")
 
 _new = str.__new__
 _plain_join = "".join
+
+
+def _mapped(change: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a method that applies a change which keeps the order of characters; run by run if their number changes."""
+
+    def mapped(self: Any) -> str:
+        text = change(self)
+        check_size(len(text))
+        origin = self._origin
+        if type(origin) is not tuple or len(text) == len(self):
+            return with_origin(text, origin)
+        joined = concat([_of_run(change(piece), run) for piece, run in _with_runs(self, origin)])
+        return joined if joined == text else derive(text, (self,))
+
+    return mapped
 
 
 class Traced(str):
@@ -223,23 +238,12 @@ class Traced(str):
 
     # -- other characters in the same places
 
-    def upper(self) -> str:
-        return self._mapped(str.upper)
-
-    def lower(self) -> str:
-        return self._mapped(str.lower)
-
-    def casefold(self) -> str:
-        return self._mapped(str.casefold)
-
-    def swapcase(self) -> str:
-        return self._mapped(str.swapcase)
-
-    def capitalize(self) -> str:
-        return self._mapped(str.capitalize)
-
-    def title(self) -> str:
-        return self._mapped(str.title)
+    upper = _mapped(str.upper)
+    lower = _mapped(str.lower)
+    casefold = _mapped(str.casefold)
+    swapcase = _mapped(str.swapcase)
+    capitalize = _mapped(str.capitalize)
+    title = _mapped(str.title)
 
     def translate(self, table: Any, /) -> str:
         values = table.values() if isinstance(table, dict) else table
@@ -250,17 +254,6 @@ class Traced(str):
             return with_origin(text, origin)
         # A table maps each character independently of its position.
         return concat([_of_run(str.translate(piece, table), run) for piece, run in _with_runs(self, origin)])
-
-    def _mapped(self, change: Any) -> str:
-        """Apply a change that keeps the order of characters; run by run if it changes their number."""
-        text = cast(str, change(self))
-        check_size(len(text))
-        origin = self._origin
-        if type(origin) is not tuple or len(text) == len(self):
-            return with_origin(text, origin)
-        pieces = [_of_run(change(piece), run) for piece, run in _with_runs(self, origin)]
-        joined = concat(pieces)
-        return joined if joined == text else derive(text, (self,))
 
     # -- results whose characters cannot be assigned
 

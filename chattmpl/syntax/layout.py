@@ -73,7 +73,7 @@ def unwrap(block: Block, kept: int) -> list[Edit] | None:
     if len(copies) > 1:
         return None
     wanted = meaning(source, without=holes, copy=copies[0] if copies else None)
-    for first, last in product(*([_whole_lines(source, *each), Edit(*each, "")] for each in ranges)):
+    for first, last in product(*([whole_lines(source, *each), Edit(*each, "")] for each in ranges)):
         if first is None or last is None:
             continue
         for lines in (_shifted_left(source, block.start, first.end, last.start), []):
@@ -98,13 +98,13 @@ def cut_out(node: Node) -> list[Edit] | None:
     """Return the edit that removes a node with all it contains; None if other white space would change."""
     source = node.source
     wanted = meaning(source, copy=(node.start, node.end))
-    for edit in (_whole_lines(source, node.start, node.end), node.delete()):
+    for edit in (whole_lines(source, node.start, node.end), node.delete()):
         if edit is not None and meaning(apply_edits(source, [edit]).text) == wanted:
             return [edit]
     return None
 
 
-def _whole_lines(source: str, start: int, end: int) -> Edit | None:
+def whole_lines(source: str, start: int, end: int) -> Edit | None:
     """Return the edit that removes a range with its lines; None if there is something else on these."""
     first, last = source.rfind("\n", 0, start) + 1, source.find("\n", end)
     alone = last >= 0 and not source[first:start].strip() and not source[end:last].strip()
@@ -117,7 +117,7 @@ def _removals(node: Node) -> Iterator[Edit]:
     left, right = (sign if sign in "-+" else "" for sign in (text[start + 2], text[end - 3]))
     line_start = text.rfind("\n", 0, start) + 1
     indented = not text[line_start:start].strip()
-    if (lines := _whole_lines(text, start, end)) is not None:
+    if (lines := whole_lines(text, start, end)) is not None:
         yield lines
     yield Edit(start, end, "")
     before = len(text[:start].rstrip()) if left == "-" else line_start if not left and indented else start

@@ -135,22 +135,14 @@ class Options:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the options that change what is written, as JSON."""
+        values = {name: value for name, value in vars(self).items() if name not in ("fast", "form", "seed")}
         return {
-            "shape": self.shape,
+            **values,
             "template_kwargs": dict(self.template_kwargs),
             "clock": None if self.clock is None else self.clock.isoformat(),
-            "straddle": self.straddle,
-            "control_tokens": self.control_tokens,
-            "mask": self.mask,
-            "arguments": self.arguments,
             "max_length": self.longest,
-            "overflow": self.overflow,
-            "rows": self.rows,
-            "mask_from": self.mask_from,
-            "pack": self.pack,
             "columns": list(self.all_columns),
             "format": self.form,
-            "limit": self.limit,
         }
 
 

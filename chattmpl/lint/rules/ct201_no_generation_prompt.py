@@ -26,7 +26,7 @@ class NoGenerationPrompt(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:
-        if "add_generation_prompt" in subject.variables or subject.facts.unrequested_prompt is not None:
+        if "add_generation_prompt" in subject.program.variables or subject.facts.unrequested_prompt is not None:
             return
         for turn in subject.probe.turns("turn"):
             start = turn.content[0] if turn.content else 0

@@ -25,7 +25,7 @@ class GenerationPromptIsNothing(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:
-        if "add_generation_prompt" not in subject.variables:
+        if "add_generation_prompt" not in subject.program.variables:
             return
         for turn in subject.probe.turns("turn", "calls"):
             start = turn.content[0] if turn.content else 0

@@ -41,7 +41,7 @@ class AlwaysPrompted(Rule):
                 return
             behind = [span.end for span in question.spans if span.message == 0 and span.field != "role"]
             tail = question.text[behind[-1] :] if behind else ""
-            if not header and ASSISTANT_NAME.search(tail) and "add_generation_prompt" not in subject.variables:
+            if not header and ASSISTANT_NAME.search(tail) and "add_generation_prompt" not in subject.program.variables:
                 yield self.finding_in(
                     subject,
                     question,

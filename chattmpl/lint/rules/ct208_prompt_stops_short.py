@@ -23,7 +23,7 @@ class PromptStopsShort(Rule):
     per_mode = True
 
     def check(self, subject: LintContext) -> Findings:
-        if subject.generation or "add_generation_prompt" not in subject.variables:
+        if subject.generation or "add_generation_prompt" not in subject.program.variables:
             return
         for turn in subject.probe.turns("turn"):
             if turn.content is None or not turn.is_continuation or turn.before.text == turn.prompt.text:

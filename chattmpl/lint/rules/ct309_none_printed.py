@@ -43,7 +43,7 @@ class NonePrinted(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         yield from self._null(subject)
-        own = any(_NONE.search(text) for text in subject.literals)
+        own = any(_NONE.search(text) for text in subject.program.literals)
         for name in () if own else ("turn", "null", "calls", "tools", "system", "reasoning"):
             rendering = subject.probe.render(name)
             match = _NONE.search(rendering.text) if rendering is not None else None

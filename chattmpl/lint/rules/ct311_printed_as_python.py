@@ -27,7 +27,7 @@ class PrintedAsPython(Rule):
     law = "portable"
 
     def check(self, subject: LintContext) -> Findings:
-        own = any("True" in text for text in subject.literals)
+        own = any("True" in text for text in subject.program.literals)
         for name in ("tools", "calls", "values"):
             rendering = subject.probe.render(name)
             match = _PYTHON.search(rendering.text) if rendering is not None else None

@@ -44,7 +44,7 @@ class TojsonOptions(Rule):
     hint = "remove the option; ensure_ascii=False is already the default of transformers"
 
     def check(self, subject: LintContext) -> Findings:
-        for node in subject.nodes(Filter):
+        for node in subject.tree.nodes(Filter):
             options = [one for one in node.arguments if isinstance(one, Keyword) and one.name in _OPTIONS]
             if options and node.name == "tojson":
                 name = options[0].name
@@ -53,6 +53,6 @@ class TojsonOptions(Rule):
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the options with their default value."""
-        edits = [edit for node in subject.nodes(Filter) for edit in _without_defaults(node)]
+        edits = [edit for node in subject.tree.nodes(Filter) for edit in _without_defaults(node)]
         if edits:
             yield edits

@@ -48,7 +48,7 @@ class MethodDiffers(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         seen: set[str] = set()
-        for node in subject.nodes(Call):
+        for node in subject.tree.nodes(Call):
             method = node.method
             if method is None or method in seen:
                 continue

@@ -23,7 +23,7 @@ class StringIsSequence(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         found: dict[str, Test] = {}
-        for node in subject.nodes(Test):
+        for node in subject.tree.nodes(Test):
             found.setdefault(node.name, node)
         if "sequence" in found and not found.keys() & {"string", "mapping", "iterable"}:
             yield self.finding(subject.word(found["sequence"]))

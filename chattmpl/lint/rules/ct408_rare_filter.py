@@ -35,8 +35,8 @@ class RareFilter(Rule):
     def check(self, subject: LintContext) -> Findings:
         seen: set[tuple[str, str]] = set()
         found: list[tuple[str, Filter | Test]] = [
-            *(("filter", node) for node in subject.nodes(Filter) if node.name in _FILTERS),
-            *(("test", node) for node in subject.nodes(Test) if node.name in _TESTS),
+            *(("filter", node) for node in subject.tree.nodes(Filter) if node.name in _FILTERS),
+            *(("test", node) for node in subject.tree.nodes(Test) if node.name in _TESTS),
         ]
         for kind, node in found:
             if (kind, node.name) not in seen:

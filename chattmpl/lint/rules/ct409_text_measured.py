@@ -27,7 +27,7 @@ class TextMeasured(Rule):
     hint = "split at a word or a tag instead; slicing is safe only for ASCII text"
 
     def check(self, subject: LintContext) -> Findings:
-        for node in subject.nodes(Subscript):
+        for node in subject.tree.nodes(Subscript):
             if isinstance(node.index, Slice) and _is_text(node.value):
                 yield self.finding(subject.place(node))
                 return

@@ -21,6 +21,6 @@ class AttrFilter(Rule):
     explains = ("CT202", "CT004")
 
     def check(self, subject: LintContext) -> Findings:
-        for node in subject.nodes(Filter):
+        for node in subject.tree.nodes(Filter):
             if node.name == "attr":
                 yield self.finding(subject.word(node))

@@ -20,6 +20,6 @@ class OtherTemplates(Rule):
     explains = ("CT004",)
 
     def check(self, subject: LintContext) -> Findings:
-        for tag in subject.tags:
+        for tag in subject.tree.tags:
             if tag.name in ("include", "import", "from", "extends"):
                 yield self.finding(subject.place(tag), tag=tag.name)

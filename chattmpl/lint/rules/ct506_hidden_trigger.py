@@ -25,7 +25,7 @@ class HiddenTrigger(Rule):
 
     def check(self, subject: LintContext) -> Findings:
         keys = {node.key for node in subject.tree.everything if isinstance(node, Expression)}
-        for node in subject.nodes(Comparison):
+        for node in subject.tree.nodes(Comparison):
             constant = node.items[0]
             words = constant.value if isinstance(constant, Constant) else None
             if not isinstance(words, str) or not _WORDS.fullmatch(words) or words in keys:

@@ -21,7 +21,7 @@ class DateTrigger(Rule):
     law = "steady"
 
     def check(self, subject: LintContext) -> Findings:
-        for node in subject.nodes(Comparison):
+        for node in subject.tree.nodes(Comparison):
             for call in node.find(Call):
                 if isinstance(call.function, Name) and call.function.name == "strftime_now":
                     yield self.finding(subject.word(call))

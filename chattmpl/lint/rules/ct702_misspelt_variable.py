@@ -73,7 +73,7 @@ class MisspeltVariable(Rule):
         macros = {name for tag in tree.tags if tag.name == "macro" for name in tag.targets}
         own = macros | {name.name for name in tree.assigned}
         namespaces = _namespaces(tree)
-        for name in sorted((subject.variables | namespaces.keys()) - known - own):
+        for name in sorted((subject.program.variables | namespaces.keys()) - known - own):
             candidates = sorted(known | {other for other in own if len(other) > _SHORT})
             meant = get_close_matches(name, candidates, n=1, cutoff=0.86)
             meant += [other for other in candidates if sorted(other) == sorted(name) and other[0] == name[0]]
@@ -87,12 +87,12 @@ class MisspeltVariable(Rule):
 
     def _other_messages(self, subject: LintContext) -> Findings:
         """Yield a finding if a loop is over another variable, and messages are never read."""
-        if "messages" in subject.variables:
+        if "messages" in subject.program.variables:
             return
         for loop in subject.tree.blocks("for"):
             variable = loop.opening.value.variable if loop.opening.value is not None else None
             name = variable.name if variable is not None else ""
-            if variable is not None and name in subject.variables and name not in _PASSED and _is_message(loop):
+            if variable is not None and name in subject.program.variables and name not in _PASSED and _is_message(loop):
                 yield self.finding(
                     subject.word(variable),
                     written=Quoted(name),

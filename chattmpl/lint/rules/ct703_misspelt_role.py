@@ -25,7 +25,7 @@ class MisspeltRole(Rule):
     law = "lossless"
 
     def check(self, subject: LintContext) -> Findings:
-        for node in subject.nodes(Comparison):
+        for node in subject.tree.nodes(Comparison):
             if not any("role" in (side.key, side.name if isinstance(side, Name) else None) for side in node.items):
                 continue
             for constant in node.find(Constant):

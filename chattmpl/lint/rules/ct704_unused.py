@@ -32,6 +32,6 @@ class Unused(Rule):
 
     def fix(self, subject: LintContext, finding: TemplateDiagnostic) -> Fixes:
         """Remove the macro or the assignment."""
-        for tag in subject.tags:
+        for tag in subject.tree.tags:
             if tag.name in ("set", "macro") and tag.start <= finding.place.start < tag.end:
                 yield removal(subject.tree, tag.block or tag)
