@@ -32,7 +32,7 @@ def _operation(function: str) -> Callable[[Any, nodes.BinExpr, Frame], None]:
     """Return the method that writes a binary operation as a call of a function."""
 
     @optimizeconst
-    def visit(self: PieceGenerator, node: nodes.BinExpr, frame: Frame) -> None:
+    def visit(self: "PieceGenerator", node: nodes.BinExpr, frame: Frame) -> None:
         self._call(f"{function}(", [node.left, node.right], ")", frame)
 
     return visit
