@@ -5,7 +5,6 @@ Each engine renders as its users see it, with the functions that every host adds
 """
 
 import contextlib
-import datetime as dt
 import functools
 import importlib.metadata
 import json
@@ -21,19 +20,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from chattmpl.bounds import confine
 from chattmpl.budget import Budget
 from chattmpl.compiler.policies import Retention
 from chattmpl.compiler.program import compile_program
+from chattmpl.conversation.models import Conversation
 from chattmpl.errors import BudgetError, ChatTmplError, Reason, RenderError, UsageError, did_you_mean
 from chattmpl.source import Source
 from chattmpl.syntax.lexer import normalize_newlines, tokens
+from chattmpl.template.template import Clock, Template, now_of
 
 MINIJINJA, HUGGINGFACE, TGI = "minijinja", "huggingface-jinja", "tgi"
-
-Clock = dt.datetime | Callable[[], dt.datetime] | None
-"""Time that ``strftime_now`` reads: fixed, returned by a function, or None for the local time."""
 
 NODE_FOLDER = "CHATTMPL_NODE_DIR"
 """Environment variable that names the folder in which npm installed @huggingface/jinja."""
@@ -103,6 +102,15 @@ class Missing:
     hint: str
 
 
+def variables(
+    template: Template, conversation: Conversation, kwargs: Mapping[str, Any], prompt: bool
+) -> dict[str, Any]:
+    """Return the variables of a render as JSON-like data."""
+    data = conversation.to_template_input()
+    given = {name: value for name, value in {**data.pop("kwargs"), **kwargs}.items() if value is not None}
+    return {**template.tokens, **given, **data, "add_generation_prompt": prompt}
+
+
 def engines(names: tuple[str, ...] = (), *, clock: Clock = None) -> list[Engine | Missing]:
     """Return the named engines, or all of them, in the order of the table.
 
@@ -124,13 +132,6 @@ def engines(names: tuple[str, ...] = (), *, clock: Clock = None) -> list[Engine 
                 raise
             found.append(Missing(name, error.message, error.hint or ""))
     return found
-
-
-def now_of(clock: Clock) -> dt.datetime:
-    """Return the current time of a clock."""
-    if clock is None:
-        return dt.datetime.now()
-    return clock() if callable(clock) else clock
 
 
 class _ProcessEngine(Engine):

@@ -6,7 +6,7 @@ Findings about template and tokenizer are those of lint rules; what the parsers 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from chattmpl.diagnostic import Severity
@@ -48,10 +48,6 @@ class ServingCheck:
     expected: str
     fix: str = ""
     code: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON types."""
-        return asdict(self)
 
 
 def check_serving(

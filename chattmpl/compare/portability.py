@@ -8,7 +8,7 @@ from typing import Any
 from chattmpl.budget import Budget, allow
 from chattmpl.compare.cases import RenderCase
 from chattmpl.compare.explain import Cause, Explainer, Outcome, OutcomePair, reference, rendered
-from chattmpl.engine import Engine
+from chattmpl.engine import Engine, variables
 from chattmpl.errors import BudgetError, ChatTmplError
 from chattmpl.laws.outcome import first_difference
 from chattmpl.source import Place, Source
@@ -81,14 +81,6 @@ def served(template: Template, target: str | None = None) -> Source:
     return Source(template.export(kind), f"{template.name} ({kind} export)")
 
 
-def variables(template: Template, case: RenderCase) -> dict[str, Any]:
-    """Return the variables of a render as JSON-like data."""
-    data = case.conversation.to_template_input()
-    given = {**data.pop("kwargs"), **case.kwargs}
-    kwargs = {name: value for name, value in given.items() if value is not None}
-    return {**template.tokens, **kwargs, **data, "add_generation_prompt": case.prompt}
-
-
 def compare(template: Template, engine: Engine, cases: Iterable[RenderCase], target: str | None = None) -> EngineReport:
     """Render cases with Jinja2 and an engine, and find the causes of the differences; for the target see `served`."""
     return _Comparison(template, engine, target).run(cases)
@@ -123,7 +115,7 @@ class _Comparison:
                 self.report.overrun = error
 
     def _compare(self, case: RenderCase) -> None:
-        context = variables(self.template, case)
+        context = variables(self.template, case.conversation, case.kwargs, case.prompt)
         expected = reference(self.source.text, context)
         got = rendered(self.engine, self.raw.text, context)
         if expected.text == got.text:

@@ -41,6 +41,7 @@ from chattmpl.options import (
     StraddleChoice,
     check_options,
 )
+from chattmpl.template.template import now_of
 
 # The parts of the fast path are imported where rows take it, for few rows do not.
 if TYPE_CHECKING:
@@ -100,29 +101,17 @@ class EncoderReport:
 
     def add(self, other: EncoderReport) -> None:
         """Add the counts of another encoder, such as one in another process."""
-        self.rows += other.rows
-        self.fast += other.fast
-        self.exact += other.exact
-        self.rejected += other.rejected
-        self.checked += other.checked
-        self.disagreements += other.disagreements
+        for name in ("rows", "fast", "exact", "rejected", "checked", "disagreements", "reading"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
         self.engine = self.engine or other.engine
         self.notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        self.reading += other.reading
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON."""
-        return {
-            "rows": self.rows,
-            "fast": dict(self.fast),
-            "exact": dict(self.exact),
-            "rejected": dict(self.rejected),
-            "checked": self.checked,
-            "disagreements": list(self.disagreements),
-            "engine": self.engine,
-            "notes": list(self.notes),
-            "reading": {" ".join(filter(None, note)): rows for note, rows in self.reading.items()},
-        }
+        reading = {" ".join(filter(None, note)): rows for note, rows in self.reading.items()}
+        counts = {name: dict(getattr(self, name)) for name in ("fast", "exact", "rejected")}
+        lists = {name: list(getattr(self, name)) for name in ("disagreements", "notes")}
+        return {**vars(self), **counts, **lists, "reading": reading}
 
 
 class Encoder:
@@ -302,10 +291,7 @@ class Encoder:
 
     def now(self) -> datetime:
         """Return the time of ``strftime_now``."""
-        clock = self._clock
-        if clock is None:
-            return datetime.now()
-        return clock() if callable(clock) else clock
+        return now_of(self._clock)
 
     @property
     def tokenizer(self) -> TextTokenizer:

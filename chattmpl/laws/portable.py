@@ -1,8 +1,7 @@
 import re
 from functools import cache
-from typing import Any
 
-from chattmpl.engine import Minijinja
+from chattmpl.engine import Minijinja, variables
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.laws.law import Case, Law, site
 from chattmpl.laws.outcome import Holds, NotEvaluated, Outcome, first_difference
@@ -34,7 +33,8 @@ class Portable(Law):
         except UsageError as error:
             return NotEvaluated(error.message, missing="engine")
         try:
-            got = engine.render(case.template.export("inference"), self._context(case))
+            context = variables(case.template, case.conversation, case.kwargs, False)
+            got = engine.render(case.template.export("inference"), context)
         except ChatTmplError as error:
             return self._not_rendered(case, error.complaint)
         if got == case.rendering.text:
@@ -65,11 +65,6 @@ class Portable(Law):
             field=words,
             sites=frozenset({f"minijinja:{words}"}),
         )
-
-    @staticmethod
-    def _context(case: Case) -> dict[str, Any]:
-        data = case.conversation.to_template_input()
-        return {**case.template.tokens, **data.pop("kwargs"), **case.kwargs, **data, "add_generation_prompt": False}
 
 
 @cache

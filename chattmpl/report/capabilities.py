@@ -3,7 +3,6 @@
 A few templates are shown side by side with details; many templates have one row each.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ from chattmpl.capabilities.answers import Answer, Capabilities, State
 from chattmpl.compiler.policies import POLICIES
 from chattmpl.parse.formats import SERVERS
 from chattmpl.printable import dumps, one_line, shortened, visible
-from chattmpl.report.lines import console, names
+from chattmpl.report.lines import escaped, markdown_table, names, printed
 
 SIGNS: dict[State, str] = {"yes": "✓", "partly": "~", "no": "✗", "unknown": "?"}
 LEGEND = "✓ yes   ~ partly   ✗ no   ? not evaluated   – nothing"
@@ -67,12 +66,7 @@ def write(form: str, found: Sequence[Capabilities], width: int | None = None) ->
         return dumps([item.to_dict() for item in found], indent=2) + "\n"
     if form == "markdown":
         return markdown(found)
-    file = io.StringIO()
-    if form == "rich":  # collected in memory, but printed to a terminal
-        print_report(console(file, width=width, force_terminal=True), found)
-        return file.getvalue()
-    print_report(console(file, width=width or _WIDTH), found)
-    return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+    return printed(lambda to: print_report(to, found), form, width, _WIDTH)
 
 
 def print_report(to: Console, found: Sequence[Capabilities]) -> None:
@@ -224,17 +218,11 @@ def _print_unknown(to: Console, found: Sequence[Capabilities]) -> None:
 def markdown(found: Sequence[Capabilities]) -> str:
     """Return a table with a column for each template, and the questions that could not be evaluated."""
     heads = ["", *(visible(item.name) for item in found)]
-    rows = [heads, ["---"] * len(heads)]
-    rows += [[label.strip(), *(cell.plain for cell in cells)] for label, cells in _cells(found)]
-    lines = [f"| {' | '.join(escaped_cell(cell) for cell in row)} |" for row in rows]
+    rows = ([label.strip(), *(cell.plain for cell in cells)] for label, cells in _cells(found))
     unknown = [
-        f"- {visible(item.name)}: {line['what']}: {escaped_cell(visible(line['why']))}"
+        f"- {visible(item.name)}: {line['what']}: {escaped(visible(line['why']))}"
         for item in found
         for line in item.not_evaluated
     ]
-    return "\n".join([*lines, "", LEGEND, *(["", "Not evaluated:", "", *unknown] if unknown else [])]) + "\n"
-
-
-def escaped_cell(text: str) -> str:
-    """Return a text as a cell of a table in Markdown."""
-    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", "<br>")
+    rest = ["", "Not evaluated:", "", *unknown] if unknown else []
+    return "\n".join([markdown_table(heads, rows), LEGEND, *rest]) + "\n"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from chattmpl.printable import dumps
+from chattmpl.report.lines import escaped, markdown_table
 from chattmpl.template.family import Family
 
 if TYPE_CHECKING:
@@ -76,9 +77,7 @@ def _sections(family: Family) -> Iterator[tuple[str, list[str]]]:
 
 def markdown(families: Iterable[Family]) -> str:
     """Return the table of families as Markdown."""
-    rows = [HEADINGS, ("---",) * len(HEADINGS), *map(_row, families)]
-    lines = (" | ".join(_escaped(cell).replace("|", "\\|") for cell in cells) for cells in rows)
-    return "".join(f"| {line} |\n" for line in lines)
+    return markdown_table(HEADINGS, map(_row, families))
 
 
 def markdown_of(family: Family) -> str:
@@ -86,12 +85,8 @@ def markdown_of(family: Family) -> str:
     lines = [f"# {family.title}", "", f"`{family.name}`: {family.description}", ""]
     for heading, entries in _sections(family):
         if any(entries):
-            lines += [f"## {heading.capitalize()}", "", *(f"- {_escaped(entry)}" for entry in entries), ""]
+            lines += [f"## {heading.capitalize()}", "", *(f"- {escaped(entry)}" for entry in entries), ""]
     return "\n".join(lines)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("<", "\\<")
 
 
 def print_table(to: Console, families: Iterable[Family]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from chattmpl.printable import one_line, visible
@@ -46,6 +47,25 @@ def console(file: IO[str], *, width: int | None = None, force_terminal: bool | N
     from rich.console import Console
 
     return Console(file=file, width=width, force_terminal=force_terminal, highlight=False, markup=False, emoji=False)
+
+
+def printed(print_to: Callable[[Console], None], form: str, width: int | None, piped: int) -> str:
+    """Return what is printed to a console, in the width of the terminal or of what is not written to one."""
+    file = io.StringIO()
+    rich = form == "rich"  # collected in memory, but printed to a terminal
+    print_to(console(file, width=width or (None if rich else piped), force_terminal=rich or None))
+    return file.getvalue() if rich else "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
+
+
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
+    every = (map(escaped, heads), ["---"] * len(heads), *(map(escaped, row) for row in rows))
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in every)
+
+
+def escaped(text: str) -> str:
+    """Return a text as a cell of a table in Markdown."""
+    return text.replace("|", "\\|").replace("<", "\\<").replace("\n", "<br>")
 
 
 def excerpt(place: Place, indent: str = "  ") -> list[Line]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from chattmpl.budget import Budget, pause_gc
@@ -268,7 +268,7 @@ class Template:
             leaves = InputTracer()
             variables = self.variables(conversation, prompt, kwargs, leaves)
             values = len(leaves.leaves) + 2 * len(conversation.messages)
-            text, runs = self.program.run(variables, _clock(clock), self.budget, values)
+            text, runs = self.program.run(variables, partial(now_of, clock), self.budget, values)
         return text, runs, leaves
 
     def export(self, target: Target = "train") -> str:
@@ -486,12 +486,11 @@ def _with_tools(conversation: Conversation, kwargs: dict[str, Any]) -> Conversat
     return Conversation.coerce({**conversation.dump(), **beside})
 
 
-def _clock(clock: Clock) -> Callable[[], datetime]:
+def now_of(clock: Clock) -> datetime:
+    """Return the current time of a clock."""
     if clock is None:
-        return datetime.now
-    if isinstance(clock, datetime):
-        return lambda: clock
-    return clock
+        return datetime.now()
+    return clock() if callable(clock) else clock
 
 
 # -- lost fields

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from chattmpl.compare.cases import RenderCase
-from chattmpl.compare.portability import served, variables
+from chattmpl.compare.portability import served
 from chattmpl.compare.revisions import load
 from chattmpl.compare.template_diff import Hunk, hunks
-from chattmpl.engine import ENGINES
+from chattmpl.engine import ENGINES, variables
 from chattmpl.errors import ChatTmplError, UsageError
 from chattmpl.playground.html import frame, legend, note, nothing, quoted
 from chattmpl.playground.state import State
@@ -151,8 +150,8 @@ def _engine(made: Rendered) -> Other:
             raise UsageError(f"unknown engine {state.other!r}", hint=f"the engines are {', '.join(ENGINES)}")
     try:
         engine = ENGINES[state.other](made.clock)
-        case = RenderCase("conversation", made.conversation, state.prompt, made.kwargs)
-        text = engine.render(served(made.template).text, variables(made.template, case))
+        context = variables(made.template, made.conversation, made.kwargs, state.prompt)
+        text = engine.render(served(made.template).text, context)
         engine.close()
     except ChatTmplError as error:
         return Other(state.other, None, f"{error.message}. {error.hint or ''}")
